@@ -1,0 +1,112 @@
+"""The morph decoder: one latent per anchor photo, one convolutional decoder for all of them.
+
+Source: generative latent optimisation (Bojanowski et al. 2018), FiLM conditioning (Perez et al. 2018).
+Differs: residual blocks of one convolution, a spatial code at two resolutions so that few weights hold
+many pictures, and a last stage that shuffles channels into pixels (initialised to nearest neighbour).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["MorphDecoder", "MorphShape"]
+
+SLOPE = 0.2  # negative slope of every leaky rectifier
+
+
+@dataclass(frozen=True)
+class MorphShape:
+    """Sizes of the decoder; the defaults give 8.4 M weights and about 1 GMAC a picture."""
+
+    latent_size: int = 160
+    widths: tuple[int, ...] = (512, 384, 256, 128, 72, 36)  # channels at 4, 8, 16, 32, 64, 128 px
+    blocks: tuple[int, ...] = (1, 2, 1, 1, 1, 1)  # residual blocks at the same sizes
+    spatial: tuple[int, ...] = (0, 0, 12, 4, 0, 0)  # channels of the spatial code at the same sizes
+
+    @property
+    def size_px(self) -> int:
+        """Side of the finished picture: twice the last feature map."""
+        return 4 * 2 ** len(self.widths)
+
+
+class Block(nn.Module):
+    """Residual convolution whose input is scaled and shifted by the latent."""
+
+    def __init__(self, width: int, latent_size: int) -> None:
+        super().__init__()
+        self.film = nn.Linear(latent_size, 2 * width)
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.normal_(self.film.weight, std=0.02)
+        nn.init.zeros_(self.film.bias)
+        nn.init.kaiming_normal_(self.conv.weight, a=SLOPE)
+        self.conv.weight.data *= 0.5
+
+    def forward(self, features: Tensor, latent: Tensor) -> Tensor:
+        """(N, width, H, W) and (N, latent) → (N, width, H, W)."""
+        scale, shift = self.film(latent)[:, :, None, None].chunk(2, dim=1)
+        return features + self.conv(functional.leaky_relu(features * (1 + scale) + shift, SLOPE))
+
+
+class Stage(nn.Module):
+    """One resolution: narrows, doubles the size, adds the spatial code, runs the blocks."""
+
+    def __init__(self, shape: MorphShape, level: int) -> None:
+        super().__init__()
+        width, self.size_px = shape.widths[level], 4 * 2**level
+        self.narrow = nn.Conv2d(shape.widths[level - 1], width, 1) if level else None
+        self.spatial_channels = shape.spatial[level]
+        if self.spatial_channels:
+            self.code = nn.Linear(shape.latent_size, self.spatial_channels * self.size_px**2)
+            self.spread = nn.Conv2d(self.spatial_channels, width, 1)
+        self.blocks = nn.ModuleList(Block(width, shape.latent_size) for _ in range(shape.blocks[level]))
+        self.to_rgb = nn.Conv2d(width, 12, 3, padding=1)
+        with torch.no_grad():  # the four sub-pixels start equal: nearest-neighbour upsampling, no checkerboard
+            self.to_rgb.weight.copy_(self.to_rgb.weight[::4].repeat_interleave(4, dim=0) * 0.5)
+
+    def forward(self, features: Tensor, latent: Tensor) -> Tensor:
+        """(N, previous width, H/2, W/2) and (N, latent) → (N, width, H, W)."""
+        if self.narrow is not None:
+            features = functional.interpolate(self.narrow(features), scale_factor=2.0, mode="nearest")
+        if self.spatial_channels:
+            code = self.code(latent).view(-1, self.spatial_channels, self.size_px, self.size_px)
+            features = features + self.spread(code)
+        for block in self.blocks:
+            features = block(features, latent)
+        return features
+
+    def picture(self, features: Tensor) -> Tensor:
+        """(N, width, H, W) → (N, 3, 2H, 2W), RGB in about [0, 1]."""
+        colours = self.to_rgb(functional.leaky_relu(features, SLOPE))
+        return functional.pixel_shuffle(colours, 2) + 0.5
+
+
+class MorphDecoder(nn.Module):
+    """Latents (N, latent_size) of roughly unit variance → pictures (N, 3, size, size)."""
+
+    def __init__(self, shape: MorphShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.seed = nn.Linear(shape.latent_size, shape.widths[0] * 16)
+        self.stages = nn.ModuleList(Stage(shape, level) for level in range(len(shape.widths)))
+
+    def forward(self, latent: Tensor, size_px: int | None = None) -> Tensor:
+        """Decodes latents.
+
+        Args:
+            latent: (N, latent_size).
+            size_px: 8, 16 … full size; smaller sizes stop at an earlier stage (progressive training).
+
+        Returns:
+            (N, 3, size_px, size_px), RGB in about [0, 1], not clipped.
+        """
+        wanted = size_px or self.shape.size_px
+        features = self.seed(latent).view(-1, self.shape.widths[0], 4, 4)
+        for stage in self.stages:
+            features = stage(features, latent)
+            if 2 * stage.size_px >= wanted:
+                return stage.picture(features)
+        raise ValueError(f"size_px is {size_px}; the largest is {self.shape.size_px}")
