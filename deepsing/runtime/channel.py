@@ -1,0 +1,63 @@
+"""Client side of a connection between services: keepalive, balancing, retries, and the time that is left."""
+
+import json
+import math
+from typing import Any
+
+import grpc
+
+__all__ = ["open_channel", "remaining_s"]
+
+SERVICE_CONFIG = json.dumps(
+    {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [
+            {
+                "name": [{}],  # every method; a stream is retried only until its first answer
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "2s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ],
+    }
+)
+
+
+def open_channel(target: str, *, max_message_bytes: int = 4 * 2**20) -> grpc.aio.Channel:
+    """Opens a plaintext channel for the network between services; close it when done.
+
+    Args:
+        target: "host:port" or any gRPC target; a name with several addresses is balanced call by call.
+        max_message_bytes: of one message, either way.
+    """
+    options = [
+        ("grpc.service_config", SERVICE_CONFIG),
+        ("grpc.enable_http_proxy", 0),  # a web proxy in the environment is not meant for these
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.max_pings_without_data", 0),  # streams may be quiet for long
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+        ("grpc.use_local_subchannel_pool", 1),  # channels do not share a connection, nor its faults
+    ]
+    return grpc.aio.insecure_channel(target, options=options)
+
+
+def remaining_s(context: Any, cap_s: float) -> float:
+    """Seconds to give a call further down, which gets no deadline by itself.
+
+    Args:
+        context: of the call being served.
+        cap_s: what the server allows at most, also where the caller set no deadline.
+
+    Returns:
+        From 0 to `cap_s`.
+    """
+    left = context.time_remaining()
+    return max(0.0, min(cap_s, math.inf if left is None else left))

@@ -1,0 +1,97 @@
+"""ONNX sessions that run where they were asked to, and a thread for each device, so that no event loop waits for one."""
+
+import asyncio
+import contextvars
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import onnxruntime
+
+__all__ = ["open_session", "DeviceThread", "available_cores", "ProviderError"]
+
+CGROUP = Path("/sys/fs/cgroup")
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+P = ParamSpec("P")
+R = TypeVar("R")
+logger = logging.getLogger(__name__)
+
+
+class ProviderError(RuntimeError):
+    """The provider that was asked for does not run here."""
+
+
+def open_session(path: Path | str, *, provider: str = "cpu", threads: int = 0) -> onnxruntime.InferenceSession:
+    """Opens a model on the provider asked for; onnxruntime by itself would fall back without a word.
+
+    Args:
+        path: an .onnx file.
+        provider: "cpu", "cuda", or "auto" (cuda where it runs, else cpu with a warning).
+        threads: for one run; 0 takes `available_cores()`.
+
+    Raises:
+        ProviderError: the provider is unknown or does not run here.
+    """
+    if provider not in (*PROVIDERS, "auto"):
+        raise ProviderError(f"provider is {provider!r}; choose one of: {', '.join(PROVIDERS)}, auto")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or available_cores()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors only; what matters is checked below
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not burn a core
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(str(path), options, providers=_providers(provider))
+    active = session.get_providers()[0]
+    if provider == "auto":
+        if active != PROVIDERS["cuda"]:
+            logger.warning("provider auto: %s runs on %s", Path(path).name, active)
+    elif active != PROVIDERS[provider]:
+        raise ProviderError(
+            f"{PROVIDERS[provider]} was asked for but {active} would run; install onnxruntime-gpu and its CUDA"
+            " libraries, or choose cpu or auto"
+        )
+    return session
+
+
+def _providers(provider: str) -> list[Any]:
+    if provider == "cpu" or PROVIDERS["cuda"] not in onnxruntime.get_available_providers():
+        return [PROVIDERS["cpu"]]
+    return [(PROVIDERS["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"}), PROVIDERS["cpu"]]
+
+
+def available_cores() -> int:
+    """Cores that this process may really use: CPU affinity, cut by the container's quota; at least 1."""
+    return max(1, min(len(os.sched_getaffinity(0)), int(_cgroup_quota(CGROUP))))
+
+
+def _cgroup_quota(root: Path) -> float:
+    """CPUs' worth of time that the control group grants; a large number where it sets no bound."""
+    try:
+        if (root / "cpu.max").exists():  # version 2: "200000 100000" or "max 100000"
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (root / "cpu" / "cpu.cfs_period_us").read_text().strip()
+        return float(quota) / float(period) if quota not in ("max", "-1") else 1e6
+    except (OSError, ValueError):
+        return 1e6
+
+
+class DeviceThread:
+    """One thread for one device: calls run in the order they came, never two at once."""
+
+    def __init__(self, name: str = "device") -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+    async def run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Runs `fn` in the thread; if the caller is cancelled before its turn, `fn` never runs."""
+        call = partial(contextvars.copy_context().run, fn, *args, **kwargs)  # keeps the request id in the logs
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+
+    def close(self) -> None:
+        """Drops what waits; a call under way ends by itself."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
