@@ -318,17 +318,23 @@ class ResumePoint(google.protobuf.message.Message):
 
     STORY_DIGEST_FIELD_NUMBER: builtins.int
     NEXT_SEQ_FIELD_NUMBER: builtins.int
+    SONG_DIGEST_FIELD_NUMBER: builtins.int
     story_digest: builtins.str
     """SessionStarted.story_digest of the broken session; another story: FAILED_PRECONDITION RESUME_MISMATCH."""
     next_seq: builtins.int
     """First frame wanted, ≤ the frame count, else INVALID_ARGUMENT RESUME_OUT_OF_RANGE."""
+    song_digest: builtins.str
+    """SHA-256 of the encoded song, lower-case hex, or empty. Where the composer still holds that song it need not be
+    sent again: SessionStarted.song_held says so.
+    """
     def __init__(
         self,
         *,
         story_digest: builtins.str = ...,
         next_seq: builtins.int = ...,
+        song_digest: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["next_seq", b"next_seq", "story_digest", b"story_digest"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_seq", b"next_seq", "song_digest", b"song_digest", "story_digest", b"story_digest"]) -> None: ...
 
 Global___ResumePoint: typing_extensions.TypeAlias = ResumePoint
 
@@ -529,10 +535,13 @@ class SessionStarted(google.protobuf.message.Message):
     SIZE_FIELD_NUMBER: builtins.int
     FRAME_RATE_FIELD_NUMBER: builtins.int
     DIGESTS_FIELD_NUMBER: builtins.int
+    SONG_HELD_FIELD_NUMBER: builtins.int
     session_id: builtins.str
     """For logs and support."""
     story_digest: builtins.str
-    """Hash of all that decides the story's frames (config, song, digests), lower-case hex; live audio: empty."""
+    """Hash of all that decides the story's frames beside the song (config and digests), lower-case hex."""
+    song_held: builtins.bool
+    """True where the song of ResumePoint.song_digest is held: send no audio, only end_of_audio."""
     @property
     def size(self) -> deepsing.v1.sentiment_pb2.Size:
         """Size of every frame."""
@@ -543,7 +552,7 @@ class SessionStarted(google.protobuf.message.Message):
 
     @property
     def digests(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """Digests by what they identify: "audio_sentiment", "translator", "engine", "style"."""
+        """Digests by what they identify: "translator", "engine", "style"."""
 
     def __init__(
         self,
@@ -553,9 +562,10 @@ class SessionStarted(google.protobuf.message.Message):
         size: deepsing.v1.sentiment_pb2.Size | None = ...,
         frame_rate: deepsing.v1.sentiment_pb2.FrameRate | None = ...,
         digests: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        song_held: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["frame_rate", b"frame_rate", "size", b"size"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["digests", b"digests", "frame_rate", b"frame_rate", "session_id", b"session_id", "size", b"size", "story_digest", b"story_digest"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["digests", b"digests", "frame_rate", b"frame_rate", "session_id", b"session_id", "size", b"size", "song_held", b"song_held", "story_digest", b"story_digest"]) -> None: ...
 
 Global___SessionStarted: typing_extensions.TypeAlias = SessionStarted
 
@@ -750,6 +760,22 @@ class SessionEnd(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class DigestsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     FRAME_COUNT_FIELD_NUMBER: builtins.int
     DURATION_US_FIELD_NUMBER: builtins.int
     SONG_FIELD_NUMBER: builtins.int
@@ -758,6 +784,8 @@ class SessionEnd(google.protobuf.message.Message):
     AROUSAL_FIELD_NUMBER: builtins.int
     VALENCE_FIELD_NUMBER: builtins.int
     FLASHES_PER_SECOND_FIELD_NUMBER: builtins.int
+    SONG_DIGEST_FIELD_NUMBER: builtins.int
+    DIGESTS_FIELD_NUMBER: builtins.int
     frame_count: builtins.int
     """Frames of the story."""
     duration_us: builtins.int
@@ -768,6 +796,8 @@ class SessionEnd(google.protobuf.message.Message):
     """Frames dropped, in all."""
     flashes_per_second: builtins.int
     """General flashes found in the worst second; at most 3."""
+    song_digest: builtins.str
+    """SHA-256 of the song as it came, lower-case hex."""
     @property
     def song(self) -> deepsing.v1.sentiment_pb2.SongFacts:
         """What was found in the song."""
@@ -780,6 +810,10 @@ class SessionEnd(google.protobuf.message.Message):
     def valence(self) -> Global___Agreement:
         """The same: valence."""
 
+    @property
+    def digests(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Digests of all models by what they identify: "audio_sentiment", "translator", "engine", "style"."""
+
     def __init__(
         self,
         *,
@@ -791,8 +825,10 @@ class SessionEnd(google.protobuf.message.Message):
         arousal: Global___Agreement | None = ...,
         valence: Global___Agreement | None = ...,
         flashes_per_second: builtins.int = ...,
+        song_digest: builtins.str = ...,
+        digests: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["arousal", b"arousal", "song", b"song", "valence", b"valence"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["arousal", b"arousal", "dropped_count", b"dropped_count", "duration_us", b"duration_us", "flashes_per_second", b"flashes_per_second", "frame_count", b"frame_count", "frames_digest", b"frames_digest", "song", b"song", "valence", b"valence"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["arousal", b"arousal", "digests", b"digests", "dropped_count", b"dropped_count", "duration_us", b"duration_us", "flashes_per_second", b"flashes_per_second", "frame_count", b"frame_count", "frames_digest", b"frames_digest", "song", b"song", "song_digest", b"song_digest", "valence", b"valence"]) -> None: ...
 
 Global___SessionEnd: typing_extensions.TypeAlias = SessionEnd

@@ -1,0 +1,104 @@
+"""Keeps stories free of more than three general flashes a second, for people with photosensitive epilepsy.
+
+Source: WCAG 2.2, success criterion 2.3.1 (a general flash is a pair of opposing changes of relative luminance of
+10 % or more of the maximum, the darker below 0.80, over at least a quarter of the picture).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["FlashCounter", "FlashGuard"]
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+GRID = 16  # pictures are judged on GRID x GRID cells
+STEP, DARKER_BELOW, AREA = 0.10, 0.80, 0.25
+LUMINANCE = np.array([0.2126, 0.7152, 0.0722], np.float32)
+LINEAR = (np.arange(256, dtype=np.float32) / 255) ** np.float32(2.2)  # sRGB's curve, near enough for a 10 % step
+
+
+def cells(picture: U8) -> F32:
+    """Relative luminance of GRID x GRID samples: (H, W, 3) uint8 → (GRID * GRID,) in [0, 1]."""
+    rows = (np.arange(GRID * 4) * picture.shape[0]) // (GRID * 4)
+    columns = (np.arange(GRID * 4) * picture.shape[1]) // (GRID * 4)
+    light = LINEAR[picture[np.ix_(rows, columns)]] @ LUMINANCE
+    means: F32 = light.reshape(GRID, 4, GRID, 4).mean(axis=(1, 3)).ravel()
+    return means
+
+
+class FlashCounter:
+    """Counts general flashes over the last second, cell by cell.
+
+    Args:
+        frames_per_second: of the story.
+        seq: number of the first frame that will come, in its story.
+    """
+
+    def __init__(self, frames_per_second: float, seq: int = 0) -> None:
+        self.span = max(1, round(frames_per_second))
+        self.seq = seq
+        self.extreme: F32 | None = None  # luminance at the last turn of each cell
+        self.rising: F32 = np.zeros(GRID * GRID, np.float32)  # +1, -1, or 0 before the first change
+        self.changes: deque[F32] = deque(maxlen=self.span)  # cells that made an opposing change, by frame
+        self.worst = 0
+
+    def add(self, picture: U8) -> int:
+        """Takes the next frame; returns the flashes that a quarter of the picture shared within the last second."""
+        light = cells(picture)
+        if self.extreme is None or self.seq % (2 * self.span) == 0:  # forget: see settled_from
+            self.extreme, self.rising = light, np.zeros(GRID * GRID, np.float32)
+        self.seq += 1
+        change = light - self.extreme
+        big = (np.abs(change) >= STEP) & (np.minimum(light, self.extreme) < DARKER_BELOW)
+        opposing = big & (np.sign(change) != self.rising)
+        onward = (np.sign(change) == self.rising) & (change != 0)
+        self.extreme = np.where(opposing | onward, light, self.extreme).astype(np.float32)
+        self.rising = np.where(opposing, np.sign(change), self.rising).astype(np.float32)
+        self.changes.append(opposing.astype(np.float32))
+        per_cell = np.sum(self.changes, axis=0)
+        shared = int(np.sort(per_cell)[-max(1, int(AREA * per_cell.size))])  # reached by a quarter of the cells
+        flashes = shared // 2
+        self.worst = max(self.worst, flashes)
+        return flashes
+
+
+class FlashGuard:
+    """Blurs pictures in time while their raw sequence would flash; leaves all others as they are.
+
+    What comes out depends on a few seconds of what went in and on nothing else, so that a story that is taken up
+    again at `settled_from` continues with identical bytes.
+    """
+
+    def __init__(self, frames_per_second: float, seq: int = 0) -> None:
+        self.raw = FlashCounter(frames_per_second, seq)
+        self.shown = FlashCounter(frames_per_second, seq)
+        self.alarm: deque[int] = deque(maxlen=max(1, round(frames_per_second / 2)))
+        reach = max(2, round(0.75 * frames_per_second))
+        self.window: F32 = np.hanning(reach + 2)[1:-1].astype(np.float32)
+        self.recent: deque[U8] = deque(maxlen=reach)
+
+    @staticmethod
+    def settled_from(seq: int, frames_per_second: float) -> int:
+        """The frame to begin with so that frame `seq` and all after it are as in an unbroken story."""
+        two_seconds = 2 * max(1, round(frames_per_second))
+        return max(0, (seq - two_seconds) // two_seconds * two_seconds)
+
+    @property
+    def worst(self) -> int:
+        """Most flashes in any second of what came out."""
+        return self.shown.worst
+
+    def pass_on(self, picture: U8) -> U8:
+        """Takes the next frame (H, W, 3) uint8 and returns the one to show."""
+        self.recent.append(picture)
+        self.alarm.append(self.raw.add(picture))
+        if max(self.alarm) >= 2:
+            weights = self.window[-len(self.recent) :] / self.window[-len(self.recent) :].sum()
+            mixed = sum(w * p for w, p in zip(weights, self.recent, strict=True))
+            picture = np.rint(np.asarray(mixed)).clip(0, 255).astype(np.uint8)
+        self.shown.add(picture)
+        return picture

@@ -1,0 +1,95 @@
+"""Builds the rows that the generator paints from: class weights, noise and style weights of every frame.
+
+Source: Passalis & Doropoulos (2021), section 3.4, moving noise.
+Differs: between two concepts the weights travel along a straight line of the latent space, and noise turns in a
+plane of its own by an angle that grows with the music, so that it never jumps.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.composer.timeline import Moment
+
+__all__ = ["KeyLatent", "LatentPath", "Row", "nearest_style"]
+
+F32 = NDArray[np.float32]
+STYLE_STAY = 0.15  # another style must be nearer by this much on the sentiment plane to take over
+KEYS_KEPT = 8  # a moment lies between two keys; more are kept only because frames are asked for in batches
+
+
+@dataclass(frozen=True)
+class KeyLatent:
+    """A key in the latent space.
+
+    Attributes:
+        classes: (K,), on the simplex.
+        noise: (Z,), about standard normal.
+        style: (S,), weights of styles, sum ≤ 1; empty for no style.
+        expected: (arousal, valence) that people felt at this mixture of concepts.
+    """
+
+    classes: F32
+    noise: F32
+    style: F32
+    expected: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the generator needs for one frame; noise already holds its push, in units of truncation 1."""
+
+    classes: F32
+    noise: F32
+    style: F32
+    expected: tuple[float, float]
+
+
+class LatentPath:
+    """The keys of a story in latent space, and any moment between two of them."""
+
+    def __init__(self) -> None:
+        self.keys: OrderedDict[int, KeyLatent] = OrderedDict()
+
+    def add(self, index: int, key: KeyLatent) -> None:
+        """Takes the latent of a key; old ones are forgotten."""
+        self.keys[index] = key
+        while len(self.keys) > KEYS_KEPT:
+            self.keys.popitem(last=False)
+
+    def row(self, moment: Moment) -> Row:
+        """The latent of a moment whose two keys are known."""
+        left, right, share = self.keys[moment.left], self.keys[moment.right], np.float32(moment.progress)
+        noise = turned(left.noise, moment.phase) * (1 - share) + turned(right.noise, moment.phase) * share
+        noise /= np.sqrt((1 - share) ** 2 + share**2)  # the mean of two independent normals is narrower
+        expected = tuple(a + (b - a) * moment.progress for a, b in zip(left.expected, right.expected, strict=True))
+        return Row(
+            classes=left.classes + (right.classes - left.classes) * share,
+            noise=(noise * moment.push).astype(np.float32),
+            style=left.style + (right.style - left.style) * share,
+            expected=(expected[0], expected[1]),
+        )
+
+
+def turned(noise: F32, angle: float) -> F32:
+    """Noise turned in the plane that it spans with its own reversal; a whole turn brings it back."""
+    return np.float32(np.cos(angle)) * noise + np.float32(np.sin(angle)) * noise[::-1]
+
+
+def nearest_style(arousal: float, valence: float, styles: NDArray[np.float64], present: int | None) -> int:
+    """The style whose sentiment is nearest, keeping the present one unless another is nearer by STYLE_STAY.
+
+    Args:
+        arousal, valence: the feeling, [-1, 1].
+        styles: (S, 2), arousal and valence of each style.
+        present: index of the style in use, or None.
+    """
+    distance = np.hypot(styles[:, 0] - arousal, styles[:, 1] - valence)
+    best = int(distance.argmin())
+    if present is not None and distance[present] - distance[best] < STYLE_STAY:
+        return present
+    return best

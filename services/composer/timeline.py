@@ -1,0 +1,215 @@
+"""Turns feelings, twice a second, into the moment that every video frame shows.
+
+Source: Passalis & Doropoulos (2021), section 3.4.
+Differs: concepts change when the smoothed feeling has really moved (the original changes every 5 s), the latent
+travels along a path between two of them (the original cross-fades pictures), and with the whole song at hand the
+picture arrives together with the feeling (the original is two seconds late).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+from math import exp, floor, hypot
+
+__all__ = ["Key", "Moment", "Point", "Timeline", "frame_count"]
+
+WINDOW_S = 0.5  # one point
+LAG_S = 2.0  # the causal reading trails the music by about this; looking ahead takes it out
+PREVIEW_S = 2.0  # a key shows the mean feeling of this long from its arrival on
+MOVE = 0.14  # distance on the sentiment plane that counts as really moved
+CALM_HOLD_S, EXCITED_HOLD_S = (3.5, 11.0), (2.2, 5.5)  # shortest and longest stay at arousal -1 and +1
+CALM_TRAVEL_S, EXCITED_TRAVEL_S = 3.0, 1.4  # duration of a change at arousal -1 and +1; shorter than the shortest stay
+ONSET = 0.55  # onset strength on which a change that is due soon happens now
+PULSE_S = 0.6  # an onset's push fades by 1/e in this time
+PHASE_REST, PHASE_LOUDNESS, PHASE_ONSET = 0.15, 0.8, 1.0  # radians a second by which noise turns
+
+
+@dataclass(frozen=True)
+class Point:
+    """One window of the song: its start in seconds, and what was read off it (see AffectPoint)."""
+
+    time_s: float
+    arousal: float
+    valence: float
+    loudness: float
+    onset: float
+
+
+@dataclass(frozen=True)
+class Key:
+    """A feeling to be shown: the picture leaves the previous key at start_s and is here at arrive_s."""
+
+    index: int
+    start_s: float
+    arrive_s: float
+    arousal: float
+    valence: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What one frame shows.
+
+    Attributes:
+        arousal, valence: the feeling it is to give, [-1, 1].
+        left, right: indices of the keys it lies between (equal while a key is held).
+        progress: place between them, eased, [0, 1].
+        push: how far noise moves the picture, [0, 1]: loudness and the last onset.
+        phase: angle of the noise, radians; it turns faster the more happens.
+    """
+
+    arousal: float
+    valence: float
+    left: int
+    right: int
+    progress: float
+    push: float
+    phase: float
+
+
+def frame_count(sample_count: int, sample_rate_hz: int, rate: Fraction) -> int:
+    """Frames of a song: the number whose duration is nearest to the song's (never off by more than half a frame)."""
+    return max(1, floor(Fraction(sample_count, sample_rate_hz) * rate + Fraction(1, 2)))
+
+
+def between(calm: float, excited: float, arousal: float) -> float:
+    """A duration that follows arousal linearly from -1 (calm) to +1 (excited)."""
+    return calm + (excited - calm) * (min(1.0, max(-1.0, arousal)) + 1) / 2
+
+
+def smoothstep(x: float) -> float:
+    """Eases [0, 1] to [0, 1] with no speed at both ends."""
+    x = min(1.0, max(0.0, x))
+    return x * x * (3 - 2 * x)
+
+
+class Timeline:
+    """Plans keys while points come in, and answers for any time before `ready_s`.
+
+    Pure: equal points give equal moments, however they are fed. Memory holds a few seconds of points.
+
+    Args:
+        look_ahead: True where the song comes faster than it is shown (offline): changes end when the feeling
+            arrives. False (live): changes begin then, and every moment is ready at once.
+    """
+
+    def __init__(self, *, look_ahead: bool) -> None:
+        self.look_ahead = look_ahead
+        self.lag_s = LAG_S if look_ahead else 0.0
+        self.keys: deque[Key] = deque()
+        self.points: deque[Point] = deque()
+        self.pulses: deque[tuple[float, float]] = deque()  # pulse and phase at each point
+        self.judged = 0  # points already judged for a change of key, counted from the start of the song
+        self.first = 0  # place of points[0] in the song
+        self.finished = False
+        self.key_count = 0
+
+    @property
+    def ready_s(self) -> float:
+        """Moments before this time are final."""
+        if self.finished:
+            return float("inf")
+        if not self.look_ahead:
+            return (self.first + len(self.points)) * WINDOW_S
+        return max(0.0, self.judged * WINDOW_S - CALM_TRAVEL_S)
+
+    def add(self, point: Point) -> list[Key]:
+        """Takes the next point; returns the keys that it settles, in order."""
+        pulse, phase = self.pulses[-1] if self.pulses else (0.0, 0.0)
+        pulse = max(point.onset, pulse * exp(-WINDOW_S / PULSE_S))
+        turn = PHASE_REST + PHASE_LOUDNESS * point.loudness + PHASE_ONSET * point.onset
+        self.pulses.append((pulse, phase + turn * WINDOW_S))
+        self.points.append(point)
+        return self._settle()
+
+    def finish(self) -> list[Key]:
+        """No more points come; returns the last keys."""
+        self.finished = True
+        return self._settle()
+
+    def _settle(self) -> list[Key]:
+        known = self.first + len(self.points)
+        reserve = round((self.lag_s + PREVIEW_S) / WINDOW_S) if self.look_ahead and not self.finished else 0
+        settled = []
+        while self.judged < known - reserve:
+            key = self._judge(self.judged)
+            self.judged += 1
+            if key is not None:
+                self.keys.append(key)
+                self.key_count += 1
+                settled.append(key)
+        return settled
+
+    def _judge(self, place: int) -> Key | None:
+        """A new key at point number `place`, if one is due there."""
+        time_s = place * WINDOW_S
+        arousal, valence = self._preview(place)
+        if not self.keys:
+            return Key(0, 0.0, 0.0, arousal, valence)
+        last, onset = self.keys[-1], self._point(place).onset
+        shortest = between(CALM_HOLD_S[0], EXCITED_HOLD_S[0], arousal)
+        longest = between(CALM_HOLD_S[1], EXCITED_HOLD_S[1], arousal)
+        stayed = time_s - last.arrive_s
+        moved = hypot(arousal - last.arousal, valence - last.valence) > MOVE
+        due = stayed >= longest or (stayed >= 0.7 * longest and onset >= ONSET)
+        if stayed < shortest or not (moved or due):
+            return None
+        travel = min(between(CALM_TRAVEL_S, EXCITED_TRAVEL_S, arousal), shortest)
+        start_s = max(last.arrive_s, time_s - travel) if self.look_ahead else time_s
+        arrive_s = time_s if self.look_ahead else time_s + travel
+        return Key(self.key_count, start_s, arrive_s, arousal, valence)
+
+    def _preview(self, place: int) -> tuple[float, float]:
+        """Mean feeling from a point on, as far as it may be known (live: the point itself)."""
+        length = round(PREVIEW_S / WINDOW_S) if self.look_ahead else 1
+        ahead = place + round(self.lag_s / WINDOW_S)
+        seen = [self._point(ahead + step) for step in range(length)]
+        return sum(p.arousal for p in seen) / length, sum(p.valence for p in seen) / length
+
+    def _point(self, place: int) -> Point:
+        """Point number `place`; the nearest one where the song has none there."""
+        return self.points[min(max(place - self.first, 0), len(self.points) - 1)]
+
+    def moment(self, time_s: float) -> Moment:
+        """What is shown at a time < ready_s; times must not go back by more than was not yet forgotten."""
+        left = right = self.keys[0]
+        for key in self.keys:
+            if key.start_s > time_s:
+                break
+            left, right = (left, key) if key.arrive_s > time_s else (key, key)
+        travel = right.arrive_s - right.start_s
+        progress = smoothstep((time_s - right.start_s) / travel) if left is not right else 0.0
+        arousal, valence = self._feeling(time_s + self.lag_s)
+        push, phase = self._motion(time_s)
+        return Moment(arousal, valence, left.index, right.index, progress, push, phase)
+
+    def _bracket(self, time_s: float) -> tuple[int, float]:
+        """Place of the point whose middle is at or before a time, and the share of the way to the next."""
+        at = max(0.0, time_s / WINDOW_S - 0.5)
+        return floor(at), at - floor(at)
+
+    def _feeling(self, time_s: float) -> tuple[float, float]:
+        place, share = self._bracket(time_s)
+        a, b = self._point(place), self._point(place + 1)
+        return a.arousal + (b.arousal - a.arousal) * share, a.valence + (b.valence - a.valence) * share
+
+    def _motion(self, time_s: float) -> tuple[float, float]:
+        place, share = self._bracket(time_s)
+        last = len(self.pulses) - 1
+        pulse, phase = self.pulses[min(max(place - self.first, 0), last)]
+        next_pulse, next_phase = self.pulses[min(max(place + 1 - self.first, 0), last)]
+        loudness = self._point(place).loudness + (self._point(place + 1).loudness - self._point(place).loudness) * share
+        push = 0.25 + 0.35 * loudness + 0.4 * (pulse + (next_pulse - pulse) * share)
+        return push, phase + (next_phase - phase) * share
+
+    def forget(self, time_s: float) -> None:
+        """Drops what no moment at or after a time needs."""
+        while len(self.keys) > 1 and self.keys[1].arrive_s <= time_s:
+            self.keys.popleft()
+        spare = floor(time_s / WINDOW_S) - 2
+        while self.first < spare and len(self.points) > 2:
+            self.points.popleft()
+            self.pulses.popleft()
+            self.first += 1
