@@ -1,0 +1,79 @@
+"""The contract and the code agree: reasons are used, limits are tested, generated code is generated."""
+
+import re
+
+import pytest
+
+from deepsing.v1 import error_reason_pb2 as reasons
+from tests.architecture.tree import ROOT, hand_written, relative, tracked
+
+PREFIX = "ERROR_REASON_"
+# Reasons whose behaviour a later issue brings; the contract names them now so that no number changes meaning.
+RESERVED = {
+    "KEY_MISSING": "access",
+    "KEY_INVALID": "access",
+    "QUOTA_EXCEEDED": "access",
+}
+GENERATED_MARK = re.compile(r"DO NOT EDIT|Do not edit manually")
+
+ALL_REASONS = [name.removeprefix(PREFIX) for name in reasons.ErrorReason.keys()[1:]]
+
+
+def stated_limits() -> list[str]:
+    """Reasons that a comment of the contract threatens with, outside the list of reasons itself."""
+    comments = [
+        line
+        for path in sorted((ROOT / "protos/deepsing/v1").glob("*.proto"))
+        if path.name != "error_reason.proto"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.strip().startswith("//")
+    ]
+    words = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", "\n".join(comments)))
+    return sorted(words & set(ALL_REASONS))
+
+
+def text_of(*folders: str) -> str:
+    own_tier = ROOT / "tests" / "architecture"
+    return "\n".join(
+        path.read_text(encoding="utf-8") for path in hand_written(*folders) if not path.is_relative_to(own_tier)
+    )
+
+
+def mentions(text: str, reason: str) -> bool:
+    return re.search(rf"\b({PREFIX})?{reason}\b", text) is not None
+
+
+@pytest.mark.parametrize("reason", ALL_REASONS)
+def test_a_reason_is_given_somewhere_or_reserved_for_later(reason: str) -> None:
+    used = mentions(text_of("deepsing", "services"), reason)
+    assert used != (reason in RESERVED)
+
+
+@pytest.mark.parametrize("reason", stated_limits())
+def test_a_limit_that_the_contract_states_is_crossed_by_a_test(reason: str) -> None:
+    assert mentions(text_of("tests"), reason)
+
+
+def test_the_contract_states_limits() -> None:
+    assert len(stated_limits()) >= 40
+
+
+def test_a_reason_has_a_sample_with_its_code() -> None:
+    text = (ROOT / "protos/deepsing/v1/error_reason.proto").read_text(encoding="utf-8")
+    for reason in ALL_REASONS:
+        assert re.search(rf'  // [A-Z_]+(, with [^:"]+)?: "[^"]+"\.\n  {PREFIX}{reason} = \d+;', text), reason
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in tracked() if relative(path).startswith("deepsing/v1/") and "_pb2" in path.name],
+    ids=relative,
+)
+def test_generated_code_says_so(path) -> None:  # type: ignore[no-untyped-def]
+    assert GENERATED_MARK.search(path.read_text(encoding="utf-8")[:400])
+
+
+def test_every_proto_has_its_four_generated_files_and_none_is_left_over() -> None:
+    protos = {path.stem for path in (ROOT / "protos/deepsing/v1").glob("*.proto")}
+    expected = {f"{stem}_pb2{end}" for stem in protos for end in (".py", ".pyi", "_grpc.py", "_grpc.pyi")}
+    assert {path.name for path in (ROOT / "deepsing/v1").glob("*_pb2*")} == expected

@@ -1,0 +1,85 @@
+"""Who imports whom: the contracts of .importlinter hold, and they bite."""
+
+import configparser
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.tree import ROOT, SERVICES
+
+LINT = str(Path(sys.executable).with_name("lint-imports"))
+PACKAGES = [
+    "deepsing",
+    *(f"deepsing/{part}" for part in ("v1", "runtime", "audio", "client", "cli")),
+    "services",
+    *(f"services/{service}" for service in SERVICES),
+]
+# What each contract is there to refuse: a file, and what it must not say.
+OFFENCES = {
+    "layers": [
+        ("deepsing/runtime/new.py", "import services.generator"),
+        ("deepsing/v1/new.py", "import deepsing.runtime"),
+        ("deepsing/client/new.py", "import services.composer"),
+        ("deepsing/cli/new.py", "import services.composer"),
+        ("deepsing/audio/new.py", "import deepsing.runtime"),
+    ],
+    "no-client-in-services": [("services/composer/new.py", "import deepsing.client")],
+    "siblings": [("services/translator/new.py", "import services.generator")],
+    "decoder": [("deepsing/audio/new.py", "import grpc")],
+    "training-only": [
+        ("deepsing/runtime/new.py", "def late():\n    import torch"),
+        ("services/generator/rpc.py", "import services.generator.train"),
+    ],
+    "inside": [("services/generator/new.py", "import services.generator.rpc")],
+    "maths": [
+        ("services/generator/new.py", "from deepsing.runtime import errors"),
+        ("services/audio_sentiment/new.py", "import deepsing.v1"),
+        ("services/translator/new.py", "import grpc"),
+        ("services/composer/timeline.py", "from google.protobuf import message"),
+    ],
+}
+CASES = [(contract, path, text) for contract, cases in OFFENCES.items() for path, text in cases]
+
+
+def lint(tree: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    # lint-imports looks into its working directory first, so the copy is looked at and not the installed tree.
+    return subprocess.run([LINT, "--no-cache", *options], cwd=tree, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def model_tree(tmp_path: Path) -> Path:
+    """A tree of the right shape in which nothing imports anything."""
+    for package in PACKAGES:
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    for service in SERVICES:
+        for module in ("__main__", "bento", "rpc"):
+            (tmp_path / "services" / service / f"{module}.py").touch()
+    (tmp_path / "services/generator/train.py").write_text("import torch\n")
+    for module in ("session", "pipeline"):
+        (tmp_path / f"services/composer/{module}.py").touch()
+    shutil.copy(ROOT / ".importlinter", tmp_path)
+    return tmp_path
+
+
+def test_all_import_contracts_hold() -> None:
+    answer = lint(ROOT)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize(("contract", "path", "text"), CASES)
+def test_a_contract_refuses_what_it_is_there_for(contract: str, path: str, text: str, model_tree: Path) -> None:
+    assert lint(model_tree).returncode == 0
+    (model_tree / path).write_text(text + "\n")
+    answer = lint(model_tree, "--contract", contract)
+    assert answer.returncode == 1, answer.stdout + answer.stderr
+    assert "BROKEN" in answer.stdout
+
+
+def test_every_contract_has_an_offence_here() -> None:
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / ".importlinter", encoding="utf-8")
+    assert {section.split(":")[-1] for section in parser.sections()} - {"importlinter"} == set(OFFENCES)

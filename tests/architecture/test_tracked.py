@@ -1,0 +1,27 @@
+"""What may be in version control: no machine's own paths, nobody's data, nothing large."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.tree import relative, tracked
+
+# Written with a gap so that this file does not name what it looks for.
+MACHINE_PATHS = re.compile(
+    r"(?<![\w.-])/(?:wor" r"k|hom" r"e/\w+|roo" r"t|opt/py" r"pi|tm" r"p/(?!deepsing))(?:/|\b)|\.\./sha" r"red\b"
+)
+TEXT = {".py", ".pyi", ".md", ".toml", ".yaml", ".yml", ".txt", ".proto", ".sh", ".cfg", ".ini", ".json", ".csv", ""}
+MAX_FILE_BYTES = 22_000_000
+
+text_file = pytest.mark.parametrize("path", [path for path in tracked() if path.suffix in TEXT], ids=relative)
+
+
+@text_file
+def test_no_file_names_the_machine_it_was_written_on(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert [line for line in text.splitlines() if MACHINE_PATHS.search(line)] == []
+
+
+def test_no_file_is_too_large_for_a_clone() -> None:
+    assert [relative(path) for path in tracked() if path.stat().st_size > MAX_FILE_BYTES] == []

@@ -1,0 +1,39 @@
+"""What the architecture tests look at: the tree's own files, as git sees them."""
+
+__all__ = ["ROOT", "SERVICES", "hand_written", "relative", "tracked"]
+
+import functools
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("audio_sentiment", "translator", "generator", "composer")
+
+
+@functools.cache
+def tracked() -> tuple[Path, ...]:
+    """Files that are, or are about to be, in version control; ignored ones are none of our business."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    ).stdout.decode()
+    return tuple(ROOT / name for name in sorted(set(listing.split("\0"))) if name and (ROOT / name).is_file())
+
+
+def hand_written(*folders: str) -> list[Path]:
+    """Python files that people wrote, under the given folders of the root (none: everywhere)."""
+    roots = [ROOT / folder for folder in folders] or [ROOT]
+    return [
+        path
+        for path in tracked()
+        if path.suffix == ".py"
+        and not path.is_relative_to(ROOT / "deepsing" / "v1")
+        and any(path.is_relative_to(root) for root in roots)
+    ]
+
+
+def relative(path: Path) -> str:
+    """A path as a person would quote it."""
+    return path.relative_to(ROOT).as_posix()
