@@ -58,11 +58,12 @@ def _manifest(path: Path) -> Manifest:
         raise ArtifactError(f"the manifest {path} cannot be read ({error.strerror}); check the model folder") from error
     except ValueError as error:
         raise ArtifactError(f"the manifest {path} is not JSON ({error}); export the model again") from error
-    keys = ("name", "file", "sha256")
-    missing = [key for key in keys if not isinstance(data, dict) or not isinstance(data.get(key), str)]
+    missing = [
+        key for key in ("name", "file", "sha256") if not isinstance(data, dict) or not isinstance(data.get(key), str)
+    ]
     if missing:
         raise ArtifactError(f"the manifest {path} lacks {', '.join(missing)}; export the model again")
-    manifest = Manifest(*(data[key] for key in keys), data=data)
+    manifest = Manifest(name=data["name"], file=data["file"], sha256=data["sha256"], data=data)
     if Path(manifest.file).name != manifest.file:
-        raise ArtifactError(f"the manifest {path} names the file {manifest.file!r}; name one beside it, without folders")
+        raise ArtifactError(f"the manifest {path} names {manifest.file!r}; name a file beside it, without folders")
     return manifest

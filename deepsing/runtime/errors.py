@@ -1,11 +1,11 @@
 """Errors a caller may see: each class has one gRPC code, each instance one reason of the contract.
 
-    ServiceError
-    ├── InvalidInput   INVALID_ARGUMENT
-    ├── Unmet          FAILED_PRECONDITION
-    ├── NotReady       UNAVAILABLE
-    ├── Exhausted      RESOURCE_EXHAUSTED
-    └── TooLate        DEADLINE_EXCEEDED
+ServiceError
+├── InvalidInput   INVALID_ARGUMENT
+├── Unmet          FAILED_PRECONDITION
+├── NotReady       UNAVAILABLE
+├── Exhausted      RESOURCE_EXHAUSTED
+└── TooLate        DEADLINE_EXCEEDED
 """
 
 import math
@@ -140,7 +140,7 @@ def error_of(rpc_error: grpc.RpcError) -> tuple[str, dict[str, str]]:
         The reason's name ("SONG_EMPTY") and ErrorInfo's metadata; ("", {}) if the call carries none,
         e.g. because the connection broke.
     """
-    trailers = getattr(rpc_error, "trailing_metadata", tuple)() or ()
+    trailers: tuple[tuple[str, bytes], ...] = getattr(rpc_error, "trailing_metadata", tuple)() or ()
     for key, value in trailers:
         if key == STATUS_DETAILS:
             return _info_in(value)

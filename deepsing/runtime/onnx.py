@@ -1,4 +1,4 @@
-"""ONNX sessions that run where they were asked to, and a thread for each device, so that no event loop waits for one."""
+"""ONNX sessions that run where they were asked to, and one thread per device, so that no event loop waits."""
 
 import asyncio
 import contextvars

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import os
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -110,7 +110,7 @@ def _path(text: str) -> Path:
     return Path(text).expanduser()
 
 
-_PARSERS = {str: str, int: int, float: _finite, bool: _truth, Path: _path}
+_PARSERS: dict[Any, Callable[[str], Any]] = {str: str, int: int, float: _finite, bool: _truth, Path: _path}
 _RULES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
 
 

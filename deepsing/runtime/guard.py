@@ -1,0 +1,183 @@
+"""The outermost interceptor: every call is counted, bounded, logged, and ends with a status that says what to do."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any
+
+import grpc
+
+from deepsing.runtime.channel import remaining_s
+from deepsing.runtime.errors import STATUS_DETAILS, NotReady, ServiceError, TooLate
+from deepsing.runtime.logs import REQUEST_ID_KEY, request_id, request_id_from
+from deepsing.v1 import error_reason_pb2 as reasons
+
+__all__ = ["Guard"]
+
+logger = logging.getLogger(__name__)
+
+
+class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
+    """Wraps the handlers of a service; health and reflection pass untouched.
+
+    Interceptors inside it may refuse a call by raising a `ServiceError`.
+
+    Args:
+        service: its name, for messages.
+        max_deadline_s: longest that a unary call may take, whatever the caller allows.
+    """
+
+    def __init__(self, service: str, max_deadline_s: float) -> None:
+        self.ready = False  # while it is not, calls are refused with RetryInfo
+        self._service = service
+        self._max_deadline_s = max_deadline_s
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def wait_idle(self) -> None:
+        """Waits until no call is under way, answers sent."""
+        await self._idle.wait()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler | None:
+        """Returns the guarded handler of a method; None for a method that nobody has."""
+        method: str = handler_call_details.method
+        if method.startswith("/grpc."):
+            return await continuation(handler_call_details)
+        request_id.set(request_id_from(handler_call_details.invocation_metadata or ()))
+        if not self.ready:
+            return self._refusal(method, self._not_ready())
+        try:
+            handler = await continuation(handler_call_details)
+        except ServiceError as error:
+            return self._refusal(method, error)
+        return handler and self._guarded(method, handler)
+
+    def enter(self, context: Any) -> None:
+        """Counts a call until its answer and status are sent, or it is cut off."""
+        self._active += 1
+        self._idle.clear()
+        context.add_done_callback(self._leave)
+
+    def _leave(self, _context: Any) -> None:
+        self._active -= 1
+        if not self._active:
+            self._idle.set()
+
+    def _not_ready(self) -> ServiceError:
+        return NotReady(
+            f"{self._service} is opening or closing; try again in 2 s",
+            reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE,
+            retry_after_s=2,
+        )
+
+    def _refusal(self, method: str, error: ServiceError) -> grpc.RpcMethodHandler:
+        async def refuse(_requests: Any, context: Any) -> AsyncIterator[Any]:
+            async with _Call(self, method, context):
+                raise error
+            yield
+
+        return grpc.stream_stream_rpc_method_handler(refuse)  # any caller can read its status, having sent nothing
+
+    def _guarded(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        kind = f"{_kind(handler.request_streaming)}_{_kind(handler.response_streaming)}"
+        inner = getattr(handler, kind)
+        cap_s = None if handler.request_streaming else self._max_deadline_s
+
+        async def answer(request: Any, context: Any) -> Any:
+            async with _Call(self, method, context):
+                return await _in_time(inner(request, context), context, cap_s)
+
+        async def answers(request: Any, context: Any) -> AsyncIterator[Any]:
+            async with _Call(self, method, context), aclosing(inner(request, context)) as messages:
+                async for message in messages:
+                    yield message
+
+        make: Callable[..., grpc.RpcMethodHandler] = getattr(grpc, f"{kind}_rpc_method_handler")
+        return make(
+            answers if handler.response_streaming else answer,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+
+class _Call:
+    """One call from its start to its status."""
+
+    def __init__(self, guard: Guard, method: str, context: Any) -> None:
+        self._guard = guard
+        self._method = method
+        self._context = context
+
+    async def __aenter__(self) -> None:
+        self._began = time.monotonic()
+        self._guard.enter(self._context)
+        self._context.set_trailing_metadata(((REQUEST_ID_KEY, request_id.get()),))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        match error:
+            case None:
+                self._log("OK", "answered")
+            case ServiceError():
+                self._log(error.code.name, f"refused: {error}")
+                await self._abort(error)
+            case grpc.aio.AbortError():
+                self._log(self._context.code().name if self._context.code() else "UNKNOWN", "aborted")
+            case GeneratorExit():
+                self._log("CANCELLED", "the caller has gone")
+            case asyncio.CancelledError() if _is_being_cancelled():
+                self._log("CANCELLED", "the caller has gone, its time is over, or the server stops")
+            case Exception() | asyncio.CancelledError():
+                # A stray CancelledError would leave the caller without a status for ever (grpc#29248).
+                self._log("INTERNAL", "failed", error)
+                await self._abort(_internal())
+
+    async def _abort(self, error: ServiceError) -> None:
+        details = error.status().SerializeToString()
+        trailers = ((STATUS_DETAILS, details), (REQUEST_ID_KEY, request_id.get()))
+        await self._context.abort(error.code, str(error), trailers)
+
+    def _log(self, code: str, message: str, error: BaseException | None = None) -> None:
+        fields = {"rpc": self._method, "code": code, "duration_ms": round((time.monotonic() - self._began) * 1e3, 1)}
+        logger.log(logging.ERROR if error else logging.INFO, message, extra={"fields": fields}, exc_info=error)
+
+
+async def _in_time(answer: Awaitable[Any], context: Any, cap_s: float | None) -> Any:
+    limit_s = None if cap_s is None else remaining_s(context, cap_s)
+    try:
+        async with asyncio.timeout(limit_s) as timer:
+            return await answer
+    except TimeoutError:
+        if not timer.expired():
+            raise
+        raise TooLate(
+            f"the answer was not ready after {limit_s:.3g} s; allow more time, at most {cap_s:g} s, or ask for less",
+            reason=reasons.ERROR_REASON_DEADLINE_PASSED,
+        ) from None
+
+
+def _internal() -> ServiceError:
+    number = request_id.get()
+    return ServiceError(
+        f"internal error; quote request {number} to the operator",
+        reason=reasons.ERROR_REASON_INTERNAL,
+        request_id=number,
+    )
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _kind(streaming: bool) -> str:
+    return "stream" if streaming else "unary"

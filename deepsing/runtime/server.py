@@ -1,0 +1,193 @@
+"""A service's process: an asyncio gRPC server that is honest about its health from the first second to the last."""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from deepsing.runtime.guard import Guard
+from deepsing.runtime.logs import configure_logs
+from deepsing.runtime.settings import SERVER_PREFIX, ServerSettings, SettingsError, settings_from_environment
+
+__all__ = ["run", "GrpcServer", "Service"]
+
+CLOSE_S = 5.0  # time for a servicer to close, after the last call
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the runtime has to know of a service."""
+
+    name: str  # for logs and messages
+    grpc_name: str  # as in the contract, e.g. "deepsing.v1.GeneratorService"
+    register: Callable[[Any, grpc.aio.Server], None]  # the generated add_…Servicer_to_server
+    open: Callable[[], Awaitable[Any]]  # opens and warms up; returns the servicer, which may have `async close()`
+
+
+class GrpcServer:
+    """Serves one service with health, reflection, limits and the guard.
+
+    Args:
+        service: what to serve.
+        settings: None reads them from the environment.
+        interceptors: run inside the guard, in this order; they refuse a call by raising a `ServiceError`.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        settings: ServerSettings | None = None,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    ) -> None:
+        self.settings = settings or settings_from_environment(ServerSettings, SERVER_PREFIX)
+        self.port = 0  # known once it listens
+        self._service = service
+        self._guard = Guard(service.name, self.settings.max_deadline_s)
+        self._server = grpc.aio.server(
+            interceptors=[self._guard, *interceptors],
+            options=_options(self.settings),
+            maximum_concurrent_rpcs=self.settings.max_concurrent_rpcs,
+        )
+        self._health = health.aio.HealthServicer()
+        self._servicer: Any = None
+
+    @property
+    def address(self) -> str:
+        """Host and bound port, as a channel's target."""
+        host = self.settings.host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    @property
+    def serving(self) -> bool:
+        """Whether calls are taken: opened, and not draining."""
+        return self._guard.ready
+
+    async def start(self) -> int:
+        """Listens, opens the service and reports SERVING; returns the bound port."""
+        await self.listen()
+        await self.open()
+        return self.port
+
+    async def listen(self) -> int:
+        """Answers health checks with NOT_SERVING and calls with UNAVAILABLE; returns the bound port.
+
+        Raises:
+            RuntimeError: the address cannot be bound.
+        """
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (self._service.grpc_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        self.port = self.settings.port
+        self.port = self._server.add_insecure_port(self.address)
+        await self._server.start()
+        return self.port
+
+    async def open(self) -> None:
+        """Opens the service and reports SERVING. Raises what the service's `open` raises."""
+        self._servicer = await self._service.open()
+        self._service.register(self._servicer, self._server)
+        self._guard.ready = True
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    async def drain(self, grace_s: float | None = None) -> None:
+        """Reports NOT_SERVING at once, takes no new call, lets calls end, then closes the service.
+
+        Args:
+            grace_s: after it, calls under way are cut off; None takes the settings'.
+        """
+        await self._health.enter_graceful_shutdown()
+        stopping = asyncio.create_task(self._server.stop(self.settings.grace_s if grace_s is None else grace_s))
+        idle = asyncio.create_task(self._guard.wait_idle())
+        await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
+        await self._server.stop(None)  # what is left are watchers of the health, who would stay for ever
+        await stopping
+        idle.cancel()
+        self._guard.ready = False
+        servicer, self._servicer = self._servicer, None
+        if hasattr(servicer, "close"):
+            await asyncio.wait_for(servicer.close(), CLOSE_S)
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for name in ("", self._service.grpc_name):
+            await self._health.set(name, status)
+
+
+def run(service: Service) -> int:
+    """Serves until SIGTERM or SIGINT, then drains; a second signal quits at once. Call it in the main thread.
+
+    Returns:
+        The process's exit code: 0 after a drain, 1 if the service could not start.
+    """
+    configure_logs(service.name)
+    try:
+        settings = settings_from_environment(ServerSettings, SERVER_PREFIX)
+    except SettingsError as error:
+        logger.error("cannot start: %s", error)
+        return 1
+    configure_logs(service.name, settings.log_level)
+    return asyncio.run(_serve(service, settings))
+
+
+async def _serve(service: Service, settings: ServerSettings) -> int:
+    stop = _stop_on_signals()
+    server = GrpcServer(service, settings)
+    began = time.monotonic()
+    try:
+        await server.listen()
+    except RuntimeError as error:
+        logger.error("cannot listen on %s: %s; choose another DEEPSING_SERVER_PORT", server.address, error)
+        return 1
+    address = {"fields": {"address": server.address}}
+    logger.info("listening on %s, opening", server.address, extra=address)
+    stopping, opening = asyncio.create_task(stop.wait()), asyncio.create_task(server.open())
+    await asyncio.wait({stopping, opening}, return_when=asyncio.FIRST_COMPLETED)
+    if opening.done() and (failure := opening.exception()):
+        logger.error("cannot open %s: %s", service.name, failure, exc_info=failure)
+        await server.drain(0)
+        return 1
+    if opening.done():
+        logger.info("serving on %s after %.2f s", server.address, time.monotonic() - began, extra=address)
+        await stopping
+    opening.cancel()
+    logger.info("draining, up to %g s", settings.grace_s)
+    await server.drain()
+    logger.info("stopped")
+    return 0
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event that the first SIGTERM or SIGINT sets; handled here, because PID 1 gets no default handlers."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+        loop.call_soon_threadsafe(stop.set)  # also wakes the loop
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    return stop
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", int(settings.reuse_port)),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.keepalive_time_ms", int(settings.keepalive_s * 1e3)),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", int(settings.min_ping_interval_s * 1e3)),
+    ]
