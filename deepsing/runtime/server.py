@@ -20,6 +20,7 @@ from deepsing.runtime.settings import SERVER_PREFIX, ServerSettings, SettingsErr
 
 __all__ = ["run", "GrpcServer", "Service"]
 
+SETTLE_S = 0.2  # time for connections to end by themselves
 CLOSE_S = 5.0  # time for a servicer to close, after the last call
 logger = logging.getLogger(__name__)
 
@@ -110,6 +111,7 @@ class GrpcServer:
         stopping = asyncio.create_task(self._server.stop(self.settings.grace_s if grace_s is None else grace_s))
         idle = asyncio.create_task(self._guard.wait_idle())
         await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stopping}, timeout=SETTLE_S)
         await self._server.stop(None)  # what is left are watchers of the health, who would stay for ever
         await stopping
         idle.cancel()
