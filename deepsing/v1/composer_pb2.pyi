@@ -800,7 +800,7 @@ class SessionEnd(google.protobuf.message.Message):
     """SHA-256 of the song as it came, lower-case hex."""
     @property
     def song(self) -> deepsing.v1.sentiment_pb2.SongFacts:
-        """What was found in the song."""
+        """What was found in the song; unset where only a part of it was asked for."""
 
     @property
     def arousal(self) -> Global___Agreement:

@@ -154,12 +154,15 @@ class AffectPoint(google.protobuf.message.Message):
     SENTIMENT_FIELD_NUMBER: builtins.int
     LOUDNESS_FIELD_NUMBER: builtins.int
     ONSET_STRENGTH_FIELD_NUMBER: builtins.int
+    DURATION_US_FIELD_NUMBER: builtins.int
     time_us: builtins.int
     """Start of the window, microseconds of decoded audio from the start of the song; grows by the window."""
     loudness: builtins.float
     """Loudness of the window, [0, 1]: 0 is -60 dBFS or less, 1 is full scale (root mean square), linear in dB."""
     onset_strength: builtins.float
     """Strength of note onsets in the window, [0, 1]: 0 is none, 1 the strongest the scale knows."""
+    duration_us: builtins.int
+    """Length of the window, microseconds: 500000, or less for the last window of a song; 0 reads as 500000."""
     @property
     def sentiment(self) -> Global___Sentiment:
         """The model's reading of the song up to the end of this window (causal: never of what follows)."""
@@ -171,9 +174,10 @@ class AffectPoint(google.protobuf.message.Message):
         sentiment: Global___Sentiment | None = ...,
         loudness: builtins.float = ...,
         onset_strength: builtins.float = ...,
+        duration_us: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["sentiment", b"sentiment"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["loudness", b"loudness", "onset_strength", b"onset_strength", "sentiment", b"sentiment", "time_us", b"time_us"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["duration_us", b"duration_us", "loudness", b"loudness", "onset_strength", b"onset_strength", "sentiment", b"sentiment", "time_us", b"time_us"]) -> None: ...
 
 Global___AffectPoint: typing_extensions.TypeAlias = AffectPoint
 
