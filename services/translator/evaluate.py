@@ -1,0 +1,100 @@
+"""Measures how well each translator's concepts carry the feelings asked for, by people's ratings of them.
+
+`python -m services.translator.evaluate [--curves 20] [--points 100] [--json]`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from services.translator.catalogue import EMBEDDED, open_translators
+from services.translator.curves import agreement, random_walk
+from services.translator.lexicon import F32, Lexicon
+from services.translator.translate import NOISE_SIZE, Passage, Translator, translate
+
+__all__ = ["OriginalRule", "evaluate", "main"]
+
+
+@dataclass
+class OriginalRule:
+    """The original's dictionary translator, the baseline: z-scores the song and the classes, takes the nearest class.
+
+    Source: Passalis & Doropoulos (2021), section 3.3. No noise: it does not change the class.
+    """
+
+    lexicon: Lexicon
+    description: str = "Nearest concept after z-scoring both the song and the concepts."
+    digest: str = ""
+
+    def latents(self, passage: Passage) -> tuple[F32, F32]:
+        """One-hot class weights."""
+        ratings, targets = self.lexicon.ratings, passage.sentiments
+        classes = (ratings - ratings.mean(0)) / ratings.std(0)
+        song = (targets - targets.mean(0)) / np.maximum(targets.std(0), 1e-9)
+        nearest = np.square(song[:, None] - classes[None]).sum(-1).argmin(1)
+        weights = np.eye(len(classes), dtype=np.float32)[nearest]
+        return weights, np.zeros((len(targets), NOISE_SIZE), np.float32)
+
+
+def evaluate(translator: Translator, curves: int, points: int) -> dict[str, Any]:
+    """Translates seeded random walks and compares what was asked with what people rated.
+
+    Args:
+        translator: the one to measure.
+        curves: how many walks, seeds 0, 1, …
+        points: feelings of each walk.
+
+    Returns:
+        n, r / CCC / RMSE of both dimensions over all walks together, `within` as the mean r inside one walk, mean
+        distinct main concepts per 100 rows, and the mean largest weight of a row.
+    """
+    lexicon = translator.lexicon
+    targets = [random_walk(lexicon, seed, points) for seed in range(curves)]
+    told = [translate(translator, Passage(walk, seed=seed)) for seed, walk in enumerate(targets)]
+    within = [agreement(walk, one.expected.astype(float)) for walk, one in zip(targets, told, strict=True)]
+    weights = [one.class_weights for one in told]
+    report: dict[str, Any] = {"n": curves * points}
+    report |= agreement(np.concatenate(targets), np.concatenate([one.expected for one in told]).astype(float))
+    for dimension in ("arousal", "valence"):
+        report[dimension]["within"] = float(np.mean([walk[dimension]["r"] for walk in within]))
+    report["distinct_per_100"] = float(np.mean([len(set(rows.argmax(1))) for rows in weights]) * 100 / points)
+    report["main_weight"] = float(np.mean([rows.max(1).mean() for rows in weights]))
+    return report
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the translators")
+    parser.add_argument("--curves", type=int, default=20, help="random walks (default: 20)")
+    parser.add_argument("--points", type=int, default=100, help="feelings of each walk (default: 100)")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    options = parser.parse_args(arguments)
+    translators = open_translators(options.weights)
+    baseline = OriginalRule(next(iter(translators.values())).lexicon)
+    named: dict[str, Translator] = translators | {"original-rule": baseline}
+    report = {name: evaluate(translator, options.curves, options.points) for name, translator in named.items()}
+    sys.stdout.write(json.dumps(report, indent=1) + "\n" if options.json else as_table(report))
+
+
+def as_table(report: dict[str, dict[str, Any]]) -> str:
+    """The report as text, one translator a line."""
+    lines = ["translator      n     r(A)  r(V)  ccc(A) ccc(V) rmse(A) rmse(V) distinct/100"]
+    for name, row in report.items():
+        a, v = row["arousal"], row["valence"]
+        lines.append(
+            f"{name:<15} {row['n']:<5} {a['r']:.3f} {v['r']:.3f} {a['ccc']:.3f}  {v['ccc']:.3f}  "
+            f"{a['rmse']:.3f}   {v['rmse']:.3f}   {row['distinct_per_100']:.0f}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

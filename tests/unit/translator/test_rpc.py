@@ -1,0 +1,102 @@
+import asyncio
+import math
+from collections.abc import AsyncIterator
+
+import grpc
+import numpy as np
+import pytest
+
+from deepsing.runtime.errors import error_of
+from deepsing.runtime.server import GrpcServer
+from deepsing.runtime.settings import ServerSettings
+from deepsing.v1 import sentiment_pb2, translator_pb2, translator_pb2_grpc
+from services.translator.rpc import SERVICE
+
+Stub = translator_pb2_grpc.TranslatorServiceStub
+CALM = sentiment_pb2.Sentiment(arousal=-0.4, valence=0.3)
+
+
+@pytest.fixture
+async def stub() -> AsyncIterator[Stub]:
+    server = GrpcServer(SERVICE, ServerSettings(port=0))
+    port = await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield Stub(channel)
+    await server.drain(0)
+
+
+def request(**fields: object) -> translator_pb2.TranslateRequest:
+    return translator_pb2.TranslateRequest(**{"sentiments": [CALM], **fields})  # type: ignore[arg-type]
+
+
+async def test_a_translation_has_the_shapes_and_sums_of_the_contract(stub: Stub) -> None:
+    answer = await stub.Translate(request(sentiments=[CALM] * 3, seed=5))
+    weights = np.array(answer.class_weights).reshape(3, answer.concept_count)
+    assert weights.sum(1) == pytest.approx(1, abs=1e-3)
+    assert len(answer.noise) == 3 * answer.noise_size == 3 * 128
+    assert len(answer.expected) == 3
+    assert answer.expected[0].arousal == pytest.approx(-0.4, abs=0.1)
+    assert answer.expected[0].valence == pytest.approx(0.3, abs=0.1)
+
+
+async def test_translate_is_pure_and_takes_a_whole_thousand(stub: Stub) -> None:
+    asked = request(sentiments=[CALM] * 1024, seed=2**64 - 1, first_index=2**64 - 1)
+    one, again = await asyncio.gather(stub.Translate(asked), stub.Translate(asked))
+    assert one == again
+
+
+async def test_the_default_is_listed_first_and_its_digest_is_in_the_answer(stub: Stub) -> None:
+    listed = (await stub.ListTranslators(translator_pb2.ListTranslatorsRequest())).translators
+    answer = await stub.Translate(request())
+    assert listed[0].name == "dictionary"
+    assert listed[0].engine == "morph"
+    assert [one.name for one in listed[1:]] == sorted(one.name for one in listed[1:])
+    assert all(len(one.digest) == 64 and one.description.endswith(".") for one in listed)
+    assert answer.model_digest == listed[0].digest
+
+
+async def test_every_listed_translator_translates(stub: Stub) -> None:
+    for one in (await stub.ListTranslators(translator_pb2.ListTranslatorsRequest())).translators:
+        answer = await stub.Translate(request(translator=one.name, engine=one.engine))
+        assert sum(answer.class_weights) == pytest.approx(1, abs=1e-3)
+        assert max(abs(value) for value in answer.noise) <= 2
+
+
+def feeling(arousal: float, valence: float = 0.0) -> sentiment_pb2.Sentiment:
+    return sentiment_pb2.Sentiment(arousal=arousal, valence=valence)
+
+
+REFUSALS = [
+    ({"translator": "x"}, "TRANSLATOR_UNKNOWN", "translator", "translator is 'x'; choose one of: dictionary"),
+    ({"engine": "dalle"}, "ENGINE_UNKNOWN", "engine", "engine is 'dalle'; choose one of: morph"),
+    ({"sentiments": []}, "BATCH_EMPTY", "sentiments", "the batch is empty; send at least 1"),
+    ({"sentiments": [CALM] * 1025}, "BATCH_TOO_LARGE", "sentiments", "has 1025 sentiments; send at most 1024"),
+    (
+        {"sentiments": [CALM, feeling(math.nan)]},
+        "SENTIMENT_OUT_OF_RANGE",
+        "sentiments[1].arousal",
+        "is nan; send -1 to",
+    ),
+    (
+        {"sentiments": [feeling(0, 1.5)]},
+        "SENTIMENT_OUT_OF_RANGE",
+        "sentiments[0].valence",
+        "valence of sentiment 0 is 1.5",
+    ),
+    ({"sentiments": [feeling(-math.inf)]}, "SENTIMENT_OUT_OF_RANGE", "sentiments[0].arousal", "is -inf"),
+    ({"recent_concepts": [3, 900]}, "CONCEPT_UNKNOWN", "recent_concepts", "concept is 900; choose 0 to 169"),
+    ({"recent_concepts": [0] * 65}, "CONCEPT_UNKNOWN", "recent_concepts", "has 65 concepts; send the latest 64"),
+]
+
+
+@pytest.mark.parametrize(("fields", "reason", "field", "said"), REFUSALS)
+async def test_a_broken_rule_is_refused_with_reason_rule_value_and_way_out(
+    stub: Stub, fields: dict[str, object], reason: str, field: str, said: str
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stub.Translate(request(**fields))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert said in (refused.value.details() or "")
+    given_reason, metadata = error_of(refused.value)
+    assert given_reason == reason
+    assert metadata["field"] == field

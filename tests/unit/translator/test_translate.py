@@ -1,0 +1,111 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import ArrayLike
+
+from services.translator.catalogue import EMBEDDED, open_translators
+from services.translator.curves import agreement, random_walk
+from services.translator.lexicon import F64, PARTNER_LIMIT
+from services.translator.translate import MEMORY, NOISE_LIMIT, NOISE_SIZE, Passage, Translation, translate
+
+DICTIONARY = open_translators(EMBEDDED)["dictionary"]
+LEXICON = DICTIONARY.lexicon
+axis = st.floats(-1, 1, width=32)
+planes = st.lists(st.tuples(axis, axis), min_size=1, max_size=6).map(lambda rows: np.array(rows, dtype=np.float64))
+seeds = st.integers(0, 2**64 - 1)
+
+
+def told(sentiments: ArrayLike, **choices: object) -> Translation:
+    return translate(DICTIONARY, Passage(np.asarray(sentiments, dtype=np.float64), **choices))  # type: ignore[arg-type]
+
+
+@given(planes, seeds, seeds)
+@settings(max_examples=40, deadline=None)
+def test_any_feeling_becomes_one_main_concept_with_at_most_one_partner(plane: F64, seed: int, index: int) -> None:
+    translation = told(plane, seed=seed, first_index=index)
+    weights = translation.class_weights
+    assert weights.shape == (len(plane), len(LEXICON.names))
+    assert (weights >= 0).all()
+    assert weights.sum(1) == pytest.approx(1, abs=1e-6)
+    assert (weights.max(1) >= 1 - PARTNER_LIMIT - 1e-6).all()
+    assert ((weights > 0).sum(1) <= 2).all()
+
+
+@given(planes, seeds)
+@settings(max_examples=20, deadline=None)
+def test_noise_is_truncated_standard_normal(plane: F64, seed: int) -> None:
+    noise = told(plane, seed=seed).noise
+    assert noise.shape == (len(plane), NOISE_SIZE)
+    assert noise.dtype == np.float32
+    assert (np.abs(noise) <= NOISE_LIMIT).all()
+    assert noise.std() == pytest.approx(0.88, abs=0.25)
+
+
+def test_noise_has_the_moments_of_a_normal_truncated_at_two() -> None:
+    noise = told(np.zeros((300, 2))).noise
+    assert noise.mean() == pytest.approx(0, abs=0.02)
+    assert noise.std() == pytest.approx(0.8796, abs=0.01)
+
+
+def test_a_reachable_feeling_is_met_by_the_rated_mixture() -> None:
+    walk = random_walk(LEXICON, seed=3, count=100)
+    translation = told(walk, seed=3)
+    measures = agreement(walk, translation.expected.astype(np.float64))
+    for dimension in ("arousal", "valence"):
+        assert measures[dimension]["r"] >= 0.98
+        assert measures[dimension]["rmse"] <= 0.04
+    assert len(set(translation.class_weights.argmax(1))) >= 20
+
+
+def test_expected_is_the_weighted_mean_of_the_ratings() -> None:
+    translation = told([[0.2, -0.4], [-0.6, 0.1]])
+    assert translation.expected == pytest.approx(translation.class_weights @ LEXICON.ratings, abs=1e-6)
+
+
+@pytest.mark.parametrize("corner", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
+def test_a_feeling_beyond_every_picture_goes_to_the_nearest_one_there_is(corner: tuple[int, int]) -> None:
+    reached = told([corner]).expected[0]
+    nearest = LEXICON.ratings[np.square(LEXICON.ratings - corner).sum(-1).argmin()]
+    assert np.hypot(*(reached - corner)) <= np.hypot(*(nearest - corner)) + 0.08
+
+
+def test_a_feeling_that_stays_is_told_with_other_concepts() -> None:
+    mains = told(np.tile([0.1, 0.2], (30, 1))).class_weights.argmax(1)
+    assert len(set(mains)) >= 15
+    assert (mains[1:] != mains[:-1]).all()
+
+
+def test_concepts_shown_before_the_passage_are_left_to_rest() -> None:
+    first = int(told([[0.4, 0.5]]).class_weights[0].argmax())
+    second = int(told([[0.4, 0.5]], recent_concepts=(first,)).class_weights[0].argmax())
+    assert second != first
+
+
+@given(st.integers(1, 99), seeds)
+@settings(max_examples=10, deadline=None)
+def test_a_story_cut_into_requests_is_the_same_story(cut: int, seed: int) -> None:
+    walk = random_walk(LEXICON, seed=1, count=100)
+    whole = told(walk, seed=seed, first_index=7)
+    shown = tuple(int(main) for main in whole.class_weights[:cut].argmax(1))[-MEMORY:]
+    rest = told(walk[cut:], seed=seed, first_index=7 + cut, recent_concepts=shown)
+    assert np.array_equal(rest.class_weights, whole.class_weights[cut:])
+    assert np.array_equal(rest.noise, whole.noise[cut:])
+    assert np.array_equal(rest.expected, whole.expected[cut:])
+
+
+def test_equal_passages_give_equal_answers_and_another_seed_another_story() -> None:
+    walk = random_walk(LEXICON, seed=2, count=40)
+    one, again, other = told(walk, seed=1), told(walk, seed=1), told(walk, seed=2)
+    assert np.array_equal(one.class_weights, again.class_weights)
+    assert np.array_equal(one.noise, again.noise)
+    assert not np.array_equal(one.class_weights, other.class_weights)
+    assert not np.array_equal(one.noise, other.noise)
+
+
+def test_the_digest_changes_with_the_ratings() -> None:
+    other = type(DICTIONARY)(dataclasses.replace(LEXICON, digest="0" * 64))  # type: ignore[call-arg]
+    assert len(DICTIONARY.digest) == 64
+    assert DICTIONARY.digest != other.digest
