@@ -1,0 +1,227 @@
+"""A song, from wherever it comes, as blocks of float32 samples in constant memory."""
+
+__all__ = ["Decoding", "decode_blocks"]
+
+import math
+import os
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO, get_args
+
+import numpy as np
+
+from .containers import ContainerSource
+from .errors import AudioError
+from .facts import SongFacts, SongWarning, WarningKind
+from .growing_file import GrowingFile
+from .levels import LevelMeter
+from .pcm import PcmSource
+from .rates import F32, RateConverter
+from .uniform import Uniform
+
+MIN_DURATION_S = 0.5
+MAX_DURATION_S = 4 * 3600.0
+PIECE_S = 0.5  # longer frames are cut, shorter ones gathered (unless live), so that a block is at most two pieces
+TRUNCATED_S, TRUNCATED_SHARE = 0.5, 0.02  # a header may promise so much too much before we call the song cut
+
+Source = str | os.PathLike[str] | GrowingFile | BinaryIO | PcmSource
+
+
+def decode_blocks(
+    source: Source,
+    *,
+    mono: bool = True,
+    sample_rate_hz: int | None = None,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    min_duration_s: float = MIN_DURATION_S,
+    max_duration_s: float = MAX_DURATION_S,
+) -> "Decoding":
+    """Decode a song bit by bit; nothing is read before the first block is asked for.
+
+    Args:
+        source: path, binary file, GrowingFile, or PcmSource for raw samples. A file given open stays open.
+        mono: mean of the channels; else all channels.
+        sample_rate_hz: rate of the blocks; None is the song's own.
+        start_s: where to begin, seconds >= 0, exact to the sample.
+        duration_s: how much to take, seconds > 0; None is all.
+        min_duration_s: less sound than this is refused at the end.
+        max_duration_s: more sound than this (from the song's start) is refused on the way.
+
+    Returns:
+        An iterator over blocks of at most a second. It raises AudioError where the song cannot be used.
+
+    Raises:
+        AudioError: "format" where a parameter is out of range.
+    """
+    if not start_s >= 0:
+        raise AudioError("format", f"start_s is {start_s}; choose 0 or more", field="start_s", value=start_s)
+    if duration_s is not None and not duration_s > 0:
+        raise AudioError(
+            "format", f"duration_s is {duration_s}; choose more than 0", field="duration_s", value=duration_s
+        )
+    decoding = Decoding(source, mono=mono, sample_rate_hz=sample_rate_hz, start_s=start_s, duration_s=duration_s)
+    decoding.limits_s = (min_duration_s, max_duration_s)
+    return decoding
+
+
+class Decoding(Iterator[F32]):
+    """The blocks of a song: float32, (n,) if mono, else (channels, n); full scale is ±1 but may be exceeded.
+
+    Belongs to one thread. To be closed, or used in a with statement, unless it is iterated to its end.
+
+    Attributes:
+        sample_rate_hz: rate of the blocks; 0 before the first one unless it was asked for.
+        limits_s: shortest and longest song, seconds.
+    """
+
+    def __init__(
+        self, source: Source, *, mono: bool, sample_rate_hz: int | None, start_s: float, duration_s: float | None
+    ) -> None:
+        self.sample_rate_hz = sample_rate_hz or 0
+        self.limits_s = (MIN_DURATION_S, MAX_DURATION_S)
+        self._mono = mono
+        self._part_s = (start_s, duration_s)
+        self._cleanup = ExitStack()
+        self._source, self._live = self._opened(source)
+        self._uniform = Uniform()
+        self._levels = LevelMeter()
+        self._position = 0  # samples decoded from the song's start, at its own rate
+        self._taken = 0  # of these, samples in the part asked for
+        self._complete = False  # whether the song was decoded to its end
+        self._blocks = self._run()
+
+    @property
+    def facts(self) -> SongFacts:
+        """What is known so far; final once the iterator has ended."""
+        source = self._source
+        warnings = [*self._levels.warnings(), *self._source_warnings()]
+        warnings.sort(key=lambda warning: get_args(WarningKind).index(warning.kind))
+        return SongFacts(
+            sample_count=self._taken,
+            sample_rate_hz=self._uniform.sample_rate_hz,
+            channel_count=self._uniform.channel_count,
+            codec=source.codec,
+            container=source.container,
+            peak=self._levels.peak,
+            clipped_share=self._levels.clipped_share,
+            warnings=tuple(warnings),
+        )
+
+    def __next__(self) -> F32:
+        return next(self._blocks)
+
+    def __enter__(self) -> "Decoding":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the decoder and closes what was opened by path; may be repeated."""
+        self._blocks.close()
+        self._cleanup.close()
+
+    def _opened(self, source: Source) -> tuple[ContainerSource | PcmSource, bool]:
+        if isinstance(source, PcmSource):
+            return source, source.live
+        if isinstance(source, str | os.PathLike):
+            file = Path(source).open("rb")  # noqa: SIM115 - stays open as long as this object
+            self._cleanup.callback(file.close)
+            return self._cleaned(ContainerSource(file)), False
+        return self._cleaned(ContainerSource(source)), isinstance(source, GrowingFile) and source.live
+
+    def _cleaned(self, source: ContainerSource) -> ContainerSource:
+        self._cleanup.callback(source.close)
+        return source
+
+    def _run(self) -> Generator[F32]:
+        converter: RateConverter | None = None
+        pending: list[F32] = []
+        with self._cleanup:
+            for part in self._parts():
+                own_hz = self._uniform.sample_rate_hz
+                self.sample_rate_hz = self.sample_rate_hz or own_hz
+                if converter is None and self.sample_rate_hz != own_hz:
+                    converter = RateConverter(own_hz, self.sample_rate_hz, len(part))
+                pending.append(part if converter is None else converter.convert(part))
+                if self._live or sum(one.shape[1] for one in pending) >= PIECE_S * self.sample_rate_hz:
+                    yield from self._joined(pending)
+            if converter is not None:
+                pending.append(converter.flush())
+            yield from self._joined(pending)
+            self._check_length()
+
+    def _joined(self, pending: list[F32]) -> Iterator[F32]:
+        block = np.concatenate(pending, axis=1) if pending else np.zeros((1, 0), np.float32)
+        pending.clear()
+        if block.shape[1]:
+            yield block[0] if self._mono else block
+
+    def _parts(self) -> Iterator[F32]:
+        """Yield the part asked for, at the song's own rate, (1 or channels, n)."""
+        full_scale = 1.0
+        for chunk in self._source.chunks():
+            full_scale = chunk.full_scale
+            step = max(int(PIECE_S * chunk.sample_rate_hz), 1)
+            for at in range(0, chunk.channels.shape[1], step):
+                piece = self._levels.clean(chunk.channels[:, at : at + step])
+                yield self._taken_of(self._uniform.take(chunk._replace(channels=piece)), full_scale)
+                if self._position >= self._end():
+                    return
+        self._complete = True
+        yield self._taken_of(self._uniform.flush(), full_scale)
+
+    def _end(self) -> float:
+        """Tell where the part asked for ends, samples from the song's start."""
+        start_s, part_s = self._part_s
+        rate_hz = self._uniform.sample_rate_hz
+        return math.inf if part_s is None else round(start_s * rate_hz) + round(part_s * rate_hz)
+
+    def _taken_of(self, block: F32, full_scale: float) -> F32:
+        """Count a block and cut it to the part asked for."""
+        rate_hz, count = self._uniform.sample_rate_hz, block.shape[1]
+        first = min(max(round(self._part_s[0] * rate_hz) - self._position, 0), count)
+        last = int(min(max(self._end() - self._position, first), count))
+        self._position += count
+        longest_s = self.limits_s[1]
+        if self._position > longest_s * rate_hz and rate_hz:
+            rule = f"the song is longer than {longest_s / 3600:g} hours; cut it, or ask for an earlier part"
+            raise AudioError("too_long", rule, field="duration_s", value=self._position / rate_hz)
+        part = block[:, first:last]
+        self._taken += part.shape[1]
+        mono = self._levels.measure(part, full_scale)
+        return mono if self._mono else part
+
+    def _check_length(self) -> None:
+        facts = self.facts
+        shortest_s = self.limits_s[0]
+        if not facts.sample_count and self._source.damaged_count:
+            rule = (
+                f"nothing in this {facts.container} file can be decoded; is it whole? send it again, or as mp3 or wav"
+            )
+            raise AudioError("unreadable", rule, field="damaged_count", value=self._source.damaged_count)
+        if facts.sample_count < shortest_s * facts.sample_rate_hz or not facts.sample_count:
+            found = f"{facts.duration_s:.3f} s of sound from {self._part_s[0]:g} s on"
+            rule = f"the song has {found}; {shortest_s:g} s is the least, send a longer one"
+            raise AudioError("too_short", rule, field="duration_s", value=facts.duration_s)
+
+    def _source_warnings(self) -> list[SongWarning]:
+        found = []
+        source, changes = self._source, self._uniform.changes
+        length_s = self._position / max(self._uniform.sample_rate_hz, 1)
+        missing_s = (source.declared_s or 0.0) - length_s
+        if source.stopped_early:
+            message = f"Nothing could be decoded after {length_s:.1f} s; the song ends there."
+            found.append(SongWarning("TRUNCATED", message))
+        elif self._complete and missing_s >= max(TRUNCATED_S, TRUNCATED_SHARE * length_s):
+            message = f"The header says {source.declared_s:.1f} s, but the file ends after {length_s:.1f} s."
+            found.append(SongWarning("TRUNCATED", message))
+        if source.damaged_count:
+            message = f"{source.damaged_count} damaged parts were left out."
+            found.append(SongWarning("DAMAGED", message))
+        if changes:
+            message = f"The format changes on the way ({'; '.join(changes)}); all was brought to the first."
+            found.append(SongWarning("FORMAT_CHANGES", message))
+        return found

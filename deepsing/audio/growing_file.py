@@ -1,0 +1,203 @@
+"""A file that one thread appends to while another already reads it."""
+
+__all__ = ["GrowingFile"]
+
+import hashlib
+import io
+import tempfile
+import threading
+
+from .errors import AudioError
+
+MEMORY_BYTES = 1 << 20  # a larger song moves to a temporary file on disk
+
+
+class _Spool:
+    """The bytes, shared by all readers of one upload; `changed` guards every attribute."""
+
+    def __init__(self, limit_bytes: int | None) -> None:
+        self.changed = threading.Condition()
+        self.file = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115 - closed with the last reader
+        self.limit_bytes = limit_bytes
+        self.length = 0
+        self.digest = hashlib.sha256()
+        self.finished = False
+        self.error: Exception | None = None
+        self.reader_count = 0
+
+
+class GrowingFile:
+    """A read-only binary file whose end is still being written.
+
+    `append`, `finish` and `abort` are quick and may be called from an event loop; `read`, and `seek` from the end,
+    block until the bytes are there and belong in a decoding thread. Bytes beyond 1 MiB lie in a temporary file on
+    disk, which goes when the last reader is closed.
+
+    Args:
+        live: True where bytes arrive as they are played: the file is not seekable, so that a decoder never waits
+            for the end before it starts.
+        limit_bytes: most bytes; the append that exceeds it raises AudioError "too_large". None is no limit.
+    """
+
+    def __init__(self, *, live: bool = False, limit_bytes: int | None = None) -> None:
+        self._enter(_Spool(limit_bytes), live=live)
+
+    def _enter(self, spool: _Spool, *, live: bool) -> None:
+        self._spool = spool
+        self._live = live
+        self._position = 0
+        self._closed = False
+        with spool.changed:
+            spool.reader_count += 1
+
+    @property
+    def length(self) -> int:
+        """Bytes appended so far."""
+        return self._spool.length
+
+    @property
+    def live(self) -> bool:
+        """Whether decoders must read forward only."""
+        return self._live
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def append(self, chunk: bytes) -> None:
+        """Add bytes at the end.
+
+        Raises:
+            AudioError: "too_large", which the readers get as well.
+            ValueError: after `finish` or `close`.
+            Exception: what `abort` was called with.
+        """
+        spool = self._spool
+        with spool.changed:
+            self._check()
+            if spool.finished:
+                raise ValueError("the file is finished; append before finish()")
+            if spool.limit_bytes is not None and spool.length + len(chunk) > spool.limit_bytes:
+                spool.error = AudioError(
+                    "too_large",
+                    f"the song has more than {spool.limit_bytes} bytes; send a shorter or a compressed one",
+                    field="byte_count",
+                    value=spool.length + len(chunk),
+                )
+                spool.changed.notify_all()
+                raise spool.error
+            spool.file.seek(spool.length)
+            spool.file.write(chunk)
+            spool.length += len(chunk)
+            spool.digest.update(chunk)
+            spool.changed.notify_all()
+
+    def finish(self) -> None:
+        """Say that the last byte was appended; may be repeated."""
+        with self._spool.changed:
+            self._spool.finished = True
+            self._spool.changed.notify_all()
+
+    def abort(self, error: Exception) -> None:
+        """Make all current and later reads and appends raise `error`; the first abort counts."""
+        with self._spool.changed:
+            self._spool.error = self._spool.error or error
+            self._spool.changed.notify_all()
+
+    def read(self, size: int = -1) -> bytes:
+        """Read what is there, at most `size` bytes; wait for the first byte; all up to the end if negative.
+
+        Returns:
+            b"" only at the end of the finished file (or if `size` is 0).
+        """
+        spool = self._spool
+        with spool.changed:
+            while not (spool.finished or (size >= 0 and self._position < spool.length) or size == 0):
+                self._check()
+                spool.changed.wait()
+            self._check()
+            available = max(spool.length - self._position, 0)
+            spool.file.seek(self._position)
+            piece: bytes = spool.file.read(available if size < 0 else min(size, available))
+            self._position += len(piece)
+            return piece
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move the reader; from the end it waits until the file is finished.
+
+        Raises:
+            io.UnsupportedOperation: on a live file.
+        """
+        if self._live:
+            raise io.UnsupportedOperation("a live song is read forward only")
+        spool = self._spool
+        with spool.changed:
+            while whence == io.SEEK_END and not spool.finished:
+                self._check()
+                spool.changed.wait()
+            self._check()
+            base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: spool.length}[whence]
+            if base + offset < 0:
+                raise OSError(f"position {base + offset} lies before the start of the file")
+            self._position = base + offset
+            return self._position
+
+    def tell(self) -> int:
+        """Tell the position of the reader, bytes."""
+        return self._position
+
+    def seekable(self) -> bool:
+        """Tell whether `seek` works: unless live."""
+        return not self._live
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def writable(self) -> bool:
+        """Say no: bytes come in by `append` only."""
+        return False
+
+    def digest(self) -> str:
+        """Give the SHA-256 of all bytes appended so far, lower-case hex."""
+        with self._spool.changed:
+            return self._spool.digest.hexdigest()
+
+    def open_again(self) -> "GrowingFile":
+        """Give a second reader of the same bytes, seekable, at the start; it is to be closed by itself.
+
+        Raises:
+            ValueError: before `finish` or after `close`.
+        """
+        with self._spool.changed:
+            self._check()
+            if not self._spool.finished:
+                raise ValueError("the file is still growing; open it again after finish()")
+        again = GrowingFile.__new__(GrowingFile)
+        again._enter(self._spool, live=False)
+        return again
+
+    def close(self) -> None:
+        """End this reader, waking it where it waits; the last one deletes the bytes. May be repeated."""
+        spool = self._spool
+        with spool.changed:
+            if self._closed:
+                return
+            self._closed = True
+            spool.reader_count -= 1
+            if spool.reader_count == 0:
+                spool.file.close()
+            spool.changed.notify_all()
+
+    def __enter__(self) -> "GrowingFile":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise ValueError("the file is closed")
+        if self._spool.error is not None:
+            raise self._spool.error

@@ -1,0 +1,73 @@
+"""What a file's own header promises, to tell a song that was cut from one that ends where it should."""
+
+__all__ = ["declared_duration_s"]
+
+import struct
+
+import av
+
+# Containers whose header holds the length; elsewhere FFmpeg guesses from the bit rate or looks at the last page.
+TELLING_CONTAINERS = frozenset(
+    {"flac", "mov,mp4,m4a,3gp,3g2,mj2", "aiff", "caf", "tta", "ape", "wv", "matroska,webm", "asf"}
+)
+PLACEHOLDER_BYTES = 0x7FFFF000  # writers that cannot seek back leave this or more (or 0) as the size of a wav
+PCM_TAGS = frozenset({1, 3, 6, 7, 0xFFFE})  # integer, float, A-law, mu-law, extensible
+MPEG1_RATES_FROM_HZ = 32_000  # slower mp3 is MPEG-2, whose frames have half the samples
+
+
+def declared_duration_s(container: av.container.InputContainer, stream: av.AudioStream, head: bytes) -> float | None:
+    """Read the length off the header.
+
+    Args:
+        container: the open file.
+        stream: its audio.
+        head: the file's first bytes (as many as were kept).
+
+    Returns:
+        Seconds, or None where the header does not say.
+    """
+    name = container.format.name
+    if name == "wav":
+        return _riff_duration_s(head)
+    if name == "mp3":
+        return _mp3_duration_s(head, stream.codec_context.sample_rate)
+    if name not in TELLING_CONTAINERS:
+        return None
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is not None and len(container.streams) == 1:
+        return container.duration / av.time_base
+    return None
+
+
+def _riff_duration_s(head: bytes) -> float | None:
+    """Divide data size by byte rate of a RIFF/WAVE header; None for placeholders and foreign layouts."""
+    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+        return None
+    position, bytes_per_s = 12, 0
+    while position + 8 <= len(head):
+        name, size = struct.unpack_from("<4sI", head, position)
+        if name == b"fmt " and position + 24 <= len(head):
+            tag, _, rate_hz, byte_rate, block_bytes = struct.unpack_from("<HHIIH", head, position + 8)
+            bytes_per_s = rate_hz * block_bytes if tag in PCM_TAGS else byte_rate
+        if name == b"data":
+            known = 0 < size < PLACEHOLDER_BYTES and bytes_per_s > 0
+            return size / bytes_per_s if known else None
+        position += 8 + size + size % 2
+    return None
+
+
+def _mp3_duration_s(head: bytes, sample_rate_hz: int) -> float | None:
+    """Read the frame count of the Xing or Info tag in the first frame."""
+    start = 0
+    if head[:3] == b"ID3" and len(head) >= 10:
+        start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+    first_frame = head[start : start + 4096]
+    at = max(first_frame.find(b"Xing"), first_frame.find(b"Info"))
+    if at < 0 or len(first_frame) < at + 12 or sample_rate_hz <= 0:
+        return None
+    flags, frame_count = struct.unpack_from(">II", first_frame, at + 4)
+    if not flags & 1:
+        return None
+    samples = 1152 if sample_rate_hz >= MPEG1_RATES_FROM_HZ else 576
+    return float(frame_count * samples / sample_rate_hz)

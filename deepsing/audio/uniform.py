@@ -1,0 +1,58 @@
+"""Bring a stream whose format changes on the way to the format it began with."""
+
+__all__ = ["Uniform"]
+
+import numpy as np
+
+from .rates import F32, RateConverter
+from .samples import Chunk
+
+
+class Uniform:
+    """Resamples and re-channels what differs from the first chunk.
+
+    Attributes:
+        sample_rate_hz: of the first chunk, 0 before it.
+        channel_count: of the first chunk, 0 before it.
+        changes: each change as text, e.g. "44100 Hz, 2 channels → 48000 Hz, 2 channels".
+    """
+
+    def __init__(self) -> None:
+        self.sample_rate_hz = 0
+        self.channel_count = 0
+        self.changes: list[str] = []
+        self.change_count = 0
+        self._now = (0, 0)
+        self._converter: RateConverter | None = None
+
+    def take(self, chunk: Chunk) -> F32:
+        """Give (channel_count, m) at sample_rate_hz; m may be 0 while the resampler fills."""
+        form = (chunk.sample_rate_hz, len(chunk.channels))
+        if not self.sample_rate_hz:
+            self.sample_rate_hz, self.channel_count = self._now = form
+        before = self._change(form) if form != self._now else None
+        channels = chunk.channels
+        if len(channels) != self.channel_count:
+            mono = channels.mean(axis=0, dtype=np.float32, keepdims=True)
+            channels = np.repeat(mono, self.channel_count, axis=0)
+        if self._converter is not None:
+            channels = self._converter.convert(channels)
+        return channels if before is None else np.concatenate([before, channels], axis=1)
+
+    def flush(self) -> F32:
+        """Give the end of the stream, (channel_count, m)."""
+        if self._converter is None:
+            return np.zeros((self.channel_count, 0), np.float32)
+        converter, self._converter = self._converter, None
+        return converter.flush()
+
+    def _change(self, form: tuple[int, int]) -> F32:
+        before, after = (f"{rate_hz} Hz, {count} channels" for rate_hz, count in (self._now, form))
+        self.change_count += 1
+        if self.change_count == 1:
+            self.changes.append(f"{before} → {after}")
+        tail = self.flush()
+        self._now = form
+        if form[0] != self.sample_rate_hz:
+            self._converter = RateConverter(form[0], self.sample_rate_hz, self.channel_count)
+        return tail
