@@ -1,0 +1,29 @@
+"""Asks the server of this container for its gRPC health: exit status 0 is SERVING.
+
+For engines without a gRPC probe of their own (docker compose); Kubernetes asks by itself.
+"""
+
+import os
+import sys
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+__all__ = ["is_serving"]
+
+TIMEOUT_S = 2.0
+
+
+def is_serving(target: str, service: str = "") -> bool:
+    """Whether a server says SERVING for a service (empty: for the whole process)."""
+    with grpc.insecure_channel(target) as channel:
+        request = health_pb2.HealthCheckRequest(service=service)
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=TIMEOUT_S)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if is_serving(f"127.0.0.1:{os.environ.get('DEEPSING_SERVER_PORT', '50051')}") else 1)
