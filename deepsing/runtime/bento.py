@@ -1,0 +1,63 @@
+"""Lets `bentoml serve` run a service: gRPC from our own server, HTTP health and metrics from BentoML's."""
+
+import asyncio
+import logging
+import signal
+from types import FrameType
+
+from deepsing.runtime.logs import configure_logs
+from deepsing.runtime.server import GrpcServer, Service
+
+__all__ = ["bento_hooks", "BentoHooks"]
+
+logger = logging.getLogger(__name__)
+
+
+class BentoHooks:
+    """What a `@bentoml.service` class calls from its start-up, shutdown and readiness hooks."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._server: GrpcServer | None = None
+        self._draining: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether gRPC calls are taken now; what `__is_ready__` answers."""
+        return self._server is not None and self._server.serving and self._draining is None
+
+    async def start(self) -> None:
+        """Starts gRPC on DEEPSING_SERVER_PORT; from here on SIGTERM drains it at once.
+
+        BentoML itself drains HTTP first and calls its hooks only then, so the signal is chained here.
+        """
+        self._server = GrpcServer(self._service)
+        configure_logs(self._service.name, self._server.settings.log_level)
+        logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # BentoML logs HTTP itself
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before = signal.getsignal(number)
+
+            def on_signal(number: int, frame: FrameType | None, before: object = before) -> None:
+                loop.call_soon_threadsafe(self._drain)
+                if callable(before):
+                    before(number, frame)
+
+            signal.signal(number, on_signal)
+        await self._server.start()
+        logger.info("gRPC serves %s on %s", self._service.grpc_name, self._server.address)
+
+    async def stop(self) -> None:
+        """Waits until calls under way have ended, at most the grace of the settings."""
+        await self._drain()
+
+    def _drain(self) -> asyncio.Task[None]:
+        if self._draining is None:
+            assert self._server is not None, "start comes first"
+            self._draining = asyncio.create_task(self._server.drain())
+        return self._draining
+
+
+def bento_hooks(service: Service) -> BentoHooks:
+    """Makes the hooks of one service; see services/generator/bento.py for their use."""
+    return BentoHooks(service)
