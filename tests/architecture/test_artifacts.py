@@ -38,5 +38,6 @@ def test_embedded_models_fit_into_a_small_download() -> None:
     assert sum(path.stat().st_size for path in weights) <= MAX_EMBEDDED_BYTES
 
 
-def test_no_photo_of_a_rated_collection_is_in_the_tree() -> None:
-    assert [relative(path) for path in tracked() if path.suffix.lower() in {".jpg", ".jpeg"}] == []
+def test_no_photo_is_shipped_with_a_service() -> None:
+    photos = {".jpg", ".jpeg", ".png"}
+    assert [path for path in tracked() if path.suffix in photos and path.is_relative_to(ROOT / "services")] == []

@@ -14,7 +14,13 @@ import pytest
 from tests.architecture.tree import ROOT, SERVICES
 
 TRAINING_ONLY = {"torch", "librosa", "scipy", "matplotlib", "onnx", "tqdm"}
-LIST_LOADED = "import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
+LIST_LOADED = """
+import json, sys
+before = set(sys.modules)  # what the interpreter's own site brings
+sys.path.insert(0, {folder!r})
+import services.{service}.rpc, services.{service}.__main__
+print(json.dumps(sorted(set(sys.modules) - before)))
+"""
 
 each_service = pytest.mark.parametrize("service", SERVICES)
 
@@ -28,10 +34,9 @@ def loaded_alone(service: str) -> frozenset[str]:
         shutil.copytree(ROOT / "deepsing", copy / "deepsing", ignore=ignore)
         shutil.copytree(ROOT / "services" / service, copy / "services" / service, ignore=ignore)
         shutil.copy(ROOT / "services" / "__init__.py", copy / "services")
-        program = LIST_LOADED.format(module=f"services.{service}.rpc, services.{service}.__main__")
         answer = subprocess.run(
             # -P and an own path: an editable install must not lend the sibling from the source tree.
-            [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {folder!r}); {program}"],
+            [sys.executable, "-P", "-c", LIST_LOADED.format(folder=folder, service=service)],
             cwd=copy,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             capture_output=True,

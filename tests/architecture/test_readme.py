@@ -2,13 +2,12 @@
 
 import ast
 import dataclasses
-import importlib
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.architecture.tree import ROOT, SERVICES, relative, tracked
+from tests.architecture.tree import ROOT, SERVICES, relative, settings_of, tracked
 
 README = ROOT / "README.md"
 MIN_ROWS = 10
@@ -56,13 +55,6 @@ def test_every_make_verb_in_the_documents_exists() -> None:
     }
     verbs = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert {(verb, path) for verb, path in said if verb not in verbs} == set()
-
-
-def settings_of(service: str) -> type:
-    module = importlib.import_module(f"services.{service}.settings")
-    found = [kind for kind in vars(module).values() if isinstance(kind, type) and dataclasses.is_dataclass(kind)]
-    assert len(found) == 1, "one dataclass of settings a service"
-    return found[0]
 
 
 def as_written(value: object) -> str:

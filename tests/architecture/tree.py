@@ -1,8 +1,10 @@
 """What the architecture tests look at: the tree's own files, as git sees them."""
 
-__all__ = ["ROOT", "SERVICES", "hand_written", "relative", "tracked"]
+__all__ = ["ROOT", "SERVICES", "hand_written", "relative", "settings_of", "tracked"]
 
+import dataclasses
 import functools
+import importlib
 import subprocess
 from pathlib import Path
 
@@ -37,3 +39,14 @@ def hand_written(*folders: str) -> list[Path]:
 def relative(path: Path) -> str:
     """A path as a person would quote it."""
     return path.relative_to(ROOT).as_posix()
+
+
+def settings_of(service: str) -> type:
+    """The one dataclass that `services/<service>/settings.py` defines."""
+    module = importlib.import_module(f"services.{service}.settings")
+    (settings,) = (
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__
+    )
+    return settings
