@@ -4,15 +4,15 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
-from types import TracebackType
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
 
 from deepsing.runtime.channel import remaining_s
-from deepsing.runtime.errors import STATUS_DETAILS, NotReady, ServiceError, TooLate
+from deepsing.runtime.errors import NotReady, TooLate
 from deepsing.runtime.logs import REQUEST_ID_KEY, request_id, request_id_from
+from deepsing.runtime.status import STATUS_DETAILS, ServiceError
 from deepsing.v1 import error_reason_pb2 as reasons
 
 __all__ = ["Guard"]
@@ -80,7 +80,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
     def _refusal(self, method: str, error: ServiceError) -> grpc.RpcMethodHandler:
         async def refuse(_requests: Any, context: Any) -> AsyncIterator[Any]:
-            async with _Call(self, method, context):
+            async with _call(self, method, context):
                 raise error
             yield
 
@@ -92,11 +92,11 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         cap_s = None if handler.request_streaming else self._max_deadline_s
 
         async def answer(request: Any, context: Any) -> Any:
-            async with _Call(self, method, context):
+            async with _call(self, method, context):
                 return await _in_time(inner(request, context), context, cap_s)
 
         async def answers(request: Any, context: Any) -> AsyncIterator[Any]:
-            async with _Call(self, method, context), aclosing(inner(request, context)) as messages:
+            async with _call(self, method, context), aclosing(inner(request, context)) as messages:
                 async for message in messages:
                     yield message
 
@@ -108,47 +108,39 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         )
 
 
-class _Call:
-    """One call from its start to its status."""
+@asynccontextmanager
+async def _call(guard: Guard, method: str, context: Any) -> AsyncIterator[None]:
+    """One call from its start to its status and its line in the log."""
+    began = time.monotonic()
+    guard.enter(context)
+    context.set_trailing_metadata(((REQUEST_ID_KEY, request_id.get()),))
+    code, said, failure = "OK", "answered", None
+    try:
+        yield
+    except ServiceError as error:
+        code, said = error.code.name, f"refused: {error}"
+        await _abort(context, error)
+    except grpc.aio.AbortError:
+        code, said = getattr(context.code(), "name", "UNKNOWN"), "aborted"
+        raise
+    except GeneratorExit:
+        code, said = "CANCELLED", "the caller has gone"
+        raise
+    except (Exception, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+            code, said = "CANCELLED", "the caller has gone, its time is over, or the server stops"
+            raise
+        # A stray CancelledError would leave the caller without a status for ever (grpc#29248).
+        code, said, failure = "INTERNAL", "failed", error
+        await _abort(context, _internal())
+    finally:
+        fields = {"rpc": method, "code": code, "duration_ms": round((time.monotonic() - began) * 1e3, 1)}
+        logger.log(logging.ERROR if failure else logging.INFO, said, extra={"fields": fields}, exc_info=failure)
 
-    def __init__(self, guard: Guard, method: str, context: Any) -> None:
-        self._guard = guard
-        self._method = method
-        self._context = context
 
-    async def __aenter__(self) -> None:
-        self._began = time.monotonic()
-        self._guard.enter(self._context)
-        self._context.set_trailing_metadata(((REQUEST_ID_KEY, request_id.get()),))
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        match error:
-            case None:
-                self._log("OK", "answered")
-            case ServiceError():
-                self._log(error.code.name, f"refused: {error}")
-                await self._abort(error)
-            case grpc.aio.AbortError():
-                self._log(self._context.code().name if self._context.code() else "UNKNOWN", "aborted")
-            case GeneratorExit():
-                self._log("CANCELLED", "the caller has gone")
-            case asyncio.CancelledError() if _is_being_cancelled():
-                self._log("CANCELLED", "the caller has gone, its time is over, or the server stops")
-            case Exception() | asyncio.CancelledError():
-                # A stray CancelledError would leave the caller without a status for ever (grpc#29248).
-                self._log("INTERNAL", "failed", error)
-                await self._abort(_internal())
-
-    async def _abort(self, error: ServiceError) -> None:
-        details = error.status().SerializeToString()
-        trailers = ((STATUS_DETAILS, details), (REQUEST_ID_KEY, request_id.get()))
-        await self._context.abort(error.code, str(error), trailers)
-
-    def _log(self, code: str, message: str, error: BaseException | None = None) -> None:
-        fields = {"rpc": self._method, "code": code, "duration_ms": round((time.monotonic() - self._began) * 1e3, 1)}
-        logger.log(logging.ERROR if error else logging.INFO, message, extra={"fields": fields}, exc_info=error)
+async def _abort(context: Any, error: ServiceError) -> None:
+    trailers = ((STATUS_DETAILS, error.status().SerializeToString()), (REQUEST_ID_KEY, request_id.get()))
+    await context.abort(error.code, str(error), trailers)
 
 
 async def _in_time(answer: Awaitable[Any], context: Any, cap_s: float | None) -> Any:

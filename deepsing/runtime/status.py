@@ -1,0 +1,126 @@
+"""The base of all refusals, and how one travels: a google.rpc.Status in the trailing metadata of the call."""
+
+import math
+from typing import TYPE_CHECKING, ClassVar
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2, message
+from google.rpc import error_details_pb2, status_pb2
+
+from deepsing.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from deepsing.v1.error_reason_pb2 import _ErrorReason
+
+__all__ = ["ServiceError", "error_of", "STATUS_DETAILS"]
+
+DOMAIN = "deepsing"
+STATUS_DETAILS = "grpc-status-details-bin"  # trailing metadata key of a serialised google.rpc.Status
+MESSAGE_LIMIT = 500  # characters; message and details share the 8 KiB that a client takes as trailers
+VALUE_LIMIT = 200  # characters of a value that is sent back
+
+
+class ServiceError(Exception):
+    """A refusal: the message says the rule, the value received and the way out.
+
+    Args:
+        message: one sentence for a person.
+        reason: a member of `deepsing.v1.ErrorReason`.
+        field: the request's field in question, as the contract spells it.
+        value: what was received in it.
+        retry_after_s: when it is worth trying again, >= 0; None if trying again is no use.
+        quota: the subject of a spent quota; adds a QuotaFailure.
+        **metadata: more facts for ErrorInfo's metadata.
+    """
+
+    code: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: "_ErrorReason.ValueType",
+        field: str = "",
+        value: object = "",
+        retry_after_s: float | None = None,
+        quota: str = "",
+        **metadata: str,
+    ) -> None:
+        super().__init__(_shortened(message, MESSAGE_LIMIT))
+        self.reason = reason
+        self.field = field
+        self.value = value
+        self.retry_after_s = retry_after_s
+        self.quota = quota
+        self.metadata = metadata
+
+    @property
+    def reason_name(self) -> str:
+        """The reason as ErrorInfo carries it, e.g. "SONG_EMPTY"."""
+        return ErrorReason.Name(self.reason).removeprefix("ERROR_REASON_")
+
+    def status(self) -> status_pb2.Status:
+        """The google.rpc.Status that goes to the caller, with all details."""
+        code: int = self.code.value[0]
+        return status_pb2.Status(code=code, message=str(self), details=[_packed(detail) for detail in self._details()])
+
+    def _details(self) -> list[message.Message]:
+        metadata = dict(self.metadata)
+        if self.field:
+            metadata |= {"field": self.field, "value": _shortened(str(self.value), VALUE_LIMIT)}
+        details: list[message.Message] = [
+            error_details_pb2.ErrorInfo(reason=self.reason_name, domain=DOMAIN, metadata=metadata)
+        ]
+        if self.field and self.code is grpc.StatusCode.INVALID_ARGUMENT:
+            violation = error_details_pb2.BadRequest.FieldViolation(field=self.field, description=str(self))
+            details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+        if self.quota:
+            spent = error_details_pb2.QuotaFailure.Violation(subject=self.quota, description=str(self))
+            details.append(error_details_pb2.QuotaFailure(violations=[spent]))
+        if self.retry_after_s is not None:
+            details.append(error_details_pb2.RetryInfo(retry_delay=_duration(self.retry_after_s)))
+        return details
+
+
+def error_of(rpc_error: grpc.RpcError) -> tuple[str, dict[str, str]]:
+    """Reads the reason out of a failed call.
+
+    Args:
+        rpc_error: what a call of a stub raised.
+
+    Returns:
+        The reason's name ("SONG_EMPTY") and ErrorInfo's metadata; ("", {}) if the call carries none,
+        e.g. because the connection broke.
+    """
+    trailers: tuple[tuple[str, bytes], ...] = getattr(rpc_error, "trailing_metadata", tuple)() or ()
+    for key, value in trailers:
+        if key == STATUS_DETAILS:
+            return _info_in(value)
+    return "", {}
+
+
+def _info_in(serialised: bytes) -> tuple[str, dict[str, str]]:
+    status = status_pb2.Status()
+    info = error_details_pb2.ErrorInfo()
+    try:
+        status.ParseFromString(serialised)
+        if any(detail.Unpack(info) for detail in status.details):
+            return info.reason, dict(info.metadata)
+    except message.DecodeError:  # a proxy's or a stranger's trailer
+        pass
+    return "", {}
+
+
+def _packed(detail: message.Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed
+
+
+def _duration(seconds: float) -> duration_pb2.Duration:
+    whole = math.floor(seconds)
+    return duration_pb2.Duration(seconds=whole, nanos=int((seconds - whole) * 1e9))
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
