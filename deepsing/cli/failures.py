@@ -1,0 +1,31 @@
+"""Failures of a command and the exit status that each means."""
+
+from deepsing.client.errors import Refused
+
+__all__ = ["CommandError", "exit_status", "USAGE", "FAILURE", "INTERRUPTED"]
+
+FAILURE = 1  # a service or the machine
+USAGE = 2  # what was asked for
+INTERRUPTED = 128  # plus the signal's number: Ctrl-C is 130
+
+MISTAKES = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError)
+
+
+class CommandError(Exception):
+    """A command cannot go on.
+
+    Args:
+        message: one line for a person, with the way out.
+        status: what the process exits with.
+    """
+
+    def __init__(self, message: str, status: int = FAILURE) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def exit_status(error: Exception) -> int:
+    """Tells whose fault a failure is: USAGE where other arguments would help, else FAILURE."""
+    if isinstance(error, CommandError):
+        return error.status
+    return USAGE if isinstance(error, (Refused, *MISTAKES)) else FAILURE

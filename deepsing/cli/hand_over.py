@@ -1,0 +1,42 @@
+"""deepsing eval, train and bench: they become the program that does it, with all arguments as they came."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+
+from deepsing.cli.failures import USAGE, CommandError
+from deepsing.cli.source import python_command, python_environment, service_root
+
+__all__ = ["hand_over", "PROGRAMS"]
+
+PROGRAMS: Mapping[tuple[str, ...], str] = {
+    ("eval", "audio"): "services.audio_sentiment.evaluate",
+    ("eval", "translator"): "services.translator.evaluate",
+    ("train", "audio"): "services.audio_sentiment.train",
+    ("train", "generator"): "services.generator.train",
+    ("train", "translator"): "services.translator.train",
+    ("bench",): "tests.bench",
+}
+TORCH = {"services.generator.train", "services.audio_sentiment.train"}  # what cannot do without it
+
+
+def hand_over(arguments: Sequence[str]) -> None:
+    """Replaces this process by the program that the first words name, if they name one.
+
+    Raises:
+        CommandError: the program, or what it needs, is not installed here.
+    """
+    for words, module in PROGRAMS.items():
+        if tuple(arguments[: len(words)]) == words:
+            _become(module, arguments[len(words) :])
+
+
+def _become(module: str, arguments: Sequence[str]) -> None:
+    root = service_root(module, "work in a clone of the repository (see its README)")
+    if module in TORCH and find_spec("torch") is None:
+        raise CommandError("training needs PyTorch; run: pip install -e '.[serve,train]'", USAGE)
+    command = python_command("-m", module, *arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(command[0], command, python_environment(root))  # noqa: S606 - no shell is wanted

@@ -1,0 +1,48 @@
+"""Whether a service is ready for calls."""
+
+import asyncio
+from typing import Any
+
+import grpc
+
+from deepsing.cli.failures import CommandError
+from deepsing.runtime.channel import open_channel
+
+__all__ = ["wait_until_serving"]
+
+RETRY_S = 0.1
+
+
+async def wait_until_serving(target: str, limit_s: float) -> None:
+    """Waits until a service's health is SERVING.
+
+    Args:
+        target: its "host:port"; it need not listen yet.
+        limit_s: how long to wait.
+
+    Raises:
+        CommandError: it was not by then, or the health protocol is not installed here.
+    """
+    try:
+        from grpc_health.v1 import health_pb2, health_pb2_grpc  # of the `serve` extra, which a bare client lacks
+    except ModuleNotFoundError:
+        message = "what services need is not installed here; install 'deepsing[serve,story]', or give --target"
+        raise CommandError(message) from None
+    request, serving = health_pb2.HealthCheckRequest(), health_pb2.HealthCheckResponse.SERVING
+    try:
+        async with open_channel(target) as channel, asyncio.timeout(limit_s):
+            await _watch(health_pb2_grpc.HealthStub(channel), request, serving)
+    except TimeoutError:
+        message = f"{target} is not ready after {limit_s:.0f} s; keep its log with --logs DIR and look there"
+        raise CommandError(message) from None
+
+
+async def _watch(stub: Any, request: object, serving: int) -> None:
+    while True:
+        try:
+            async for answer in stub.Watch(request, wait_for_ready=True):
+                if answer.status == serving:
+                    return
+        except grpc.aio.AioRpcError:  # a port may listen before its server can answer
+            pass
+        await asyncio.sleep(RETRY_S)

@@ -1,0 +1,98 @@
+"""deepsing concepts, styles and translators: what can be asked for."""
+
+import argparse
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from deepsing.cli.composer import service_at
+from deepsing.cli.interrupts import run_to_end
+from deepsing.client.status import error_from
+from deepsing.runtime.channel import open_channel
+from deepsing.v1.generator_pb2 import ListConceptsRequest, ListStylesRequest
+from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
+from deepsing.v1.translator_pb2 import ListTranslatorsRequest
+from deepsing.v1.translator_pb2_grpc import TranslatorServiceStub
+
+__all__ = ["add_arguments", "LISTINGS"]
+
+Rows = list[dict[str, object]]
+CALL_LIMIT_S = 30.0
+
+
+LISTINGS = {
+    "concepts": "list what the generator can paint",
+    "styles": "list the manners of painting",
+    "translators": "list the ways from feelings to pictures",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser, listing: str) -> None:
+    """Adds what a listing takes.
+
+    Args:
+        parser: of that command.
+        listing: its name, one of LISTINGS.
+    """
+    service, rows = SOURCES[listing]
+    parser.set_defaults(run=lambda arguments: run_to_end(_list(arguments, service, rows)), engine="")
+    parser.add_argument("--target", metavar="HOST:PORT", help=f"ask this {service}; without it, one starts here")
+    parser.add_argument("--json", action="store_true", help="print a JSON list")
+    if listing == "concepts":
+        parser.add_argument("--engine", default="", metavar="NAME", help="of which engine (default: the built-in one)")
+
+
+async def _concepts(channel: Any, engine: str) -> Rows:
+    answer = await GeneratorServiceStub(channel).ListConcepts(ListConceptsRequest(engine=engine), timeout=CALL_LIMIT_S)
+    return [_rated(concept) for concept in answer.concepts]
+
+
+async def _styles(channel: Any, engine: str) -> Rows:
+    answer = await GeneratorServiceStub(channel).ListStyles(ListStylesRequest(), timeout=CALL_LIMIT_S)
+    return [_rated(style) for style in answer.styles]
+
+
+async def _translators(channel: Any, engine: str) -> Rows:
+    answer = await TranslatorServiceStub(channel).ListTranslators(ListTranslatorsRequest(), timeout=CALL_LIMIT_S)
+    return [{"name": t.name, "engine": t.engine, "description": t.description} for t in answer.translators]
+
+
+SOURCES: dict[str, tuple[str, Callable[[Any, str], Awaitable[Rows]]]] = {
+    "concepts": ("generator", _concepts),
+    "styles": ("generator", _styles),
+    "translators": ("translator", _translators),
+}
+
+
+async def _list(arguments: argparse.Namespace, service: str, rows: Callable[[Any, str], Awaitable[Rows]]) -> int:
+    async with service_at(arguments.target, service) as target, open_channel(target) as channel:
+        try:
+            found = await rows(channel, arguments.engine)
+        except grpc.aio.AioRpcError as call_error:
+            raise error_from(call_error, target) from None
+    if arguments.json:
+        print(json.dumps(found))
+    else:
+        _show(found)
+    return 0
+
+
+def _rated(item: Any) -> dict[str, object]:
+    sentiment = item.sentiment
+    return {"name": item.name, "arousal": round(sentiment.arousal, 4), "valence": round(sentiment.valence, 4)}
+
+
+def _show(rows: Rows) -> None:
+    console = Console()
+    if not console.is_terminal:  # one row a line, for other programs
+        print("\n".join("\t".join(map(str, row.values())) for row in rows))
+        return
+    table = Table(*(rows[0] if rows else ("none",)))
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row.values()))
+    console.print(table)

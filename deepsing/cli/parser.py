@@ -1,0 +1,71 @@
+"""The arguments of the `deepsing` command."""
+
+import argparse
+from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
+
+from deepsing.cli import listings, probe, render, up
+from deepsing.cli.failures import USAGE, CommandError
+from deepsing.cli.hand_over import PROGRAMS
+
+__all__ = ["parser"]
+
+EXAMPLES = """examples:
+  deepsing render song.mp3 story.mp4
+  deepsing render song.mp3 story.mp4 --size 16:9 --style auto --seed 7
+  deepsing probe song.mp3 --json
+  deepsing up
+  deepsing eval audio --data DIR --json
+"""
+PASSED_ON = {
+    "eval": ("measure a model on rated data", "deepsing eval audio --data DIR --json"),
+    "train": ("train a model", "deepsing train generator --images DIR"),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells a mistake in one line, as every other failure is told."""
+
+    def error(self, message: str) -> NoReturn:
+        raise CommandError(f"{message}; see {self.prog} --help", USAGE)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Builds the parser; the namespace it fills has `run`, which takes the namespace and returns an exit status."""
+    top = _Parser(
+        prog="deepsing",
+        description="Turns a song into a visual story that makes you feel what the song makes you feel.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"deepsing {_version()}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, what: str, epilog: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name,
+            help=what,
+            description=f"{what[0].upper()}{what[1:]}.",
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    render.add_arguments(command("render", "turn a song into a story", render.EXAMPLES))
+    probe.add_arguments(command("probe", "say what a song is and what its story would cost", probe.EXAMPLES))
+    up.add_arguments(command("up", "serve on this machine until Ctrl-C", up.EXAMPLES))
+    for name, what in listings.LISTINGS.items():
+        listings.add_arguments(command(name, what, f"example:\n  deepsing {name} --json\n"), name)
+    for name, (what, example) in PASSED_ON.items():
+        choices = [words[1] for words in PROGRAMS if words[0] == name]
+        epilog = f"{' | '.join(f'deepsing {name} {choice} --help' for choice in choices)}\n\nexample:\n  {example}\n"
+        command(name, what, epilog).add_argument("what", choices=choices)
+    command("bench", "measure speed and memory; all arguments go to the benchmark", "example:\n  deepsing bench\n")
+    return top
+
+
+def _version() -> str:
+    try:
+        return version("deepsing")
+    except PackageNotFoundError:  # run from a folder that was never installed
+        return "(not installed)"

@@ -1,0 +1,97 @@
+"""One service as a child process: started, heard out, stopped."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from deepsing.cli.source import python_command, python_environment, service_root
+
+__all__ = ["ServiceProcess", "SERVICE_HINT"]
+
+SERVICE_HINT = "give --target HOST:PORT of a running one, or work in a clone of the repository (see its README)"
+LAST_BYTES = 4096  # of a log that are looked at
+LAST_WORDS = 300  # characters of a last line that are shown
+
+
+class ServiceProcess:
+    """A running service; `start` makes one.
+
+    Args:
+        name: of the service, for example "composer".
+        log: file that takes what it prints.
+        process: the process.
+    """
+
+    def __init__(self, name: str, log: Path, process: asyncio.subprocess.Process) -> None:
+        self.name = name
+        self.pid = process.pid
+        self.ended = asyncio.create_task(process.wait())
+        self._log = log
+        self._process = process
+
+    @classmethod
+    async def start(cls, name: str, log: Path, settings: Mapping[str, str]) -> Self:
+        """Starts `services.<name>`.
+
+        Args:
+            name: of the service.
+            log: file that takes what it prints.
+            settings: environment variables.
+
+        Raises:
+            CommandError: the service is not installed here.
+        """
+        root = service_root(f"services.{name}.__main__", SERVICE_HINT)
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *python_command("-m", "deepsing.cli.child", str(os.getpid()), f"services.{name}"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.STDOUT,
+                env=python_environment(root, **settings),
+                start_new_session=True,  # Ctrl-C in the terminal is for the command, which stops services in order
+            )
+        return cls(name, log, process)
+
+    async def stop(self, grace_s: float) -> None:
+        """Asks the process to finish, and ends it where that takes longer than `grace_s`."""
+        self._signal(signal.SIGTERM)
+        await asyncio.wait([self.ended], timeout=grace_s)
+        self._signal(signal.SIGKILL)
+        await asyncio.wait([self.ended])
+
+    def obituary(self) -> str:
+        """Says how the process ended, and its last line."""
+        code = self.ended.result()
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        words = self._last_words()
+        return f"{self.name} {how}" + (f"; its last words: {words}" if words else "; it left no word")
+
+    def _signal(self, number: signal.Signals) -> None:
+        if not self.ended.done():
+            try:
+                self._process.send_signal(number)
+            except ProcessLookupError:  # it has just ended
+                return
+
+    def _last_words(self) -> str:
+        with self._log.open("rb") as log:
+            log.seek(max(0, self._log.stat().st_size - LAST_BYTES))
+            lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
+        return _sentence(lines[-1])[:LAST_WORDS] if lines else ""
+
+
+def _sentence(line: str) -> str:
+    """Returns what a log line says: the message of one in JSON, else all that is printable."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        entry = None
+    if isinstance(entry, dict):
+        line = str(entry.get("message", line))
+    return re.sub(r"[^\x20-\x7e\u00a0-\U0010ffff]", " ", line)

@@ -1,0 +1,94 @@
+"""How far a story is, on standard error: a bar on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from deepsing.v1.composer_pb2 import (
+    PHASE_FINISHING,
+    PHASE_LISTENING,
+    PHASE_PAINTING,
+    PHASE_WAITING_FOR_CREDIT,
+    PHASE_WARMING,
+    Heartbeat,
+)
+
+__all__ = ["progress", "Report"]
+
+Report = Callable[[object], None]
+"""Takes a sentence for a new stage, or an event of a story; only heartbeats move the bar."""
+
+PHASES = {
+    PHASE_WARMING: "warming up",
+    PHASE_LISTENING: "listening",
+    PHASE_WAITING_FOR_CREDIT: "waiting",
+    PHASE_PAINTING: "painting",
+    PHASE_FINISHING: "writing the files",
+}
+LINE_EVERY_S = 10.0
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Report]:
+    """Shows progress until the context is left, and then removes a bar without a trace.
+
+    Args:
+        quiet: show nothing.
+    """
+    console = Console(stderr=True)
+    if quiet:
+        yield lambda _: None
+    elif not console.is_terminal:
+        yield _Lines()
+    else:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("frames"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("starting", total=None)
+
+            def report(news: object) -> None:
+                if isinstance(news, str):
+                    bar.update(task, description=news)
+                elif isinstance(news, Heartbeat):
+                    total = news.frames_total or None
+                    bar.update(task, description=_phase(news), completed=news.frames_done, total=total)
+
+            yield report
+
+
+class _Lines:
+    """Progress for a log file: each stage once, and within a stage a line every LINE_EVERY_S."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._next_line_s = 0.0
+
+    def __call__(self, news: object) -> None:
+        if isinstance(news, Heartbeat):
+            stage, detail = _phase(news), _count(news)
+        elif isinstance(news, str):
+            stage, detail = news, ""
+        else:
+            return
+        now_s = time.monotonic()
+        if stage != self._stage or now_s >= self._next_line_s:
+            self._stage, self._next_line_s = stage, now_s + LINE_EVERY_S
+            print(f"deepsing: {stage}{detail}", file=sys.stderr, flush=True)
+
+
+def _phase(heartbeat: Heartbeat) -> str:
+    return PHASES.get(heartbeat.phase, "working")
+
+
+def _count(heartbeat: Heartbeat) -> str:
+    return f", frame {heartbeat.frames_done} of {heartbeat.frames_total}" if heartbeat.frames_total else ""

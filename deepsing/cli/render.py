@@ -1,0 +1,106 @@
+"""deepsing render: a song becomes a story."""
+
+import argparse
+import json
+from pathlib import Path
+
+from deepsing.cli.composer import add_arguments as add_composer_arguments
+from deepsing.cli.composer import ask
+from deepsing.cli.interrupts import run_to_end
+from deepsing.cli.progress import progress
+from deepsing.client import Client, Story, StoryOptions
+from deepsing.client.files import paths_beside
+from deepsing.client.song import SongSource
+from deepsing.v1.composer_pb2 import Agreement
+
+__all__ = ["add_arguments", "render", "EXAMPLES"]
+
+EXAMPLES = """examples:
+  deepsing render song.mp3 story.mp4
+  deepsing render song.flac story.mp4 --fps 23.976 --size 9:16 --mode relative
+  deepsing render song.ogg story.mp4 --start 30 --duration 20 --style auto --style-strength 0.4
+  deepsing render song.mp3 story.mp4 --target 127.0.0.1:50051 --json
+  deepsing render -- -odd-name.mp3 story.mp4
+
+Beside story.mp4 appear story.json (manifest), story.contact-sheet.png and story.curve.png. What is there under these
+names is replaced once the story is whole, and not before.
+
+exit status: 0 done, 1 a service failed, 2 a mistake in what was asked for, 130 Ctrl-C
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what `render` takes."""
+    parser.set_defaults(run=render)
+    parser.add_argument("song", metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …")
+    parser.add_argument("out", metavar="OUT.mp4", help="where the video goes; three more files go beside it")
+    parser.add_argument("--fps", metavar="RATE", help="frames a second: 24, 23.976, 30000/1001, … (default: 24)")
+    parser.add_argument("--size", metavar="SIZE", help="512x288, or a shape: 16:9, 9:16, … (default: the engine's)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random choice (default: 0)")
+    parser.add_argument("--translator", default="", metavar="NAME", help="see deepsing translators")
+    parser.add_argument("--engine", default="", metavar="NAME", help="which generator (default: the built-in one)")
+    parser.add_argument("--style", default="none", metavar="NAME", help="none (default), auto, or see deepsing styles")
+    parser.add_argument("--style-strength", type=float, metavar="SHARE", help="from 0 to 1 (default: 0.6)")
+    parser.add_argument(
+        "--mode",
+        choices=("absolute", "relative", "adaptive"),
+        default="absolute",
+        help="absolute: a sad song has a sad story (default); relative: every song uses the whole scale; "
+        "adaptive: relative to what was heard so far",
+    )
+    parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="begin there in the song")
+    parser.add_argument("--duration", type=float, metavar="SECONDS", help="so much of the song (default: to its end)")
+    parser.add_argument("--title", default="", help="for the manifest and the video (default: the song's file name)")
+    add_composer_arguments(parser)
+
+
+def render(arguments: argparse.Namespace) -> int:
+    """Renders a story and says where its files are."""
+    options = StoryOptions(
+        seed=arguments.seed,
+        fps=arguments.fps,
+        size=arguments.size,
+        engine=arguments.engine,
+        translator=arguments.translator,
+        style=arguments.style,
+        style_strength=arguments.style_strength,
+        mode=arguments.mode,
+        start_s=arguments.start,
+        duration_s=arguments.duration,
+        title=arguments.title,
+    )
+    options.to_config()  # mistakes are told before anything is started
+    SongSource(arguments.song)
+    paths_beside(Path(arguments.out))
+    return run_to_end(_render(arguments, options))
+
+
+async def _render(arguments: argparse.Namespace, options: StoryOptions) -> int:
+    with progress(quiet=arguments.json) as report:
+
+        async def told(client: Client) -> Story:
+            report("listening")
+            return await client.render(arguments.song, arguments.out, options, on_event=report)
+
+        story = await ask(told, arguments=arguments, report=report)
+    print(json.dumps(story.to_json()) if arguments.json else _summary(story))
+    return 0
+
+
+def _summary(story: Story) -> str:
+    size, rate = story.started.size, story.started.frame_rate
+    fps = rate.numerator / max(1, rate.denominator)
+    lines = [
+        f"{story.video}: {story.duration_s:.2f} s, {story.end.frame_count} frames "
+        f"of {size.width_px}x{size.height_px}, {fps:.6g} a second",
+        f"beside it: {story.manifest.name}, {story.contact_sheet.name}, {story.curve.name}",
+        f"agreement of pictures and song: arousal {_agreement(story.end.arousal)}; "
+        f"valence {_agreement(story.end.valence)}",
+        *(f"note: {warning.message}" for warning in story.end.song.warnings),
+        f"took {story.elapsed_s:.1f} s, {story.realtime_factor:.2f} x real time",
+    ]
+    return "\n".join(lines)
+
+
+def _agreement(agreement: Agreement) -> str:
+    return f"r {agreement.r:.2f}, ccc {agreement.ccc:.2f}, rmse {agreement.rmse:.2f}"

@@ -1,0 +1,44 @@
+"""Where the services' own code is: in a clone of the repository, not in the published wheel."""
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from deepsing.cli.failures import USAGE, CommandError
+
+__all__ = ["service_root", "python_command", "python_environment"]
+
+
+def service_root(module: str, way_out: str) -> Path:
+    """Returns the folder that holds the package of `module`.
+
+    Args:
+        module: for example "services.composer".
+        way_out: what to do where it is not there.
+
+    Raises:
+        CommandError: it is not installed here.
+    """
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise CommandError(f"{module} is not installed here; {way_out}", USAGE)
+    depth = module.count(".") + (2 if spec.submodule_search_locations is not None else 1)
+    return Path(spec.origin).resolve().parents[depth - 1]
+
+
+def python_command(*arguments: str) -> list[str]:
+    """Returns a command that runs this Python without the current folder on its path.
+
+    A folder of the user's that happens to be called "services" must not stand in for ours.
+    """
+    return [sys.executable, "-P", *arguments]
+
+
+def python_environment(root: Path, **more: str) -> dict[str, str]:
+    """Returns this process's environment with `root` first on Python's path."""
+    path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
+    return {**os.environ, "PYTHONPATH": path, **more}

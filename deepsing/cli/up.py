@@ -1,0 +1,66 @@
+"""deepsing up: all four services on this machine until Ctrl-C."""
+
+import argparse
+import asyncio
+import json
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from deepsing.cli.interrupts import run_to_end
+from deepsing.cli.progress import progress
+from deepsing.cli.services import NAMES, LocalServices, free_ports
+
+__all__ = ["add_arguments", "up", "EXAMPLES"]
+
+EXAMPLES = """examples:
+  deepsing up                    composer on 127.0.0.1:50051, the others on the three ports after it
+  deepsing up --port 6000        on 6000 to 6003
+  deepsing up --port 0 --json    on free ports, which one line of JSON names
+"""
+
+FIRST_PORT = 50051
+DRAIN_S = 30.0  # for stories that are being told when it is stopped
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what `up` takes."""
+    parser.set_defaults(run=up)
+    parser.add_argument("--port", type=int, default=FIRST_PORT, metavar="N", help="first of four (default: 50051)")
+    parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the services' logs")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON when all are ready")
+
+
+def up(arguments: argparse.Namespace) -> int:
+    """Serves until a signal comes (exit status 130 for Ctrl-C) or a service ends."""
+    first = arguments.port
+    wanted = {name: first and first + place for place, name in enumerate(NAMES)}
+    return run_to_end(_serve(LocalServices(free_ports(wanted), logs=arguments.logs, grace_s=DRAIN_S), arguments.json))
+
+
+async def _serve(services: LocalServices, as_json: bool) -> int:
+    async with AsyncExitStack() as stack:
+        with progress(quiet=as_json) as report:
+            report("starting the services")
+            await stack.enter_async_context(services)
+        if as_json:
+            print(json.dumps({"targets": dict(services.targets), "pids": dict(services.pids)}), flush=True)
+        else:
+            _show(services)
+        return await services.watch(_forever())
+
+
+async def _forever() -> int:
+    never: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    return await never
+
+
+def _show(services: LocalServices) -> None:
+    table = Table("service", "address", "process", "health")
+    for name, target in services.targets.items():
+        table.add_row(name, target, str(services.pids[name]), "[green]serving[/green]")
+    console = Console()
+    console.print(table)
+    console.print(f"Try: deepsing render SONG OUT.mp4 --target {services.targets['composer']}    Ctrl-C stops them.")

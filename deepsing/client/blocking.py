@@ -1,0 +1,36 @@
+"""The same for programs without an event loop."""
+
+import asyncio
+import os
+from collections.abc import Callable
+
+from deepsing.client.client import DEFAULT_TARGET, PLAIN, Client
+from deepsing.client.options import StoryOptions
+from deepsing.client.session import Event
+from deepsing.client.song import Song
+from deepsing.client.story import Story
+
+__all__ = ["render_story"]
+
+
+def render_story(
+    song: Song,
+    out: str | os.PathLike[str],
+    options: StoryOptions = PLAIN,
+    *,
+    target: str = DEFAULT_TARGET,
+    timeout_s: float | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> Story:
+    """Saves a story as OUT.mp4 and the files beside it; `Client.render` without the asynchrony.
+
+    Raises:
+        DeepsingError: see `deepsing.client.errors`.
+        OSError: the song cannot be read, or the files cannot be written.
+    """
+
+    async def render() -> Story:
+        async with Client(target, timeout_s=timeout_s) as client:
+            return await client.render(song, out, options, on_event=on_event)
+
+    return asyncio.run(render())

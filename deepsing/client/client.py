@@ -1,0 +1,184 @@
+"""The composer, as an application calls it."""
+
+import asyncio
+import dataclasses
+import os
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import grpc
+
+from deepsing.client.errors import Failed, Refused
+from deepsing.client.files import StoryFiles, paths_beside
+from deepsing.client.options import StoryOptions
+from deepsing.client.session import Event
+from deepsing.client.song import Song, SongSource
+from deepsing.client.status import error_from, raise_if_theirs
+from deepsing.client.story import Story
+from deepsing.client.telling import Telling
+from deepsing.runtime.channel import open_channel
+from deepsing.v1 import composer_pb2 as composer
+from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
+
+if TYPE_CHECKING:
+    from deepsing.v1.composer_pb2_grpc import ComposerServiceAsyncStub  # the stub's type; not there at run time
+
+__all__ = ["Client", "DEFAULT_TARGET"]
+
+DEFAULT_TARGET = "127.0.0.1:50051"  # where `deepsing up` serves the composer
+MAX_MESSAGE_BYTES = 16 * 2**20  # a raw frame of 1920 x 1920 is 11 MB
+BARE_WINDOW = 1000  # frames without pictures that may be on their way
+PLAIN = StoryOptions()
+
+
+class Client:
+    """A connection to a composer; use it as an asynchronous context.
+
+    Args:
+        target: "host:port" of the composer.
+        timeout_s: for each call as a whole; None is no limit.
+        retries: breaks in a row after which a story is given up; 0 gives up at the first.
+        credit_window: frames that may be on their way at a time; they wait with the composer, not in memory here.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout_s: float | None = None,
+        retries: int = 4,
+        credit_window: int = 48,
+    ) -> None:
+        self.target = target
+        self._timeout_s = timeout_s
+        self._retries = retries
+        self._credit_window = credit_window
+        self._channel: grpc.aio.Channel | None = None
+
+    async def __aenter__(self) -> Self:
+        self._channel = open_channel(self.target, max_message_bytes=MAX_MESSAGE_BYTES)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    async def probe(self, song: Song, options: StoryOptions = PLAIN) -> composer.ProbeResponse:
+        """Says what a song is and what its story would cost.
+
+        Raises:
+            DeepsingError: see `deepsing.client.errors`.
+            OSError: the song cannot be read.
+        """
+        source, config = SongSource(song), options.to_config()
+        unreadable: list[OSError] = []
+
+        async def requests() -> AsyncIterator[composer.ProbeRequest]:
+            yield composer.ProbeRequest(config=config)
+            try:
+                async for chunk in source.chunks():
+                    yield composer.ProbeRequest(audio_chunk=chunk)
+            except OSError as error:  # gRPC would only say that the call was cancelled
+                unreadable.append(error)
+                raise
+
+        try:
+            facts: composer.ProbeResponse = await self._stub().Probe(requests(), timeout=self._timeout_s)
+            return facts
+        except grpc.aio.AioRpcError as call_error:
+            raise error_from(call_error, self.target) from None
+        except asyncio.CancelledError:
+            if unreadable:
+                raise unreadable[0] from None
+            raise_if_theirs(self.target)
+            raise
+
+    async def compose(self, song: Song, options: StoryOptions = PLAIN) -> AsyncGenerator[Event, None]:
+        """Yields the story's events as they happen; the composer waits for a reader that takes its time.
+
+        A break is healed where the song can be sent again (a path or bytes, not live): every frame comes once.
+
+        Raises:
+            DeepsingError: see `deepsing.client.errors`.
+            OSError: the song cannot be read.
+        """
+        telling = Telling(
+            self._stub(),
+            self.target,
+            SongSource(song),
+            options,
+            credit_window=BARE_WINDOW if options.images == "none" else self._credit_window,
+            retries=self._retries,
+            timeout_s=self._timeout_s,
+        )
+        async with aclosing(telling.events()) as events:
+            async for event in events:
+                yield event
+
+    async def render(
+        self,
+        song: Song,
+        out: str | os.PathLike[str],
+        options: StoryOptions = PLAIN,
+        *,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> Story:
+        """Saves a story as OUT.mp4, with its manifest, contact sheet and sentiment curve beside it.
+
+        All four appear at once when the story is whole, in place of what was there; on any failure none does.
+
+        Args:
+            song: path, bytes, or bytes as they come.
+            out: path of the video; its name ends in .mp4.
+            options: of the story; `images` and `files` are set here.
+            on_event: is told of every event, for a progress bar.
+
+        Raises:
+            DeepsingError: see `deepsing.client.errors`.
+            OSError: the song cannot be read, or the files cannot be written.
+        """
+        begun = time.monotonic()
+        paths = paths_beside(Path(out))
+        _forbid_overwriting(song, paths.values())
+        title = options.title or (Path(song).stem[:200] if isinstance(song, str | os.PathLike) else "")
+        wanted = dataclasses.replace(
+            options, images="none", files=("video", "manifest", "contact-sheet", "curve"), title=title
+        )
+        started, end = composer.SessionStarted(), None
+        with StoryFiles(paths) as files:
+            async with aclosing(self.compose(song, wanted)) as events:
+                async for event in events:
+                    match event:
+                        case composer.SessionStarted():
+                            started = event
+                        case composer.StoryFileChunk():
+                            await asyncio.to_thread(files.write, event)
+                        case composer.SessionEnd():
+                            end = event
+                    if on_event:
+                        on_event(event)
+            if end is None:
+                raise Failed(f"{self.target} ended the call without ending the story; try again")
+            files.commit()  # not in a thread: a cancelled task must not leave it half done
+        video, manifest, contact_sheet, curve = paths.values()
+        return Story(video, manifest, contact_sheet, curve, started, end, time.monotonic() - begun)
+
+    def _stub(self) -> "ComposerServiceAsyncStub":
+        if self._channel is None:
+            raise RuntimeError("the client is not open; use it as `async with Client(…) as client:`")
+        return ComposerServiceStub(self._channel)
+
+
+def _forbid_overwriting(song: Song, paths: Iterable[Path]) -> None:
+    if not isinstance(song, str | os.PathLike):
+        return
+    for path in paths:
+        if path.exists() and path.samefile(song):
+            raise Refused(f"{path} is the song itself; choose another name for the story")

@@ -1,0 +1,123 @@
+"""Finished files of a story on their way to disk: all of them, whole, or none."""
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from deepsing.client.errors import Failed, Refused
+from deepsing.v1 import composer_pb2 as composer
+
+__all__ = ["StoryFiles", "paths_beside"]
+
+SUFFIXES: Mapping[int, str] = {
+    composer.STORY_FILE_KIND_VIDEO: ".mp4",
+    composer.STORY_FILE_KIND_MANIFEST: ".json",
+    composer.STORY_FILE_KIND_CONTACT_SHEET: ".contact-sheet.png",
+    composer.STORY_FILE_KIND_CURVE: ".curve.png",
+}
+
+
+def paths_beside(out: Path) -> dict[int, Path]:
+    """Names the four files of a story: story.mp4, story.json, story.contact-sheet.png, story.curve.png.
+
+    Args:
+        out: where the video goes; its name ends in .mp4.
+
+    Raises:
+        Refused: the name ends otherwise.
+        OSError: the folder is not there, or a folder has one of the names.
+    """
+    if out.suffix.lower() != ".mp4":
+        raise Refused(f"the story's file is named {out.name!r}; choose a name that ends in .mp4")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(2, "no such folder", str(out.parent))
+    paths = {kind: out.with_suffix(suffix) for kind, suffix in SUFFIXES.items()}
+    paths[composer.STORY_FILE_KIND_VIDEO] = out
+    for path in paths.values():
+        if path.is_dir():
+            raise IsADirectoryError(21, "is a folder", str(path))
+    return paths
+
+
+class StoryFiles:
+    """Files under temporary names beside their targets until `commit`; leaving the context removes what is left.
+
+    Args:
+        paths: where each kind of file goes; what is there already stays until `commit` replaces it.
+    """
+
+    def __init__(self, paths: Mapping[int, Path]) -> None:
+        self._paths = dict(paths)
+        self._parts: dict[int, Path] = {}
+        self._open: dict[int, BinaryIO] = {}
+        self._digests = {kind: hashlib.sha256() for kind in paths}
+
+    def __enter__(self) -> Self:
+        try:
+            for kind, path in self._paths.items():
+                part = path.with_name(f".deepsing-{secrets.token_hex(8)}.part")
+                self._open[kind] = part.open("xb")
+                self._parts[kind] = part
+        except BaseException:
+            self._discard()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._discard()
+
+    def write(self, chunk: composer.StoryFileChunk) -> None:
+        """Adds the next piece of a file.
+
+        Raises:
+            Failed: a file that nobody asked for, a piece after the last one, or bytes that differ from their digest.
+        """
+        if chunk.kind not in self._open:
+            raise Failed(f"the composer sent a piece of a file (kind {chunk.kind}) that nobody waits for; report this")
+        file, digest = self._open[chunk.kind], self._digests[chunk.kind]
+        file.write(chunk.data)
+        digest.update(chunk.data)
+        if chunk.last:
+            if digest.hexdigest() != chunk.digest:
+                name = self._paths[chunk.kind].name
+                raise Failed(f"{name} arrived with digest {digest.hexdigest()}, not {chunk.digest}; try again")
+            file.flush()
+            os.fsync(file.fileno())
+            self._open.pop(chunk.kind).close()
+
+    def commit(self) -> None:
+        """Gives all files their names.
+
+        Raises:
+            Failed: a file is missing or not whole.
+        """
+        if self._open:
+            names = ", ".join(self._paths[kind].name for kind in self._open)
+            raise Failed(f"the composer ended the story without {names}; try again")
+        for kind, part in list(self._parts.items()):
+            part.replace(self._paths[kind])
+            del self._parts[kind]
+        for folder in {path.parent for path in self._paths.values()}:
+            _sync_folder(folder)
+
+    def _discard(self) -> None:
+        for file in list(self._open.values()):
+            with contextlib.suppress(OSError):  # a full disk fails once more at close
+                file.close()
+        for part in list(self._parts.values()):
+            part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

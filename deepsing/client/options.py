@@ -1,0 +1,116 @@
+"""Everything that decides a story, beside the song."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, TypeVar
+
+from deepsing.client import pictures
+from deepsing.client.errors import Refused
+from deepsing.v1 import composer_pb2 as composer
+from deepsing.v1 import sentiment_pb2 as sentiment
+
+__all__ = ["StoryOptions", "Mode", "Images", "File"]
+
+Mode = Literal["absolute", "relative", "adaptive"]
+Images = Literal["jpeg", "png", "raw", "none"]
+File = Literal["video", "manifest", "contact-sheet", "curve"]
+
+MODES: Mapping[str, composer.SentimentMode.ValueType] = {
+    "absolute": composer.SENTIMENT_MODE_ABSOLUTE,
+    "relative": composer.SENTIMENT_MODE_RELATIVE,
+    "adaptive": composer.SENTIMENT_MODE_ADAPTIVE,
+}
+IMAGES: Mapping[str, sentiment.ImageFormat.ValueType] = {
+    "jpeg": sentiment.IMAGE_FORMAT_JPEG,
+    "png": sentiment.IMAGE_FORMAT_PNG,
+    "raw": sentiment.IMAGE_FORMAT_RAW_RGB,
+    "none": sentiment.IMAGE_FORMAT_NONE,
+}
+FILES: Mapping[str, composer.StoryFileKind.ValueType] = {
+    "video": composer.STORY_FILE_KIND_VIDEO,
+    "manifest": composer.STORY_FILE_KIND_MANIFEST,
+    "contact-sheet": composer.STORY_FILE_KIND_CONTACT_SHEET,
+    "curve": composer.STORY_FILE_KIND_CURVE,
+}
+Number = TypeVar("Number", bound=int)
+MAX_SEED = 2**64 - 1
+MAX_MICROSECONDS = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class StoryOptions:
+    """Options of a story. The composer checks what is not checked here; each refusal names its rule."""
+
+    seed: int = 0  # decides every random choice, 0 to 2**64 - 1
+    fps: str | float | Fraction | None = None  # frames a second, 1 to 60; None is the composer's: 24
+    size: str | tuple[int, int] | None = None  # (width, height) in pixels, "512x288" or "16:9"; None is the engine's
+    engine: str = ""  # generator; empty is the default
+    translator: str = ""  # empty is the default
+    style: str = "none"  # "none", "auto" (styles follow the sentiment) or a style's name
+    style_strength: float | None = None  # share of the style, [0, 1]; None is the composer's, 0 is no style
+    mode: Mode = "absolute"  # scale of the feelings
+    images: Images = "jpeg"  # format of the frames that come back
+    jpeg_quality: int | None = None  # 1 to 100; None is the composer's
+    start_s: float = 0.0  # part of the song: where it begins, >= 0
+    duration_s: float | None = None  # part of the song: how long it is, >= 0.5; None is to the end
+    title: str = ""  # in the manifest and the video's tags, at most 200 characters
+    live: bool = False  # paced by the audio as it comes; late frames are dropped and named
+    audio_format: sentiment.AudioFormat | None = None  # of raw samples; None is an encoded file
+    files: tuple[File, ...] = ()  # finished files wanted beside the frames
+
+    def to_config(self) -> composer.StoryConfig:
+        """Returns the contract's message for these options.
+
+        Raises:
+            Refused: a value that the message cannot hold, or that has no meaning there.
+        """
+        plain = self.style_strength == 0  # the contract's 0 stands for its default
+        config = composer.StoryConfig(
+            seed=_within(self.seed, MAX_SEED, "seed"),
+            engine=self.engine,
+            translator=self.translator,
+            style="none" if plain else self.style,
+            style_strength=self.style_strength or 0.0,
+            sentiment_mode=_listed(self.mode, MODES, "mode"),
+            image_format=_listed(self.images, IMAGES, "images"),
+            jpeg_quality=_within(self.jpeg_quality or 0, 2**32 - 1, "jpeg_quality"),
+            pacing=composer.PACING_LIVE if self.live else composer.PACING_OFFLINE,
+            audio_format=self.audio_format,
+            start_us=_microseconds(self.start_s, "start"),
+            duration_us=0 if self.duration_s is None else _microseconds(self.duration_s, "duration", 1),
+            files=[_listed(file, FILES, "files") for file in self.files],
+            title=_encodable(self.title),
+        )
+        if self.fps is not None:
+            config.frame_rate.CopyFrom(pictures.frame_rate(self.fps))
+        if self.size is not None:
+            config.size.CopyFrom(pictures.size(self.size))
+        return config
+
+
+def _within(value: int, most: int, field: str) -> int:
+    if not 0 <= value <= most:
+        raise Refused(f"{field} is {value}; choose 0 to {most}", metadata={"field": field, "value": str(value)})
+    return value
+
+
+def _listed(name: str, choices: Mapping[str, Number], field: str) -> Number:
+    if name not in choices:
+        message = f"{field} is {name!r}; choose one of: {', '.join(choices)}"
+        raise Refused(message, reason="ENUM_UNKNOWN", metadata={"field": field, "value": name})
+    return choices[name]
+
+
+def _microseconds(seconds: float, field: str, least: int = 0) -> int:
+    microseconds = round(seconds * 1e6) if math.isfinite(seconds) else -1
+    if not least <= microseconds <= MAX_MICROSECONDS:
+        message = f"{field} is {seconds} s; choose a part that lies within the song, at least 0.5 s long"
+        raise Refused(message, reason="PART_OUT_OF_RANGE", metadata={"field": f"{field}_us", "value": str(seconds)})
+    return microseconds
+
+
+def _encodable(text: str) -> str:
+    """A title may come from a file's name, which need not be UTF-8."""
+    return text.encode("utf-8", "replace").decode()

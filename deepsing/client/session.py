@@ -1,0 +1,136 @@
+"""One Compose call: the song goes up while the story comes down."""
+
+import asyncio
+import hashlib
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+import grpc
+
+from deepsing.client.errors import Failed, Unavailable
+from deepsing.client.outbox import Outbox
+from deepsing.client.song import SongSource
+from deepsing.client.status import error_from, raise_if_theirs
+from deepsing.v1.composer_pb2 import (
+    ComposeRequest,
+    ComposeResponse,
+    EndOfAudio,
+    Frame,
+    FramesDropped,
+    Heartbeat,
+    SessionEnd,
+    SessionStarted,
+    StoryConfig,
+    StoryFileChunk,
+)
+from deepsing.v1.sentiment_pb2 import AffectPoint
+
+if TYPE_CHECKING:
+    from deepsing.v1.composer_pb2_grpc import ComposerServiceAsyncStub  # the stub's type; not there at run time
+
+__all__ = ["Session", "Event"]
+
+SILENCE_LIMIT_S = 60.0  # the contract promises a heartbeat every 15 s
+
+Event: TypeAlias = SessionStarted | AffectPoint | Frame | Heartbeat | FramesDropped | StoryFileChunk | SessionEnd
+"""What comes back, as the contract's own messages: match on their class."""
+
+
+class Session:
+    """A running Compose call; use it as an asynchronous context.
+
+    Args:
+        stub: of the composer.
+        target: its address, for messages.
+        config: first message; with a resume point, audio waits for SessionStarted.song_held.
+        song: what to send.
+        timeout_s: for the whole call; None is no limit.
+    """
+
+    def __init__(
+        self,
+        stub: "ComposerServiceAsyncStub",
+        target: str,
+        config: StoryConfig,
+        song: SongSource,
+        timeout_s: float | None,
+    ) -> None:
+        self._target = target
+        self._song = song
+        self._outbox = Outbox(config)
+        self._may_send = asyncio.Event()
+        self._song_held = False
+        if not config.resume.song_digest:
+            self._may_send.set()
+        self.song_digest = ""  # SHA-256 of the song, once all of it is on its way
+        self._call = stub.Compose(aiter(self._outbox), timeout=timeout_s)
+        self._upload = asyncio.create_task(self._send_song())
+        self._upload.add_done_callback(self._give_up_on_failure)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._upload.cancel()
+        self._call.cancel()
+        await self._outbox.close()
+        await asyncio.gather(self._upload, return_exceptions=True)
+
+    async def grant(self, frame_count: int) -> None:
+        """Lets the composer send that many more frames."""
+        await self._outbox.grant(frame_count)
+
+    async def read(self) -> Event | None:
+        """Returns the next event, or None after the last.
+
+        Raises:
+            DeepsingError: the call failed, or the composer has been silent for too long.
+            Exception: what reading the song raised.
+        """
+        response = await self._response()
+        if response is None:
+            return None
+        field = response.WhichOneof("payload")
+        if field is None:
+            raise Failed(f"{self._target} sent a message of a kind that this version does not know; update deepsing")
+        event: Event = getattr(response, field)
+        if isinstance(event, SessionStarted):
+            self._song_held = event.song_held
+            self._may_send.set()
+        return event
+
+    async def _response(self) -> ComposeResponse | None:
+        try:
+            async with asyncio.timeout(SILENCE_LIMIT_S):
+                response = await self._call.read()
+        except TimeoutError:
+            message = f"{self._target} has said nothing for {SILENCE_LIMIT_S:.0f} s; try again"
+            raise Unavailable(message) from None
+        except grpc.aio.AioRpcError as call_error:
+            raise error_from(call_error, self._target) from None
+        except asyncio.CancelledError:
+            if failure := _failure_of(self._upload):
+                raise failure from None
+            raise_if_theirs(self._target)
+            raise
+        return None if response is grpc.aio.EOF else response
+
+    async def _send_song(self) -> None:
+        await self._may_send.wait()
+        if not self._song_held:
+            digest = hashlib.sha256()
+            async for chunk in self._song.chunks():
+                digest.update(chunk)
+                await self._outbox.put(ComposeRequest(audio_chunk=chunk))
+            self.song_digest = digest.hexdigest()
+        await self._outbox.put(ComposeRequest(end_of_audio=EndOfAudio()))
+
+    def _give_up_on_failure(self, upload: asyncio.Task[None]) -> None:
+        if _failure_of(upload):
+            self._call.cancel()
+
+
+def _failure_of(task: asyncio.Task[None]) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None

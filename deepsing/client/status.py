@@ -1,0 +1,81 @@
+"""From a failed call to an exception of `deepsing.client.errors`."""
+
+import asyncio
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from deepsing.client.errors import DeepsingError, Failed, InvalidSong, Refused, Unavailable
+from deepsing.runtime.errors import STATUS_DETAILS, error_of
+
+__all__ = ["error_from", "raise_if_theirs"]
+
+REFUSALS = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.ALREADY_EXISTS,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+    }
+)
+LATER = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED})
+
+
+def error_from(call_error: grpc.aio.AioRpcError, target: str) -> DeepsingError:
+    """Names what a failed call means for its caller.
+
+    Args:
+        call_error: what a call of a stub raised.
+        target: "host:port" that was called, for the message.
+    """
+    code = call_error.code()
+    reason, metadata = error_of(call_error)
+    message = call_error.details() or code.name
+    if not reason:
+        message = _without_reason(code, message, target)
+    kind: type[DeepsingError] = Failed
+    if code in REFUSALS:
+        kind = InvalidSong if reason.startswith("SONG_") else Refused
+    elif code in LATER:
+        kind = Unavailable
+    return kind(message, code=code, reason=reason, metadata=metadata, retry_after_s=_retry_after_s(call_error))
+
+
+def raise_if_theirs(target: str) -> None:
+    """Tells two cancellations apart, for gRPC raises CancelledError for both: the caller's own task, and the peer.
+
+    Raises:
+        Unavailable: nobody asked the running task to stop, so `target` or a proxy cancelled the call.
+    """
+    task = asyncio.current_task()
+    if task is not None and not task.cancelling():
+        raise Unavailable(f"{target} cancelled the call; try again") from None
+
+
+def _without_reason(code: grpc.StatusCode, message: str, target: str) -> str:
+    """Says what gRPC's own failures mean, which know no reason and no way out."""
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return f"{target} does not answer ({message}); check the address, or try again"
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return f"{target} was not done in the time allowed; allow more"
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        return f"{target} does not serve this ({message}); is it a deepsing service of this version?"
+    return message
+
+
+def _retry_after_s(call_error: grpc.aio.AioRpcError) -> float | None:
+    for key, value in call_error.trailing_metadata() or ():
+        if key != STATUS_DETAILS:
+            continue
+        status, retry = status_pb2.Status(), error_details_pb2.RetryInfo()
+        try:
+            status.ParseFromString(value)
+            if any(detail.Unpack(retry) for detail in status.details):
+                return float(retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9)
+        except DecodeError:  # a proxy's or a stranger's trailer
+            return None
+    return None

@@ -1,0 +1,67 @@
+"""What is left when a story has been told: where its files are, and what its end said."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deepsing.v1.composer_pb2 import Agreement, SessionEnd, SessionStarted
+from deepsing.v1.sentiment_pb2 import SongWarning, SongWarningKind
+
+__all__ = ["Story", "warning_facts"]
+
+
+@dataclass(frozen=True)
+class Story:
+    """A rendered story."""
+
+    video: Path
+    manifest: Path
+    contact_sheet: Path
+    curve: Path
+    started: SessionStarted
+    end: SessionEnd
+    elapsed_s: float  # from the call to the last file's name
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the story, seconds."""
+        return self.end.duration_us / 1e6
+
+    @property
+    def realtime_factor(self) -> float:
+        """Seconds of story a second of work."""
+        return self.duration_s / self.elapsed_s if self.elapsed_s else 0.0
+
+    def to_json(self) -> dict[str, object]:
+        """Returns all of it as plain values for `json.dumps`."""
+        started, end = self.started, self.end
+        return {
+            "video": str(self.video),
+            "manifest": str(self.manifest),
+            "contact_sheet": str(self.contact_sheet),
+            "curve": str(self.curve),
+            "frames": end.frame_count,
+            "duration_s": self.duration_s,
+            "size": f"{started.size.width_px}x{started.size.height_px}",
+            "fps": f"{started.frame_rate.numerator}/{started.frame_rate.denominator}",
+            "agreement": {"arousal": _agreement(end.arousal), "valence": _agreement(end.valence)},
+            "flashes_per_second": end.flashes_per_second,
+            "warnings": [warning_facts(warning) for warning in end.song.warnings],
+            "story_digest": started.story_digest,
+            "song_digest": end.song_digest,
+            "frames_digest": end.frames_digest,
+            "digests": dict(end.digests or started.digests),
+            "elapsed_s": round(self.elapsed_s, 3),
+            "realtime_factor": round(self.realtime_factor, 3),
+        }
+
+
+def warning_facts(warning: SongWarning) -> Mapping[str, str]:
+    """Returns a warning as plain values: its kind as the contract spells it, and its sentence."""
+    known = warning.kind in SongWarningKind.values()
+    kind = SongWarningKind.Name(warning.kind).removeprefix("SONG_WARNING_KIND_") if known else str(warning.kind)
+    return {"kind": kind, "message": warning.message}
+
+
+def _agreement(agreement: Agreement) -> dict[str, float]:
+    return {"r": round(agreement.r, 4), "ccc": round(agreement.ccc, 4), "rmse": round(agreement.rmse, 4)}
