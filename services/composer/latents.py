@@ -84,7 +84,8 @@ def nearest_style(arousal: float, valence: float, styles: NDArray[np.float64], p
     """The style whose sentiment is nearest, keeping the present one unless another is nearer by STYLE_STAY.
 
     Args:
-        arousal, valence: the feeling, [-1, 1].
+        arousal: of the feeling, [-1, 1].
+        valence: of the feeling, [-1, 1].
         styles: (S, 2), arousal and valence of each style.
         present: index of the style in use, or None.
     """

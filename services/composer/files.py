@@ -1,0 +1,154 @@
+"""The finished files of a story, written beside its frames in a folder of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from deepsing.audio import PcmSource, decode_blocks
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1 import sentiment_pb2 as base
+from services.composer.plan import StoryPlan
+from services.composer.spool import CHUNK_BYTES
+from services.composer.story import ContactSheet, Curve, ManifestWriter, Shown
+from services.composer.video import VideoWriter, join, write_audio
+
+__all__ = ["StoryFiles", "encoded", "pieces_of"]
+
+F32 = NDArray[np.float32]
+U8 = NDArray[np.uint8]
+NAMES = {
+    pb.STORY_FILE_KIND_VIDEO: "story.mp4",
+    pb.STORY_FILE_KIND_MANIFEST: "story.json",
+    pb.STORY_FILE_KIND_CONTACT_SHEET: "story.contact-sheet.png",
+    pb.STORY_FILE_KIND_CURVE: "story.curve.png",
+}
+
+
+def encoded(picture: U8, image_format: base.ImageFormat.ValueType, jpeg_quality: int) -> bytes:
+    """A picture (height, width, 3) in the format asked for; NONE is empty."""
+    if image_format == base.IMAGE_FORMAT_NONE:
+        return b""
+    if image_format == base.IMAGE_FORMAT_RAW_RGB:
+        return picture.tobytes()
+    out, image = BytesIO(), Image.fromarray(picture)
+    if image_format == base.IMAGE_FORMAT_PNG:
+        image.save(out, "PNG", compress_level=1)
+    else:
+        image.save(out, "JPEG", quality=jpeg_quality, subsampling="4:2:0")
+    return out.getvalue()
+
+
+def source_of(file: BinaryIO, form: base.AudioFormat) -> BinaryIO | PcmSource:
+    """The song as the decoder wants it: an encoded file as it is, raw samples with their description."""
+    if form.sample_format == base.SAMPLE_FORMAT_UNSPECIFIED:
+        return file
+    return PcmSource(
+        file,
+        sample_format="s16le" if form.sample_format == base.SAMPLE_FORMAT_S16LE else "f32le",
+        sample_rate_hz=form.sample_rate_hz,
+        channel_count=form.channel_count,
+    )
+
+
+def pieces_of(kind: pb.StoryFileKind.ValueType, path: Path) -> Iterator[pb.StoryFileChunk]:
+    """A finished file in pieces of CHUNK_BYTES; the last one holds its digest."""
+    hashed, left = hashlib.sha256(), path.stat().st_size
+    with path.open("rb") as file:
+        while True:
+            data = file.read(CHUNK_BYTES)
+            hashed.update(data)
+            left -= len(data)
+            digest = "" if left > 0 else hashed.hexdigest()
+            yield pb.StoryFileChunk(kind=kind, data=data, last=left <= 0, digest=digest)
+            if left <= 0:
+                return
+
+
+class StoryFiles:
+    """Writes what the plan asks for. All methods block: call them from a thread, one at a time but for sound().
+
+    Args:
+        folder: exists, and is deleted by its owner.
+        size: of the frames.
+        threads: of the H.264 encoder.
+    """
+
+    def __init__(self, folder: Path, plan: StoryPlan, size: base.Size, threads: int) -> None:
+        self.folder, self.plan = folder, plan
+        wanted = set(plan.files)
+        self.sheet = ContactSheet() if wanted & {pb.STORY_FILE_KIND_CONTACT_SHEET, pb.STORY_FILE_KIND_CURVE} else None
+        self.curve = Curve() if pb.STORY_FILE_KIND_CURVE in wanted else None
+        self.manifest = ManifestWriter(folder / "story.json") if pb.STORY_FILE_KIND_MANIFEST in wanted else None
+        self.video: VideoWriter | None = None
+        if pb.STORY_FILE_KIND_VIDEO in wanted:
+            self.video = VideoWriter(folder / "pictures.mp4", size.width_px, size.height_px, plan.rate, threads)
+        self.frames_hash = hashlib.sha256()
+        self.abandoned = False
+
+    def add(self, pictures: list[U8], shown: list[Shown]) -> list[bytes]:
+        """Takes the next frames; returns them encoded for the caller."""
+        images = []
+        for picture, one in zip(pictures, shown, strict=True):
+            self.frames_hash.update(picture.data)
+            if self.video is not None:
+                self.video.add(picture)
+            if self.sheet is not None:
+                self.sheet.add(picture, one)
+            if self.curve is not None:
+                self.curve.add(one)
+            if self.manifest is not None:
+                self.manifest.add(one)
+            images.append(encoded(picture, self.plan.image_format, self.plan.jpeg_quality))
+        return images
+
+    @property
+    def shows_frames(self) -> bool:
+        """Whether frames go to the caller one by one."""
+        return self.plan.image_format != base.IMAGE_FORMAT_NONE
+
+    def sound(self, song: Path) -> None:
+        """Encodes the part of the song that the story shows as AAC."""
+        with song.open("rb") as file:
+            source = source_of(file, self.plan.audio_format)
+            start_s = self.plan.start_us / 1e6
+            duration_s = self.plan.duration_us / 1e6 or None
+            with decode_blocks(source, mono=False, start_s=start_s, duration_s=duration_s) as decoding:
+                first = next(decoding)
+                write_audio(self.folder / "sound.m4a", self._blocks(first, decoding), decoding.sample_rate_hz)
+
+    def _blocks(self, first: F32, rest: Iterator[F32]) -> Iterator[F32]:
+        yield first.T
+        for block in rest:
+            if self.abandoned:
+                return
+            yield block.T
+
+    def finish(self, facts: dict[str, Any]) -> list[tuple[pb.StoryFileKind.ValueType, Path]]:
+        """Completes all files, in the order asked for."""
+        title = self.plan.title
+        if self.video is not None:
+            self.video.close()
+            join(self.folder / "pictures.mp4", self.folder / "sound.m4a", self.folder / "story.mp4", title)
+        if self.manifest is not None:
+            self.manifest.finish(facts)
+        if self.sheet is not None:
+            self.sheet.write(self.folder / NAMES[pb.STORY_FILE_KIND_CONTACT_SHEET])
+            if self.curve is not None:
+                self.curve.write(self.folder / NAMES[pb.STORY_FILE_KIND_CURVE], self.sheet.thumbnails(), title)
+        return [(kind, self.folder / NAMES[kind]) for kind in self.plan.files]
+
+    def abandon(self) -> None:
+        """Lets go of all that is half done."""
+        self.abandoned = True
+        if self.video is not None:
+            self.video.abandon()
+        if self.manifest is not None:
+            self.manifest.close()

@@ -1,0 +1,89 @@
+"""Hears a song through audio_sentiment: its feelings on the scale of pictures, and when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from deepsing.runtime.errors import InvalidInput
+from deepsing.v1 import audio_sentiment_pb2 as wire
+from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.peers import Peers
+from services.composer.plan import StoryPlan
+from services.composer.scale import scale_of
+from services.composer.spool import Spool
+from services.composer.timeline import WINDOW_S, Point, frame_count
+
+__all__ = ["Heard", "Listening"]
+
+WINDOW_US = round(WINDOW_S * 1e6)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A stretch of listening: the points it settled, and the frames of the story once that is known."""
+
+    points: list[Point]
+    frame_count: int | None
+
+
+class Listening:
+    """One song being heard.
+
+    Attributes:
+        summary: what audio_sentiment said at the end; None before, and where only a part was heard.
+    """
+
+    def __init__(self, plan: StoryPlan, spool: Spool, peers: Peers) -> None:
+        self.plan, self.spool, self.peers = plan, spool, peers
+        self.summary: wire.AnalyzeSummary | None = None
+        self.heard_us = 0
+
+    async def _requests(self) -> AsyncIterator[wire.AnalyzeRequest]:
+        config = wire.AnalyzeConfig(audio_format=self.plan.audio_format, live=self.plan.live)
+        yield wire.AnalyzeRequest(config=config)
+        async for chunk in self.spool.chunks():
+            yield wire.AnalyzeRequest(audio_chunk=chunk)
+
+    async def run(self) -> AsyncIterator[Heard]:
+        """Yields what is heard, in order; the last one holds the frame count.
+
+        A part of a song begins at the window nearest to its start, and nothing after it is heard.
+        """
+        scale, first = scale_of(self.plan.mode), round(self.plan.start_us / WINDOW_US)
+        wanted = -(-self.plan.duration_us // WINDOW_US) if self.plan.duration_us else None
+        number = 0
+        async for response in self.peers.analyze(self._requests):
+            if response.HasField("summary"):
+                self.summary = response.summary
+                break
+            point, number = response.point, number + 1
+            self.heard_us = point.time_us + (point.duration_us or WINDOW_US)
+            if number <= first:
+                continue
+            feeling = point.sentiment
+            time_s = (number - 1 - first) * WINDOW_S
+            settled = scale.add(Point(time_s, feeling.arousal, feeling.valence, point.loudness, point.onset_strength))
+            yield Heard(settled, None)
+            if wanted is not None and number - first >= wanted:
+                break
+        yield Heard(scale.finish(), self._frame_count())
+
+    def _frame_count(self) -> int:
+        """Frames of the part that was asked for, or of what there is of it."""
+        plan = self.plan
+        if self.summary is not None:
+            song = self.summary.song
+            if not plan.start_us and (not plan.duration_us or plan.duration_us >= song.duration_us):
+                return frame_count(song.sample_count, song.sample_rate_hz, plan.rate)
+            self.heard_us = song.duration_us
+        left_us = self.heard_us - plan.start_us
+        if left_us <= 0:
+            message = (
+                f"the part starts at {plan.start_us / 1e6:g} s but the song ends at {self.heard_us / 1e6:.3f} s; "
+                "start earlier"
+            )
+            reason = reasons.ERROR_REASON_PART_OUT_OF_RANGE
+            raise InvalidInput(message, reason=reason, field="start_us", value=plan.start_us)
+        length_us = min(left_us, plan.duration_us) if plan.duration_us else left_us
+        return frame_count(length_us, 1_000_000, plan.rate)

@@ -1,0 +1,230 @@
+"""Paints a story: feelings in, finished frames out, in order, with a few batches always before the generator."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsing.runtime.errors import InvalidInput
+from deepsing.v1 import error_reason_pb2 as reasons
+from deepsing.v1 import generator_pb2, sentiment_pb2, translator_pb2
+from services.composer.flashes import FlashGuard
+from services.composer.latents import KeyLatent, LatentPath, Row, nearest_style
+from services.composer.listening import Heard
+from services.composer.peers import Peers
+from services.composer.plan import StoryPlan
+from services.composer.story import Shown
+from services.composer.timeline import Key, Timeline
+
+__all__ = ["Painter", "Painting", "Palette"]
+
+RECENT_KEYS = 12  # concepts of this many keys are told to the translator, which avoids them
+NAMED_FROM = 0.01  # lighter concepts and styles are not named
+
+
+@dataclass(frozen=True)
+class Palette:
+    """What the generator can paint: its engine, concepts and styles, and their digests."""
+
+    engine: generator_pb2.Engine
+    concepts: tuple[str, ...]
+    styles: tuple[str, ...]
+    style_sentiments: NDArray[np.float64]
+    digests: dict[str, str]
+
+    @classmethod
+    async def of(cls, plan: StoryPlan, peers: Peers) -> Palette:
+        """Asks the services; raises InvalidInput where the plan names something that they do not have."""
+        asked = generator_pb2.ListConceptsRequest(engine=plan.engine)
+        vocabulary = await peers.call(peers.generator.ListConcepts, asked, "generator")
+        manners = await peers.call(peers.generator.ListStyles, generator_pb2.ListStylesRequest(), "generator")
+        tongues = await peers.call(
+            peers.translator.ListTranslators, translator_pb2.ListTranslatorsRequest(), "translator"
+        )
+        styles = tuple(style.name for style in manners.styles)
+        if plan.style not in ("none", "auto", *styles):
+            message = f"style is '{plan.style}'; choose auto, none or one of: {', '.join(styles)}"
+            reason = reasons.ERROR_REASON_STYLE_UNKNOWN
+            raise InvalidInput(message, reason=reason, field="style", value=plan.style)
+        translators = {tongue.name: tongue.digest for tongue in tongues.translators}
+        name = plan.translator or next(iter(translators), "")
+        if name not in translators:
+            message = f"translator is '{name}'; choose one of: {', '.join(translators)}"
+            reason = reasons.ERROR_REASON_TRANSLATOR_UNKNOWN
+            raise InvalidInput(message, reason=reason, field="translator", value=name)
+        digests = {"engine": vocabulary.engine.digest, "translator": translators[name]}
+        if plan.style != "none":
+            digests["style"] = manners.digest
+        return cls(
+            engine=vocabulary.engine,
+            concepts=tuple(concept.name for concept in vocabulary.concepts),
+            styles=styles,
+            style_sentiments=np.array([(s.sentiment.arousal, s.sentiment.valence) for s in manners.styles]),
+            digests=digests,
+        )
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A batch of finished frames: pictures (height, width, 3), and what each shows."""
+
+    pictures: list[NDArray[np.uint8]]
+    shown: list[Shown]
+
+
+class Painter:
+    """One story being painted.
+
+    Args:
+        first: first frame wanted; those before it are not painted, or only as far as later ones depend on them.
+    """
+
+    def __init__(
+        self,
+        plan: StoryPlan,
+        palette: Palette,
+        peers: Peers,
+        *,
+        session_id: str,
+        batch: int,
+        in_flight: int,
+        first: int,
+    ) -> None:
+        self.plan, self.palette, self.peers = plan, palette, peers
+        self.session_id, self.batch, self.in_flight, self.first = session_id, batch, in_flight, first
+        self.timeline = Timeline(look_ahead=not plan.live)
+        self.path = LatentPath()
+        self.recent: deque[int] = deque(maxlen=RECENT_KEYS)
+        self.style: int | None = None
+        self.size = plan.size or palette.engine.native_size
+        begin = FlashGuard.settled_from(first, float(plan.rate))
+        self.guard = FlashGuard(float(plan.rate), begin)
+        self.planned = begin  # frames whose rows have been asked for
+        self.rows: list[tuple[Row, Shown]] = []
+        self.waiting: deque[tuple[asyncio.Task[list[bytes]], list[Shown]]] = deque()
+
+    async def run(self, heard: AsyncIterator[Heard]) -> AsyncIterator[Painting]:
+        """Yields batches of frames in order until the song is over and all is painted."""
+        try:
+            async for stretch in heard:
+                for point in stretch.points:
+                    await self._place(self.timeline.add(point))
+                    async for painting in self._advance(None):
+                        yield painting
+                if stretch.frame_count is not None:
+                    await self._place(self.timeline.finish())
+                    async for painting in self._advance(stretch.frame_count):
+                        yield painting
+            while self.waiting:
+                yield await self._collect()
+        finally:
+            for task, _ in self.waiting:
+                task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.gather(*(task for task, _ in self.waiting), return_exceptions=True)
+
+    async def _place(self, keys: list[Key]) -> None:
+        """Gives keys their places in latent space."""
+        for key in keys:
+            request = translator_pb2.TranslateRequest(
+                translator=self.plan.translator,
+                engine=self.plan.engine,
+                seed=self.plan.seed,
+                first_index=key.index,
+                sentiments=[sentiment_pb2.Sentiment(arousal=key.arousal, valence=key.valence)],
+                recent_concepts=self.recent,
+            )
+            answer = await self.peers.call(self.peers.translator.Translate, request, "translator")
+            classes = np.array(answer.class_weights, np.float32)
+            noise = np.array(answer.noise, np.float32)
+            expected = answer.expected[0]
+            self.recent.append(int(classes.argmax()))
+            self.path.add(key.index, KeyLatent(classes, noise, self._style(key), (expected.arousal, expected.valence)))
+
+    def _style(self, key: Key) -> NDArray[np.float32]:
+        if self.plan.style == "none":
+            return np.zeros(0, np.float32)
+        weights = np.zeros(len(self.palette.styles), np.float32)
+        if self.plan.style == "auto":
+            self.style = nearest_style(key.arousal, key.valence, self.palette.style_sentiments, self.style)
+        else:
+            self.style = self.palette.styles.index(self.plan.style)
+        weights[self.style] = self.plan.style_strength
+        return weights
+
+    async def _advance(self, frame_count: int | None) -> AsyncIterator[Painting]:
+        """Plans all frames that are settled, and keeps the generator busy with them."""
+        rate, ready_s = self.plan.rate, self.timeline.ready_s
+        while (self.planned / rate < ready_s) if frame_count is None else (self.planned < frame_count):
+            self.rows.append(self._row(self.planned, self.planned / rate))
+            self.planned += 1
+            if len(self.rows) == self.batch:
+                self._ask()
+                while len(self.waiting) >= self.in_flight:
+                    yield await self._collect()
+        if self.rows and (self.plan.live or frame_count is not None):
+            self._ask()
+        while self.waiting and (self.plan.live or self.waiting[0][0].done()):
+            yield await self._collect()
+        self.timeline.forget(min(float(self.planned / rate), ready_s))
+
+    def _row(self, seq: int, time_s: Fraction) -> tuple[Row, Shown]:
+        moment = self.timeline.moment(float(time_s))
+        row = self.path.row(moment)
+        shown = Shown(
+            seq=seq,
+            time_s=float(time_s),
+            target=(moment.arousal, moment.valence),
+            expected=row.expected,
+            concepts=_named(self.palette.concepts, row.classes),
+            styles=_named(self.palette.styles, row.style),
+        )
+        return row, shown
+
+    def _ask(self) -> None:
+        """Sends the rows gathered so far to the generator."""
+        rows = [row for row, _ in self.rows]
+        live = self.plan.live
+        request = generator_pb2.GenerateRequest(
+            engine=self.plan.engine,
+            frame_count=len(rows),
+            class_weights=np.concatenate([row.classes for row in rows]),
+            noise=np.concatenate([row.noise for row in rows]),
+            truncation=self.plan.truncation,
+            style_weights=np.concatenate([row.style for row in rows]),
+            size=self.size,
+            image_format=sentiment_pb2.IMAGE_FORMAT_RAW_RGB,
+            priority=generator_pb2.PRIORITY_LIVE if live else generator_pb2.PRIORITY_OFFLINE,
+            session_id=self.session_id,
+        )
+        task = asyncio.create_task(self._generate(request))
+        self.waiting.append((task, [shown for _, shown in self.rows]))
+        self.rows = []
+
+    async def _generate(self, request: generator_pb2.GenerateRequest) -> list[bytes]:
+        answer = await self.peers.call(self.peers.generator.Generate, request, "generator")
+        self.peers.pace.note(answer.compute_us / request.frame_count)
+        return list(answer.images)
+
+    async def _collect(self) -> Painting:
+        """The oldest batch, once it is painted, kept from flashing."""
+        task, shown = self.waiting[0]
+        images = await task
+        self.waiting.popleft()
+        form = (self.size.height_px, self.size.width_px, 3)
+        pictures = [self.guard.pass_on(np.frombuffer(image, np.uint8).reshape(form)) for image in images]
+        wanted = [place for place, one in enumerate(shown) if one.seq >= self.first]
+        return Painting([pictures[place] for place in wanted], [shown[place] for place in wanted])
+
+
+def _named(names: tuple[str, ...], weights: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
+    """(name, weight) of all weights from NAMED_FROM on, heaviest first."""
+    heavy = [int(place) for place in np.flatnonzero(weights >= NAMED_FROM)]
+    return tuple((names[place], float(weights[place])) for place in sorted(heavy, key=lambda p: -weights[p]))

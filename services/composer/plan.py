@@ -1,0 +1,182 @@
+"""Checks a StoryConfig against the contract and turns it into values that the rest of the composer trusts."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from deepsing.runtime.errors import InvalidInput
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1 import error_reason_pb2 as reasons
+from deepsing.v1 import sentiment_pb2 as base
+
+__all__ = ["StoryPlan", "plan_of", "story_digest"]
+
+DEFAULT_RATE = base.FrameRate(numerator=24, denominator=1)
+DEFAULT_STYLE_STRENGTH, DEFAULT_TRUNCATION, DEFAULT_QUALITY = 0.6, 0.35, 90
+SIDE_PX = (64, 1920)
+TITLE_LENGTH = 200
+SHORTEST_PART_US = 500_000
+MODES = {
+    pb.SENTIMENT_MODE_UNSPECIFIED: "absolute",
+    pb.SENTIMENT_MODE_ABSOLUTE: "absolute",
+    pb.SENTIMENT_MODE_RELATIVE: "relative",
+    pb.SENTIMENT_MODE_ADAPTIVE: "adaptive",
+}
+
+
+@dataclass(frozen=True)
+class StoryPlan:
+    """A checked StoryConfig; see the contract for the meaning of each field."""
+
+    seed: int
+    rate: Fraction
+    size: base.Size | None
+    engine: str
+    translator: str
+    style: str
+    style_strength: float
+    mode: str
+    truncation: float
+    image_format: base.ImageFormat.ValueType
+    jpeg_quality: int
+    live: bool
+    audio_format: base.AudioFormat
+    start_us: int
+    duration_us: int
+    files: tuple[pb.StoryFileKind.ValueType, ...]
+    initial_credit: int
+    resume: pb.ResumePoint | None
+    title: str
+
+
+def plan_of(config: pb.StoryConfig) -> StoryPlan:
+    """Checks a config; raises InvalidInput with the rule, the value and the way out."""
+    live = config.pacing == pb.PACING_LIVE
+    _check_enums(config)
+    _check_part(config)
+    _check_files(config, live)
+    if live and MODES[config.sentiment_mode] == "relative":
+        message = "relative sentiment needs the whole song; choose adaptive for live pacing"
+        raise InvalidInput(message, reason=reasons.ERROR_REASON_MODE_NEEDS_WHOLE_SONG, field="sentiment_mode")
+    if len(config.title) > TITLE_LENGTH:
+        message = f"the title has {len(config.title)} characters; send at most {TITLE_LENGTH}"
+        raise InvalidInput(message, reason=reasons.ERROR_REASON_TITLE_TOO_LONG, field="title")
+    strength_reason, noise_reason = (
+        reasons.ERROR_REASON_STYLE_STRENGTH_OUT_OF_RANGE,
+        reasons.ERROR_REASON_TRUNCATION_OUT_OF_RANGE,
+    )
+    return StoryPlan(
+        seed=config.seed,
+        rate=_rate(config.frame_rate if config.HasField("frame_rate") else DEFAULT_RATE),
+        size=_size(config.size) if config.HasField("size") else None,
+        engine=config.engine,
+        translator=config.translator,
+        style=config.style or "none",
+        style_strength=_share("style_strength", config.style_strength, strength_reason) or DEFAULT_STYLE_STRENGTH,
+        mode=MODES[config.sentiment_mode],
+        truncation=_share("truncation", config.truncation, noise_reason) or DEFAULT_TRUNCATION,
+        image_format=config.image_format or base.IMAGE_FORMAT_JPEG,
+        jpeg_quality=_quality(config.jpeg_quality),
+        live=live,
+        audio_format=_audio_format(config.audio_format),
+        start_us=config.start_us,
+        duration_us=config.duration_us,
+        files=tuple(config.files),
+        initial_credit=config.initial_credit,
+        resume=config.resume if config.HasField("resume") else None,
+        title=config.title,
+    )
+
+
+def story_digest(config: pb.StoryConfig, digests: dict[str, str]) -> str:
+    """Hash of all that decides a story's frames beside its song; credit, files and the resume point do not."""
+    deciding = pb.StoryConfig()
+    deciding.CopyFrom(config)
+    for field in ("files", "initial_credit", "resume", "title"):
+        deciding.ClearField(field)
+    hashed = hashlib.sha256(deciding.SerializeToString(deterministic=True))
+    hashed.update(repr(sorted(digests.items())).encode())
+    return hashed.hexdigest()
+
+
+def _check_enums(config: pb.StoryConfig) -> None:
+    known = (
+        ("sentiment_mode", config.sentiment_mode, pb.SentimentMode),
+        ("image_format", config.image_format, base.ImageFormat),
+        ("pacing", config.pacing, pb.Pacing),
+        ("sample_format", config.audio_format.sample_format, base.SampleFormat),
+        *(("files", kind, pb.StoryFileKind) for kind in config.files),
+    )
+    for field, value, kinds in known:
+        if value not in kinds.values() or (field == "files" and value == pb.STORY_FILE_KIND_UNSPECIFIED):
+            message = f"{field} is {value}; choose one that the contract lists"
+            raise InvalidInput(message, reason=reasons.ERROR_REASON_ENUM_UNKNOWN, field=field, value=value)
+
+
+def _check_part(config: pb.StoryConfig) -> None:
+    reason = reasons.ERROR_REASON_PART_OUT_OF_RANGE
+    if config.start_us < 0:
+        message = f"the part starts at {config.start_us / 1e6:g} s; choose 0 or later"
+        raise InvalidInput(message, reason=reason, field="start_us", value=config.start_us)
+    if config.duration_us != 0 and config.duration_us < SHORTEST_PART_US:
+        message = f"the part is {config.duration_us / 1e6:g} s long; choose at least 0.5 s, or 0 for all of it"
+        raise InvalidInput(message, reason=reason, field="duration_us", value=config.duration_us)
+
+
+def _check_files(config: pb.StoryConfig, live: bool) -> None:
+    reason = reasons.ERROR_REASON_FILES_INVALID
+    if live and config.files:
+        raise InvalidInput("live stories leave no files; ask for none", reason=reason, field="files")
+    if len(set(config.files)) < len(config.files):
+        twice = next(kind for kind in config.files if list(config.files).count(kind) > 1)
+        message = f"files lists {pb.StoryFileKind.Name(twice)} twice; list each once"
+        raise InvalidInput(message, reason=reason, field="files", value=twice)
+
+
+def _rate(rate: base.FrameRate) -> Fraction:
+    within = 1 <= rate.numerator <= 60_000 and 1 <= rate.denominator <= 1001
+    if not within or not 1 <= Fraction(rate.numerator, rate.denominator) <= 60:
+        shown = f"{rate.numerator}/{rate.denominator}" if rate.denominator != 1 else f"{rate.numerator}"
+        reason = reasons.ERROR_REASON_FRAME_RATE_OUT_OF_RANGE
+        raise InvalidInput(f"frame rate is {shown}; choose 1 to 60", reason=reason, field="frame_rate", value=shown)
+    return Fraction(rate.numerator, rate.denominator)
+
+
+def _size(size: base.Size) -> base.Size:
+    if any(side % 2 or not SIDE_PX[0] <= side <= SIDE_PX[1] for side in (size.width_px, size.height_px)):
+        shown = f"{size.width_px}x{size.height_px}"
+        message = f"size is {shown}; choose even sides from {SIDE_PX[0]} to {SIDE_PX[1]}"
+        raise InvalidInput(message, reason=reasons.ERROR_REASON_SIZE_OUT_OF_RANGE, field="size", value=shown)
+    return size
+
+
+def _share(field: str, value: float, reason: reasons.ErrorReason.ValueType) -> float:
+    if not (math.isfinite(value) and 0 <= value <= 1):
+        message = f"{field.replace('_', ' ')} is {value:g}; choose 0 to 1"
+        raise InvalidInput(message, reason=reason, field=field, value=value)
+    return value
+
+
+def _quality(quality: int) -> int:
+    if quality > 100:
+        reason = reasons.ERROR_REASON_QUALITY_OUT_OF_RANGE
+        raise InvalidInput(
+            f"JPEG quality is {quality}; choose 1 to 100", reason=reason, field="jpeg_quality", value=quality
+        )
+    return quality or DEFAULT_QUALITY
+
+
+def _audio_format(form: base.AudioFormat) -> base.AudioFormat:
+    reason = reasons.ERROR_REASON_AUDIO_FORMAT_INVALID
+    if form.sample_format == base.SAMPLE_FORMAT_UNSPECIFIED:
+        return form
+    if not 8000 <= form.sample_rate_hz <= 192_000:
+        message = f"sample rate is {form.sample_rate_hz} Hz; choose 8000 to 192000"
+        raise InvalidInput(message, reason=reason, field="audio_format.sample_rate_hz", value=form.sample_rate_hz)
+    if not 1 <= form.channel_count <= 8:
+        message = f"channel count is {form.channel_count}; choose 1 to 8"
+        raise InvalidInput(message, reason=reason, field="audio_format.channel_count", value=form.channel_count)
+    return form

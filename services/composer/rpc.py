@@ -1,0 +1,138 @@
+"""The composer's face on the wire: sessions are counted, given an id, and handed to the session they belong to."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+
+import grpc
+
+from deepsing.audio import AudioError, SongFacts, decode_blocks
+from deepsing.runtime.errors import Exhausted, InvalidInput
+from deepsing.runtime.server import Service
+from deepsing.runtime.settings import settings_from_environment
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1 import composer_pb2_grpc
+from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.messages import refusal_of, song_facts
+from services.composer.peers import Peers
+from services.composer.plan import plan_of
+from services.composer.session import Session
+from services.composer.settings import PREFIX, ComposerSettings
+from services.composer.spool import CHUNK_BYTES, Spool
+from services.composer.timeline import frame_count
+from services.composer.uploading import config_of
+
+__all__ = ["SERVICE", "ComposerServicer"]
+
+RENDER_SONG_BYTES = 24 * 1024 * 1024
+RETRY_AFTER_S = 10.0
+
+
+class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
+    """Implements deepsing.v1.ComposerService."""
+
+    def __init__(self, settings: ComposerSettings) -> None:
+        self.settings = settings
+        self.peers = Peers(settings)
+        self.sessions = 0
+
+    async def close(self) -> None:
+        """Closes the channels to the other services."""
+        await self.peers.close()
+
+    async def Compose(  # noqa: N802 - the contract's name
+        self, request_iterator: AsyncIterator[pb.ComposeRequest], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.ComposeResponse]:
+        """See the contract."""
+        async for response in self._session(request_iterator, unlimited=False):
+            yield response
+
+    async def Render(  # noqa: N802 - the contract's name
+        self, request: pb.RenderRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.RenderResponse]:
+        """See the contract."""
+        if len(request.song) > RENDER_SONG_BYTES:
+            message = f"the song has {len(request.song)} bytes; Render takes 24 MiB, Compose takes more"
+            raise InvalidInput(message, reason=reasons.ERROR_REASON_SONG_TOO_LARGE, field="song")
+        request.config.ClearField("resume")
+        async for response in self._session(_as_upload(request), unlimited=True):
+            yield pb.RenderResponse(response=response)
+
+    async def _session(
+        self, requests: AsyncIterator[pb.ComposeRequest], *, unlimited: bool
+    ) -> AsyncGenerator[pb.ComposeResponse]:
+        if self.sessions >= self.settings.max_sessions:
+            message = f"{self.sessions} sessions are open, the most there may be; try again in {RETRY_AFTER_S:g} s"
+            raise Exhausted(message, reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=RETRY_AFTER_S)
+        self.sessions += 1
+        told = Session(self.settings, self.peers, uuid.uuid4().hex, unlimited=unlimited).run(requests)
+        try:
+            async for response in told:
+                yield response
+        finally:
+            await told.aclose()
+            self.sessions -= 1
+
+    async def Probe(  # noqa: N802 - the contract's name
+        self, request_iterator: AsyncIterator[pb.ProbeRequest], context: grpc.aio.ServicerContext
+    ) -> pb.ProbeResponse:
+        """See the contract."""
+        incoming = aiter(request_iterator)
+        plan = plan_of(await config_of(incoming))
+        with tempfile.TemporaryDirectory(prefix="deepsing-") as folder:
+            spool = Spool(Path(folder) / "song", self.settings.max_song_bytes)
+            try:
+                await _fill(spool, incoming)
+                facts = await asyncio.to_thread(_decoded, spool.path)
+            except AudioError as error:
+                raise refusal_of(error) from error
+            finally:
+                spool.close()
+        part_us = max(0, facts.duration_us - plan.start_us)
+        part_us = min(part_us, plan.duration_us) if plan.duration_us else part_us
+        frames = frame_count(part_us, 1_000_000, plan.rate)
+        return pb.ProbeResponse(
+            song=song_facts(facts),
+            frame_count=frames,
+            generator_time_us=round(frames * self.peers.pace.frame_us),
+            song_digest=spool.digest,
+        )
+
+
+async def _fill(spool: Spool, requests: AsyncIterator[pb.ProbeRequest]) -> None:
+    async for request in requests:
+        if request.WhichOneof("payload") != "audio_chunk":
+            message = "a second config arrived; send it once, first"
+            raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_DUPLICATE, field="config")
+        spool.append(request.audio_chunk)
+    spool.finish()
+
+
+def _decoded(song: Path) -> SongFacts:
+    with decode_blocks(song) as decoding:
+        for _ in decoding:
+            pass
+        return decoding.facts
+
+
+async def _as_upload(request: pb.RenderRequest) -> AsyncIterator[pb.ComposeRequest]:
+    yield pb.ComposeRequest(config=request.config)
+    for first in range(0, len(request.song), CHUNK_BYTES):
+        yield pb.ComposeRequest(audio_chunk=request.song[first : first + CHUNK_BYTES])
+    yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
+
+
+async def _open() -> ComposerServicer:
+    return ComposerServicer(settings_from_environment(ComposerSettings, PREFIX))
+
+
+SERVICE = Service(
+    name="composer",
+    grpc_name="deepsing.v1.ComposerService",
+    register=composer_pb2_grpc.add_ComposerServiceServicer_to_server,
+    open=_open,
+)

@@ -1,0 +1,28 @@
+"""What an operator may set; every field is read from DEEPSING_COMPOSER_<FIELD>."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["PREFIX", "ComposerSettings"]
+
+PREFIX = "DEEPSING_COMPOSER_"
+
+
+@dataclass(frozen=True)
+class ComposerSettings:
+    """Where the other services are, and the composer's bounds."""
+
+    audio_sentiment_target: str = "127.0.0.1:50052"  # host:port, or any gRPC target
+    translator_target: str = "127.0.0.1:50053"  # likewise
+    generator_target: str = "127.0.0.1:50054"  # likewise
+    batch: int = 8  # frames asked of the generator at once, 1 to 16
+    batches_in_flight: int = 3  # batches of one session before the generator at a time
+    max_sessions: int = 64  # stories told at a time; one more is refused
+    max_song_bytes: int = 512 * 1024 * 1024  # of one encoded song
+    patience_s: float = 30.0  # how long a service may stay away before a story is given up
+    call_timeout_s: float = 20.0  # of one attempt at a unary call
+    upload_stall_s: float = 60.0  # silence of an upload that ends the session
+    credit_stall_s: float = 300.0  # time without credit that ends the session
+    heartbeat_s: float = 10.0  # longest silence towards the caller
+    encoder_threads: int = 1  # of one story's H.264 encoder

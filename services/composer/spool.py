@@ -1,0 +1,89 @@
+"""Keeps an upload on disk while it is read by as many readers as need it, each from its start."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from deepsing.runtime.errors import InvalidInput
+from deepsing.v1 import error_reason_pb2 as reasons
+
+__all__ = ["CHUNK_BYTES", "Spool"]
+
+CHUNK_BYTES = 65_536  # of one message, either way
+
+
+class Spool:
+    """An upload in a file.
+
+    Args:
+        path: file to write.
+        limit_bytes: of the whole upload; more raises InvalidInput SONG_TOO_LARGE.
+    """
+
+    def __init__(self, path: Path, limit_bytes: int) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        self.limit_bytes, self.length, self.finished = limit_bytes, 0, False
+        self._hash = hashlib.sha256()
+        self._readers: list[asyncio.Future[None]] = []
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what has come so far, lower-case hex."""
+        return self._hash.hexdigest()
+
+    def append(self, chunk: bytes) -> None:
+        """Takes the next bytes."""
+        if len(chunk) > CHUNK_BYTES:
+            message = f"an audio chunk has {len(chunk)} bytes; send at most {CHUNK_BYTES}"
+            reason = reasons.ERROR_REASON_CHUNK_TOO_LARGE
+            raise InvalidInput(message, reason=reason, field="audio_chunk", value=len(chunk))
+        if self.length + len(chunk) > self.limit_bytes:
+            message = f"the song is larger than {self.limit_bytes / 2**20:g} MiB; encode it smaller"
+            raise InvalidInput(message, reason=reasons.ERROR_REASON_SONG_TOO_LARGE, field="audio_chunk")
+        os.pwrite(self._descriptor, chunk, self.length)
+        self._hash.update(chunk)
+        self.length += len(chunk)
+        self._wake()
+
+    def finish(self) -> None:
+        """No more bytes come."""
+        self.finished = True
+        self._wake()
+
+    def _wake(self) -> None:
+        for reader in self._readers:
+            if not reader.done():
+                reader.set_result(None)
+        self._readers.clear()
+
+    async def grown(self) -> None:
+        """Waits until bytes or the end have come."""
+        reader: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._readers.append(reader)
+        await reader
+
+    async def complete(self) -> None:
+        """Waits for the end of the upload."""
+        while not self.finished:
+            await self.grown()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """All bytes from the start in pieces, waiting for those that have not come yet."""
+        position = 0
+        while True:
+            while position < self.length:
+                chunk = os.pread(self._descriptor, min(CHUNK_BYTES, self.length - position), position)
+                position += len(chunk)
+                yield chunk
+            if self.finished:
+                return
+            await self.grown()
+
+    def close(self) -> None:
+        """Lets go of the file; the folder it lies in is deleted by its owner."""
+        os.close(self._descriptor)

@@ -1,0 +1,168 @@
+"""The papers of a story: its manifest, its contact sheet and its sentiment curve."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+__all__ = ["ContactSheet", "Curve", "ManifestWriter", "Shown"]
+
+U8 = NDArray[np.uint8]
+T = TypeVar("T")
+TILE_PX, CAPTION_PX, COLUMNS, ROWS = 240, 34, 6, 4
+PAPER, INK, FAINT = (18, 18, 22), (235, 235, 240), (150, 150, 160)
+CURVE_POINTS = 4000  # samples kept of a curve; longer songs are thinned evenly
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one frame showed: see Frame in the contract; concepts and styles are (name, weight), heaviest first."""
+
+    seq: int
+    time_s: float
+    target: tuple[float, float]
+    expected: tuple[float, float]
+    concepts: tuple[tuple[str, float], ...]
+    styles: tuple[tuple[str, float], ...]
+
+
+class ManifestWriter:
+    """Writes the manifest frame by frame, so that memory does not grow with the song."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("w", encoding="utf-8")
+        self.file.write('{"frames": [')
+
+    def add(self, shown: Shown) -> None:
+        """Appends one frame."""
+        row = {
+            "seq": shown.seq,
+            "time_s": round(shown.time_s, 6),
+            "target": _rounded(shown.target),
+            "expected": _rounded(shown.expected),
+            "concepts": {name: round(weight, 4) for name, weight in shown.concepts},
+            "styles": {name: round(weight, 4) for name, weight in shown.styles},
+        }
+        self.file.write(("" if shown.seq == 0 else ",") + "\n" + json.dumps(row, ensure_ascii=False))
+
+    def finish(self, facts: dict[str, Any]) -> None:
+        """Completes the file with everything that holds for the whole story."""
+        self.file.write("\n],\n" + json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)[1:].lstrip() + "\n")
+        self.file.close()
+
+    def close(self) -> None:
+        """Lets go of the file; harmless after finish()."""
+        self.file.close()
+
+
+def _rounded(pair: tuple[float, float]) -> list[float]:
+    return [round(pair[0], 5), round(pair[1], 5)]
+
+
+class Thinning(Generic[T]):
+    """Keeps at most 2 * `wanted` of any number of things, spread evenly, the first always among them."""
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted, self.stride, self.count = wanted, 1, 0
+        self.kept: list[T] = []
+
+    def takes_next(self) -> bool:
+        """Counts one more thing; True where it is to be kept with keep()."""
+        self.count += 1
+        return (self.count - 1) % self.stride == 0
+
+    def keep(self, thing: T) -> None:
+        """Keeps the thing that takes_next() said yes to."""
+        self.kept.append(thing)
+        if len(self.kept) >= 2 * self.wanted:
+            self.kept, self.stride = self.kept[::2], 2 * self.stride
+
+    def spread(self) -> list[T]:
+        """At most `wanted` of the things kept, evenly."""
+        places = np.linspace(0, len(self.kept) - 1, min(self.wanted, len(self.kept)))
+        return [self.kept[round(place)] for place in places]
+
+
+class ContactSheet:
+    """Frames spread over the story, with the time and the concept under each."""
+
+    def __init__(self) -> None:
+        self.tiles: Thinning[tuple[Image.Image, Shown]] = Thinning(COLUMNS * ROWS)
+
+    def add(self, picture: U8, shown: Shown) -> None:
+        """Offers a frame."""
+        if self.tiles.takes_next():
+            tile = Image.fromarray(picture)
+            tile.thumbnail((TILE_PX, TILE_PX))
+            self.tiles.keep((tile, shown))
+
+    def thumbnails(self) -> list[tuple[Image.Image, Shown]]:
+        """The frames that the sheet will show."""
+        return self.tiles.spread()
+
+    def write(self, path: Path) -> None:
+        """Draws the sheet as PNG."""
+        chosen = self.thumbnails()
+        width, height = chosen[0][0].size
+        columns = min(COLUMNS, len(chosen))
+        rows = -(-len(chosen) // columns)
+        sheet = Image.new("RGB", (columns * (width + 8) + 8, rows * (height + CAPTION_PX + 8) + 8), PAPER)
+        draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+        for place, (tile, shown) in enumerate(chosen):
+            left, top = 8 + place % columns * (width + 8), 8 + place // columns * (height + CAPTION_PX + 8)
+            sheet.paste(tile, (left, top))
+            minutes, seconds = divmod(int(shown.time_s), 60)
+            name = shown.concepts[0][0] if shown.concepts else ""
+            draw.text((left, top + height + 2), f"{minutes}:{seconds:02d}  {name}", INK, font)
+            felt = f"arousal {shown.target[0]:+.2f}  valence {shown.target[1]:+.2f}"
+            draw.text((left, top + height + 17), felt, FAINT, font)
+        sheet.save(path, format="PNG", optimize=True)
+
+
+class Curve:
+    """Target and achieved sentiment over time, with the story's pictures along it."""
+
+    def __init__(self) -> None:
+        self.rows: Thinning[Shown] = Thinning(CURVE_POINTS)
+
+    def add(self, shown: Shown) -> None:
+        """Offers a frame's feelings."""
+        if self.rows.takes_next():
+            self.rows.keep(shown)
+
+    def write(self, path: Path, thumbnails: list[tuple[Image.Image, Shown]], title: str) -> None:
+        """Draws the curve as PNG (matplotlib is imported here: only stories that want the picture pay for it)."""
+        from matplotlib.figure import Figure
+
+        rows = self.rows.spread()
+        times = [row.time_s for row in rows]
+        figure = Figure(figsize=(14, 6.2), facecolor="white")
+        axes, strip = figure.subplots(2, 1, height_ratios=(3, 1.3))
+        for axis, name, colour in ((0, "arousal", "#d1495b"), (1, "valence", "#2878b5")):
+            axes.plot(times, [row.target[axis] for row in rows], color=colour, label=f"{name}: song")
+            shown = [row.expected[axis] for row in rows]
+            axes.plot(times, shown, color=colour, linestyle="--", alpha=0.6, label=f"{name}: pictures")
+        axes.axhline(0, color="#999", linewidth=0.6)
+        axes.set(ylim=(-1, 1), xlim=(0, max(times[-1], 0.5)), ylabel="sentiment", title=title)
+        axes.legend(loc="upper right", ncols=4, fontsize=8, frameon=False)
+        self._draw_strip(strip, thumbnails[:: max(1, -(-len(thumbnails) // 12))], times[-1])
+        figure.tight_layout()
+        figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
+
+    @staticmethod
+    def _draw_strip(strip: Any, thumbnails: list[tuple[Image.Image, Shown]], end_s: float) -> None:
+        """Pictures side by side at their times, each with its concept below."""
+        strip.set(xlim=(0, max(end_s, 0.5)), ylim=(0, 1.25), yticks=[], xlabel="seconds")
+        strip.spines[["left", "right", "top"]].set_visible(False)
+        width = max(end_s, 0.5) / max(1, len(thumbnails))
+        for place, (tile, shown) in enumerate(thumbnails):
+            left = place * width
+            strip.imshow(np.asarray(tile), extent=(left, left + width * 0.94, 0.25, 1.25), aspect="auto", zorder=2)
+            name = shown.concepts[0][0] if shown.concepts else ""
+            strip.text(left, 0.05, name, fontsize=7, color="#444")

@@ -1,0 +1,73 @@
+"""Takes what a caller streams up: the config first, then audio, credit and control in any mixture."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from deepsing.runtime.errors import InvalidInput, TooLate
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.gate import FrameGate
+from services.composer.spool import Spool
+
+__all__ = ["config_of", "receive"]
+
+
+async def config_of(incoming: AsyncIterator[pb.ComposeRequest] | AsyncIterator[pb.ProbeRequest]) -> pb.StoryConfig:
+    """The config, which has to be the first message."""
+    async for request in incoming:
+        if request.WhichOneof("payload") == "config":
+            return request.config
+        break
+    message = "the first message has no config; send the config first"
+    raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_MISSING, field="config")
+
+
+async def receive(
+    incoming: AsyncIterator[pb.ComposeRequest],
+    spool: Spool,
+    gate: FrameGate,
+    credited: Callable[[], Awaitable[None]],
+    stall_s: float,
+) -> None:
+    """Fills the spool and the gate until the caller half-closes.
+
+    Args:
+        incoming: what follows the config.
+        spool: takes the audio.
+        gate: takes the credit.
+        credited: called after each grant.
+        stall_s: silence, while audio is still to come, that ends the session with UPLOAD_STALLED.
+    """
+    while True:
+        try:
+            request = await asyncio.wait_for(anext(incoming, None), None if spool.finished else stall_s)
+        except TimeoutError:
+            message = f"no audio came for {stall_s:g} s; send it faster, or end_of_audio"
+            raise TooLate(message, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
+        if request is None:
+            break
+        kind = request.WhichOneof("payload")
+        if kind == "credit":
+            gate.grant(request.credit)
+            await credited()
+        elif kind == "audio_chunk":
+            _take_audio(request.audio_chunk, spool)
+        elif kind in ("end_of_audio", "stop"):
+            spool.finish()
+        elif kind == "config":
+            message = "a second config arrived; send it once, first"
+            raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_DUPLICATE, field="config")
+        else:
+            message = "a message is empty; send audio_chunk, end_of_audio, credit or stop"
+            raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_MISSING, field="payload")
+    spool.finish()
+    gate.close()
+
+
+def _take_audio(chunk: bytes, spool: Spool) -> None:
+    if spool.finished:
+        message = "audio arrived after end_of_audio; open a new session"
+        raise InvalidInput(message, reason=reasons.ERROR_REASON_AUDIO_AFTER_END, field="audio_chunk")
+    spool.append(chunk)

@@ -1,0 +1,133 @@
+"""Writes a story as mp4: H.264 (yuv420p, BT.709) and AAC, index first, in a file that is whole or not there."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from numpy.typing import NDArray
+
+__all__ = ["VideoWriter", "join", "write_audio"]
+
+AUDIO_BIT_RATE = 192_000
+AAC_RATES_HZ = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
+
+
+class VideoWriter:
+    """Encodes frames one by one; close() completes the file, leaving by an error removes it.
+
+    Args:
+        path: mp4 to write; pictures only.
+        width_px, height_px: even.
+        rate: frames a second.
+        threads: of the encoder.
+    """
+
+    def __init__(self, path: Path, width_px: int, height_px: int, rate: Fraction, threads: int = 1) -> None:
+        self.path = path
+        self.container = av.open(str(path), "w", format="mp4")
+        self.stream = self.container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "17"})
+        self.stream.width, self.stream.height, self.stream.pix_fmt = width_px, height_px, "yuv420p"
+        context = self.stream.codec_context
+        context.thread_count, context.gop_size = threads, max(1, round(rate * 2))
+        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        self.count, self.time_base = 0, 1 / rate
+
+    def add(self, picture: NDArray[np.uint8]) -> None:
+        """Encodes the next frame, (height, width, 3) RGB."""
+        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+            format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        )
+        frame.pts, frame.time_base = self.count, self.time_base
+        self.count += 1
+        self.container.mux(self.stream.encode(frame))
+
+    def close(self) -> None:
+        """Completes the file."""
+        self.container.mux(self.stream.encode(None))
+        self.container.close()
+
+    def abandon(self) -> None:
+        """Removes what was written; harmless after close()."""
+        with suppress(av.error.FFmpegError, ValueError):
+            self.container.close()
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abandon()
+
+
+def aac_rate_hz(sample_rate_hz: int) -> int:
+    """The rate that AAC knows which is nearest from above, or its highest."""
+    return min((rate for rate in AAC_RATES_HZ if rate >= sample_rate_hz), default=AAC_RATES_HZ[0])
+
+
+def write_audio(path: Path, blocks: Iterable[NDArray[np.float32]], sample_rate_hz: int) -> None:
+    """Encodes blocks of samples as AAC.
+
+    Args:
+        path: m4a to write.
+        blocks: each (n, channels), full scale ±1, clipped here; more than two channels are mixed to their mean.
+        sample_rate_hz: of the blocks.
+    """
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("aac", rate=aac_rate_hz(sample_rate_hz), layout="stereo")
+        stream.bit_rate = AUDIO_BIT_RATE
+        position = 0
+        for block in blocks:
+            frame = av.AudioFrame.from_ndarray(_stereo(block), format="flt", layout="stereo")
+            frame.sample_rate, frame.pts, frame.time_base = sample_rate_hz, position, Fraction(1, sample_rate_hz)
+            position += len(block)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _stereo(block: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, channels) → (1, 2n): two channels interleaved."""
+    pair = block if block.shape[1] == 2 else np.repeat(block.mean(axis=1, keepdims=True), 2, axis=1)
+    return np.ascontiguousarray(pair.clip(-1, 1), np.float32).reshape(1, -1)
+
+
+def join(video: Path, audio: Path, out: Path, title: str = "") -> None:
+    """Copies pictures and sound into one mp4 without encoding again; `out` appears whole or not at all."""
+    partial = out.with_name(out.name + ".partial")
+    try:
+        with (
+            av.open(str(video)) as pictures,
+            av.open(str(audio)) as sound,
+            av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+        ):
+            if title:
+                container.metadata["title"] = title
+            sources = [pictures.streams.video[0], sound.streams.audio[0]]
+            targets = [container.add_stream_from_template(source) for source in sources]
+            for _, place, packet in heapq.merge(_packets(pictures, 0), _packets(sound, 1), key=lambda x: x[:2]):
+                packet.stream = targets[place]
+                container.mux(packet)
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _packets(container: av.container.InputContainer, place: int) -> Iterator[tuple[Fraction, int, Any]]:
+    for packet in container.demux():
+        if packet.dts is not None:
+            yield packet.dts * packet.time_base, place, packet
