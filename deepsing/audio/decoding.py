@@ -171,7 +171,8 @@ class Decoding(Iterator[F32]):
                 if self._position >= self._end():
                     return
         self._complete = True
-        yield self._taken_of(self._uniform.flush(), full_scale)
+        if self._uniform.sample_rate_hz:
+            yield self._taken_of(self._uniform.flush(), full_scale)
 
     def _end(self) -> float:
         """Tell where the part asked for ends, samples from the song's start."""
@@ -212,15 +213,16 @@ class Decoding(Iterator[F32]):
         source, changes = self._source, self._uniform.changes
         length_s = self._position / max(self._uniform.sample_rate_hz, 1)
         missing_s = (source.declared_s or 0.0) - length_s
-        if source.stopped_early:
-            message = f"Nothing could be decoded after {length_s:.1f} s; the song ends there."
+        if self._complete and missing_s >= max(TRUNCATED_S, TRUNCATED_SHARE * length_s):
+            message = f"The header says {source.declared_s:.1f} s, but the song ends after {length_s:.1f} s."
             found.append(SongWarning("TRUNCATED", message))
-        elif self._complete and missing_s >= max(TRUNCATED_S, TRUNCATED_SHARE * length_s):
-            message = f"The header says {source.declared_s:.1f} s, but the file ends after {length_s:.1f} s."
-            found.append(SongWarning("TRUNCATED", message))
+        elif self._complete and source.cut:
+            found.append(SongWarning("TRUNCATED", f"The song ends after {length_s:.1f} s: {source.cut}."))
         if source.damaged_count:
-            message = f"{source.damaged_count} damaged parts were left out."
-            found.append(SongWarning("DAMAGED", message))
+            message = (
+                "1 damaged part was" if source.damaged_count == 1 else f"{source.damaged_count} damaged parts were"
+            )
+            found.append(SongWarning("DAMAGED", f"{message} left out."))
         if changes:
             message = f"The format changes on the way ({'; '.join(changes)}); all was brought to the first."
             found.append(SongWarning("FORMAT_CHANGES", message))

@@ -3,24 +3,17 @@
 __all__ = ["PcmSource"]
 
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from .errors import AudioError
 from .growing_file import GrowingFile
 from .samples import FULL_SCALES, Chunk, float_channels
+from .view import Readable
 
 SAMPLE_TYPES = {"s16le": "<i2", "f32le": "<f4"}
 READ_BYTES = 1 << 15
-
-
-class Readable(Protocol):
-    """A binary file, or a GrowingFile."""
-
-    def read(self, size: int, /) -> bytes:
-        """Give up to `size` bytes; b"" at the end."""
-        ...
 
 
 class PcmSource:
@@ -39,7 +32,7 @@ class PcmSource:
     container = ""
     declared_s: float | None = None  # raw samples have no header that could promise a length
     damaged_count = 0
-    stopped_early = False
+    cut = ""
 
     def __init__(
         self, file: Readable, *, sample_format: Literal["s16le", "f32le"], sample_rate_hz: int, channel_count: int

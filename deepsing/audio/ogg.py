@@ -1,0 +1,89 @@
+"""Takes a chained ogg file (RFC 3533: several songs' pages one after the other) apart into its links.
+
+FFmpeg goes on with the first link's decoder, which fails where a later link has another rate or channel count.
+"""
+
+__all__ = ["OggChain", "is_ogg"]
+
+from collections.abc import Iterator
+
+from .view import FileView, Readable
+
+MAGIC = b"OggS"
+HEADER_BYTES = 27  # up to and including the number of segments
+FLAGS_AT, SERIAL_AT, SEGMENTS_AT = 5, slice(14, 18), 26
+BEGINS, ENDS = 0x02, 0x04  # flags of a stream's first and last page
+PAGE_BYTES_MAX = HEADER_BYTES + 255 + 255 * 255
+LINKS_MAX = 1000  # opening a link takes about a millisecond; forged files could hold millions
+
+
+def is_ogg(view: FileView) -> bool:
+    """Tell whether a song begins like an ogg file."""
+    return view.peek(len(MAGIC)) == MAGIC
+
+
+class OggChain:
+    """The links of an ogg file, to be read in order and to the end.
+
+    Attributes:
+        broken_off: whether the file ended without the last page of a stream.
+    """
+
+    def __init__(self, view: FileView) -> None:
+        self.broken_off = False
+        self._view = view
+        self._open_streams: set[bytes] = set()
+        self._data_seen = False  # whether this link is past its first pages
+
+    def links(self) -> Iterator[Readable]:
+        """Yield each link as a file that can be read forward only, as if it stood alone."""
+        for _ in range(LINKS_MAX):
+            self._data_seen = False
+            self._open_streams.clear()
+            link = _Link(self)
+            yield link
+            while link.read(PAGE_BYTES_MAX):  # what a failed decoder left
+                pass
+            if not self._view.peek(1):
+                break
+        self.broken_off = bool(self._open_streams)
+
+    def next_page(self) -> bytes:
+        """Give the link's next page, or the junk before it; b"" at the end of the link."""
+        header = self._view.peek(HEADER_BYTES)
+        if header[: len(MAGIC)] != MAGIC or len(header) < HEADER_BYTES:
+            return self._junk()
+        flags, serial = header[FLAGS_AT], header[SERIAL_AT]
+        if flags & BEGINS and self._data_seen:
+            return b""
+        if flags & BEGINS:
+            self._open_streams.add(serial)
+        else:
+            self._data_seen = True
+        if flags & ENDS:
+            self._open_streams.discard(serial)
+        segments = self._view.peek(HEADER_BYTES + header[SEGMENTS_AT])[HEADER_BYTES:]
+        return self._take(HEADER_BYTES + header[SEGMENTS_AT] + sum(segments))
+
+    def _junk(self) -> bytes:
+        window = self._view.peek(PAGE_BYTES_MAX)
+        at = window.find(MAGIC, 1)
+        return self._take(at if at > 0 else max(len(window) - len(MAGIC) + 1, 1))
+
+    def _take(self, size: int) -> bytes:
+        self._view.peek(size)
+        return self._view.read(size)
+
+
+class _Link:
+    def __init__(self, chain: OggChain) -> None:
+        self._chain = chain
+        self._page = b""
+        self._ended = False
+
+    def read(self, size: int) -> bytes:
+        if not self._page and not self._ended:
+            self._page = self._chain.next_page()
+            self._ended = not self._page
+        piece, self._page = self._page[:size], self._page[size:]
+        return piece

@@ -1,0 +1,148 @@
+"""Decodes the packets of one stream, going on after damage."""
+
+__all__ = ["PacketDecoder"]
+
+from collections.abc import Iterator
+
+import av
+
+from .errors import AudioError
+from .samples import Chunk, channels_of
+from .view import FileView
+
+BAD_IN_A_ROW = 5000  # after so many packets without a good one nothing more is expected
+DEMUX_ERRORS_IN_A_ROW = 100
+PROOF_PACKETS = 3  # so many good ones in a row end a damage; single ones are junk that looks like sound
+CHANNELS_MAX = 64
+RATE_MIN_HZ, RATE_MAX_HZ = 2_000, 768_000
+TIMED_CONTAINERS = frozenset({"flac", "ogg"})  # their time stamps count samples, so a jump is a loss
+JUMP_S = 0.02
+PADDED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2"})  # FFmpeg leaves the encoder's padding at their end
+PADDING_SAMPLES_MAX = 4096
+
+
+class PacketDecoder:
+    """The sound of one stream of an open container.
+
+    Args:
+        container: open for reading.
+        stream: one of its audio streams.
+        view: what the container reads from, asked for the true error when reading fails.
+    """
+
+    def __init__(self, container: av.container.InputContainer, stream: av.AudioStream, view: FileView) -> None:
+        self.cut = ""
+        self._container = container
+        self._stream = stream
+        self._view = view
+        self._damage = 0
+        self._unproven: list[list[Chunk]] | None = None  # by packet, while recovering from damage
+        self._decoded_s = 0.0
+        self._ahead_s: float | None = None  # of the time stamps before what was decoded
+        context = stream.codec_context
+        _check_format(context.channels, context.sample_rate)
+
+    def take_damage(self) -> int:
+        """Give how many parts were damaged since the last call."""
+        damage, self._damage = self._damage, 0
+        return damage
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Yield the frames that could be decoded.
+
+        Raises:
+            AudioError: "unreadable" for formats out of reason.
+            Exception: what the file raised when it was read.
+        """
+        if self._container.format.name in PADDED_CONTAINERS and self._stream.duration and self._stream.time_base:
+            return self._without_padding(self._sound(), float(self._stream.duration * self._stream.time_base))
+        return self._sound()
+
+    def _sound(self) -> Iterator[Chunk]:
+        bad_in_a_row = 0
+        for packet in self._packets():
+            try:
+                frames = [frame for frame in packet.decode() if frame.samples]
+            except av.error.FFmpegError:
+                self._raise_read_error()
+                self._lose()
+                bad_in_a_row += 1
+                if bad_in_a_row >= BAD_IN_A_ROW:
+                    self.cut = "what follows cannot be decoded"
+                    return
+                continue
+            bad_in_a_row = 0 if frames else bad_in_a_row
+            yield from self._proven([self._checked(frame) for frame in frames])
+        self._damage += len(self._unproven or ())
+
+    def _proven(self, chunks: list[Chunk]) -> Iterator[Chunk]:
+        """Hold chunks back after damage until enough of them follow each other."""
+        if self._unproven is None:
+            yield from chunks
+        elif chunks:
+            self._unproven.append(chunks)
+            if len(self._unproven) >= PROOF_PACKETS:
+                proven, self._unproven = self._unproven, None
+                for one in proven:
+                    yield from one
+
+    def _lose(self) -> None:
+        self._damage += 1 + len(self._unproven or ())
+        self._unproven = []
+
+    def _checked(self, frame: av.AudioFrame) -> Chunk:
+        _check_format(frame.layout.nb_channels, frame.sample_rate)
+        if frame.time is not None and self._container.format.name in TIMED_CONTAINERS:
+            ahead_s = frame.time - self._decoded_s
+            if self._ahead_s is not None and ahead_s > self._ahead_s + JUMP_S:
+                self._damage += 1
+            self._ahead_s = ahead_s
+        self._decoded_s += frame.samples / frame.sample_rate
+        return channels_of(frame)
+
+    def _packets(self) -> "Iterator[av.Packet[av.AudioStream]]":
+        """Demux to the end, going on after errors as long as something comes between them."""
+        errors_in_a_row = 0
+        while errors_in_a_row < DEMUX_ERRORS_IN_A_ROW:
+            try:
+                for packet in self._container.demux(self._stream):
+                    errors_in_a_row = 0
+                    yield packet
+                self._raise_read_error()
+                return
+            except av.error.FFmpegError:
+                self._raise_read_error()
+                self._lose()
+                errors_in_a_row += 1
+        self.cut = "what follows cannot be read"
+
+    def _raise_read_error(self) -> None:
+        if self._view.error is not None:
+            raise self._view.error
+
+    def _without_padding(self, chunks: Iterator[Chunk], duration_s: float) -> Iterator[Chunk]:
+        """Cut what exceeds the duration by less than the last frames' padding; beyond that the header is not believed."""
+        position = 0
+        beyond: list[Chunk] | None = []
+        for chunk in chunks:
+            count = chunk.channels.shape[1]
+            inside = min(max(round(duration_s * chunk.sample_rate_hz) - position, 0), count)
+            position += count
+            if beyond is None or inside == count:
+                yield chunk
+                continue
+            if inside:
+                yield chunk._replace(channels=chunk.channels[:, :inside])
+            beyond.append(chunk._replace(channels=chunk.channels[:, inside:]))
+            if sum(one.channels.shape[1] for one in beyond) > PADDING_SAMPLES_MAX:
+                yield from beyond
+                beyond = None
+
+
+def _check_format(channel_count: int, sample_rate_hz: int) -> None:
+    if channel_count > CHANNELS_MAX:
+        rule = f"the song says {channel_count} channels; {CHANNELS_MAX} is the most"
+        raise AudioError("unreadable", rule, field="channel_count", value=channel_count)
+    if not RATE_MIN_HZ <= sample_rate_hz <= RATE_MAX_HZ:
+        rule = f"the song says {sample_rate_hz} Hz; we read {RATE_MIN_HZ} to {RATE_MAX_HZ}"
+        raise AudioError("unreadable", rule, field="sample_rate_hz", value=sample_rate_hz)
