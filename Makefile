@@ -1,0 +1,87 @@
+# Each verb sets up what it needs (a virtual environment in .venv, from pyproject.toml) and CI calls the same verbs.
+.DEFAULT_GOAL := help
+.PHONY: help story up test lint type protos protos-fresh bench eval clean
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+SONG ?= examples/peer_gynt.mp3
+OUT ?= story.mp4
+OPTIONS ?=
+ARGS ?=
+DATA ?=
+export SONG OUT DATA
+
+RUN := .venv/bin
+APP := .venv/.made-app
+DEV := .venv/.made-dev
+PROTOS := .venv-protos/.made
+# Old enough that the stubs load on every grpcio and protobuf that pyproject.toml allows.
+PROTO_TOOLS := grpcio-tools==1.76.0 mypy-protobuf==3.7.0 buf-bin==1.75.0
+PROTO_FILES := $(sort $(wildcard protos/deepsing/v1/*.proto))
+# $(call stubs,FOLDER): writes the stubs of all proto files below FOLDER.
+stubs = PATH="$(CURDIR)/.venv-protos/bin:$$PATH" .venv-protos/bin/python -m grpc_tools.protoc -I protos \
+	--python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) $(PROTO_FILES)
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+story: $(APP) ## a story of SONG in OUT; OPTIONS="--size 16:9 --style auto" go to deepsing render
+	@$(RUN)/deepsing render $(OPTIONS) -- "$$SONG" "$$OUT"
+
+up: $(APP) ## all four services on this machine until Ctrl-C
+	@$(RUN)/deepsing up $(ARGS)
+
+test: $(DEV) ## all tests but the slow ones; ARGS="tests/unit -k name" chooses
+	$(RUN)/python -m pytest -m "not slow" $(ARGS)
+
+lint: $(DEV) ## style and who may import whom
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/lint-imports
+
+type: $(DEV) ## types
+	$(RUN)/mypy
+
+protos: $(PROTOS) ## the stubs in deepsing/v1 from protos/
+	.venv-protos/bin/buf lint protos
+	$(call stubs,.)
+
+protos-fresh: $(PROTOS) ## check that the stubs are fresh and that nothing in the contract breaks; AGAINST=REF
+	.venv-protos/bin/buf lint protos
+	@rm -rf build/protos && mkdir -p build/protos
+	@$(call stubs,build/protos)
+	@diff -rq -x __init__.py -x __pycache__ build/protos/deepsing/v1 deepsing/v1 \
+		|| { echo "deepsing/v1 is not what protos/ says; run: make protos" >&2; exit 1; }
+	@PATH="$(CURDIR)/.venv-protos/bin:$$PATH" bash protos/breaking.sh $(AGAINST)
+
+bench: $(DEV) ## speed and memory, as a table and as JSON
+	@$(RUN)/deepsing bench $(ARGS)
+
+eval: $(DEV) ## the models on rated data: DATA=DIR with a labels.csv
+	@test -n "$$DATA" || { echo "make: say where the rated data is: make eval DATA=DIR" >&2; exit 2; }
+	@$(RUN)/deepsing eval audio --data "$$DATA" --json $(ARGS)
+
+clean: ## remove the environments, caches and build products
+	rm -rf .venv .venv-protos build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find deepsing services tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "make: deepsing needs Python 3.11 or newer; say where it is: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "make: $(PYTHON) cannot make virtual environments; on Debian run: apt-get install python3-venv" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+
+$(APP): pyproject.toml | .venv/bin/python
+	$(RUN)/python -m pip install --quiet --editable '.[serve,story]'
+	@touch $@
+
+$(DEV): pyproject.toml | .venv/bin/python
+	$(RUN)/python -m pip install --quiet --editable '.[serve,story,dev]'
+	@touch $@ $(APP)
+
+$(PROTOS): Makefile
+	$(PYTHON) -m venv .venv-protos
+	.venv-protos/bin/python -m pip install --quiet $(PROTO_TOOLS)
+	@touch $@
