@@ -89,7 +89,7 @@ class MicroBatcher(Generic[Job, Result]):
         Args:
             job: goes to `compute`.
             weight: what it counts in a batch, e.g. its rows; >= 1.
-            session: shares are equal between sessions, by weight.
+            session: shares are equal between sessions, by weight; "" is one that may fill the queue.
             live: goes before all that is not.
             timeout_s: how long the caller will wait.
 
@@ -120,7 +120,7 @@ class MicroBatcher(Generic[Job, Result]):
         if len(waiting) >= self._max_queue:
             raise QueueFull(f"{len(waiting)} jobs wait, the most there may be")
         held = sum(ticket.session == session for ticket in waiting)
-        if held >= max(1, self._max_queue // 2):
+        if session and held >= max(1, self._max_queue // 2):
             raise QueueFull(f"{held} jobs of this session wait, the most there may be")
 
     async def _work(self) -> None:

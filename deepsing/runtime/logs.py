@@ -25,7 +25,7 @@ def configure_logs(service: str, level: str = "INFO") -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines(service))
-    handler.addFilter(lambda record: not record.msg.startswith("ExecuteBatchError"))  # grpc: a caller has just gone
+    handler.addFilter(lambda record: not str(record.msg).startswith("ExecuteBatchError"))  # a caller left
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.captureWarnings(True)
 

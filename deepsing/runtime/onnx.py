@@ -65,7 +65,8 @@ def _providers(provider: str) -> list[Any]:
 
 def available_cores() -> int:
     """Cores that this process may really use: CPU affinity, cut by the container's quota; at least 1."""
-    return max(1, min(len(os.sched_getaffinity(0)), int(_cgroup_quota(CGROUP))))
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS
+    return max(1, min(affinity, int(_cgroup_quota(CGROUP))))
 
 
 def _cgroup_quota(root: Path) -> float:

@@ -117,8 +117,11 @@ class GrpcServer:
         idle.cancel()
         self._guard.ready = False
         servicer, self._servicer = self._servicer, None
-        if hasattr(servicer, "close"):
-            await asyncio.wait_for(servicer.close(), CLOSE_S)
+        try:
+            if hasattr(servicer, "close"):
+                await asyncio.wait_for(servicer.close(), CLOSE_S)
+        except TimeoutError:
+            logger.error("%s did not close within %g s", self._service.name, CLOSE_S)
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", self._service.grpc_name):

@@ -1,0 +1,45 @@
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from deepsing.runtime.bento import bento_hooks
+from deepsing.runtime.channel import open_channel
+from tests.unit.runtime.echo import Echo, call, service
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The signals that came through to the handler that was there before."""
+    monkeypatch.setenv("DEEPSING_SERVER_PORT", "0")
+    monkeypatch.setattr("deepsing.runtime.bento.configure_logs", lambda service, level: None)
+    numbers: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: numbers.append(number)) for number in (2, 15)}
+    yield numbers
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+async def test_a_signal_drains_grpc_at_once_and_is_passed_on(heard: list[int], echo: Echo) -> None:
+    hooks = bento_hooks(service(echo))
+    assert not hooks.ready
+    await hooks.start()
+    assert hooks.ready
+    assert hooks._server is not None
+    async with open_channel(hooks._server.address) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        answer = asyncio.create_task(call(channel, "unary_stream", b"wait"))
+        await echo.started.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        changed = await asyncio.wait_for(watch.read(), 5)
+        assert changed.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert heard == [signal.SIGTERM]
+        assert not hooks.ready
+        echo.release.set()
+        assert await answer == b"firstwait"
+    await asyncio.wait_for(hooks.stop(), 5)
+    assert echo.closed

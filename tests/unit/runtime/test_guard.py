@@ -1,0 +1,132 @@
+import asyncio
+import json
+import logging
+
+import grpc
+import pytest
+
+from deepsing.runtime.errors import error_of
+from deepsing.runtime.logs import REQUEST_ID_KEY
+from deepsing.runtime.server import GrpcServer
+from tests.unit.runtime.echo import KINDS, NAME, Echo, call
+
+SOON_S = 5.0  # for what must happen at once; long, because test machines are busy
+
+
+async def refusal(channel: grpc.aio.Channel, kind: str, request: bytes, **options: object) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await asyncio.wait_for(call(channel, kind, request, **options), SOON_S)
+    return caught.value
+
+
+def request_id_of(error: grpc.aio.AioRpcError) -> str:
+    return str(dict(error.trailing_metadata())[REQUEST_ID_KEY])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_answer_passes_unchanged(channel: grpc.aio.Channel, kind: str) -> None:
+    assert (await call(channel, kind, b"hello")).endswith(b"hello")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_refusal_carries_code_message_reason_and_metadata(channel: grpc.aio.Channel, kind: str) -> None:
+    error = await refusal(channel, kind, b"refuse")
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error.details() == "fps is 240; choose 1 to 60"
+    assert error_of(error) == ("FRAME_RATE_OUT_OF_RANGE", {"field": "fps", "value": "240"})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_unexpected_failure_leaks_nothing_but_a_request_id_that_the_log_explains(
+    channel: grpc.aio.Channel, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = await refusal(channel, kind, b"fail", metadata=((REQUEST_ID_KEY, "abc.7"),))
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert error.details() == "internal error; quote request abc.7 to the operator"
+    assert error_of(error) == ("INTERNAL", {"request_id": "abc.7"})
+    assert "secret" not in str(error.trailing_metadata())
+    assert "KeyError: 'secret'" in caplog.text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_stray_cancellation_in_a_handler_does_not_hang_the_caller(channel: grpc.aio.Channel, kind: str) -> None:
+    error = await refusal(channel, kind, b"stray cancel")
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert error_of(error)[0] == "INTERNAL"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_abort_of_the_handler_itself_passes(channel: grpc.aio.Channel, kind: str) -> None:
+    error = await refusal(channel, kind, b"abort")
+    assert (error.code(), error.details()) == (grpc.StatusCode.NOT_FOUND, "no such thing")
+
+
+async def test_a_unary_call_ends_at_the_servers_cap_though_the_caller_would_wait(
+    channel: grpc.aio.Channel, echo: Echo
+) -> None:
+    error = await refusal(channel, "unary_unary", b"wait", timeout=60)
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert error_of(error)[0] == "DEADLINE_PASSED"
+    assert "at most 0.3 s" in str(error.details())
+    assert echo.cleaned.is_set()
+
+
+async def test_a_stream_may_last_longer_than_the_cap_of_unary_calls(channel: grpc.aio.Channel, echo: Echo) -> None:
+    answer = asyncio.create_task(call(channel, "unary_stream", b"wait"))
+    await echo.started.wait()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(answer), 0.5)
+    echo.release.set()
+    assert await answer == b"firstwait"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_caller_who_cancels_stops_the_handler(
+    server: GrpcServer, channel: grpc.aio.Channel, echo: Echo, kind: str
+) -> None:
+    going = asyncio.create_task(call(channel, kind, b"wait"))
+    await echo.started.wait()
+    going.cancel()
+    await asyncio.wait_for(echo.cleaned.wait(), SOON_S)
+    await asyncio.wait_for(server._guard.wait_idle(), SOON_S)
+
+
+async def test_a_caller_who_cancels_without_reading_stops_the_handler(channel: grpc.aio.Channel, echo: Echo) -> None:
+    rpc = channel.unary_stream(f"/{NAME}/unary_stream")(b"flood")
+    assert await rpc.read() == b"first"
+    rpc.cancel()
+    await asyncio.wait_for(echo.cleaned.wait(), SOON_S)
+
+
+async def test_a_callers_deadline_stops_the_handler(channel: grpc.aio.Channel, echo: Echo) -> None:
+    error = await refusal(channel, "unary_stream", b"wait", timeout=0.2)
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    await asyncio.wait_for(echo.cleaned.wait(), SOON_S)
+
+
+@pytest.mark.parametrize("given", ["", "has space", "x" * 65, "a;b"])
+async def test_an_unfit_request_id_is_replaced(channel: grpc.aio.Channel, given: str) -> None:
+    error = await refusal(channel, "unary_unary", b"refuse", metadata=((REQUEST_ID_KEY, given),))
+    assert len(request_id_of(error)) == 32
+    assert int(request_id_of(error), 16) > 0
+
+
+async def test_a_fit_request_id_comes_back_with_an_answer_too(channel: grpc.aio.Channel) -> None:
+    rpc = channel.unary_unary(f"/{NAME}/unary_unary")(b"x", metadata=((REQUEST_ID_KEY, "A-z_0.9"),))
+    assert await rpc == b"x"
+    assert (REQUEST_ID_KEY, "A-z_0.9") in tuple(await rpc.trailing_metadata())
+
+
+async def test_every_call_leaves_one_line_with_method_code_and_time(
+    server: GrpcServer, channel: grpc.aio.Channel, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "deepsing.runtime.guard")
+    await call(channel, "unary_unary", b"x")
+    await refusal(channel, "stream_stream", b"full")
+    fields = [record.__dict__["fields"] for record in caplog.records if record.name == "deepsing.runtime.guard"]
+    assert [(line["rpc"], line["code"]) for line in fields] == [
+        (f"/{NAME}/unary_unary", "OK"),
+        (f"/{NAME}/stream_stream", "RESOURCE_EXHAUSTED"),
+    ]
+    assert all(0 <= line["duration_ms"] < 5000 for line in fields)
+    assert json.dumps(fields)
