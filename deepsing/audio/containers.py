@@ -67,6 +67,7 @@ class ContainerSource:
                 if index == 0:
                     raise
                 self.damaged_count += 1
+            self.damaged_count += chain.take_damage()
         if chain.broken_off:
             self.cut = "the last page of the ogg file is missing"
 
@@ -81,7 +82,7 @@ class ContainerSource:
             stream = self._sound(container)
             self.container, self.codec = container.format.name, stream.codec_context.codec.name
             self.declared_s = declared_duration_s(container, stream, view.head)
-            decoder = PacketDecoder(container, stream, view)
+            decoder = PacketDecoder(container, stream, view, self.declared_s)
             for chunk in decoder.chunks():
                 yield chunk
                 self.damaged_count += decoder.take_damage()

@@ -210,7 +210,7 @@ class Decoding(Iterator[F32]):
 
     def _source_warnings(self) -> list[SongWarning]:
         found = []
-        source, changes = self._source, self._uniform.changes
+        source = self._source
         length_s = self._position / max(self._uniform.sample_rate_hz, 1)
         missing_s = (source.declared_s or 0.0) - length_s
         if self._complete and missing_s >= max(TRUNCATED_S, TRUNCATED_SHARE * length_s):
@@ -223,7 +223,7 @@ class Decoding(Iterator[F32]):
                 "1 damaged part was" if source.damaged_count == 1 else f"{source.damaged_count} damaged parts were"
             )
             found.append(SongWarning("DAMAGED", f"{message} left out."))
-        if changes:
-            message = f"The format changes on the way ({'; '.join(changes)}); all was brought to the first."
-            found.append(SongWarning("FORMAT_CHANGES", message))
+        if len(self._uniform.forms) > 1:
+            forms = ", ".join(f"{rate_hz} Hz ({count} ch)" for rate_hz, count in sorted(self._uniform.forms))
+            found.append(SongWarning("FORMAT_CHANGES", f"The format changes on the way, all was made one: {forms}."))
         return found

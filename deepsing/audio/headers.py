@@ -12,6 +12,7 @@ TELLING_CONTAINERS = frozenset(
 )
 PLACEHOLDER_BYTES = 0x7FFFF000  # writers that cannot seek back leave this or more (or 0) as the size of a wav
 PCM_TAGS = frozenset({1, 3, 6, 7, 0xFFFE})  # integer, float, A-law, mu-law, extensible
+XING_BYTES = 144
 MPEG1_RATES_FROM_HZ = 32_000  # slower mp3 is MPEG-2, whose frames have half the samples
 
 
@@ -58,16 +59,19 @@ def _riff_duration_s(head: bytes) -> float | None:
 
 
 def _mp3_duration_s(head: bytes, sample_rate_hz: int) -> float | None:
-    """Read the frame count of the Xing or Info tag in the first frame."""
+    """Read the frame count, and the encoder's delay and padding, of the Xing or Info tag in the first frame."""
     start = 0
     if head[:3] == b"ID3" and len(head) >= 10:
         start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
     first_frame = head[start : start + 4096]
     at = max(first_frame.find(b"Xing"), first_frame.find(b"Info"))
-    if at < 0 or len(first_frame) < at + 12 or sample_rate_hz <= 0:
+    if at < 0 or len(first_frame) < at + XING_BYTES or sample_rate_hz <= 0:
         return None
     flags, frame_count = struct.unpack_from(">II", first_frame, at + 4)
     if not flags & 1:
         return None
-    samples = 1152 if sample_rate_hz >= MPEG1_RATES_FROM_HZ else 576
-    return float(frame_count * samples / sample_rate_hz)
+    samples: int = frame_count * (1152 if sample_rate_hz >= MPEG1_RATES_FROM_HZ else 576)
+    if first_frame[at + 120 : at + 124] in (b"LAME", b"Lavf", b"Lavc"):
+        delay_and_padding = int.from_bytes(first_frame[at + 141 : at + XING_BYTES], "big")
+        samples -= (delay_and_padding >> 12) + (delay_and_padding & 0xFFF)
+    return max(samples, 0) / sample_rate_hz

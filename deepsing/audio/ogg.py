@@ -3,17 +3,19 @@
 FFmpeg goes on with the first link's decoder, which fails where a later link has another rate or channel count.
 """
 
-__all__ = ["OggChain", "is_ogg"]
+__all__ = ["OggChain", "is_ogg", "checksum"]
 
+import zlib
 from collections.abc import Iterator
 
 from .view import FileView, Readable
 
 MAGIC = b"OggS"
 HEADER_BYTES = 27  # up to and including the number of segments
-FLAGS_AT, SERIAL_AT, SEGMENTS_AT = 5, slice(14, 18), 26
+FLAGS_AT, SERIAL, NUMBER, CHECKSUM, SEGMENTS_AT = 5, slice(14, 18), slice(18, 22), slice(22, 26), 26
 BEGINS, ENDS = 0x02, 0x04  # flags of a stream's first and last page
 PAGE_BYTES_MAX = HEADER_BYTES + 255 + 255 * 255
+BITS_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 LINKS_MAX = 1000  # opening a link takes about a millisecond; forged files could hold millions
 
 
@@ -31,8 +33,10 @@ class OggChain:
 
     def __init__(self, view: FileView) -> None:
         self.broken_off = False
+        self._damage = 0
         self._view = view
         self._open_streams: set[bytes] = set()
+        self._next_numbers: dict[bytes, int] = {}
         self._data_seen = False  # whether this link is past its first pages
 
     def links(self) -> Iterator[Readable]:
@@ -40,6 +44,7 @@ class OggChain:
         for _ in range(LINKS_MAX):
             self._data_seen = False
             self._open_streams.clear()
+            self._next_numbers.clear()
             link = _Link(self)
             yield link
             while link.read(PAGE_BYTES_MAX):  # what a failed decoder left
@@ -48,12 +53,17 @@ class OggChain:
                 break
         self.broken_off = bool(self._open_streams)
 
+    def take_damage(self) -> int:
+        """Give how many pages since the last call are missing or fail their checksum (FFmpeg drops them silently)."""
+        damage, self._damage = self._damage, 0
+        return damage
+
     def next_page(self) -> bytes:
         """Give the link's next page, or the junk before it; b"" at the end of the link."""
         header = self._view.peek(HEADER_BYTES)
         if header[: len(MAGIC)] != MAGIC or len(header) < HEADER_BYTES:
             return self._junk()
-        flags, serial = header[FLAGS_AT], header[SERIAL_AT]
+        flags, serial = header[FLAGS_AT], header[SERIAL]
         if flags & BEGINS and self._data_seen:
             return b""
         if flags & BEGINS:
@@ -63,7 +73,16 @@ class OggChain:
         if flags & ENDS:
             self._open_streams.discard(serial)
         segments = self._view.peek(HEADER_BYTES + header[SEGMENTS_AT])[HEADER_BYTES:]
-        return self._take(HEADER_BYTES + header[SEGMENTS_AT] + sum(segments))
+        page = self._take(HEADER_BYTES + header[SEGMENTS_AT] + sum(segments))
+        self._count_damage(page, serial)
+        return page
+
+    def _count_damage(self, page: bytes, serial: bytes) -> None:
+        number = int.from_bytes(page[NUMBER], "little")
+        missing = number != self._next_numbers.get(serial, number)
+        self._next_numbers[serial] = number + 1
+        broken = checksum(page) != int.from_bytes(page[CHECKSUM], "little")
+        self._damage += missing + broken
 
     def _junk(self) -> bytes:
         window = self._view.peek(PAGE_BYTES_MAX)
@@ -87,3 +106,13 @@ class _Link:
             self._ended = not self._page
         piece, self._page = self._page[:size], self._page[size:]
         return piece
+
+
+def checksum(page: bytes) -> int:
+    """Compute a page's CRC-32: polynomial 0x04C11DB7, high bit first, from 0, its own field taken as 0.
+
+    zlib has the same polynomial low bit first, from all ones and inverted: so bits are reversed before and after.
+    """
+    blank = page[: CHECKSUM.start] + bytes(4) + page[CHECKSUM.stop :]
+    low_first = zlib.crc32(blank.translate(BITS_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{low_first:032b}"[::-1], 2)

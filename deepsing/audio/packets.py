@@ -13,11 +13,12 @@ from .view import FileView
 BAD_IN_A_ROW = 5000  # after so many packets without a good one nothing more is expected
 DEMUX_ERRORS_IN_A_ROW = 100
 PROOF_PACKETS = 3  # so many good ones in a row end a damage; single ones are junk that looks like sound
+FRAME_FORMAT_BITS = (0xFF, 0xFE, 0x0C)  # of an mpeg frame's header: sync, version, layer, rate
 CHANNELS_MAX = 64
 RATE_MIN_HZ, RATE_MAX_HZ = 2_000, 768_000
-TIMED_CONTAINERS = frozenset({"flac", "ogg"})  # their time stamps count samples, so a jump is a loss
+TIMED_CONTAINERS = frozenset({"flac"})  # time stamps count samples there, so a jump is a loss
 JUMP_S = 0.02
-PADDED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2"})  # FFmpeg leaves the encoder's padding at their end
+PADDED_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "mp3"})  # FFmpeg may leave padding at their end
 PADDING_SAMPLES_MAX = 4096
 
 
@@ -28,15 +29,24 @@ class PacketDecoder:
         container: open for reading.
         stream: one of its audio streams.
         view: what the container reads from, asked for the true error when reading fails.
+        declared_s: length by the header, None where it does not say.
     """
 
-    def __init__(self, container: av.container.InputContainer, stream: av.AudioStream, view: FileView) -> None:
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        stream: av.AudioStream,
+        view: FileView,
+        declared_s: float | None,
+    ) -> None:
         self.cut = ""
         self._container = container
         self._stream = stream
         self._view = view
+        self._declared_s = declared_s
         self._damage = 0
         self._unproven: list[list[Chunk]] | None = None  # by packet, while recovering from damage
+        self._frame_format: bytes | None = None
         self._decoded_s = 0.0
         self._ahead_s: float | None = None  # of the time stamps before what was decoded
         context = stream.codec_context
@@ -54,8 +64,8 @@ class PacketDecoder:
             AudioError: "unreadable" for formats out of reason.
             Exception: what the file raised when it was read.
         """
-        if self._container.format.name in PADDED_CONTAINERS and self._stream.duration and self._stream.time_base:
-            return self._without_padding(self._sound(), float(self._stream.duration * self._stream.time_base))
+        if self._container.format.name in PADDED_CONTAINERS and self._declared_s:
+            return self._without_padding(self._sound(), self._declared_s)
         return self._sound()
 
     def _sound(self) -> Iterator[Chunk]:
@@ -71,7 +81,9 @@ class PacketDecoder:
                     self.cut = "what follows cannot be decoded"
                     return
                 continue
-            bad_in_a_row = 0 if frames else bad_in_a_row
+            if frames:
+                bad_in_a_row = 0
+                self._doubt_change(packet)
             yield from self._proven([self._checked(frame) for frame in frames])
         self._damage += len(self._unproven or ())
 
@@ -85,6 +97,16 @@ class PacketDecoder:
                 proven, self._unproven = self._unproven, None
                 for one in proven:
                     yield from one
+
+    def _doubt_change(self, packet: "av.Packet[av.AudioStream]") -> None:
+        """Ask for proof where an mpeg frame's version, layer or rate is another: junk often looks like such a frame."""
+        if not self._stream.codec_context.codec.name.startswith(("mp1", "mp2", "mp3")):
+            return
+        header = bytes(byte & mask for byte, mask in zip(bytes(packet)[:3], FRAME_FORMAT_BITS, strict=False))
+        if self._frame_format not in (None, header):
+            self._damage += len(self._unproven or ())
+            self._unproven = []
+        self._frame_format = header
 
     def _lose(self) -> None:
         self._damage += 1 + len(self._unproven or ())
@@ -121,7 +143,7 @@ class PacketDecoder:
             raise self._view.error
 
     def _without_padding(self, chunks: Iterator[Chunk], duration_s: float) -> Iterator[Chunk]:
-        """Cut what exceeds the duration by less than the last frames' padding; beyond that the header is not believed."""
+        """Cut the last frames' padding; a header that says still less is not believed."""
         position = 0
         beyond: list[Chunk] | None = []
         for chunk in chunks:

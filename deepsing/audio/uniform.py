@@ -14,14 +14,13 @@ class Uniform:
     Attributes:
         sample_rate_hz: of the first chunk, 0 before it.
         channel_count: of the first chunk, 0 before it.
-        changes: each change as text, e.g. "44100 Hz, 2 channels → 48000 Hz, 2 channels".
+        forms: all (sample rate, channel count) met.
     """
 
     def __init__(self) -> None:
         self.sample_rate_hz = 0
         self.channel_count = 0
-        self.changes: list[str] = []
-        self.change_count = 0
+        self.forms: set[tuple[int, int]] = set()
         self._now = (0, 0)
         self._converter: RateConverter | None = None
 
@@ -30,6 +29,7 @@ class Uniform:
         form = (chunk.sample_rate_hz, len(chunk.channels))
         if not self.sample_rate_hz:
             self.sample_rate_hz, self.channel_count = self._now = form
+            self.forms.add(form)
         before = self._change(form) if form != self._now else None
         channels = chunk.channels
         if len(channels) != self.channel_count:
@@ -47,10 +47,7 @@ class Uniform:
         return converter.flush()
 
     def _change(self, form: tuple[int, int]) -> F32:
-        before, after = (f"{rate_hz} Hz, {count} channels" for rate_hz, count in (self._now, form))
-        self.change_count += 1
-        if self.change_count == 1:
-            self.changes.append(f"{before} → {after}")
+        self.forms.add(form)
         tail = self.flush()
         self._now = form
         if form[0] != self.sample_rate_hz:
