@@ -1,0 +1,124 @@
+"""Measures an engine against its anchor photos and paints the sheets that people look at."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from PIL import Image
+
+from services.generator.engines import Engine
+from services.generator.engines.morph import Morph
+
+__all__ = ["anchor_pictures", "checkerboard", "main", "opened", "psnr_db"]
+
+F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
+
+STEPS = 8  # pictures along one morph
+SHEET_SEED = 7  # chooses the pairs of the morph sheet and the noise of the noise sheet
+
+
+def opened(path: Path) -> Morph:
+    """Opens an exported file for measuring; serving checks its digest first."""
+    return Morph(path.stem, "", onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]))
+
+
+def anchor_pictures(engine: Engine) -> U8:
+    """Paints every concept without noise: (K, H, W, 3)."""
+    return _paint(engine, np.eye(len(engine.concepts), dtype=np.float32))
+
+
+def morph_pictures(engine: Engine, pairs: list[tuple[int, int]]) -> U8:
+    """Paints `STEPS` pictures from one concept to another, both ends included: (pairs, STEPS, H, W, 3)."""
+    eye = np.eye(len(engine.concepts), dtype=np.float32)
+    share = np.linspace(0, 1, STEPS, dtype=np.float32)[:, None]
+    rows = np.concatenate([(1 - share) * eye[start] + share * eye[end] for start, end in pairs])
+    made = _paint(engine, rows)
+    return made.reshape(len(pairs), STEPS, *made.shape[1:])
+
+
+def noise_pictures(engine: Engine, concepts: list[int], truncations: F32) -> U8:
+    """Paints concepts with one noise vector each at growing truncation: (concepts, truncations, H, W, 3)."""
+    steps = np.random.default_rng(SHEET_SEED).standard_normal((len(concepts), engine.noise_size)).astype(np.float32)
+    rows = np.eye(len(engine.concepts), dtype=np.float32)[concepts].repeat(len(truncations), axis=0)
+    made = _paint(engine, rows, steps.repeat(len(truncations), axis=0), np.tile(truncations, len(concepts)))
+    return made.reshape(len(concepts), len(truncations), *made.shape[1:])
+
+
+def _paint(engine: Engine, class_weights: F32, noise: F32 | None = None, truncation: F32 | None = None) -> U8:
+    count = len(class_weights)
+    noise = np.zeros((count, engine.noise_size), dtype=np.float32) if noise is None else noise
+    truncation = np.zeros(count, dtype=np.float32) if truncation is None else truncation
+    parts = [slice(first, first + 1) for first in range(count)]
+    return np.concatenate([engine.paint(class_weights[part], noise[part], truncation[part]) for part in parts])
+
+
+def psnr_db(made: U8, real: U8) -> npt.NDArray[np.float64]:
+    """Peak signal-to-noise ratio of each picture, dB: (N, H, W, 3) twice → (N,)."""
+    error = np.square(made.astype(np.float64) - real).mean(axis=(1, 2, 3))
+    return np.asarray(10 * np.log10(255.0**2 / np.maximum(error, 1e-3)))
+
+
+def checkerboard(pictures: U8) -> float:
+    """How far pixels know whether they are odd or even; photos, and pictures without a checkerboard, give about 1.
+
+    Returns:
+        Energy of the pattern + − / − + in 2 × 2 blocks that start at even pixels, divided by the same in blocks
+        that start at odd ones.
+    """
+    light = pictures.astype(np.float32).mean(axis=3)
+    even, odd = (_pattern_energy(light[:, start:, start:]) for start in (0, 1))
+    return even / max(odd, 1e-9)
+
+
+def _pattern_energy(light: F32) -> float:
+    height, width = light.shape[1] // 2 * 2, light.shape[2] // 2 * 2
+    light = light[:, :height, :width]
+    pattern = light[:, ::2, ::2] - light[:, ::2, 1::2] - light[:, 1::2, ::2] + light[:, 1::2, 1::2]
+    return float(np.square(pattern).mean())
+
+
+def sheet(pictures: U8, columns: int, side_px: int) -> Image.Image:
+    """Lays pictures (N, H, W, 3) out row by row, each scaled to a square of `side_px`."""
+    rows = -(-len(pictures) // columns)
+    canvas = Image.new("RGB", (columns * side_px, rows * side_px))
+    for place, picture in enumerate(pictures):
+        small = Image.fromarray(picture).resize((side_px, side_px), Image.Resampling.LANCZOS)
+        canvas.paste(small, (place % columns * side_px, place // columns * side_px))
+    return canvas
+
+
+def neighbours(engine: Engine, count: int) -> list[tuple[int, int]]:
+    """Chooses pairs whose sentiments are close, as a story would connect them; the seed is fixed."""
+    plane = np.array([(concept.arousal, concept.valence) for concept in engine.concepts])
+    starts = np.random.default_rng(SHEET_SEED).permutation(len(plane))[:count]
+    ends = []
+    for start in starts:
+        order = np.argsort(np.square(plane - plane[start]).sum(axis=1))
+        ends.append(int(order[min(5, len(order) - 1)]))
+    return list(zip(starts.tolist(), ends, strict=True))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line: `python -m services.generator.evaluate --out DIR` paints three sheets."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--engine", type=Path, default=Path(__file__).parent / "weights" / "morph.onnx")
+    parser.add_argument("--out", type=Path, required=True, help="folder for anchors.jpg, morphs.jpg, noise.jpg")
+    options = parser.parse_args(arguments)
+    engine = opened(options.engine)
+    options.out.mkdir(parents=True, exist_ok=True)
+    pairs = neighbours(engine, 12)
+    morphs = morph_pictures(engine, pairs)
+    noisy = noise_pictures(engine, [start for start, _ in pairs], np.linspace(0, 1, 6, dtype=np.float32))
+    sheet(anchor_pictures(engine), 17, 96).save(options.out / "anchors.jpg", quality=88)
+    sheet(np.array(list(itertools.chain(*morphs))), STEPS, 160).save(options.out / "morphs.jpg", quality=88)
+    sheet(np.array(list(itertools.chain(*noisy))), 6, 160).save(options.out / "noise.jpg", quality=88)
+
+
+if __name__ == "__main__":
+    main()

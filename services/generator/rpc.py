@@ -1,0 +1,224 @@
+"""The generator on the wire: checks requests against the contract and converts; what paints is in painter.py."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from deepsing.runtime.artifacts import Manifest, load_artifact
+from deepsing.runtime.batching import MicroBatcher, QueueFull
+from deepsing.runtime.errors import Exhausted, InvalidInput
+from deepsing.runtime.onnx import DeviceThread, available_cores, open_session
+from deepsing.runtime.server import Service
+from deepsing.runtime.settings import SettingsError, settings_from_environment
+from deepsing.v1 import error_reason_pb2 as reasons
+from deepsing.v1 import generator_pb2, generator_pb2_grpc, sentiment_pb2
+from services.generator.checks import LimitError, checked_class_weights, checked_noise, checked_style_weights, require
+from services.generator.concepts import Concept
+from services.generator.engines import ENGINES, Engine
+from services.generator.painter import Job, Painted, Painter, is_out_of_memory
+from services.generator.settings import PREFIX, Settings
+from services.generator.stylize import Stylist
+
+__all__ = ["SERVICE", "GeneratorServicer", "open_generator"]
+
+T = TypeVar("T")
+
+EMBEDDED = Path(__file__).parent / "weights"
+STYLES = "painting"  # name of the style network's manifest
+
+MAX_FRAMES = 16  # pictures of one request
+MAX_SESSION_ID_BYTES = 64
+SIDES_PX = range(64, 1921, 2)
+DEFAULT_QUALITY = 90
+ENCODINGS: dict[int, Literal["rgb", "jpeg", "png"]] = {
+    sentiment_pb2.IMAGE_FORMAT_UNSPECIFIED: "rgb",
+    sentiment_pb2.IMAGE_FORMAT_RAW_RGB: "rgb",
+    sentiment_pb2.IMAGE_FORMAT_JPEG: "jpeg",
+    sentiment_pb2.IMAGE_FORMAT_PNG: "png",
+}
+
+
+class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
+    """Answers Generate, ListConcepts and ListStyles.
+
+    Args:
+        engines: by name, the default first.
+        stylist: the style network.
+        painter: paints with both.
+        settings: bounds of the queue.
+    """
+
+    def __init__(self, engines: Mapping[str, Engine], stylist: Stylist, painter: Painter, settings: Settings) -> None:
+        self._engines, self._stylist, self._painter, self._settings = dict(engines), stylist, painter, settings
+        self._device = DeviceThread("painter")
+        self._batcher: MicroBatcher[Job, Painted] = MicroBatcher(
+            painter.paint,
+            self._device,
+            max_batch=settings.max_batch,
+            max_wait_s=settings.max_wait_s,
+            max_queue=settings.max_queue,
+            is_out_of_memory=is_out_of_memory,
+        )
+
+    async def Generate(  # noqa: N802 (the contract's name)
+        self, request: generator_pb2.GenerateRequest, context: Any
+    ) -> generator_pb2.GenerateResponse:
+        """Paints a batch when its turn comes."""
+        engine = _checked(lambda: self._chosen(request.engine))
+        job = _checked(lambda: self._job(request, engine))
+        try:
+            painted = await self._batcher.submit(
+                job,
+                weight=request.frame_count,
+                session=request.session_id,
+                live=request.priority == generator_pb2.PRIORITY_LIVE,
+            )
+        except QueueFull as full:
+            message = f"{full}; try again in 1 s"
+            raise Exhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=1) from None
+        return generator_pb2.GenerateResponse(
+            images=painted.images,
+            size=_size(job.size_px),
+            engine_digest=engine.digest,
+            queue_wait_us=round(painted.queue_wait_s * 1e6),
+            compute_us=round(painted.compute_s * 1e6),
+        )
+
+    async def ListConcepts(  # noqa: N802 (the contract's name)
+        self, request: generator_pb2.ListConceptsRequest, context: Any
+    ) -> generator_pb2.ListConceptsResponse:
+        """Names an engine's concepts."""
+        engine = _checked(lambda: self._chosen(request.engine))
+        about = generator_pb2.Engine(
+            name=engine.name,
+            native_size=_size(engine.native_size_px),
+            noise_size=engine.noise_size,
+            digest=engine.digest,
+        )
+        listed = [generator_pb2.Concept(name=concept.name, sentiment=_felt(concept)) for concept in engine.concepts]
+        return generator_pb2.ListConceptsResponse(engine=about, concepts=listed)
+
+    async def ListStyles(  # noqa: N802 (the contract's name)
+        self, request: generator_pb2.ListStylesRequest, context: Any
+    ) -> generator_pb2.ListStylesResponse:
+        """Names the styles."""
+        listed = [generator_pb2.Style(name=style.name, sentiment=_felt(style)) for style in self._stylist.styles]
+        return generator_pb2.ListStylesResponse(styles=listed, digest=self._stylist.digest)
+
+    async def close(self) -> None:
+        """Stops painting."""
+        self._device.close()
+        self._painter.close()
+
+    def _chosen(self, name: str) -> Engine:
+        name = name or next(iter(self._engines))
+        known = f"engine is {name!r}; choose one of: {', '.join(self._engines)}"
+        require(name in self._engines, known, "ENGINE_UNKNOWN", "engine", name)
+        return self._engines[name]
+
+    def _job(self, request: generator_pb2.GenerateRequest, engine: Engine) -> Job:
+        _check_scalars(request)
+        count = request.frame_count
+        return Job(
+            engine=engine.name,
+            class_weights=checked_class_weights(request.class_weights, count, len(engine.concepts)),
+            noise=checked_noise(request.noise, count, engine.noise_size),
+            truncation=request.truncation,
+            style_weights=checked_style_weights(request.style_weights, count, len(self._stylist.styles)),
+            size_px=_wanted_size(request) or engine.native_size_px,
+            encoding=ENCODINGS[request.image_format],
+            jpeg_quality=request.jpeg_quality or DEFAULT_QUALITY,
+        )
+
+
+def _check_scalars(request: generator_pb2.GenerateRequest) -> None:
+    count, quality, truncation = request.frame_count, request.jpeg_quality, request.truncation
+    require(count > 0, "the batch is empty; send at least 1", "BATCH_EMPTY", "frame_count", count)
+    large = f"the batch has {count} pictures; send at most {MAX_FRAMES}"
+    require(count <= MAX_FRAMES, large, "BATCH_TOO_LARGE", "frame_count", count)
+    far = f"truncation is {truncation:g}; choose 0 to 1"
+    require(0 <= truncation <= 1, far, "TRUNCATION_OUT_OF_RANGE", "truncation", f"{truncation:g}")
+    unknown = f"image_format is {request.image_format}; choose RAW_RGB, JPEG or PNG"
+    require(request.image_format in ENCODINGS, unknown, "ENUM_UNKNOWN", "image_format", request.image_format)
+    priority = f"priority is {request.priority}; choose OFFLINE or LIVE"
+    known = request.priority in generator_pb2.Priority.values()
+    require(known, priority, "ENUM_UNKNOWN", "priority", request.priority)
+    coarse = f"JPEG quality is {quality}; choose 1 to 100"
+    require(quality <= 100, coarse, "QUALITY_OUT_OF_RANGE", "jpeg_quality", quality)
+    length = len(request.session_id.encode())
+    long = f"session_id has {length} bytes; send at most {MAX_SESSION_ID_BYTES}"
+    require(length <= MAX_SESSION_ID_BYTES, long, "SESSION_ID_TOO_LONG", "session_id", length)
+
+
+def _wanted_size(request: generator_pb2.GenerateRequest) -> tuple[int, int] | None:
+    if not request.HasField("size"):
+        return None
+    width, height = request.size.width_px, request.size.height_px
+    odd = f"size is {width}x{height}; choose even sides from {SIDES_PX[0]} to {SIDES_PX[-1]}"
+    require(width in SIDES_PX and height in SIDES_PX, odd, "SIZE_OUT_OF_RANGE", "size", f"{width}x{height}")
+    return width, height
+
+
+def _checked(check: Callable[[], T]) -> T:
+    """Runs a check; a broken limit becomes the caller's INVALID_ARGUMENT."""
+    try:
+        return check()
+    except LimitError as limit:
+        reason = reasons.ErrorReason.Value(f"ERROR_REASON_{limit.reason}")
+        raise InvalidInput(str(limit), reason=reason, field=limit.field, value=limit.value) from None
+
+
+def _size(size_px: tuple[int, int]) -> sentiment_pb2.Size:
+    return sentiment_pb2.Size(width_px=size_px[0], height_px=size_px[1])
+
+
+def _felt(concept: Concept) -> sentiment_pb2.Sentiment:
+    return sentiment_pb2.Sentiment(arousal=concept.arousal, valence=concept.valence)
+
+
+def open_generator(settings: Settings) -> GeneratorServicer:
+    """Opens engines and styles and paints once with each; blocks for about half a second.
+
+    Raises:
+        SettingsError: an engine that is asked for is not there.
+        ArtifactError: a file is not what its manifest says.
+        ProviderError: the provider does not run here.
+    """
+    folder = Path(settings.weights) if settings.weights else EMBEDDED
+    if not settings.engines:
+        raise SettingsError(f"{PREFIX}ENGINES is empty; name at least one engine")
+    engines: dict[str, Engine] = {}
+    for name in settings.engines:
+        manifest, session = _opened(folder / f"{name}.json", settings)
+        kind = manifest.data.get("engine")
+        if kind not in ENGINES:
+            raise SettingsError(f"{PREFIX}ENGINES holds {name!r} of kind {kind!r}; kinds are: {', '.join(ENGINES)}")
+        engines[name] = ENGINES[kind](name, manifest.sha256, session)
+    manifest, session = _opened(folder / f"{STYLES}.json", settings)
+    stylist = Stylist(manifest.sha256, session)
+    on_cpu = session.get_providers()[0] == "CPUExecutionProvider"  # what "auto" came to
+    lanes, rows_per_run = (settings.threads or available_cores(), 1) if on_cpu else (1, settings.max_batch)
+    painter = Painter(engines, stylist, lanes, rows_per_run)
+    painter.warm_up()
+    return GeneratorServicer(engines, stylist, painter, settings)
+
+
+def _opened(path: Path, settings: Settings) -> tuple[Manifest, Any]:
+    """Checks a network's digest and opens it, one thread a run: the painter runs several side by side."""
+    manifest, file = load_artifact(path)
+    return manifest, open_session(file, provider=settings.provider, threads=1)
+
+
+async def _open() -> GeneratorServicer:
+    return await asyncio.to_thread(open_generator, settings_from_environment(Settings, PREFIX))
+
+
+SERVICE = Service(
+    name="generator",
+    grpc_name="deepsing.v1.GeneratorService",
+    register=generator_pb2_grpc.add_GeneratorServiceServicer_to_server,
+    open=_open,
+)
