@@ -21,10 +21,17 @@ WINDOW_US = round(WINDOW_S * 1e6)
 
 @dataclass(frozen=True)
 class Heard:
-    """A stretch of listening: the points it settled, and the frames of the story once that is known."""
+    """A stretch of listening.
+
+    Attributes:
+        points: what it settled.
+        frames: frames of the story that what was heard so far covers.
+        last: True where these are all.
+    """
 
     points: list[Point]
-    frame_count: int | None
+    frames: int
+    last: bool
 
 
 class Listening:
@@ -64,10 +71,10 @@ class Listening:
             feeling = point.sentiment
             time_s = (number - 1 - first) * WINDOW_S
             settled = scale.add(Point(time_s, feeling.arousal, feeling.valence, point.loudness, point.onset_strength))
-            yield Heard(settled, None)
+            yield Heard(settled, self._frames_until(self.heard_us), False)
             if wanted is not None and number - first >= wanted:
                 break
-        yield Heard(scale.finish(), self._frame_count())
+        yield Heard(scale.finish(), self._frame_count(), True)
 
     def _frame_count(self) -> int:
         """Frames of the part that was asked for, or of what there is of it."""
@@ -77,13 +84,16 @@ class Listening:
             if not plan.start_us and (not plan.duration_us or plan.duration_us >= song.duration_us):
                 return frame_count(song.sample_count, song.sample_rate_hz, plan.rate)
             self.heard_us = song.duration_us
-        left_us = self.heard_us - plan.start_us
-        if left_us <= 0:
+        if self.heard_us <= plan.start_us:
             message = (
                 f"the part starts at {plan.start_us / 1e6:g} s but the song ends at {self.heard_us / 1e6:.3f} s; "
                 "start earlier"
             )
             reason = reasons.ERROR_REASON_PART_OUT_OF_RANGE
             raise InvalidInput(message, reason=reason, field="start_us", value=plan.start_us)
-        length_us = min(left_us, plan.duration_us) if plan.duration_us else left_us
-        return frame_count(length_us, 1_000_000, plan.rate)
+        return self._frames_until(self.heard_us)
+
+    def _frames_until(self, heard_us: int) -> int:
+        length_us = max(0, heard_us - self.plan.start_us)
+        length_us = min(length_us, self.plan.duration_us) if self.plan.duration_us else length_us
+        return frame_count(length_us, 1_000_000, self.plan.rate)

@@ -18,7 +18,7 @@ from deepsing.v1 import generator_pb2, sentiment_pb2, translator_pb2
 from services.composer.flashes import FlashGuard
 from services.composer.latents import KeyLatent, LatentPath, Row, nearest_style
 from services.composer.listening import Heard
-from services.composer.peers import Peers
+from services.composer.peers import BATCH_BYTES, Peers
 from services.composer.plan import StoryPlan
 from services.composer.story import Shown
 from services.composer.timeline import Key, Timeline
@@ -98,12 +98,13 @@ class Painter:
         first: int,
     ) -> None:
         self.plan, self.palette, self.peers = plan, palette, peers
-        self.session_id, self.batch, self.in_flight, self.first = session_id, batch, in_flight, first
+        self.session_id, self.in_flight, self.first = session_id, in_flight, first
         self.timeline = Timeline(look_ahead=not plan.live)
         self.path = LatentPath()
         self.recent: deque[int] = deque(maxlen=RECENT_KEYS)
         self.style: int | None = None
         self.size = plan.size or palette.engine.native_size
+        self.batch = max(1, min(batch, BATCH_BYTES // (self.size.width_px * self.size.height_px * 3)))
         begin = FlashGuard.settled_from(first, float(plan.rate))
         self.guard = FlashGuard(float(plan.rate), begin)
         self.planned = begin  # frames whose rows have been asked for
@@ -116,11 +117,11 @@ class Painter:
             async for stretch in heard:
                 for point in stretch.points:
                     await self._place(self.timeline.add(point))
-                    async for painting in self._advance(None):
+                    async for painting in self._advance(stretch.frames):
                         yield painting
-                if stretch.frame_count is not None:
+                if stretch.last:
                     await self._place(self.timeline.finish())
-                    async for painting in self._advance(stretch.frame_count):
+                    async for painting in self._advance(stretch.frames):
                         yield painting
             while self.waiting:
                 yield await self._collect()
@@ -159,17 +160,17 @@ class Painter:
         weights[self.style] = self.plan.style_strength
         return weights
 
-    async def _advance(self, frame_count: int | None) -> AsyncIterator[Painting]:
-        """Plans all frames that are settled, and keeps the generator busy with them."""
+    async def _advance(self, frames: int) -> AsyncIterator[Painting]:
+        """Plans the first `frames` frames as far as they are settled, and keeps the generator busy with them."""
         rate, ready_s = self.plan.rate, self.timeline.ready_s
-        while (self.planned / rate < ready_s) if frame_count is None else (self.planned < frame_count):
+        while self.planned < frames and self.planned / rate < ready_s:
             self.rows.append(self._row(self.planned, self.planned / rate))
             self.planned += 1
             if len(self.rows) == self.batch:
                 self._ask()
                 while len(self.waiting) >= self.in_flight:
                     yield await self._collect()
-        if self.rows and (self.plan.live or frame_count is not None):
+        if self.rows and (self.plan.live or self.timeline.finished):
             self._ask()
         while self.waiting and (self.plan.live or self.waiting[0][0].done()):
             yield await self._collect()

@@ -15,10 +15,11 @@ from deepsing.v1 import audio_sentiment_pb2, audio_sentiment_pb2_grpc, generator
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.settings import ComposerSettings
 
-__all__ = ["Peers"]
+__all__ = ["BATCH_BYTES", "Peers"]
 
 Response = TypeVar("Response")
 AGAIN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
+BATCH_BYTES = 24 * 2**20  # of the pictures of one batch, at most
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 RETRY_AFTER_S = 5.0
 
@@ -30,7 +31,7 @@ class Peers:
         self.settings = settings
         self.pace = Pace()
         targets = (settings.audio_sentiment_target, settings.translator_target, settings.generator_target)
-        self.channels = [open_channel(target) for target in targets]
+        self.channels = [open_channel(target, max_message_bytes=BATCH_BYTES + 2**20) for target in targets]
         self.audio_sentiment = audio_sentiment_pb2_grpc.AudioSentimentServiceStub(self.channels[0])
         self.translator = translator_pb2_grpc.TranslatorServiceStub(self.channels[1])
         self.generator = generator_pb2_grpc.GeneratorServiceStub(self.channels[2])

@@ -39,6 +39,8 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
         self.settings = settings
         self.peers = Peers(settings)
         self.sessions = 0
+        self.idle = asyncio.Event()  # set while no session is open
+        self.idle.set()
 
     async def close(self) -> None:
         """Closes the channels to the other services."""
@@ -69,6 +71,7 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
             message = f"{self.sessions} sessions are open, the most there may be; try again in {RETRY_AFTER_S:g} s"
             raise Exhausted(message, reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=RETRY_AFTER_S)
         self.sessions += 1
+        self.idle.clear()
         told = Session(self.settings, self.peers, uuid.uuid4().hex, unlimited=unlimited).run(requests)
         try:
             async for response in told:
@@ -76,6 +79,8 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
         finally:
             await told.aclose()
             self.sessions -= 1
+            if self.sessions == 0:
+                self.idle.set()
 
     async def Probe(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[pb.ProbeRequest], context: grpc.aio.ServicerContext

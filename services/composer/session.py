@@ -133,7 +133,7 @@ class Session:
             self.sound = group.create_task(self._sound(self.files))
         listening, heard = Listening(plan, self.spool, self.peers), asyncio.Queue[Heard]()
         hearing = group.create_task(self._hear(listening, heard))
-        async for painting in painter.run(_until_counted(heard)):
+        async for painting in painter.run(_to_the_last(heard)):
             await self._show(painting)
         await hearing
         await self._end(plan, palette, painter, listening)
@@ -142,13 +142,13 @@ class Session:
         """Listens as fast as it goes, so that the length of the story is soon known."""
         async for stretch in listening.run():
             self.heard_us = listening.heard_us
-            if stretch.frame_count is not None:
+            if stretch.last:
                 resume = listening.plan.resume
-                if resume is not None and resume.next_seq > stretch.frame_count:
-                    message = f"next_seq is {resume.next_seq}; the story has {stretch.frame_count} frames"
+                if resume is not None and resume.next_seq > stretch.frames:
+                    message = f"next_seq is {resume.next_seq}; the story has {stretch.frames} frames"
                     reason = reasons.ERROR_REASON_RESUME_OUT_OF_RANGE
                     raise InvalidInput(message, reason=reason, field="resume.next_seq", value=resume.next_seq)
-                self.beat.frames_total = stretch.frame_count
+                self.beat.frames_total = stretch.frames
             heard.put_nowait(stretch)
             for point in stretch.points:
                 await self.outbox.put(pb.ComposeResponse(affect_point=affect_point(point)))
@@ -215,12 +215,12 @@ class Session:
         return await asyncio.get_running_loop().run_in_executor(self.thread, work, *arguments)
 
 
-async def _until_counted(heard: asyncio.Queue[Heard]) -> AsyncIterator[Heard]:
-    """What was heard, up to and with the stretch that holds the frame count."""
+async def _to_the_last(heard: asyncio.Queue[Heard]) -> AsyncIterator[Heard]:
+    """What was heard, up to and with the last stretch."""
     while True:
         stretch = await heard.get()
         yield stretch
-        if stretch.frame_count is not None:
+        if stretch.last:
             return
 
 

@@ -97,7 +97,7 @@ class Timeline:
 
     def __init__(self, *, look_ahead: bool) -> None:
         self.look_ahead = look_ahead
-        self.lag_s = LAG_S if look_ahead else 0.0
+        self.lag_s = LAG_S if look_ahead else -WINDOW_S / 2  # live: between two points that are both known
         self.keys: deque[Key] = deque()
         self.points: deque[Point] = deque()
         self.pulses: deque[tuple[float, float]] = deque()  # pulse and phase at each point
@@ -164,8 +164,8 @@ class Timeline:
     def _preview(self, place: int) -> tuple[float, float]:
         """Mean feeling from a point on, as far as it may be known (live: the point itself)."""
         length = round(PREVIEW_S / WINDOW_S) if self.look_ahead else 1
-        ahead = place + round(self.lag_s / WINDOW_S)
-        seen = [self._point(ahead + step) for step in range(length)]
+        ahead = round(self.lag_s / WINDOW_S) if self.look_ahead else 0
+        seen = [self._point(place + ahead + step) for step in range(length)]
         return sum(p.arousal for p in seen) / length, sum(p.valence for p in seen) / length
 
     def _point(self, place: int) -> Point:
@@ -182,7 +182,7 @@ class Timeline:
         travel = right.arrive_s - right.start_s
         progress = smoothstep((time_s - right.start_s) / travel) if left is not right else 0.0
         arousal, valence = self._feeling(time_s + self.lag_s)
-        push, phase = self._motion(time_s)
+        push, phase = self._motion(time_s if self.look_ahead else time_s + self.lag_s)
         return Moment(arousal, valence, left.index, right.index, progress, push, phase)
 
     def _bracket(self, time_s: float) -> tuple[int, float]:

@@ -1,0 +1,199 @@
+"""Stand-ins for the three services behind the composer, on real ports."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from math import sin
+from typing import Any
+
+import grpc
+import numpy as np
+
+from deepsing.audio import AudioError, decode_blocks
+from deepsing.v1 import audio_sentiment_pb2 as audio
+from deepsing.v1 import (
+    audio_sentiment_pb2_grpc,
+    composer_pb2_grpc,
+    generator_pb2_grpc,
+    sentiment_pb2,
+    translator_pb2_grpc,
+)
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1 import generator_pb2 as gen
+from deepsing.v1 import translator_pb2 as tr
+from services.composer.rpc import ComposerServicer
+from services.composer.settings import ComposerSettings
+
+WINDOW_S = 0.5
+CONCEPTS, STYLES, NOISE = 6, 3, 128
+
+
+class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer):
+    """Raw samples live, window by window; encoded songs once they are complete."""
+
+    def __init__(self) -> None:
+        self.fail_after: int | None = None  # points after which the next call breaks off, once
+
+    async def Analyze(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[audio.AnalyzeResponse]:
+        config = (await anext(aiter(requests))).config
+        rate, received, sent = config.audio_format.sample_rate_hz, bytearray(), 0
+        raw = bool(config.audio_format.sample_format)
+        async for request in requests:
+            received += request.audio_chunk
+            while raw and len(received) // 2 >= (sent + 1) * rate // 2:
+                yield self.point(sent)
+                sent += 1
+        if raw:
+            count = len(received) // 2
+        else:
+            with decode_blocks(BytesIO(bytes(received))) as decoding:
+                count = sum(len(block) for block in decoding)
+                rate = decoding.facts.sample_rate_hz
+        for place in range(sent, -(-count * 2 // rate)):
+            if self.fail_after == place:
+                self.fail_after = None
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+            left_us = count * 1_000_000 // rate - place * 500_000
+            yield self.point(place, min(500_000, left_us))
+        facts = sentiment_pb2.SongFacts(
+            duration_us=count * 1_000_000 // rate, sample_count=count, sample_rate_hz=rate, codec="fake"
+        )
+        yield audio.AnalyzeResponse(summary=audio.AnalyzeSummary(song=facts, model_digest="aa"))
+
+    @staticmethod
+    def point(place: int, duration_us: int = 0) -> audio.AnalyzeResponse:
+        feeling = sentiment_pb2.Sentiment(arousal=0.8 * sin(place / 7), valence=0.8 * sin(place / 11))
+        point = sentiment_pb2.AffectPoint(time_us=place * 500_000, sentiment=feeling, loudness=0.5, onset_strength=0.1)
+        point.duration_us = duration_us
+        return audio.AnalyzeResponse(point=point)
+
+
+class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):
+    """Concept number `index % CONCEPTS`, whatever the feeling."""
+
+    async def Translate(self, request: tr.TranslateRequest, context: grpc.aio.ServicerContext) -> tr.TranslateResponse:
+        classes = np.zeros(CONCEPTS, np.float32)
+        classes[request.first_index % CONCEPTS] = 1
+        noise = np.random.default_rng([request.seed, request.first_index]).normal(size=NOISE).astype(np.float32)
+        return tr.TranslateResponse(
+            concept_count=CONCEPTS,
+            noise_size=NOISE,
+            class_weights=classes,
+            noise=noise,
+            expected=request.sentiments,
+            model_digest="bb",
+        )
+
+    async def ListTranslators(self, request: Any, context: grpc.aio.ServicerContext) -> tr.ListTranslatorsResponse:
+        return tr.ListTranslatorsResponse(translators=[tr.Translator(name="dictionary", digest="bb")])
+
+
+class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
+    """Plain pictures whose shade tells the concepts and the noise."""
+
+    def __init__(self) -> None:
+        self.calls: list[gen.GenerateRequest] = []
+        self.failures = 0  # calls that are still to fail with UNAVAILABLE
+        self.held: asyncio.Event | None = None  # calls wait for it where it is set
+        self.left = asyncio.Event()  # set once a call was cancelled
+
+    async def Generate(self, request: gen.GenerateRequest, context: grpc.aio.ServicerContext) -> gen.GenerateResponse:
+        self.calls.append(request)
+        if self.failures:
+            self.failures -= 1
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+        try:
+            if self.held is not None:
+                await self.held.wait()
+        except asyncio.CancelledError:
+            self.left.set()
+            raise
+        shades = np.array(request.class_weights).reshape(request.frame_count, -1) @ np.linspace(40, 200, CONCEPTS)
+        shades += np.array(request.noise).reshape(request.frame_count, -1).mean(axis=1)
+        form = (request.size.height_px, request.size.width_px, 3)
+        images = [np.full(form, np.uint8(shade)).tobytes() for shade in shades]
+        return gen.GenerateResponse(images=images, size=request.size, engine_digest="cc", compute_us=1000)
+
+    async def ListConcepts(self, request: Any, context: grpc.aio.ServicerContext) -> gen.ListConceptsResponse:
+        size = sentiment_pb2.Size(width_px=64, height_px=64)
+        engine = gen.Engine(name="fake", native_size=size, noise_size=NOISE, digest="cc")
+        return gen.ListConceptsResponse(engine=engine, concepts=[gen.Concept(name=f"c{i}") for i in range(CONCEPTS)])
+
+    async def ListStyles(self, request: Any, context: grpc.aio.ServicerContext) -> gen.ListStylesResponse:
+        feelings = [sentiment_pb2.Sentiment(valence=v) for v in (-0.6, 0.0, 0.6)]
+        styles = [gen.Style(name=f"s{i}", sentiment=feelings[i]) for i in range(STYLES)]
+        return gen.ListStylesResponse(styles=styles, digest="dd")
+
+
+@dataclass
+class Stage:
+    """A composer with its stand-ins, and a stub to call it."""
+
+    servicer: ComposerServicer
+    stub: composer_pb2_grpc.ComposerServiceStub
+    audio: FakeAudioSentiment = field(default_factory=FakeAudioSentiment)
+    generator: FakeGenerator = field(default_factory=FakeGenerator)
+
+
+@asynccontextmanager
+async def stage(**settings: Any) -> AsyncIterator[Stage]:
+    """Starts everything on free ports of loopback."""
+    from deepsing.runtime.server import GrpcServer, Service
+    from deepsing.runtime.settings import ServerSettings
+
+    behind, fakes = grpc.aio.server(), (FakeAudioSentiment(), FakeTranslator(), FakeGenerator())
+    audio_sentiment_pb2_grpc.add_AudioSentimentServiceServicer_to_server(fakes[0], behind)
+    translator_pb2_grpc.add_TranslatorServiceServicer_to_server(fakes[1], behind)
+    generator_pb2_grpc.add_GeneratorServiceServicer_to_server(fakes[2], behind)
+    target = f"127.0.0.1:{behind.add_insecure_port('127.0.0.1:0')}"
+    await behind.start()
+    targets = dict.fromkeys(("audio_sentiment_target", "translator_target", "generator_target"), target)
+    servicer = ComposerServicer(ComposerSettings(**{**targets, "patience_s": 1.0, **settings}))
+
+    async def opened() -> ComposerServicer:
+        return servicer
+
+    service = Service(
+        "composer",
+        "deepsing.v1.ComposerService",
+        composer_pb2_grpc.add_ComposerServiceServicer_to_server,
+        opened,
+    )
+    server = GrpcServer(service, ServerSettings(port=0, max_message_bytes=32 * 2**20))
+    port = await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        try:
+            yield Stage(servicer, composer_pb2_grpc.ComposerServiceStub(channel), fakes[0], fakes[2])
+        finally:
+            await server.drain(0.5)
+            await behind.stop(0)
+
+
+def pcm(seconds: float, rate: int = 8000) -> bytes:
+    """A tone as raw 16-bit samples."""
+    wave = 12_000 * np.sin(np.arange(round(seconds * rate)) * 0.2)
+    return wave.astype("<i2").tobytes()
+
+
+def config(**fields: Any) -> pb.StoryConfig:
+    """A config for raw samples at 8 kHz, small pictures and plenty of credit."""
+    form = sentiment_pb2.AudioFormat(
+        sample_format=sentiment_pb2.SAMPLE_FORMAT_S16LE, sample_rate_hz=8000, channel_count=1
+    )
+    usual: dict[str, Any] = {"audio_format": form, "initial_credit": 100_000, "image_format": 1, "seed": 7}
+    return pb.StoryConfig(**{**usual, **fields})
+
+
+async def upload(story: pb.StoryConfig, song: bytes) -> AsyncIterator[pb.ComposeRequest]:
+    """Config, the song in chunks, and its end."""
+    yield pb.ComposeRequest(config=story)
+    for first in range(0, len(song), 65_536):
+        yield pb.ComposeRequest(audio_chunk=song[first : first + 65_536])
+    yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
+
+
+__all__ = ["AudioError", "FakeGenerator", "Stage", "config", "pcm", "stage", "upload"]

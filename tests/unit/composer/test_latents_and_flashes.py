@@ -1,0 +1,109 @@
+"""Rows of latents between keys, the choice of styles, and the guard against flashing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from services.composer.flashes import FlashCounter, FlashGuard
+from services.composer.latents import KeyLatent, LatentPath, nearest_style, turned
+from services.composer.timeline import Moment
+
+FPS = 24
+
+
+def key(place: int, seed: int) -> KeyLatent:
+    classes = np.zeros(4, np.float32)
+    classes[place] = 1
+    noise = np.random.default_rng(seed).normal(size=128).astype(np.float32)
+    return KeyLatent(classes, noise, np.zeros(0, np.float32), (0.1 * place, -0.1 * place))
+
+
+def moment(progress: float, push: float = 0.5, phase: float = 0.0) -> Moment:
+    return Moment(0.0, 0.0, 0, 1, progress, push, phase)
+
+
+def test_between_two_keys_weights_stay_on_the_simplex_and_reach_both_ends() -> None:
+    path = LatentPath()
+    path.add(0, key(1, 0))
+    path.add(1, key(3, 1))
+    for progress in np.linspace(0, 1, 11):
+        classes = path.row(moment(float(progress))).classes
+        assert classes.sum() == pytest.approx(1)
+        assert classes[1] == pytest.approx(1 - progress)
+        assert classes[3] == pytest.approx(progress)
+    assert path.row(moment(0.5)).expected == (pytest.approx(0.2), pytest.approx(-0.2))
+
+
+def test_noise_keeps_its_strength_on_the_way() -> None:
+    path = LatentPath()
+    path.add(0, key(0, 2))
+    path.add(1, key(1, 3))
+    strengths = [np.std(path.row(moment(p, push=1.0)).noise) for p in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    assert np.ptp(strengths) < 0.35
+    assert not path.row(moment(0.5, push=0.0)).noise.any()
+
+
+def test_turning_noise_a_whole_round_brings_it_back() -> None:
+    noise = key(0, 4).noise
+    assert turned(noise, 2 * np.pi) == pytest.approx(noise, abs=1e-5)
+    assert np.abs(turned(noise, 0.02) - noise).max() < 0.08
+
+
+def test_a_style_is_kept_until_another_is_really_nearer() -> None:
+    styles = np.array([(0.0, 0.5), (0.0, -0.5)])
+    assert nearest_style(0.0, 0.4, styles, None) == 0
+    assert nearest_style(0.0, -0.05, styles, 0) == 0
+    assert nearest_style(0.0, -0.3, styles, 0) == 1
+
+
+def strobe(hertz: float, seconds: float, low: int = 0, high: int = 255) -> list[np.ndarray]:
+    frames = []
+    for k in range(round(seconds * FPS)):
+        value = high if (k * 2 * hertz / FPS) % 2 < 1 else low
+        frames.append(np.full((64, 64, 3), value, np.uint8))
+    return frames
+
+
+@pytest.mark.parametrize(("hertz", "flashes"), [(1, 1), (2, 2), (4, 4), (6, 6)])
+def test_flashes_are_counted(hertz: float, flashes: int) -> None:
+    counter = FlashCounter(FPS)
+    for picture in strobe(hertz, 4):
+        counter.add(picture)
+    assert abs(counter.worst - flashes) <= 1
+
+
+def test_a_flash_in_an_eighth_of_the_picture_is_not_general() -> None:
+    counter = FlashCounter(FPS)
+    for picture in strobe(6, 3):
+        picture[:, 8:] = 128
+        counter.add(picture)
+    assert counter.worst == 0
+
+
+@pytest.mark.parametrize("hertz", [3, 4, 5, 6, 8, 12])
+def test_what_the_guard_lets_out_flashes_at_most_three_times_a_second(hertz: float) -> None:
+    guard, check = FlashGuard(FPS), FlashCounter(FPS)
+    for picture in strobe(hertz, 6):
+        check.add(guard.pass_on(picture))
+    assert check.worst <= 3
+    assert guard.worst == check.worst
+
+
+def test_calm_pictures_pass_untouched() -> None:
+    guard = FlashGuard(FPS)
+    for k in range(60):
+        picture = np.full((32, 32, 3), 60 + k, np.uint8)
+        assert guard.pass_on(picture) is picture
+
+
+def test_a_story_taken_up_again_continues_with_equal_bytes() -> None:
+    rng = np.random.default_rng(1)
+    frames = [np.full((32, 32, 3), rng.integers(0, 256), np.uint8) for _ in range(240)]
+    whole = FlashGuard(FPS)
+    shown = [whole.pass_on(picture) for picture in frames]
+    for seq in (0, 1, 50, 97, 150, 239):
+        begin = FlashGuard.settled_from(seq, FPS)
+        again = FlashGuard(FPS, begin)
+        resumed = [again.pass_on(picture) for picture in frames[begin:]]
+        assert all(np.array_equal(a, b) for a, b in zip(resumed[seq - begin :], shown[seq:], strict=True))

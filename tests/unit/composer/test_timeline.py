@@ -1,0 +1,129 @@
+"""The timeline: when pictures change, and what each frame shows."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from math import hypot, pi, sin
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.composer.timeline import CALM_TRAVEL_S, MOVE, WINDOW_S, Moment, Point, Timeline, frame_count
+
+RATES = [Fraction(24), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60), Fraction(1)]
+
+
+def points_of(feelings: list[tuple[float, float]], onset: float = 0.0) -> list[Point]:
+    return [Point(i * WINDOW_S, a, v, 0.5, onset) for i, (a, v) in enumerate(feelings)]
+
+
+def moments_of(points: list[Point], *, look_ahead: bool, rate: int = 24) -> list[Moment]:
+    timeline, moments, planned = Timeline(look_ahead=look_ahead), [], 0
+    for point in points:
+        timeline.add(point)
+        while planned / rate < timeline.ready_s:
+            moments.append(timeline.moment(planned / rate))
+            planned += 1
+        timeline.forget(min(planned / rate, timeline.ready_s))
+    timeline.finish()
+    while planned / rate < len(points) * WINDOW_S:
+        moments.append(timeline.moment(planned / rate))
+        planned += 1
+    return moments
+
+
+@pytest.mark.parametrize("rate", RATES)
+@given(samples=st.integers(22050, 44100 * 1800))
+def test_the_frames_of_a_song_last_as_long_as_it_within_half_a_frame(rate: Fraction, samples: int) -> None:
+    duration = Fraction(samples, 44100)
+    assert abs(frame_count(samples, 44100, rate) / rate - duration) <= max(1 / rate / 2, 1 / rate - duration)
+
+
+def test_half_an_hour_at_ntsc_film_rate_does_not_drift() -> None:
+    assert frame_count(48000 * 1800, 48000, Fraction(24000, 1001)) == 43157  # 43156.84, rounded
+
+
+def test_a_constant_feeling_keeps_concepts_for_many_seconds() -> None:
+    timeline = Timeline(look_ahead=True)
+    keys = [key for point in points_of([(-0.6, 0.2)] * 120) for key in timeline.add(point)] + timeline.finish()
+    stays = [b.arrive_s - a.arrive_s for a, b in pairwise(keys)]
+    assert keys[0].arrive_s == 0
+    assert all(9 <= stay <= 11 for stay in stays)
+
+
+def test_excited_music_changes_pictures_more_often_than_calm_music() -> None:
+    def keys(arousal: float) -> int:
+        timeline = Timeline(look_ahead=True)
+        return sum(len(timeline.add(point)) for point in points_of([(arousal, 0.0)] * 240))
+
+    assert keys(0.8) > 1.4 * keys(-0.8)
+
+
+def test_offline_the_picture_is_there_when_the_feeling_is() -> None:
+    step_s = 20.0
+    feelings = [(0.0, -0.5)] * 40 + [(0.0, 0.6)] * 40
+    timeline = Timeline(look_ahead=True)
+    keys = [key for point in points_of(feelings) for key in timeline.add(point)] + timeline.finish()
+    moved = next(key for key in keys if key.valence > 0.3)
+    assert moved.arrive_s <= step_s
+    assert moved.start_s >= step_s - 6
+
+
+def test_live_the_picture_leaves_when_the_feeling_has_moved() -> None:
+    timeline = Timeline(look_ahead=False)
+    keys = [key for point in points_of([(0.0, -0.5)] * 15 + [(0.0, 0.6)] * 4) for key in timeline.add(point)]
+    assert keys[-1].start_s == 7.5
+    assert keys[-1].arrive_s == pytest.approx(7.5 + 2.2)
+    assert keys[-1].valence == pytest.approx(0.6)
+    assert timeline.ready_s == 9.5
+
+
+def test_a_small_wobble_is_not_a_move() -> None:
+    wobble = [(0.0, 0.4 * MOVE * sin(i * pi / 3)) for i in range(14)]
+    timeline = Timeline(look_ahead=False)
+    assert sum(len(timeline.add(point)) for point in points_of(wobble)) == 1
+
+
+feelings_st = st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=60)
+
+
+@settings(max_examples=60, deadline=None)
+@given(feelings=feelings_st, look_ahead=st.booleans(), onset=st.floats(0, 1))
+def test_moments_are_valid_and_never_jump(feelings: list[tuple[float, float]], look_ahead: bool, onset: float) -> None:
+    moments = moments_of(points_of(feelings, onset), look_ahead=look_ahead)
+    assert len(moments) >= round(len(feelings) * WINDOW_S * 24)
+    for before, after in pairwise(moments):
+        assert 0 <= after.progress <= 1
+        assert 0 <= after.push <= 1
+        assert after.left <= after.right <= after.left + 1
+        assert before.right <= after.right <= before.right + 1
+        assert after.phase >= before.phase
+        if before.right == after.right and before.left == after.left:
+            assert abs(after.progress - before.progress) < 0.1
+        assert hypot(after.arousal - before.arousal, after.valence - before.valence) <= hypot(2, 2) / 12 + 1e-9
+
+
+@settings(max_examples=30, deadline=None)
+@given(feelings=feelings_st)
+def test_forgetting_changes_nothing(feelings: list[tuple[float, float]]) -> None:
+    points = points_of(feelings, 0.3)
+    timeline = Timeline(look_ahead=True)
+    for point in points:
+        timeline.add(point)
+    timeline.finish()
+    whole = [timeline.moment(k / 24) for k in range(round(len(points) * WINDOW_S * 24))]
+    assert moments_of(points, look_ahead=True) == whole
+
+
+def test_memory_holds_a_few_seconds_of_a_long_song() -> None:
+    timeline, planned = Timeline(look_ahead=True), 0
+    for i in range(7200):
+        timeline.add(Point(i * WINDOW_S, sin(i / 40), 0.0, 0.5, 0.1))
+        while planned < timeline.ready_s:
+            timeline.moment(planned)
+            planned += 1
+        timeline.forget(min(float(planned), timeline.ready_s))
+    assert len(timeline.points) < (CALM_TRAVEL_S + 10) / WINDOW_S
+    assert len(timeline.keys) < 8
