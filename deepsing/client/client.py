@@ -17,10 +17,11 @@ from deepsing.client.files import StoryFiles, paths_beside
 from deepsing.client.options import StoryOptions
 from deepsing.client.session import Event
 from deepsing.client.song import Song, SongSource
-from deepsing.client.status import error_from, raise_if_theirs
+from deepsing.client.status import error_from
 from deepsing.client.story import Story
 from deepsing.client.telling import Telling
 from deepsing.runtime.channel import open_channel
+from deepsing.runtime.early_end import keep_status
 from deepsing.v1 import composer_pb2 as composer
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
 
@@ -90,14 +91,15 @@ class Client:
                 raise
 
         try:
-            facts: composer.ProbeResponse = await self._stub().Probe(requests(), timeout=self._timeout_s)
+            call = self._stub().Probe(requests(), timeout=self._timeout_s)
+            keep_status(call)
+            facts: composer.ProbeResponse = await call
             return facts
         except grpc.aio.AioRpcError as call_error:
             raise error_from(call_error, self.target) from None
         except asyncio.CancelledError:
             if unreadable:
                 raise unreadable[0] from None
-            raise_if_theirs(self.target)
             raise
 
     async def compose(self, song: Song, options: StoryOptions = PLAIN) -> AsyncGenerator[Event, None]:

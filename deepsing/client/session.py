@@ -10,7 +10,8 @@ import grpc
 from deepsing.client.errors import Failed, Unavailable
 from deepsing.client.outbox import Outbox
 from deepsing.client.song import SongSource
-from deepsing.client.status import error_from, raise_if_theirs
+from deepsing.client.status import error_from
+from deepsing.runtime.early_end import keep_status
 from deepsing.v1.composer_pb2 import (
     ComposeRequest,
     ComposeResponse,
@@ -64,6 +65,7 @@ class Session:
             self._may_send.set()
         self.song_digest = ""  # SHA-256 of the song, once all of it is on its way
         self._call = stub.Compose(aiter(self._outbox), timeout=timeout_s)
+        keep_status(self._call)
         self._upload = asyncio.create_task(self._send_song())
         self._upload.add_done_callback(self._give_up_on_failure)
 
@@ -113,7 +115,6 @@ class Session:
         except asyncio.CancelledError:
             if failure := _failure_of(self._upload):
                 raise failure from None
-            raise_if_theirs(self._target)
             raise
         return None if response is grpc.aio.EOF else response
 

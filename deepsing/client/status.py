@@ -1,7 +1,5 @@
 """From a failed call to an exception of `deepsing.client.errors`."""
 
-import asyncio
-
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
@@ -9,7 +7,7 @@ from google.rpc import error_details_pb2, status_pb2
 from deepsing.client.errors import DeepsingError, Failed, InvalidSong, Refused, Unavailable
 from deepsing.runtime.errors import STATUS_DETAILS, error_of
 
-__all__ = ["error_from", "raise_if_theirs"]
+__all__ = ["error_from"]
 
 REFUSALS = frozenset(
     {
@@ -45,21 +43,12 @@ def error_from(call_error: grpc.aio.AioRpcError, target: str) -> DeepsingError:
     return kind(message, code=code, reason=reason, metadata=metadata, retry_after_s=_retry_after_s(call_error))
 
 
-def raise_if_theirs(target: str) -> None:
-    """Tells two cancellations apart, for gRPC raises CancelledError for both: the caller's own task, and the peer.
-
-    Raises:
-        Unavailable: nobody asked the running task to stop, so `target` or a proxy cancelled the call.
-    """
-    task = asyncio.current_task()
-    if task is not None and not task.cancelling():
-        raise Unavailable(f"{target} cancelled the call; try again") from None
-
-
 def _without_reason(code: grpc.StatusCode, message: str, target: str) -> str:
     """Says what gRPC's own failures mean, which know no reason and no way out."""
     if code is grpc.StatusCode.UNAVAILABLE:
         return f"{target} does not answer ({message}); check the address, or try again"
+    if code is grpc.StatusCode.CANCELLED:
+        return f"{target}, or a proxy before it, cancelled the call ({message}); try again"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"{target} was not done in the time allowed; allow more"
     if code is grpc.StatusCode.UNIMPLEMENTED:

@@ -1,0 +1,201 @@
+"""Compose as an application sees it: each event once, credit as frames are taken, and breaks healed."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from deepsing.client import Client, StoryOptions
+from deepsing.client import session as session_module
+from deepsing.client import telling as telling_module
+from deepsing.client.errors import Failed, Unavailable
+from deepsing.client.session import Event
+from deepsing.runtime.errors import NotReady
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1 import error_reason_pb2 as reasons
+from deepsing.v1.sentiment_pb2 import AffectPoint
+from tests.unit.client.fake_composer import (
+    Call,
+    FakeComposer,
+    ended,
+    frames,
+    nothing_more,
+    points,
+    serving,
+    started,
+    the_whole_song,
+)
+
+SONG = bytes(range(256)) * 700  # 179,200 bytes: three pieces
+GONE = NotReady("generator does not answer", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE)
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling_module, "FIRST_PAUSE_S", 0.0)
+
+
+async def tell(composer: FakeComposer, song: object = SONG, *, window: int = 48, retries: int = 4) -> list[Event]:
+    async with serving(composer) as target, Client(target, credit_window=window, retries=retries) as client:
+        return [event async for event in client.compose(song)]  # type: ignore[arg-type]
+
+
+def seqs(events: list[Event]) -> list[int]:
+    return [event.seq for event in events if isinstance(event, pb.Frame)]
+
+
+async def test_the_config_goes_first_then_the_song_in_pieces_of_at_most_64_kib_then_its_end(tmp_path: Path) -> None:
+    song = tmp_path / "a song.mp3"
+    song.write_bytes(SONG)
+    composer = FakeComposer([started(), the_whole_song, ended()])
+    async with serving(composer) as target, Client(target) as client:
+        events = [event async for event in client.compose(song, StoryOptions(seed=7, fps="29.97"))]
+    requests = composer.calls[0].requests
+    assert [request.WhichOneof("payload") for request in requests] == ["config", *["audio_chunk"] * 3, "end_of_audio"]
+    assert [len(request.audio_chunk) for request in requests[1:4]] == [65_536, 65_536, 48_128]
+    assert composer.calls[0].audio == SONG
+    assert (requests[0].config.seed, requests[0].config.frame_rate.numerator) == (7, 30_000)
+    assert [type(event) for event in events] == [pb.SessionStarted, pb.SessionEnd]
+
+
+async def test_a_reader_that_takes_its_time_has_no_more_than_the_window_waiting() -> None:
+    composer = FakeComposer([started(), the_whole_song, *frames(0, 50), ended()])
+    taken, ahead = 0, 0
+    async with serving(composer) as target, Client(target, credit_window=6) as client:
+        async for event in client.compose(SONG):
+            ahead = max(ahead, composer.calls[0].frames_sent - taken)
+            taken += isinstance(event, pb.Frame)
+    assert taken == 50
+    assert ahead <= 6
+    assert composer.calls[0].credit >= 50
+
+
+async def test_credit_overtakes_an_upload_that_waits_for_its_source() -> None:
+    all_frames_seen = asyncio.Event()
+
+    async def microphone() -> AsyncIterator[bytes]:
+        yield b"first words"
+        await all_frames_seen.wait()
+        yield b"last words"
+
+    composer = FakeComposer([started(), *frames(0, 20), the_whole_song, ended(20)])
+    async with serving(composer) as target, Client(target, credit_window=4) as client:
+        async for event in client.compose(microphone()):
+            if isinstance(event, pb.Frame) and event.seq == 19:
+                all_frames_seen.set()
+    assert composer.calls[0].audio == b"first wordslast words"
+
+
+async def test_after_a_break_the_story_goes_on_where_it_stopped_without_the_song_where_it_is_held() -> None:
+    composer = FakeComposer(
+        [started(), *points(3), the_whole_song, *frames(0, 5), GONE],
+        [started(song_held=True), *points(3), the_whole_song, *frames(5, 8), ended(8)],
+    )
+    events = await tell(composer)
+    assert seqs(events) == list(range(8))
+    assert [event.time_us for event in events if isinstance(event, AffectPoint)] == [0, 500_000, 1_000_000]
+    assert [type(event) for event in events].count(pb.SessionStarted) == 1
+    resume = composer.calls[1].config.resume
+    assert (resume.story_digest, resume.next_seq) == ("5702", 5)
+    assert resume.song_digest == hashlib.sha256(SONG).hexdigest()
+    assert composer.calls[1].audio == b""
+
+
+async def test_after_a_break_the_song_is_sent_again_where_it_is_not_held() -> None:
+    composer = FakeComposer(
+        [started(), the_whole_song, *frames(0, 5), GONE],
+        [started(), the_whole_song, *frames(5, 8), ended(8)],
+    )
+    assert seqs(await tell(composer)) == list(range(8))
+    assert composer.calls[1].audio == SONG
+
+
+async def test_frames_sent_once_more_are_dropped() -> None:
+    composer = FakeComposer(
+        [started(), the_whole_song, *frames(0, 5), GONE], [started(song_held=True), *frames(3, 8), ended(8)]
+    )
+    assert seqs(await tell(composer, window=2)) == list(range(8))
+
+
+async def test_breaks_without_a_new_frame_are_put_up_with_only_so_often() -> None:
+    composer = FakeComposer([started(), the_whole_song, *frames(0, 1), GONE], [started(), GONE])
+    with pytest.raises(Unavailable, match="generator does not answer") as caught:
+        await tell(composer, retries=2)
+    assert caught.value.reason == "DEPENDENCY_UNAVAILABLE"
+    assert len(composer.calls) == 3
+
+
+async def test_a_song_that_cannot_be_sent_again_ends_with_the_break() -> None:
+    async def microphone() -> AsyncIterator[bytes]:
+        yield b"once only"
+
+    composer = FakeComposer([started(), the_whole_song, *frames(0, 2), GONE])
+    with pytest.raises(Unavailable):
+        await tell(composer, microphone())
+    assert len(composer.calls) == 1
+
+
+async def test_another_story_after_a_break_is_not_mixed_with_the_first() -> None:
+    composer = FakeComposer([started(), *frames(0, 2), GONE], [started("0f0f"), *frames(2, 3), ended()])
+    with pytest.raises(Failed, match="another story"):
+        await tell(composer)
+
+
+async def test_a_missing_frame_is_a_failure_and_a_dropped_one_is_not() -> None:
+    dropped = pb.ComposeResponse(frames_dropped=pb.FramesDropped(first_seq=2, frame_count=3))
+    assert seqs(await tell(FakeComposer([started(), *frames(0, 2), dropped, *frames(5, 6), ended()]))) == [0, 1, 5]
+    with pytest.raises(Failed, match="sent frame 5 where 2 is next"):
+        await tell(FakeComposer([started(), *frames(0, 2), *frames(5, 6), ended()]))
+
+
+async def test_a_source_that_fails_says_so_itself() -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"some"
+        raise ValueError("the tape is torn")
+
+    with pytest.raises(ValueError, match="the tape is torn"):
+        await tell(FakeComposer([started(), nothing_more]), broken())
+
+
+async def test_a_silent_composer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "SILENCE_LIMIT_S", 0.1)
+    with pytest.raises(Unavailable, match="has said nothing for"):
+        await tell(FakeComposer([started(), nothing_more]), retries=0)
+
+
+async def test_leaving_early_ends_the_call() -> None:
+    composer = FakeComposer([started(), *frames(0, 1), nothing_more])
+    async with serving(composer) as target, Client(target) as client:
+        events = client.compose(SONG)
+        async for event in events:
+            if isinstance(event, pb.Frame):
+                break
+        await events.aclose()
+        await asyncio.wait_for(composer.calls[0].closed.wait(), 5)
+
+
+async def test_a_call_cancelled_by_the_other_side_does_not_cancel_the_caller() -> None:
+    class Cancelling(FakeComposer):
+        async def Compose(self, requests: object, context: grpc.aio.ServicerContext) -> AsyncIterator[Call]:
+            await context.abort(grpc.StatusCode.CANCELLED, "proxy says no")
+            yield Call()
+
+    with pytest.raises(Unavailable, match="cancelled the call"):
+        await tell(Cancelling(), retries=0)
+
+
+async def test_the_time_allowed_is_for_the_whole_story() -> None:
+    composer = FakeComposer([started(), nothing_more])
+    async with serving(composer) as target, Client(target, timeout_s=0.2) as client:
+        with pytest.raises(Unavailable, match="not done in the time allowed") as caught:
+            async for _ in client.compose(SONG):
+                pass
+    assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_client_that_is_not_open_says_how_to_open_it() -> None:
+    with pytest.raises(RuntimeError, match="async with Client"):
+        await Client("127.0.0.1:1").probe(SONG)

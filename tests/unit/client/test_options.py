@@ -1,0 +1,118 @@
+"""Options as people write them, and the contract's message that they become."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepsing.client import StoryOptions
+from deepsing.client.errors import Refused
+from deepsing.client.pictures import frame_rate, size
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1.sentiment_pb2 import IMAGE_FORMAT_JPEG
+
+
+@pytest.mark.parametrize(
+    ("wanted", "numerator", "denominator"),
+    [
+        ("24", 24, 1),
+        (24, 24, 1),
+        (12.5, 25, 2),
+        ("23.976", 24_000, 1001),
+        ("23.98", 24_000, 1001),
+        (29.97, 30_000, 1001),
+        ("30000/1001", 30_000, 1001),
+        (Fraction(60_000, 1001), 60_000, 1001),
+        ("59.94", 60_000, 1001),
+        (" 1 ", 1, 1),
+        ("60", 60, 1),
+        ("48/2", 24, 1),
+    ],
+)
+def test_a_frame_rate_is_exact(wanted: str | float | Fraction, numerator: int, denominator: int) -> None:
+    rate = frame_rate(wanted)
+    assert (rate.numerator, rate.denominator) == (numerator, denominator)
+
+
+@pytest.mark.parametrize("wanted", ["", "fast", "0", "-24", "61", 240, "24/0", "nan", "inf", "1e9", 0.5])
+def test_a_frame_rate_that_is_none_is_refused_with_the_rule_and_the_value(wanted: str | float) -> None:
+    with pytest.raises(Refused, match="choose 1 to 60") as caught:
+        frame_rate(wanted)
+    assert caught.value.reason == "FRAME_RATE_OUT_OF_RANGE"
+    assert caught.value.metadata == {"field": "frame_rate", "value": str(wanted)}
+
+
+@given(st.floats(1, 60))
+def test_every_frame_rate_keeps_to_the_contract(wanted: float) -> None:
+    rate = frame_rate(wanted)
+    assert 1 <= rate.denominator <= 1001
+    assert 1 <= rate.numerator <= 60_060
+    assert abs(rate.numerator / rate.denominator - wanted) < 0.006
+
+
+@pytest.mark.parametrize(
+    ("wanted", "width", "height"),
+    [
+        ("512x288", 512, 288),
+        ("512×288", 512, 288),
+        ((640, 480), 640, 480),
+        ("16:9", 456, 256),
+        ("9:16", 256, 456),
+        ("1:1", 256, 256),
+        ("4:3", 342, 256),
+        ("2.35:1", 602, 256),
+        ("64x1920", 64, 1920),
+    ],
+)
+def test_a_size_has_even_sides(wanted: str | tuple[int, int], width: int, height: int) -> None:
+    assert (size(wanted).width_px, size(wanted).height_px) == (width, height)
+
+
+@pytest.mark.parametrize("wanted", ["", "big", "255x256", "62x64", "1922x64", "0:1", "16:0", "16x", "-64x64", "99:1"])
+def test_a_size_that_is_none_is_refused_with_the_rule(wanted: str) -> None:
+    with pytest.raises(Refused, match="choose even sides from 64 to 1920") as caught:
+        size(wanted)
+    assert caught.value.reason == "SIZE_OUT_OF_RANGE"
+
+
+def test_plain_options_leave_the_choice_to_the_composer() -> None:
+    config = StoryOptions().to_config()
+    assert not config.HasField("frame_rate")
+    assert not config.HasField("size")
+    assert (config.style, config.style_strength, config.engine, config.translator) == ("none", 0.0, "", "")
+    assert (config.sentiment_mode, config.pacing) == (pb.SENTIMENT_MODE_ABSOLUTE, pb.PACING_OFFLINE)
+    assert (config.image_format, config.jpeg_quality, config.duration_us) == (IMAGE_FORMAT_JPEG, 0, 0)
+
+
+def test_no_style_strength_is_no_style() -> None:
+    assert StoryOptions(style="auto", style_strength=0).to_config().style == "none"
+    assert StoryOptions(style="auto", style_strength=0.25).to_config().style_strength == 0.25
+
+
+def test_a_part_is_in_whole_microseconds() -> None:
+    config = StoryOptions(start_s=1.5, duration_s=0.1 + 0.2).to_config()
+    assert (config.start_us, config.duration_us) == (1_500_000, 300_000)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        StoryOptions(seed=-1),
+        StoryOptions(seed=2**64),
+        StoryOptions(start_s=-1),
+        StoryOptions(start_s=float("nan")),
+        StoryOptions(duration_s=0),
+        StoryOptions(duration_s=float("inf")),
+        StoryOptions(jpeg_quality=-3),
+        StoryOptions(mode="happy"),  # type: ignore[arg-type]
+        StoryOptions(files=("poster",)),  # type: ignore[arg-type]
+    ],
+)
+def test_what_the_message_cannot_hold_is_refused(options: StoryOptions) -> None:
+    with pytest.raises(Refused, match="choose"):
+        options.to_config()
+
+
+def test_a_title_from_a_name_that_is_not_unicode_is_still_a_title() -> None:
+    assert StoryOptions(title=b"caf\xe9".decode("utf-8", "surrogateescape")).to_config().title == "caf?"
