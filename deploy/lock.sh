@@ -10,9 +10,9 @@ ranges=$(mktemp)
 trap 'rm -f "$ranges"' EXIT
 compile() {
     "$uv" pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
-        --no-emit-index-url --custom-compile-command "sh deploy/lock.sh" "$@"
+        --no-emit-index-url --no-annotate --custom-compile-command "sh deploy/lock.sh" "$@"
 }
-compile --no-annotate --extra serve --extra story ../../pyproject.toml -o "$ranges"
+compile --extra serve --extra story ../../pyproject.toml -o "$ranges"
 for service in audio_sentiment translator generator composer; do
     compile --generate-hashes --constraints "$ranges" "$service.in" -o "$service.txt" ${1:+"$1"}
 done
