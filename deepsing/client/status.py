@@ -20,7 +20,14 @@ REFUSALS = frozenset(
         grpc.StatusCode.PERMISSION_DENIED,
     }
 )
-LATER = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED})
+LATER = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
 
 
 def error_from(call_error: grpc.aio.AioRpcError, target: str) -> DeepsingError:
