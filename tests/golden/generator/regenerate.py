@@ -1,0 +1,86 @@
+"""Makes the small networks that tests paint with, and what PyTorch paints: `python -m tests.golden.generator.regenerate`.
+
+tiny.onnx: a morph engine of 64 px with random weights (seed 0), exported by the product's own exporter.
+painting.onnx: two styles, "negative" and "mirror", with the interface of the real style network.
+tiny.npz: latents and the pictures that PyTorch paints from them.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from services.generator.concepts import Concept, concepts_to_json
+from services.generator.export import Finisher, export, write_manifest
+from services.generator.network import MorphDecoder, MorphShape
+
+WEIGHTS = Path(__file__).parent / "weights"
+SHAPE = MorphShape(latent_size=8, widths=(8, 8, 8, 8), blocks=(1, 1, 1, 1), spatial=(0, 2, 0, 0))
+CONCEPTS = [Concept("calm lake", -0.5, 0.6), Concept("storm", 0.7, -0.4), Concept("fog", -0.3, -0.2)]
+NOISE_SIZE = 4
+TRAINED_STATEMENT = "made by tests/golden/generator/regenerate.py"
+
+
+def tiny_engine(path: Path) -> None:
+    torch.manual_seed(0)
+    decoder = MorphDecoder(SHAPE).eval()
+    latents = np.random.default_rng(0).standard_normal((len(CONCEPTS), SHAPE.latent_size)).astype(np.float32)
+    export(decoder, latents, CONCEPTS, path, NOISE_SIZE)
+    write_manifest(path, {"engine": "morph", "data": TRAINED_STATEMENT})
+    mixed = np.concatenate([latents, (latents[:1] + latents[1:2]) / 2])
+    with torch.no_grad():
+        pictures = Finisher(decoder)(torch.from_numpy(mixed)).numpy()
+    np.savez_compressed(path.with_suffix(".npz"), latents=mixed, pictures=pictures)
+
+
+def two_styles(path: Path) -> None:
+    """Weights (2,): styled = w0 · negative + w1 · mirror + (1 - w0 - w1) · picture."""
+    constants = {
+        "full": np.float32(255),
+        "one": np.float32(1),
+        "first": np.int64(0),
+        "second": np.int64(1),
+        "from": np.array([-1]),
+        "to": np.array([-(2**31)]),
+        "across": np.array([2]),
+    }
+    steps = [
+        ("Cast", ["picture"], "real", {"to": TensorProto.FLOAT}),
+        ("Gather", ["weights", "first"], "w0", {}),
+        ("Gather", ["weights", "second"], "w1", {}),
+        ("Sub", ["full", "real"], "negative", {}),
+        ("Slice", ["real", "from", "to", "across", "from"], "mirror", {}),
+        ("Add", ["w0", "w1"], "sum", {}),
+        ("Sub", ["one", "sum"], "rest", {}),
+        ("Mul", ["negative", "w0"], "a", {}),
+        ("Mul", ["mirror", "w1"], "b", {}),
+        ("Mul", ["real", "rest"], "c", {}),
+        ("Sum", ["a", "b", "c"], "blend", {}),
+        ("Round", ["blend"], "round", {}),
+        ("Cast", ["round"], "styled", {"to": TensorProto.UINT8}),
+    ]
+    shape: list[str | int | None] = [1, "height", "width", 3]
+    graph = helper.make_graph(
+        [helper.make_node(kind, inputs, [output], **more) for kind, inputs, output, more in steps],
+        "two_styles",
+        [
+            helper.make_tensor_value_info("picture", TensorProto.UINT8, shape),
+            helper.make_tensor_value_info("weights", TensorProto.FLOAT, [2]),
+        ],
+        [helper.make_tensor_value_info("styled", TensorProto.UINT8, shape)],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    styles = [Concept("negative", 0.5, -0.5), Concept("mirror", 0.0, 0.1)]
+    helper.set_model_props(model, {"styles": concepts_to_json(styles)})
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    write_manifest(path, {"data": TRAINED_STATEMENT})
+
+
+if __name__ == "__main__":
+    WEIGHTS.mkdir(exist_ok=True)
+    tiny_engine(WEIGHTS / "tiny.onnx")
+    two_styles(WEIGHTS / "painting.onnx")

@@ -1,0 +1,70 @@
+"""What is served equals what was trained, and the rebuilt style network equals the package's."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from services.generator.rebuild_styles import STYLE_COUNT, read_styles, rebuild, source_path
+from services.generator.stylize import Stylist
+from tests.unit.generator.opened import WEIGHTS, session
+
+STYLES = Path(__file__).resolve().parents[3] / "services" / "generator" / "styles.csv"
+
+
+def test_the_exported_engine_paints_what_pytorch_paints() -> None:
+    golden = np.load(WEIGHTS / "tiny.npz", allow_pickle=False)
+    made = session(WEIGHTS / "tiny.onnx").run(None, {"latent": golden["latents"]})[0]
+    difference = np.abs(made.astype(int) - golden["pictures"])
+    assert golden["pictures"].std() > 5
+    assert difference.max() <= 2  # of 255: weights are stored as 16-bit floats
+    assert difference.mean() < 0.2
+
+
+@pytest.fixture(scope="module")
+def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Stylist:
+    path = tmp_path_factory.mktemp("styles") / "painting.onnx"
+    rebuild(source_path(), path, read_styles(STYLES))
+    return Stylist("", session(path))
+
+
+@pytest.fixture(scope="module")
+def original() -> onnxruntime.InferenceSession:
+    return session(source_path())
+
+
+def picture(seed: int, size_px: tuple[int, int]) -> np.ndarray:
+    """Smooth colours with hard edges, (height, width, 3)."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (size_px[1] // 16, size_px[0] // 16, 3))
+    ramp = np.linspace(0, 60, size_px[0])[None, :, None]
+    return (coarse.repeat(16, 0).repeat(16, 1) * 0.7 + ramp).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size_px", [(64, 64), (128, 96)])
+@pytest.mark.parametrize("first", range(0, STYLE_COUNT, 5))
+def test_a_rebuilt_style_equals_the_packages(
+    rebuilt: Stylist, original: onnxruntime.InferenceSession, first: int, size_px: tuple[int, int]
+) -> None:
+    weights = np.zeros(STYLE_COUNT, np.float32)
+    weights[first], weights[(first + 9) % STYLE_COUNT] = 0.7, 0.3
+    plain = picture(first, size_px)
+    real = (plain.astype(np.float32) / 255).transpose(2, 0, 1)[None]
+    expected = original.run(None, {"image": real, "style_weights": weights})[0][0].transpose(1, 2, 0) * 255
+    difference = np.abs(rebuilt.stylize(plain, weights) - expected)
+    assert difference.max() < 4  # of 255: weights are stored as 16-bit floats
+    assert difference.mean() < 0.4  # rounding alone gives 0.25
+
+
+def test_a_weak_style_is_mixed_with_the_picture(rebuilt: Stylist) -> None:
+    plain, weights = picture(1, (64, 64)), np.zeros(STYLE_COUNT, np.float32)
+    weights[4] = 1
+    full = rebuilt.stylize(plain, weights).astype(float)
+    weights[4] = 0.25
+    assert rebuilt.stylize(plain, weights) == pytest.approx(0.25 * full + 0.75 * plain, abs=1)
+
+
+def test_every_style_has_a_name_and_a_feeling_of_its_own(rebuilt: Stylist) -> None:
+    assert len({style.name for style in rebuilt.styles}) == STYLE_COUNT
+    assert len({(style.arousal, style.valence) for style in rebuilt.styles}) == STYLE_COUNT

@@ -1,0 +1,52 @@
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.generator.engines import ENGINES
+from services.generator.engines.morph import Morph
+from services.generator.stylize import Stylist
+from tests.unit.generator.opened import tiny_engine, two_styles
+
+
+class Blank:
+    """A session whose file says nothing about itself."""
+
+    def run(self, *_: Any) -> list[Any]:
+        raise AssertionError("nothing is to be painted")
+
+    def get_outputs(self) -> list[Any]:
+        return []
+
+    def get_modelmeta(self) -> Any:
+        return SimpleNamespace(custom_metadata_map={})
+
+
+def test_an_engine_reads_its_vocabulary_and_sizes_from_its_file() -> None:
+    engine = tiny_engine()
+    assert [concept.name for concept in engine.concepts] == ["calm lake", "storm", "fog"]
+    assert engine.concepts[1].arousal == pytest.approx(0.7)
+    assert (engine.native_size_px, engine.noise_size) == ((64, 64), 4)
+
+
+def test_an_engine_paints_the_concepts_apart() -> None:
+    made = tiny_engine().paint(np.eye(3, dtype=np.float32), np.zeros((3, 4), np.float32), np.zeros(3, np.float32))
+    assert (made.shape, made.dtype) == ((3, 64, 64, 3), np.uint8)
+    assert len({picture.tobytes() for picture in made}) == 3
+
+
+def test_kinds_of_engines_are_found_by_name() -> None:
+    assert ENGINES["morph"] is Morph
+
+
+def test_a_file_that_was_not_exported_for_serving_is_refused() -> None:
+    with pytest.raises(ValueError, match="engine 'odd' has no concepts in its file"):
+        Morph("odd", "", Blank())
+    with pytest.raises(ValueError, match="names no styles"):
+        Stylist("", Blank())
+
+
+def test_styles_are_named_and_felt() -> None:
+    assert [style.name for style in two_styles().styles] == ["negative", "mirror"]
+    assert two_styles().styles[0].valence == pytest.approx(-0.5)

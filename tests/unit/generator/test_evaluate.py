@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from services.generator.evaluate import anchor_pictures, checkerboard, main, psnr_db
+from tests.unit.generator.opened import WEIGHTS, tiny_engine
+
+NOISY = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3)).astype(np.uint8)
+
+
+def test_sharpness_follows_the_definition() -> None:
+    grey = np.full((2, 8, 8, 3), 100, np.uint8)
+    off = grey.copy()
+    off[1] += 10
+    assert psnr_db(off, grey) == pytest.approx([78.13, 28.13], abs=0.01)  # 10 log10(255² / 100) = 28.13
+
+
+def test_pictures_without_a_pattern_score_about_one() -> None:
+    assert checkerboard(NOISY) == pytest.approx(1, abs=0.1)
+
+
+def test_a_checkerboard_within_blocks_scores_high() -> None:
+    light = np.random.default_rng(1).normal(128, 8, (4, 64, 64, 3))
+    strength = np.random.default_rng(2).normal(0, 8, (4, 32, 32)).repeat(2, 1).repeat(2, 2)
+    board = np.where(np.indices((64, 64)).sum(0) % 2 == 0, 1, -1)
+    marked = (light + (board * strength)[..., None]).clip(0, 255).astype(np.uint8)
+    assert checkerboard(marked) > 2
+
+
+def test_doubled_pixels_score_low() -> None:
+    assert checkerboard(NOISY.repeat(2, 1).repeat(2, 2)) < 0.1
+
+
+def test_every_anchor_is_painted_alone() -> None:
+    assert anchor_pictures(tiny_engine()).shape == (3, 64, 64, 3)
+
+
+def test_the_sheets_are_painted(tmp_path: object) -> None:
+    main(["--engine", str(WEIGHTS / "tiny.onnx"), "--out", str(tmp_path)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["anchors.jpg", "morphs.jpg", "noise.jpg"]  # type: ignore[attr-defined]

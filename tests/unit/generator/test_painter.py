@@ -1,0 +1,93 @@
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from services.generator.painter import Painter, finished, is_out_of_memory
+from tests.unit.generator.opened import job, tiny_engine, two_styles
+
+
+def painter(lanes: int = 1, rows_per_run: int = 1) -> Painter:
+    return Painter({"tiny": tiny_engine()}, two_styles(), lanes, rows_per_run)
+
+
+def left_to_right(width: int = 64, height: int = 64) -> np.ndarray:
+    """Grey that grows by one a column, and green in the middle four rows."""
+    picture = np.repeat(np.arange(width, dtype=np.uint8)[None, :, None], height, 0).repeat(3, 2)
+    picture[height // 2 - 2 : height // 2 + 2, :, 1] = 255
+    return picture
+
+
+@pytest.mark.parametrize(("lanes", "rows_per_run"), [(1, 1), (3, 1), (1, 4), (2, 16)])
+def test_a_row_is_the_same_bytes_whatever_the_company(lanes: int, rows_per_run: int) -> None:
+    whole = painter(lanes, rows_per_run).paint([job(6)])[0].images
+    assert len(set(whole)) == 6
+    for count in (1, 2, 5):
+        with_others = painter(lanes, rows_per_run).paint([job(3, seed=9), job(count), job(1, seed=8)])
+        assert with_others[1].images == whole[:count]
+
+
+def test_lanes_do_not_change_a_byte() -> None:
+    assert painter(1).paint([job(5)])[0].images == painter(4).paint([job(5)])[0].images
+
+
+def test_a_picture_of_native_size_is_height_by_width_by_three_bytes() -> None:
+    (painted,) = painter().paint([job(2)])
+    assert [len(image) for image in painted.images] == [64 * 64 * 3] * 2
+    assert painted.compute_s > 0
+    assert painted.queue_wait_s >= 0
+
+
+def test_styles_mix_with_the_picture_by_their_weight() -> None:
+    plain, negative, half = (
+        np.frombuffer(painter().paint([job(style_weights=np.array([[w, 0]], np.float32))])[0].images[0], np.uint8)
+        for w in (0, 1, 0.5)
+    )
+    assert np.array_equal(negative, 255 - plain)
+    assert half == pytest.approx(127.5, abs=0.51)
+
+
+def test_a_row_of_zeros_is_left_as_painted() -> None:
+    picture = left_to_right()
+    assert two_styles().stylize(picture, np.zeros(2, np.float32)) is picture
+
+
+def test_a_wide_size_is_covered_and_cropped_to_the_centre() -> None:
+    wide = np.frombuffer(finished(left_to_right(), job(size_px=(128, 72))), np.uint8).reshape(72, 128, 3)
+    assert wide[0, 1, 0] < 2
+    assert wide[0, -2, 0] > 61  # the whole width is there
+    green = np.flatnonzero(wide[:, 5, 1] > 200)
+    assert (green.min() + green.max()) / 2 == pytest.approx(35.5, abs=0.5)  # the middle stays in the middle
+
+
+def test_a_tall_size_loses_the_sides_and_keeps_the_rows() -> None:
+    tall = np.frombuffer(finished(left_to_right(), job(size_px=(64, 128))), np.uint8).reshape(128, 64, 3)
+    assert tall[0, 0, 0] == pytest.approx(16, abs=1)
+    assert tall[0, -1, 0] == pytest.approx(47, abs=1)
+
+
+def test_png_gives_back_the_very_pixels() -> None:
+    encoded = finished(left_to_right(), job(encoding="png"))
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encoded))), left_to_right())
+
+
+def test_jpeg_is_close_and_grows_with_quality() -> None:
+    asked = job(encoding="jpeg")
+    coarse, fine = (finished(left_to_right(), replace(asked, jpeg_quality=quality)) for quality in (10, 95))
+    decoded = Image.open(io.BytesIO(fine))
+    assert (decoded.format, decoded.size) == ("JPEG", (64, 64))
+    assert np.asarray(decoded)[0, :, 0] == pytest.approx(np.arange(64), abs=6)
+    assert len(coarse) < len(fine)
+
+
+def test_every_engine_is_painted_with_before_the_first_caller_comes() -> None:
+    painter(2, 4).warm_up()
+
+
+def test_lack_of_memory_is_told_from_other_failures() -> None:
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(RuntimeError("[ONNXRuntimeError] : 6 : std::bad_alloc"))
+    assert is_out_of_memory(RuntimeError("Failed to allocate memory for requested buffer of size 42"))
+    assert not is_out_of_memory(RuntimeError("Invalid rank for input: latent"))
