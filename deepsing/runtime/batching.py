@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from deepsing.runtime.onnx import DeviceThread
@@ -22,34 +22,16 @@ class _Ticket(Generic[Job, Result]):
     job: Job
     weight: int
     session: str
+    live: bool
+    turn: float  # its place between the sessions of its priority
     arrived: float
     answer: asyncio.Future[Result]
-    turn: float = 0.0
-
-
-@dataclass
-class _Lane(Generic[Job, Result]):
-    """Jobs of one priority, in an order that gives every session the same share (start-time fair queueing)."""
-
-    tickets: list[_Ticket[Job, Result]] = field(default_factory=list)
-    now: float = 0.0  # virtual time: the turn that was served last
-    ends: dict[str, float] = field(default_factory=dict)  # per session: when its last job would end, virtually
-
-    def put(self, ticket: _Ticket[Job, Result]) -> None:
-        ticket.turn = max(self.now, self.ends.get(ticket.session, 0.0))
-        self.ends[ticket.session] = ticket.turn + ticket.weight
-        self.tickets.append(ticket)
-        self.tickets.sort(key=lambda waiting: waiting.turn)  # stable: same turn, first come
-
-    def pop(self) -> _Ticket[Job, Result]:
-        ticket = self.tickets.pop(0)
-        self.now = ticket.turn
-        self.ends = {session: end for session, end in self.ends.items() if end > self.now}
-        return ticket
 
 
 class MicroBatcher(Generic[Job, Result]):
-    """Runs jobs in batches on a device.
+    """Runs jobs in batches on a device: live ones first, then in equal shares by weight for every session.
+
+    The order between sessions is that of start-time fair queueing.
 
     Args:
         compute: takes jobs, returns as many results in the same order; runs in the device's thread.
@@ -76,8 +58,9 @@ class MicroBatcher(Generic[Job, Result]):
         self._max_wait_s = max_wait_s
         self._max_queue = max_queue
         self._is_out_of_memory = is_out_of_memory
-        self._live: _Lane[Job, Result] = _Lane()
-        self._offline: _Lane[Job, Result] = _Lane()
+        self._tickets: list[_Ticket[Job, Result]] = []  # those who wait, the next one first
+        self._turns = {True: 0.0, False: 0.0}  # by priority: the turn served last
+        self._ends: dict[tuple[bool, str], float] = {}  # by priority and session: the turn after its last job
         self._arrival = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
 
@@ -89,7 +72,7 @@ class MicroBatcher(Generic[Job, Result]):
         Args:
             job: goes to `compute`.
             weight: what it counts in a batch, e.g. its rows; >= 1.
-            session: shares are equal between sessions, by weight; "" is one that may fill the queue.
+            session: who shares; "" is one that may fill the queue.
             live: goes before all that is not.
             timeout_s: how long the caller will wait.
 
@@ -97,58 +80,55 @@ class MicroBatcher(Generic[Job, Result]):
             QueueFull: there is no room to wait.
             TimeoutError: `timeout_s` is over.
         """
-        lane = self._live if live else self._offline
-        self._check_room(session)
-        loop = asyncio.get_running_loop()
-        ticket = _Ticket[Job, Result](job, weight, session, loop.time(), loop.create_future())
-        lane.put(ticket)
-        self._arrival.set()
+        ticket = self._enqueue(job, weight, session, live)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         try:
             async with asyncio.timeout(timeout_s):
                 return await ticket.answer
         finally:
-            if ticket in lane.tickets:
-                lane.tickets.remove(ticket)
+            if ticket in self._tickets:
+                self._tickets.remove(ticket)
 
-    def _waiting(self) -> list[_Ticket[Job, Result]]:
-        return self._live.tickets + self._offline.tickets
-
-    def _check_room(self, session: str) -> None:
-        waiting = self._waiting()
-        if len(waiting) >= self._max_queue:
-            raise QueueFull(f"{len(waiting)} jobs wait, the most there may be")
-        held = sum(ticket.session == session for ticket in waiting)
+    def _enqueue(self, job: Job, weight: int, session: str, live: bool) -> _Ticket[Job, Result]:
+        held = sum(ticket.session == session for ticket in self._tickets)
+        if len(self._tickets) >= self._max_queue:
+            raise QueueFull(f"{len(self._tickets)} jobs wait, the most there may be")
         if session and held >= max(1, self._max_queue // 2):
             raise QueueFull(f"{held} jobs of this session wait, the most there may be")
+        loop = asyncio.get_running_loop()
+        turn = max(self._turns[live], self._ends.get((live, session), 0.0))
+        ticket = _Ticket[Job, Result](job, weight, session, live, turn, loop.time(), loop.create_future())
+        self._ends[live, session] = turn + weight
+        self._tickets.append(ticket)
+        self._tickets.sort(key=lambda waiting: (not waiting.live, waiting.turn))  # stable: else first come
+        self._arrival.set()
+        return ticket
 
     async def _work(self) -> None:
-        while self._waiting():
+        while self._tickets:
             await self._wait_for_company()
-            batch = self._take()
-            if batch:
+            if batch := self._take():
                 await self._run(batch)
 
     async def _wait_for_company(self) -> None:
-        while waiting := self._waiting():
+        while self._tickets and sum(ticket.weight for ticket in self._tickets) < self.max_batch:
             self._arrival.clear()
-            until = min(ticket.arrived for ticket in waiting) + self._max_wait_s
-            if sum(ticket.weight for ticket in waiting) >= self.max_batch or until <= asyncio.get_running_loop().time():
-                return
             try:
-                async with asyncio.timeout_at(until):
+                async with asyncio.timeout_at(min(ticket.arrived for ticket in self._tickets) + self._max_wait_s):
                     await self._arrival.wait()
             except TimeoutError:
                 return
 
     def _take(self) -> list[_Ticket[Job, Result]]:
         batch: list[_Ticket[Job, Result]] = []
-        for lane in (self._live, self._offline):
-            while lane.tickets:
-                if batch and sum(ticket.weight for ticket in batch) + lane.tickets[0].weight > self.max_batch:
-                    return batch
-                batch.append(lane.pop())
+        weight = 0
+        while self._tickets and (not batch or weight + self._tickets[0].weight <= self.max_batch):
+            ticket = self._tickets.pop(0)
+            batch.append(ticket)
+            weight += ticket.weight
+            self._turns[ticket.live] = ticket.turn
+        self._ends = {key: end for key, end in self._ends.items() if end > self._turns[key[0]]}
         return batch
 
     async def _run(self, batch: list[_Ticket[Job, Result]]) -> None:

@@ -17,22 +17,21 @@ class BentoHooks:
     """What a `@bentoml.service` class calls from its start-up, shutdown and readiness hooks."""
 
     def __init__(self, service: Service) -> None:
+        self.server = GrpcServer(service)
         self._service = service
-        self._server: GrpcServer | None = None
         self._draining: asyncio.Task[None] | None = None
 
     @property
     def ready(self) -> bool:
         """Whether gRPC calls are taken now; what `__is_ready__` answers."""
-        return self._server is not None and self._server.serving and self._draining is None
+        return self.server.serving and self._draining is None
 
     async def start(self) -> None:
         """Starts gRPC on DEEPSING_SERVER_PORT; from here on SIGTERM drains it at once.
 
         BentoML itself drains HTTP first and calls its hooks only then, so the signal is chained here.
         """
-        self._server = GrpcServer(self._service)
-        configure_logs(self._service.name, self._server.settings.log_level)
+        configure_logs(self._service.name, self.server.settings.log_level)
         logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # BentoML logs HTTP itself
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -44,20 +43,18 @@ class BentoHooks:
                     before(number, frame)
 
             signal.signal(number, on_signal)
-        await self._server.start()
-        logger.info("gRPC serves %s on %s", self._service.grpc_name, self._server.address)
+        await self.server.start()
+        logger.info("gRPC serves %s on %s", self._service.grpc_name, self.server.address)
 
     async def stop(self) -> None:
         """Waits until calls under way have ended, at most the grace of the settings."""
         await self._drain()
 
     def _drain(self) -> asyncio.Task[None]:
-        if self._draining is None:
-            assert self._server is not None, "start comes first"
-            self._draining = asyncio.create_task(self._server.drain())
+        self._draining = self._draining or asyncio.create_task(self.server.drain())
         return self._draining
 
 
 def bento_hooks(service: Service) -> BentoHooks:
-    """Makes the hooks of one service; see services/generator/bento.py for their use."""
+    """Makes the hooks of one service, for the constructor of its BentoML class."""
     return BentoHooks(service)

@@ -8,9 +8,10 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from deepsing.runtime.channel import remaining_s
-from deepsing.runtime.errors import NotReady, TooLate
+from deepsing.runtime.errors import InvalidInput, NotReady, TooLate
 from deepsing.runtime.logs import REQUEST_ID_KEY, request_id, request_id_from
 from deepsing.runtime.status import STATUS_DETAILS, ServiceError
 from deepsing.v1 import error_reason_pb2 as reasons
@@ -53,7 +54,9 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
             return await continuation(handler_call_details)
         request_id.set(request_id_from(handler_call_details.invocation_metadata or ()))
         if not self.ready:
-            return self._refusal(method, self._not_ready())
+            text = f"{self._service} is opening or closing; try again in 2 s"
+            reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
+            return self._refusal(method, NotReady(text, reason=reason, retry_after_s=2))
         try:
             handler = await continuation(handler_call_details)
         except ServiceError as error:
@@ -71,13 +74,6 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         if not self._active:
             self._idle.set()
 
-    def _not_ready(self) -> ServiceError:
-        return NotReady(
-            f"{self._service} is opening or closing; try again in 2 s",
-            reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE,
-            retry_after_s=2,
-        )
-
     def _refusal(self, method: str, error: ServiceError) -> grpc.RpcMethodHandler:
         async def refuse(_requests: Any, context: Any) -> AsyncIterator[Any]:
             async with _call(self, method, context):
@@ -87,25 +83,24 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         return grpc.stream_stream_rpc_method_handler(refuse)  # any caller can read its status, having sent nothing
 
     def _guarded(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
-        kind = f"{_kind(handler.request_streaming)}_{_kind(handler.response_streaming)}"
+        kinds = {True: "stream", False: "unary"}
+        kind = f"{kinds[handler.request_streaming]}_{kinds[handler.response_streaming]}"
         inner = getattr(handler, kind)
         cap_s = None if handler.request_streaming else self._max_deadline_s
+        received = _each_read if handler.request_streaming else _read
+        read, write = handler.request_deserializer or bytes, handler.response_serializer or bytes
 
-        async def answer(request: Any, context: Any) -> Any:
+        async def answer(request: Any, context: Any) -> bytes:
             async with _call(self, method, context):
-                return await _in_time(inner(request, context), context, cap_s)
+                return write(await _in_time(inner(received(read, request), context), context, cap_s))
 
-        async def answers(request: Any, context: Any) -> AsyncIterator[Any]:
-            async with _call(self, method, context), aclosing(inner(request, context)) as messages:
+        async def answers(request: Any, context: Any) -> AsyncIterator[bytes]:
+            async with _call(self, method, context), aclosing(inner(received(read, request), context)) as messages:
                 async for message in messages:
-                    yield message
+                    yield write(message)
 
         make: Callable[..., grpc.RpcMethodHandler] = getattr(grpc, f"{kind}_rpc_method_handler")
-        return make(
-            answers if handler.response_streaming else answer,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        return make(answers if handler.response_streaming else answer)  # bytes to gRPC: its own errors would leak
 
 
 @asynccontextmanager
@@ -151,19 +146,13 @@ async def _in_time(answer: Awaitable[Any], context: Any, cap_s: float | None) ->
     except TimeoutError:
         if not timer.expired():
             raise
-        raise TooLate(
-            f"the answer was not ready after {limit_s:.3g} s; allow more time, at most {cap_s:g} s, or ask for less",
-            reason=reasons.ERROR_REASON_DEADLINE_PASSED,
-        ) from None
+        text = f"the answer was not ready after {limit_s:.3g} s; allow more time, at most {cap_s:g} s, or ask for less"
+        raise TooLate(text, reason=reasons.ERROR_REASON_DEADLINE_PASSED) from None
 
 
 def _internal() -> ServiceError:
-    number = request_id.get()
-    return ServiceError(
-        f"internal error; quote request {number} to the operator",
-        reason=reasons.ERROR_REASON_INTERNAL,
-        request_id=number,
-    )
+    text = f"internal error; quote request {request_id.get()} to the operator"
+    return ServiceError(text, reason=reasons.ERROR_REASON_INTERNAL, request_id=request_id.get())
 
 
 def _is_being_cancelled() -> bool:
@@ -171,5 +160,14 @@ def _is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _kind(streaming: bool) -> str:
-    return "stream" if streaming else "unary"
+def _read(read: Callable[[bytes], Any], received: bytes) -> Any:
+    try:
+        return read(received)
+    except DecodeError as error:
+        text = f"{len(received)} bytes came that are no message of this method; build it from the contract"
+        raise InvalidInput(text, reason=reasons.ERROR_REASON_UNSPECIFIED) from error
+
+
+async def _each_read(read: Callable[[bytes], Any], stream: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async for received in stream:
+        yield _read(read, received)

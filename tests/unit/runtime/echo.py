@@ -94,6 +94,9 @@ async def call(channel: grpc.aio.Channel, kind: str, request: bytes, **options: 
     """Calls a method of either kind; returns all that it answered."""
     method = getattr(channel, kind)(f"/{NAME}/{kind}")
     rpc = method(iter([request]) if kind.startswith("stream") else request, **options)
-    if kind.endswith("stream"):
-        return b"".join([message async for message in rpc])
-    return bytes(await rpc)
+    try:
+        if kind.endswith("stream"):
+            return b"".join([message async for message in rpc])
+        return bytes(await rpc)
+    finally:
+        rpc.cancel()  # a task cancelled before the request is out would leave the call running (grpcio 1.85)

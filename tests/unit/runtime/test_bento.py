@@ -28,8 +28,7 @@ async def test_a_signal_drains_grpc_at_once_and_is_passed_on(heard: list[int], e
     assert not hooks.ready
     await hooks.start()
     assert hooks.ready
-    assert hooks._server is not None
-    async with open_channel(hooks._server.address) as channel:
+    async with open_channel(hooks.server.address) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
         answer = asyncio.create_task(call(channel, "unary_stream", b"wait"))
