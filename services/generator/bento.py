@@ -5,6 +5,8 @@ import bentoml
 from deepsing.runtime.bento import bento_hooks
 from services.generator.rpc import SERVICE
 
+__all__ = ["Generator"]
+
 hooks = bento_hooks(SERVICE)
 
 
@@ -12,12 +14,12 @@ hooks = bento_hooks(SERVICE)
 class Generator:
     """gRPC on DEEPSING_SERVER_PORT; health and metrics on BentoML's own port."""
 
-    @bentoml.on_startup
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def start(self) -> None:
         """Starts the gRPC server."""
         await hooks.start()
 
-    @bentoml.on_shutdown
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def stop(self) -> None:
         """Waits for calls under way."""
         await hooks.stop()

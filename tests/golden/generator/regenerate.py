@@ -1,4 +1,4 @@
-"""Makes the small networks that tests paint with, and what PyTorch paints: `python -m tests.golden.generator.regenerate`.
+"""Makes the small networks that tests paint with: `python -m tests.golden.generator.regenerate`.
 
 tiny.onnx: a morph engine of 64 px with random weights (seed 0), exported by the product's own exporter.
 painting.onnx: two styles, "negative" and "mirror", with the interface of the real style network.
