@@ -57,71 +57,45 @@ def settings_from_environment(cls: type[T], prefix: str, environ: Mapping[str, s
     hints = get_type_hints(cls, include_extras=True)
     values: dict[str, Any] = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        name = prefix + field.name.upper()
+        name, (rule, parse) = prefix + field.name.upper(), _reading(hints[field.name])
         if name in environ:
-            values[field.name] = _parsed(name, environ[name], hints[field.name])
+            try:
+                values[field.name] = parse(environ[name].strip())
+            except ValueError:
+                raise SettingsError(f"{name} is {environ[name]!r}; set it to {rule}") from None
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise SettingsError(f"{name} is not set; set it to {_rule(hints[field.name])}")
+            raise SettingsError(f"{name} is not set; set it to {rule}")
     return cls(**values)
 
 
-def _parsed(name: str, text: str, hint: Any) -> Any:
-    try:
-        return _value(text.strip(), hint)
-    except ValueError:
-        raise SettingsError(f"{name} is {text!r}; set it to {_rule(hint)}") from None
-
-
-def _value(text: str, hint: Any) -> Any:
+def _reading(hint: Any) -> tuple[str, Callable[[str], Any]]:
+    """The rule of a field in words, and what reads its text; a ValueError says that the rule is broken."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        number = _value(text, arguments[0])
-        if not arguments[1].low <= number <= arguments[1].high:
-            raise ValueError(text)
-        return number
+        (rule, parse), bounds = _reading(arguments[0]), arguments[1]
+        words = f"of {bounds.low} or more" if bounds.high == math.inf else f"from {bounds.low} to {bounds.high}"
+        return f"{rule} {words}", lambda text: _kept(parse(text), lambda number: bounds.low <= number <= bounds.high)
     if origin in (Union, types.UnionType):
-        return _value(text, next(kind for kind in arguments if kind is not types.NoneType)) if text else None
+        rule, parse = _reading(next(kind for kind in arguments if kind is not types.NoneType))
+        return f"{rule}, or nothing", lambda text: parse(text) if text else None
     if origin is Literal:
-        if text not in arguments:
-            raise ValueError(text)
-        return text
+        return "one of: " + ", ".join(arguments), lambda text: _kept(text, arguments.__contains__)
     if origin is tuple:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    return _PARSERS[hint](text)
+        return "texts with commas between", lambda text: tuple(part.strip() for part in text.split(",") if part.strip())
+    return _READINGS[hint]
 
 
-def _truth(text: str) -> bool:
-    truths = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    if text.lower() not in truths:
-        raise ValueError(text)
-    return truths[text.lower()]
+def _kept(value: Any, fits: Callable[[Any], bool]) -> Any:
+    if not fits(value):
+        raise ValueError(value)
+    return value
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(text)
-    return number
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise ValueError(text)
-    return Path(text).expanduser()
-
-
-_PARSERS: dict[Any, Callable[[str], Any]] = {str: str, int: int, float: _finite, bool: _truth, Path: _path}
-_RULES = {str: "a text", int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
-
-
-def _rule(hint: Any) -> str:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        low, high = arguments[1].low, arguments[1].high
-        bounds = f"from {low} to {high}" if high < math.inf else f"of {low} or more"
-        return f"{_rule(arguments[0])} {bounds}"
-    if origin in (Union, types.UnionType):
-        return f"{_rule(next(kind for kind in arguments if kind is not types.NoneType))}, or nothing"
-    if origin is Literal:
-        return "one of: " + ", ".join(arguments)
-    return "texts with commas between" if origin is tuple else _RULES[hint]
+_TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_READINGS: dict[Any, tuple[str, Callable[[str], Any]]] = {
+    str: ("a text", str),
+    int: ("a whole number", int),
+    float: ("a number", lambda text: _kept(float(text), math.isfinite)),
+    bool: ("true or false", lambda text: _TRUTHS[_kept(text.lower(), _TRUTHS.__contains__)]),
+    Path: ("a path", lambda text: Path(_kept(text, bool)).expanduser()),
+}

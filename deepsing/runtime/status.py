@@ -68,9 +68,9 @@ class ServiceError(Exception):
         metadata = dict(self.metadata)
         if self.field:
             metadata |= {"field": self.field, "value": _shortened(str(self.value), VALUE_LIMIT)}
-        details: list[message.Message] = [
-            error_details_pb2.ErrorInfo(reason=self.reason_name, domain=DOMAIN, metadata=metadata)
-        ]
+        details: list[message.Message] = []
+        if self.reason:
+            details.append(error_details_pb2.ErrorInfo(reason=self.reason_name, domain=DOMAIN, metadata=metadata))
         if self.field and self.code is grpc.StatusCode.INVALID_ARGUMENT:
             violation = error_details_pb2.BadRequest.FieldViolation(field=self.field, description=str(self))
             details.append(error_details_pb2.BadRequest(field_violations=[violation]))

@@ -81,7 +81,7 @@ def register(echo: Echo, server: grpc.aio.Server) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, handlers),))
 
 
-def service(echo: Echo, opening: Callable[[], Awaitable[None]] | None = None) -> Service:
+def service(echo: Echo, opening: Callable[[], Awaitable[object]] | None = None) -> Service:
     async def open_echo() -> Echo:
         if opening:
             await opening()

@@ -74,7 +74,7 @@ async def test_jobs_that_come_together_run_together_and_each_gets_its_own_result
 
 async def test_a_full_batch_does_not_wait_for_more(machine: Machine, device: DeviceThread) -> None:
     batcher = MicroBatcher(machine.compute, device, max_batch=2, max_wait_s=3600, max_queue=8)
-    assert await asyncio.wait_for(asyncio.gather(batcher.submit(1), batcher.submit(2)), 10) == [10, 20]
+    assert await asyncio.wait_for(asyncio.gather(*(batcher.submit(job) for job in (1, 2))), 10) == [10, 20]
 
 
 async def test_a_batch_is_bounded_by_weight_and_a_heavier_job_runs_alone(

@@ -8,7 +8,7 @@ from deepsing.runtime.status import STATUS_DETAILS
 from deepsing.v1 import error_reason_pb2 as reasons
 
 
-class Failed(grpc.RpcError):
+class Failed(grpc.RpcError):  # type: ignore[misc]  # grpc has no types
     def __init__(self, *trailers: tuple[str, object]) -> None:
         self._trailers = trailers
 

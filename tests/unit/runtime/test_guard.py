@@ -1,16 +1,35 @@
 import asyncio
 import json
 import logging
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
 
 from deepsing.runtime.errors import error_of
 from deepsing.runtime.logs import REQUEST_ID_KEY
-from deepsing.runtime.server import GrpcServer
+from deepsing.runtime.server import GrpcServer, Service
+from deepsing.runtime.settings import ServerSettings
+from deepsing.v1 import composer_pb2, composer_pb2_grpc
 from tests.unit.runtime.echo import KINDS, NAME, Echo, call
 
+COMPOSER = "deepsing.v1.ComposerService"  # has methods of three kinds
 SOON_S = 5.0  # for what must happen at once; long, because test machines are busy
+
+
+class Reader(composer_pb2_grpc.ComposerServiceServicer):
+    async def Probe(self, requests: AsyncIterator[Any], context: Any) -> composer_pb2.ProbeResponse:
+        async for _request in requests:
+            pass
+        return composer_pb2.ProbeResponse()
+
+    async def Compose(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[composer_pb2.ComposeResponse]:
+        async for _request in requests:
+            yield composer_pb2.ComposeResponse()
+
+    async def Render(self, request: Any, context: Any) -> AsyncIterator[composer_pb2.RenderResponse]:
+        yield composer_pb2.RenderResponse()
 
 
 async def refusal(channel: grpc.aio.Channel, kind: str, request: bytes, **options: object) -> grpc.aio.AioRpcError:
@@ -130,3 +149,20 @@ async def test_every_call_leaves_one_line_with_method_code_and_time(
     ]
     assert all(0 <= line["duration_ms"] < 5000 for line in fields)
     assert json.dumps(fields)
+
+
+@pytest.mark.parametrize("method", ["Probe", "Compose", "Render"])
+async def test_bytes_that_are_no_message_are_refused_without_internals(method: str) -> None:
+    async def open_composer() -> composer_pb2_grpc.ComposerServiceServicer:
+        return Reader()
+
+    service = Service("composer", COMPOSER, composer_pb2_grpc.add_ComposerServiceServicer_to_server, open_composer)
+    server = GrpcServer(service, ServerSettings(port=0))
+    await server.start()
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        rpc = channel.stream_stream(f"/{COMPOSER}/{method}")(iter([b"\xff\xff\xff"]))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await rpc.read()
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details() == "3 bytes came that are no message of this method; build it from the contract"
+    await server.drain(0)
