@@ -30,7 +30,7 @@ class MorphShape:
     @property
     def size_px(self) -> int:
         """Side of the finished picture: twice the last feature map."""
-        return 4 * 2 ** len(self.widths)
+        return 4 << len(self.widths)
 
 
 class Block(nn.Module):
@@ -48,7 +48,8 @@ class Block(nn.Module):
     def forward(self, features: Tensor, latent: Tensor) -> Tensor:
         """(N, width, H, W) and (N, latent) → (N, width, H, W)."""
         scale, shift = self.film(latent)[:, :, None, None].chunk(2, dim=1)
-        return features + self.conv(functional.leaky_relu(features * (1 + scale) + shift, SLOPE))
+        moved: Tensor = self.conv(functional.leaky_relu(features * (1 + scale) + shift, SLOPE))
+        return features + moved
 
 
 class Stage(nn.Module):
@@ -106,6 +107,7 @@ class MorphDecoder(nn.Module):
         wanted = size_px or self.shape.size_px
         features = self.seed(latent).view(-1, self.shape.widths[0], 4, 4)
         for stage in self.stages:
+            assert isinstance(stage, Stage)
             features = stage(features, latent)
             if 2 * stage.size_px >= wanted:
                 return stage.picture(features)

@@ -121,7 +121,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe, self.shape, self.step = recipe, shape, 0
         self.levels = [functional.avg_pool2d(pictures, 4), functional.avg_pool2d(pictures, 2), pictures]
-        self.decoder = MorphDecoder(shape).to(memory_format=torch.channels_last)
+        self.decoder = MorphDecoder(shape).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.latents = nn.Parameter(initial_latents(pictures, shape.latent_size, recipe.seed))
         self.average = [weight.detach().clone() for weight in self.weights()]
         self.optimiser = torch.optim.Adam(
@@ -151,7 +151,7 @@ class Trainer:
         latent = latent + self.recipe.noise * noisy * torch.randn(latent.shape, generator=generator)
         loss = pyramid_loss(self.decoder(latent, real.shape[-1]), real)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.weights(), self.recipe.clip)
         self.optimiser.step()
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))

@@ -1,0 +1,77 @@
+"""From a folder of pictures to an engine that paints them: train, export, measure, by the commands that users run."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from services.generator.engines.morph import Morph
+from services.generator.export import averaged_decoder, export, read_concepts
+from tests.unit.generator.opened import session
+
+COLOURS = {"red.png": (200, 30, 30), "green.png": (20, 160, 60), "blue.png": (40, 60, 220)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three plain pictures, their names and ratings."""
+    (tmp_path / "images").mkdir()
+    for name, colour in COLOURS.items():
+        Image.new("RGB", (300, 256), colour).save(tmp_path / "images" / name)
+    write(tmp_path / "anchors.csv", ["file", "concept"], [[name, f"plain {name[:-4]}"] for name in COLOURS])
+    ratings = [[name, 4 + place, 2.5] for place, name in enumerate(COLOURS)]
+    write(tmp_path / "ratings.csv", ["file", "arousal_mean", "valence_mean"], ratings)
+    return tmp_path
+
+
+def write(path: Path, head: list[str], rows: list[list[object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([head, *rows])
+
+
+def command(module: str, *arguments: object) -> None:
+    subprocess.run(
+        [sys.executable, "-m", f"services.generator.{module}", *map(str, arguments)],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
+    )
+
+
+def test_a_users_pictures_become_an_engine(folder: Path) -> None:
+    shared = ("--images", folder / "images", "--anchors", folder / "anchors.csv", "--checkpoint", folder / "my.pt")
+    command("train", *shared, "--steps", 2, 2, 2, "--threads", 1)
+    command("export", *shared, "--ratings", folder / "ratings.csv", "--out", folder, "--name", "mine")
+    manifest = json.loads((folder / "mine.json").read_text())
+    assert (manifest["name"], manifest["engine"], manifest["training"]["steps"]) == ("mine", "morph", 6)
+    assert manifest["metrics"]["psnr_db"]["n"] == 3
+    assert manifest["anchors"] == list(COLOURS)
+    assert manifest["bytes"] == (folder / "mine.onnx").stat().st_size < 20_000_000
+    engine = Morph("mine", manifest["sha256"], session(folder / "mine.onnx"))
+    assert [concept.name for concept in engine.concepts] == ["plain red", "plain green", "plain blue"]
+    assert [round(concept.arousal, 3) for concept in engine.concepts] == [0, 0.333, 0.667]
+    assert engine.concepts[0].valence == pytest.approx(-0.5)
+    assert (engine.native_size_px, engine.noise_size) == ((256, 256), 128)
+    made = engine.paint(np.eye(3, dtype=np.float32), np.zeros((3, 128), np.float32), np.zeros(3, np.float32))
+    decoder, latents = averaged_decoder(folder / "my.pt")
+    assert latents.shape == (3, 160)
+    assert made.shape == (3, decoder.shape.size_px, decoder.shape.size_px, 3)
+    assert sorted(path.suffix for path in folder.iterdir()) == ["", ".csv", ".csv", ".json", ".onnx", ".pt"]
+
+
+def test_an_anchor_without_a_rating_is_named(folder: Path) -> None:
+    write(folder / "ratings.csv", ["file", "arousal_mean", "valence_mean"], [["red.png", 4, 4]])
+    with pytest.raises(ValueError, match=r"green\.png has no row in ratings\.csv"):
+        read_concepts(folder / "anchors.csv", folder / "ratings.csv")
+
+
+def test_anchors_of_another_training_are_refused(folder: Path) -> None:
+    _, concepts = read_concepts(folder / "anchors.csv", folder / "ratings.csv")
+    with pytest.raises(ValueError, match="3 concepts for 2 latents; give the anchors of this training"):
+        export(None, np.zeros((2, 8), np.float32), concepts, folder / "x.onnx", 4)  # type: ignore[arg-type]
