@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; None takes the process's own.
     """
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # a service that stops is no news for standard error
     words = sys.argv[1:] if arguments is None else list(arguments)
     for stream in (sys.stdout, sys.stderr):
         _print_any_name(stream)

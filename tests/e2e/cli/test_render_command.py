@@ -1,0 +1,144 @@
+"""deepsing render as a process: what it prints, what it leaves, and how it ends."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from deepsing.runtime.errors import InvalidInput, NotReady
+from deepsing.v1 import error_reason_pb2 as reasons
+from tests.e2e.cli.stand_ins import command, deepsing, end_of
+from tests.unit.client.fake_composer import FakeComposer, heartbeat, nothing_more, serving, started, whole_story
+
+SIDE_FILES = (".contact-sheet.png", ".curve.png", ".json")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "song.mp3").write_bytes(b"song" * 1000)
+    return tmp_path
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"song.mp3"}
+
+
+async def test_the_files_and_the_agreement_are_told_and_progress_goes_to_standard_error(folder: Path) -> None:
+    async with serving(FakeComposer(whole_story())) as target:
+        ended = await deepsing("render", "song.mp3", "story.mp4", "--target", target, root=folder)
+    assert ended.status == 0
+    assert names(folder) == {"story.mp4", *(f"story{suffix}" for suffix in SIDE_FILES)}
+    assert "story.mp4: 1.00 s, 24 frames of 256x256, 24 a second" in ended.out
+    assert "arousal r 0.97, ccc 0.95, rmse 0.05; valence r 0.96" in ended.out
+    assert "deepsing: painting, frame 12 of 24" in ended.err
+    assert "\x1b" not in ended.out + ended.err
+
+
+async def test_json_is_one_object_and_nothing_else(folder: Path) -> None:
+    async with serving(FakeComposer(whole_story())) as target:
+        ended = await deepsing("render", "song.mp3", "story.mp4", "--target", target, "--json", root=folder)
+    result = json.loads(ended.out)
+    assert ended.err == ""
+    assert (result["video"], result["curve"]) == ("story.mp4", "story.curve.png")
+    assert (result["frames"], result["duration_s"], result["fps"]) == (24, 1.0, "24/1")
+    assert result["agreement"]["arousal"] == {"r": 0.97, "ccc": 0.95, "rmse": 0.05}
+    assert result["frames_digest"] == "f4a3"
+    assert result["warnings"] == []
+
+
+async def test_options_reach_the_composer(folder: Path) -> None:
+    composer = FakeComposer(whole_story())
+    options = "--fps 23.976 --size 16:9 --seed 7 --translator dictionary --style auto --style-strength 0.25"
+    more = "--mode relative --start 1.5 --duration 20 --engine morph --title Song"
+    async with serving(composer) as target:
+        words = [*options.split(), *more.split(), "--target", target]
+        assert (await deepsing("render", "song.mp3", "story.mp4", *words, root=folder)).status == 0
+    config = composer.calls[0].config
+    assert (config.frame_rate.numerator, config.frame_rate.denominator) == (24_000, 1001)
+    assert (config.size.width_px, config.size.height_px) == (456, 256)
+    assert (config.seed, config.translator, config.style, config.style_strength) == (7, "dictionary", "auto", 0.25)
+    assert (config.sentiment_mode, config.start_us, config.duration_us) == (2, 1_500_000, 20_000_000)
+    assert (config.engine, config.title) == ("morph", "Song")
+
+
+@pytest.mark.parametrize(
+    ("song", "out"),
+    [("-song.mp3", "-story.mp4"), ("two words.mp3", 'it\'s "so".mp4'), ("🎵.mp3", "🖼.mp4"), ("caf\udce9.mp3", "o.mp4")],
+)
+async def test_any_file_name_will_do(folder: Path, song: str, out: str) -> None:
+    (folder / "song.mp3").rename(folder / song)
+    async with serving(FakeComposer(whole_story())) as target:
+        ended = await deepsing("render", "--target", target, "--json", "--", song, out, root=folder)
+    assert (ended.status, ended.err) == (0, "")
+    assert json.loads(ended.out)["video"] == out
+    assert names(folder) - {song} == {out, *(f"{out[:-4]}{suffix}" for suffix in SIDE_FILES)}
+
+
+async def test_a_refusal_is_the_servers_line_and_status_2(folder: Path) -> None:
+    refusal = InvalidInput("the song is 0.200 s long; send at least 0.5 s", reason=reasons.ERROR_REASON_SONG_TOO_SHORT)
+    async with serving(FakeComposer([refusal])) as target:
+        ended = await deepsing("render", "song.mp3", "story.mp4", "--target", target, root=folder)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.line == "deepsing: the song is 0.200 s long; send at least 0.5 s"
+    assert names(folder) == set()
+
+
+async def test_a_composer_that_fails_is_status_1(folder: Path) -> None:
+    gone = NotReady("generator does not answer", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE, retry_after_s=0.01)
+    async with serving(FakeComposer([started(), gone])) as target:
+        ended = await deepsing("render", "song.mp3", "story.mp4", "--target", target, root=folder)
+    assert (ended.status, ended.line) == (1, "deepsing: generator does not answer")
+    assert names(folder) == set()
+
+
+async def test_nobody_at_the_target_is_status_1(folder: Path) -> None:
+    ended = await deepsing("probe", "song.mp3", "--target", "127.0.0.1:1", root=folder)
+    assert ended.status == 1
+    assert "127.0.0.1:1 does not answer" in ended.line
+
+
+@asynccontextmanager
+async def rendering_that_never_ends(folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    composer = FakeComposer([started(), heartbeat(1, 24), nothing_more])
+    async with (
+        serving(composer) as target,
+        command("render", "song.mp3", "story.mp4", "--target", target, root=folder) as process,
+    ):
+        assert process.stderr
+        while b"painting" not in await asyncio.wait_for(process.stderr.readline(), 20):
+            pass
+        yield process
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+async def test_a_signal_ends_it_and_nothing_half_written_remains(
+    folder: Path, number: signal.Signals, status: int
+) -> None:
+    async with rendering_that_never_ends(folder) as process:
+        assert len(names(folder)) == 4
+        process.send_signal(number)
+        ended = await end_of(process)
+    assert (ended.status, ended.out) == (status, "")
+    assert "Traceback" not in ended.err
+    assert names(folder) == set()
+
+
+async def test_the_time_allowed_ends_it(folder: Path) -> None:
+    async with serving(FakeComposer([started(), nothing_more])) as target:
+        words = ("render", "song.mp3", "story.mp4", "--target", target, "--timeout", "0.5")
+        ended = await deepsing(*words, root=folder)
+    assert ended.status == 1
+    assert "was not done in the time allowed" in ended.line
+
+
+async def test_a_probe_prints_the_facts(folder: Path) -> None:
+    async with serving(FakeComposer()) as target:
+        ended = await deepsing("probe", "song.mp3", "--json", "--target", target, root=folder)
+        lines = await deepsing("probe", "song.mp3", "--target", target, root=folder)
+    facts = json.loads(ended.out)
+    assert (facts["song"], facts["frames"], facts["warnings"]) == ("song.mp3", 24, [])
+    assert "frames            24" in lines.out

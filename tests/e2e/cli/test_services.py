@@ -1,0 +1,161 @@
+"""Services started by the command: ready before use, watched while used, gone afterwards whatever happens."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from deepsing.cli import process as process_module
+from deepsing.cli.failures import CommandError
+from deepsing.cli.services import NAMES, LocalServices, free_ports
+from tests.e2e.cli.stand_ins import command, deepsing, end_of, install, wait_for_death
+
+FREE = dict.fromkeys(NAMES, 0)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = install(tmp_path / "clone")
+    monkeypatch.setattr(process_module, "service_root", lambda module, way_out: folder)
+    (tmp_path / "notes").mkdir()
+    monkeypatch.setenv("STAND_IN_NOTES", str(tmp_path / "notes"))
+    (folder / "song.mp3").write_bytes(b"song")
+    return folder
+
+
+def notes(root: Path) -> dict[str, dict[str, str]]:
+    return {path.stem: json.loads(path.read_text()) for path in (root.parent / "notes").iterdir()}
+
+
+def found(root: Path, pattern: str) -> list[str]:
+    return [path.name for path in root.glob(pattern)]
+
+
+async def forever() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_the_composer_is_told_where_the_others_are_and_all_are_gone_afterwards(root: Path) -> None:
+    async with LocalServices(free_ports(FREE)) as services:
+        targets, pids = dict(services.targets), dict(services.pids)
+        told = notes(root)["composer"]
+    assert len(set(targets.values())) == 4
+    for name in NAMES[1:]:
+        assert told[f"DEEPSING_COMPOSER_{name.upper()}_TARGET"] == targets[name]
+    assert told["DEEPSING_SERVER_PORT"] == targets["composer"].removeprefix("127.0.0.1:")
+    for pid in pids.values():
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+async def test_a_service_that_ends_while_it_starts_is_named_with_its_last_words(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAND_IN_TRANSLATOR", "dies")
+    with pytest.raises(CommandError, match="translator ended with exit code 3; its last words: no model for transl"):
+        async with LocalServices(free_ports(FREE)):
+            pass
+    assert all(wait_for_death(int(note["pid"])) for note in notes(root).values())
+
+
+async def test_a_service_killed_at_work_ends_the_work_with_its_name(root: Path) -> None:
+    async with LocalServices(free_ports(FREE)) as services:
+        work = asyncio.create_task(services.watch(forever()))
+        os.kill(services.pids["generator"], signal.SIGKILL)
+        with pytest.raises(CommandError, match="generator was killed by SIGKILL"):
+            await asyncio.wait_for(work, 20)
+
+
+async def test_a_service_that_does_not_heed_sigterm_is_killed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAND_IN_GENERATOR", "deaf")
+    async with LocalServices(free_ports({"generator": 0}), grace_s=0.1) as services:
+        pid = services.pids["generator"]
+    assert wait_for_death(pid)
+
+
+async def test_logs_are_kept_where_they_are_wanted(root: Path, tmp_path: Path) -> None:
+    async with LocalServices(free_ports({"generator": 0}), logs=tmp_path / "logs"):
+        pass
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["generator.log"]
+
+
+async def test_render_without_a_target_starts_all_four_and_leaves_only_the_story(root: Path) -> None:
+    ended = await deepsing("render", "song.mp3", "story.mp4", "--json", root=root)
+    assert (ended.status, ended.err) == (0, "")
+    assert json.loads(ended.out)["frames"] == 24
+    assert sorted(notes(root)) == sorted(NAMES)
+    assert all(wait_for_death(int(note["pid"])) for note in notes(root).values())
+    assert found(root, "deepsing-*") == []  # the logs' folder
+
+
+async def test_a_folder_called_services_where_the_command_is_run_is_not_ours(root: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "services").mkdir(parents=True)
+    (elsewhere / "services" / "__init__.py").write_text("raise SystemExit('not this one')")
+    ended = await deepsing("concepts", "--json", root=root, cwd=elsewhere)
+    assert (ended.status, ended.err) == (0, "")
+    assert json.loads(ended.out)[0] == {"name": "autumn lake", "arousal": -0.5, "valence": 0.75}
+
+
+async def test_a_listing_for_other_programs_has_a_row_a_line(root: Path) -> None:
+    ended = await deepsing("concepts", root=root)
+    assert ended.out == "autumn lake\t-0.5\t0.75\n[red] storm\t0.0\t0.0\n"
+
+
+async def test_a_service_killed_in_the_middle_of_a_render_is_an_error_not_a_wait(root: Path) -> None:
+    async with command("render", "song.mp3", "story.mp4", root=root, STAND_IN_COMPOSER="waits") as process:
+        assert process.stderr
+        while b"painting" not in await asyncio.wait_for(process.stderr.readline(), 20):
+            pass
+        os.kill(int(notes(root)["audio_sentiment"]["pid"]), signal.SIGKILL)
+        ended = await end_of(process)
+    assert ended.status == 1
+    assert ended.line.startswith("deepsing: audio_sentiment was killed by SIGKILL")
+    assert found(root, "story*") == []
+    assert all(wait_for_death(int(note["pid"])) for note in notes(root).values())
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_up_says_where_all_are_and_stops_them_on_a_signal(
+    root: Path, number: signal.Signals, status: int
+) -> None:
+    async with command("up", "--port", "0", "--json", root=root) as process:
+        assert process.stdout
+        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
+        assert list(ready["targets"]) == list(NAMES)
+        process.send_signal(number)
+        assert (await end_of(process)).status == status
+    assert all(wait_for_death(pid) for pid in ready["pids"].values())
+
+
+async def test_up_ends_when_a_service_does(root: Path) -> None:
+    async with command("up", "--port", "0", "--json", root=root) as process:
+        assert process.stdout
+        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
+        os.kill(ready["pids"]["translator"], signal.SIGKILL)
+        ended = await end_of(process)
+    assert ended.status == 1
+    assert "translator was killed by SIGKILL" in ended.line
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the tie to the parent is Linux's")
+async def test_services_end_with_a_command_that_is_killed(root: Path) -> None:
+    async with command("up", "--port", "0", "--json", root=root) as process:
+        assert process.stdout
+        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
+        process.kill()
+        await process.wait()
+    assert all(wait_for_death(pid) for pid in ready["pids"].values())
+
+
+async def test_without_the_services_code_the_way_out_is_told(tmp_path: Path) -> None:
+    (tmp_path / "services").mkdir()
+    (tmp_path / "services" / "__init__.py").touch()
+    (tmp_path / "song.mp3").write_bytes(b"song")
+    ended = await deepsing("render", "song.mp3", "story.mp4", root=tmp_path)
+    assert ended.status == 2
+    assert "services.composer.__main__ is not installed here; give --target HOST:PORT" in ended.line

@@ -1,0 +1,69 @@
+"""eval, train and bench become the program that does it, with every argument as it came."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deepsing.cli import hand_over as hand_over_module
+from deepsing.cli.__main__ import main
+
+PROGRAM = "import json, sys; print(json.dumps(sys.argv[1:])); sys.exit(7)"
+
+
+class Became(Exception):
+    """Stands for the process having been replaced."""
+
+
+@pytest.fixture
+def became(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    calls: list[Any] = []
+
+    def execve(path: str, command: list[str], environment: dict[str, str]) -> None:
+        calls.append((command, environment))
+        raise Became
+
+    monkeypatch.setattr(os, "execve", execve)
+    monkeypatch.setattr(hand_over_module, "service_root", lambda module, way_out: Path("/clone"))
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("words", "module"),
+    [
+        ("eval audio", "services.audio_sentiment.evaluate"),
+        ("eval translator", "services.translator.evaluate"),
+        ("train audio", "services.audio_sentiment.train"),
+        ("train generator", "services.generator.train"),
+        ("train translator", "services.translator.train"),
+        ("bench", "tests.bench"),
+    ],
+)
+def test_all_arguments_are_passed_on(
+    words: str, module: str, became: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hand_over_module, "find_spec", lambda name: object())
+    with pytest.raises(Became):
+        main([*words.split(), "--data", "my songs", "--json", "--help"])
+    command, environment = became[0]
+    assert command[1:] == ["-P", "-m", module, "--data", "my songs", "--json", "--help"]
+    assert environment["PYTHONPATH"].split(os.pathsep)[0] == "/clone"
+
+
+def test_training_without_pytorch_says_how_to_get_it(
+    became: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(hand_over_module, "find_spec", lambda name: None)
+    assert main(["train", "generator"]) == 2
+    assert "pip install -e '.[serve,train]'" in capsys.readouterr().err
+    assert became == []
+
+
+def test_a_program_that_is_not_here_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert main(["eval", "audio", "--data", "x"]) == 2
+    assert "services.audio_sentiment.evaluate is not installed here; work in a clone" in capsys.readouterr().err

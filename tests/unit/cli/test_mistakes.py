@@ -1,0 +1,80 @@
+"""A mistake in what was asked for: one line that names it, exit status 2, nothing started."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from deepsing.cli.__main__ import main
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_with_a_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("song.mp3").write_bytes(b"song")
+    Path("folder.mp4").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("", "the following arguments are required: COMMAND; see deepsing --help"),
+        ("paint", "argument COMMAND: invalid choice: 'paint'"),
+        ("render song.mp3", "the following arguments are required: OUT.mp4; see deepsing render --help"),
+        ("render song.mp3 out.mp4 --frames 3", "unrecognized arguments: --frames 3"),
+        ("render gone.mp3 out.mp4", "gone.mp3: no such file or directory"),
+        ("render folder.mp4 out.mp4", "folder.mp4: is a directory"),
+        ("render song.mp3 no/out.mp4", "no: no such folder"),
+        ("render song.mp3 folder.mp4", "folder.mp4: is a folder"),
+        ("render song.mp3 song.mp3/out.mp4", "song.mp3: no such folder"),
+        ("render song.mp3 out.avi", "the story's file is named 'out.avi'; choose a name that ends in .mp4"),
+        ("render song.mp3 out.mp4 --fps 240", "frame rate is '240'; choose 1 to 60, for example"),
+        ("render song.mp3 out.mp4 --fps fast", "frame rate is 'fast'; choose 1 to 60, for example"),
+        ("render song.mp3 out.mp4 --size 255x256", "size is '255x256'; choose even sides from 64 to 1920"),
+        ("render song.mp3 out.mp4 --seed -1", "seed is -1; choose 0 to 18446744073709551615"),
+        ("render song.mp3 out.mp4 --seed many", "argument --seed: invalid int value: 'many'"),
+        ("render song.mp3 out.mp4 --mode happy", "argument --mode: invalid choice: 'happy'"),
+        ("render song.mp3 out.mp4 --duration 0", "duration is 0.0 s; choose a part that lies within the song"),
+        ("render song.mp3 out.mp4 --start nan", "start is nan s; choose a part that lies within the song"),
+        ("probe gone.mp3 --json", "gone.mp3: no such file or directory"),
+        ("probe song.mp3 --fps 0", "frame rate is '0'; choose 1 to 60"),
+        ("eval", "the following arguments are required: what; see deepsing eval --help"),
+        ("eval pictures", "argument what: invalid choice: 'pictures'"),
+        ("train", "the following arguments are required: what; see deepsing train --help"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(
+    arguments: str, line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    before = sorted(os.listdir(tmp_path))
+    assert main(arguments.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"deepsing: {line}")
+    assert err.count("\n") == 1
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["up", "--port", str(port)]) == 2
+    assert f"port {port} for composer is taken; stop what listens there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["render", "probe", "up", "concepts", "styles", "translators", "eval", "train"])
+def test_the_help_of_each_command_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"\n  deepsing {command}" in capsys.readouterr().out
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == "deepsing 0.1.0\n"
