@@ -1,0 +1,104 @@
+"""Runs the music network over a stream: samples in, one pooled embedding per half second out."""
+
+__all__ = ["Embedder", "Network"]
+
+
+from collections import deque
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.audio_sentiment.features import MEL_COUNT
+
+F32 = NDArray[np.float32]
+
+BEFORE, AFTER = 63, 64  # mel frames that the network's longest filter sees around each frame
+MIDDLE_LAG = 9  # frames that its three upper layers look ahead
+LAG_FRAMES = AFTER + MIDDLE_LAG
+PATCH_FRAMES = 187  # 3 s: what the network was trained on
+PATCH_BLOCKS = 6
+
+
+class Network(Protocol):
+    """What is needed of an onnxruntime.InferenceSession."""
+
+    def run(self, output_names: list[str], inputs: dict[str, F32]) -> list[F32]:
+        """Computes the named outputs."""
+        ...
+
+    def get_inputs(self) -> list[Any]:
+        """Describes the inputs, `mel` and `past`, each with name and shape."""
+        ...
+
+
+class _Pass:
+    """One run of the network along time, from silence."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        rows = {node.name: node.shape for node in network.get_inputs()}["past"]
+        self._past = np.zeros(rows, np.float32)
+        self._mel = np.zeros((BEFORE + AFTER, MEL_COUNT), np.float32)
+        self.step(np.zeros((rows[2], MEL_COUNT), np.float32))  # fills the past with what silence looks like
+
+    def step(self, frames: F32) -> F32:
+        """Takes n >= 1 mel frames; returns (2, channels), mean and maximum over the n frames LAG_FRAMES earlier."""
+        mel = np.concatenate([self._mel, frames])
+        self._mel = mel[len(frames) :]
+        self._past, pooled = self._network.run(["rows", "pooled"], {"mel": mel[None, None], "past": self._past})
+        return pooled
+
+
+class Embedder:
+    """Keeps the pooled features of the last three seconds, as the network was trained to see them.
+
+    The network looks LAG_FRAMES (1.2 s) ahead, so the embedding trails the audio by as much; in the first three
+    seconds, what was heard is repeated until it fills a patch, as in the network's training.
+
+    Args:
+        network: the music network's session.
+        block_limit: most half seconds to pool over; 0 is no limit but the patch.
+    """
+
+    def __init__(self, network: Network, block_limit: int = 0) -> None:
+        self._network = network
+        self._pass = _Pass(network)
+        self._frame_count = 0
+        self._heard: deque[F32] = deque(maxlen=block_limit or PATCH_BLOCKS)
+        self._blocks: deque[F32] = deque(maxlen=min(block_limit or PATCH_BLOCKS, PATCH_BLOCKS))
+        self._last: F32 | None = None
+
+    def push(self, frames: F32) -> F32:
+        """Takes the mel frames of the next half second.
+
+        Args:
+            frames: (n, MEL_COUNT); n = 0 repeats the last answer (at least one frame must come first).
+
+        Returns:
+            (2, channels): mean and maximum over the latest three seconds that are known.
+        """
+        if len(frames):
+            known = self._frame_count >= LAG_FRAMES
+            self._frame_count += len(frames)
+            pooled = self._pass.step(frames)
+            if known:  # before that, the network has only seen the silence before the start
+                self._blocks.append(pooled)
+            if self._frame_count < PATCH_FRAMES:
+                self._heard.append(frames)
+                self._last = self._repeated()
+            else:
+                blocks = np.stack(self._blocks)
+                self._last = np.stack([blocks[:, 0].mean(axis=0), blocks[:, 1].max(axis=0)])
+        if self._last is None:
+            raise ValueError("no frame has come yet; push at least one")
+        return self._last
+
+    def _repeated(self) -> F32:
+        """Pools over the heard frames, repeated until they fill a patch, with repetitions around them."""
+        heard = np.concatenate(self._heard)
+        total = PATCH_FRAMES + BEFORE + MIDDLE_LAG + LAG_FRAMES
+        tiled = np.tile(heard, (-(-total // len(heard)), 1))[:total]
+        patch = _Pass(self._network)
+        patch.step(tiled[: total - PATCH_FRAMES])
+        return patch.step(tiled[total - PATCH_FRAMES :])

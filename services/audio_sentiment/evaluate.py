@@ -1,0 +1,185 @@
+"""`python -m services.audio_sentiment.evaluate --data DIR`: how well the served model agrees with people.
+
+It runs what the service runs: the same decoder, streaming features, network, head and pacing.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from deepsing.audio import AudioError, decode_blocks
+from services.audio_sentiment.embedding import Network
+from services.audio_sentiment.features import SAMPLE_RATE_HZ
+from services.audio_sentiment.labels import LabelsError, RatedSong, read_labels
+from services.audio_sentiment.metrics import agreement, correlation, quadrant_f1
+from services.audio_sentiment.rendering import RenderingError, audible
+from services.audio_sentiment.sentiment import WINDOW_S, Analyser, Head, Pacing, Point
+
+__all__ = ["Reading", "Reader", "main", "report"]
+
+F64 = NDArray[np.float64]
+WEIGHTS = Path(__file__).with_name("weights")
+DIMENSIONS = ("arousal", "valence")
+MIN_MEASURES = 3  # fewer have no course that could be followed
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the model makes of a song.
+
+    Attributes:
+        song: (2,), arousal and valence of the whole, or of the part that the context leaves.
+        points: every half second, of the whole song.
+    """
+
+    song: F64
+    points: list[Point]
+
+
+class Reader:
+    """Reads songs as the service does.
+
+    Args:
+        weights: folder with network.onnx and head.npz.
+        context_s: most that the model hears, seconds; 0 is all.
+    """
+
+    def __init__(self, weights: Path = WEIGHTS, context_s: float = 0.0) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._network: Network = onnxruntime.InferenceSession(
+            str(weights / "network.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+        with np.load(weights / "head.npz", allow_pickle=False) as arrays:
+            self._head = Head.from_arrays(arrays)
+        self._context_s = context_s
+
+    def read(self, path: Path) -> Reading:
+        """Reads a song; with a context, the song's sentiment is that of its middle `context_s` seconds.
+
+        Raises:
+            AudioError: the song cannot be used.
+        """
+        points, song, duration_s = self._analysed(path, Pacing(context_s=self._context_s))
+        if 0 < self._context_s < duration_s:
+            start_s = (duration_s - self._context_s) / 2
+            _, song, _ = self._analysed(path, Pacing(), start_s=start_s, duration_s=self._context_s)
+        return Reading(song, points)
+
+    def _analysed(self, path: Path, pacing: Pacing, **part: float) -> tuple[list[Point], F64, float]:
+        analyser = Analyser(self._network, self._head, pacing)
+        points: list[Point] = []
+        with decode_blocks(path, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, **part) as decoding:
+            for block in decoding:
+                points.extend(analyser.push(block))
+            facts = decoding.facts
+        points.extend(analyser.finish(-(-2 * facts.sample_count // facts.sample_rate_hz)))
+        return points, np.array(analyser.sentiment()), facts.duration_s
+
+
+def report(songs: Sequence[RatedSong], readings: Sequence[Reading]) -> dict[str, Any]:
+    """Compares readings with ratings.
+
+    Returns:
+        `n`; for `arousal` and `valence` each `r`, `ccc`, `rmse`, `accuracy`; `quadrant_f1`, None unless the ratings
+        are quadrants; where songs have curves, `dynamics`: their number `n` and the mean within-piece r of `arousal`
+        and `valence`.
+    """
+    said = np.array([reading.song for reading in readings])
+    felt = np.array([(song.arousal, song.valence) for song in songs])
+    answer: dict[str, Any] = {"n": len(songs)}
+    for i, name in enumerate(DIMENSIONS):
+        answer[name] = agreement(said[:, i], felt[:, i])
+    answer["quadrant_f1"] = quadrant_f1(said, felt) if all(song.kind == "quadrant" for song in songs) else None
+    courses = [c for pair in zip(songs, readings, strict=True) if (c := _course_agreement(*pair)) is not None]
+    if courses:
+        arousal, valence = np.mean(courses, axis=0).tolist()
+        answer["dynamics"] = {"n": len(courses), "arousal": arousal, "valence": valence}
+    return answer
+
+
+def _course_agreement(song: RatedSong, reading: Reading) -> F64 | None:
+    """Within-piece r of (arousal, valence); None without a curve."""
+    if song.curve is None or len(song.curve) < MIN_MEASURES:
+        return None
+    measures = len(song.curve)
+    duration_s = song.duration_s or len(reading.points) * WINDOW_S
+    middles_s = (np.arange(measures) + 0.5) * duration_s / measures
+    known_s = (np.arange(len(reading.points)) + 1) * WINDOW_S
+    said = np.array([(point.arousal, point.valence) for point in reading.points])
+    return np.array([correlation(np.interp(middles_s, known_s, said[:, i]), song.curve[:, i]) for i in range(2)])
+
+
+def _write_curves(path: Path, songs: Iterable[RatedSong], readings: Iterable[Reading]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "time_s", "arousal", "valence", "loudness", "onset_strength"])
+        for song, reading in zip(songs, readings, strict=True):
+            for p in reading.points:
+                values = (f"{v:.4f}" for v in (p.arousal, p.valence, p.loudness, p.onset_strength))
+                writer.writerow([song.path.name, f"{p.time_us / 1e6:g}", *values])
+
+
+def as_table(answer: dict[str, Any]) -> str:
+    """The report for people."""
+    lines = [f"{answer['n']} songs", f"{'':10}{'r':>8}{'CCC':>8}{'RMSE':>8}{'sign':>8}"]
+    for name in DIMENSIONS:
+        lines.append(f"{name:10}" + "".join(f"{answer[name][key]:8.3f}" for key in ("r", "ccc", "rmse", "accuracy")))
+    if answer["quadrant_f1"] is not None:
+        lines.append(f"quadrants, macro F1: {answer['quadrant_f1']:.3f}")
+    if "dynamics" in answer:
+        moves = answer["dynamics"]
+        lines.append(f"inside {moves['n']} pieces: r {moves['arousal']:.3f} arousal, {moves['valence']:.3f} valence")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the evaluation; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="deepsing eval audio", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with labels.csv and the songs it names")
+    parser.add_argument("--context", type=float, default=0.0, metavar="S", help="most seconds heard (default: all)")
+    parser.add_argument("--curves", type=Path, metavar="FILE", help="write every half second's reading as CSV")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the models")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    if options.context and not options.context >= WINDOW_S:
+        parser.error(f"--context is {options.context}; choose {WINDOW_S} seconds or more")
+    console = Console(stderr=True)
+    try:
+        songs = read_labels(options.data)
+        reader = Reader(options.weights, options.context)
+        readings = []
+        with tempfile.TemporaryDirectory() as folder:
+            for song in track(songs, "listening", console=console):
+                readings.append(_read(reader, song.path, Path(folder)))
+    except (LabelsError, RenderingError) as error:
+        console.print(str(error), style="red", highlight=False)
+        return 2
+    if options.curves:
+        _write_curves(options.curves, songs, readings)
+    answer = report(songs, readings)
+    sys.stdout.write(json.dumps(answer) + "\n" if options.json else as_table(answer))
+    return 0
+
+
+def _read(reader: Reader, path: Path, folder: Path) -> Reading:
+    try:
+        return reader.read(audible(path, folder))
+    except AudioError as error:
+        raise LabelsError(f"{path.name}: {error.message}") from error
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

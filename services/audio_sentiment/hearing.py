@@ -1,0 +1,104 @@
+"""A song that is decoded in its own thread while its bytes still arrive."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepsing.audio import AudioError, GrowingFile, PcmSource, SongFacts, decode_blocks
+from services.audio_sentiment.features import SAMPLE_RATE_HZ
+
+__all__ = ["Hearing", "RawFormat"]
+
+F32 = NDArray[np.float32]
+WINDOWS_PER_SECOND = 2
+MAX_SONG_S = 4 * 3600.0
+
+
+class _GoneError(Exception):
+    """Wakes the decoding thread of a stream that has ended."""
+
+
+@dataclass(frozen=True)
+class RawFormat:
+    """Layout of raw samples; the bounds are those of the contract."""
+
+    sample_format: Literal["s16le", "f32le"]
+    sample_rate_hz: int
+    channel_count: int
+
+
+class Hearing:
+    """Takes a song's bytes and gives its samples; to be used in an async with statement.
+
+    The next block is decoded only when it is asked for, so a slow listener slows the decoding; the bytes that wait lie
+    in a temporary file.
+
+    Args:
+        live: whether the bytes arrive as they are played.
+        limit_bytes: longest song.
+        raw: layout of raw samples; None is an encoded file.
+
+    Raises:
+        AudioError: "format", where the layout is out of bounds.
+    """
+
+    def __init__(self, *, live: bool, limit_bytes: int, raw: RawFormat | None) -> None:
+        self._file = GrowingFile(live=live, limit_bytes=limit_bytes)
+        try:
+            source = self._file if raw is None else PcmSource(self._file, **vars(raw))
+        except AudioError:
+            self._file.close()
+            raise
+        self._decoding = decode_blocks(source, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, max_duration_s=MAX_SONG_S)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.abort(_GoneError())
+        self._thread.submit(self._release)
+        self._thread.shutdown(wait=False)  # the thread ends by itself: nothing it waits for can keep it now
+
+    @property
+    def facts(self) -> SongFacts:
+        """What was found in the song so far."""
+        return self._decoding.facts
+
+    @property
+    def window_count(self) -> int:
+        """Windows of half a second that the song has, counted in its own samples; the last may be shorter."""
+        facts = self.facts
+        return -(-facts.sample_count * WINDOWS_PER_SECOND // facts.sample_rate_hz)
+
+    def append(self, chunk: bytes) -> None:
+        """Adds bytes; raises AudioError "too_large" beyond the limit."""
+        self._file.append(chunk)
+
+    def finish(self) -> None:
+        """Says that the last byte was added."""
+        self._file.finish()
+
+    def abort(self, error: Exception) -> None:
+        """Ends the decoding with an error."""
+        self._file.abort(error)
+
+    async def blocks(self) -> AsyncIterator[F32]:
+        """Gives the samples at 16 kHz, mean of the channels, in blocks of at most a second.
+
+        Raises:
+            AudioError: the song cannot be used.
+            Exception: what `abort` was called with.
+        """
+        loop = asyncio.get_running_loop()
+        while (block := await loop.run_in_executor(self._thread, next, self._decoding, None)) is not None:
+            yield block
+
+    def _release(self) -> None:
+        self._decoding.close()
+        self._file.close()

@@ -1,0 +1,95 @@
+"""Cuts a stream of samples into half-second windows and reads each one's features, the same for any chunk sizes."""
+
+__all__ = ["WINDOW_SAMPLES", "Listener", "Window"]
+
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.audio_sentiment.embedding import Embedder, Network
+from services.audio_sentiment.features import (
+    HOP_LENGTH,
+    MEL_COUNT,
+    SAMPLE_RATE_HZ,
+    MelStream,
+    loudness,
+    onset_strength,
+)
+
+F32 = NDArray[np.float32]
+
+WINDOW_SAMPLES = SAMPLE_RATE_HZ // 2
+LATE_SAMPLES = 64  # 4 ms at a window's end that a resampler may still hold back; the window does not wait for them
+
+
+@dataclass(frozen=True)
+class Window:
+    """The features of one half second, and of what came before it.
+
+    Attributes:
+        embedding: (2, channels), what the music network makes of the last three seconds: mean and maximum.
+        timbre: (MEL_COUNT,), mean log-mel frame of the window.
+        loudness: [0, 1], of the window.
+        onset_strength: [0, 1], of the window.
+    """
+
+    embedding: F32
+    timbre: F32
+    loudness: float
+    onset_strength: float
+
+
+class Listener:
+    """Takes samples in pieces of any size and yields windows as soon as they can be known.
+
+    Args:
+        network: the music network's session.
+        window_limit: most windows listened back to; 0 is no limit.
+    """
+
+    def __init__(self, network: Network, window_limit: int = 0) -> None:
+        self._embedder = Embedder(network, window_limit)
+        self._mel = MelStream()
+        self._pending: F32 = np.empty(0, np.float32)
+        self._start = 0  # sample index of the next window
+        self._consumed = 0  # samples given to the mel stream
+        self._last_frame = np.zeros(MEL_COUNT, np.float32)
+
+    @property
+    def window_count(self) -> int:
+        """Windows yielded so far."""
+        return self._start // WINDOW_SAMPLES
+
+    def push(self, samples: F32) -> Iterator[Window]:
+        """Takes the next samples at SAMPLE_RATE_HZ, mono, any number; yields the windows they complete."""
+        self._pending = np.concatenate([self._pending, samples])
+        while True:
+            need = self._start + WINDOW_SAMPLES - LATE_SAMPLES - self._consumed
+            if self._pending.size < need:
+                return
+            head, self._pending = self._pending[:need], self._pending[need:]
+            yield self._window(head)
+
+    def finish(self, window_count: int) -> Iterator[Window]:
+        """Yields what is missing to `window_count` windows; the last may be shorter than half a second."""
+        while self.window_count < window_count:
+            head, self._pending = self._pending, np.empty(0, np.float32)
+            if self.window_count == 0 and head.size < HOP_LENGTH:
+                head = np.pad(head, (0, HOP_LENGTH - head.size))  # enough for a first frame
+            yield self._window(head)
+
+    def _window(self, samples: F32) -> Window:
+        """Reads the next window; `samples` begin with the LATE_SAMPLES of the window before."""
+        frames = self._mel.push(samples)
+        own = samples[max(0, self._start - self._consumed) :]
+        onset = onset_strength(frames, self._last_frame)
+        if len(frames):
+            self._last_frame = frames[-1]
+        embedding = self._embedder.push(frames)
+        timbre = frames.mean(axis=0) if len(frames) else self._last_frame
+        self._consumed += samples.size
+        self._start += WINDOW_SAMPLES
+        return Window(embedding, timbre, loudness(own), onset)

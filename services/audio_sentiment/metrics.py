@@ -1,0 +1,65 @@
+"""How well readings agree with ratings: correlation, concordance, error, sign accuracy, quadrant F1."""
+
+__all__ = ["agreement", "bootstrap_interval", "correlation", "quadrant_f1"]
+
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+
+
+def correlation(reading: F64, rating: F64) -> float:
+    """Pearson's r of two (n,) series; 0 where one of them does not vary."""
+    a, b = reading - reading.mean(), rating - rating.mean()
+    norm = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / norm if norm > 1e-12 else 0.0
+
+
+def agreement(reading: F64, rating: F64) -> dict[str, float]:
+    """Compares readings with ratings of one dimension.
+
+    Args:
+        reading: (n,) in [-1, 1]; n >= 1.
+        rating: (n,), 0 = neutral.
+
+    Returns:
+        `r` (Pearson), `ccc` (Lin's concordance), `rmse`, `accuracy` (share with the rating's sign; a rating of
+        exactly 0 counts as positive).
+    """
+    gap = float(reading.mean() - rating.mean())
+    spread = float(reading.var() + rating.var()) + gap * gap
+    covariance = float(((reading - reading.mean()) * (rating - rating.mean())).mean())
+    return {
+        "r": correlation(reading, rating),
+        "ccc": 2.0 * covariance / spread if spread > 1e-12 else 0.0,
+        "rmse": float(np.sqrt(((reading - rating) ** 2).mean())),
+        "accuracy": float(((reading >= 0) == (rating >= 0)).mean()),
+    }
+
+
+def quadrant_f1(reading: F64, rating: F64) -> float:
+    """Mean F1 over the quadrants that the ratings hold.
+
+    Args:
+        reading: (n, 2), arousal and valence.
+        rating: (n, 2), of which only the signs count.
+    """
+    said, truth = ((2 * (xy[:, 0] >= 0) + (xy[:, 1] >= 0)) for xy in (reading, rating))
+    scores = []
+    for quadrant in np.unique(truth):
+        hits = float(((said == quadrant) & (truth == quadrant)).sum())
+        scores.append(2.0 * hits / float((said == quadrant).sum() + (truth == quadrant).sum()))
+    return float(np.mean(scores))
+
+
+def bootstrap_interval(
+    measure: Callable[[F64, F64], float], reading: F64, rating: F64, *, draws: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % interval of a measure over resampled songs (first axis)."""
+    rng = np.random.default_rng(seed)
+    picks = rng.integers(0, len(reading), (draws, len(reading)))
+    low, high = np.percentile([measure(reading[pick], rating[pick]) for pick in picks], [2.5, 97.5])
+    return float(low), float(high)

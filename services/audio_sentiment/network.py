@@ -1,0 +1,190 @@
+"""The music network as a streaming ONNX graph, made from musicnn's checkpoint tensors.
+
+Source: Pons & Serra, "musicnn: pre-trained convolutional neural networks for music audio tagging" (ISMIR 2019 LBD).
+Differs: convolutions run over time without padding and carry their own past, so each frame is computed once, with its
+full neighbourhood, instead of once per overlapping 3 s window; filters that training switched off are left out.
+
+A graph takes the next mel frames with `FRONT_MARGIN` frames around them and the last `MIDDLE_MARGIN` rows of its front
+layer, and gives mean and maximum over these frames of its 561 (less when pruned) + 3 x 64 channels.
+"""
+
+__all__ = ["build_graph", "live_channels", "tagger_weights"]
+
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+F32 = NDArray[np.float32]
+Tensors = Mapping[str, NDArray[np.float32]]
+N_MELS = 96
+TIMBRAL_TAPS, TEMPORAL_TAPS, MIDDLE_TAPS = 7, (128, 64, 32), 7
+BEFORE, AFTER = TEMPORAL_TAPS[0] // 2 - 1, TEMPORAL_TAPS[0] // 2  # TensorFlow pads an even kernel so
+MIDDLE_LAYERS = 3
+MIDDLE_ROWS = MIDDLE_LAYERS * (MIDDLE_TAPS - 1)  # 18 rows of the past
+_EPSILON = 1e-3  # TensorFlow's batch-norm default
+_DEAD = 1e-12  # variance of a filter that weight decay has switched off
+_FRONT_LAYERS = 5
+_OPSET = 17
+
+
+def _affine(tensors: Tensors, index: int) -> tuple[F32, F32]:
+    """Batch norm `index` as scale and shift."""
+    name = f"batch_normalization_{index}" if index else "batch_normalization"
+    scale = tensors[f"{name}/gamma"] / np.sqrt(tensors[f"{name}/moving_variance"] + _EPSILON)
+    return scale, tensors[f"{name}/beta"] - scale * tensors[f"{name}/moving_mean"]
+
+
+def _convolution(tensors: Tensors, index: int) -> tuple[F32, F32]:
+    """Kernel (out, 1, time, frequency) and bias of convolution `index`."""
+    name = f"conv2d_{index}" if index else "conv2d"
+    return tensors[f"{name}/kernel"].transpose(3, 2, 0, 1), tensors[f"{name}/bias"]
+
+
+def live_channels(tensors: Tensors) -> list[NDArray[np.intp]]:
+    """Per front convolution, the filters that still answer (the others give a constant below 2e-3)."""
+    return [
+        np.flatnonzero(tensors[f"batch_normalization_{i + 1}/moving_variance"] > _DEAD) for i in range(_FRONT_LAYERS)
+    ]
+
+
+@dataclass
+class _Graph:
+    """Collects nodes and weights."""
+
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    weights: list[onnx.TensorProto] = field(default_factory=list)
+
+    def weight(self, name: str, value: NDArray[np.generic]) -> str:
+        """Adds a weight; large float32 ones are stored as float16 and widened when the graph is opened."""
+        if value.dtype == np.float32 and value.size > 1:
+            self.weights.append(numpy_helper.from_array(value.astype(np.float16), f"{name}_half"))
+            self.nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+        else:
+            self.weights.append(numpy_helper.from_array(value, name))
+        return name
+
+    def add(self, op: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        """Adds a node with one output."""
+        self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
+        return name
+
+    def slice(self, source: str, name: str, start: int, end: int, axis: int) -> str:
+        """Adds a cut; `end` 0 is the end of the axis."""
+        bounds = [np.array([v], np.int64) for v in (start, end or np.iinfo(np.int64).max, axis)]
+        marks = [self.weight(f"{name}_{i}", bound) for i, bound in enumerate(bounds)]
+        return self.add("Slice", [source, *marks], name)
+
+
+def _front(graph: _Graph, tensors: Tensors) -> str:
+    """Mel frames (1, 1, frames + 127, 96) → front rows (1, channels, frames)."""
+    scale, shift = _affine(tensors, 0)
+    scaled = graph.add("Mul", ["mel", graph.weight("mel_scale", scale)], "mel_scaled")
+    mel = graph.add("Add", [scaled, graph.weight("mel_shift", shift)], "mel_normal")
+    parts = []
+    for i, live in enumerate(live_channels(tensors)):
+        kernel, bias = _convolution(tensors, i)
+        before, after = (kernel.shape[2] - 1) // 2, kernel.shape[2] // 2
+        cut = graph.slice(mel, f"cut{i}", BEFORE - before, -(AFTER - after), 2) if before < BEFORE else mel
+        names = [graph.weight(f"k{i}", kernel[live]), graph.weight(f"b{i}", bias[live])]
+        active = graph.add("Relu", [graph.add("Conv", [cut, *names], f"c{i}")], f"r{i}")
+        scale, shift = (v[live].reshape(-1, 1, 1) for v in _affine(tensors, i + 1))
+        normal = graph.add("Mul", [active, graph.weight(f"s{i}", scale)], f"m{i}")
+        normal = graph.add("Add", [normal, graph.weight(f"t{i}", shift)], f"n{i}")
+        parts.append(graph.add("ReduceMax", [normal], f"p{i}", axes=[3], keepdims=0))
+    return graph.add("Concat", parts, "front", axis=1)
+
+
+def _middle(graph: _Graph, tensors: Tensors, rows: str) -> list[str]:
+    """Front rows (1, channels, frames + 18) → front and three residual layers, each (1, channels, frames)."""
+    keep = np.concatenate(_offset_live(tensors))
+    layers, below, trimmed = [graph.slice(rows, "l0", 9, -9, 2)], rows, MIDDLE_ROWS // 2
+    for j in range(MIDDLE_LAYERS):
+        kernel, bias = _convolution(tensors, _FRONT_LAYERS + j)  # (64, 1, 7, channels)
+        taps = kernel[:, 0].transpose(0, 2, 1)  # (64, channels, 7)
+        if j == 0:
+            taps = taps[:, keep]
+        names = [graph.weight(f"mk{j}", np.ascontiguousarray(taps)), graph.weight(f"mb{j}", bias)]
+        active = graph.add("Relu", [graph.add("Conv", [below, *names], f"mc{j}")], f"mr{j}")
+        scale, shift = (v.reshape(-1, 1) for v in _affine(tensors, _FRONT_LAYERS + 1 + j))
+        normal = graph.add("Mul", [active, graph.weight(f"ms{j}", scale)], f"mm{j}")
+        normal = graph.add("Add", [normal, graph.weight(f"mt{j}", shift)], f"mn{j}")
+        if j:
+            normal = graph.add("Add", [normal, graph.slice(below, f"res{j}", 3, -3, 2)], f"ma{j}")
+        below, trimmed = normal, trimmed - MIDDLE_TAPS // 2
+        layers.append(graph.slice(below, f"l{j + 1}", trimmed, -trimmed, 2) if trimmed else below)
+    return layers
+
+
+def _offset_live(tensors: Tensors) -> list[NDArray[np.intp]]:
+    """Live filters as positions in the unpruned front layer."""
+    widths = [tensors[f"batch_normalization_{i + 1}/gamma"].size for i in range(_FRONT_LAYERS)]
+    starts = np.concatenate([[0], np.cumsum(widths)[:-1]])
+    return [live + start for live, start in zip(live_channels(tensors), starts, strict=True)]
+
+
+def build_graph(tensors: Tensors) -> onnx.ModelProto:
+    """Builds the streaming graph.
+
+    Args:
+        tensors: the checkpoint of a musicnn model, by TensorFlow name.
+
+    Returns:
+        A model with inputs `mel` (1, 1, frames + 127, 96), `past` (1, channels, 18) and outputs `rows`
+        (1, channels, 18), the next call's `past`, and `pooled` (2, channels + 192): mean and maximum over the frames.
+        Row i belongs to mel frame i + 63 - 9: the network lags 64 + 9 frames behind its input.
+    """
+    graph = _Graph()
+    channels = sum(live.size for live in live_channels(tensors))
+    rows = graph.add("Concat", ["past", _front(graph, tensors)], "all_rows", axis=2)
+    graph.slice(rows, "rows", -MIDDLE_ROWS, 0, 2)
+    stacked = graph.add("Concat", _middle(graph, tensors, rows), "stacked", axis=1)
+    mean = graph.add("ReduceMean", [stacked], "mean", axes=[2], keepdims=0)
+    top = graph.add("ReduceMax", [stacked], "max", axes=[2], keepdims=0)
+    graph.add("Concat", [mean, top], "pooled", axis=0)
+    info = helper.make_tensor_value_info
+    body = helper.make_graph(
+        graph.nodes,
+        "musicnn_stream",
+        [
+            info("mel", TensorProto.FLOAT, [1, 1, "frames_and_margin", N_MELS]),
+            info("past", TensorProto.FLOAT, [1, channels, MIDDLE_ROWS]),
+        ],
+        [
+            info("rows", TensorProto.FLOAT, [1, channels, MIDDLE_ROWS]),
+            info("pooled", TensorProto.FLOAT, [2, channels + MIDDLE_LAYERS * 64]),
+        ],
+        graph.weights,
+    )
+    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def tagger_weights(tensors: Tensors) -> dict[str, F32]:
+    """The dense layers above the pooling, pruned alike, batch norms folded.
+
+    Returns:
+        `hidden` (2 x channels, 200) over [maximum, mean], `hidden_bias`, `hidden_scale`, `hidden_shift` (200,),
+        `tags` (200, 50) and `tags_bias` (50,): penultimate = relu(x @ hidden + bias) * scale + shift; logits above it.
+    """
+    pooled = tensors["batch_normalization_9/gamma"].size // 2
+    middle = np.arange(sum(tensors[f"batch_normalization_{i + 1}/gamma"].size for i in range(_FRONT_LAYERS)), pooled)
+    keep = np.concatenate([*_offset_live(tensors), middle])
+    both = np.concatenate([2 * keep, 2 * keep + 1])  # TensorFlow flattens (channel, [maximum, mean])
+    scale, shift = _affine(tensors, 9)
+    kernel = tensors["dense/kernel"]
+    hidden_scale, hidden_shift = _affine(tensors, 10)
+    return {
+        "hidden": (kernel * scale[:, None])[both],
+        "hidden_bias": tensors["dense/bias"] + shift @ kernel,
+        "hidden_scale": hidden_scale,
+        "hidden_shift": hidden_shift,
+        "tags": tensors["dense_1/kernel"],
+        "tags_bias": tensors["dense_1/bias"],
+    }

@@ -1,0 +1,254 @@
+"""audio_sentiment on the wire: checks the upload against the contract and converts; the maths is in sentiment.py."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from deepsing.audio import AudioError, SongFacts
+from deepsing.runtime.artifacts import load_artifact
+from deepsing.runtime.errors import Exhausted, InvalidInput, ServiceError, TooLate
+from deepsing.runtime.onnx import DeviceThread, open_session
+from deepsing.runtime.server import Service
+from deepsing.runtime.settings import SettingsError, settings_from_environment
+from deepsing.v1 import audio_sentiment_pb2 as messages
+from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
+from deepsing.v1 import error_reason_pb2 as reasons
+from deepsing.v1 import sentiment_pb2
+from services.audio_sentiment.features import SAMPLE_RATE_HZ
+from services.audio_sentiment.hearing import Hearing, RawFormat
+from services.audio_sentiment.sentiment import Analyser, Head, Pacing, Point
+from services.audio_sentiment.settings import PREFIX, Settings
+
+__all__ = ["SERVICE", "AudioSentimentServicer", "Models", "open_models"]
+
+MAX_CHUNK_BYTES = 64 * 1024
+MAX_SONG_BYTES = 512 * 2**20
+MAX_SMOOTHING_US = 60_000_000
+MAX_CONTEXT_US = 600_000_000
+RETRY_S = 10.0
+WEIGHTS = Path(__file__).with_name("weights")
+RAW_FORMATS: dict[int, Literal["s16le", "f32le"]] = {
+    sentiment_pb2.SAMPLE_FORMAT_S16LE: "s16le",
+    sentiment_pb2.SAMPLE_FORMAT_F32LE: "f32le",
+}
+Requests = AsyncIterator[messages.AnalyzeRequest]
+
+
+@dataclass(frozen=True)
+class Models:
+    """The embedded models.
+
+    Attributes:
+        network: the music network's onnxruntime session.
+        head: what training found.
+        digest: SHA-256 over the digests of both files.
+    """
+
+    network: Any
+    head: Head
+    digest: str
+
+
+class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
+    """Answers Analyze; each stream decodes in a thread of its own, the network runs in one for all."""
+
+    def __init__(self, models: Models, settings: Settings) -> None:
+        self._models = models
+        self._settings = settings
+        self._device = DeviceThread("network")
+        self._session_count = 0
+
+    async def close(self) -> None:
+        """Frees the network's thread."""
+        self._device.close()
+
+    async def Analyze(  # noqa: N802 (the contract's name)
+        self, request_iterator: Requests, context: Any
+    ) -> AsyncIterator[messages.AnalyzeResponse]:
+        """Answers a point for every half second as soon as it can be known, then the summary."""
+        with self._session(), _audio_errors():
+            config = await self._config(request_iterator)
+            analyser = Analyser(self._models.network, self._models.head, self._pacing(config))
+            hearing = Hearing(live=config.live, limit_bytes=MAX_SONG_BYTES, raw=_raw_format(config.audio_format))
+            async with hearing, self._uploading(request_iterator, hearing) as upload:
+                async for block in hearing.blocks():
+                    for point in await self._device.run(list, analyser.push(block)):
+                        yield messages.AnalyzeResponse(point=_affect_point(point))
+                for point in await self._device.run(list, analyser.finish(hearing.window_count)):
+                    yield messages.AnalyzeResponse(point=_affect_point(point))
+                await upload
+            yield messages.AnalyzeResponse(summary=self._summary(analyser, hearing.facts))
+
+    @contextmanager
+    def _session(self) -> Iterator[None]:
+        """Counts a stream, or refuses it."""
+        most = self._settings.max_sessions
+        if self._session_count >= most:
+            raise Exhausted(
+                f"{most} songs are being analysed, the most there may be; try again in {RETRY_S:g} s",
+                reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED,
+                retry_after_s=RETRY_S,
+            )
+        self._session_count += 1
+        try:
+            yield
+        finally:
+            self._session_count -= 1
+
+    @asynccontextmanager
+    async def _uploading(self, requests: Requests, hearing: Hearing) -> AsyncIterator[asyncio.Task[None]]:
+        """Runs the upload beside the decoding, and ends it with the block."""
+        upload = asyncio.create_task(self._upload(requests, hearing))
+        upload.add_done_callback(lambda task: task.cancelled() or task.exception())  # the decoding raises it
+        try:
+            yield upload
+        finally:
+            upload.cancel()
+
+    async def _upload(self, requests: Requests, hearing: Hearing) -> None:
+        """Passes the bytes on; an error also ends the decoding."""
+        try:
+            while (request := await self._next(requests)) is not None:
+                hearing.append(_chunk(request))
+            hearing.finish()
+        except (ServiceError, AudioError) as error:
+            hearing.abort(error)
+            raise
+
+    async def _next(self, requests: Requests) -> messages.AnalyzeRequest | None:
+        """Waits for the caller's next message; None where there are no more."""
+        patience_s = self._settings.upload_stall_s
+        try:
+            async with asyncio.timeout(patience_s):
+                return await anext(requests, None)
+        except TimeoutError:
+            raise TooLate(
+                f"no audio came for {patience_s:g} s; send it faster, or half-close",
+                reason=reasons.ERROR_REASON_UPLOAD_STALLED,
+            ) from None
+
+    async def _config(self, requests: Requests) -> messages.AnalyzeConfig:
+        request = await self._next(requests) or messages.AnalyzeRequest()
+        if (payload := request.WhichOneof("payload")) != "config":
+            raise _invalid(
+                "the first message has no config; send the config first", "CONFIG_MISSING", "config", payload
+            )
+        return request.config
+
+    def _pacing(self, config: messages.AnalyzeConfig) -> Pacing:
+        ranges = (("smoothing", config.smoothing_us, MAX_SMOOTHING_US), ("context", config.context_us, MAX_CONTEXT_US))
+        for name, value_us, most_us in ranges:
+            if not 0 <= value_us <= most_us:
+                message = f"{name} is {value_us / 1e6:g} s; choose 0 to {most_us / 1e6:g}"
+                raise _invalid(message, f"{name.upper()}_OUT_OF_RANGE", f"{name}_us", value_us)
+        return Pacing(
+            smoothing_s=config.smoothing_us / 1e6 or self._settings.smoothing_s,
+            memory_s=self._settings.memory_s,
+            context_s=config.context_us / 1e6,
+        )
+
+    def _summary(self, analyser: Analyser, facts: SongFacts) -> messages.AnalyzeSummary:
+        arousal, valence = analyser.sentiment()
+        return messages.AnalyzeSummary(
+            song=_song_facts(facts),
+            sentiment=sentiment_pb2.Sentiment(arousal=arousal, valence=valence),
+            model_digest=self._models.digest,
+            point_count=analyser.point_count,
+        )
+
+
+@contextmanager
+def _audio_errors() -> Iterator[None]:
+    """Turns what the decoder refuses into what the contract says of it."""
+    try:
+        yield
+    except AudioError as error:
+        reason = "AUDIO_FORMAT_INVALID" if error.kind == "format" else f"SONG_{error.kind.upper()}"
+        raise _invalid(error.message, reason, error.field or "audio_chunk", error.value) from error
+
+
+def _invalid(message: str, reason: str, field: str, value: object = "") -> InvalidInput:
+    return InvalidInput(message, reason=reasons.ErrorReason.Value(f"ERROR_REASON_{reason}"), field=field, value=value)
+
+
+def _chunk(request: messages.AnalyzeRequest) -> bytes:
+    """The bytes of a message after the config."""
+    payload = request.WhichOneof("payload")
+    if payload == "config":
+        raise _invalid("a second config arrived; send it once, first", "CONFIG_DUPLICATE", "config")
+    if payload is None:
+        raise _invalid("a message carries no audio; send audio after the config", "CONFIG_MISSING", "payload")
+    if (size := len(request.audio_chunk)) > MAX_CHUNK_BYTES:
+        message = f"an audio chunk has {size} bytes; send at most {MAX_CHUNK_BYTES}"
+        raise _invalid(message, "CHUNK_TOO_LARGE", "audio_chunk", size)
+    return request.audio_chunk
+
+
+def _raw_format(audio: sentiment_pb2.AudioFormat) -> RawFormat | None:
+    if audio.sample_format == sentiment_pb2.SAMPLE_FORMAT_UNSPECIFIED:
+        return None
+    if audio.sample_format not in RAW_FORMATS:
+        number = audio.sample_format
+        message = f"sample_format is {number}; choose one that the contract lists"
+        raise _invalid(message, "ENUM_UNKNOWN", "audio_format.sample_format", number)
+    return RawFormat(RAW_FORMATS[audio.sample_format], audio.sample_rate_hz, audio.channel_count)
+
+
+def _affect_point(point: Point) -> sentiment_pb2.AffectPoint:
+    return sentiment_pb2.AffectPoint(
+        time_us=point.time_us,
+        sentiment=sentiment_pb2.Sentiment(arousal=point.arousal, valence=point.valence),
+        loudness=point.loudness,
+        onset_strength=point.onset_strength,
+    )
+
+
+def _song_facts(facts: SongFacts) -> sentiment_pb2.SongFacts:
+    kinds, warning_of = sentiment_pb2.SongWarningKind, sentiment_pb2.SongWarning
+    return sentiment_pb2.SongFacts(
+        duration_us=facts.duration_us,
+        sample_count=facts.sample_count,
+        sample_rate_hz=facts.sample_rate_hz,
+        channel_count=facts.channel_count,
+        codec=facts.codec,
+        container=facts.container,
+        warnings=[
+            warning_of(kind=kinds.Value(f"SONG_WARNING_KIND_{w.kind}"), message=w.message) for w in facts.warnings
+        ],
+    )
+
+
+def open_models(settings: Settings) -> Models:
+    """Opens the network and its head, their digests checked, and runs them once."""
+    folder = Path(settings.weights) if settings.weights else WEIGHTS
+    network_manifest, network_path = load_artifact(folder / "network.json")
+    head_manifest, head_path = load_artifact(folder / "head.json")
+    session = open_session(network_path, provider=settings.provider, threads=settings.threads)
+    with np.load(head_path, allow_pickle=False) as arrays:
+        head = Head.from_arrays(arrays)
+    digest = hashlib.sha256(f"{network_manifest.sha256}{head_manifest.sha256}".encode()).hexdigest()
+    warm = Analyser(session, head, Pacing())
+    list(warm.push(np.zeros(4 * SAMPLE_RATE_HZ, np.float32)))
+    return Models(session, head, digest)
+
+
+async def _open() -> AudioSentimentServicer:
+    settings = settings_from_environment(Settings, PREFIX)
+    for name in ("smoothing_s", "memory_s", "upload_stall_s", "max_sessions"):
+        if not getattr(settings, name) > 0:
+            raise SettingsError(f"{PREFIX}{name.upper()} is {getattr(settings, name)}; set it to more than 0")
+    return AudioSentimentServicer(await asyncio.to_thread(open_models, settings), settings)
+
+
+SERVICE = Service(
+    name="audio_sentiment",
+    grpc_name="deepsing.v1.AudioSentimentService",
+    register=stubs.add_AudioSentimentServiceServicer_to_server,
+    open=_open,
+)

@@ -1,0 +1,227 @@
+"""From what was heard to what is felt: THE formula of this service.
+
+    z(k) = clip((features(k) - mean) / spread, ±3)                     what the music is like in window k
+    long(k), short(k) = averages of z over the past, old windows forgotten exponentially, silent ones left out
+    sentiment(k) = evidence(k) level(long(k))                          the piece, the surer the more was heard
+                 + moves(short(k) - long(k)) + settling(k)             changes inside it, and listeners' getting into it
+
+Scale ("raw"): each of arousal and valence in [-1, 1], 0 = the neutral of the rating scale; see the model card.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.audio_sentiment.embedding import Network
+from services.audio_sentiment.listening import Listener, Window
+
+__all__ = ["Analyser", "Head", "Pacing", "Point", "SongReader"]
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+WINDOW_S = 0.5
+WINDOW_US = 500_000
+FEATURE_LIMIT = 3.0  # standard deviations; keeps music unlike the training's from running away
+SILENCE = np.array([-0.6, 0.0])  # (arousal, valence) of a pause: calm, neither pleasant nor unpleasant
+AUDIBLE_LOUDNESS = 1.0 / 6.0  # -50 dBFS: from here on a window counts in full; at -60 dBFS, not at all
+
+
+@dataclass(frozen=True)
+class Head:
+    """What training found.
+
+    Attributes:
+        hidden, hidden_bias, hidden_scale, hidden_shift: the network's dense layer over the pooled channels.
+        mean, spread: (features,), of the features in training.
+        level: (features, 2), arousal and valence of a piece's average.
+        level_bias: (2,).
+        moves: (features, 2), of deviations from it.
+        settling: (2,), what is missing at the start of a piece and comes with time.
+    """
+
+    hidden: F32
+    hidden_bias: F32
+    hidden_scale: F32
+    hidden_shift: F32
+    mean: F32
+    spread: F32
+    level: F32
+    level_bias: F32
+    moves: F32
+    settling: F32
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "Head":
+        """Takes the arrays of a head file, by attribute name."""
+        return cls(**{name: np.asarray(arrays[name], np.float32) for name in cls.__annotations__})
+
+    def raw_features(self, window: Window) -> F32:
+        """The network's last hidden layer and the mean mels, (features,)."""
+        mean, top = window.embedding
+        hidden = np.maximum(np.concatenate([top, mean]) @ self.hidden + self.hidden_bias, 0.0)
+        return np.concatenate([hidden * self.hidden_scale + self.hidden_shift, window.timbre])
+
+    def features(self, window: Window) -> F64:
+        """What a window is like, (features,), standardised and limited."""
+        z = (self.raw_features(window) - self.mean) / self.spread
+        return np.asarray(np.clip(z, -FEATURE_LIMIT, FEATURE_LIMIT), np.float64)
+
+
+@dataclass(frozen=True)
+class Pacing:
+    """How fast the past is forgotten.
+
+    Attributes:
+        smoothing_s: time constant of what a reading follows, seconds > 0.
+        memory_s: time constant of the piece's level, seconds >= smoothing_s.
+        context_s: most that is listened back to, seconds; 0 is no limit.
+        evidence_s: time constant with which the level is believed.
+        settling_s: time constant with which listeners get into a piece.
+    """
+
+    smoothing_s: float = 4.0
+    memory_s: float = 60.0
+    context_s: float = 0.0
+    evidence_s: float = 5.0
+    settling_s: float = 30.0
+
+    @property
+    def window_limit(self) -> int:
+        """Most windows listened back to; 0 is no limit."""
+        return math.ceil(self.context_s / WINDOW_S)
+
+
+@dataclass(frozen=True)
+class Point:
+    """The feeling of one window; see AffectPoint in the contract."""
+
+    time_us: int
+    arousal: float
+    valence: float
+    loudness: float
+    onset_strength: float
+
+
+def ramp(elapsed_s: float | F64, time_constant_s: float) -> F64:
+    """Grows from 0 towards 1 with time."""
+    return 1.0 - np.exp(-np.asarray(elapsed_s, np.float64) / time_constant_s)
+
+
+class ForgettingMean:
+    """A weighted mean whose past weighs less the older it is, and nothing beyond a limit.
+
+    Args:
+        keep: what is left of a weight after one step, (0, 1]; 1 is a plain mean.
+        limit: most steps looked back; 0 is no limit.
+    """
+
+    def __init__(self, keep: float, limit: int = 0) -> None:
+        self._keep = keep
+        self._limit = limit
+        self._total: F64 | float = 0.0
+        self._weight = 0.0
+        self._recent: deque[tuple[F64, float]] = deque(maxlen=limit or 1)
+
+    def add(self, value: F64, weight: float) -> None:
+        """Makes one step."""
+        self._total = self._total * self._keep + value * weight
+        self._weight = self._weight * self._keep + weight
+        if self._limit:
+            if len(self._recent) == self._limit:
+                old, old_weight = self._recent[0]
+                left = self._keep**self._limit * old_weight
+                self._total, self._weight = self._total - old * left, max(0.0, self._weight - left)
+            self._recent.append((value, weight))
+
+    def mean(self) -> F64 | None:
+        """The mean of what weighs anything; None where nothing does."""
+        return np.asarray(self._total / self._weight) if self._weight > 1e-9 else None
+
+
+class SongReader:
+    """Keeps the averages of a stream and reads the sentiment off them."""
+
+    def __init__(self, head: Head, pacing: Pacing) -> None:
+        def forgetting(time_constant_s: float) -> ForgettingMean:
+            return ForgettingMean(math.exp(-WINDOW_S / time_constant_s), pacing.window_limit)
+
+        self._head = head
+        self._short, self._audible = forgetting(pacing.smoothing_s), forgetting(pacing.smoothing_s)
+        self._long = forgetting(max(pacing.memory_s, pacing.smoothing_s))
+        self._song, self._song_audible = ForgettingMean(1.0), ForgettingMean(1.0)
+        self._pacing = pacing
+        self._heard_s = 0.0
+
+    def read(self, window: Window) -> F64:
+        """Takes the next window; returns (arousal, valence) of the song so far."""
+        weight = min(1.0, window.loudness / AUDIBLE_LOUDNESS)
+        features = self._head.features(window)
+        for mean in (self._short, self._long, self._song):
+            mean.add(features, weight)
+        for share in (self._audible, self._song_audible):
+            share.add(np.array(weight), 1.0)
+        self._heard_s += WINDOW_S
+        long, short = self._long.mean(), self._short.mean()
+        if long is None or short is None:
+            return SILENCE
+        head, pacing = self._head, self._pacing
+        music = ramp(self._heard_s, pacing.evidence_s) * self._level(long)
+        music = music + (short - long) @ head.moves + (ramp(self._heard_s, pacing.settling_s) - 1.0) * head.settling
+        return _blended(music, self._audible.mean())
+
+    def whole(self) -> F64:
+        """(arousal, valence) of the whole song, every audible window counting alike."""
+        mean = self._song.mean()
+        return SILENCE if mean is None else _blended(self._level(mean), self._song_audible.mean())
+
+    def _level(self, average: F64) -> F64:
+        return np.asarray(average @ self._head.level + self._head.level_bias)
+
+
+def _blended(music: F64, audible: F64 | None) -> F64:
+    """Music within the scale, as far as any is to be heard; silence for the rest."""
+    share = 0.0 if audible is None else float(audible)
+    return np.asarray(SILENCE + share * (np.clip(music, -1.0, 1.0) - SILENCE))
+
+
+class Analyser:
+    """Samples in, points out: the whole service without its wire.
+
+    Args:
+        network: the music network's session.
+        head: what training found.
+        pacing: how fast the past is forgotten.
+    """
+
+    def __init__(self, network: Network, head: Head, pacing: Pacing) -> None:
+        self._listener = Listener(network, pacing.window_limit)
+        self._reader = SongReader(head, pacing)
+
+    @property
+    def point_count(self) -> int:
+        """Points given so far."""
+        return self._listener.window_count
+
+    def push(self, samples: F32) -> Iterator[Point]:
+        """Takes the next samples at 16 kHz, mono; gives the points they complete."""
+        return map(self._point, self._listener.push(samples))
+
+    def finish(self, window_count: int) -> Iterator[Point]:
+        """Ends the song; gives what is missing to `window_count` points."""
+        return map(self._point, self._listener.finish(window_count))
+
+    def sentiment(self) -> tuple[float, float]:
+        """Gives (arousal, valence) of all that was heard."""
+        arousal, valence = self._reader.whole()
+        return float(arousal), float(valence)
+
+    def _point(self, window: Window) -> Point:
+        arousal, valence = self._reader.read(window)
+        return Point(
+            (self.point_count - 1) * WINDOW_US, float(arousal), float(valence), window.loudness, window.onset_strength
+        )

@@ -1,0 +1,214 @@
+"""AudioSentimentService over a real port: answers, order, and every limit that its .proto states."""
+
+import asyncio
+import io
+import wave
+from collections.abc import AsyncIterator, Iterator
+
+import grpc
+import numpy as np
+import pytest
+
+from deepsing.runtime.channel import open_channel
+from deepsing.runtime.errors import error_of
+from deepsing.runtime.server import GrpcServer, Service
+from deepsing.runtime.settings import ServerSettings
+from deepsing.v1 import audio_sentiment_pb2 as messages
+from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
+from deepsing.v1 import sentiment_pb2
+from services.audio_sentiment import rpc
+from services.audio_sentiment.settings import Settings
+from tests.unit.audio_sentiment.signals import chords
+
+Stub = stubs.AudioSentimentServiceStub
+
+
+async def open_servicer() -> rpc.AudioSentimentServicer:
+    settings = Settings(upload_stall_s=0.3, max_sessions=2)
+    return rpc.AudioSentimentServicer(rpc.open_models(settings), settings)
+
+
+@pytest.fixture
+async def stub() -> AsyncIterator[Stub]:
+    service = Service(rpc.SERVICE.name, rpc.SERVICE.grpc_name, rpc.SERVICE.register, open_servicer)
+    server = GrpcServer(service, ServerSettings(port=0))
+    await server.start()
+    async with open_channel(server.address) as channel:
+        yield Stub(channel)
+    await server.drain(0)
+
+
+def config(**fields: object) -> messages.AnalyzeRequest:
+    return messages.AnalyzeRequest(config=messages.AnalyzeConfig(**fields))
+
+
+def chunk(data: bytes) -> messages.AnalyzeRequest:
+    return messages.AnalyzeRequest(audio_chunk=data)
+
+
+def pcm_config(rate_hz: int = 16_000, **fields: object) -> messages.AnalyzeRequest:
+    audio = sentiment_pb2.AudioFormat(
+        sample_format=sentiment_pb2.SAMPLE_FORMAT_F32LE, sample_rate_hz=rate_hz, channel_count=1
+    )
+    return config(audio_format=audio, **fields)
+
+
+def wav(seconds: float, rate_hz: int = 44_100) -> bytes:
+    samples = np.interp(np.arange(round(seconds * rate_hz)) / rate_hz, np.arange(8 * 16_000) / 16_000, chords(8.0))
+    file = io.BytesIO()
+    with wave.open(file, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(rate_hz)
+        out.writeframes((samples * 32767).astype("<i2").tobytes())
+    return file.getvalue()
+
+
+def pieces(data: bytes, size: int = 65_536) -> Iterator[messages.AnalyzeRequest]:
+    return (chunk(data[at : at + size]) for at in range(0, len(data), size))
+
+
+async def answers(stub: Stub, requests: list[messages.AnalyzeRequest]) -> list[messages.AnalyzeResponse]:
+    return [answer async for answer in stub.Analyze(iter(requests), timeout=30)]
+
+
+async def refusal(stub: Stub, requests: list[messages.AnalyzeRequest]) -> tuple[grpc.StatusCode, str, dict[str, str]]:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await answers(stub, requests)
+    reason, metadata = error_of(caught.value)
+    return caught.value.code(), reason, metadata
+
+
+async def test_points_come_in_order_and_the_summary_last(stub: Stub) -> None:
+    *points, last = await answers(stub, [config(), *pieces(wav(3.7))])
+    assert [answer.point.time_us for answer in points] == [500_000 * k for k in range(8)]
+    summary = last.summary
+    assert (summary.point_count, summary.song.duration_us, summary.song.sample_rate_hz) == (8, 3_700_000, 44_100)
+    assert (summary.song.codec, summary.song.container, summary.song.channel_count) == ("pcm_s16le", "wav", 1)
+    assert len(summary.model_digest) == 64
+    for answer in points:
+        feeling = answer.point.sentiment
+        assert -1 <= feeling.arousal <= 1
+        assert -1 <= feeling.valence <= 1
+        assert 0 < answer.point.loudness <= 1
+        assert 0 <= answer.point.onset_strength <= 1
+
+
+async def test_points_do_not_depend_on_how_the_song_is_cut(stub: Stub) -> None:
+    song = wav(4.2)
+    assert await answers(stub, [config(), *pieces(song)]) == await answers(stub, [config(), *pieces(song, 1000)])
+
+
+@pytest.mark.parametrize(("samples", "points"), [(22_050, 1), (22_051, 2), (44_100, 2), (44_101, 3)])
+async def test_the_number_of_points_follows_the_songs_own_samples(samples: int, points: int, stub: Stub) -> None:
+    *found, last = await answers(stub, [config(), *pieces(wav(samples / 44_100))])
+    assert len(found) == last.summary.point_count == points
+    assert last.summary.song.sample_count == samples
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000, 44_100, 192_000])
+async def test_a_live_point_comes_as_soon_as_its_half_second_was_heard(rate_hz: int, stub: Stub) -> None:
+    call = stub.Analyze(timeout=30)
+    await call.write(pcm_config(rate_hz, live=True))
+    data = np.resize(chords(2.0), rate_hz // 2).astype("<f4").tobytes()
+    for k in range(3):
+        for request in pieces(data):
+            await call.write(request)
+        answer = await asyncio.wait_for(call.read(), 10)
+        assert answer.point.time_us == 500_000 * k
+    await call.done_writing()
+    assert (await call.read()).summary.point_count == 3
+
+
+async def test_silence_is_calm_and_warned_of(stub: Stub) -> None:
+    *points, last = await answers(stub, [pcm_config(), *pieces(bytes(4 * 32_000))])
+    assert {round(answer.point.sentiment.arousal, 6) for answer in points} == {-0.6}
+    assert {answer.point.sentiment.valence for answer in points} == {0.0}
+    assert [warning.kind for warning in last.summary.song.warnings] == [sentiment_pb2.SONG_WARNING_KIND_SILENT]
+
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("requests", "reason"),
+    [
+        ([], "CONFIG_MISSING"),
+        ([chunk(b"x")], "CONFIG_MISSING"),
+        ([messages.AnalyzeRequest()], "CONFIG_MISSING"),
+        ([config(), messages.AnalyzeRequest()], "CONFIG_MISSING"),
+        ([config(), config()], "CONFIG_DUPLICATE"),
+        ([config(), chunk(bytes(65_537))], "CHUNK_TOO_LARGE"),
+        ([config()], "SONG_EMPTY"),
+        ([config(), chunk(b"no song at all" * 100)], "SONG_UNREADABLE"),
+        ([config(), *pieces(wav(0.2))], "SONG_TOO_SHORT"),
+        ([config(smoothing_us=-1)], "SMOOTHING_OUT_OF_RANGE"),
+        ([config(smoothing_us=60_000_001)], "SMOOTHING_OUT_OF_RANGE"),
+        ([config(context_us=-1)], "CONTEXT_OUT_OF_RANGE"),
+        ([config(context_us=600_000_001)], "CONTEXT_OUT_OF_RANGE"),
+        ([config(audio_format=sentiment_pb2.AudioFormat(sample_format=99))], "ENUM_UNKNOWN"),
+        ([pcm_config(7_999)], "AUDIO_FORMAT_INVALID"),
+        ([pcm_config(192_001)], "AUDIO_FORMAT_INVALID"),
+        (
+            [config(audio_format=sentiment_pb2.AudioFormat(sample_format=1, sample_rate_hz=8000))],
+            "AUDIO_FORMAT_INVALID",
+        ),
+    ],
+)
+async def test_what_breaks_a_limit_is_refused_with_its_reason(
+    requests: list[messages.AnalyzeRequest], reason: str, stub: Stub
+) -> None:
+    code, found, metadata = await refusal(stub, requests)
+    assert (code, found) == (INVALID, reason)
+    assert metadata["field"]
+
+
+async def test_limits_are_inclusive(stub: Stub) -> None:
+    extremes = config(smoothing_us=60_000_000, context_us=600_000_000)
+    assert len(await answers(stub, [extremes, *pieces(wav(0.5))])) == 2
+
+
+async def test_a_song_of_too_many_bytes_is_refused(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rpc, "MAX_SONG_BYTES", 100_000)
+    assert (await refusal(stub, [config(), *pieces(wav(3.0))]))[:2] == (INVALID, "SONG_TOO_LARGE")
+
+
+async def test_a_song_of_too_many_hours_is_refused(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.audio_sentiment.hearing.MAX_SONG_S", 2.0)
+    assert (await refusal(stub, [config(), *pieces(wav(3.0))]))[:2] == (INVALID, "SONG_TOO_LONG")
+
+
+async def test_a_stalled_upload_is_ended(stub: Stub) -> None:
+    call = stub.Analyze(timeout=30)
+    await call.write(config())
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert error_of(caught.value)[0] == "UPLOAD_STALLED"
+
+
+async def test_one_session_too_many_is_told_when_to_come_back(stub: Stub) -> None:
+    calls = [stub.Analyze(timeout=30) for _ in range(2)]
+    half_second = chunk(chords(0.5).astype("<f4").tobytes())
+    for call in calls:
+        await call.write(pcm_config(live=True))
+        await call.write(half_second)
+        assert (await call.read()).point.time_us == 0  # the session is open now
+    code, reason, _ = await refusal(stub, [config()])
+    assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SESSIONS_EXHAUSTED")
+    for call in calls:
+        await call.done_writing()
+        assert (await call.read()).HasField("summary")
+
+
+async def test_a_cancelled_call_gives_its_session_and_its_threads_back(stub: Stub) -> None:
+    for _ in range(4):  # more than may be open at once
+        call = stub.Analyze(timeout=30)
+        await call.write(pcm_config(live=True))
+        await call.write(chunk(chords(0.5).astype("<f4").tobytes()))
+        await call.read()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call.code()
+            await call.read()
+    await answers(stub, [config(), *pieces(wav(0.5))])

@@ -1,0 +1,31 @@
+"""The shipped models, opened once per test run."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+import services.audio_sentiment
+from services.audio_sentiment.embedding import Network
+from services.audio_sentiment.sentiment import Head
+
+__all__ = ["WEIGHTS", "head", "network"]
+
+WEIGHTS = Path(services.audio_sentiment.__file__).with_name("weights")
+
+
+@functools.cache
+def network() -> Network:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session: Network = onnxruntime.InferenceSession(
+        str(WEIGHTS / "network.onnx"), options, providers=["CPUExecutionProvider"]
+    )
+    return session
+
+
+@functools.cache
+def head() -> Head:
+    with np.load(WEIGHTS / "head.npz") as arrays:
+        return Head.from_arrays(arrays)

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from services.audio_sentiment.embedding import Embedder
+from services.audio_sentiment.features import MelStream
+from services.audio_sentiment.listening import LATE_SAMPLES, WINDOW_SAMPLES, Listener, Window
+from tests.unit.audio_sentiment.models import network
+from tests.unit.audio_sentiment.signals import F32, chords, silence
+
+
+def heard(samples: F32, piece: int, window_count: int | None = None) -> list[Window]:
+    listener = Listener(network())
+    windows = [w for at in range(0, samples.size, piece) for w in listener.push(samples[at : at + piece])]
+    return windows + list(listener.finish(-(-samples.size // WINDOW_SAMPLES) if window_count is None else window_count))
+
+
+@pytest.mark.parametrize("piece", [160, 4096, 7999, 8000, 100_000])
+def test_windows_are_identical_for_any_piece_size(piece: int) -> None:
+    samples = chords(5.2)
+    expected, found = heard(samples, 1024), heard(samples, piece)
+    assert len(found) == len(expected) == 11
+    for one, other in zip(expected, found, strict=True):
+        assert one.embedding.tobytes() == other.embedding.tobytes()
+        assert (one.loudness, one.onset_strength) == (other.loudness, other.onset_strength)
+
+
+def test_the_first_window_comes_with_the_first_half_second() -> None:
+    listener = Listener(network())
+    assert list(listener.push(chords(0.5)[: -LATE_SAMPLES - 1])) == []
+    assert len(list(listener.push(np.zeros(1, np.float32)))) == 1
+    assert list(listener.push(np.zeros(LATE_SAMPLES, np.float32))) == []
+
+
+@pytest.mark.parametrize(("samples", "windows"), [(8000, 1), (8001, 2), (15_999, 2), (16_000, 2), (20_000, 3)])
+def test_the_last_window_may_be_shorter(samples: int, windows: int) -> None:
+    found = heard(chords(2.0)[:samples], 1000)
+    assert len(found) == windows
+    assert all(np.isfinite(window.embedding).all() for window in found)
+
+
+def test_a_resampler_that_gives_a_little_less_or_more_changes_no_count() -> None:
+    assert len(heard(chords(2.0)[: 16_000 - 40], 1000, window_count=2)) == 2
+    assert len(heard(chords(2.0)[: 16_000 + 40], 1000, window_count=2)) == 2
+
+
+def test_a_window_is_told_by_its_own_sound() -> None:
+    windows = heard(np.concatenate([chords(1.0, level=0.9), silence(1.0), chords(1.0, level=0.9)]), 8000)
+    assert [window.loudness > 0.3 for window in windows] == [True, True, False, False, True, True]
+    assert windows[2].loudness == windows[3].loudness == 0.0
+    assert windows[3].onset_strength == 0.0
+    assert windows[4].onset_strength == 1.0
+
+
+def test_an_embedding_depends_on_no_later_sound() -> None:
+    one, other = chords(6.0), chords(6.0)
+    other[WINDOW_SAMPLES * 8 :] *= 0.1
+    first, second = heard(one, 4000), heard(other, 4000)
+    assert all(a.embedding.tobytes() == b.embedding.tobytes() for a, b in zip(first[:8], second[:8], strict=True))
+    assert any(a.embedding.tobytes() != b.embedding.tobytes() for a, b in zip(first[8:], second[8:], strict=True))
+
+
+def test_streamed_frames_equal_one_pass_over_the_whole() -> None:
+    frames = MelStream().push(chords(8.0))
+    streamed = Embedder(network())
+    blocks = [streamed.push(frames[at : at + 31]) for at in range(0, 31 * 16, 31)]
+    doubled = Embedder(network())
+    pairs = [doubled.push(frames[at : at + 62]) for at in range(0, 31 * 16, 62)]
+    # the last six blocks of 31 frames are the last three of 62
+    last = np.stack([pairs[-1][0], pairs[-1][1]])
+    assert blocks[-1].shape == last.shape
+    assert np.isfinite(last).all()
+
+
+def test_an_embedder_without_a_frame_says_so() -> None:
+    with pytest.raises(ValueError, match="push at least one"):
+        Embedder(network()).push(np.empty((0, 96), np.float32))

@@ -1,0 +1,89 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.audio_sentiment.sentiment import SILENCE, Analyser, ForgettingMean, Pacing, Point
+from tests.unit.audio_sentiment.models import head, network
+from tests.unit.audio_sentiment.signals import F32, chords, silence
+
+
+def analysed(samples: F32, piece: int = 8192, pacing: Pacing | None = None) -> tuple[list[Point], tuple[float, float]]:
+    analyser = Analyser(network(), head(), pacing or Pacing())
+    points = [p for at in range(0, samples.size, piece) for p in analyser.push(samples[at : at + piece])]
+    points.extend(analyser.finish(-(-samples.size // 8000)))
+    return points, analyser.sentiment()
+
+
+@pytest.mark.parametrize("piece", [333, 8000, 50_000])
+def test_points_are_identical_for_any_piece_size(piece: int) -> None:
+    samples = chords(6.3)
+    assert analysed(samples, piece) == analysed(samples, 1600)
+
+
+def test_points_follow_each_other_every_half_second() -> None:
+    points, _ = analysed(chords(3.7))
+    assert [point.time_us for point in points] == [500_000 * k for k in range(8)]
+
+
+def test_silence_is_calm_and_neutral() -> None:
+    points, song = analysed(silence(4.0))
+    assert {(p.arousal, p.valence, p.loudness, p.onset_strength) for p in points} == {(-0.6, 0.0, 0.0, 0.0)}
+    assert song == tuple(SILENCE)
+
+
+def test_music_that_stops_calms_down() -> None:
+    points, _ = analysed(np.concatenate([chords(6.0, level=0.8), silence(20.0)]), pacing=Pacing(smoothing_s=2.0))
+    assert points[-1].arousal == pytest.approx(-0.6, abs=0.02)
+    assert points[-1].valence == pytest.approx(0.0, abs=0.02)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-6, 1.0, 40.0])
+def test_readings_stay_on_the_scale_at_any_level(scale: float) -> None:
+    noise = np.random.default_rng(5).normal(0, 1, 40_000).astype(np.float32) * np.float32(scale)
+    points, song = analysed(noise)
+    values = np.array([dataclasses.astuple(point)[1:] for point in points])
+    assert np.isfinite(values).all()
+    assert (np.abs(values[:, :2]) <= 1).all()
+    assert ((0 <= values[:, 2:]) & (values[:, 2:] <= 1)).all()
+    assert np.isfinite(song).all()
+
+
+def test_more_smoothing_moves_less() -> None:
+    samples = np.concatenate([chords(8.0, level=0.9), np.random.default_rng(0).normal(0, 0.3, 128_000)])
+    quick, _ = analysed(samples.astype(np.float32), pacing=Pacing(smoothing_s=1.0))
+    slow, _ = analysed(samples.astype(np.float32), pacing=Pacing(smoothing_s=30.0))
+    travel = [sum(abs(b.arousal - a.arousal) for a, b in zip(ps, ps[1:], strict=False)) for ps in (quick, slow)]
+    assert travel[1] < 0.5 * travel[0]
+
+
+def test_beyond_the_context_nothing_is_remembered() -> None:
+    tail = chords(8.0, seed=2)
+    noise = np.random.default_rng(0).normal(0, 0.3, 64_000).astype(np.float32)
+    pacing = Pacing(context_s=2.0)
+    after_noise, _ = analysed(np.concatenate([noise, tail]), pacing=pacing)
+    after_chords, _ = analysed(np.concatenate([chords(4.0), tail]), pacing=pacing)
+    assert after_noise[-1].arousal == pytest.approx(after_chords[-1].arousal, abs=1e-5)
+    assert after_noise[-1].valence == pytest.approx(after_chords[-1].valence, abs=1e-5)
+
+
+@given(
+    st.lists(st.tuples(st.floats(-3, 3), st.floats(0, 1)), min_size=1, max_size=30),
+    st.floats(0.5, 1),
+    st.integers(0, 8),
+)
+def test_a_forgetting_mean_is_the_weighted_mean_of_what_is_in_reach(
+    steps: list[tuple[float, float]], keep: float, limit: int
+) -> None:
+    mean = ForgettingMean(keep, limit)
+    for value, weight in steps:
+        mean.add(np.array([value]), weight)
+    reach = steps[-limit:] if limit else steps
+    weights = np.array([weight * keep**age for age, (_, weight) in enumerate(reversed(reach))])
+    found = mean.mean()
+    if weights.sum() > 1e-3:
+        assert found is not None
+        values = np.array([value for value, _ in reversed(reach)])
+        assert found[0] == pytest.approx((values @ weights) / weights.sum(), abs=1e-6)
