@@ -21,6 +21,8 @@ FORMATS = (
     "mpegts nut ogg oma osq qoa tak truehd tta voc w64 wav wv xwma"
 )
 OPTIONS = {"format_whitelist": FORMATS.replace(" ", ","), "protocol_whitelist": "none"}
+# A live song is not to be looked at for seconds before it is heard.
+LIVE_OPTIONS = {"probesize": "4096", "max_probe_packets": "1", "analyzeduration": "100000"}
 FRAME_SAMPLES_MAX = 1 << 22  # no honest frame is longer; keeps a forged header from taking memory
 GOOD = "send mp3, m4a, flac, ogg or wav"
 
@@ -90,8 +92,9 @@ class ContainerSource:
             self.cut = decoder.cut
 
     def _opened(self, file: Readable, view: FileView) -> av.container.InputContainer:
+        options = OPTIONS if view.seekable() else OPTIONS | LIVE_OPTIONS
         try:
-            return av.open(file, mode="r", container_options=OPTIONS, metadata_errors="replace")
+            return av.open(file, mode="r", container_options=options, metadata_errors="replace")
         except av.error.FFmpegError as error:
             if view.error is not None:
                 raise view.error from None

@@ -22,7 +22,7 @@ def declared_duration_s(container: av.container.InputContainer, stream: av.Audio
     Args:
         container: the open file.
         stream: its audio.
-        head: the file's first bytes (as many as were kept).
+        head: the file's first bytes (as many as were kept) after its ID3 tag, if any.
 
     Returns:
         Seconds, or None where the header does not say.
@@ -60,10 +60,7 @@ def _riff_duration_s(head: bytes) -> float | None:
 
 def _mp3_duration_s(head: bytes, sample_rate_hz: int) -> float | None:
     """Read the frame count, and the encoder's delay and padding, of the Xing or Info tag in the first frame."""
-    start = 0
-    if head[:3] == b"ID3" and len(head) >= 10:
-        start = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
-    first_frame = head[start : start + 4096]
+    first_frame = head[:4096]
     at = max(first_frame.find(b"Xing"), first_frame.find(b"Info"))
     if at < 0 or len(first_frame) < at + XING_BYTES or sample_rate_hz <= 0:
         return None

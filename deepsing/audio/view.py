@@ -6,6 +6,7 @@ import io
 from typing import Protocol
 
 HEAD_BYTES = 1 << 16  # enough for the headers that we read ourselves
+ID3_HEADER_BYTES = 10
 
 
 class Readable(Protocol):
@@ -20,7 +21,8 @@ class FileView:
     """Reads a file from its start, never more at once than asked for, and remembers what went wrong.
 
     Attributes:
-        head: the first bytes, at most 64 KiB of those read so far.
+        head: the first bytes, at most 64 KiB of those read so far, but for an ID3 tag (with pictures in it these
+            grow long).
         error: what the file raised, which FFmpeg would report as a plain I/O error; None if nothing.
     """
 
@@ -29,6 +31,7 @@ class FileView:
         self.error: Exception | None = None
         self._file = file
         self._position = 0
+        self._head_start: int | None = None
         self._ahead = b""  # peeked at, not yet read
         seekable = getattr(file, "seekable", None)
         self._seek = getattr(file, "seek", None) if seekable is None or seekable() else None
@@ -46,10 +49,11 @@ class FileView:
 
     def read(self, size: int) -> bytes:
         """Give up to `size` bytes; b"" at the end."""
+        if self._head_start is None:
+            self._head_start = _id3_bytes(self.peek(ID3_HEADER_BYTES))
         piece = self._ahead[:size] or self._fetch(size)
         self._ahead = self._ahead[size:]
-        if self._position == len(self.head) < HEAD_BYTES:
-            self.head += piece[: HEAD_BYTES - len(self.head)]
+        self._keep(piece)
         self._position += len(piece)
         return piece
 
@@ -73,9 +77,25 @@ class FileView:
         """Tell whether `seek` may be used."""
         return self._seek is not None
 
+    def _keep(self, piece: bytes) -> None:
+        """Add to the head what of a piece continues it."""
+        assert self._head_start is not None
+        begins = self._head_start + len(self.head) - self._position
+        if 0 <= begins < len(piece) and len(self.head) < HEAD_BYTES:
+            self.head += piece[begins : begins + HEAD_BYTES - len(self.head)]
+
     def _fetch(self, size: int) -> bytes:
         try:
             return bytes(self._file.read(size)[:size])
         except Exception as error:
             self.error = error
             raise
+
+
+def _id3_bytes(start: bytes) -> int:
+    """Give the size of the ID3v2 tag that a file starts with, 0 if it starts with none."""
+    if start[:3] != b"ID3" or len(start) < ID3_HEADER_BYTES:
+        return 0
+    return ID3_HEADER_BYTES + sum(
+        (byte & 0x7F) << shift for byte, shift in zip(start[6:10], (21, 14, 7, 0), strict=True)
+    )
