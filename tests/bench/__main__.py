@@ -1,0 +1,74 @@
+"""Measures speed and memory of the whole: `python -m tests.bench`, or `make bench`.
+
+A table for people, one JSON object for programs (--json). Nothing is asserted. Numbers from a busy machine, or from
+shared processors, are worth their ratios only; those that are set against each other are taken in turn, in one run.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+from collections.abc import Awaitable, Callable
+
+from rich.console import Console
+
+from tests.bench.chain import chain
+from tests.bench.listening import listening
+from tests.bench.measurement import Measurement, table_of
+from tests.bench.relay import relay
+from tests.bench.starting import starting
+from tests.bench.stories import first_frames, stories
+
+__all__ = ["main"]
+
+PARTS: dict[str, Callable[[bool], Awaitable[list[Measurement]]]] = {
+    "stories": stories,
+    "first-frame": first_frames,
+    "chain": chain,
+    "relay": relay,
+    "starting": starting,
+    "listening": listening,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the parts asked for and prints their report."""
+    parser = argparse.ArgumentParser(prog="deepsing bench", description="Measures speed and memory of deepsing.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of: {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats, ten seconds of song, no hour of audio")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    wanted = parser.parse_args(arguments)
+    if unknown := [part for part in wanted.parts if part not in PARTS]:
+        parser.error(f"no part is called {unknown[0]}; choose some of: {', '.join(PARTS)}")
+    found = asyncio.run(_measured(wanted.parts or list(PARTS), wanted.quick))
+    if wanted.json:
+        report = {"machine": _machine(), "measurements": [one.to_json() for one in found]}
+        sys.stdout.write(json.dumps(report, indent=1) + "\n")
+    else:
+        Console().print(table_of(found))
+    return 0
+
+
+async def _measured(parts: list[str], quick: bool) -> list[Measurement]:
+    notes = Console(stderr=True)
+    found: list[Measurement] = []
+    for part in parts:
+        notes.print(f"measuring: {part} …", style="dim")
+        found.extend(await PARTS[part](quick))
+    return found
+
+
+def _machine() -> dict[str, object]:
+    """What the numbers were taken on, and how busy it was."""
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "architecture": platform.machine(),
+        "python": platform.python_version(),
+        "load_1_min": round(os.getloadavg()[0], 2),
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

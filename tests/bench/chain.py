@@ -1,0 +1,91 @@
+"""What the generator's service costs over its bare network: checks, queue, conversion and gRPC."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from deepsing.runtime.artifacts import load_artifact
+from deepsing.runtime.channel import open_channel
+from deepsing.runtime.onnx import available_cores, open_session
+from deepsing.v1.generator_pb2 import GenerateRequest, ListConceptsRequest
+from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
+from tests.bench.measurement import Measurement
+from tests.bench.processes import running
+
+__all__ = ["chain"]
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "services" / "generator" / "weights" / "morph.json"
+BATCH = 8  # as the composer asks
+IN_FLIGHT = 3  # batches before the generator at a time, as the composer keeps them
+SEED = 5
+Round = Callable[[], Awaitable[float]]
+
+
+async def chain(quick: bool) -> list[Measurement]:
+    """Paints the same number of pictures through the service and with the bare session, in turn, on equal threads."""
+    rounds, batches = (2, 6) if quick else (7, 24)
+    async with _service(batches) as served, _bare(batches) as bare:
+        await bare()
+        await served()
+        pairs = [(await bare(), await served()) for _ in range(rounds)]
+    return [
+        Measurement("bare ONNX session", "pictures/s", [rate for rate, _ in pairs]),
+        Measurement("generator service over gRPC", "pictures/s", [rate for _, rate in pairs]),
+        Measurement("overhead of the chain", "%", [100 * (rate / less - 1) for rate, less in pairs], "<= 25"),
+    ]
+
+
+@asynccontextmanager
+async def _bare(batches: int) -> AsyncIterator[Round]:
+    """Pictures a second of the network alone: one row a run, side by side on all cores, as the service runs it."""
+    session = open_session(load_artifact(WEIGHTS)[1], threads=1)
+    latents = np.random.default_rng(SEED).standard_normal((BATCH * batches, 1, session.get_inputs()[0].shape[1]))
+    rows: list[npt.NDArray[np.float32]] = list(latents.astype(np.float32))
+
+    def paint() -> float:
+        began = time.perf_counter()
+        list(lanes.map(lambda row: session.run(None, {"latent": row}), rows))
+        return len(rows) / (time.perf_counter() - began)
+
+    with ThreadPoolExecutor(available_cores()) as lanes:
+        yield lambda: asyncio.to_thread(paint)
+
+
+@asynccontextmanager
+async def _service(batches: int) -> AsyncIterator[Round]:
+    """Pictures a second through the service: raw pictures of the engine's own size, unstyled."""
+    async with running("generator") as service, open_channel(service.target) as channel:
+        stub = GeneratorServiceStub(channel)
+        vocabulary = await stub.ListConcepts(ListConceptsRequest())
+        request = _request(len(vocabulary.concepts), vocabulary.engine.noise_size)
+        slots = asyncio.Semaphore(IN_FLIGHT)
+
+        async def one() -> None:
+            async with slots:
+                await stub.Generate(request)
+
+        async def paint() -> float:
+            began = time.perf_counter()
+            await asyncio.gather(*(one() for _ in range(batches)))
+            return batches * BATCH / (time.perf_counter() - began)
+
+        yield paint
+
+
+def _request(concept_count: int, noise_size: int) -> GenerateRequest:
+    """A batch between two concepts, with noise: what the composer asks along a path."""
+    generator = np.random.default_rng(SEED)
+    weights = np.zeros((BATCH, concept_count), np.float32)
+    weights[:, 0] = np.linspace(0, 1, BATCH)
+    weights[:, 1] = 1 - weights[:, 0]
+    noise = generator.standard_normal(BATCH * noise_size).clip(-2, 2)
+    return GenerateRequest(
+        frame_count=BATCH, class_weights=weights.ravel(), noise=noise, truncation=0.3, session_id=f"bench-{os.getpid()}"
+    )

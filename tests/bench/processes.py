@@ -1,0 +1,58 @@
+"""One service as a process of its own, for as long as a measurement needs it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from deepsing.cli.health import wait_until_serving
+from deepsing.cli.process import ServiceProcess
+from deepsing.cli.services import free_ports
+
+__all__ = ["Running", "running", "unless_ended"]
+
+START_S = 120.0
+GRACE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that serves: where, and as which process."""
+
+    target: str
+    pid: int
+
+    def peak_bytes(self) -> int:
+        """Most memory that the process has held resident since it began."""
+        lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines()
+        kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM:"))
+        return int(kilobytes) * 1024
+
+
+@asynccontextmanager
+async def running(name: str, **settings: str) -> AsyncIterator[Running]:
+    """Starts a service on a free port of loopback, waits until it serves, and stops it afterwards."""
+    port = free_ports({name: 0})[name]
+    own = {"DEEPSING_SERVER_HOST": "127.0.0.1", "DEEPSING_SERVER_PORT": str(port)}
+    with TemporaryDirectory(prefix="deepsing-bench-") as folder:
+        process = await ServiceProcess.start(name, Path(folder) / "log", own | settings)
+        try:
+            await unless_ended(wait_until_serving(f"127.0.0.1:{port}", START_S), process.ended)
+            yield Running(f"127.0.0.1:{port}", process.pid)
+        finally:
+            await process.stop(GRACE_S)
+
+
+async def unless_ended(work: Coroutine[Any, Any, None], ended: asyncio.Future[int]) -> None:
+    """Does `work`; raises RuntimeError if the process ends before it is done."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise RuntimeError(f"the service ended with status {ended.result()} before it served")
+        await task
+    finally:
+        task.cancel()

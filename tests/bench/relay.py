@@ -1,0 +1,97 @@
+"""Frames a second through the composer when pictures cost nothing: a stub stands where the generator would."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import grpc
+import numpy as np
+
+from deepsing.client import Client, StoryOptions
+from deepsing.client.options import Images
+from deepsing.runtime.channel import open_channel
+from deepsing.v1 import generator_pb2, generator_pb2_grpc
+from deepsing.v1.composer_pb2 import Frame
+from deepsing.v1.sentiment_pb2 import Sentiment, Size
+from deepsing.v1.translator_pb2 import TranslateRequest
+from deepsing.v1.translator_pb2_grpc import TranslatorServiceStub
+from tests.bench.measurement import Measurement
+from tests.bench.processes import running
+from tests.bench.songs import BUNDLED
+
+__all__ = ["relay"]
+
+FPS = 60
+SIDE_PX = 256
+PICTURES = 16  # made beforehand, shown in turn
+WINDOW = 256  # frames on their way to the reader
+
+
+class _StubGenerator(generator_pb2_grpc.GeneratorServiceServicer):
+    """Answers as the generator does, with pictures made beforehand."""
+
+    def __init__(self, concept_count: int, noise_size: int) -> None:
+        rows, columns = np.mgrid[0:SIDE_PX, 0:SIDE_PX]
+        waves = [np.stack([rows + 3 * i, columns - 2 * i, rows + columns + i], -1) for i in range(PICTURES)]
+        self._pictures = [(128 + 60 * np.sin(wave / 40)).astype(np.uint8).tobytes() for wave in waves]
+        self._concepts = [generator_pb2.Concept(name=f"concept {i}") for i in range(concept_count)]
+        size = Size(width_px=SIDE_PX, height_px=SIDE_PX)
+        self._engine = generator_pb2.Engine(name="stub", native_size=size, noise_size=noise_size, digest="0" * 64)
+
+    async def ListConcepts(self, request: Any, context: Any) -> generator_pb2.ListConceptsResponse:
+        return generator_pb2.ListConceptsResponse(engine=self._engine, concepts=self._concepts)
+
+    async def ListStyles(self, request: Any, context: Any) -> generator_pb2.ListStylesResponse:
+        return generator_pb2.ListStylesResponse(styles=[generator_pb2.Style(name="plain")], digest="0" * 64)
+
+    async def Generate(self, request: Any, context: Any) -> generator_pb2.GenerateResponse:
+        images = [self._pictures[place % PICTURES] for place in range(request.frame_count)]
+        return generator_pb2.GenerateResponse(images=images, size=self._engine.native_size)
+
+
+async def relay(quick: bool) -> list[Measurement]:
+    """Composes the bundled song at 60 frames a second; counts from the first frame to the last."""
+    async with (
+        running("audio_sentiment") as audio,
+        running("translator") as translator,
+        _stub_generator(translator.target) as generator,
+        running(
+            "composer",
+            DEEPSING_COMPOSER_AUDIO_SENTIMENT_TARGET=audio.target,
+            DEEPSING_COMPOSER_TRANSLATOR_TARGET=translator.target,
+            DEEPSING_COMPOSER_GENERATOR_TARGET=generator,
+        ) as composer,
+    ):
+        return [await _measured(composer.target, images, quick) for images in ("jpeg", "raw")]
+
+
+async def _measured(target: str, images: Images, quick: bool) -> Measurement:
+    options = StoryOptions(fps=FPS, images=images, duration_s=20 if quick else None)
+    rates = [await _rate(target, options) for _ in range(1 if quick else 3)]
+    return Measurement(f"composer with a stub generator, {images} frames", "frames/s", rates)
+
+
+async def _rate(target: str, options: StoryOptions) -> float:
+    times: list[float] = []
+    async with Client(target, credit_window=WINDOW) as client, aclosing(client.compose(BUNDLED, options)) as events:
+        async for event in events:
+            if isinstance(event, Frame):
+                times.append(time.perf_counter())
+    return (len(times) - 1) / (times[-1] - times[0])
+
+
+@asynccontextmanager
+async def _stub_generator(translator: str) -> AsyncIterator[str]:
+    """Serves the stub with as many concepts as the translator speaks of."""
+    async with open_channel(translator) as channel:
+        answer = await TranslatorServiceStub(channel).Translate(TranslateRequest(sentiments=[Sentiment()]))
+    server = grpc.aio.server()
+    stub = _StubGenerator(answer.concept_count, answer.noise_size)
+    generator_pb2_grpc.add_GeneratorServiceServicer_to_server(stub, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)

@@ -1,0 +1,58 @@
+"""How long each service takes from `python -m services.<name>` until its health is SERVING."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+
+from deepsing.cli.health import wait_until_serving
+from deepsing.cli.services import NAMES, free_ports
+from tests.bench.measurement import Measurement
+from tests.bench.processes import unless_ended
+
+__all__ = ["starting"]
+
+LIMIT_S = 60.0
+LOOK_S = 0.005
+
+
+async def starting(quick: bool) -> list[Measurement]:
+    """Starts every service a few times; the first start of all is not counted, it reads the disk."""
+    found = []
+    for name in sorted(NAMES):
+        seconds = [await _start_s(name) for _ in range(2 if quick else 6)]
+        found.append(Measurement(f"cold start of {name}", "s", seconds[1:]))
+    return found
+
+
+async def _start_s(name: str) -> float:
+    port = free_ports({name: 0})[name]
+    began = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", f"services.{name}"),
+        env={**os.environ, "DEEPSING_SERVER_HOST": "127.0.0.1", "DEEPSING_SERVER_PORT": str(port)},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    ended = asyncio.ensure_future(process.wait())
+    try:
+        await unless_ended(_until_it_serves(port), ended)
+        return time.perf_counter() - began
+    finally:
+        if not ended.done():
+            process.send_signal(signal.SIGTERM)
+        await ended
+
+
+async def _until_it_serves(port: int) -> None:
+    """Knocks at short intervals first: a gRPC channel that is refused once waits a second before it tries again."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(LOOK_S)
+        else:
+            writer.close()
+            await wait_until_serving(f"127.0.0.1:{port}", LIMIT_S)
+            return
