@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import grpc
 
 from deepsing.runtime.channel import open_channel
+from deepsing.runtime.early_end import keep_status
 from deepsing.runtime.errors import InvalidInput, NotReady, ServiceError, TooLate, error_of
 from deepsing.v1 import audio_sentiment_pb2, audio_sentiment_pb2_grpc, generator_pb2_grpc, translator_pb2_grpc
 from deepsing.v1 import error_reason_pb2 as reasons
@@ -49,10 +50,14 @@ class Peers:
         """
         attempts = Attempts(service, self.settings.patience_s)
         while True:
+            call: Any = method(request, timeout=self.settings.call_timeout_s)
             try:
-                return await method(request, timeout=self.settings.call_timeout_s)
+                answer: Response = await call
+                return answer
             except grpc.aio.AioRpcError as error:
                 await attempts.after(error)
+            finally:
+                call.cancel()  # a task that is cancelled before its request is out would leave the call running
 
     async def analyze(
         self, requests: Callable[[], AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]]
@@ -65,6 +70,7 @@ class Peers:
         attempts, received = Attempts("audio_sentiment", self.settings.patience_s), 0
         while True:
             call = self.audio_sentiment.Analyze(requests())
+            keep_status(call)
             place = 0
             try:
                 async for response in call:

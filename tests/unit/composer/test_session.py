@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deepsing.runtime.early_end import keep_status
 from deepsing.runtime.errors import error_of
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
@@ -40,6 +41,7 @@ def only(responses: list[pb.ComposeResponse], kind: str) -> list[Any]:
 
 
 async def refusal(call: Any) -> tuple[grpc.StatusCode, str, str]:
+    keep_status(call)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         _ = [response async for response in call]
     return caught.value.code(), error_of(caught.value)[0], caught.value.details() or ""
