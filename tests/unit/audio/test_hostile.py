@@ -1,0 +1,106 @@
+"""Files that want FFmpeg to open other files, connect to hosts, or take time and memory without end."""
+
+import io
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepsing.audio import AudioError, decode_blocks
+from tests.encoding import tone, wav
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        yield server
+
+
+PLAYLISTS = {
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{url}\n#EXTINF:9,\n{file}\n#EXT-X-ENDLIST\n",
+    "hls_key": '#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXT-X-KEY:METHOD=AES-128,URI="{url}"\n#EXTINF:9,\n{file}\n',
+    "concat": "ffconcat version 1.0\nfile '{file}'\nfile '{url}'\n",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9 RTP/AVP 0\n",
+    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"><Period><AdaptationSet '
+    'mimeType="audio/mp4"><Representation id="1" bandwidth="1"><BaseURL>{url}</BaseURL></Representation>'
+    "</AdaptationSet></Period></MPD>",
+    "asx": '<asx version="3.0"><entry><ref href="{url}"/></entry></asx>',
+    "plain": "{file}\n{url}\n",
+}
+
+
+@pytest.mark.parametrize("kind", PLAYLISTS)
+def test_a_playlist_opens_neither_files_nor_connections(kind: str, listener: socket.socket, tmp_path: Path) -> None:
+    wanted = tmp_path / "secret.wav"
+    wanted.write_bytes(wav(tone(1.0), 44_100, tag=3))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/song.mp3"
+    song = PLAYLISTS[kind].format(url=url, file=wanted.as_uri()).encode()
+    with pytest.raises(AudioError) as caught:
+        list(decode_blocks(io.BytesIO(song)))
+    assert caught.value.kind == "unreadable"
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_bytes_are_unreadable(seed: int) -> None:
+    with pytest.raises(AudioError) as caught:
+        list(decode_blocks(io.BytesIO(np.random.default_rng(seed).bytes(50_000))))
+    assert caught.value.kind == "unreadable"
+
+
+@pytest.mark.parametrize(
+    "start", [b"ID3\x04\0\0", b"OggS", b"fLaC", b"RIFF\0\0\0\0WAVE", b"\0\0\0\x20ftypM4A ", b"\xff\xfb"]
+)
+def test_a_right_beginning_makes_no_song_of_random_bytes(start: bytes) -> None:
+    with pytest.raises(AudioError) as caught:
+        list(decode_blocks(io.BytesIO(start + np.random.default_rng(7).bytes(50_000))))
+    assert caught.value.kind in {"unreadable", "too_short"}
+
+
+def test_ten_thousand_empty_ogg_links_end_soon() -> None:
+    page = b"OggS\0\x02" + bytes(20) + b"\x01\x01x"
+    data = b"OggS\0\0" + bytes(20) + b"\x01\x01x"
+    begin = time.monotonic()
+    with pytest.raises(AudioError):
+        list(decode_blocks(io.BytesIO((page + data) * 10_000)))
+    assert time.monotonic() - begin < 30
+
+
+class Tape(io.RawIOBase):
+    """A wav of zeros, made up while it is read."""
+
+    def __init__(self, seconds: int, rate_hz: int) -> None:
+        self._head = wav(np.zeros((1, 0), "<i2"), rate_hz, tag=1, data_size=seconds * rate_hz * 2)
+        self._left = seconds * rate_hz * 2
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        if self._head:
+            piece, self._head = self._head[:size], self._head[size:]
+            return piece
+        piece = bytes(min(size, self._left))
+        self._left -= len(piece)
+        return piece
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.parametrize("minutes", [10, *(pytest.param(long, marks=pytest.mark.slow) for long in (60, 180))])
+def test_memory_stays_flat_over_hours(minutes: int) -> None:
+    decoding = decode_blocks(Tape(minutes * 60, 8000))  # type: ignore[arg-type]
+    for _ in range(100):
+        next(decoding)
+    before = resident_bytes()
+    for _ in decoding:
+        pass
+    assert decoding.facts.duration_s == minutes * 60
+    assert resident_bytes() - before < 8 << 20
