@@ -3,4 +3,5 @@
 from deepsing.runtime.server import run
 from services.composer.rpc import SERVICE
 
-raise SystemExit(run(SERVICE))
+if __name__ == "__main__":
+    raise SystemExit(run(SERVICE))

@@ -5,6 +5,8 @@ import bentoml
 from deepsing.runtime.bento import bento_hooks
 from services.composer.rpc import SERVICE
 
+__all__ = ["Composer"]
+
 hooks = bento_hooks(SERVICE)
 
 

@@ -17,10 +17,11 @@ from deepsing.runtime.errors import InvalidInput, ServiceError, TooLate, Unmet
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.agreement import RunningAgreement
+from services.composer.ending import manifest_facts, session_end
 from services.composer.files import StoryFiles, pieces_of
 from services.composer.gate import FrameGate
 from services.composer.listening import Heard, Listening
-from services.composer.messages import affect_point, frame, manifest_facts, refusal_of, session_end
+from services.composer.messages import affect_point, frame, refusal_of
 from services.composer.painting import Painter, Painting, Palette
 from services.composer.peers import Peers
 from services.composer.plan import StoryPlan, plan_of, story_digest

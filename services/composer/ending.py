@@ -1,0 +1,58 @@
+"""Sums a story up: its last message, and the manifest's facts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+
+from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
+from deepsing.v1 import composer_pb2 as pb
+from services.composer.agreement import RunningAgreement
+from services.composer.painting import Palette
+from services.composer.plan import StoryPlan
+
+__all__ = ["manifest_facts", "session_end"]
+
+
+def session_end(
+    plan: StoryPlan,
+    palette: Palette,
+    summary: audio_sentiment_pb2.AnalyzeSummary | None,
+    agreement: tuple[RunningAgreement, RunningAgreement],
+    frame_count: int,
+) -> pb.SessionEnd:
+    """The last message, but for digests of bytes and counts of drops."""
+    end = pb.SessionEnd(frame_count=frame_count, duration_us=round(frame_count / plan.rate * 1_000_000))
+    end.digests.update(palette.digests)
+    if summary is not None:
+        end.song.CopyFrom(summary.song)
+        end.digests["audio_sentiment"] = summary.model_digest
+    for target, running in ((end.arousal, agreement[0]), (end.valence, agreement[1])):
+        result = running.result()
+        target.r, target.ccc, target.rmse = result.r, result.ccc, result.rmse
+    return end
+
+
+def manifest_facts(plan: StoryPlan, size: sentiment_pb2.Size, end: pb.SessionEnd, session_id: str) -> dict[str, Any]:
+    """Everything of the manifest that is not a frame; with the song it is enough to tell the story again."""
+    whole = MessageToDict(end, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return {
+        "manifest_version": 1,
+        "session_id": session_id,
+        "title": plan.title,
+        "parameters": {
+            "seed": plan.seed,
+            "frame_rate": f"{plan.rate.numerator}/{plan.rate.denominator}",
+            "size": f"{size.width_px}x{size.height_px}",
+            "engine": plan.engine,
+            "translator": plan.translator,
+            "style": plan.style,
+            "style_strength": plan.style_strength,
+            "sentiment_mode": plan.mode,
+            "truncation": plan.truncation,
+            "start_us": plan.start_us,
+            "duration_us": plan.duration_us,
+        },
+        **whole,
+    }

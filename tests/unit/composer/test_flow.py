@@ -1,0 +1,99 @@
+"""Flow control of the composer: credit, stalls, and live frames that give way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+
+from deepsing.v1 import composer_pb2 as pb
+
+from .fakes import Stage, config, pcm, stage, upload
+from .test_session import SONG, only, refusal, told
+
+
+@pytest.fixture
+async def composer() -> AsyncIterator[Stage]:
+    async with stage() as running:
+        yield running
+
+
+async def test_the_server_sends_no_more_frames_than_credit(composer: Stage) -> None:
+    more: asyncio.Queue[pb.ComposeRequest | None] = asyncio.Queue()
+
+    async def requests() -> AsyncIterator[pb.ComposeRequest]:
+        async for request in upload(config(initial_credit=5), SONG):
+            yield request
+        while (request := await more.get()) is not None:
+            yield request
+
+    call, seen = composer.stub.Compose(requests()), 0
+    async for response in call:
+        kind = response.WhichOneof("payload")
+        seen += kind == "frame"
+        if kind == "heartbeat" and response.heartbeat.phase == pb.PHASE_WAITING_FOR_CREDIT:
+            break
+        if seen == 5 and len(composer.generator.calls) >= 3:
+            await more.put(pb.ComposeRequest(credit=3))
+        if seen == 8:
+            break
+    assert seen == 8
+    call.cancel()
+
+
+async def test_credit_that_can_never_come_ends_the_session(composer: Stage) -> None:
+    code, reason, _ = await refusal(composer.stub.Compose(upload(config(initial_credit=2), SONG)))
+    assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "CREDIT_STALLED")
+
+
+async def test_credit_withheld_for_too_long_ends_the_session() -> None:
+    async with stage(credit_stall_s=0.2) as composer:
+        hold = asyncio.Event()
+
+        async def requests() -> AsyncIterator[pb.ComposeRequest]:
+            async for request in upload(config(initial_credit=2), SONG):
+                yield request
+            await hold.wait()
+
+        code, reason, _ = await refusal(composer.stub.Compose(requests()))
+        assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "CREDIT_STALLED")
+
+
+async def test_a_silent_upload_ends_the_session() -> None:
+    async with stage(upload_stall_s=0.2) as composer:
+        hold = asyncio.Event()
+
+        async def requests() -> AsyncIterator[pb.ComposeRequest]:
+            yield pb.ComposeRequest(config=config())
+            await hold.wait()
+
+        code, reason, _ = await refusal(composer.stub.Compose(requests()))
+        assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "UPLOAD_STALLED")
+
+
+async def test_live_without_credit_drops_the_oldest_and_says_which(composer: Stage) -> None:
+    responses = await told(composer.stub, config(pacing=pb.PACING_LIVE, initial_credit=30))
+    frames, drops = only(responses, "frame"), only(responses, "frames_dropped")
+    gone = {seq for drop in drops for seq in range(drop.first_seq, drop.first_seq + drop.frame_count)}
+    assert len(frames) == 30
+    assert sorted({frame.seq for frame in frames} | gone) == list(range(151))
+    assert only(responses, "session_end")[0].dropped_count == 121
+
+
+async def test_live_frames_come_before_the_song_is_over(composer: Stage) -> None:
+    first = asyncio.Event()
+
+    async def requests() -> AsyncIterator[pb.ComposeRequest]:
+        yield pb.ComposeRequest(config=config(pacing=pb.PACING_LIVE))
+        yield pb.ComposeRequest(audio_chunk=pcm(0.5))
+        await first.wait()
+        yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
+
+    seen = 0
+    async for response in composer.stub.Compose(requests()):
+        if response.WhichOneof("payload") == "frame":
+            seen += 1
+            first.set()
+    assert seen == 12
