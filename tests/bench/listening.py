@@ -42,7 +42,7 @@ async def _speed(service: Running, song: Path) -> float:
         began = time.perf_counter()
         answers = [answer async for answer in AudioSentimentServiceStub(channel).Analyze(_requests(song))]
         elapsed_s = time.perf_counter() - began
-    return answers[-1].summary.song.duration_us / 1e6 / elapsed_s
+    return float(answers[-1].summary.song.duration_us) / 1e6 / elapsed_s
 
 
 async def _requests(song: Path) -> AsyncIterator[AnalyzeRequest]:

@@ -49,8 +49,9 @@ async def running(name: str, **settings: str) -> AsyncIterator[Running]:
 async def unless_ended(work: Coroutine[Any, Any, None], ended: asyncio.Future[int]) -> None:
     """Does `work`; raises RuntimeError if the process ends before it is done."""
     task = asyncio.ensure_future(work)
+    either: list[asyncio.Future[Any]] = [task, ended]
     try:
-        await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise RuntimeError(f"the service ended with status {ended.result()} before it served")
         await task
