@@ -9,8 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, get_args
 
-import numpy as np
-
 from .containers import ContainerSource
 from .errors import AudioError
 from .facts import SongFacts, SongWarning, WarningKind
@@ -18,11 +16,12 @@ from .growing_file import GrowingFile
 from .levels import LevelMeter
 from .pcm import PcmSource
 from .rates import F32, RateConverter
+from .samples import gathered
 from .uniform import Uniform
 
 MIN_DURATION_S = 0.5
 MAX_DURATION_S = 4 * 3600.0
-PIECE_S = 0.5  # longer frames are cut, shorter ones gathered (unless live), so that a block is at most two pieces
+PIECE_S = 0.5  # short frames are gathered to this much, unless live; numpy is slow on small arrays
 TRUNCATED_S, TRUNCATED_SHARE = 0.5, 0.02  # a header may promise so much too much before we call the song cut
 
 Source = str | os.PathLike[str] | GrowingFile | BinaryIO | PcmSource
@@ -138,35 +137,28 @@ class Decoding(Iterator[F32]):
 
     def _run(self) -> Generator[F32]:
         converter: RateConverter | None = None
-        pending: list[F32] = []
         with self._cleanup:
             for part in self._parts():
                 own_hz = self._uniform.sample_rate_hz
                 self.sample_rate_hz = self.sample_rate_hz or own_hz
                 if converter is None and self.sample_rate_hz != own_hz:
                     converter = RateConverter(own_hz, self.sample_rate_hz, len(part))
-                pending.append(part if converter is None else converter.convert(part))
-                if self._live or sum(one.shape[1] for one in pending) >= PIECE_S * self.sample_rate_hz:
-                    yield from self._joined(pending)
+                yield from self._shaped(part if converter is None else converter.convert(part))
             if converter is not None:
-                pending.append(converter.flush())
-            yield from self._joined(pending)
+                yield from self._shaped(converter.flush())
             self._check_length()
 
-    def _joined(self, pending: list[F32]) -> Iterator[F32]:
-        block = np.concatenate(pending, axis=1) if pending else np.zeros((1, 0), np.float32)
-        pending.clear()
+    def _shaped(self, block: F32) -> Iterator[F32]:
         if block.shape[1]:
             yield block[0] if self._mono else block
 
     def _parts(self) -> Iterator[F32]:
         """Yield the part asked for, at the song's own rate, (1 or channels, n)."""
         full_scale = 1.0
-        for chunk in self._source.chunks():
+        for chunk in gathered(self._source.chunks(), 0.0 if self._live else PIECE_S):
             full_scale = chunk.full_scale
-            step = max(int(PIECE_S * chunk.sample_rate_hz), 1)
-            for at in range(0, chunk.channels.shape[1], step):
-                piece = self._levels.clean(chunk.channels[:, at : at + step])
+            for at in range(0, chunk.channels.shape[1], chunk.sample_rate_hz):
+                piece = self._levels.clean(chunk.channels[:, at : at + chunk.sample_rate_hz])
                 yield self._taken_of(self._uniform.take(chunk._replace(channels=piece)), full_scale)
                 if self._position >= self._end():
                     return
@@ -188,7 +180,7 @@ class Decoding(Iterator[F32]):
         self._position += count
         longest_s = self.limits_s[1]
         if self._position > longest_s * rate_hz and rate_hz:
-            rule = f"the song is longer than {longest_s / 3600:g} hours; cut it, or ask for an earlier part"
+            rule = f"the song is longer than {longest_s / 60:g} minutes; cut it, or ask for an earlier part"
             raise AudioError("too_long", rule, field="duration_s", value=self._position / rate_hz)
         part = block[:, first:last]
         self._taken += part.shape[1]

@@ -1,7 +1,8 @@
 """Turns decoded samples of any format into float32 channels."""
 
-__all__ = ["Chunk", "channels_of", "float_channels"]
+__all__ = ["Chunk", "channels_of", "float_channels", "gathered"]
 
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import av
@@ -59,3 +60,30 @@ def channels_of(frame: av.AudioFrame) -> Chunk:
         packed = np.frombuffer(memoryview(frame.planes[0]), dtype, frame.samples * channel_count)
         values = packed.reshape(frame.samples, channel_count).T
     return Chunk(float_channels(values), frame.sample_rate, FULL_SCALES[dtype.str[1:]])
+
+
+def gathered(chunks: Iterable[Chunk], duration_s: float) -> Iterator[Chunk]:
+    """Join chunks of one format until they are at least so long; what remains at a change or the end is shorter."""
+    pending: list[Chunk] = []
+    count = 0
+    for chunk in chunks:
+        if pending and _form(chunk) != _form(pending[0]):
+            yield _joined(pending)
+            pending, count = [], 0
+        pending.append(chunk)
+        count += chunk.channels.shape[1]
+        if count >= duration_s * chunk.sample_rate_hz:
+            yield _joined(pending)
+            pending, count = [], 0
+    if pending:
+        yield _joined(pending)
+
+
+def _form(chunk: Chunk) -> tuple[int, int, float]:
+    return chunk.sample_rate_hz, len(chunk.channels), chunk.full_scale
+
+
+def _joined(chunks: list[Chunk]) -> Chunk:
+    if len(chunks) == 1:
+        return chunks[0]
+    return chunks[0]._replace(channels=np.concatenate([chunk.channels for chunk in chunks], axis=1))
