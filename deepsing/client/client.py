@@ -153,24 +153,29 @@ class Client:
         wanted = dataclasses.replace(
             options, images="none", files=("video", "manifest", "contact-sheet", "curve"), title=title
         )
-        started, end = composer.SessionStarted(), None
         with StoryFiles(paths) as files:
-            async with aclosing(self.compose(song, wanted)) as events:
-                async for event in events:
-                    match event:
-                        case composer.SessionStarted():
-                            started = event
-                        case composer.StoryFileChunk():
-                            await asyncio.to_thread(files.write, event)
-                        case composer.SessionEnd():
-                            end = event
-                    if on_event:
-                        on_event(event)
-            if end is None:
-                raise Failed(f"{self.target} ended the call without ending the story; try again")
+            started, end = await self._received(song, wanted, files, on_event or (lambda event: None))
             files.commit()  # not in a thread: a cancelled task must not leave it half done
         video, manifest, contact_sheet, curve = paths.values()
         return Story(video, manifest, contact_sheet, curve, started, end, time.monotonic() - begun)
+
+    async def _received(
+        self, song: Song, options: StoryOptions, files: StoryFiles, on_event: Callable[[Event], None]
+    ) -> tuple[composer.SessionStarted, composer.SessionEnd]:
+        started, end = composer.SessionStarted(), None
+        async with aclosing(self.compose(song, options)) as events:
+            async for event in events:
+                match event:
+                    case composer.SessionStarted():
+                        started = event
+                    case composer.StoryFileChunk():
+                        await asyncio.to_thread(files.write, event)
+                    case composer.SessionEnd():
+                        end = event
+                on_event(event)
+        if end is None:
+            raise Failed(f"{self.target} ended the call without ending the story; try again")
+        return started, end
 
     def _stub(self) -> "ComposerServiceAsyncStub":
         if self._channel is None:
