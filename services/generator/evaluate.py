@@ -65,11 +65,11 @@ def psnr_db(made: U8, real: U8) -> npt.NDArray[np.float64]:
 
 
 def checkerboard(pictures: U8) -> float:
-    """How far pixels know whether they are odd or even; photos, and pictures without a checkerboard, give about 1.
+    """How far pixels know whether they are odd or even; photos give about 1.
 
     Returns:
         Energy of the pattern + − / − + in 2 × 2 blocks that start at even pixels, divided by the same in blocks
-        that start at odd ones.
+        that start at odd ones: above 1 there is a checkerboard, far below 1 pixels come in equal pairs.
     """
     light = pictures.astype(np.float32).mean(axis=3)
     even, odd = (_pattern_energy(light[:, start:, start:]) for start in (0, 1))
