@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from services.translator.catalogue import EMBEDDED, open_translators
-from services.translator.curves import agreement, random_walk
+from services.translator.curves import random_walk
 from services.translator.lexicon import F32, Lexicon
+from services.translator.measures import agreement
 from services.translator.translate import NOISE_SIZE, Passage, Translator, translate
 
 __all__ = ["OriginalRule", "evaluate", "main"]

@@ -31,15 +31,17 @@ class Lexicon:
     themes: tuple[str, ...]  # kin share a theme, for example "thunderstorm"
     ratings: F64  # (K, 2): arousal, valence in -1..1
     digest: str  # lower-case hex SHA-256 of the file
-    strides: F64 = field(init=False, repr=False)  # (K, K, 2): from the main concept (row) to the partner
+    strides: F64 = field(init=False, repr=False)  # (2, K, K): from the main concept (row) to the partner
+    starts: F64 = field(init=False, repr=False)  # (K, K): the main concept's rating times the stride
     spans: F64 = field(init=False, repr=False)  # (K, K): squared lengths of the strides, never 0
     kin: NDArray[np.bool_] = field(init=False, repr=False)  # (K, K): same theme
 
     def __post_init__(self) -> None:
-        strides = self.ratings[None, :, :] - self.ratings[:, None, :]
+        strides = self.ratings.T[:, None, :] - self.ratings.T[:, :, None]
         themes = np.array(self.themes)
         object.__setattr__(self, "strides", strides)
-        object.__setattr__(self, "spans", np.maximum(np.square(strides).sum(-1), 1e-12))
+        object.__setattr__(self, "starts", (self.ratings.T[:, :, None] * strides).sum(0))
+        object.__setattr__(self, "spans", np.maximum(np.square(strides).sum(0), 1e-12))
         object.__setattr__(self, "kin", themes[None, :] == themes[:, None])
 
     def blends(self, target: F64) -> tuple[F64, F64]:
@@ -52,11 +54,11 @@ class Lexicon:
             The partner's weight (K, K), 0 or in [PARTNER_FLOOR, PARTNER_LIMIT], row = main concept; and the
             squared distance of that mixture from the target (K, K).
         """
-        wanted = target - self.ratings
-        along = np.einsum("md,mpd->mp", wanted, self.strides)
+        along = target[0] * self.strides[0] + target[1] * self.strides[1] - self.starts
         shares = np.clip(along / self.spans, 0.0, PARTNER_LIMIT)
         shares[shares < PARTNER_FLOOR] = 0.0
-        missed = np.square(wanted).sum(-1)[:, None] - shares * (2 * along - shares * self.spans)
+        apart = np.square(target - self.ratings).sum(-1)
+        missed = apart[:, None] - shares * (2 * along - shares * self.spans)
         return shares, np.maximum(missed, 0.0)
 
 

@@ -110,7 +110,7 @@ class DictionaryTranslator:
         lexicon = self.lexicon
         shares, missed = lexicon.blends(target)
         main, partner = np.unravel_index(missed.argmin(), missed.shape)
-        reached = lexicon.ratings[main] + shares[main, partner] * lexicon.strides[main, partner]
+        reached = lexicon.ratings[main] + shares[main, partner] * lexicon.strides[:, main, partner]
         if missed[main, partner] > OUT_OF_REACH:
             shares, missed = lexicon.blends(reached)
         stray = np.square(reached - lexicon.ratings).sum(-1)

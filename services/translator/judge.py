@@ -1,0 +1,149 @@
+"""The image-sentiment judge: reads off a picture what people would feel, by folds that never saw its theme.
+
+Kernel ridge regression on pooled features of a frozen backbone (see backbone.py). For every pair of folds there is a
+set of coefficients fitted without both, so that a mixture of two concepts is read by a judge that knows neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.translator.lexicon import F32, F64
+
+__all__ = ["Eyes", "Judge", "load_judge", "pair_index", "save_judge"]
+
+SIZE_PX = 256  # pictures are read at this size
+CLIP = 4.0  # standard deviations; features beyond are outliers
+BLOCKS = {"mean": slice(0, 1280), "middle": slice(1280, 1664), "maximum": slice(1664, 2944)}  # of the features
+
+
+class Eyes:
+    """The backbone as an ONNX session: pictures in, features out."""
+
+    def __init__(self, backbone: Path, threads: int = 1) -> None:
+        import onnxruntime  # training and measuring need it, the translator's server does not
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(str(backbone), options, providers=["CPUExecutionProvider"])
+
+    def features(self, pictures: Iterable[NDArray[np.uint8]]) -> F32:
+        """Pooled features of 8-bit RGB pictures (H, W, 3) of any size, cut to their centre square: (N, 2944)."""
+        rows = [self._session.run(None, {"pictures": square(picture)[None]})[0] for picture in pictures]
+        return np.concatenate(rows).astype(np.float32)
+
+
+def square(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cuts a picture to its centre square and scales it to SIZE_PX."""
+    if picture.shape[:2] == (SIZE_PX, SIZE_PX):
+        return picture
+    from PIL import Image, ImageOps
+
+    fitted = ImageOps.fit(Image.fromarray(picture), (SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
+    return np.asarray(fitted)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """One reader of pictures, cross-fitted by theme."""
+
+    blocks: tuple[str, ...]  # which parts of the features it sees
+    folds: dict[str, int]  # theme → fold
+    fold_count: int
+    gamma: float  # of exp(-gamma · squared distance)
+    mean: F32  # (D,), of the features
+    scale: F32  # (D,)
+    basis: F32  # (D, P), to the codes that the kernel compares
+    codes: F32  # (N, P), of the pictures it was fitted on
+    coefficients: F32  # (pairs + 1, N, 2); see pair_index
+    offsets: F32  # (pairs + 1, 2)
+
+    def encode(self, features: F32) -> F32:
+        """Features (N, all) → codes (N, P)."""
+        return encoded(chosen(features, self.blocks), self.mean, self.scale, self.basis)
+
+    def read(self, features: F32, themes: Sequence[Sequence[str]]) -> F64:
+        """Reads sentiments.
+
+        Args:
+            features: (N, 2944), from `Eyes.features`.
+            themes: per picture, the themes that are in it, at most two; themes that no fold knows do not matter.
+
+        Returns:
+            (N, 2), arousal and valence on the scale of the ratings, by coefficients fitted without those themes.
+        """
+        similar = np.exp(-self.gamma * distances(self.encode(features), self.codes))
+        rows = [self.unseen(each) for each in themes]
+        read: F64 = np.einsum("nm,nmd->nd", similar, self.coefficients[rows].astype(np.float64))
+        read += self.offsets[rows]
+        return read
+
+    def unseen(self, themes: Sequence[str]) -> int:
+        """Index of the coefficients that were fitted without the folds of these themes."""
+        folds = sorted({self.folds[theme] for theme in themes if theme in self.folds})
+        if len(folds) > 2:
+            raise ValueError(f"a picture has themes of {len(folds)} folds; the judge leaves out at most 2")
+        return pair_index(folds[0], folds[-1], self.fold_count) if folds else len(self.coefficients) - 1
+
+
+def pair_index(low: int, high: int, fold_count: int) -> int:
+    """Place of the coefficients fitted without folds `low` ≤ `high` (equal: without that one); the last omit none."""
+    return low * fold_count - low * (low - 1) // 2 + high - low
+
+
+def chosen(features: F32, blocks: Sequence[str]) -> F32:
+    """The columns of the blocks, side by side."""
+    return np.concatenate([features[:, BLOCKS[block]] for block in blocks], axis=1)
+
+
+def encoded(values: F32, mean: F32, scale: F32, basis: F32) -> F32:
+    """Standardises, clips and projects (N, D) → (N, P)."""
+    return np.asarray(np.clip((values - mean) / scale, -CLIP, CLIP) @ basis, dtype=np.float32)
+
+
+def distances(left: F32, right: F32) -> F64:
+    """Squared distances of codes (N, P) and (M, P): (N, M)."""
+    a, b = left.astype(np.float64), right.astype(np.float64)
+    return np.asarray(np.maximum(np.square(a).sum(1)[:, None] + np.square(b).sum(1)[None] - 2 * a @ b.T, 0))
+
+
+def save_judge(judge: Judge, path: Path) -> None:
+    """Writes a judge; the big tables as 16-bit floats."""
+    themes = sorted(judge.folds)
+    np.savez_compressed(
+        path,
+        blocks=np.array(judge.blocks),
+        themes=np.array(themes),
+        folds=np.array([judge.folds[theme] for theme in themes], np.int16),
+        fold_count=np.int64(judge.fold_count),
+        gamma=np.float64(judge.gamma),
+        mean=judge.mean,
+        scale=judge.scale,
+        basis=judge.basis.astype(np.float16),
+        codes=judge.codes.astype(np.float16),
+        coefficients=judge.coefficients,
+        offsets=judge.offsets,
+    )
+
+
+def load_judge(path: Path) -> Judge:
+    """Reads a judge that `save_judge` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        held: dict[str, Any] = dict(stored)
+    return Judge(
+        blocks=tuple(held["blocks"].tolist()),
+        folds=dict(zip(held["themes"].tolist(), held["folds"].tolist(), strict=True)),
+        fold_count=int(held["fold_count"]),
+        gamma=float(held["gamma"]),
+        **{
+            name: held[name].astype(np.float32)
+            for name in ("mean", "scale", "basis", "codes", "coefficients", "offsets")
+        },
+    )

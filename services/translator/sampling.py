@@ -1,0 +1,70 @@
+"""Samples an engine: pictures of every concept under noise, and what the judges read off them. Training only."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from services.translator.judge import Eyes
+from services.translator.lexicon import F32
+from services.translator.translate import NOISE_LIMIT
+
+__all__ = ["Painter", "Samples", "draw"]
+
+
+class Painter:
+    """An engine opened by its exported file: the contract of services/generator/export.py, not its code.
+
+    The graph takes latents (N, D) and gives pictures (N, H, W, 3); the metadata holds `concepts` as JSON rows [name,
+    …], the anchors' `latents` (K, D) and the noise `basis` (Z, D), both base64 of little-endian 32-bit floats.
+    """
+
+    def __init__(self, engine: Path, threads: int = 1) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(str(engine), options, providers=["CPUExecutionProvider"])
+        facts = self._session.get_modelmeta().custom_metadata_map
+        self.names = tuple(str(row[0]) for row in json.loads(facts["concepts"]))
+        self.latents = unpacked(facts["latents"]).reshape(len(self.names), -1)
+        self.basis = unpacked(facts["basis"]).reshape(-1, self.latents.shape[1])
+
+    def paint(self, class_weights: F32, noise: F32, truncation: float) -> Iterator[NDArray[np.uint8]]:
+        """Paints one picture (H, W, 3) after another from class weights (N, K) and noise (N, Z)."""
+        latents = class_weights @ self.latents + truncation * (noise @ self.basis)
+        for latent in latents:
+            yield self._session.run(None, {"latent": latent[None]})[0][0]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Pictures of single concepts under noise."""
+
+    concepts: NDArray[np.int64]  # (N,)
+    noise: F32  # (N, Z)
+    features: F32  # (N, 2944), of the backbone
+
+
+def draw(painter: Painter, eyes: Eyes, per_concept: int, truncation: float, seed: int) -> Samples:
+    """Paints every concept `per_concept` times, each under its own noise, and looks at the pictures."""
+    rng = np.random.default_rng(seed)
+    concepts = np.tile(np.arange(len(painter.names)), per_concept)
+    noise = rng.standard_normal((len(concepts), len(painter.basis)), dtype=np.float32)
+    noise = np.clip(noise, -NOISE_LIMIT, NOISE_LIMIT)
+    weights = np.eye(len(painter.names), dtype=np.float32)[concepts]
+    pictures = tqdm(painter.paint(weights, noise, truncation), total=len(concepts), unit="picture", mininterval=5)
+    return Samples(concepts, noise, eyes.features(pictures))
+
+
+def unpacked(text: str) -> F32:
+    """Base64 of little-endian 32-bit floats → (n,)."""
+    return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float32)

@@ -1,0 +1,104 @@
+"""Neural translators: small networks from a feeling to class weights and noise, each one view of the engine.
+
+Source: Passalis & Doropoulos (2021), section 3.3, neural translation with several views; networks from train.py.
+Differs: a view's logits cover only the classes it was drawn (the others would be negligible), noise is brought back
+to unit deviation (means of noise are short vectors), and feelings come in on the absolute scale of people's ratings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.translator.lexicon import F32, F64, Lexicon
+from services.translator.translate import NOISE_LIMIT, NOISE_SIZE, Passage
+
+__all__ = ["View", "ViewTranslator", "load_views", "save_views"]
+
+TEMPERATURE = 0.05  # of the softmax; the paper's
+
+
+@dataclass(frozen=True)
+class View:
+    """A trained network 2 → 64 → 256 → {classes, noise}."""
+
+    classes: NDArray[np.int64]  # (C,), which concepts it speaks
+    centre: F32  # (2,), subtracted from a feeling …
+    spread: F32  # (2,), … which is then divided by this: people's scale
+    hidden: tuple[tuple[F32, F32], ...]  # weights (inputs, outputs) and bias of each rectified layer
+    logits: tuple[F32, F32]  # weights (256, C) and bias
+    noise: tuple[F32, F32]  # weights (256, NOISE_SIZE) and bias
+
+    def forward(self, sentiment: F64) -> tuple[F32, F32]:
+        """One feeling (2,) → class weights over its classes (C,) and noise (NOISE_SIZE,)."""
+        signal = ((sentiment - self.centre) / self.spread).astype(np.float32)
+        for weights, bias in self.hidden:
+            signal = np.maximum(signal @ weights + bias, 0)
+        logits = (signal @ self.logits[0] + self.logits[1]) / TEMPERATURE
+        shares = np.exp(logits - logits.max())
+        noise = signal @ self.noise[0] + self.noise[1]
+        noise /= max(float(noise.std()), 1e-6)
+        return shares / shares.sum(), np.clip(noise, -NOISE_LIMIT, NOISE_LIMIT)
+
+
+class ViewTranslator:
+    """A view as a translator. It does not vary: one feeling, one picture, in every story."""
+
+    def __init__(self, lexicon: Lexicon, view: View, number: int, digest: str) -> None:
+        self.lexicon = lexicon
+        self.description = f"Neural view {number} of the engine, learnt from what its pictures make people feel."
+        self.digest = hashlib.sha256(f"view {number} {digest} {lexicon.digest}".encode()).hexdigest()
+        self._view = view
+
+    def latents(self, passage: Passage) -> tuple[F32, F32]:
+        """Class weights and noise, feeling by feeling: a product of many rows would differ in its last bit."""
+        weights = np.zeros((len(passage.sentiments), len(self.lexicon.names)), np.float32)
+        noise = np.empty((len(passage.sentiments), NOISE_SIZE), np.float32)
+        for row, sentiment in enumerate(passage.sentiments):
+            weights[row, self._view.classes], noise[row] = self._view.forward(sentiment)
+        return weights, noise
+
+
+def names_digest(names: tuple[str, ...]) -> str:
+    """Stands for an engine's vocabulary and its order."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
+
+
+def save_views(views: list[View], names: tuple[str, ...], path: Path) -> None:
+    """Writes views as 16-bit floats."""
+    arrays: dict[str, NDArray[Any]] = {"names": np.array(names_digest(names)), "count": np.array(len(views))}
+    for number, view in enumerate(views):
+        layers = {"logits": view.logits, "noise": view.noise}
+        layers |= {f"hidden{depth}": layer for depth, layer in enumerate(view.hidden)}
+        arrays |= {f"{number}/{name}/weights": layer[0].astype(np.float16) for name, layer in layers.items()}
+        arrays |= {f"{number}/{name}/bias": layer[1].astype(np.float16) for name, layer in layers.items()}
+        arrays |= {f"{number}/classes": view.classes, f"{number}/scale": np.stack([view.centre, view.spread])}
+    np.savez_compressed(path, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own options
+
+
+def load_views(path: Path, names: tuple[str, ...]) -> list[View]:
+    """Reads views.
+
+    Raises:
+        ValueError: they were trained for other concepts than `names`.
+    """
+    with np.load(path, allow_pickle=False) as stored:
+        held = {name: stored[name] for name in stored.files}
+    if str(held["names"]) != names_digest(names):
+        raise ValueError(f"{path.name} was trained for other concepts; train it again with services.translator.train")
+    return [_view(held, number) for number in range(int(held["count"]))]
+
+
+def _view(held: dict[str, NDArray[Any]], number: int) -> View:
+    def layer(name: str) -> tuple[F32, F32]:
+        return tuple(held[f"{number}/{name}/{part}"].astype(np.float32) for part in ("weights", "bias"))  # type: ignore[return-value]
+
+    centre, spread = held[f"{number}/scale"].astype(np.float32)
+    depth = sum(name.startswith(f"{number}/hidden") for name in held) // 2
+    hidden = tuple(layer(f"hidden{level}") for level in range(depth))
+    return View(held[f"{number}/classes"], centre, spread, hidden, layer("logits"), layer("noise"))
