@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for song in track(songs, "listening", console=console):
                 readings.append(_read(reader, song.path, Path(folder)))
     except (LabelsError, RenderingError) as error:
-        console.print(str(error), style="red", highlight=False)
+        console.print(str(error), style="red", highlight=False, soft_wrap=True)
         return 2
     if options.curves:
         _write_curves(options.curves, songs, readings)

@@ -4,12 +4,11 @@ Source: Pons & Serra, "musicnn: pre-trained convolutional neural networks for mu
 Differs: convolutions run over time without padding and carry their own past, so each frame is computed once, with its
 full neighbourhood, instead of once per overlapping 3 s window; filters that training switched off are left out.
 
-A graph takes the next mel frames with `FRONT_MARGIN` frames around them and the last `MIDDLE_MARGIN` rows of its front
-layer, and gives mean and maximum over these frames of its 561 (less when pruned) + 3 x 64 channels.
+A graph takes the next mel frames, with `BEFORE` and `AFTER` frames around them, and the last rows of its front layer;
+it gives mean and maximum over these frames of its 561 (less when pruned) + 3 x 64 channels.
 """
 
 __all__ = ["build_graph", "live_channels", "tagger_weights"]
-
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ MIDDLE_ROWS = MIDDLE_LAYERS * (MIDDLE_TAPS - 1)  # 18 rows of the past
 _EPSILON = 1e-3  # TensorFlow's batch-norm default
 _DEAD = 1e-12  # variance of a filter that weight decay has switched off
 _FRONT_LAYERS = 5
+_HALF_SIZE = 1024  # kernels; the rounding of folded batch norms would show
 _OPSET = 17
 
 
@@ -62,7 +62,7 @@ class _Graph:
 
     def weight(self, name: str, value: NDArray[np.generic]) -> str:
         """Adds a weight; large float32 ones are stored as float16 and widened when the graph is opened."""
-        if value.dtype == np.float32 and value.size > 1:
+        if value.dtype == np.float32 and value.size >= _HALF_SIZE:
             self.weights.append(numpy_helper.from_array(value.astype(np.float16), f"{name}_half"))
             self.nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
         else:
@@ -136,7 +136,8 @@ def build_graph(tensors: Tensors) -> onnx.ModelProto:
 
     Returns:
         A model with inputs `mel` (1, 1, frames + 127, 96), `past` (1, channels, 18) and outputs `rows`
-        (1, channels, 18), the next call's `past`, and `pooled` (2, channels + 192): mean and maximum over the frames.
+        (1, channels, 18), the next call's `past`, and `pooled` (2, channels + 192 in musicnn): mean and maximum over
+        the frames.
         Row i belongs to mel frame i + 63 - 9: the network lags 64 + 9 frames behind its input.
     """
     graph = _Graph()
@@ -157,7 +158,7 @@ def build_graph(tensors: Tensors) -> onnx.ModelProto:
         ],
         [
             info("rows", TensorProto.FLOAT, [1, channels, MIDDLE_ROWS]),
-            info("pooled", TensorProto.FLOAT, [2, channels + MIDDLE_LAYERS * 64]),
+            info("pooled", TensorProto.FLOAT, [2, channels + MIDDLE_LAYERS * tensors["conv2d_5/bias"].size]),
         ],
         graph.weights,
     )

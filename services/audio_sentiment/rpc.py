@@ -42,17 +42,11 @@ Requests = AsyncIterator[messages.AnalyzeRequest]
 
 @dataclass(frozen=True)
 class Models:
-    """The embedded models.
+    """The embedded models."""
 
-    Attributes:
-        network: the music network's onnxruntime session.
-        head: what training found.
-        digest: SHA-256 over the digests of both files.
-    """
-
-    network: Any
-    head: Head
-    digest: str
+    network: Any  # the music network's onnxruntime session
+    head: Head  # what training found
+    digest: str  # SHA-256 over the digests of both files
 
 
 class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
@@ -240,9 +234,9 @@ def open_models(settings: Settings) -> Models:
 
 async def _open() -> AudioSentimentServicer:
     settings = settings_from_environment(Settings, PREFIX)
-    for name in ("smoothing_s", "memory_s", "upload_stall_s", "max_sessions"):
-        if not getattr(settings, name) > 0:
-            raise SettingsError(f"{PREFIX}{name.upper()} is {getattr(settings, name)}; set it to more than 0")
+    for name, value in vars(settings).items():
+        if not isinstance(value, str) and not value > 0:
+            raise SettingsError(f"{PREFIX}{name.upper()} is {value}; set it to more than 0")
     return AudioSentimentServicer(await asyncio.to_thread(open_models, settings), settings)
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_readings_stay_on_the_scale_at_any_level(scale: float) -> None:
     values = np.array([dataclasses.astuple(point)[1:] for point in points])
     assert np.isfinite(values).all()
     assert (np.abs(values[:, :2]) <= 1).all()
-    assert ((0 <= values[:, 2:]) & (values[:, 2:] <= 1)).all()
+    assert ((values[:, 2:] >= 0) & (values[:, 2:] <= 1)).all()
     assert np.isfinite(song).all()
 
 
@@ -55,7 +56,7 @@ def test_more_smoothing_moves_less() -> None:
     samples = np.concatenate([chords(8.0, level=0.9), np.random.default_rng(0).normal(0, 0.3, 128_000)])
     quick, _ = analysed(samples.astype(np.float32), pacing=Pacing(smoothing_s=1.0))
     slow, _ = analysed(samples.astype(np.float32), pacing=Pacing(smoothing_s=30.0))
-    travel = [sum(abs(b.arousal - a.arousal) for a, b in zip(ps, ps[1:], strict=False)) for ps in (quick, slow)]
+    travel = [sum(abs(b.arousal - a.arousal) for a, b in itertools.pairwise(ps)) for ps in (quick, slow)]
     assert travel[1] < 0.5 * travel[0]
 
 

@@ -1,0 +1,99 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.audio_sentiment.labels import RatedSong, fold_of
+from services.audio_sentiment.listening import Window
+
+pytest.importorskip("tqdm")
+pytest.importorskip("onnx")
+
+from services.audio_sentiment.corpus import HeardSong
+from services.audio_sentiment.export import write_head
+from services.audio_sentiment.fit import Recipe, fit_head, study, targets
+from services.audio_sentiment.sentiment import Head, Pacing, SongReader
+from services.audio_sentiment.validation import cross_validate, tabulate
+
+CHANNELS, HIDDEN = 4, 6
+DENSE = {
+    "hidden": np.random.default_rng(0).normal(0, 1, (2 * CHANNELS, HIDDEN)).astype(np.float32),
+    "hidden_bias": np.full(HIDDEN, 0.5, np.float32),
+    "hidden_scale": np.ones(HIDDEN, np.float32),
+    "hidden_shift": np.zeros(HIDDEN, np.float32),
+}
+
+
+def rated(index: int, arousal: float, valence: float, kind: str, **more: object) -> RatedSong:
+    row = {"file": f"{index}", **dict(more.pop("row", {}))}  # type: ignore[call-overload]
+    return RatedSong(Path(f"{index}"), arousal, valence, kind, f"group {index // 2}", row, **more)  # type: ignore[arg-type]
+
+
+def heard(index: int, rng: np.random.Generator) -> HeardSong:
+    """A song whose bright windows are felt as exciting and whose embedding tells the valence."""
+    arousal, valence = rng.uniform(-0.5, 0.5, 2)
+    course = 0.3 * np.sin(np.arange(60) / 9)
+    windows = [
+        Window(
+            np.stack([np.full(CHANNELS, valence), np.full(CHANNELS, 0.2)]).astype(np.float32),
+            (arousal + course[k] + rng.normal(0, 0.1, 96)).astype(np.float32),
+            0.7,
+            0.1,
+        )
+        for k in range(60)
+    ]
+    curve = np.stack([arousal + course, np.full(60, valence)], axis=1)[::3]
+    rating = rated(index, arousal, valence, "rating", curve=curve, duration_s=30.0)
+    return HeardSong(rating, "games", fold_of(rating.group), windows)
+
+
+@pytest.fixture(scope="module")
+def songs() -> list[HeardSong]:
+    rng = np.random.default_rng(1)
+    return [heard(index, rng) for index in range(60)]
+
+
+def test_cross_validation_finds_a_rule_that_is_there(songs: list[HeardSong]) -> None:
+    recipe = Recipe(level_ridge=0.01, moves_ridge=1.0)
+    table = tabulate(cross_validate(study(songs, DENSE, recipe), [], DENSE, recipe))
+    assert table["games"]["n"] == 60
+    assert table["games"]["whole"]["arousal"]["r"] > 0.9
+    assert table["games"]["whole"]["valence"]["r"] > 0.9
+    assert table["games"]["dynamics"]["arousal"]["r"] > 0.5
+
+
+def test_a_written_head_reads_as_the_fitted_one(songs: list[HeardSong], tmp_path: Path) -> None:
+    fitted = fit_head(study(songs, DENSE, Recipe()), DENSE, Recipe())
+    path = write_head(vars(fitted), tmp_path, {"command": "x"})
+    with np.load(path, allow_pickle=False) as arrays:
+        written = Head.from_arrays(arrays)
+    assert json.loads(path.with_suffix(".json").read_text())["file"] == "head.npz"
+    readers = [SongReader(head, Pacing()) for head in (fitted, written)]
+    for window in songs[0].windows:
+        one, other = (reader.read(window) for reader in readers)
+        np.testing.assert_allclose(one, other, atol=5e-3)  # float16 on disk
+
+
+def test_equal_heads_make_equal_files(songs: list[HeardSong], tmp_path: Path) -> None:
+    files = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        head = fit_head(study(songs[:20], DENSE, Recipe()), DENSE, Recipe())
+        files.append(write_head(vars(head), tmp_path / name, {}).read_bytes())
+    assert files[0] == files[1]
+
+
+def test_targets_bring_every_kind_of_rating_to_one_scale() -> None:
+    tags = [{"tag_arousal": str(a), "tag_valence": str(v)} for a, v in ((0.3, 0.5), (0.1, -0.5), (-0.2, -0.4))]
+    signs = [(1.0, 1.0), (1.0, -1.0), (-1.0, -1.0)]
+    songs = [
+        *(HeardSong(rated(i, *signs[i], "quadrant", row=tags[i]), "clips", 0, []) for i in range(3)),
+        *(HeardSong(rated(i, 0.1 * i, 0.3 + 0.01 * i, "emotions"), "felt", 0, []) for i in range(3, 6)),
+        HeardSong(rated(6, 0.2, -0.1, "rating"), "games", 0, []),
+    ]
+    found = targets(songs, Recipe(spread=0.4, rating_gain=2.0))
+    np.testing.assert_allclose(found[:3].mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(found[:3].std(axis=0), 0.4, atol=1e-6)
+    np.testing.assert_allclose(found[3:6].mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(found[6], [0.4, -0.2])
