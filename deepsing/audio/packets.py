@@ -163,8 +163,8 @@ class PacketDecoder:
 
 def _check_format(channel_count: int, sample_rate_hz: int) -> None:
     if channel_count > CHANNELS_MAX:
-        rule = f"the song says {channel_count} channels; {CHANNELS_MAX} is the most"
+        rule = f"the song says {channel_count} channels; {CHANNELS_MAX} is the most, send a stereo mix"
         raise AudioError("unreadable", rule, field="channel_count", value=channel_count)
     if not RATE_MIN_HZ <= sample_rate_hz <= RATE_MAX_HZ:
-        rule = f"the song says {sample_rate_hz} Hz; we read {RATE_MIN_HZ} to {RATE_MAX_HZ}"
+        rule = f"the song says {sample_rate_hz} Hz; we read {RATE_MIN_HZ} to {RATE_MAX_HZ}, send 44100"
         raise AudioError("unreadable", rule, field="sample_rate_hz", value=sample_rate_hz)

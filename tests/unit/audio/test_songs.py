@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from deepsing.audio import AudioError, decode_blocks
+from tests.encoding import tone
 from tests.songs import SONGS, make_song
 
 PLAYABLE = [kind for kind, song in SONGS.items() if not song.error]
 REFUSED = [kind for kind, song in SONGS.items() if song.error]
-HALF_A_FRAME_S = 1 / 60  # at 30 frames a second, rounded up to the next slower common rate
 
 
 @pytest.mark.parametrize("kind", PLAYABLE)
@@ -31,13 +31,11 @@ def test_a_song_that_cannot_be_used_is_refused_with_a_reason(kind: str, tmp_path
     with pytest.raises(AudioError) as caught:
         list(decode_blocks(make_song(tmp_path, kind)))
     assert caught.value.kind == SONGS[kind].error
-    assert "send" in caught.value.message or "the most" in caught.value.message or "we read" in caught.value.message
+    assert "send" in caught.value.message
 
 
 @pytest.mark.parametrize("kind", ["cbr_mp3", "vbr_mp3", "m4a", "opus", "flac", "s24_wav", "alac", "u8_wav", "a_law_8k"])
 def test_what_is_heard_is_what_was_written(kind: str, tmp_path: Path) -> None:
-    from tests.encoding import tone
-
     with decode_blocks(make_song(tmp_path, kind)) as decoding:
         heard = np.concatenate(list(decoding))
     facts = decoding.facts
