@@ -21,9 +21,9 @@ from services.translator.judge import Eyes, Judge, load_judge
 from services.translator.lessons import lesson
 from services.translator.lexicon import F32, F64, Lexicon, load_lexicon
 from services.translator.measures import agreement
-from services.translator.network import train_view
+from services.translator.network import STEPS, train_view
 from services.translator.sampling import Painter, Samples, draw
-from services.translator.translate import Passage, translate
+from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import View, ViewTranslator, save_views
 
 __all__ = ["Workshop", "main", "train_views"]
@@ -55,7 +55,9 @@ def standardised(values: F64) -> F64:
     return np.asarray((values - values.mean(0)) / values.std(0))
 
 
-def train_views(shop: Workshop, samples: Samples, count: int, seed: int) -> tuple[list[View], dict[str, Any]]:
+def train_views(
+    shop: Workshop, samples: Samples, count: int, seed: int, steps: int = STEPS
+) -> tuple[list[View], dict[str, Any]]:
     """Trains views and measures each on held-out feelings.
 
     Returns:
@@ -80,7 +82,7 @@ def train_views(shop: Workshop, samples: Samples, count: int, seed: int) -> tupl
     views = []
     for number in range(1, count + 1):
         taught = lesson(samples.concepts[~held], readings[~held], samples.noise[~held], seed * 1000 + number)
-        view = train_view(taught, centre, spread, seed * 1000 + number)
+        view = train_view(taught, centre, spread, seed * 1000 + number, steps)
         told = translate(ViewTranslator(shop.lexicon, view, number, ""), Passage(np.clip(targets, -1, 1)))
         judged = shop.achieved(told.class_weights, told.noise)
         report["views"].append(
@@ -105,16 +107,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--per-concept", type=int, default=12, help="samples of each concept (default: 12)")
     parser.add_argument("--truncation", type=float, default=0.7, help="strength of the samples' noise (default: 0.7)")
     parser.add_argument("--seed", type=int, default=1, help="another seed gives other views (default: 1)")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"of each view's training (default: {STEPS})")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     lexicon = load_lexicon(options.weights / "morph_concepts.json")
     painter, eyes = Painter(options.engine), Eyes(options.backbone)
-    if painter.names != lexicon.names:
-        parser.error(f"{options.engine.name} paints other concepts than the table names; build the table anew")
+    if painter.names != lexicon.names or len(painter.basis) != NOISE_SIZE:
+        parser.error(
+            f"{options.engine.name} paints {len(painter.names)} concepts from {len(painter.basis)} noise values; views "
+            f"need the {len(lexicon.names)} concepts of the table and {NOISE_SIZE} values: build the table anew"
+        )
     labeller, judge = (load_judge(options.weights / f"{name}.npz") for name in ("labeller", "judge"))
     shop = Workshop(lexicon, painter, eyes, labeller, judge, options.truncation)
     samples = draw(painter, eyes, options.per_concept, options.truncation, options.seed)
-    views, report = train_views(shop, samples, options.views, options.seed)
+    views, report = train_views(shop, samples, options.views, options.seed, options.steps)
     path = (options.out or options.weights) / f"{lexicon.engine}_views.npz"
     save_views(views, lexicon.names, path)
     write_manifest(path, options, report)

@@ -24,9 +24,10 @@ MEMORY = 64  # concepts remembered; the contract allows as many in `recent_conce
 
 # What a choice costs, in squared units of the sentiment plane beside the squared miss of the mixture itself.
 MISS = 8.0  # the miss counts this much more than all below
-STRAY = 0.5  # per squared distance of the main concept from the target: its picture is what is seen
+STRAY = 1.5  # per squared distance of the main concept from the target: its picture is what is seen
 STRANGE = 0.004  # a partner of another theme
 WEAR, WEAR_MEMORY = 0.1, 12.0  # a main concept shown just now; concepts after which that has faded to 1/e
+AGAIN = 10.0  # the main concept shown last: it never comes twice in a row
 KIN_WEAR = 0.25  # share of the wear that falls on all concepts of its theme
 OUT_OF_REACH = 1e-6  # squared distance past which the nearest reachable point stands for the target
 WHIM = 0.006  # mean of the seeded whim that lets two stories of one song differ
@@ -82,7 +83,7 @@ class DictionaryTranslator:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
-        costs = (MISS, STRAY, STRANGE, WEAR, WEAR_MEMORY, KIN_WEAR, WHIM)
+        costs = (MISS, STRAY, STRANGE, WEAR, WEAR_MEMORY, AGAIN, KIN_WEAR, WHIM)
         self.digest = hashlib.sha256(f"dictionary 1 {costs} {lexicon.digest}".encode()).hexdigest()
 
     def latents(self, passage: Passage) -> tuple[F32, F32]:
@@ -123,7 +124,9 @@ class DictionaryTranslator:
         freshness = WEAR * np.exp(-np.arange(len(shown))[::-1] / WEAR_MEMORY)
         own = np.zeros(len(self.lexicon.names))
         np.add.at(own, np.array(shown, np.intp), freshness)
-        return (1 - KIN_WEAR) * own + KIN_WEAR * (own @ self.lexicon.kin)
+        wear = np.asarray((1 - KIN_WEAR) * own + KIN_WEAR * (own @ self.lexicon.kin))
+        wear[shown[-1:]] += AGAIN
+        return wear
 
 
 def fresh_noise(passage: Passage) -> F32:

@@ -75,8 +75,14 @@ def test_a_feeling_beyond_every_picture_goes_to_the_nearest_one_there_is(corner:
 
 def test_a_feeling_that_stays_is_told_with_other_concepts() -> None:
     mains = told(np.tile([0.1, 0.2], (30, 1))).class_weights.argmax(1)
-    assert len(set(mains)) >= 15
+    assert len(set(mains)) >= 12
+
+
+@pytest.mark.parametrize("corner", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
+def test_no_main_concept_comes_twice_in_a_row_even_where_few_are_near(corner: tuple[int, int]) -> None:
+    mains = told(np.tile(np.array(corner, dtype=float), (30, 1))).class_weights.argmax(1)
     assert (mains[1:] != mains[:-1]).all()
+    assert len(set(mains)) >= 3
 
 
 def test_concepts_shown_before_the_passage_are_left_to_rest() -> None:

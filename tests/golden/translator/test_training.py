@@ -1,0 +1,126 @@
+"""From an engine's file to views that are served: by the commands that users run, on a toy engine of plain colours."""
+
+import base64
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from services.translator import backbone, train
+from services.translator.catalogue import EMBEDDED, open_translators
+from services.translator.judge import Eyes
+from services.translator.lexicon import F32
+from services.translator.network import ViewNetwork, as_numpy
+from services.translator.translate import NOISE_SIZE, Passage, translate
+from services.translator.views import TEMPERATURE, View
+
+COLOURS = {"night": (0.05, 0.05, 0.1), "fire": (0.9, 0.3, 0.1), "meadow": (0.3, 0.8, 0.2), "snow": (0.95, 0.95, 1.0)}
+RATINGS = {"night": (-0.3, -0.5), "fire": (0.6, -0.2), "meadow": (-0.2, 0.7), "snow": (-0.5, 0.2)}
+
+
+def packed(values: F32) -> str:
+    return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
+
+
+def plain_engine(path: Path) -> None:
+    """Paints 64 × 64 pictures of one colour, the first three values of the latent."""
+    latents = np.zeros((len(COLOURS), NOISE_SIZE), np.float32)
+    latents[:, :3] = list(COLOURS.values())
+    constants = {
+        "pick": np.eye(NOISE_SIZE, 3, dtype=np.float32) * 255,
+        "low": np.float32(0),
+        "high": np.float32(255),
+        "shape": np.array([-1, 1, 1, 3]),
+        "repeats": np.array([1, 64, 64, 1]),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["latent", "pick"], ["colour"]),
+        helper.make_node("Clip", ["colour", "low", "high"], ["clipped"]),
+        helper.make_node("Reshape", ["clipped", "shape"], ["pixel"]),
+        helper.make_node("Tile", ["pixel", "repeats"], ["plain"]),
+        helper.make_node("Cast", ["plain"], ["pictures"], to=TensorProto.UINT8),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "plain",
+        [helper.make_tensor_value_info("latent", TensorProto.FLOAT, ["n", NOISE_SIZE])],
+        [helper.make_tensor_value_info("pictures", TensorProto.UINT8, ["n", 64, 64, 3])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    concepts = json.dumps([[name, *RATINGS[name]] for name in COLOURS])
+    basis = packed(np.eye(NOISE_SIZE, dtype=np.float32) * 0.1)
+    helper.set_model_props(model, {"latents": packed(latents), "basis": basis, "concepts": concepts})
+    onnx.save(model, path)
+
+
+@pytest.fixture(scope="module")
+def eyes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("eyes") / "backbone.onnx"
+    backbone.main(["--out", str(path)])
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A weights folder with the shipped judges and the toy engine's concepts."""
+    for name in ("judge.npz", "labeller.npz"):
+        (tmp_path / name).write_bytes((EMBEDDED / name).read_bytes())
+    rows = [{"name": name, "theme": name, "arousal": a, "valence": v} for name, (a, v) in RATINGS.items()]
+    (tmp_path / "morph_concepts.json").write_text(json.dumps({"engine": "morph", "concepts": rows}))
+    plain_engine(tmp_path / "plain.onnx")
+    return tmp_path
+
+
+def test_an_engine_gets_views_by_one_command(folder: Path, eyes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = ["--engine", str(folder / "plain.onnx"), "--backbone", str(eyes), "--weights", str(folder)]
+    train.main([*files, "--views", "2", "--per-concept", "4", "--steps", "40"])
+    report = json.loads(capsys.readouterr().out)
+    assert report["samples"] == 16
+    assert len(report["views"]) == 2
+    translators = open_translators(folder)
+    assert list(translators) == ["dictionary", "view-1", "view-2"]
+    told = translate(translators["view-2"], Passage(np.zeros((3, 2))))
+    assert told.class_weights.shape == (3, len(COLOURS))
+    assert json.loads((folder / "morph_views.json").read_text())["metrics"] == report
+
+
+def test_an_engine_of_other_concepts_is_refused(folder: Path, eyes: Path) -> None:
+    (folder / "morph_concepts.json").write_bytes((EMBEDDED / "morph_concepts.json").read_bytes())
+    with pytest.raises(SystemExit):
+        train.main(["--engine", str(folder / "plain.onnx"), "--backbone", str(eyes), "--weights", str(folder)])
+
+
+def test_numpy_evaluates_a_view_as_torch_does() -> None:
+    torch.manual_seed(0)
+    network = ViewNetwork(10, NOISE_SIZE)
+    layers = [as_numpy(layer) for layer in (network.first, network.second, network.logits, network.noise)]
+    view = View(np.arange(10), np.zeros(2, np.float32), np.ones(2, np.float32), tuple(layers[:2]), layers[2], layers[3])
+    feeling = np.array([0.3, -0.8])
+    with torch.no_grad():
+        logits, noise = network(torch.tensor(feeling, dtype=torch.float32)[None])
+        shares = torch.softmax(logits / TEMPERATURE, dim=1)[0].numpy()
+    own_shares, own_noise = view.forward(feeling)
+    assert own_shares == pytest.approx(shares, abs=1e-5)
+    assert own_noise == pytest.approx(np.clip(noise[0].numpy() / noise[0].numpy().std(), -2, 2), abs=1e-5)
+
+
+def test_the_exported_backbone_sees_what_pytorch_sees(eyes: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    network = backbone.load_weights(backbone.EfficientNetLite0(), backbone.published_weights())
+    with torch.no_grad():
+        expected = network(torch.from_numpy(picture)[None]).numpy()
+    seen = Eyes(eyes).features([picture])
+    assert seen.shape == (1, 2944)
+    assert seen == pytest.approx(expected, abs=1e-3)
+    assert seen.std() > 0.1
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="is not an EfficientNet-Lite0"):
+        backbone.load_weights(backbone.EfficientNetLite0(), tmp_path / "other.pth")
