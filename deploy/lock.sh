@@ -13,11 +13,7 @@ compile() {
         --no-emit-index-url --no-annotate --custom-compile-command "sh deploy/lock.sh" "$@"
 }
 compile --extra serve --extra story ../../pyproject.toml -o "$ranges"
-for service in audio_sentiment translator generator composer; do
-    compile --generate-hashes --constraints "$ranges" "$service.in" -o "$service.txt" ${1:+"$1"}
+# onnxruntime and onnxruntime-gpu overwrite each other, hence an image, and a lock, for each.
+for image in audio_sentiment translator generator generator-gpu composer; do
+    compile --generate-hashes --constraints "$ranges" "$image.in" -o "$image.txt" ${1:+"$1"}
 done
-# onnxruntime and onnxruntime-gpu overwrite each other: the override takes the first out.
-grep -v '^onnxruntime==' "$ranges" > "$ranges.gpu"
-trap 'rm -f "$ranges" "$ranges.gpu"' EXIT
-compile --generate-hashes --constraints "$ranges.gpu" --overrides no-cpu-runtime.in generator-gpu.in \
-    -o generator-gpu.txt ${1:+"$1"}

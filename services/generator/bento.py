@@ -7,23 +7,24 @@ from services.generator.rpc import SERVICE
 
 __all__ = ["Generator"]
 
-hooks = bento_hooks(SERVICE)
-
 
 @bentoml.service(name="deepsing-generator", workers=1)
 class Generator:
     """gRPC on DEEPSING_SERVER_PORT; health and metrics on BentoML's own port."""
 
-    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    def __init__(self) -> None:
+        self.grpc = bento_hooks(SERVICE)
+
+    @bentoml.on_startup
     async def start(self) -> None:
         """Starts the gRPC server."""
-        await hooks.start()
+        await self.grpc.start()
 
-    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    @bentoml.on_shutdown
     async def stop(self) -> None:
         """Waits for calls under way."""
-        await hooks.stop()
+        await self.grpc.stop()
 
     async def __is_ready__(self) -> bool:
         """Whether gRPC calls are taken now."""
-        return hooks.ready
+        return self.grpc.ready

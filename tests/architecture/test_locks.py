@@ -6,6 +6,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -86,3 +87,12 @@ def test_a_lock_has_all_that_its_server_imports(service: str) -> None:
     imported = {name.split(".")[0] for name in loaded_alone(service)}
     needed = {canonicalize_name(owners[name][0]) for name in imported if name in owners and name != "google"}
     assert needed - {"deepsing"} <= set(pins(FOLDER / f"{service}.txt"))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_bento_asks_for_what_the_image_does(service: str) -> None:
+    bentofile = yaml.safe_load((ROOT / f"services/{service}/bentofile.yaml").read_text(encoding="utf-8"))
+    packages = [Requirement(line) for line in bentofile["python"]["packages"]]
+    assert {canonicalize_name(one.name) for one in packages} == asked(FOLDER / f"{service}.in")
+    assert {one.name: one.specifier for one in packages if one.specifier != ranges()[one.name].specifier} == {}
+    assert bentofile["python"]["lock_packages"] is False
