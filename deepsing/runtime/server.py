@@ -33,6 +33,7 @@ class Service:
     grpc_name: str  # as in the contract, e.g. "deepsing.v1.GeneratorService"
     register: Callable[[Any, grpc.aio.Server], None]  # the generated add_…Servicer_to_server
     open: Callable[[], Awaitable[Any]]  # opens and warms up; returns the servicer, which may have `async close()`
+    largest_request_bytes: int = 0  # where the contract allows more in a message than the settings do
 
 
 class GrpcServer:
@@ -56,7 +57,7 @@ class GrpcServer:
         self._guard = Guard(service.name, self.settings.max_deadline_s)
         self._server = grpc.aio.server(
             interceptors=[self._guard, *interceptors],
-            options=_options(self.settings),
+            options=_options(self.settings, service.largest_request_bytes),
             maximum_concurrent_rpcs=self.settings.max_concurrent_rpcs,
         )
         self._health = health.aio.HealthServicer()
@@ -186,11 +187,11 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+def _options(settings: ServerSettings, largest_request_bytes: int) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", int(settings.reuse_port)),
-        ("grpc.max_send_message_length", settings.max_message_bytes),
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", -1),  # how much comes back is bounded by what may be asked for
+        ("grpc.max_receive_message_length", max(settings.max_message_bytes, largest_request_bytes)),
         ("grpc.keepalive_time_ms", int(settings.keepalive_s * 1e3)),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),

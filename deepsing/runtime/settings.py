@@ -35,7 +35,7 @@ class ServerSettings:
     grace_s: Annotated[float, Between(0, 86400)] = 30.0  # how long calls may go on after SIGTERM
     max_deadline_s: Annotated[float, Between(0.001, 86400)] = 120.0  # cap for unary calls
     max_concurrent_rpcs: Annotated[int, Between(1)] = 1024  # health checks included
-    max_message_bytes: Annotated[int, Between(1024, 2**31 - 1)] = 4 * 2**20
+    max_message_bytes: Annotated[int, Between(1024, 2**31 - 1)] = 4 * 2**20  # of one request
     keepalive_s: Annotated[float, Between(1, 7200)] = 30.0  # the server's own pings
     min_ping_interval_s: Annotated[float, Between(0.1, 7200)] = 10.0  # clients that ping faster are cut off
     reuse_port: bool = False  # several processes on one port: connections are balanced, not calls

@@ -140,4 +140,5 @@ SERVICE = Service(
     grpc_name="deepsing.v1.ComposerService",
     register=composer_pb2_grpc.add_ComposerServiceServicer_to_server,
     open=_open,
+    largest_request_bytes=RENDER_SONG_BYTES + 2**20,  # a song a little over the limit is refused by its rule
 )

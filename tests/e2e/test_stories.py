@@ -166,3 +166,10 @@ async def test_a_composer_that_is_not_there_is_named(tmp_path: Path) -> None:
     async with Client("127.0.0.1:1", retries=0, timeout_s=20) as client:
         with pytest.raises(Unavailable):
             await client.render(song, tmp_path / "story.mp4", QUICK)
+
+
+async def test_pictures_larger_than_a_usual_message_arrive(services: Running, tmp_path: Path) -> None:
+    options = StoryOptions(fps=4, size=(1920, 1080), files=("video",))
+    story = await render(services, make_song(tmp_path, "one_window"), tmp_path / "story.mp4", options)
+    assert story.started.size.width_px == 1920
+    assert story.end.frame_count == 2

@@ -25,7 +25,7 @@ from deepsing.v1 import (
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import generator_pb2 as gen
 from deepsing.v1 import translator_pb2 as tr
-from services.composer.rpc import ComposerServicer
+from services.composer.rpc import SERVICE, ComposerServicer
 from services.composer.settings import ComposerSettings
 
 WINDOW_S = 0.5
@@ -162,8 +162,9 @@ async def stage(**settings: Any) -> AsyncIterator[Stage]:
         "deepsing.v1.ComposerService",
         composer_pb2_grpc.add_ComposerServiceServicer_to_server,
         opened,
+        SERVICE.largest_request_bytes,
     )
-    server = GrpcServer(service, ServerSettings(port=0, max_message_bytes=32 * 2**20))
+    server = GrpcServer(service, ServerSettings(port=0))
     port = await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         try:
