@@ -5,6 +5,8 @@ import bentoml
 from deepsing.runtime.bento import bento_hooks
 from services.audio_sentiment.rpc import SERVICE
 
+__all__ = ["AudioSentiment"]
+
 
 @bentoml.service(name="deepsing-audio-sentiment", workers=1)
 class AudioSentiment:

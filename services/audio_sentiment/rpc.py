@@ -136,11 +136,14 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
         return request.config
 
     def _pacing(self, config: messages.AnalyzeConfig) -> Pacing:
-        ranges = (("smoothing", config.smoothing_us, MAX_SMOOTHING_US), ("context", config.context_us, MAX_CONTEXT_US))
-        for name, value_us, most_us in ranges:
+        ranges = (
+            ("smoothing", "SMOOTHING_OUT_OF_RANGE", config.smoothing_us, MAX_SMOOTHING_US),
+            ("context", "CONTEXT_OUT_OF_RANGE", config.context_us, MAX_CONTEXT_US),
+        )
+        for name, reason, value_us, most_us in ranges:
             if not 0 <= value_us <= most_us:
                 message = f"{name} is {value_us / 1e6:g} s; choose 0 to {most_us / 1e6:g}"
-                raise _invalid(message, f"{name.upper()}_OUT_OF_RANGE", f"{name}_us", value_us)
+                raise _invalid(message, reason, f"{name}_us", value_us)
         return Pacing(
             smoothing_s=config.smoothing_us / 1e6 or self._settings.smoothing_s,
             memory_s=self._settings.memory_s,

@@ -1,12 +1,12 @@
 """The size guide: small files, short functions, few public names, one broad except, no loose ends."""
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
-
-import pytest
+from typing import TypeVar
 
 from tests.architecture.tree import hand_written, relative
 
@@ -14,108 +14,120 @@ MAX_FILE_LINES = 250
 MAX_MEDIAN_FILE_LINES = 100
 MAX_FUNCTION_LINES = 45
 MAX_PUBLIC_NAMES = 5
-MAX_RUNTIME_LINES = 1000  # that are not blank
+MAX_RUNTIME_LINES = 1000
 MIN_DOCUMENTED = 0.95
 BROAD = {"Exception", "BaseException"}
 SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "data", "misc"}
+LOOSE_END = re.compile(r"#.*\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
+PRODUCT = ("deepsing", "services")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-product = pytest.mark.parametrize("path", hand_written("deepsing", "services"), ids=relative)
-whole_tree = pytest.mark.parametrize("path", hand_written(), ids=relative)
+Found = TypeVar("Found")
 
 
-def functions(tree: ast.AST) -> Iterator[Function]:
-    return (node for node in ast.walk(tree) if isinstance(node, Function))
+@functools.cache
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
+@functools.cache
 def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return ast.parse(text_of(path), filename=str(path))
 
 
-@whole_tree
-def test_a_file_fits_on_a_few_screens(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+def functions(path: Path) -> Iterator[Function]:
+    return (node for node in ast.walk(parsed(path)) if isinstance(node, Function))
+
+
+def line_count(path: Path) -> int:
+    return len(text_of(path).splitlines())
+
+
+def offenders(look: Callable[[Path], Found], *folders: str) -> dict[str, Found]:
+    """What `look` finds in each file, where it finds anything."""
+    seen = {relative(path): look(path) for path in hand_written(*folders)}
+    return {name: found for name, found in seen.items() if found}
+
+
+def test_a_file_fits_on_a_few_screens() -> None:
+    assert offenders(lambda path: max(0, line_count(path) - MAX_FILE_LINES)) == {}
 
 
 def test_most_files_fit_on_one_or_two_screens() -> None:
-    lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in hand_written()]
-    assert median(lengths) <= MAX_MEDIAN_FILE_LINES
+    assert median(map(line_count, hand_written(*PRODUCT))) <= MAX_MEDIAN_FILE_LINES
 
 
-@whole_tree
-def test_a_function_fits_on_one_screen(path: Path) -> None:
-    lengths = {node.name: (node.end_lineno or node.lineno) - node.lineno + 1 for node in functions(parsed(path))}
-    assert {name: lines for name, lines in lengths.items() if lines > MAX_FUNCTION_LINES} == {}
+def test_the_runtime_stays_small() -> None:
+    lines = [line for path in hand_written("deepsing/runtime") for line in text_of(path).splitlines() if line.strip()]
+    assert len(lines) <= MAX_RUNTIME_LINES
 
 
-@whole_tree
-def test_a_module_is_named_after_what_it_holds(path: Path) -> None:
-    assert SHAPELESS_NAMES.isdisjoint({path.stem, *(part.lower() for part in Path(relative(path)).parts)})
+def test_a_function_fits_on_one_screen() -> None:
+    def long(path: Path) -> dict[str, int]:
+        lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions(path)}
+        return {name: lines for name, lines in lengths.items() if lines > MAX_FUNCTION_LINES}
+
+    assert offenders(long) == {}
 
 
-@product
-def test_a_module_says_first_what_it_offers_and_offers_little(path: Path) -> None:
-    if path.name in {"__init__.py", "__main__.py"} and "__all__" not in path.read_text(encoding="utf-8"):
-        return
-    statements = parsed(path).body
-    definitions = [node.lineno for node in statements if isinstance(node, Function | ast.ClassDef)]
-    offers = [
-        node
-        for node in statements
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]
-    ]
-    assert len(offers) == 1, "one __all__ a module"
-    assert len(ast.literal_eval(offers[0].value)) <= MAX_PUBLIC_NAMES
-    assert all(offers[0].lineno < line for line in definitions)
+def test_a_module_is_named_after_what_it_holds() -> None:
+    assert offenders(lambda path: SHAPELESS_NAMES & {path.stem, *Path(relative(path)).parts}) == {}
 
 
-@product
-def test_only_the_command_line_prints(path: Path) -> None:
-    if relative(path).startswith("deepsing/cli/"):
-        return
-    calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
-    assert [call.lineno for call in calls if ast.unparse(call.func) in {"print", "pprint"}] == []
+def test_a_module_says_first_what_it_offers_and_offers_little() -> None:
+    def fault(path: Path) -> str:
+        if path.name in {"__init__.py", "__main__.py"} and "__all__" not in text_of(path):
+            return ""
+        statements = parsed(path).body
+        offers = [
+            node for node in statements if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        ]
+        if len(offers) != 1:
+            return "has no __all__"
+        if any(isinstance(node, Function | ast.ClassDef) and node.lineno < offers[0].lineno for node in statements):
+            return "has definitions before __all__"
+        return "offers too much" if len(ast.literal_eval(offers[0].value)) > MAX_PUBLIC_NAMES else ""
+
+    assert offenders(fault, *PRODUCT) == {}
 
 
-@whole_tree
-def test_nothing_is_left_for_later(path: Path) -> None:
-    marks = re.compile(r"#.*\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
-    assert [line for line in path.read_text(encoding="utf-8").splitlines() if marks.search(line)] == []
+def test_only_the_command_line_prints() -> None:
+    def prints(path: Path) -> list[int]:
+        calls = (node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call))
+        return [call.lineno for call in calls if ast.unparse(call.func) in {"print", "pprint"}]
+
+    found = offenders(prints, *PRODUCT)
+    assert {name: lines for name, lines in found.items() if not name.startswith("deepsing/cli/")} == {}
 
 
-def swallows(handler: ast.ExceptHandler) -> bool:
-    """Whether a handler catches everything and keeps it (one that raises again only tidies up)."""
-    caught = BROAD if handler.type is None else {ast.unparse(node) for node in _types(handler.type)}
-    return not caught.isdisjoint(BROAD) and not isinstance(handler.body[-1], ast.Raise)
+def test_nothing_is_left_for_later() -> None:
+    assert offenders(lambda path: [line for line in text_of(path).splitlines() if LOOSE_END.search(line)]) == {}
 
 
-def _types(expression: ast.expr) -> list[ast.expr]:
-    return expression.elts if isinstance(expression, ast.Tuple) else [expression]
+def swallows_everything(node: ast.AST) -> bool:
+    """Whether a handler catches all and keeps it (one that raises again only tidies up)."""
+    if isinstance(node, ast.Call):
+        return re.search(r"\bsuppress\(.*\b(Base)?Exception\b", ast.unparse(node)) is not None
+    if not isinstance(node, ast.ExceptHandler) or isinstance(node.body[-1], ast.Raise):
+        return False
+    kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+    return any(kind is None or ast.unparse(kind) in BROAD for kind in kinds)
 
 
 def test_exactly_one_place_catches_everything_the_outermost_interceptor() -> None:
-    broad = [
-        relative(path)
-        for path in hand_written("deepsing", "services")
-        for node in ast.walk(parsed(path))
-        if (isinstance(node, ast.ExceptHandler) and swallows(node))
-        or (isinstance(node, ast.Call) and re.search(r"suppress\(.*\b(Base)?Exception\b", ast.unparse(node)))
-    ]
-    assert len(broad) == 1, broad
-    assert broad[0].startswith("deepsing/runtime/")
+    def broad(path: Path) -> list[int]:
+        return [getattr(node, "lineno", 0) for node in ast.walk(parsed(path)) if swallows_everything(node)]
+
+    found = offenders(broad, *PRODUCT)
+    assert sum(map(len, found.values())) == 1, found
+    assert next(iter(found)).startswith("deepsing/runtime/")
 
 
 def test_public_things_are_documented() -> None:
     documented = {
         f"{relative(path)}::{node.name}": ast.get_docstring(node) is not None
-        for path in hand_written("deepsing", "services")
+        for path in hand_written(*PRODUCT)
         for node in ast.walk(parsed(path))
         if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_")
     }
-    share = sum(documented.values()) / max(1, len(documented))
+    share = sum(documented.values()) / len(documented)
     assert share >= MIN_DOCUMENTED, sorted(name for name, said in documented.items() if not said)
-
-
-def test_the_runtime_stays_small() -> None:
-    texts = [path.read_text(encoding="utf-8") for path in hand_written("deepsing/runtime")]
-    assert sum(bool(line.strip()) for text in texts for line in text.splitlines()) <= MAX_RUNTIME_LINES
