@@ -41,7 +41,7 @@ async def ask(
         DeepsingError: see `deepsing.client.errors`.
     """
     if arguments.target:
-        async with Client(arguments.target, timeout_s=arguments.timeout) as client:
+        async with Client(arguments.target, timeout_s=arguments.timeout, retries=1) as client:
             return await question(client)
     report("starting the services")
     async with (
