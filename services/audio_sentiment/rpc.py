@@ -190,11 +190,10 @@ def _chunk(request: messages.AnalyzeRequest) -> bytes:
 def _raw_format(audio: sentiment_pb2.AudioFormat) -> RawFormat | None:
     if audio.sample_format == sentiment_pb2.SAMPLE_FORMAT_UNSPECIFIED:
         return None
-    if audio.sample_format not in RAW_FORMATS:
-        number = audio.sample_format
+    if (number := audio.sample_format) not in RAW_FORMATS:
         message = f"sample_format is {number}; choose one that the contract lists"
         raise _invalid(message, "ENUM_UNKNOWN", "audio_format.sample_format", number)
-    return RawFormat(RAW_FORMATS[audio.sample_format], audio.sample_rate_hz, audio.channel_count)
+    return RawFormat(RAW_FORMATS[number], audio.sample_rate_hz, audio.channel_count)
 
 
 def _affect_point(point: Point) -> sentiment_pb2.AffectPoint:
