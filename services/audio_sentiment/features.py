@@ -20,7 +20,7 @@ FFT_LENGTH = 512
 HOP_LENGTH = 256
 MEL_COUNT = 96
 LOUDNESS_FLOOR_DB = -60.0
-ONSET_FULL_SCALE = 0.5  # mean rise of all mels, log10 units: half a decade, 5 dB, within one hop of 16 ms
+ONSET_FULL_SCALE = 1.25  # mean rise of all mels within a hop, log10 units (12.5 dB): 1 window in 20 of real music
 
 _LINEAR_HZ_PER_MEL = 200.0 / 3.0
 _LOG_START_HZ = 1000.0

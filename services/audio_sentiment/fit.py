@@ -35,11 +35,11 @@ class Recipe:
         rating_gain: common scale per unit of a continuous rating (raters use the middle of their scale only).
     """
 
-    level_ridge: float = 0.2
+    level_ridge: float = 0.12
     stretch_windows: float = 20.0
     moves_ridge: float = 20.0
     moves_gain: float = 4.5
-    collection_weights: tuple[tuple[str, float], ...] = (("emotify", 0.5),)
+    collection_weights: tuple[tuple[str, float], ...] = (("emotify", 0.8),)
     spread: float = 0.45
     rating_gain: float = 1.9
 

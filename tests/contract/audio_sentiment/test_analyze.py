@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import threading
 import wave
 from collections.abc import AsyncIterator, Iterator
 
@@ -209,4 +210,7 @@ async def test_a_cancelled_call_gives_its_session_and_its_threads_back(stub: Stu
         await call.read()
         call.cancel()
         assert await call.code() is grpc.StatusCode.CANCELLED
+    for thread in [thread for thread in threading.enumerate() if thread.name.startswith("decode")]:
+        await asyncio.to_thread(thread.join, 5)
+        assert not thread.is_alive()
     await answers(stub, [config(), *pieces(wav(0.5))])
