@@ -1,6 +1,7 @@
 """Measures how well each translator's concepts carry the feelings asked for, by people's ratings of them.
 
-`python -m services.translator.evaluate [--curves 20] [--points 100] [--json]`
+`python -m services.translator.evaluate [--json] [--engine ENGINE.onnx --backbone BACKBONE.onnx]`
+With an engine and a backbone the pictures are painted, too, and read by the judge.
 """
 
 from __future__ import annotations
@@ -16,11 +17,15 @@ import numpy as np
 
 from services.translator.catalogue import EMBEDDED, open_translators
 from services.translator.curves import random_walk
+from services.translator.judge import Eyes, load_judge
 from services.translator.lexicon import F32, Lexicon
 from services.translator.measures import agreement
+from services.translator.sampling import TRUNCATION, Painter, Studio
 from services.translator.translate import NOISE_SIZE, Passage, Translator, translate
 
 __all__ = ["OriginalRule", "evaluate", "main"]
+
+JUDGED = 100  # pictures that the judge reads for each translator
 
 
 @dataclass
@@ -44,29 +49,36 @@ class OriginalRule:
         return weights, np.zeros((len(targets), NOISE_SIZE), np.float32)
 
 
-def evaluate(translator: Translator, curves: int, points: int) -> dict[str, Any]:
+def evaluate(translator: Translator, curves: int, points: int, studio: Studio | None = None) -> dict[str, Any]:
     """Translates seeded random walks and compares what was asked with what people rated.
 
     Args:
         translator: the one to measure.
         curves: how many walks, seeds 0, 1, …
         points: feelings of each walk.
+        studio: paints JUDGED of the feelings and reads the pictures.
 
     Returns:
-        n, r / CCC / RMSE of both dimensions over all walks together, `within` as the mean r inside one walk, mean
-        distinct main concepts per 100 rows, and the mean largest weight of a row.
+        n, agreement of both dimensions over all walks together by people's ratings, `within` as the mean r inside one
+        walk, mean distinct main concepts per 100 rows, the mean largest weight of a row; with a studio `by_judge`.
     """
     lexicon = translator.lexicon
     targets = [random_walk(lexicon, seed, points) for seed in range(curves)]
     told = [translate(translator, Passage(walk, seed=seed)) for seed, walk in enumerate(targets)]
     within = [agreement(walk, one.expected.astype(float)) for walk, one in zip(targets, told, strict=True)]
     weights = [one.class_weights for one in told]
-    report: dict[str, Any] = {"n": curves * points}
-    report |= agreement(np.concatenate(targets), np.concatenate([one.expected for one in told]).astype(float))
+    target = np.concatenate(targets)
+    report: dict[str, Any] = {"n": len(target)}
+    report |= agreement(target, np.concatenate([one.expected for one in told]).astype(float))
     for dimension in ("arousal", "valence"):
         report[dimension]["within"] = float(np.mean([walk[dimension]["r"] for walk in within]))
     report["distinct_per_100"] = float(np.mean([len(set(rows.argmax(1))) for rows in weights]) * 100 / points)
     report["main_weight"] = float(np.mean([rows.max(1).mean() for rows in weights]))
+    if studio is not None:
+        shown = np.linspace(0, len(target) - 1, JUDGED).astype(int)  # spread over all walks
+        noise = np.concatenate([one.noise for one in told])
+        read = studio.achieved(np.concatenate(weights)[shown], noise[shown])
+        report["by_judge"] = {"n": JUDGED} | agreement(target[shown], read)
     return report
 
 
@@ -76,25 +88,39 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the translators")
     parser.add_argument("--curves", type=int, default=20, help="random walks (default: 20)")
     parser.add_argument("--points", type=int, default=100, help="feelings of each walk (default: 100)")
+    parser.add_argument("--engine", type=Path, help="ONNX file of services.generator.export, to paint with")
+    parser.add_argument("--backbone", type=Path, help="ONNX file of services.translator.backbone, to judge with")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args(arguments)
+    if (options.engine is None) != (options.backbone is None):
+        parser.error("--engine and --backbone go together")
     translators = open_translators(options.weights)
-    baseline = OriginalRule(next(iter(translators.values())).lexicon)
-    named: dict[str, Translator] = translators | {"original-rule": baseline}
-    report = {name: evaluate(translator, options.curves, options.points) for name, translator in named.items()}
+    lexicon = translators["dictionary"].lexicon
+    named: dict[str, Translator] = translators | {"original-rule": OriginalRule(lexicon)}
+    studio = open_studio(options, lexicon) if options.engine else None
+    report = {name: evaluate(translator, options.curves, options.points, studio) for name, translator in named.items()}
     sys.stdout.write(json.dumps(report, indent=1) + "\n" if options.json else as_table(report))
+
+
+def open_studio(options: argparse.Namespace, lexicon: Lexicon) -> Studio:
+    """The engine and the judge, at the truncation that views are trained at."""
+    judge = load_judge(options.weights / "judge.npz")
+    return Studio(lexicon, Painter(options.engine), Eyes(options.backbone), judge, TRUNCATION)
 
 
 def as_table(report: dict[str, dict[str, Any]]) -> str:
     """The report as text, one translator a line."""
-    lines = ["translator      n     r(A)  r(V)  ccc(A) ccc(V) rmse(A) rmse(V) distinct/100"]
+    head = "translator      n     r(A)  r(V)  ccc(A) ccc(V) rmse(A) rmse(V) distinct/100  judge r(A) r(V)"
+    lines = [head]
     for name, row in report.items():
         a, v = row["arousal"], row["valence"]
+        judged = row.get("by_judge")
         lines.append(
             f"{name:<15} {row['n']:<5} {a['r']:.3f} {v['r']:.3f} {a['ccc']:.3f}  {v['ccc']:.3f}  "
-            f"{a['rmse']:.3f}   {v['rmse']:.3f}   {row['distinct_per_100']:.0f}"
+            f"{a['rmse']:.3f}   {v['rmse']:.3f}   {row['distinct_per_100']:<12.0f}  "
+            + (f"      {judged['arousal']['r']:.3f} {judged['valence']['r']:.3f}" if judged else "")
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Samples an engine: pictures of every concept under noise, and what the judges read off them. Training only."""
+"""Samples an engine: pictures under noise, and what a judge reads off them. For training and measuring only."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from services.translator.judge import Eyes
-from services.translator.lexicon import F32
+from services.translator.judge import Eyes, Judge
+from services.translator.lexicon import F32, F64, Lexicon
 from services.translator.translate import NOISE_LIMIT
 
-__all__ = ["Painter", "Samples", "draw"]
+__all__ = ["Painter", "Samples", "Studio", "draw", "TRUNCATION"]
+
+TRUNCATION = 0.5  # how far noise moves samples, unless told otherwise
 
 
 class Painter:
@@ -46,6 +47,26 @@ class Painter:
 
 
 @dataclass(frozen=True)
+class Studio:
+    """An engine, its concepts, and a judge who looks at what it paints."""
+
+    lexicon: Lexicon
+    painter: Painter
+    eyes: Eyes
+    judge: Judge
+    truncation: float
+
+    def achieved(self, class_weights: F32, noise: F32) -> F64:
+        """Paints latents and has them read by a judge who knows neither of the two strongest concepts, (N, 2)."""
+        strongest = np.argsort(-class_weights, axis=1)[:, :2]
+        themes = [
+            [self.lexicon.themes[concept] for concept in row if weights[concept] > 0]
+            for row, weights in zip(strongest, class_weights, strict=True)
+        ]
+        return self.judge.read(self.eyes.features(self.painter.paint(class_weights, noise, self.truncation)), themes)
+
+
+@dataclass(frozen=True)
 class Samples:
     """Pictures of single concepts under noise."""
 
@@ -53,9 +74,15 @@ class Samples:
     noise: F32  # (N, Z)
     features: F32  # (N, 2944), of the backbone
 
+    def part(self, rows: NDArray[np.int64]) -> Samples:
+        """The samples of these rows."""
+        return Samples(self.concepts[rows], self.noise[rows], self.features[rows])
+
 
 def draw(painter: Painter, eyes: Eyes, per_concept: int, truncation: float, seed: int) -> Samples:
     """Paints every concept `per_concept` times, each under its own noise, and looks at the pictures."""
+    from tqdm import tqdm  # of the extra "train"; measuring does without
+
     rng = np.random.default_rng(seed)
     concepts = np.tile(np.arange(len(painter.names)), per_concept)
     noise = rng.standard_normal((len(concepts), len(painter.basis)), dtype=np.float32)

@@ -82,17 +82,3 @@ def test_a_lesson_has_at_most_ten_distinct_classes_and_means_of_their_samples() 
         own = sentiments[concepts == concept]
         assert np.abs(taught.sentiments[rows].mean(0) - own.mean(0)).max() < 0.3
     assert np.array_equal(lesson(concepts, sentiments, noise, seed=4).classes, taught.classes)
-
-
-def test_a_trained_view_chooses_the_class_whose_samples_felt_so() -> None:
-    pytest.importorskip("torch")
-    from services.translator.network import train_view
-
-    places = np.array([[-1.5, -1.5], [1.5, -1.5], [-1.5, 1.5], [1.5, 1.5]])
-    concepts = np.repeat(np.array([7, 40, 90, 120]), 20)
-    sentiments = np.repeat(places, 20, axis=0) + RNG.normal(0, 0.1, (80, 2))
-    taught = lesson(concepts, sentiments, RNG.normal(size=(80, NOISE_SIZE)).astype(np.float32), seed=1)
-    view = train_view(taught, np.zeros(2, np.float32), np.ones(2, np.float32), seed=1, steps=150)
-    told = translate(ViewTranslator(LEXICON, view, 1, "0"), Passage(places * 0.6))
-    nearest = dict(zip([7, 40, 90, 120], range(4), strict=True))
-    assert [nearest[int(concept)] for concept in told.class_weights.argmax(1)] == [0, 1, 2, 3]
