@@ -8,7 +8,7 @@ set -eu
 service="${1:?say which: audio_sentiment, translator, generator or composer}"
 cd "$(dirname "$0")/.."
 base=localhost/deepsing-base
-image="localhost/deepsing-$service"
+image="localhost/deepsing-$(echo "$service" | tr _ -)"
 
 if ! buildah inspect --type image "$base" > /dev/null 2>&1; then
     sources=$(find /etc/apt/sources.list.d /etc/apt/sources.list -maxdepth 1 -name '*.sources' 2> /dev/null | head -n 1)

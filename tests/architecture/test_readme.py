@@ -3,10 +3,14 @@
 import ast
 import dataclasses
 import re
+import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from deepsing.cli.hand_over import PROGRAMS
+from deepsing.cli.parser import parser
 from tests.architecture.tree import ROOT, SERVICES, relative, settings_of, tracked
 
 README = ROOT / "README.md"
@@ -47,14 +51,48 @@ def test_a_row_of_the_map_points_at_something(path: str, symbol: str) -> None:
 
 
 def test_every_make_verb_in_the_documents_exists() -> None:
-    documents = [path for path in tracked() if path.suffix == ".md"]
     said = {
         (verb, relative(path))
-        for path in documents
+        for path in documents()
         for verb in re.findall(r"(?:^|`)make ([a-z][a-z-]*)", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     verbs = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert {(verb, path) for verb, path in said if verb not in verbs} == set()
+
+
+def documents() -> list[Path]:
+    return [path for path in tracked() if path.suffix == ".md"]
+
+
+def shown_commands() -> list[tuple[str, str]]:
+    """(document, command) of every line of a shell block that runs `deepsing`."""
+    return [
+        (relative(path), line.removeprefix(".venv/bin/").removeprefix("deepsing "))
+        for path in documents()
+        for block in re.findall(r"```sh\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+        for line in block.splitlines()
+        if re.match(r"(\.venv/bin/)?deepsing ", line)
+    ]
+
+
+@pytest.mark.parametrize(("document", "command"), shown_commands())
+def test_a_command_that_is_shown_is_understood(document: str, command: str) -> None:
+    words = shlex.split(command, comments=True)
+    programs = {name: module for name, module in PROGRAMS.items() if tuple(words[: len(name)]) == name}
+    if programs:  # handed over with all its arguments to a program of its own
+        assert all(find_spec(module) for module in programs.values())
+    else:
+        assert callable(parser().parse_args(words).run)
+
+
+def test_a_link_between_documents_leads_somewhere() -> None:
+    broken = {
+        (relative(path), link)
+        for path in documents()
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
+        if not (path.parent / link).exists()
+    }
+    assert broken == set()
 
 
 def as_written(value: object) -> str:
