@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 
 from rich.console import Console
 
+from deepsing.cli.failures import CommandError
+from deepsing.client import DeepsingError
 from tests.bench.chain import chain
 from tests.bench.listening import listening
 from tests.bench.measurement import Measurement, table_of
@@ -42,7 +44,11 @@ def main(arguments: list[str]) -> int:
     wanted = parser.parse_args(arguments)
     if unknown := [part for part in wanted.parts if part not in PARTS]:
         parser.error(f"no part is called {unknown[0]}; choose some of: {', '.join(PARTS)}")
-    found = asyncio.run(_measured(wanted.parts or list(PARTS), wanted.quick))
+    try:
+        found = asyncio.run(_measured(wanted.parts or list(PARTS), wanted.quick))
+    except (CommandError, DeepsingError) as failure:
+        Console(stderr=True).print(f"deepsing bench: {failure}")
+        return 1
     if wanted.json:
         report = {"machine": _machine(), "measurements": [one.to_json() for one in found]}
         sys.stdout.write(json.dumps(report, indent=1) + "\n")
