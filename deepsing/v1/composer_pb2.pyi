@@ -29,9 +29,9 @@ class _SentimentModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._
     SENTIMENT_MODE_UNSPECIFIED: _SentimentMode.ValueType  # 0
     """As ABSOLUTE."""
     SENTIMENT_MODE_ABSOLUTE: _SentimentMode.ValueType  # 1
-    """The model's own scale: a sad song has a sad story."""
+    """One scale for all songs, on which typical music meets the engine's typical picture: a sad song has a sad story."""
     SENTIMENT_MODE_RELATIVE: _SentimentMode.ValueType  # 2
-    """Each song on its own z-score: every song uses the whole plane. Needs the whole song before the first
+    """Each song against itself, by z-scores: every song uses the whole plane. Needs the whole song before the first
     frame; with live pacing: INVALID_ARGUMENT MODE_NEEDS_WHOLE_SONG.
     """
     SENTIMENT_MODE_ADAPTIVE: _SentimentMode.ValueType  # 3
@@ -43,9 +43,9 @@ class SentimentMode(_SentimentMode, metaclass=_SentimentModeEnumTypeWrapper):
 SENTIMENT_MODE_UNSPECIFIED: SentimentMode.ValueType  # 0
 """As ABSOLUTE."""
 SENTIMENT_MODE_ABSOLUTE: SentimentMode.ValueType  # 1
-"""The model's own scale: a sad song has a sad story."""
+"""One scale for all songs, on which typical music meets the engine's typical picture: a sad song has a sad story."""
 SENTIMENT_MODE_RELATIVE: SentimentMode.ValueType  # 2
-"""Each song on its own z-score: every song uses the whole plane. Needs the whole song before the first
+"""Each song against itself, by z-scores: every song uses the whole plane. Needs the whole song before the first
 frame; with live pacing: INVALID_ARGUMENT MODE_NEEDS_WHOLE_SONG.
 """
 SENTIMENT_MODE_ADAPTIVE: SentimentMode.ValueType  # 3

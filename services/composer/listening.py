@@ -10,7 +10,7 @@ from deepsing.v1 import audio_sentiment_pb2 as wire
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.peers import Peers
 from services.composer.plan import StoryPlan
-from services.composer.scale import scale_of
+from services.composer.scale import Norm, scale_of
 from services.composer.spool import Spool
 from services.composer.timeline import WINDOW_S, Point, frame_count
 
@@ -37,12 +37,15 @@ class Heard:
 class Listening:
     """One song being heard.
 
+    Args:
+        pictures: what is typical of the engine's concepts.
+
     Attributes:
         summary: what audio_sentiment said at the end; None before, and where only a part was heard.
     """
 
-    def __init__(self, plan: StoryPlan, spool: Spool, peers: Peers) -> None:
-        self.plan, self.spool, self.peers = plan, spool, peers
+    def __init__(self, plan: StoryPlan, pictures: Norm, spool: Spool, peers: Peers) -> None:
+        self.plan, self.pictures, self.spool, self.peers = plan, pictures, spool, peers
         self.summary: wire.AnalyzeSummary | None = None
         self.heard_us = 0
 
@@ -57,7 +60,7 @@ class Listening:
 
         A part of a song begins at the window nearest to its start, and nothing after it is heard.
         """
-        scale, first = scale_of(self.plan.mode), round(self.plan.start_us / WINDOW_US)
+        scale, first = scale_of(self.plan.mode, self.pictures), round(self.plan.start_us / WINDOW_US)
         wanted = -(-self.plan.duration_us // WINDOW_US) if self.plan.duration_us else None
         number = 0
         async for response in self.peers.analyze(self._requests):

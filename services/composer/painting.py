@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,6 +20,7 @@ from services.composer.latents import KeyLatent, LatentPath, Row, nearest_style
 from services.composer.listening import Heard
 from services.composer.peers import BATCH_BYTES, Peers
 from services.composer.plan import StoryPlan
+from services.composer.scale import Norm
 from services.composer.story import Shown
 from services.composer.timeline import Key, Timeline
 
@@ -31,10 +32,11 @@ NAMED_FROM = 0.01  # lighter concepts and styles are not named
 
 @dataclass(frozen=True)
 class Palette:
-    """What the generator can paint: its engine, concepts and styles, and their digests."""
+    """What the generator can paint: its engine, concepts (and what is typical of them), styles, and digests."""
 
     engine: generator_pb2.Engine
     concepts: tuple[str, ...]
+    norm: Norm
     styles: tuple[str, ...]
     style_sentiments: NDArray[np.float64]
     digests: dict[str, str]
@@ -65,8 +67,9 @@ class Palette:
         return cls(
             engine=vocabulary.engine,
             concepts=tuple(concept.name for concept in vocabulary.concepts),
+            norm=Norm.of(_sentiments(vocabulary.concepts)),
             styles=styles,
-            style_sentiments=np.array([(s.sentiment.arousal, s.sentiment.valence) for s in manners.styles]),
+            style_sentiments=_sentiments(manners.styles),
             digests=digests,
         )
 
@@ -223,6 +226,11 @@ class Painter:
         pictures = [self.guard.pass_on(np.frombuffer(image, np.uint8).reshape(form)) for image in images]
         wanted = [place for place, one in enumerate(shown) if one.seq >= self.first]
         return Painting([pictures[place] for place in wanted], [shown[place] for place in wanted])
+
+
+def _sentiments(rated: Iterable[generator_pb2.Concept] | Iterable[generator_pb2.Style]) -> NDArray[np.float64]:
+    """(n, 2): arousal and valence."""
+    return np.array([(one.sentiment.arousal, one.sentiment.valence) for one in rated], np.float64)
 
 
 def _named(names: tuple[str, ...], weights: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:

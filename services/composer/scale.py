@@ -1,29 +1,81 @@
-"""Puts the feelings of a song on the scale of pictures.
+"""Puts the feelings of a song on the scale of pictures: typical music meets the engine's typical picture.
 
-Source: Passalis & Doropoulos (2021), section 3.2, z-score each song: our `relative`.
-Differs: `absolute` is the default, so that a sad song has a sad story; `adaptive` is the causal form of `relative`;
-a constant feeling maps to neutral (the original divides by zero).
+Source: Passalis & Doropoulos (2021), section 3.2, z-scores on both sides: our `relative`.
+Differs: `absolute` measures every song against music in general and is the default, so that a sad song has a sad
+story; `adaptive` is the causal form of `relative`; a constant feeling is typical (the original divides by zero).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from math import sqrt
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from services.composer.timeline import Point
 
-__all__ = ["Adaptive", "Relative", "scale_of"]
+__all__ = ["MUSIC", "Norm", "Scale", "scale_of"]
 
-SPREAD = 0.4  # one standard deviation of a song on the sentiment plane
-FLAT = 0.02  # a song whose feelings vary less than this is taken as constant
-PRIOR_SPREAD, PRIOR_COUNT = 0.25, 16  # what `adaptive` believes before it has heard much, and for how many points
+FLAT = 0.02  # a song whose feelings spread less than this is taken as constant
+PRIOR_COUNT = 16  # points for which `adaptive` believes in music in general before it trusts what it heard
+
+
+@dataclass(frozen=True)
+class Norm:
+    """What is typical: mean and spread (standard deviation) of arousal and valence, each (2,)."""
+
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, feelings: NDArray[np.float64]) -> Norm:
+        """The norm of feelings (n, 2)."""
+        return cls(feelings.mean(axis=0), feelings.std(axis=0))
+
+    def moved(self, feeling: NDArray[np.float64], other: Norm) -> NDArray[np.float64]:
+        """A feeling (2,) seen from here, as unusual there; within [-1, 1]. Where all is constant, all is typical."""
+        unusual = np.where(self.spread > FLAT, (feeling - self.mean) / np.maximum(self.spread, FLAT), 0.0)
+        return np.asarray((other.mean + other.spread * unusual).clip(-1, 1))
+
+
+# Readings of audio_sentiment on 40 clips of panda4q, 40 songs of Emotify and 25 pieces of VGMIDI, drawn at random, from
+# the fifth second on, every set counting alike (n = 11,100 points of 105 songs; `deepsing eval audio --curves`).
+MUSIC = Norm(np.array([-0.02, -0.02]), np.array([0.35, 0.28]))
+
+
+class Scale(Protocol):
+    """A way to put points on the scale of pictures; some hold points back until the song is over."""
+
+    def add(self, point: Point) -> list[Point]:
+        """Takes the next point; returns those that are settled."""
+        ...
+
+    def finish(self) -> list[Point]:
+        """Returns what was held back."""
+        ...
+
+
+class Absolute:
+    """Every song against music in general."""
+
+    def __init__(self, pictures: Norm) -> None:
+        self.pictures = pictures
+
+    def add(self, point: Point) -> list[Point]:
+        """Returns the point, moved."""
+        return [_moved(point, MUSIC, self.pictures)]
+
+    def finish(self) -> list[Point]:
+        """Nothing was held back."""
+        return []
 
 
 class Relative:
-    """Each song on its own z-score; gives nothing before the song is over."""
+    """Every song against itself; gives nothing before it is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: Norm) -> None:
+        self.pictures = pictures
         self.heard: list[Point] = []
 
     def add(self, point: Point) -> list[Point]:
@@ -32,62 +84,47 @@ class Relative:
         return []
 
     def finish(self) -> list[Point]:
-        """All points, z-scored."""
-        arousal = _z_score([p.arousal for p in self.heard])
-        valence = _z_score([p.valence for p in self.heard])
-        return [replace(p, arousal=a, valence=v) for p, a, v in zip(self.heard, arousal, valence, strict=True)]
-
-
-def _z_score(values: list[float]) -> list[float]:
-    mean = sum(values) / max(1, len(values))
-    spread = sqrt(sum((x - mean) ** 2 for x in values) / max(1, len(values)))
-    return [_clip(SPREAD * (x - mean) / spread) if spread > FLAT else 0.0 for x in values]
-
-
-def _clip(x: float) -> float:
-    return min(1.0, max(-1.0, x))
+        """All points, moved."""
+        if not self.heard:
+            return []
+        song = Norm.of(np.array([(point.arousal, point.valence) for point in self.heard]))
+        return [_moved(point, song, self.pictures) for point in self.heard]
 
 
 class Adaptive:
-    """A running z-score over what was heard so far, starting from a belief about songs in general."""
+    """Every song against what was heard of it so far, starting from music in general."""
 
-    def __init__(self) -> None:
+    def __init__(self, pictures: Norm) -> None:
+        self.pictures = pictures
         self.count = PRIOR_COUNT
-        self.sums = [0.0, 0.0]
-        self.squares = [PRIOR_COUNT * PRIOR_SPREAD**2] * 2
+        self.sums = PRIOR_COUNT * MUSIC.mean
+        self.squares = PRIOR_COUNT * (MUSIC.spread**2 + MUSIC.mean**2)
 
     def add(self, point: Point) -> list[Point]:
-        """Returns the point, scaled."""
-        self.count += 1
-        scaled = [self._scaled(axis, x) for axis, x in enumerate((point.arousal, point.valence))]
-        return [replace(point, arousal=scaled[0], valence=scaled[1])]
-
-    def _scaled(self, axis: int, x: float) -> float:
-        self.sums[axis] += x
-        self.squares[axis] += x * x
-        mean = self.sums[axis] / self.count
-        spread = sqrt(max(FLAT**2, self.squares[axis] / self.count - mean**2))
-        return _clip(SPREAD * (x - mean) / spread)
+        """Returns the point, moved."""
+        feeling = np.array([point.arousal, point.valence])
+        self.count, self.sums, self.squares = self.count + 1, self.sums + feeling, self.squares + feeling**2
+        mean = self.sums / self.count
+        spread = np.sqrt(np.maximum(self.squares / self.count - mean**2, FLAT**2))
+        return [_moved(point, Norm(mean, spread), self.pictures)]
 
     def finish(self) -> list[Point]:
         """Nothing was held back."""
         return []
 
 
-class Absolute:
-    """The model's own scale."""
-
-    def add(self, point: Point) -> list[Point]:
-        """Returns the point as it is."""
-        return [point]
-
-    def finish(self) -> list[Point]:
-        """Nothing was held back."""
-        return []
+def _moved(point: Point, music: Norm, pictures: Norm) -> Point:
+    arousal, valence = music.moved(np.array([point.arousal, point.valence]), pictures)
+    return replace(point, arousal=float(arousal), valence=float(valence))
 
 
-def scale_of(mode: str) -> Absolute | Relative | Adaptive:
-    """A fresh scale: "absolute", "relative" or "adaptive"."""
-    scales: dict[str, Callable[[], Absolute | Relative | Adaptive]]
+def scale_of(mode: str, pictures: Norm) -> Scale:
+    """Makes a fresh scale.
+
+    Args:
+        mode: "absolute", "relative" or "adaptive".
+        pictures: the norm of the engine's concepts.
+    """
+    scales: dict[str, type[Absolute | Relative | Adaptive]]
     scales = {"absolute": Absolute, "relative": Relative, "adaptive": Adaptive}
-    return scales[mode]()
+    return scales[mode](pictures)

@@ -132,7 +132,7 @@ class Session:
         self.files = StoryFiles(self.folder, plan, painter.size, self.settings.encoder_threads)
         if pb.STORY_FILE_KIND_VIDEO in plan.files:
             self.sound = group.create_task(self._sound(self.files))
-        listening, heard = Listening(plan, self.spool, self.peers), asyncio.Queue[Heard]()
+        listening, heard = Listening(plan, palette.norm, self.spool, self.peers), asyncio.Queue[Heard]()
         hearing = group.create_task(self._hear(listening, heard))
         async for painting in painter.run(_to_the_last(heard)):
             await self._show(painting)

@@ -120,8 +120,10 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
 
     async def ListConcepts(self, request: Any, context: grpc.aio.ServicerContext) -> gen.ListConceptsResponse:
         size = sentiment_pb2.Size(width_px=64, height_px=64)
+        feelings = [sentiment_pb2.Sentiment(arousal=0.3 * i - 0.75, valence=0.75 - 0.3 * i) for i in range(CONCEPTS)]
+        concepts = [gen.Concept(name=f"c{i}", sentiment=feeling) for i, feeling in enumerate(feelings)]
         engine = gen.Engine(name="fake", native_size=size, noise_size=NOISE, digest="cc")
-        return gen.ListConceptsResponse(engine=engine, concepts=[gen.Concept(name=f"c{i}") for i in range(CONCEPTS)])
+        return gen.ListConceptsResponse(engine=engine, concepts=concepts)
 
     async def ListStyles(self, request: Any, context: grpc.aio.ServicerContext) -> gen.ListStylesResponse:
         feelings = [sentiment_pb2.Sentiment(valence=v) for v in (-0.6, 0.0, 0.6)]
