@@ -27,6 +27,7 @@ from services.composer.timeline import Key, Timeline
 __all__ = ["Painter", "Painting", "Palette"]
 
 RECENT_KEYS = 12  # concepts of this many keys are told to the translator, which avoids them
+LIVE_BATCH = 2  # frames asked for at once where the first of them is waited for
 NAMED_FROM = 0.01  # lighter concepts and styles are not named
 
 
@@ -107,7 +108,8 @@ class Painter:
         self.recent: deque[int] = deque(maxlen=RECENT_KEYS)
         self.style: int | None = None
         self.size = plan.size or palette.engine.native_size
-        self.batch = max(1, min(batch, BATCH_BYTES // (self.size.width_px * self.size.height_px * 3)))
+        most = BATCH_BYTES // (self.size.width_px * self.size.height_px * 3)
+        self.batch = max(1, min(LIVE_BATCH if plan.live else batch, most))
         begin = FlashGuard.settled_from(first, float(plan.rate))
         self.guard = FlashGuard(float(plan.rate), begin)
         self.planned = begin  # frames whose rows have been asked for
