@@ -1,6 +1,6 @@
 # Each verb sets up what it needs (a virtual environment in .venv, from pyproject.toml) and CI calls the same verbs.
 .DEFAULT_GOAL := help
-.PHONY: help story up test lint type protos protos-fresh bench eval clean
+.PHONY: help story up test slow lint type protos protos-fresh bench eval locks containers clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -35,6 +35,10 @@ up: $(APP) ## all four services on this machine until Ctrl-C
 test: $(DEV) ## all tests but the slow ones; ARGS="tests/unit -k name" chooses
 	$(RUN)/python -m pytest -m "not slow" $(ARGS)
 
+slow: $(DEV) ## the slow tests: hours of audio, bentos built and served
+	$(RUN)/python -m pip install --quiet --editable '.[serve,story,bento,dev]'
+	$(RUN)/python -m pytest -m slow $(ARGS)
+
 lint: $(DEV) ## style and who may import whom
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
@@ -61,6 +65,12 @@ bench: $(DEV) ## speed and memory, as a table and as JSON
 eval: $(DEV) ## the models on rated data: DATA=DIR with a labels.csv
 	@test -n "$$DATA" || { echo "make: say where the rated data is: make eval DATA=DIR" >&2; exit 2; }
 	@$(RUN)/deepsing eval audio --data "$$DATA" --json $(ARGS)
+
+locks: $(DEV) ## the exact packages of the images, in deploy/requirements
+	PATH="$(CURDIR)/$(RUN):$$PATH" sh deploy/lock.sh $(ARGS)
+
+containers: ## build and try all four images without a container engine (root; buildah, runc, mmdebstrap)
+	@for service in audio_sentiment translator generator composer; do sh deploy/build-local.sh $$service || exit; done
 
 clean: ## remove the environments, caches and build products
 	rm -rf .venv .venv-protos build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

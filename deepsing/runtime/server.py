@@ -31,7 +31,7 @@ class Service:
 
     name: str  # for logs and messages
     grpc_name: str  # as in the contract, e.g. "deepsing.v1.GeneratorService"
-    register: Callable[[Any, grpc.aio.Server], None]  # the generated add_…Servicer_to_server
+    register: Callable[[Any, Any], None]  # the generated add_…Servicer_to_server
     open: Callable[[], Awaitable[Any]]  # opens and warms up; returns the servicer, which may have `async close()`
     largest_request_bytes: int = 0  # where the contract allows more in a message than the settings do
 
@@ -98,7 +98,7 @@ class GrpcServer:
     async def open(self) -> None:
         """Opens the service and reports SERVING. Raises what the service's `open` raises."""
         self._servicer = await self._service.open()
-        self._service.register(self._servicer, self._server)
+        self._service.register(self._servicer, _LateHandlers(self._server))
         self._guard.ready = True
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
@@ -127,6 +127,16 @@ class GrpcServer:
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", self._service.grpc_name):
             await self._health.set(name, status)
+
+
+class _LateHandlers:
+    """Takes handlers after the start: grpc's table of methods is closed by then, its generic handlers are not."""
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, grpc.RpcMethodHandler]) -> None:
+        """Leaves the closed table alone."""
 
 
 def run(service: Service) -> int:
