@@ -26,7 +26,7 @@ from services.composer.timeline import Key, Timeline
 
 __all__ = ["Painter", "Painting", "Palette"]
 
-RECENT_KEYS = 12  # concepts of this many keys are told to the translator, which avoids them
+RECENT_KEYS = 64  # concepts of this many keys are told to the translator, which avoids them; as many as it takes
 LIVE_BATCH = 2  # frames asked for at once where the first of them is waited for
 NAMED_FROM = 0.01  # lighter concepts and styles are not named
 
