@@ -22,15 +22,14 @@ from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 from services.audio_sentiment.hearing import Hearing, RawFormat
-from services.audio_sentiment.sentiment import Analyser, Head, Pacing, Point
+from services.audio_sentiment.sentiment import WINDOW_US, Analyser, Head, Pacing, Point
 from services.audio_sentiment.settings import PREFIX, Settings
 
 __all__ = ["SERVICE", "AudioSentimentServicer", "Models", "open_models"]
 
 MAX_CHUNK_BYTES = 64 * 1024
 MAX_SONG_BYTES = 512 * 2**20
-MAX_SMOOTHING_US = 60_000_000
-MAX_CONTEXT_US = 600_000_000
+MAX_SMOOTHING_US, MAX_CONTEXT_US = 60_000_000, 600_000_000
 RETRY_S = 10.0
 WEIGHTS = Path(__file__).with_name("weights")
 RAW_FORMATS: dict[int, Literal["s16le", "f32le"]] = {
@@ -75,7 +74,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
                     for point in await self._device.run(list, analyser.push(block)):
                         yield messages.AnalyzeResponse(point=_affect_point(point))
                 for point in await self._device.run(list, analyser.finish(hearing.window_count)):
-                    yield messages.AnalyzeResponse(point=_affect_point(point))
+                    yield messages.AnalyzeResponse(point=_affect_point(point, hearing.facts.duration_us))
                 await upload
             yield messages.AnalyzeResponse(summary=self._summary(analyser, hearing.facts))
 
@@ -196,12 +195,13 @@ def _raw_format(audio: sentiment_pb2.AudioFormat) -> RawFormat | None:
     return RawFormat(RAW_FORMATS[number], audio.sample_rate_hz, audio.channel_count)
 
 
-def _affect_point(point: Point) -> sentiment_pb2.AffectPoint:
+def _affect_point(point: Point, song_us: int = 2**62) -> sentiment_pb2.AffectPoint:
     return sentiment_pb2.AffectPoint(
         time_us=point.time_us,
         sentiment=sentiment_pb2.Sentiment(arousal=point.arousal, valence=point.valence),
         loudness=point.loudness,
         onset_strength=point.onset_strength,
+        duration_us=min(WINDOW_US, song_us - point.time_us),
     )
 
 

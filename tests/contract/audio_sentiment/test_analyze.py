@@ -100,6 +100,11 @@ async def test_points_do_not_depend_on_how_the_song_is_cut(stub: Stub) -> None:
     assert await answers(stub, [config(), *pieces(song)]) == await answers(stub, [config(), *pieces(song, 1000)])
 
 
+async def test_the_last_point_says_how_short_its_window_is(stub: Stub) -> None:
+    *points, _ = await answers(stub, [config(), *pieces(wav(1.75))])
+    assert [answer.point.duration_us for answer in points] == [500_000, 500_000, 500_000, 250_000]
+
+
 @pytest.mark.parametrize(("samples", "points"), [(22_050, 1), (22_051, 2), (44_100, 2), (44_101, 3)])
 async def test_the_number_of_points_follows_the_songs_own_samples(samples: int, points: int, stub: Stub) -> None:
     *found, last = await answers(stub, [config(), *pieces(wav(samples / 44_100))])
