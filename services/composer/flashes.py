@@ -11,7 +11,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FlashCounter", "FlashGuard"]
+__all__ = ["FlashCounter", "FlashGuard", "cells"]
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -22,7 +22,7 @@ LINEAR = (np.arange(256, dtype=np.float32) / 255) ** np.float32(2.2)  # sRGB's c
 
 
 def cells(picture: U8) -> F32:
-    """Relative luminance of GRID x GRID samples: (H, W, 3) uint8 → (GRID * GRID,) in [0, 1]."""
+    """Relative luminance of GRID x GRID cells, from 16 pixels of each: (H, W, 3) uint8 → (GRID * GRID,) in [0, 1]."""
     rows = (np.arange(GRID * 4) * picture.shape[0]) // (GRID * 4)
     columns = (np.arange(GRID * 4) * picture.shape[1]) // (GRID * 4)
     light = LINEAR[picture[np.ix_(rows, columns)]] @ LUMINANCE
@@ -46,9 +46,8 @@ class FlashCounter:
         self.changes: deque[F32] = deque(maxlen=self.span)  # cells that made an opposing change, by frame
         self.worst = 0
 
-    def add(self, picture: U8) -> int:
-        """Takes the next frame; returns the flashes that a quarter of the picture shared within the last second."""
-        light = cells(picture)
+    def add(self, light: F32) -> int:
+        """Takes the next frame's cells; returns the flashes that a quarter of them shared within the last second."""
         if self.extreme is None or self.seq % (2 * self.span) == 0:  # forget: see settled_from
             self.extreme, self.rising = light, np.zeros(GRID * GRID, np.float32)
         self.seq += 1
@@ -94,11 +93,13 @@ class FlashGuard:
 
     def pass_on(self, picture: U8) -> U8:
         """Takes the next frame (H, W, 3) uint8 and returns the one to show."""
+        light = cells(picture)
         self.recent.append(picture)
-        self.alarm.append(self.raw.add(picture))
+        self.alarm.append(self.raw.add(light))
         if max(self.alarm) >= 2:
             weights = self.window[-len(self.recent) :] / self.window[-len(self.recent) :].sum()
             mixed = sum(w * p for w, p in zip(weights, self.recent, strict=True))
             picture = np.rint(np.asarray(mixed)).clip(0, 255).astype(np.uint8)
-        self.shown.add(picture)
+            light = cells(picture)
+        self.shown.add(light)
         return picture

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from deepsing.runtime.errors import InvalidInput
@@ -55,7 +56,7 @@ class Listening:
         async for chunk in self.spool.chunks():
             yield wire.AnalyzeRequest(audio_chunk=chunk)
 
-    async def run(self) -> AsyncIterator[Heard]:
+    async def run(self) -> AsyncGenerator[Heard]:
         """Yields what is heard, in order; the last one holds the frame count.
 
         A part of a song begins at the window nearest to its start, and nothing after it is heard.
@@ -63,20 +64,23 @@ class Listening:
         scale, first = scale_of(self.plan.mode, self.pictures), round(self.plan.start_us / WINDOW_US)
         wanted = -(-self.plan.duration_us // WINDOW_US) if self.plan.duration_us else None
         number = 0
-        async for response in self.peers.analyze(self._requests):
-            if response.HasField("summary"):
-                self.summary = response.summary
-                break
-            point, number = response.point, number + 1
-            self.heard_us = point.time_us + (point.duration_us or WINDOW_US)
-            if number <= first:
-                continue
-            feeling = point.sentiment
-            time_s = (number - 1 - first) * WINDOW_S
-            settled = scale.add(Point(time_s, feeling.arousal, feeling.valence, point.loudness, point.onset_strength))
-            yield Heard(settled, self._frames_until(self.heard_us), False)
-            if wanted is not None and number - first >= wanted:
-                break
+        async with aclosing(self.peers.analyze(self._requests)) as responses:
+            async for response in responses:
+                if response.HasField("summary"):
+                    self.summary = response.summary
+                    break
+                point, number = response.point, number + 1
+                self.heard_us = point.time_us + (point.duration_us or WINDOW_US)
+                if number <= first:
+                    continue
+                feeling = point.sentiment
+                time_s = (number - 1 - first) * WINDOW_S
+                settled = scale.add(
+                    Point(time_s, feeling.arousal, feeling.valence, point.loudness, point.onset_strength)
+                )
+                yield Heard(settled, self._frames_until(self.heard_us), False)
+                if wanted is not None and number - first >= wanted:
+                    break
         yield Heard(scale.finish(), self._frame_count(), True)
 
     def _frame_count(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -116,7 +116,7 @@ class Painter:
         self.rows: list[tuple[Row, Shown]] = []
         self.waiting: deque[tuple[asyncio.Task[list[bytes]], list[Shown]]] = deque()
 
-    async def run(self, heard: AsyncIterator[Heard]) -> AsyncIterator[Painting]:
+    async def run(self, heard: AsyncIterator[Heard]) -> AsyncGenerator[Painting]:
         """Yields batches of frames in order until the song is over and all is painted."""
         try:
             async for stretch in heard:

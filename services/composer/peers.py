@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -61,7 +61,7 @@ class Peers:
 
     async def analyze(
         self, requests: Callable[[], AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]]
-    ) -> AsyncIterator[audio_sentiment_pb2.AnalyzeResponse]:
+    ) -> AsyncGenerator[audio_sentiment_pb2.AnalyzeResponse]:
         """Streams a song through audio_sentiment; begins anew where the service breaks off, and hides that.
 
         Args:

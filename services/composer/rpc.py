@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import grpc
@@ -50,8 +51,9 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
         self, request_iterator: AsyncIterator[pb.ComposeRequest], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.ComposeResponse]:
         """See the contract."""
-        async for response in self._session(request_iterator, unlimited=False):
-            yield response
+        async with aclosing(self._session(request_iterator, unlimited=False)) as responses:
+            async for response in responses:
+                yield response
 
     async def Render(  # noqa: N802 - the contract's name
         self, request: pb.RenderRequest, context: grpc.aio.ServicerContext
@@ -61,8 +63,9 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
             message = f"the song has {len(request.song)} bytes; Render takes 24 MiB, Compose takes more"
             raise InvalidInput(message, reason=reasons.ERROR_REASON_SONG_TOO_LARGE, field="song")
         request.config.ClearField("resume")
-        async for response in self._session(_as_upload(request), unlimited=True):
-            yield pb.RenderResponse(response=response)
+        async with aclosing(self._session(_as_upload(request), unlimited=True)) as responses:
+            async for response in responses:
+                yield pb.RenderResponse(response=response)
 
     async def _session(
         self, requests: AsyncIterator[pb.ComposeRequest], *, unlimited: bool
@@ -72,12 +75,12 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
             raise Exhausted(message, reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=RETRY_AFTER_S)
         self.sessions += 1
         self.idle.clear()
-        told = Session(self.settings, self.peers, uuid.uuid4().hex, unlimited=unlimited).run(requests)
+        session = Session(self.settings, self.peers, uuid.uuid4().hex, unlimited=unlimited)
         try:
-            async for response in told:
-                yield response
+            async with aclosing(session.run(requests)) as responses:
+                async for response in responses:
+                    yield response
         finally:
-            await told.aclose()
             self.sessions -= 1
             if self.sessions == 0:
                 self.idle.set()

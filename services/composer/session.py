@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
@@ -47,7 +47,7 @@ class Session:
 
     def __init__(self, settings: ComposerSettings, peers: Peers, session_id: str, *, unlimited: bool = False) -> None:
         self.settings, self.peers, self.session_id, self.unlimited = settings, peers, session_id, unlimited
-        self.outbox: asyncio.Queue[pb.ComposeResponse | None] = asyncio.Queue(maxsize=32)
+        self.outbox: asyncio.Queue[pb.ComposeResponse | None] = asyncio.Queue(maxsize=8)  # a raw frame may have 11 MB
         self.folder = Path(tempfile.mkdtemp(prefix="deepsing-"))
         self.spool = Spool(self.folder / "song", settings.max_song_bytes)
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="story")  # files are written by one thread, in order
@@ -134,25 +134,27 @@ class Session:
             self.sound = group.create_task(self._sound(self.files))
         listening, heard = Listening(plan, palette.norm, self.spool, self.peers), asyncio.Queue[Heard]()
         hearing = group.create_task(self._hear(listening, heard))
-        async for painting in painter.run(_to_the_last(heard)):
-            await self._show(painting)
+        async with aclosing(painter.run(_to_the_last(heard))) as paintings:
+            async for painting in paintings:
+                await self._show(painting)
         await hearing
         await self._end(plan, palette, painter, listening)
 
     async def _hear(self, listening: Listening, heard: asyncio.Queue[Heard]) -> None:
         """Listens as fast as it goes, so that the length of the story is soon known."""
-        async for stretch in listening.run():
-            self.heard_us = listening.heard_us
-            if stretch.last:
-                resume = listening.plan.resume
-                if resume is not None and resume.next_seq > stretch.frames:
-                    message = f"next_seq is {resume.next_seq}; the story has {stretch.frames} frames"
-                    reason = reasons.ERROR_REASON_RESUME_OUT_OF_RANGE
-                    raise InvalidInput(message, reason=reason, field="resume.next_seq", value=resume.next_seq)
-                self.beat.frames_total = stretch.frames
-            heard.put_nowait(stretch)
-            for point in stretch.points:
-                await self.outbox.put(pb.ComposeResponse(affect_point=affect_point(point)))
+        async with aclosing(listening.run()) as stretches:
+            async for stretch in stretches:
+                self.heard_us = listening.heard_us
+                if stretch.last:
+                    resume = listening.plan.resume
+                    if resume is not None and resume.next_seq > stretch.frames:
+                        message = f"next_seq is {resume.next_seq}; the story has {stretch.frames} frames"
+                        reason = reasons.ERROR_REASON_RESUME_OUT_OF_RANGE
+                        raise InvalidInput(message, reason=reason, field="resume.next_seq", value=resume.next_seq)
+                    self.beat.frames_total = stretch.frames
+                heard.put_nowait(stretch)
+                for point in stretch.points:
+                    await self.outbox.put(pb.ComposeResponse(affect_point=affect_point(point)))
 
     async def _sound(self, files: StoryFiles) -> None:
         """Encodes the song's sound beside the painting, once all of it is there."""

@@ -99,10 +99,12 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         self.calls: list[gen.GenerateRequest] = []
         self.failures = 0  # calls that are still to fail with UNAVAILABLE
         self.held: asyncio.Event | None = None  # calls wait for it where it is set
+        self.called = asyncio.Event()  # set by the first call
         self.left = asyncio.Event()  # set once a call was cancelled
 
     async def Generate(self, request: gen.GenerateRequest, context: grpc.aio.ServicerContext) -> gen.GenerateResponse:
         self.calls.append(request)
+        self.called.set()
         if self.failures:
             self.failures -= 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")

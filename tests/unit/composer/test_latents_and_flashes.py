@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.composer.flashes import FlashCounter, FlashGuard
+from services.composer.flashes import FlashCounter, FlashGuard, cells
 from services.composer.latents import KeyLatent, LatentPath, nearest_style, turned
 from services.composer.timeline import Moment
 
@@ -69,7 +69,7 @@ def strobe(hertz: float, seconds: float, low: int = 0, high: int = 255) -> list[
 def test_flashes_are_counted(hertz: float, flashes: int) -> None:
     counter = FlashCounter(FPS)
     for picture in strobe(hertz, 4):
-        counter.add(picture)
+        counter.add(cells(picture))
     assert abs(counter.worst - flashes) <= 1
 
 
@@ -77,7 +77,7 @@ def test_a_flash_in_an_eighth_of_the_picture_is_not_general() -> None:
     counter = FlashCounter(FPS)
     for picture in strobe(6, 3):
         picture[:, 8:] = 128
-        counter.add(picture)
+        counter.add(cells(picture))
     assert counter.worst == 0
 
 
@@ -85,7 +85,7 @@ def test_a_flash_in_an_eighth_of_the_picture_is_not_general() -> None:
 def test_what_the_guard_lets_out_flashes_at_most_three_times_a_second(hertz: float) -> None:
     guard, check = FlashGuard(FPS), FlashCounter(FPS)
     for picture in strobe(hertz, 6):
-        check.add(guard.pass_on(picture))
+        check.add(cells(guard.pass_on(picture)))
     assert check.worst <= 3
     assert guard.worst == check.worst
 

@@ -149,9 +149,8 @@ async def test_a_generator_that_stays_away_is_named() -> None:
 async def test_a_caller_that_leaves_stops_the_generator_and_frees_the_session(composer: Stage) -> None:
     composer.generator.held = asyncio.Event()
     call = composer.stub.Compose(upload(config(), SONG))
-    async for response in call:
-        if response.WhichOneof("payload") == "affect_point" and composer.generator.calls:
-            break
+    assert (await call.read()).HasField("session_started")
+    await composer.generator.called.wait()
     call.cancel()
     async with asyncio.timeout(2):
         await composer.generator.left.wait()
