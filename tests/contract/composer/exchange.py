@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from google.protobuf.json_format import ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 
 from deepsing.runtime.errors import STATUS_DETAILS, InvalidInput, ServiceError, error_of
 from deepsing.v1 import composer_pb2 as pb
@@ -51,6 +51,17 @@ class Exchange:
 
 def exchanges() -> list[Exchange]:
     return [_loaded(path) for path in sorted(FOLDER.glob("*.json"))]
+
+
+def rewrite(exchange: Exchange, came: list[pb.ComposeResponse]) -> None:
+    """Puts what the composer says now in the place of what the file has it say; heartbeats stay."""
+    path = FOLDER / f"{exchange.name}.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    told = iter(response for response in came if not response.HasField("heartbeat"))
+    for step in content["steps"]:
+        if "response" in step and "heartbeat" not in step["response"]:
+            step["response"] = MessageToDict(next(told))
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _loaded(path: Path) -> Exchange:
