@@ -16,6 +16,7 @@ from torch.nn import functional
 __all__ = ["MorphDecoder", "MorphShape"]
 
 SLOPE = 0.2  # negative slope of every leaky rectifier
+SOFTENING = 0.2  # share that each neighbour in a row or column has in a finished pixel: hides the shuffle's grid
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Block(nn.Module):
 class Stage(nn.Module):
     """One resolution: narrows, doubles the size, adds the spatial code, runs the blocks."""
 
+    softening: Tensor
+
     def __init__(self, shape: MorphShape, level: int) -> None:
         super().__init__()
         width, self.size_px = shape.widths[level], 4 * 2**level
@@ -65,6 +68,8 @@ class Stage(nn.Module):
             self.spread = nn.Conv2d(self.spatial_channels, width, 1)
         self.blocks = nn.ModuleList(Block(width, shape.latent_size) for _ in range(shape.blocks[level]))
         self.to_rgb = nn.Conv2d(width, 12, 3, padding=1)
+        line = torch.tensor([SOFTENING, 1 - 2 * SOFTENING, SOFTENING])
+        self.register_buffer("softening", torch.outer(line, line).expand(3, 1, 3, 3).contiguous(), persistent=False)
         with torch.no_grad():  # the four sub-pixels start equal: nearest-neighbour upsampling, no checkerboard
             self.to_rgb.weight.copy_(self.to_rgb.weight[::4].repeat_interleave(4, dim=0) * 0.5)
 
@@ -81,8 +86,9 @@ class Stage(nn.Module):
 
     def picture(self, features: Tensor) -> Tensor:
         """(N, width, H, W) → (N, 3, 2H, 2W), RGB in about [0, 1]."""
-        colours = self.to_rgb(functional.leaky_relu(features, SLOPE))
-        return functional.pixel_shuffle(colours, 2) + 0.5
+        colours = functional.pixel_shuffle(self.to_rgb(functional.leaky_relu(features, SLOPE)), 2)
+        edged = functional.pad(colours, (1, 1, 1, 1), mode="replicate")
+        return functional.conv2d(edged, self.softening, groups=3) + 0.5
 
 
 class MorphDecoder(nn.Module):
