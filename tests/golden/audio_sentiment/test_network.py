@@ -4,6 +4,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
+pytest.importorskip("onnx")
+
 from services.audio_sentiment.embedding import LAG_FRAMES, Embedder
 from services.audio_sentiment.network import build_graph, live_channels, tagger_weights
 

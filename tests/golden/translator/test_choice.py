@@ -1,6 +1,9 @@
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
 from services.translator.catalogue import EMBEDDED
 from services.translator.judge import load_judge
 from services.translator.lessons import lesson

@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-import torch
+
+onnx, torch = pytest.importorskip("onnx"), pytest.importorskip("torch")
+
 from onnx import TensorProto, helper, numpy_helper
 
 from services.translator import backbone, train
