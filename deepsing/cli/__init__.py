@@ -1,4 +1,4 @@
-"""The `deepsing` command."""
+"""The `deepsing` command. It never imports a service: it starts them as processes and talks to them over gRPC."""
 
 import os
 
