@@ -4,34 +4,38 @@ import asyncio
 import logging
 import signal
 from types import FrameType
+from typing import ClassVar
+
+import bentoml
 
 from deepsing.runtime.logs import configure_logs
 from deepsing.runtime.server import GrpcServer, Service
 
-__all__ = ["bento_hooks", "BentoHooks"]
+__all__ = ["BentoHost"]
 
 logger = logging.getLogger(__name__)
 
 
-class BentoHooks:
-    """What a `@bentoml.service` class calls from its start-up, shutdown and readiness hooks."""
+class BentoHost:
+    """Base of a service's `@bentoml.service` class, which says in `service` what it serves."""
 
-    def __init__(self, service: Service) -> None:
-        self.server = GrpcServer(service)
-        self._service = service
+    service: ClassVar[Service]
+
+    def __init__(self) -> None:
+        self.server = GrpcServer(self.service)
         self._draining: asyncio.Task[None] | None = None
 
-    @property
-    def ready(self) -> bool:
-        """Whether gRPC calls are taken now; what `__is_ready__` answers."""
+    async def __is_ready__(self) -> bool:
+        """Whether gRPC calls are taken now."""
         return self.server.serving and self._draining is None
 
+    @bentoml.on_startup
     async def start(self) -> None:
         """Starts gRPC on DEEPSING_SERVER_PORT; from here on SIGTERM drains it at once.
 
         BentoML itself drains HTTP first and calls its hooks only then, so the signal is chained here.
         """
-        configure_logs(self._service.name, self.server.settings.log_level)
+        configure_logs(self.service.name, self.server.settings.log_level)
         logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # BentoML logs HTTP itself
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -44,8 +48,9 @@ class BentoHooks:
 
             signal.signal(number, on_signal)
         await self.server.start()
-        logger.info("gRPC serves %s on %s", self._service.grpc_name, self.server.address)
+        logger.info("gRPC serves %s on %s", self.service.grpc_name, self.server.address)
 
+    @bentoml.on_shutdown
     async def stop(self) -> None:
         """Waits until calls under way have ended, at most the grace of the settings."""
         await self._drain()
@@ -53,8 +58,3 @@ class BentoHooks:
     def _drain(self) -> asyncio.Task[None]:
         self._draining = self._draining or asyncio.create_task(self.server.drain())
         return self._draining
-
-
-def bento_hooks(service: Service) -> BentoHooks:
-    """Makes the hooks of one service, for the constructor of its BentoML class."""
-    return BentoHooks(service)

@@ -1,30 +1,15 @@
-"""The composer under BentoML: `bentoml serve services.composer.bento:Composer`."""
+"""The composer service under BentoML: `bentoml serve services.composer.bento:Composer`."""
 
 import bentoml
 
-from deepsing.runtime.bento import bento_hooks
+from deepsing.runtime.bento import BentoHost
 from services.composer.rpc import SERVICE
 
 __all__ = ["Composer"]
 
 
 @bentoml.service(name="deepsing-composer", workers=1)
-class Composer:
+class Composer(BentoHost):
     """gRPC on DEEPSING_SERVER_PORT; health and metrics on BentoML's own port."""
 
-    def __init__(self) -> None:
-        self.grpc = bento_hooks(SERVICE)
-
-    @bentoml.on_startup
-    async def start(self) -> None:
-        """Starts the gRPC server."""
-        await self.grpc.start()
-
-    @bentoml.on_shutdown
-    async def stop(self) -> None:
-        """Waits for calls under way."""
-        await self.grpc.stop()
-
-    async def __is_ready__(self) -> bool:
-        """Whether gRPC calls are taken now."""
-        return self.grpc.ready
+    service = SERVICE

@@ -1,30 +1,15 @@
-"""The translator under BentoML: `bentoml serve services.translator.bento:Translator`."""
+"""The translator service under BentoML: `bentoml serve services.translator.bento:Translator`."""
 
 import bentoml
 
-from deepsing.runtime.bento import bento_hooks
+from deepsing.runtime.bento import BentoHost
 from services.translator.rpc import SERVICE
 
 __all__ = ["Translator"]
 
 
 @bentoml.service(name="deepsing-translator", workers=1)
-class Translator:
+class Translator(BentoHost):
     """gRPC on DEEPSING_SERVER_PORT; health and metrics on BentoML's own port."""
 
-    def __init__(self) -> None:
-        self.grpc = bento_hooks(SERVICE)
-
-    @bentoml.on_startup
-    async def start(self) -> None:
-        """Starts the gRPC server."""
-        await self.grpc.start()
-
-    @bentoml.on_shutdown
-    async def stop(self) -> None:
-        """Waits for calls under way."""
-        await self.grpc.stop()
-
-    async def __is_ready__(self) -> bool:
-        """Whether gRPC calls are taken now."""
-        return self.grpc.ready
+    service = SERVICE

@@ -2,24 +2,10 @@
 
 import bentoml
 
-from deepsing.runtime.bento import bento_hooks
+from deepsing.runtime.bento import BentoHost
 from tests.unit.runtime.echo import Echo, service
-
-SERVICE = service(Echo())
 
 
 @bentoml.service(name="echo", workers=1)
-class EchoBento:
-    def __init__(self) -> None:
-        self.grpc = bento_hooks(SERVICE)
-
-    @bentoml.on_startup
-    async def start(self) -> None:
-        await self.grpc.start()
-
-    @bentoml.on_shutdown
-    async def stop(self) -> None:
-        await self.grpc.stop()
-
-    async def __is_ready__(self) -> bool:
-        return self.grpc.ready
+class EchoBento(BentoHost):
+    service = service(Echo())

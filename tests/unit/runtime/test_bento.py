@@ -1,12 +1,17 @@
 import asyncio
 import os
 import signal
+import warnings
 from collections.abc import Iterator
 
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from deepsing.runtime.bento import bento_hooks
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # what BentoML imports warns of what it imports
+    pytest.importorskip("bentoml", reason="the extra bento is not installed")
+    from deepsing.runtime.bento import BentoHost
+
 from deepsing.runtime.channel import open_channel
 from tests.unit.runtime.echo import Echo, call, service
 
@@ -24,10 +29,14 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 
 
 async def test_a_signal_drains_grpc_at_once_and_is_passed_on(heard: list[int], echo: Echo) -> None:
-    hooks = bento_hooks(service(echo))
-    assert not hooks.ready
+    class EchoHost(BentoHost):
+        pass
+
+    EchoHost.service = service(echo)
+    hooks = EchoHost()
+    assert not await hooks.__is_ready__()
     await hooks.start()
-    assert hooks.ready
+    assert await hooks.__is_ready__()
     async with open_channel(hooks.server.address) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
@@ -37,7 +46,7 @@ async def test_a_signal_drains_grpc_at_once_and_is_passed_on(heard: list[int], e
         changed = await asyncio.wait_for(watch.read(), 5)
         assert changed.status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert heard == [signal.SIGTERM]
-        assert not hooks.ready
+        assert not await hooks.__is_ready__()
         echo.release.set()
         assert await answer == b"firstwait"
     await asyncio.wait_for(hooks.stop(), 5)
