@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -18,6 +18,7 @@ from deepsing.v1 import error_reason_pb2 as reasons
 
 __all__ = ["Guard"]
 
+HEAR_OUT_S, QUIET_S = 1.0, 0.1  # longest that a refused caller is heard out; silence after which it is not
 logger = logging.getLogger(__name__)
 
 
@@ -91,11 +92,12 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         read, write = handler.request_deserializer or bytes, handler.response_serializer or bytes
 
         async def answer(request: Any, context: Any) -> bytes:
-            async with _call(self, method, context):
+            async with _call(self, method, context, streams_up=handler.request_streaming):
                 return write(await _in_time(inner(received(read, request), context), context, cap_s))
 
         async def answers(request: Any, context: Any) -> AsyncIterator[bytes]:
-            async with _call(self, method, context), aclosing(inner(received(read, request), context)) as messages:
+            call = _call(self, method, context, streams_up=handler.request_streaming)
+            async with call, aclosing(inner(received(read, request), context)) as messages:
                 async for message in messages:
                     yield write(message)
 
@@ -104,7 +106,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
 
 @asynccontextmanager
-async def _call(guard: Guard, method: str, context: Any) -> AsyncIterator[None]:
+async def _call(guard: Guard, method: str, context: Any, *, streams_up: bool = False) -> AsyncIterator[None]:
     """One call from its start to its status and its line in the log."""
     began = time.monotonic()
     guard.enter(context)
@@ -114,6 +116,8 @@ async def _call(guard: Guard, method: str, context: Any) -> AsyncIterator[None]:
         yield
     except ServiceError as error:
         code, said = error.code.name, f"refused: {error}"
+        if streams_up:
+            await _hear_out(context)
         await _abort(context, error)
     except grpc.aio.AbortError:
         code, said = getattr(context.code(), "name", "UNKNOWN"), "aborted"
@@ -131,6 +135,19 @@ async def _call(guard: Guard, method: str, context: Any) -> AsyncIterator[None]:
     finally:
         fields = {"rpc": method, "code": code, "duration_ms": round((time.monotonic() - began) * 1e3, 1)}
         logger.log(logging.ERROR if failure else logging.INFO, said, extra={"fields": fields}, exc_info=failure)
+
+
+async def _hear_out(context: Any) -> None:
+    """Reads on for a moment while a refused caller still writes, so that its writes do not fail.
+
+    Where one does, clients of grpc.aio report INTERNAL in the place of the status that was sent (grpc/grpc#36066).
+    """
+    with suppress(TimeoutError, grpc.aio.UsageError, grpc.aio.InternalError):
+        async with asyncio.timeout(HEAR_OUT_S):
+            while True:
+                async with asyncio.timeout(QUIET_S):
+                    if await context.read() is grpc.aio.EOF:
+                        return
 
 
 async def _abort(context: Any, error: ServiceError) -> None:
