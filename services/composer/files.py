@@ -84,9 +84,11 @@ class StoryFiles:
     def __init__(self, folder: Path, plan: StoryPlan, size: base.Size, threads: int) -> None:
         self.folder, self.plan = folder, plan
         wanted = set(plan.files)
+        self.paths = {kind: folder / name for kind, name in NAMES.items()}
         self.sheet = ContactSheet() if wanted & {pb.STORY_FILE_KIND_CONTACT_SHEET, pb.STORY_FILE_KIND_CURVE} else None
         self.curve = Curve() if pb.STORY_FILE_KIND_CURVE in wanted else None
-        self.manifest = ManifestWriter(folder / "story.json") if pb.STORY_FILE_KIND_MANIFEST in wanted else None
+        manifest = pb.STORY_FILE_KIND_MANIFEST
+        self.manifest = ManifestWriter(self.paths[manifest]) if manifest in wanted else None
         self.video: VideoWriter | None = None
         if pb.STORY_FILE_KIND_VIDEO in wanted:
             self.video = VideoWriter(folder / "pictures.mp4", size.width_px, size.height_px, plan.rate, threads)
@@ -136,14 +138,15 @@ class StoryFiles:
         title = self.plan.title
         if self.video is not None:
             self.video.close()
-            join(self.folder / "pictures.mp4", self.folder / "sound.m4a", self.folder / "story.mp4", title)
+            video = self.paths[pb.STORY_FILE_KIND_VIDEO]
+            join(self.folder / "pictures.mp4", self.folder / "sound.m4a", video, title)
         if self.manifest is not None:
             self.manifest.finish(facts)
         if self.sheet is not None:
-            self.sheet.write(self.folder / NAMES[pb.STORY_FILE_KIND_CONTACT_SHEET])
+            self.sheet.write(self.paths[pb.STORY_FILE_KIND_CONTACT_SHEET])
             if self.curve is not None:
-                self.curve.write(self.folder / NAMES[pb.STORY_FILE_KIND_CURVE], self.sheet.thumbnails(), title)
-        return [(kind, self.folder / NAMES[kind]) for kind in self.plan.files]
+                self.curve.write(self.paths[pb.STORY_FILE_KIND_CURVE], self.sheet.thumbnails(), title)
+        return [(kind, self.paths[kind]) for kind in self.plan.files]
 
     def abandon(self) -> None:
         """Lets go of all that is half done."""

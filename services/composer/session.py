@@ -62,23 +62,27 @@ class Session:
     async def run(self, requests: AsyncIterator[pb.ComposeRequest]) -> AsyncGenerator[pb.ComposeResponse]:
         """Yields the answer to a stream of requests; whatever happens, nothing is left behind."""
         work = asyncio.create_task(self._work(requests))
+        work.add_done_callback(self._wake)
         try:
-            while True:
+            while not (work.done() and self.outbox.empty()):
                 try:
                     response = await asyncio.wait_for(self.outbox.get(), self.settings.heartbeat_s)
                 except TimeoutError:
-                    response = pb.ComposeResponse(heartbeat=self.beat)
-                if response is None:
-                    break
-                yield response
+                    response = None if work.done() else pb.ComposeResponse(heartbeat=self.beat)
+                if response is not None:
+                    yield response
             await work
         finally:
             await self._close(work)
 
+    def _wake(self, _work: asyncio.Task[None]) -> None:
+        """Ends the wait for more once there is no more; never waits itself, for the reader may be gone."""
+        if self.outbox.empty():
+            self.outbox.put_nowait(None)
+
     async def _close(self, work: asyncio.Task[None]) -> None:
         work.cancel()
-        with suppress(asyncio.CancelledError, ServiceError):
-            await work
+        await asyncio.wait({work})  # however it ended
         if self.files is not None:
             self.files.abandoned = True
             await self._in_thread(self.files.abandon)
@@ -102,8 +106,6 @@ class Session:
                 upload.cancel()
         except ExceptionGroup as failures:
             raise _first_refusal(failures) from failures
-        finally:
-            await self.outbox.put(None)
 
     async def _tell(self, plan: StoryPlan, config: pb.StoryConfig, group: asyncio.TaskGroup) -> None:
         """Tells the story from its first message to its last."""

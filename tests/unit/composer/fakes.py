@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import numpy as np
 
-from deepsing.audio import AudioError, decode_blocks
+from deepsing.audio import decode_blocks
 from deepsing.v1 import audio_sentiment_pb2 as audio
 from deepsing.v1 import (
     audio_sentiment_pb2_grpc,
@@ -201,4 +201,4 @@ async def upload(story: pb.StoryConfig, song: bytes) -> AsyncIterator[pb.Compose
     yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
 
 
-__all__ = ["AudioError", "FakeGenerator", "Stage", "config", "pcm", "stage", "upload"]
+__all__ = ["FakeGenerator", "Stage", "config", "pcm", "stage", "upload"]

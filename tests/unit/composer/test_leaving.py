@@ -1,0 +1,39 @@
+"""What a session leaves behind when it ends badly: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from deepsing.v1 import composer_pb2 as pb
+from services.composer.session import Session
+
+from .fakes import config, pcm, stage, upload
+
+
+async def test_a_reader_that_stops_and_leaves_does_not_hold_the_session() -> None:
+    async with stage() as composer:
+        session = Session(composer.servicer.settings, composer.servicer.peers, "s")
+        told = session.run(upload(config(), pcm(6.3)))
+        assert (await anext(told)).HasField("session_started")
+        async with asyncio.timeout(10):
+            while not session.outbox.full():  # noqa: ASYNC110 - a queue has no event for being full
+                await asyncio.sleep(0)
+        async with asyncio.timeout(2) as timer:
+            await told.aclose()
+        assert not timer.expired()
+        assert not session.folder.exists()
+
+
+async def test_a_failure_that_nobody_foresaw_leaves_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async with stage() as composer:
+        session = Session(composer.servicer.settings, composer.servicer.peers, "s")
+        monkeypatch.setattr(session, "_end", broken)
+        told: list[pb.ComposeResponse] = []
+        with pytest.raises(ZeroDivisionError):
+            told.extend([response async for response in session.run(upload(config(files=[1]), pcm(2.0)))])
+        assert not session.folder.exists()
