@@ -228,6 +228,7 @@ class StoryConfig(google.protobuf.message.Message):
     INITIAL_CREDIT_FIELD_NUMBER: builtins.int
     RESUME_FIELD_NUMBER: builtins.int
     TITLE_FIELD_NUMBER: builtins.int
+    SEND_ACHIEVED_FIELD_NUMBER: builtins.int
     seed: builtins.int
     """Decides every random choice."""
     engine: builtins.str
@@ -260,6 +261,8 @@ class StoryConfig(google.protobuf.message.Message):
     """Frames that may be sent before the first credit arrives."""
     title: builtins.str
     """Shown in the manifest and the file's tags; ≤ 200 characters, else INVALID_ARGUMENT TITLE_TOO_LONG."""
+    send_achieved: builtins.bool
+    """Send an AchievedPoint for every frame that the judge reads; without it readings are only summed up at the end."""
     @property
     def frame_rate(self) -> deepsing.v1.sentiment_pb2.FrameRate:
         """Unset is 24; see FrameRate for its limits."""
@@ -304,9 +307,10 @@ class StoryConfig(google.protobuf.message.Message):
         initial_credit: builtins.int = ...,
         resume: Global___ResumePoint | None = ...,
         title: builtins.str = ...,
+        send_achieved: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["audio_format", b"audio_format", "frame_rate", b"frame_rate", "resume", b"resume", "size", b"size"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["audio_format", b"audio_format", "duration_us", b"duration_us", "engine", b"engine", "files", b"files", "frame_rate", b"frame_rate", "image_format", b"image_format", "initial_credit", b"initial_credit", "jpeg_quality", b"jpeg_quality", "pacing", b"pacing", "resume", b"resume", "seed", b"seed", "sentiment_mode", b"sentiment_mode", "size", b"size", "start_us", b"start_us", "style", b"style", "style_strength", b"style_strength", "title", b"title", "translator", b"translator", "truncation", b"truncation"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["audio_format", b"audio_format", "duration_us", b"duration_us", "engine", b"engine", "files", b"files", "frame_rate", b"frame_rate", "image_format", b"image_format", "initial_credit", b"initial_credit", "jpeg_quality", b"jpeg_quality", "pacing", b"pacing", "resume", b"resume", "seed", b"seed", "send_achieved", b"send_achieved", "sentiment_mode", b"sentiment_mode", "size", b"size", "start_us", b"start_us", "style", b"style", "style_strength", b"style_strength", "title", b"title", "translator", b"translator", "truncation", b"truncation"]) -> None: ...
 
 Global___StoryConfig: typing_extensions.TypeAlias = StoryConfig
 
@@ -442,6 +446,7 @@ class ComposeResponse(google.protobuf.message.Message):
     FRAMES_DROPPED_FIELD_NUMBER: builtins.int
     STORY_FILE_CHUNK_FIELD_NUMBER: builtins.int
     SESSION_END_FIELD_NUMBER: builtins.int
+    ACHIEVED_POINT_FIELD_NUMBER: builtins.int
     @property
     def session_started(self) -> Global___SessionStarted:
         """First message."""
@@ -470,6 +475,10 @@ class ComposeResponse(google.protobuf.message.Message):
     def session_end(self) -> Global___SessionEnd:
         """Last message."""
 
+    @property
+    def achieved_point(self) -> Global___AchievedPoint:
+        """Only where StoryConfig.send_achieved asks for it: what the judge read off a frame."""
+
     def __init__(
         self,
         *,
@@ -480,10 +489,11 @@ class ComposeResponse(google.protobuf.message.Message):
         frames_dropped: Global___FramesDropped | None = ...,
         story_file_chunk: Global___StoryFileChunk | None = ...,
         session_end: Global___SessionEnd | None = ...,
+        achieved_point: Global___AchievedPoint | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["affect_point", b"affect_point", "frame", b"frame", "frames_dropped", b"frames_dropped", "heartbeat", b"heartbeat", "payload", b"payload", "session_end", b"session_end", "session_started", b"session_started", "story_file_chunk", b"story_file_chunk"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["affect_point", b"affect_point", "frame", b"frame", "frames_dropped", b"frames_dropped", "heartbeat", b"heartbeat", "payload", b"payload", "session_end", b"session_end", "session_started", b"session_started", "story_file_chunk", b"story_file_chunk"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["payload", b"payload"]) -> typing.Literal["session_started", "affect_point", "frame", "heartbeat", "frames_dropped", "story_file_chunk", "session_end"] | None: ...
+    def HasField(self, field_name: typing.Literal["achieved_point", b"achieved_point", "affect_point", b"affect_point", "frame", b"frame", "frames_dropped", b"frames_dropped", "heartbeat", b"heartbeat", "payload", b"payload", "session_end", b"session_end", "session_started", b"session_started", "story_file_chunk", b"story_file_chunk"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["achieved_point", b"achieved_point", "affect_point", b"affect_point", "frame", b"frame", "frames_dropped", b"frames_dropped", "heartbeat", b"heartbeat", "payload", b"payload", "session_end", b"session_end", "session_started", b"session_started", "story_file_chunk", b"story_file_chunk"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["payload", b"payload"]) -> typing.Literal["session_started", "affect_point", "frame", "heartbeat", "frames_dropped", "story_file_chunk", "session_end", "achieved_point"] | None: ...
 
 Global___ComposeResponse: typing_extensions.TypeAlias = ComposeResponse
 
@@ -729,6 +739,86 @@ class StoryFileChunk(google.protobuf.message.Message):
 Global___StoryFileChunk: typing_extensions.TypeAlias = StoryFileChunk
 
 @typing.final
+class AchievedPoint(google.protobuf.message.Message):
+    """What the judge of stories read off a frame. About one a second of the song; in order of seq, each some time after its
+    frame, all before SessionEnd. Frames that could not be read in time have none.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SEQ_FIELD_NUMBER: builtins.int
+    PTS_US_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    EXPECTED_FIELD_NUMBER: builtins.int
+    ACHIEVED_FIELD_NUMBER: builtins.int
+    seq: builtins.int
+    """The frame that was read."""
+    pts_us: builtins.int
+    """When it is shown, microseconds from the start of the story."""
+    @property
+    def target(self) -> deepsing.v1.sentiment_pb2.Sentiment:
+        """The feeling that it was to give."""
+
+    @property
+    def expected(self) -> deepsing.v1.sentiment_pb2.Sentiment:
+        """What people felt at the mixture of concepts that it shows."""
+
+    @property
+    def achieved(self) -> deepsing.v1.sentiment_pb2.Sentiment:
+        """What the judge read off the picture as it was emitted, within [-1, 1]."""
+
+    def __init__(
+        self,
+        *,
+        seq: builtins.int = ...,
+        pts_us: builtins.int = ...,
+        target: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
+        expected: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
+        achieved: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["achieved", b"achieved", "expected", b"expected", "target", b"target"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["achieved", b"achieved", "expected", b"expected", "pts_us", b"pts_us", "seq", b"seq", "target", b"target"]) -> None: ...
+
+Global___AchievedPoint: typing_extensions.TypeAlias = AchievedPoint
+
+@typing.final
+class Achievement(google.protobuf.message.Message):
+    """How well a story's pictures carry the feelings, as the judge of stories reads them."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AROUSAL_FIELD_NUMBER: builtins.int
+    VALENCE_FIELD_NUMBER: builtins.int
+    JUDGE_FIELD_NUMBER: builtins.int
+    MISSED_COUNT_FIELD_NUMBER: builtins.int
+    missed_count: builtins.int
+    """Frames that were to be read and were not, because the judge was too slow or failed."""
+    @property
+    def arousal(self) -> Global___Agreement:
+        """Target against reading, per frame read: arousal."""
+
+    @property
+    def valence(self) -> Global___Agreement:
+        """The same: valence."""
+
+    @property
+    def judge(self) -> deepsing.v1.sentiment_pb2.Judge:
+        """The judge; its agreement with people is the most that can be asked of the two above."""
+
+    def __init__(
+        self,
+        *,
+        arousal: Global___Agreement | None = ...,
+        valence: Global___Agreement | None = ...,
+        judge: deepsing.v1.sentiment_pb2.Judge | None = ...,
+        missed_count: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["arousal", b"arousal", "judge", b"judge", "valence", b"valence"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["arousal", b"arousal", "judge", b"judge", "missed_count", b"missed_count", "valence", b"valence"]) -> None: ...
+
+Global___Achievement: typing_extensions.TypeAlias = Achievement
+
+@typing.final
 class Agreement(google.protobuf.message.Message):
     """How near one signal is to another."""
 
@@ -737,20 +827,24 @@ class Agreement(google.protobuf.message.Message):
     R_FIELD_NUMBER: builtins.int
     CCC_FIELD_NUMBER: builtins.int
     RMSE_FIELD_NUMBER: builtins.int
+    N_FIELD_NUMBER: builtins.int
     r: builtins.float
     """Pearson's r, [-1, 1]; 0 where a signal is constant."""
     ccc: builtins.float
     """Lin's concordance, [-1, 1]."""
     rmse: builtins.float
     """Root mean square error, on the scale of Sentiment."""
+    n: builtins.int
+    """Pairs that this is over; where it is 0, nothing was compared."""
     def __init__(
         self,
         *,
         r: builtins.float = ...,
         ccc: builtins.float = ...,
         rmse: builtins.float = ...,
+        n: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["ccc", b"ccc", "r", b"r", "rmse", b"rmse"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ccc", b"ccc", "n", b"n", "r", b"r", "rmse", b"rmse"]) -> None: ...
 
 Global___Agreement: typing_extensions.TypeAlias = Agreement
 
@@ -786,6 +880,8 @@ class SessionEnd(google.protobuf.message.Message):
     FLASHES_PER_SECOND_FIELD_NUMBER: builtins.int
     SONG_DIGEST_FIELD_NUMBER: builtins.int
     DIGESTS_FIELD_NUMBER: builtins.int
+    ACHIEVED_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
     frame_count: builtins.int
     """Frames of the story."""
     duration_us: builtins.int
@@ -814,6 +910,18 @@ class SessionEnd(google.protobuf.message.Message):
     def digests(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """Digests of all models by what they identify: "audio_sentiment", "translator", "engine", "style"."""
 
+    @property
+    def achieved(self) -> Global___Achievement:
+        """What the judge read off the emitted frames against the targets; unset where it read none: the judge is switched
+        off, missing or failing (warnings say which), or every frame to be read lies before the resume point.
+        """
+
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What a viewer should know of this story, one English sentence each; empty where all went well. What should be
+        known of the song is in song.warnings.
+        """
+
     def __init__(
         self,
         *,
@@ -827,8 +935,10 @@ class SessionEnd(google.protobuf.message.Message):
         flashes_per_second: builtins.int = ...,
         song_digest: builtins.str = ...,
         digests: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        achieved: Global___Achievement | None = ...,
+        warnings: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["arousal", b"arousal", "song", b"song", "valence", b"valence"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["arousal", b"arousal", "digests", b"digests", "dropped_count", b"dropped_count", "duration_us", b"duration_us", "flashes_per_second", b"flashes_per_second", "frame_count", b"frame_count", "frames_digest", b"frames_digest", "song", b"song", "song_digest", b"song_digest", "valence", b"valence"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["achieved", b"achieved", "arousal", b"arousal", "song", b"song", "valence", b"valence"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["achieved", b"achieved", "arousal", b"arousal", "digests", b"digests", "dropped_count", b"dropped_count", "duration_us", b"duration_us", "flashes_per_second", b"flashes_per_second", "frame_count", b"frame_count", "frames_digest", b"frames_digest", "song", b"song", "song_digest", b"song_digest", "valence", b"valence", "warnings", b"warnings"]) -> None: ...
 
 Global___SessionEnd: typing_extensions.TypeAlias = SessionEnd

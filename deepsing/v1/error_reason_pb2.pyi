@@ -124,6 +124,12 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """RESOURCE_EXHAUSTED, with QuotaFailure and RetryInfo: "the key's 4 streams are in use; close one"."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 50
     """INTERNAL, with the request id: "internal error; quote request 5f2c… to the operator"."""
+    ERROR_REASON_PICTURE_UNREADABLE: _ErrorReason.ValueType  # 51
+    """INVALID_ARGUMENT: "picture 3 cannot be read (broken data stream); send JPEG or PNG"."""
+    ERROR_REASON_PICTURE_TOO_LARGE: _ErrorReason.ValueType  # 52
+    """INVALID_ARGUMENT: "picture 3 has 5000 x 4000 pixels; send at most 4194304"."""
+    ERROR_REASON_JUDGE_MISSING: _ErrorReason.ValueType  # 53
+    """FAILED_PRECONDITION: "this translator has no judge of pictures; give it the weights of one"."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused: `google.rpc.ErrorInfo.reason` is a name below without its prefix, the domain is
@@ -234,4 +240,10 @@ ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 49
 """RESOURCE_EXHAUSTED, with QuotaFailure and RetryInfo: "the key's 4 streams are in use; close one"."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 50
 """INTERNAL, with the request id: "internal error; quote request 5f2c… to the operator"."""
+ERROR_REASON_PICTURE_UNREADABLE: ErrorReason.ValueType  # 51
+"""INVALID_ARGUMENT: "picture 3 cannot be read (broken data stream); send JPEG or PNG"."""
+ERROR_REASON_PICTURE_TOO_LARGE: ErrorReason.ValueType  # 52
+"""INVALID_ARGUMENT: "picture 3 has 5000 x 4000 pixels; send at most 4194304"."""
+ERROR_REASON_JUDGE_MISSING: ErrorReason.ValueType  # 53
+"""FAILED_PRECONDITION: "this translator has no judge of pictures; give it the weights of one"."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

@@ -316,3 +316,58 @@ class SongWarning(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["kind", b"kind", "message", b"message"]) -> None: ...
 
 Global___SongWarning: typing_extensions.TypeAlias = SongWarning
+
+@typing.final
+class Judge(google.protobuf.message.Message):
+    """A reader of pictures, and how far it can be believed."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: builtins.int
+    AROUSAL_FIELD_NUMBER: builtins.int
+    VALENCE_FIELD_NUMBER: builtins.int
+    digest: builtins.str
+    """SHA-256 over its weights, lower-case hex."""
+    @property
+    def arousal(self) -> Global___JudgeAgreement:
+        """Its agreement with people: arousal, on rated photos of themes that it never saw. The most that can be asked of its
+        readings of a story: the ceiling.
+        """
+
+    @property
+    def valence(self) -> Global___JudgeAgreement:
+        """The same: valence."""
+
+    def __init__(
+        self,
+        *,
+        digest: builtins.str = ...,
+        arousal: Global___JudgeAgreement | None = ...,
+        valence: Global___JudgeAgreement | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["arousal", b"arousal", "valence", b"valence"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["arousal", b"arousal", "digest", b"digest", "valence", b"valence"]) -> None: ...
+
+Global___Judge: typing_extensions.TypeAlias = Judge
+
+@typing.final
+class JudgeAgreement(google.protobuf.message.Message):
+    """How well a judge's readings follow people's ratings."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    R_FIELD_NUMBER: builtins.int
+    N_FIELD_NUMBER: builtins.int
+    r: builtins.float
+    """Pearson's r, [-1, 1]; 0 where it was never measured."""
+    n: builtins.int
+    """Photos that it was measured on."""
+    def __init__(
+        self,
+        *,
+        r: builtins.float = ...,
+        n: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["n", b"n", "r", b"r"]) -> None: ...
+
+Global___JudgeAgreement: typing_extensions.TypeAlias = JudgeAgreement

@@ -170,3 +170,82 @@ class Translator(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["description", b"description", "digest", b"digest", "engine", b"engine", "name", b"name"]) -> None: ...
 
 Global___Translator: typing_extensions.TypeAlias = Translator
+
+@typing.final
+class ReadPicturesRequest(google.protobuf.message.Message):
+    """Pictures to read."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ENGINE_FIELD_NUMBER: builtins.int
+    PICTURES_FIELD_NUMBER: builtins.int
+    engine: builtins.str
+    """Engine that painted them; empty is the default; else INVALID_ARGUMENT ENGINE_UNKNOWN."""
+    @property
+    def pictures(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Picture]:
+        """[1, 64] pictures in any order; none: INVALID_ARGUMENT BATCH_EMPTY; more: BATCH_TOO_LARGE."""
+
+    def __init__(
+        self,
+        *,
+        engine: builtins.str = ...,
+        pictures: collections.abc.Iterable[Global___Picture] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["engine", b"engine", "pictures", b"pictures"]) -> None: ...
+
+Global___ReadPicturesRequest: typing_extensions.TypeAlias = ReadPicturesRequest
+
+@typing.final
+class Picture(google.protobuf.message.Message):
+    """A picture, and what it shows."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: builtins.int
+    CONCEPTS_FIELD_NUMBER: builtins.int
+    image: builtins.bytes
+    """JPEG or PNG; else INVALID_ARGUMENT PICTURE_UNREADABLE. ≤ 1,048,576 bytes and ≤ 4,194,304 pixels, else
+    INVALID_ARGUMENT PICTURE_TOO_LARGE. Its centre square is read at 256 × 256 pixels: larger gains nothing.
+    """
+    @property
+    def concepts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Concepts of the engine that it shows, the heaviest first, ≤ 16, each < the engine's concept count, else
+        INVALID_ARGUMENT CONCEPT_UNKNOWN. Empty: read by what was fitted on all photos.
+        """
+
+    def __init__(
+        self,
+        *,
+        image: builtins.bytes = ...,
+        concepts: collections.abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["concepts", b"concepts", "image", b"image"]) -> None: ...
+
+Global___Picture: typing_extensions.TypeAlias = Picture
+
+@typing.final
+class ReadPicturesResponse(google.protobuf.message.Message):
+    """What was read."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ACHIEVED_FIELD_NUMBER: builtins.int
+    JUDGE_FIELD_NUMBER: builtins.int
+    @property
+    def achieved(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[deepsing.v1.sentiment_pb2.Sentiment]:
+        """One for each picture, in order of the request; on the scale of people's ratings, within [-1, 1]."""
+
+    @property
+    def judge(self) -> deepsing.v1.sentiment_pb2.Judge:
+        """Who read them."""
+
+    def __init__(
+        self,
+        *,
+        achieved: collections.abc.Iterable[deepsing.v1.sentiment_pb2.Sentiment] | None = ...,
+        judge: deepsing.v1.sentiment_pb2.Judge | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["judge", b"judge"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["achieved", b"achieved", "judge", b"judge"]) -> None: ...
+
+Global___ReadPicturesResponse: typing_extensions.TypeAlias = ReadPicturesResponse

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TranslatorServiceStub(object):
-    """Turns feelings into points of the generator's latent space.
+    """Turns feelings into points of the generator's latent space, and reads feelings off the pictures that come of them.
     """
 
     def __init__(self, channel):
@@ -45,10 +45,15 @@ class TranslatorServiceStub(object):
                 request_serializer=deepsing_dot_v1_dot_translator__pb2.ListTranslatorsRequest.SerializeToString,
                 response_deserializer=deepsing_dot_v1_dot_translator__pb2.ListTranslatorsResponse.FromString,
                 _registered_method=True)
+        self.ReadPictures = channel.unary_unary(
+                '/deepsing.v1.TranslatorService/ReadPictures',
+                request_serializer=deepsing_dot_v1_dot_translator__pb2.ReadPicturesRequest.SerializeToString,
+                response_deserializer=deepsing_dot_v1_dot_translator__pb2.ReadPicturesResponse.FromString,
+                _registered_method=True)
 
 
 class TranslatorServiceServicer(object):
-    """Turns feelings into points of the generator's latent space.
+    """Turns feelings into points of the generator's latent space, and reads feelings off the pictures that come of them.
     """
 
     def Translate(self, request, context):
@@ -60,6 +65,15 @@ class TranslatorServiceServicer(object):
 
     def ListTranslators(self, request, context):
         """Names the translators that can be asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadPictures(self, request, context):
+        """Reads off pictures what people would feel at them, by the judge of stories; pure. Every picture is read by
+        coefficients fitted without the themes that it shows. No judge on this server: FAILED_PRECONDITION JUDGE_MISSING.
+        Too much to read at a time: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +92,11 @@ def add_TranslatorServiceServicer_to_server(servicer, server):
                     request_deserializer=deepsing_dot_v1_dot_translator__pb2.ListTranslatorsRequest.FromString,
                     response_serializer=deepsing_dot_v1_dot_translator__pb2.ListTranslatorsResponse.SerializeToString,
             ),
+            'ReadPictures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadPictures,
+                    request_deserializer=deepsing_dot_v1_dot_translator__pb2.ReadPicturesRequest.FromString,
+                    response_serializer=deepsing_dot_v1_dot_translator__pb2.ReadPicturesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'deepsing.v1.TranslatorService', rpc_method_handlers)
@@ -87,7 +106,7 @@ def add_TranslatorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TranslatorService(object):
-    """Turns feelings into points of the generator's latent space.
+    """Turns feelings into points of the generator's latent space, and reads feelings off the pictures that come of them.
     """
 
     @staticmethod
@@ -134,6 +153,33 @@ class TranslatorService(object):
             '/deepsing.v1.TranslatorService/ListTranslators',
             deepsing_dot_v1_dot_translator__pb2.ListTranslatorsRequest.SerializeToString,
             deepsing_dot_v1_dot_translator__pb2.ListTranslatorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadPictures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deepsing.v1.TranslatorService/ReadPictures',
+            deepsing_dot_v1_dot_translator__pb2.ReadPicturesRequest.SerializeToString,
+            deepsing_dot_v1_dot_translator__pb2.ReadPicturesResponse.FromString,
             options,
             channel_credentials,
             insecure,

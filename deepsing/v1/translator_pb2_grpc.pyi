@@ -57,8 +57,24 @@ _TranslatorServiceListTranslatorsType = typing_extensions.TypeVar(
     ],
 )
 
-class TranslatorServiceStub(typing.Generic[_TranslatorServiceTranslateType, _TranslatorServiceListTranslatorsType]):
-    """Turns feelings into points of the generator's latent space."""
+_TranslatorServiceReadPicturesType = typing_extensions.TypeVar(
+    '_TranslatorServiceReadPicturesType',
+    grpc.UnaryUnaryMultiCallable[
+        deepsing.v1.translator_pb2.ReadPicturesRequest,
+        deepsing.v1.translator_pb2.ReadPicturesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        deepsing.v1.translator_pb2.ReadPicturesRequest,
+        deepsing.v1.translator_pb2.ReadPicturesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        deepsing.v1.translator_pb2.ReadPicturesRequest,
+        deepsing.v1.translator_pb2.ReadPicturesResponse,
+    ],
+)
+
+class TranslatorServiceStub(typing.Generic[_TranslatorServiceTranslateType, _TranslatorServiceListTranslatorsType, _TranslatorServiceReadPicturesType]):
+    """Turns feelings into points of the generator's latent space, and reads feelings off the pictures that come of them."""
 
     @typing.overload
     def __init__(self: TranslatorServiceStub[
@@ -69,6 +85,10 @@ class TranslatorServiceStub(typing.Generic[_TranslatorServiceTranslateType, _Tra
         grpc.UnaryUnaryMultiCallable[
             deepsing.v1.translator_pb2.ListTranslatorsRequest,
             deepsing.v1.translator_pb2.ListTranslatorsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            deepsing.v1.translator_pb2.ReadPicturesRequest,
+            deepsing.v1.translator_pb2.ReadPicturesResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -82,6 +102,10 @@ class TranslatorServiceStub(typing.Generic[_TranslatorServiceTranslateType, _Tra
             deepsing.v1.translator_pb2.ListTranslatorsRequest,
             deepsing.v1.translator_pb2.ListTranslatorsResponse,
         ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            deepsing.v1.translator_pb2.ReadPicturesRequest,
+            deepsing.v1.translator_pb2.ReadPicturesResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     Translate: _TranslatorServiceTranslateType
@@ -89,6 +113,12 @@ class TranslatorServiceStub(typing.Generic[_TranslatorServiceTranslateType, _Tra
 
     ListTranslators: _TranslatorServiceListTranslatorsType
     """Names the translators that can be asked for."""
+
+    ReadPictures: _TranslatorServiceReadPicturesType
+    """Reads off pictures what people would feel at them, by the judge of stories; pure. Every picture is read by
+    coefficients fitted without the themes that it shows. No judge on this server: FAILED_PRECONDITION JUDGE_MISSING.
+    Too much to read at a time: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
+    """
 
 TranslatorServiceAsyncStub: typing_extensions.TypeAlias = TranslatorServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -99,10 +129,14 @@ TranslatorServiceAsyncStub: typing_extensions.TypeAlias = TranslatorServiceStub[
         deepsing.v1.translator_pb2.ListTranslatorsRequest,
         deepsing.v1.translator_pb2.ListTranslatorsResponse,
     ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        deepsing.v1.translator_pb2.ReadPicturesRequest,
+        deepsing.v1.translator_pb2.ReadPicturesResponse,
+    ],
 ]
 
 class TranslatorServiceServicer(metaclass=abc.ABCMeta):
-    """Turns feelings into points of the generator's latent space."""
+    """Turns feelings into points of the generator's latent space, and reads feelings off the pictures that come of them."""
 
     @abc.abstractmethod
     def Translate(
@@ -119,5 +153,16 @@ class TranslatorServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.translator_pb2.ListTranslatorsResponse, collections.abc.Awaitable[deepsing.v1.translator_pb2.ListTranslatorsResponse]]:
         """Names the translators that can be asked for."""
+
+    @abc.abstractmethod
+    def ReadPictures(
+        self,
+        request: deepsing.v1.translator_pb2.ReadPicturesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[deepsing.v1.translator_pb2.ReadPicturesResponse, collections.abc.Awaitable[deepsing.v1.translator_pb2.ReadPicturesResponse]]:
+        """Reads off pictures what people would feel at them, by the judge of stories; pure. Every picture is read by
+        coefficients fitted without the themes that it shows. No judge on this server: FAILED_PRECONDITION JUDGE_MISSING.
+        Too much to read at a time: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
+        """
 
 def add_TranslatorServiceServicer_to_server(servicer: TranslatorServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

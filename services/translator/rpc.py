@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from deepsing.runtime.artifacts import load_artifact
-from deepsing.runtime.errors import InvalidInput
+from deepsing.runtime.errors import InvalidInput, Unmet
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import SettingsError, settings_from_environment
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2, translator_pb2, translator_pb2_grpc
 from services.translator.catalogue import EMBEDDED, open_translators
-from services.translator.lexicon import F64
+from services.translator.judging import LARGEST_REQUEST_BYTES, Desk, check_count
+from services.translator.lexicon import F64, Lexicon
 from services.translator.settings import PREFIX, Settings
 from services.translator.translate import MEMORY, NOISE_SIZE, Passage, Translator, translate
 
@@ -26,10 +27,21 @@ MAX_SENTIMENTS = 1024  # of one request; a longer story is cut, without changing
 
 
 class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
-    """Answers Translate and ListTranslators."""
+    """Answers Translate, ListTranslators and ReadPictures.
 
-    def __init__(self, translators: Mapping[str, Translator]) -> None:
-        self._translators = dict(translators)  # the default first
+    Args:
+        translators: by name, the default first.
+        desk: reads pictures; None where there is no judge.
+    """
+
+    def __init__(self, translators: Mapping[str, Translator], desk: Desk | None = None) -> None:
+        self._translators = dict(translators)
+        self._desk = desk
+
+    async def close(self) -> None:
+        """Drops what waits to be read."""
+        if self._desk is not None:
+            self._desk.close()
 
     async def Translate(  # noqa: N802 (the contract's name)
         self, request: translator_pb2.TranslateRequest, context: Any
@@ -63,6 +75,24 @@ class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
         ]
         return translator_pb2.ListTranslatorsResponse(translators=listed)
 
+    async def ReadPictures(  # noqa: N802 (the contract's name)
+        self, request: translator_pb2.ReadPicturesRequest, context: Any
+    ) -> translator_pb2.ReadPicturesResponse:
+        """Reads off pictures what people would feel."""
+        if self._desk is None:
+            message = "this translator has no judge of pictures; give it the weights of one"
+            raise Unmet(message, reason=reasons.ERROR_REASON_JUDGE_MISSING)
+        return await self._desk.read(request, self._lexicon(request.engine))
+
+    def _lexicon(self, engine: str) -> Lexicon:
+        lexicons = {one.lexicon.engine: one.lexicon for one in reversed(self._translators.values())}
+        default = next(iter(self._translators.values())).lexicon.engine
+        if (engine or default) not in lexicons:
+            message = f"engine is {engine!r}; choose one of: {', '.join(lexicons)}"
+            reason = reasons.ERROR_REASON_ENGINE_UNKNOWN
+            raise InvalidInput(message, reason=reason, field="engine", value=engine)
+        return lexicons[engine or default]
+
     def _chosen(self, request: translator_pb2.TranslateRequest) -> Translator:
         name = request.translator or next(iter(self._translators))
         if name not in self._translators:
@@ -84,17 +114,7 @@ class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
 
 
 def _passage(request: translator_pb2.TranslateRequest, concept_count: int) -> Passage:
-    count = len(request.sentiments)
-    if not 1 <= count <= MAX_SENTIMENTS:
-        few = count == 0
-        raise InvalidInput(
-            "the batch is empty; send at least 1"
-            if few
-            else f"the batch has {count} sentiments; send at most {MAX_SENTIMENTS}",
-            reason=reasons.ERROR_REASON_BATCH_EMPTY if few else reasons.ERROR_REASON_BATCH_TOO_LARGE,
-            field="sentiments",
-            value=count,
-        )
+    check_count(len(request.sentiments), MAX_SENTIMENTS, "sentiments")
     return Passage(
         sentiments=_plane(request),
         seed=request.seed,
@@ -154,7 +174,7 @@ async def _open() -> TranslatorServicer:
     for translator in translators.values():
         translate(translator, Passage(np.zeros((1, 2))))  # the first call pays for what is loaded lazily
     order = sorted(translators, key=lambda name: (name != settings.default, name))
-    return TranslatorServicer({name: translators[name] for name in order})
+    return TranslatorServicer({name: translators[name] for name in order}, await asyncio.to_thread(Desk.opened, folder))
 
 
 SERVICE = Service(
@@ -162,4 +182,5 @@ SERVICE = Service(
     grpc_name="deepsing.v1.TranslatorService",
     register=translator_pb2_grpc.add_TranslatorServiceServicer_to_server,
     open=_open,
+    largest_request_bytes=LARGEST_REQUEST_BYTES,
 )

@@ -35,6 +35,7 @@ OFFENCES = {
     ],
     "inside": [("services/generator/new.py", "import services.generator.rpc")],
     "inside-composer": [("services/composer/timeline.py", "import services.composer.session")],
+    "inside-translator": [("services/translator/new.py", "import services.translator.judging")],
     "maths": [
         ("services/generator/new.py", "from deepsing.runtime import errors"),
         ("services/audio_sentiment/new.py", "import deepsing.v1"),
@@ -66,7 +67,9 @@ def model_tree(tmp_path: Path) -> Path:
         for module in ("__main__", "bento", "rpc"):
             (tmp_path / "services" / service / f"{module}.py").touch()
     (tmp_path / "services/generator/train.py").write_text("import torch\n")
-    for module in section("inside-composer", "protected_modules"):
+    for module in (
+        name for part in ("composer", "translator") for name in section(f"inside-{part}", "protected_modules")
+    ):
         (tmp_path / f"{module.replace('.', '/')}.py").touch()
     shutil.copy(ROOT / ".importlinter", tmp_path)
     return tmp_path

@@ -1,0 +1,142 @@
+"""Where pictures are read: requests are checked and wait for their turn; the judge itself is in reading.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from deepsing.runtime.artifacts import load_artifact
+from deepsing.runtime.errors import Exhausted, InvalidInput
+from deepsing.runtime.onnx import DeviceThread
+from deepsing.v1 import error_reason_pb2 as reasons
+from deepsing.v1 import sentiment_pb2, translator_pb2
+from services.translator.judge import SIZE_PX
+from services.translator.lexicon import F64, Lexicon
+from services.translator.pictures import MAX_BYTES, MAX_PIXELS, PictureError, opened
+from services.translator.reading import EYES, JUDGE, PictureReader, open_reader
+
+__all__ = ["LARGEST_REQUEST_BYTES", "Desk", "check_count"]
+
+MAX_PICTURES, MAX_SHOWN = 64, 16  # of one request; concepts of one picture
+LARGEST_REQUEST_BYTES = MAX_PICTURES * (MAX_BYTES + 2**10) + 2**20  # a picture a little too large is told its rule
+HELD_BYTES = 128 * 2**20  # of pictures that wait to be read
+RETRY_AFTER_S = 1.0
+
+
+class Desk:
+    """Reads pictures one request after another, beside the loop that translates.
+
+    Args:
+        reader: of pictures.
+        judge: what is known of it.
+    """
+
+    def __init__(self, reader: PictureReader, judge: sentiment_pb2.Judge) -> None:
+        self._reader, self._judge = reader, judge
+        self._thread = DeviceThread("judge")  # one: reading must not take the cores of those who translate and paint
+        self._held = 0  # bytes of pictures that wait or are read
+
+    @classmethod
+    def opened(cls, folder: Path) -> Desk | None:
+        """The desk with the judge of a weights folder, warm; None where the folder has none.
+
+        Raises:
+            ArtifactError: the judge's files are not what their manifests say.
+        """
+        eyes, judge = folder / EYES, folder / JUDGE
+        if not (eyes.exists() and judge.exists()):
+            return None
+        load_artifact(eyes.with_suffix(".json"))
+        manifest, _ = load_artifact(judge.with_suffix(".json"))
+        reader = open_reader(folder)
+        reader.read([np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8)], [()])
+        measured = manifest.data.get("metrics", {}).get("all", {})
+        known = {
+            name: sentiment_pb2.JudgeAgreement(r=measured[name]["r"], n=measured["n"])
+            for name in ("arousal", "valence")
+            if name in measured
+        }
+        return cls(reader, sentiment_pb2.Judge(digest=reader.digest, **known))
+
+    async def read(
+        self, request: translator_pb2.ReadPicturesRequest, lexicon: Lexicon
+    ) -> translator_pb2.ReadPicturesResponse:
+        """Checks and answers a request.
+
+        Args:
+            request: of ReadPictures.
+            lexicon: of the engine that painted its pictures.
+
+        Raises:
+            InvalidInput: the request breaks a limit.
+            Exhausted: too many pictures wait.
+        """
+        check_count(len(request.pictures), MAX_PICTURES, "pictures")
+        shown = _shown(request, lexicon)
+        images = [picture.image for picture in request.pictures]
+        with self._room(sum(map(len, images))):
+            read = await self._thread.run(_read, self._reader, images, shown)
+        achieved = [sentiment_pb2.Sentiment(arousal=arousal, valence=valence) for arousal, valence in read.tolist()]
+        return translator_pb2.ReadPicturesResponse(achieved=achieved, judge=self._judge)
+
+    def close(self) -> None:
+        """Drops what waits."""
+        self._thread.close()
+
+    @contextmanager
+    def _room(self, size: int) -> Iterator[None]:
+        """Counts pictures until they are read; what comes when there is no room for them is to come again."""
+        if self._held and self._held + size > HELD_BYTES:
+            message = f"{self._held} bytes of pictures wait to be read; try again in {RETRY_AFTER_S:g} s"
+            raise Exhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=RETRY_AFTER_S)
+        self._held += size
+        try:
+            yield
+        finally:
+            self._held -= size
+
+
+def check_count(count: int, most: int, field: str) -> None:
+    """Raises InvalidInput BATCH_EMPTY or BATCH_TOO_LARGE where a batch has no thing, or more than `most`."""
+    if count == 0:
+        reason = reasons.ERROR_REASON_BATCH_EMPTY
+        raise InvalidInput("the batch is empty; send at least 1", reason=reason, field=field, value=count)
+    if count > most:
+        message = f"the batch has {count} {field}; send at most {most}"
+        raise InvalidInput(message, reason=reasons.ERROR_REASON_BATCH_TOO_LARGE, field=field, value=count)
+
+
+def _shown(request: translator_pb2.ReadPicturesRequest, lexicon: Lexicon) -> list[list[str]]:
+    """Per picture, the names of the concepts that it shows."""
+    last, reason = len(lexicon.names) - 1, reasons.ERROR_REASON_CONCEPT_UNKNOWN
+    for number, picture in enumerate(request.pictures):
+        field = f"pictures[{number}].concepts"
+        if len(picture.concepts) > MAX_SHOWN:
+            count = len(picture.concepts)
+            message = f"picture {number} has {count} concepts; send the heaviest {MAX_SHOWN}"
+            raise InvalidInput(message, reason=reason, field=field, value=count)
+        unknown = next((concept for concept in picture.concepts if concept > last), None)
+        if unknown is not None:
+            raise InvalidInput(f"concept is {unknown}; choose 0 to {last}", reason=reason, field=field, value=unknown)
+    return [[lexicon.names[concept] for concept in picture.concepts] for picture in request.pictures]
+
+
+def _read(reader: PictureReader, images: Sequence[bytes], shown: Sequence[Sequence[str]]) -> F64:
+    """Opens and reads pictures; (n, 2)."""
+    pictures = []
+    for number, image in enumerate(images):
+        try:
+            pictures.append(opened(image))
+        except PictureError as error:
+            field = f"pictures[{number}].image"
+            if error.kind == "too_large":
+                message = f"picture {number} {error.fault}; send at most {MAX_BYTES} bytes and {MAX_PIXELS} pixels"
+                reason = reasons.ERROR_REASON_PICTURE_TOO_LARGE
+            else:
+                message = f"picture {number} cannot be read ({error.fault}); send JPEG or PNG"
+                reason = reasons.ERROR_REASON_PICTURE_UNREADABLE
+            raise InvalidInput(message, reason=reason, field=field, value=error.fault) from error
+    return reader.read(pictures, shown)

@@ -1,0 +1,60 @@
+"""Opens pictures from outside: what is no picture, or larger than any of ours, is refused before it costs much."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from services.translator.judge import SIZE_PX
+
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "PictureError", "opened"]
+
+MAX_BYTES, MAX_PIXELS = 2**20, 2**22
+FORMATS = ("JPEG", "PNG")  # no other decoder of Pillow sees the bytes
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+class PictureError(Exception):
+    """A picture is not read.
+
+    Args:
+        kind: what is wrong with it.
+        fault: what was found, for example "has 5000 x 4000 pixels".
+    """
+
+    def __init__(self, kind: Literal["unreadable", "too_large"], fault: str) -> None:
+        super().__init__(fault)
+        self.kind, self.fault = kind, fault
+
+
+def opened(image: bytes) -> NDArray[np.uint8]:
+    """Opens a picture as the judge reads it: its centre square, (SIZE_PX, SIZE_PX, 3), 8-bit RGB.
+
+    The size is looked at before a pixel is decoded, and a large JPEG is decoded at a fraction of its size.
+
+    Args:
+        image: JPEG or PNG, at most MAX_BYTES and MAX_PIXELS.
+
+    Raises:
+        PictureError: it is neither, or too large.
+    """
+    if len(image) > MAX_BYTES:
+        raise PictureError("too_large", f"has {len(image)} bytes")
+    try:
+        with Image.open(BytesIO(image), formats=FORMATS) as picture:
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise PictureError("too_large", f"has {width} x {height} pixels")
+            picture.draft("RGB", (2 * SIZE_PX, 2 * SIZE_PX))
+            square = ImageOps.fit(picture.convert("RGB"), (SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
+    except BOMBS:
+        raise PictureError("too_large", "has far too many pixels") from None
+    except Image.UnidentifiedImageError:
+        raise PictureError("unreadable", "neither JPEG nor PNG") from None
+    except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow says of broken files
+        raise PictureError("unreadable", str(error) or type(error).__name__) from error
+    return np.asarray(square)
