@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -20,6 +21,7 @@ from services.generator.concepts import Concept
 from services.generator.engines import ENGINES, Engine
 from services.generator.painter import Job, Painted, Painter, is_out_of_memory
 from services.generator.settings import PREFIX, Settings
+from services.generator.style_pictures import read_style_pictures, style_vectors, styles_digest
 from services.generator.stylize import Stylist
 
 __all__ = ["SERVICE", "GeneratorServicer", "open_generator"]
@@ -27,7 +29,8 @@ __all__ = ["SERVICE", "GeneratorServicer", "open_generator"]
 T = TypeVar("T")
 
 EMBEDDED = Path(__file__).parent / "weights"
-STYLES = "painting"  # name of the style network's manifest
+STYLES = "painting"  # name of the manifest of the built-in styles' network
+ANY_STYLE, STYLE_VECTOR = "any_style", "style_vector"  # and of those that take their styles from pictures
 
 MAX_FRAMES = 16  # pictures of one request
 MAX_SESSION_ID_BYTES = 64
@@ -183,7 +186,7 @@ def open_generator(settings: Settings) -> GeneratorServicer:
     """Opens engines and styles and paints once with each; blocks for about half a second.
 
     Raises:
-        SettingsError: an engine that is asked for is not there.
+        SettingsError: an engine that is asked for is not there, or the style pictures are not what they should be.
         ArtifactError: a file is not what its manifest says.
         ProviderError: the provider does not run here.
     """
@@ -197,13 +200,28 @@ def open_generator(settings: Settings) -> GeneratorServicer:
         if kind not in ENGINES:
             raise SettingsError(f"{PREFIX}ENGINES holds {name!r} of kind {kind!r}; kinds are: {', '.join(ENGINES)}")
         engines[name] = ENGINES[kind](name, manifest.sha256, session)
-    manifest, session = _opened(folder / f"{STYLES}.json", settings)
-    stylist = Stylist(manifest.sha256, session)
+    stylist, session = _stylist(folder, settings)
     on_cpu = session.get_providers()[0] == "CPUExecutionProvider"  # what "auto" came to
     lanes, rows_per_run = (settings.threads or available_cores(), 1) if on_cpu else (1, settings.max_batch)
     painter = Painter(engines, stylist, lanes, rows_per_run)
     painter.warm_up()
     return GeneratorServicer(engines, stylist, painter, settings)
+
+
+def _stylist(folder: Path, settings: Settings) -> tuple[Stylist, Any]:
+    """The styles, the built-in ones or those of the operator's pictures, and their network."""
+    if not settings.style_pictures:
+        manifest, session = _opened(folder / f"{STYLES}.json", settings)
+        return Stylist(manifest.sha256, session), session
+    seer, predictor = _opened(EMBEDDED / f"{STYLE_VECTOR}.json", replace(settings, provider="cpu"))
+    manifest, session = _opened(EMBEDDED / f"{ANY_STYLE}.json", settings)
+    try:
+        pictures = read_style_pictures(Path(settings.style_pictures))
+        vectors = style_vectors(pictures, predictor)
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}STYLE_PICTURES: {error}") from None
+    digest = styles_digest(pictures, (seer.sha256, manifest.sha256))
+    return Stylist(digest, session, [one.style for one in pictures], vectors), session
 
 
 def _opened(path: Path, settings: Settings) -> tuple[Manifest, Any]:

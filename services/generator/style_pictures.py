@@ -1,0 +1,123 @@
+"""Styles of one's own: a folder of pictures, each with the feeling of its manner, instead of the built-in styles.
+
+Source: Passalis & Doropoulos (2021), section 3.4, style pictures for positive, neutral and negative sentiment.
+Differs: any number of pictures with any sentiments; what describes a picture's style is predicted once, so that styles
+blend from frame to frame (the original restyles finished frames offline).
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from services.generator.concepts import Concept, concepts_from_json, concepts_to_json
+from services.generator.engines.engine import Session
+
+__all__ = ["StylePicture", "read_style_pictures", "style_vectors", "styles_digest"]
+
+TABLE = "styles.csv"
+SIDE_PX = 256  # at which the network looks at a style
+MOST = 64  # pictures of one folder
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+BY_NAME = {
+    "positive": (0.0, 0.5),
+    "neutral": (0.0, 0.0),
+    "negative": (0.0, -0.5),
+}  # (arousal, valence) of files so named
+RESERVED = ("none", "auto")  # words of the contract
+
+
+@dataclass(frozen=True)
+class StylePicture:
+    """A picture whose manner is a style."""
+
+    style: Concept
+    path: Path
+
+
+def read_style_pictures(folder: Path) -> list[StylePicture]:
+    """Reads which pictures a folder offers as styles.
+
+    Args:
+        folder: holds styles.csv with columns file, name, arousal, valence (-1 to 1) and the files it names, or, without
+            it, pictures called positive, neutral and negative, at least one of them (jpg, jpeg, png or webp).
+
+    Raises:
+        ValueError: says what is wrong, and what is wanted.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder; give one that holds pictures and {TABLE}")
+    table = folder / TABLE
+    found = _listed(table) if table.exists() else _named(folder)
+    if not 1 <= len(found) <= MOST:
+        raise ValueError(
+            f"{folder} offers {len(found)} styles; put 1 to {MOST} into {TABLE} (file, name, arousal, valence), or "
+            f"name pictures positive, neutral and negative ({', '.join(SUFFIXES)})"
+        )
+    concepts_from_json(concepts_to_json([one.style for one in found]))  # its rules on sentiments and names hold here
+    taken = [one.style.name for one in found if one.style.name in ("", *RESERVED)]
+    if taken:
+        raise ValueError(f"a style of {TABLE} is called {taken[0]!r}; choose another name")
+    missing = [one.path for one in found if not one.path.is_file()]
+    if missing:
+        raise ValueError(f"{TABLE} names {missing[0].name}, which is not in {folder}; put it there")
+    return found
+
+
+def style_vectors(pictures: Sequence[StylePicture], predictor: Session) -> npt.NDArray[np.float32]:
+    """Describes the style of each picture: (S, 100).
+
+    Raises:
+        ValueError: a file is not a picture.
+    """
+    return np.concatenate([predictor.run(None, {"style_image": _seen(one.path)})[0] for one in pictures]).reshape(
+        len(pictures), -1
+    )
+
+
+def styles_digest(pictures: Sequence[StylePicture], networks: Sequence[str]) -> str:
+    """Lower-case hex SHA-256 over the networks' digests, the names and sentiments, and the files."""
+    hashed = hashlib.sha256(" ".join(networks).encode())
+    hashed.update(concepts_to_json([one.style for one in pictures]).encode())
+    for one in pictures:
+        hashed.update(hashlib.sha256(one.path.read_bytes()).digest())
+    return hashed.hexdigest()
+
+
+def _listed(table: Path) -> list[StylePicture]:
+    with table.open(newline="", encoding="utf-8-sig") as lines:
+        rows = list(csv.DictReader(lines))
+    try:
+        return [
+            StylePicture(Concept(row["name"], float(row["arousal"]), float(row["valence"])), table.parent / row["file"])
+            for row in rows
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"{table} cannot be read ({error}); give it columns file, name, arousal, valence, one style a line"
+        raise ValueError(message) from None
+
+
+def _named(folder: Path) -> list[StylePicture]:
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES and path.stem.lower() in BY_NAME:
+            found.append(StylePicture(Concept(path.stem.lower(), *BY_NAME[path.stem.lower()]), path))
+    return found
+
+
+def _seen(path: Path) -> npt.NDArray[np.float32]:
+    """A picture as the predictor takes it: (1, SIDE_PX, SIDE_PX, 3) in [0, 1], the centre square."""
+    try:
+        with Image.open(path) as picture:
+            upright = ImageOps.exif_transpose(picture).convert("RGB")
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be read as a picture ({error}); use a jpg, png or webp") from None
+    fitted = ImageOps.fit(upright, (SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
+    return (np.asarray(fitted, dtype=np.float32) / np.float32(255))[None]
