@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from services.composer.timeline import Moment
 
-__all__ = ["KeyLatent", "LatentPath", "Row", "nearest_style"]
+__all__ = ["KeyLatent", "LatentPath", "Row"]
 
 F32 = NDArray[np.float32]
-STYLE_STAY = 0.15  # another style must be nearer by this much on the sentiment plane to take over
 KEYS_KEPT = 8  # a moment lies between two keys; more are kept only because frames are asked for in batches
 
 
@@ -78,19 +77,3 @@ class LatentPath:
 def turned(noise: F32, angle: float) -> F32:
     """Noise turned in the plane that it spans with its own reversal; a whole turn brings it back."""
     return np.float32(np.cos(angle)) * noise + np.float32(np.sin(angle)) * noise[::-1]
-
-
-def nearest_style(arousal: float, valence: float, styles: NDArray[np.float64], present: int | None) -> int:
-    """The style whose sentiment is nearest, keeping the present one unless another is nearer by STYLE_STAY.
-
-    Args:
-        arousal: of the feeling, [-1, 1].
-        valence: of the feeling, [-1, 1].
-        styles: (S, 2), arousal and valence of each style.
-        present: index of the style in use, or None.
-    """
-    distance = np.hypot(styles[:, 0] - arousal, styles[:, 1] - valence)
-    best = int(distance.argmin())
-    if present is not None and distance[present] - distance[best] < STYLE_STAY:
-        return present
-    return best

@@ -16,12 +16,13 @@ from deepsing.runtime.errors import InvalidInput
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import generator_pb2, sentiment_pb2, translator_pb2
 from services.composer.flashes import FlashGuard
-from services.composer.latents import KeyLatent, LatentPath, Row, nearest_style
+from services.composer.latents import KeyLatent, LatentPath, Row
 from services.composer.listening import Heard
 from services.composer.peers import BATCH_BYTES, Peers
 from services.composer.plan import StoryPlan
 from services.composer.scale import Norm
 from services.composer.story import Shown
+from services.composer.styles import StyleChooser
 from services.composer.timeline import Key, Timeline
 
 __all__ = ["Painter", "Painting", "Palette"]
@@ -106,7 +107,7 @@ class Painter:
         self.timeline = Timeline(look_ahead=not plan.live)
         self.path = LatentPath()
         self.recent: deque[int] = deque(maxlen=RECENT_KEYS)
-        self.style: int | None = None
+        self.styles = StyleChooser(palette.style_sentiments)
         self.size = plan.size or palette.engine.native_size
         most = BATCH_BYTES // (self.size.width_px * self.size.height_px * 3)
         self.batch = max(1, min(LIVE_BATCH if plan.live else batch, most))
@@ -159,10 +160,10 @@ class Painter:
             return np.zeros(0, np.float32)
         weights = np.zeros(len(self.palette.styles), np.float32)
         if self.plan.style == "auto":
-            self.style = nearest_style(key.arousal, key.valence, self.palette.style_sentiments, self.style)
+            chosen = self.styles.choose(key.arousal, key.valence, key.arrive_s)
         else:
-            self.style = self.palette.styles.index(self.plan.style)
-        weights[self.style] = self.plan.style_strength
+            chosen = self.palette.styles.index(self.plan.style)
+        weights[chosen] = self.plan.style_strength
         return weights
 
     async def _advance(self, frames: int) -> AsyncIterator[Painting]:

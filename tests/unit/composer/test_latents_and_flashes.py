@@ -1,4 +1,4 @@
-"""Rows of latents between keys, the choice of styles, and the guard against flashing."""
+"""Rows of latents between keys, and the guard against flashing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.composer.flashes import FlashCounter, FlashGuard, cells
-from services.composer.latents import KeyLatent, LatentPath, nearest_style, turned
+from services.composer.latents import KeyLatent, LatentPath, turned
 from services.composer.timeline import Moment
 
 FPS = 24
@@ -48,13 +48,6 @@ def test_turning_noise_a_whole_round_brings_it_back() -> None:
     noise = key(0, 4).noise
     assert turned(noise, 2 * np.pi) == pytest.approx(noise, abs=1e-5)
     assert np.abs(turned(noise, 0.02) - noise).max() < 0.08
-
-
-def test_a_style_is_kept_until_another_is_really_nearer() -> None:
-    styles = np.array([(0.0, 0.5), (0.0, -0.5)])
-    assert nearest_style(0.0, 0.4, styles, None) == 0
-    assert nearest_style(0.0, -0.05, styles, 0) == 0
-    assert nearest_style(0.0, -0.3, styles, 0) == 1
 
 
 def strobe(hertz: float, seconds: float, low: int = 0, high: int = 255) -> list[np.ndarray]:

@@ -1,0 +1,54 @@
+"""Chooses the style of a picture by its feeling: the nearest one, with inertia, so that a manner of painting lasts.
+
+Source: Passalis & Doropoulos (2021), section 3.4: one of three style pictures by the sign of valence.
+Differs: any number of styles on the plane of arousal and valence; a style stays until another is clearly nearer and it
+has been seen for a while; it changes together with the concept, over the same seconds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["StyleChooser", "nearest_style"]
+
+STYLE_STAY = 0.15  # another style must be nearer by this much on the sentiment plane to take over …
+STYLE_HOLD_S = 6.0  # … and the present one must have been there for so long
+
+
+class StyleChooser:
+    """The style of one story, key by key.
+
+    Args:
+        styles: (S, 2), arousal and valence of each style.
+    """
+
+    def __init__(self, styles: NDArray[np.float64]) -> None:
+        self._styles = styles
+        self._present: int | None = None
+        self._since_s = 0.0
+
+    def choose(self, arousal: float, valence: float, time_s: float) -> int:
+        """The style, as an index, of a feeling in [-1, 1] that is shown from a time on; times never go back."""
+        if self._present is not None and time_s - self._since_s < STYLE_HOLD_S:
+            return self._present
+        chosen = nearest_style(arousal, valence, self._styles, self._present)
+        if chosen != self._present:
+            self._present, self._since_s = chosen, time_s
+        return chosen
+
+
+def nearest_style(arousal: float, valence: float, styles: NDArray[np.float64], present: int | None) -> int:
+    """The style whose sentiment is nearest, keeping the present one unless another is nearer by STYLE_STAY.
+
+    Args:
+        arousal: of the feeling, [-1, 1].
+        valence: of the feeling, [-1, 1].
+        styles: (S, 2), arousal and valence of each style.
+        present: index of the style in use, or None.
+    """
+    distance = np.hypot(styles[:, 0] - arousal, styles[:, 1] - valence)
+    best = int(distance.argmin())
+    if present is not None and distance[present] - distance[best] < STYLE_STAY:
+        return present
+    return best
