@@ -2,23 +2,28 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from deepsing.cli.composer import add_arguments as add_composer_arguments
 from deepsing.cli.composer import ask
+from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.progress import progress
 from deepsing.client import Client, Story, StoryOptions
 from deepsing.client.files import paths_beside
 from deepsing.client.song import SongSource
-from deepsing.v1.composer_pb2 import Agreement
+from deepsing.v1.composer_pb2 import Agreement, SessionEnd
 
 __all__ = ["add_arguments", "render", "EXAMPLES"]
+
+STYLE_PICTURES = "DEEPSING_GENERATOR_STYLE_PICTURES"
 
 EXAMPLES = """examples:
   deepsing render song.mp3 story.mp4
   deepsing render song.flac story.mp4 --fps 23.976 --size 9:16 --mode relative
   deepsing render song.ogg story.mp4 --start 30 --duration 20 --style auto --style-strength 0.4
+  deepsing render song.mp3 story.mp4 --style-pictures my-paintings/
   deepsing render song.mp3 story.mp4 --target 127.0.0.1:50051 --json
   deepsing render -- -odd-name.mp3 story.mp4
 
@@ -39,8 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random choice (default: 0)")
     parser.add_argument("--translator", default="", metavar="NAME", help="see deepsing translators")
     parser.add_argument("--engine", default="", metavar="NAME", help="which generator (default: the built-in one)")
-    parser.add_argument("--style", default="none", metavar="NAME", help="none (default), auto, or see deepsing styles")
+    parser.add_argument("--style", metavar="NAME", help="none (default), auto, or see deepsing styles")
     parser.add_argument("--style-strength", type=float, metavar="SHARE", help="from 0 to 1 (default: 0.6)")
+    parser.add_argument(
+        "--style-pictures",
+        type=Path,
+        metavar="DIR",
+        help="paint in the manner of these pictures, which are called positive, neutral and negative, or listed with "
+        "their feelings in styles.csv (file,name,arousal,valence); --style is auto then",
+    )
     parser.add_argument(
         "--mode",
         choices=("absolute", "relative", "adaptive"),
@@ -62,17 +74,34 @@ def render(arguments: argparse.Namespace) -> int:
         size=arguments.size,
         engine=arguments.engine,
         translator=arguments.translator,
-        style=arguments.style,
+        style=arguments.style or ("auto" if arguments.style_pictures else "none"),
         style_strength=arguments.style_strength,
         mode=arguments.mode,
         start_s=arguments.start,
         duration_s=arguments.duration,
         title=arguments.title,
     )
+    _offer(arguments.style_pictures, arguments.target)
     options.to_config()  # mistakes are told before anything is started
     SongSource(arguments.song)
     paths_beside(Path(arguments.out))
     return run_to_end(_render(arguments, options))
+
+
+def _offer(style_pictures: Path | None, target: str | None) -> None:
+    """Tells the generator that will be started here which pictures are its styles."""
+    if style_pictures is None:
+        return
+    if target:
+        message = (
+            f"--style-pictures needs services started here; set {STYLE_PICTURES} where the generator of {target} runs"
+        )
+        raise CommandError(message, USAGE)
+    if not style_pictures.is_dir():
+        raise CommandError(
+            f"--style-pictures is {style_pictures}, which is not a folder; give one with pictures", USAGE
+        )
+    os.environ[STYLE_PICTURES] = str(style_pictures.resolve())
 
 
 async def _render(arguments: argparse.Namespace, options: StoryOptions) -> int:
@@ -94,9 +123,11 @@ def _summary(story: Story) -> str:
         f"{story.video}: {story.duration_s:.2f} s, {story.end.frame_count} frames "
         f"of {size.width_px}x{size.height_px}, {fps:.6g} a second",
         f"beside it: {story.manifest.name}, {story.contact_sheet.name}, {story.curve.name}",
-        f"agreement of pictures and song: arousal {_agreement(story.end.arousal)}; "
-        f"valence {_agreement(story.end.valence)}",
+        f"agreement of pictures and song by people's ratings of what is shown: "
+        f"arousal {_agreement(story.end.arousal)}; valence {_agreement(story.end.valence)}",
+        *_judged(story.end),
         *(f"note: {warning.message}" for warning in story.end.song.warnings),
+        *(f"note: {warning}" for warning in story.end.warnings),
         f"took {story.elapsed_s:.1f} s, {story.realtime_factor:.2f} x real time",
     ]
     return "\n".join(lines)
@@ -104,3 +135,19 @@ def _summary(story: Story) -> str:
 
 def _agreement(agreement: Agreement) -> str:
     return f"r {agreement.r:.2f}, ccc {agreement.ccc:.2f}, rmse {agreement.rmse:.2f}"
+
+
+def _judged(end: SessionEnd) -> list[str]:
+    """What the judge read off the finished pictures, and how far it can be believed; nothing where it read none."""
+    if not end.HasField("achieved"):
+        return []
+    achieved, judge = end.achieved, end.achieved.judge
+    lines = [
+        f"by a judge that reads the finished pictures ({achieved.arousal.n} of them): "
+        f"arousal {_agreement(achieved.arousal)}; valence {_agreement(achieved.valence)}"
+    ]
+    if judge.arousal.n:
+        lines.append(
+            f"(on photos it agrees with people at arousal r {judge.arousal.r:.2f}, valence r {judge.valence.r:.2f})"
+        )
+    return lines

@@ -15,6 +15,7 @@ from typing import Any
 
 import av
 import pytest
+from PIL import Image
 
 from deepsing.client import Client, Story, StoryOptions
 from deepsing.client.errors import DeepsingError, Unavailable
@@ -119,6 +120,21 @@ async def test_styles_change_the_pictures_and_are_named(services: Running, tmp_p
     assert plain.end.frames_digest != styled.end.frames_digest
     assert all(len(frame["styles"]) >= 1 for frame in frames_of(styled))
     assert "style" in styled.end.digests
+    faint = StoryOptions(fps=6, size=sizes, style="auto", style_strength=0)
+    bare = await render(services, song, tmp_path / "bare.mp4", faint)
+    assert bare.end.frames_digest == plain.end.frames_digest  # no strength, not a byte of difference
+
+
+def test_own_pictures_are_the_styles_of_a_story(tmp_path: Path) -> None:
+    song = make_song(tmp_path, "one_window")
+    for name, colour in (("positive", (250, 230, 120)), ("negative", (20, 20, 60))):
+        Image.new("RGB", (64, 64), colour).save(tmp_path / f"{name}.png")
+    words = [DEEPSING, "render", str(song), str(tmp_path / "story.mp4"), "--fps", "6", "--size", "64x64", "--json"]
+    ended = subprocess.run([*words, "--style-pictures", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    frames = json.loads((tmp_path / "story.json").read_text(encoding="utf-8"))["frames"]
+    assert {name for frame in frames for name in frame["styles"]} <= {"positive", "negative"}
+    assert all(sum(frame["styles"].values()) == pytest.approx(0.6) for frame in frames)
 
 
 async def test_frames_come_back_as_pictures_with_their_concepts(services: Running, tmp_path: Path) -> None:

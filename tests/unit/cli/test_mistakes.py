@@ -36,6 +36,11 @@ def _in_a_folder_with_a_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("render song.mp3 out.mp4 --mode happy", "argument --mode: invalid choice: 'happy'"),
         ("render song.mp3 out.mp4 --duration 0", "duration is 0.0 s; choose a part that lies within the song"),
         ("render song.mp3 out.mp4 --start nan", "start is nan s; choose a part that lies within the song"),
+        ("render song.mp3 out.mp4 --style-pictures gone", "--style-pictures is gone, which is not a folder; give one"),
+        (
+            "render song.mp3 out.mp4 --style-pictures . --target 127.0.0.1:1",
+            "--style-pictures needs services started here; set DEEPSING_GENERATOR_STYLE_PICTURES where the generator",
+        ),
         ("probe gone.mp3 --json", "gone.mp3: no such file or directory"),
         ("probe song.mp3 --fps 0", "frame rate is '0'; choose 1 to 60"),
         ("eval", "the following arguments are required: what; see deepsing eval --help"),
