@@ -59,6 +59,7 @@ class StoryOptions:
     live: bool = False  # paced by the audio as it comes; late frames are dropped and named
     audio_format: sentiment.AudioFormat | None = None  # of raw samples; None is an encoded file
     files: tuple[File, ...] = ()  # finished files wanted beside the frames
+    achieved: bool = False  # an AchievedPoint for every frame that the judge reads
 
     def to_config(self) -> composer.StoryConfig:
         """Returns the contract's message for these options.
@@ -82,6 +83,7 @@ class StoryOptions:
             duration_us=0 if self.duration_s is None else _microseconds(self.duration_s, "duration", 1),
             files=[_listed(file, FILES, "files") for file in self.files],
             title=_encodable(self.title),
+            send_achieved=self.achieved,
         )
         if self.fps is not None:
             config.frame_rate.CopyFrom(pictures.frame_rate(self.fps))

@@ -13,6 +13,7 @@ from deepsing.client.song import SongSource
 from deepsing.client.status import error_from
 from deepsing.runtime.early_end import keep_status
 from deepsing.v1.composer_pb2 import (
+    AchievedPoint,
     ComposeRequest,
     ComposeResponse,
     EndOfAudio,
@@ -33,7 +34,9 @@ __all__ = ["Session", "Event"]
 
 SILENCE_LIMIT_S = 60.0  # the contract promises a heartbeat every 15 s
 
-Event: TypeAlias = SessionStarted | AffectPoint | Frame | Heartbeat | FramesDropped | StoryFileChunk | SessionEnd
+Event: TypeAlias = (
+    SessionStarted | AffectPoint | Frame | AchievedPoint | Heartbeat | FramesDropped | StoryFileChunk | SessionEnd
+)
 """What comes back, as the contract's own messages: match on their class."""
 
 

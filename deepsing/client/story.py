@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepsing.v1.composer_pb2 import Agreement, SessionEnd, SessionStarted
+from deepsing.v1.composer_pb2 import Achievement, Agreement, SessionEnd, SessionStarted
 from deepsing.v1.sentiment_pb2 import SongWarning, SongWarningKind
 
-__all__ = ["Story", "warning_facts"]
+__all__ = ["Story", "achievement_facts", "agreement_facts", "warning_facts"]
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,11 @@ class Story:
             "duration_s": self.duration_s,
             "size": f"{started.size.width_px}x{started.size.height_px}",
             "fps": f"{started.frame_rate.numerator}/{started.frame_rate.denominator}",
-            "agreement": {"arousal": _agreement(end.arousal), "valence": _agreement(end.valence)},
+            "agreement": {"arousal": agreement_facts(end.arousal), "valence": agreement_facts(end.valence)},
+            "achieved": achievement_facts(end.achieved) if end.HasField("achieved") else None,
             "flashes_per_second": end.flashes_per_second,
             "warnings": [warning_facts(warning) for warning in end.song.warnings],
+            "story_warnings": list(end.warnings),
             "story_digest": started.story_digest,
             "song_digest": end.song_digest,
             "frames_digest": end.frames_digest,
@@ -63,5 +65,20 @@ def warning_facts(warning: SongWarning) -> Mapping[str, str]:
     return {"kind": kind, "message": warning.message}
 
 
-def _agreement(agreement: Agreement) -> dict[str, float]:
-    return {"r": round(agreement.r, 4), "ccc": round(agreement.ccc, 4), "rmse": round(agreement.rmse, 4)}
+def agreement_facts(agreement: Agreement) -> dict[str, float]:
+    """Returns an agreement as plain values; n is how many pairs it is over."""
+    rounded = {"r": round(agreement.r, 4), "ccc": round(agreement.ccc, 4), "rmse": round(agreement.rmse, 4)}
+    return {**rounded, "n": agreement.n}
+
+
+def achievement_facts(achieved: Achievement) -> dict[str, object]:
+    """Returns what the judge read as plain values; `ceiling` is its own agreement with people on photos."""
+    judge = achieved.judge
+    ceiling = {"arousal": judge.arousal, "valence": judge.valence}
+    return {
+        "arousal": agreement_facts(achieved.arousal),
+        "valence": agreement_facts(achieved.valence),
+        "ceiling": {name: {"r": round(one.r, 4), "n": one.n} for name, one in ceiling.items()},
+        "judge": judge.digest,
+        "missed": achieved.missed_count,
+    }

@@ -11,7 +11,7 @@ from deepsing.client.errors import DeepsingError, Failed, Unavailable
 from deepsing.client.options import StoryOptions
 from deepsing.client.session import Event, Session
 from deepsing.client.song import SongSource
-from deepsing.v1.composer_pb2 import Frame, FramesDropped, SessionStarted, StoryConfig, StoryFileChunk
+from deepsing.v1.composer_pb2 import AchievedPoint, Frame, FramesDropped, SessionStarted, StoryConfig, StoryFileChunk
 from deepsing.v1.sentiment_pb2 import AffectPoint
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Telling:
         self._song_digest = ""
         self._next_seq = 0
         self._next_time_us = 0
+        self._next_achieved_us = 0
         self._breaks = 0
         self._has_file_parts = False
         self._is_over = False
@@ -105,6 +106,10 @@ class Telling:
             case AffectPoint():
                 is_new: bool = event.time_us >= self._next_time_us
                 self._next_time_us = max(self._next_time_us, event.time_us + 1)
+                return is_new
+            case AchievedPoint():
+                is_new = event.pts_us >= self._next_achieved_us
+                self._next_achieved_us = max(self._next_achieved_us, event.pts_us + 1)
                 return is_new
             case Frame():
                 return self._follows(event.seq, 1)

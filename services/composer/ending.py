@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
 from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.agreement import RunningAgreement
+from services.composer.agreement import Agreement, RunningAgreement
 from services.composer.painting import Palette
 from services.composer.plan import StoryPlan
+from services.composer.reader import Reader
+from services.composer.readings import Reading, agreements
 
 __all__ = ["manifest_facts", "session_end"]
 
@@ -20,6 +23,7 @@ def session_end(
     palette: Palette,
     summary: audio_sentiment_pb2.AnalyzeSummary | None,
     agreement: tuple[RunningAgreement, RunningAgreement],
+    reader: Reader,
     frame_count: int,
 ) -> pb.SessionEnd:
     """The last message, but for digests of bytes and counts of drops."""
@@ -28,13 +32,23 @@ def session_end(
     if summary is not None:
         end.song.CopyFrom(summary.song)
         end.digests["audio_sentiment"] = summary.model_digest
-    for target, running in ((end.arousal, agreement[0]), (end.valence, agreement[1])):
-        result = running.result()
-        target.r, target.ccc, target.rmse = result.r, result.ccc, result.rmse
+    end.arousal.CopyFrom(_message(agreement[0].result()))
+    end.valence.CopyFrom(_message(agreement[1].result()))
+    if reader.readings:
+        arousal, valence = map(_message, agreements(reader.readings))
+        judged = pb.Achievement(arousal=arousal, valence=valence, judge=reader.judge, missed_count=reader.missed)
+        end.achieved.CopyFrom(judged)
+    end.warnings.extend(reader.warnings)
     return end
 
 
-def manifest_facts(plan: StoryPlan, size: sentiment_pb2.Size, end: pb.SessionEnd, session_id: str) -> dict[str, Any]:
+def _message(agreement: Agreement) -> pb.Agreement:
+    return pb.Agreement(r=agreement.r, ccc=agreement.ccc, rmse=agreement.rmse, n=agreement.n)
+
+
+def manifest_facts(
+    plan: StoryPlan, size: sentiment_pb2.Size, end: pb.SessionEnd, readings: Sequence[Reading], session_id: str
+) -> dict[str, Any]:
     """Everything of the manifest that is not a frame; with the song it is enough to tell the story again."""
     whole = MessageToDict(end, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
     return {
@@ -55,4 +69,18 @@ def manifest_facts(plan: StoryPlan, size: sentiment_pb2.Size, end: pb.SessionEnd
             "duration_us": plan.duration_us,
         },
         **whole,
+        "readings": [
+            {
+                "seq": reading.shown.seq,
+                "time_s": round(reading.shown.time_s, 6),
+                "target": _rounded(reading.shown.target),
+                "expected": _rounded(reading.shown.expected),
+                "achieved": _rounded(reading.achieved),
+            }
+            for reading in readings
+        ],
     }
+
+
+def _rounded(pair: tuple[float, float]) -> list[float]:
+    return [round(value, 5) for value in pair]

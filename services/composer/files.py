@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,9 +15,11 @@ from PIL import Image
 from deepsing.audio import PcmSource, decode_blocks
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
+from services.composer.curve import Curve
 from services.composer.plan import StoryPlan
+from services.composer.readings import Reading
 from services.composer.spool import CHUNK_BYTES
-from services.composer.story import ContactSheet, Curve, ManifestWriter, Shown
+from services.composer.story import ContactSheet, ManifestWriter, Shown
 from services.composer.video import VideoWriter, join, write_audio
 
 __all__ = ["StoryFiles", "encoded", "pieces_of"]
@@ -133,8 +135,16 @@ class StoryFiles:
                 return
             yield block.T
 
-    def finish(self, facts: dict[str, Any]) -> list[tuple[pb.StoryFileKind.ValueType, Path]]:
-        """Completes all files, in the order asked for."""
+    def finish(
+        self, facts: dict[str, Any], readings: Sequence[Reading], end: pb.SessionEnd
+    ) -> list[tuple[pb.StoryFileKind.ValueType, Path]]:
+        """Completes all files, in the order asked for.
+
+        Args:
+            facts: of the manifest.
+            readings: of frames, by the judge.
+            end: how well the pictures follow the song.
+        """
         title = self.plan.title
         if self.video is not None:
             self.video.close()
@@ -145,7 +155,8 @@ class StoryFiles:
         if self.sheet is not None:
             self.sheet.write(self.paths[pb.STORY_FILE_KIND_CONTACT_SHEET])
             if self.curve is not None:
-                self.curve.write(self.paths[pb.STORY_FILE_KIND_CURVE], self.sheet.thumbnails(), title)
+                path, tiles = self.paths[pb.STORY_FILE_KIND_CURVE], self.sheet.thumbnails()
+                self.curve.write(path, tiles, title, readings, (_verdict(end, "arousal"), _verdict(end, "valence")))
         return [(kind, self.paths[kind]) for kind in self.plan.files]
 
     def abandon(self) -> None:
@@ -155,3 +166,13 @@ class StoryFiles:
             self.video.abandon()
         if self.manifest is not None:
             self.manifest.close()
+
+
+def _verdict(end: pb.SessionEnd, dimension: str) -> str:
+    """How well the pictures follow the song in one dimension, for people who look at the curve."""
+    rated = f"by people's ratings r = {getattr(end, dimension).r:.2f}"
+    if not end.HasField("achieved"):
+        return rated
+    read, ceiling = getattr(end.achieved, dimension), getattr(end.achieved.judge, dimension)
+    most = f" (on rated photos it agrees with people at r = {ceiling.r:.2f})" if ceiling.n else ""
+    return f"{rated} · by the judge r = {read.r:.2f}{most}"

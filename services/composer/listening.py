@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from services.composer.scale import Norm, scale_of
 from services.composer.spool import Spool
 from services.composer.timeline import WINDOW_S, Point, frame_count
 
-__all__ = ["Heard", "Listening"]
+__all__ = ["Heard", "Listening", "to_the_last"]
 
 WINDOW_US = round(WINDOW_S * 1e6)
 
@@ -104,3 +105,12 @@ class Listening:
         length_us = max(0, heard_us - self.plan.start_us)
         length_us = min(length_us, self.plan.duration_us) if self.plan.duration_us else length_us
         return frame_count(length_us, 1_000_000, self.plan.rate)
+
+
+async def to_the_last(heard: asyncio.Queue[Heard]) -> AsyncIterator[Heard]:
+    """What was heard, up to and with the last stretch."""
+    while True:
+        stretch = await heard.get()
+        yield stretch
+        if stretch.last:
+            return

@@ -8,10 +8,11 @@ from deepsing.runtime.errors import InvalidInput, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
+from services.composer.readings import Reading
 from services.composer.story import Shown
 from services.composer.timeline import Point
 
-__all__ = ["affect_point", "frame", "refusal_of", "song_facts"]
+__all__ = ["achieved_point", "affect_point", "frame", "refusal_of", "song_facts"]
 
 REASONS = {
     "empty": reasons.ERROR_REASON_SONG_EMPTY,
@@ -65,8 +66,24 @@ def frame(shown: Shown, image: bytes) -> pb.Frame:
         seq=shown.seq,
         pts_us=round(shown.time_s * 1e6),
         image=image,
-        target=sentiment_pb2.Sentiment(arousal=shown.target[0], valence=shown.target[1]),
-        expected=sentiment_pb2.Sentiment(arousal=shown.expected[0], valence=shown.expected[1]),
+        target=_sentiment(shown.target),
+        expected=_sentiment(shown.expected),
         concepts=[pb.NamedWeight(name=name, weight=weight) for name, weight in shown.concepts],
         styles=[pb.NamedWeight(name=name, weight=weight) for name, weight in shown.styles],
     )
+
+
+def achieved_point(reading: Reading) -> pb.AchievedPoint:
+    """What the judge read off one frame."""
+    shown = reading.shown
+    return pb.AchievedPoint(
+        seq=shown.seq,
+        pts_us=round(shown.time_s * 1e6),
+        target=_sentiment(shown.target),
+        expected=_sentiment(shown.expected),
+        achieved=_sentiment(reading.achieved),
+    )
+
+
+def _sentiment(pair: tuple[float, float]) -> sentiment_pb2.Sentiment:
+    return sentiment_pb2.Sentiment(arousal=pair[0], valence=pair[1])

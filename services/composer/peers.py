@@ -11,7 +11,7 @@ import grpc
 
 from deepsing.runtime.channel import open_channel
 from deepsing.runtime.early_end import keep_status
-from deepsing.runtime.errors import InvalidInput, NotReady, ServiceError, TooLate, error_of
+from deepsing.runtime.errors import InvalidInput, NotReady, ServiceError, TooLate, Unmet, error_of
 from deepsing.v1 import audio_sentiment_pb2, audio_sentiment_pb2_grpc, generator_pb2_grpc, translator_pb2_grpc
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.settings import ComposerSettings
@@ -45,7 +45,7 @@ class Peers:
         """Calls a unary method until it answers, is refused, or the service stayed away for too long.
 
         Raises:
-            InvalidInput: the service refused the request; its reason is passed on.
+            InvalidInput, Unmet: the service refused the request; its reason is passed on.
             NotReady: DEPENDENCY_UNAVAILABLE.
         """
         attempts = Attempts(service, self.settings.patience_s)
@@ -123,7 +123,11 @@ class Attempts:
 def passed_on(error: grpc.aio.AioRpcError, service: str) -> ServiceError:
     """A refusal of a service behind as the composer's own; anything but a refusal is that service's failure."""
     name, metadata = error_of(error)
-    kinds = {grpc.StatusCode.INVALID_ARGUMENT: InvalidInput, grpc.StatusCode.DEADLINE_EXCEEDED: TooLate}
+    kinds = {
+        grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
+        grpc.StatusCode.FAILED_PRECONDITION: Unmet,
+        grpc.StatusCode.DEADLINE_EXCEEDED: TooLate,
+    }
     if error.code() in kinds and name:
         reason = reasons.ErrorReason.Value(f"ERROR_REASON_{name}")
         field, value = metadata.get("field", ""), metadata.get("value", "")

@@ -50,6 +50,7 @@ class StoryPlan:
     initial_credit: int
     resume: pb.ResumePoint | None
     title: str
+    send_achieved: bool
 
 
 def plan_of(config: pb.StoryConfig) -> StoryPlan:
@@ -88,14 +89,15 @@ def plan_of(config: pb.StoryConfig) -> StoryPlan:
         initial_credit=config.initial_credit,
         resume=config.resume if config.HasField("resume") else None,
         title=config.title,
+        send_achieved=config.send_achieved,
     )
 
 
 def story_digest(config: pb.StoryConfig, digests: dict[str, str]) -> str:
-    """Hash of all that decides a story's frames beside its song; credit, files and the resume point do not."""
+    """Hash of all that decides a story's frames beside its song; what is sent beside them does not."""
     deciding = pb.StoryConfig()
     deciding.CopyFrom(config)
-    for field in ("files", "initial_credit", "resume", "title"):
+    for field in ("files", "initial_credit", "resume", "title", "send_achieved"):
         deciding.ClearField(field)
     hashed = hashlib.sha256(deciding.SerializeToString(deterministic=True))
     hashed.update(repr(sorted(digests.items())).encode())

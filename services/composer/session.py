@@ -20,11 +20,13 @@ from services.composer.agreement import RunningAgreement
 from services.composer.ending import manifest_facts, session_end
 from services.composer.files import StoryFiles, pieces_of
 from services.composer.gate import FrameGate
-from services.composer.listening import Heard, Listening
-from services.composer.messages import affect_point, frame, refusal_of
+from services.composer.listening import Heard, Listening, to_the_last
+from services.composer.messages import achieved_point, affect_point, frame, refusal_of
 from services.composer.painting import Painter, Painting, Palette
 from services.composer.peers import Peers
 from services.composer.plan import StoryPlan, plan_of, story_digest
+from services.composer.reader import Reader
+from services.composer.readings import Reading, excerpt
 from services.composer.settings import ComposerSettings
 from services.composer.spool import Spool
 from services.composer.uploading import config_of, receive
@@ -136,11 +138,14 @@ class Session:
             self.sound = group.create_task(self._sound(self.files))
         listening, heard = Listening(plan, palette.norm, self.spool, self.peers), asyncio.Queue[Heard]()
         hearing = group.create_task(self._hear(listening, heard))
-        async with aclosing(painter.run(_to_the_last(heard))) as paintings:
+        tell = self._tell_reading if plan.send_achieved else None
+        reader = Reader(plan, palette.concepts, self.peers, self.settings, tell)
+        reader.start(group)
+        async with aclosing(painter.run(to_the_last(heard))) as paintings:
             async for painting in paintings:
-                await self._show(painting)
+                await self._show(painting, reader)
         await hearing
-        await self._end(plan, palette, painter, listening)
+        await self._end(plan, palette, painter, listening, reader)
 
     async def _hear(self, listening: Listening, heard: asyncio.Queue[Heard]) -> None:
         """Listens as fast as it goes, so that the length of the story is soon known."""
@@ -166,7 +171,7 @@ class Session:
         except AudioError as error:
             raise refusal_of(error) from error
 
-    async def _show(self, painting: Painting) -> None:
+    async def _show(self, painting: Painting, reader: Reader) -> None:
         """Sends a batch of frames as credit allows, and a heartbeat now and then."""
         assert self.files is not None
         self.beat.phase = pb.PHASE_PAINTING
@@ -182,6 +187,9 @@ class Session:
                     await self.gate.granted()
                 self.gate.offer(frame(shown, image))
                 await self._send_released()
+        for picture, shown in zip(painting.pictures, painting.shown, strict=True):
+            if reader.sampling.takes(shown.seq):
+                reader.offer(await self._in_thread(excerpt, picture), shown)
         if monotonic() - self.beaten_at > BEAT_S:
             self.beaten_at = monotonic()
             await self.outbox.put(pb.ComposeResponse(heartbeat=self.beat))
@@ -191,7 +199,12 @@ class Session:
             for response in self.gate.released():
                 await self.outbox.put(response)
 
-    async def _end(self, plan: StoryPlan, palette: Palette, painter: Painter, listening: Listening) -> None:
+    async def _tell_reading(self, reading: Reading) -> None:
+        await self.outbox.put(pb.ComposeResponse(achieved_point=achieved_point(reading)))
+
+    async def _end(
+        self, plan: StoryPlan, palette: Palette, painter: Painter, listening: Listening, reader: Reader
+    ) -> None:
         """Finishes the files, sends them, and says goodbye."""
         assert self.files is not None
         self.beat.phase = pb.PHASE_FINISHING
@@ -205,28 +218,20 @@ class Session:
         await self.spool.complete()
         if self.sound is not None:
             await self.sound
-        end = session_end(plan, palette, listening.summary, self.agreement, self.beat.frames_total)
+        await reader.finish(self.settings.judge_wait_s)
+        end = session_end(plan, palette, listening.summary, self.agreement, reader, self.beat.frames_total)
         end.song_digest, end.dropped_count = self.spool.digest, self.gate.dropped_count
         end.flashes_per_second = painter.guard.worst
         if not self.gate.dropped_count and not painter.first:
             end.frames_digest = self.files.frames_hash.hexdigest()
-        facts = manifest_facts(plan, painter.size, end, self.session_id)
-        for kind, path in await self._in_thread(self.files.finish, facts):
+        facts = manifest_facts(plan, painter.size, end, reader.readings, self.session_id)
+        for kind, path in await self._in_thread(self.files.finish, facts, reader.readings, end):
             for piece in pieces_of(kind, path):
                 await self.outbox.put(pb.ComposeResponse(story_file_chunk=piece))
         await self.outbox.put(pb.ComposeResponse(session_end=end))
 
     async def _in_thread(self, work: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.thread, work, *arguments)
-
-
-async def _to_the_last(heard: asyncio.Queue[Heard]) -> AsyncIterator[Heard]:
-    """What was heard, up to and with the last stretch."""
-    while True:
-        stretch = await heard.get()
-        yield stretch
-        if stretch.last:
-            return
 
 
 def _first_refusal(failures: BaseExceptionGroup[BaseException]) -> BaseException:

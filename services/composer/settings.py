@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from deepsing.runtime.settings import Between
 
 __all__ = ["PREFIX", "ComposerSettings"]
 
@@ -26,3 +29,5 @@ class ComposerSettings:
     credit_stall_s: float = 300.0  # time without credit that ends the session
     heartbeat_s: float = 10.0  # longest silence towards the caller
     encoder_threads: int = 1  # of one story's H.264 encoder
+    judge_every_s: Annotated[float, Between(0, 3600)] = 1.0  # of the song, between frames that the judge reads; 0: none
+    judge_wait_s: Annotated[float, Between(0, 600)] = 20.0  # for the last readings once all frames are painted

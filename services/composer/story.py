@@ -1,4 +1,4 @@
-"""The papers of a story: its manifest, its contact sheet and its sentiment curve."""
+"""The papers of a story: its manifest and its contact sheet."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["ContactSheet", "Curve", "ManifestWriter", "Shown"]
+__all__ = ["ContactSheet", "ManifestWriter", "Shown", "Thinning"]
 
 U8 = NDArray[np.uint8]
 T = TypeVar("T")
 TILE_PX, CAPTION_PX, COLUMNS, ROWS = 240, 34, 6, 4
 PAPER, INK, FAINT = (18, 18, 22), (235, 235, 240), (150, 150, 160)
-CURVE_POINTS = 4000  # samples kept of a curve; longer songs are thinned evenly
 
 
 @dataclass(frozen=True)
@@ -123,46 +122,3 @@ class ContactSheet:
             felt = f"arousal {shown.target[0]:+.2f}  valence {shown.target[1]:+.2f}"
             draw.text((left, top + height + 17), felt, FAINT, font)
         sheet.save(path, format="PNG", compress_level=4)  # ten times as fast as the smallest, 1 % larger
-
-
-class Curve:
-    """Target and achieved sentiment over time, with the story's pictures along it."""
-
-    def __init__(self) -> None:
-        self.rows: Thinning[Shown] = Thinning(CURVE_POINTS)
-
-    def add(self, shown: Shown) -> None:
-        """Offers a frame's feelings."""
-        if self.rows.takes_next():
-            self.rows.keep(shown)
-
-    def write(self, path: Path, thumbnails: list[tuple[Image.Image, Shown]], title: str) -> None:
-        """Draws the curve as PNG (matplotlib is imported here: only stories that want the picture pay for it)."""
-        from matplotlib.figure import Figure
-
-        rows = self.rows.spread()
-        times = [row.time_s for row in rows]
-        figure = Figure(figsize=(14, 6.2), facecolor="white")
-        axes, strip = figure.subplots(2, 1, height_ratios=(3, 1.3))
-        for axis, name, colour in ((0, "arousal", "#d1495b"), (1, "valence", "#2878b5")):
-            axes.plot(times, [row.target[axis] for row in rows], color=colour, label=f"{name}: song")
-            shown = [row.expected[axis] for row in rows]
-            axes.plot(times, shown, color=colour, linestyle="--", alpha=0.6, label=f"{name}: pictures")
-        axes.axhline(0, color="#999", linewidth=0.6)
-        axes.set(ylim=(-1, 1), xlim=(0, max(times[-1], 0.5)), ylabel="sentiment", title=title)
-        axes.legend(loc="upper right", ncols=4, fontsize=8, frameon=False)
-        self._draw_strip(strip, thumbnails[:: max(1, -(-len(thumbnails) // 12))], times[-1])
-        figure.tight_layout()
-        figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
-
-    @staticmethod
-    def _draw_strip(strip: Any, thumbnails: list[tuple[Image.Image, Shown]], end_s: float) -> None:
-        """Pictures side by side at their times, each with its concept below."""
-        strip.set(xlim=(0, max(end_s, 0.5)), ylim=(0, 1.25), yticks=[], xlabel="seconds")
-        strip.spines[["left", "right", "top"]].set_visible(False)
-        width = max(end_s, 0.5) / max(1, len(thumbnails))
-        for place, (tile, shown) in enumerate(thumbnails):
-            left = place * width
-            strip.imshow(np.asarray(tile), extent=(left, left + width * 0.94, 0.25, 1.25), aspect="auto", zorder=2)
-            name = shown.concepts[0][0] if shown.concepts else ""
-            strip.text(left, 0.05, name, fontsize=7, color="#444")

@@ -34,6 +34,9 @@ async def test_the_files_and_the_agreement_are_told_and_progress_goes_to_standar
     assert names(folder) == {"story.mp4", *(f"story{suffix}" for suffix in SIDE_FILES)}
     assert "story.mp4: 1.00 s, 24 frames of 256x256, 24 a second" in ended.out
     assert "arousal r 0.97, ccc 0.95, rmse 0.05; valence r 0.96" in ended.out
+    assert "by a judge that reads the finished pictures (2 of them): arousal r 0.51, ccc 0.40, rmse 0.20" in ended.out
+    assert "(on photos it agrees with people at arousal r 0.70, valence r 0.60)" in ended.out
+    assert "note: 1 of 3 pictures were not read: the judge is too slow" in ended.out
     assert "deepsing: painting, frame 12 of 24" in ended.err
     assert "\x1b" not in ended.out + ended.err
 
@@ -45,7 +48,9 @@ async def test_json_is_one_object_and_nothing_else(folder: Path) -> None:
     assert ended.err == ""
     assert (result["video"], result["curve"]) == ("story.mp4", "story.curve.png")
     assert (result["frames"], result["duration_s"], result["fps"]) == (24, 1.0, "24/1")
-    assert result["agreement"]["arousal"] == {"r": 0.97, "ccc": 0.95, "rmse": 0.05}
+    assert result["agreement"]["arousal"] == {"r": 0.97, "ccc": 0.95, "rmse": 0.05, "n": 24}
+    assert result["achieved"]["valence"]["r"] == 0.42
+    assert result["story_warnings"] == ["1 of 3 pictures were not read: the judge is too slow"]
     assert result["frames_digest"] == "f4a3"
     assert result["warnings"] == []
 

@@ -12,7 +12,7 @@ import grpc
 from deepsing.runtime.errors import STATUS_DETAILS, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.composer_pb2_grpc import ComposerServiceServicer, add_ComposerServiceServicer_to_server
-from deepsing.v1.sentiment_pb2 import AffectPoint, FrameRate, Size, SongFacts
+from deepsing.v1.sentiment_pb2 import AffectPoint, FrameRate, Judge, JudgeAgreement, Size, SongFacts
 
 CONTENTS = {
     pb.STORY_FILE_KIND_VIDEO: b"video" * 20_000,
@@ -181,8 +181,15 @@ def ended(frame_count: int = 24) -> pb.ComposeResponse:
             duration_us=1_000_000,
             song=SongFacts(duration_us=1_000_000, codec="mp3"),
             frames_digest="f4a3",
-            arousal=pb.Agreement(r=0.97, ccc=0.95, rmse=0.05),
-            valence=pb.Agreement(r=0.96, ccc=0.94, rmse=0.06),
+            arousal=pb.Agreement(r=0.97, ccc=0.95, rmse=0.05, n=24),
+            valence=pb.Agreement(r=0.96, ccc=0.94, rmse=0.06, n=24),
+            achieved=pb.Achievement(
+                arousal=pb.Agreement(r=0.51, ccc=0.4, rmse=0.2, n=2),
+                valence=pb.Agreement(r=0.42, ccc=0.3, rmse=0.3, n=2),
+                judge=Judge(digest="ee", arousal=JudgeAgreement(r=0.7, n=900), valence=JudgeAgreement(r=0.6, n=900)),
+                missed_count=1,
+            ),
+            warnings=["1 of 3 pictures were not read: the judge is too slow"],
         )
     )
 

@@ -71,8 +71,15 @@ async def test_a_story_becomes_four_files_and_a_result(song: Path, out: Path) ->
     assert (config.title, config.style) == ("Ase's death", "auto")
     assert story.end.frame_count == 24
     assert story.to_json()["agreement"] == {
-        "arousal": {"r": 0.97, "ccc": 0.95, "rmse": 0.05},
-        "valence": {"r": 0.96, "ccc": 0.94, "rmse": 0.06},
+        "arousal": {"r": 0.97, "ccc": 0.95, "rmse": 0.05, "n": 24},
+        "valence": {"r": 0.96, "ccc": 0.94, "rmse": 0.06, "n": 24},
+    }
+    assert story.to_json()["achieved"] == {
+        "arousal": {"r": 0.51, "ccc": 0.4, "rmse": 0.2, "n": 2},
+        "valence": {"r": 0.42, "ccc": 0.3, "rmse": 0.3, "n": 2},
+        "ceiling": {"arousal": {"r": 0.7, "n": 900}, "valence": {"r": 0.6, "n": 900}},
+        "judge": "ee",
+        "missed": 1,
     }
     assert any(isinstance(event, pb.Heartbeat) for event in events)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+from PIL import Image
 
 from deepsing.audio import decode_blocks
 from deepsing.v1 import audio_sentiment_pb2 as audio
@@ -73,7 +74,32 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
 
 
 class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):
-    """Concept number `index % CONCEPTS`, whatever the feeling."""
+    """Concept number `index % CONCEPTS`, whatever the feeling; its judge takes light for arousal, dark for valence."""
+
+    def __init__(self) -> None:
+        self.reads: list[tr.ReadPicturesRequest] = []
+        self.judge_error: grpc.StatusCode | None = None  # what readings fail with
+        self.judge_held: asyncio.Event | None = None  # readings wait for it where it is set
+        self.unreadable = False  # its judge answers with what are no numbers
+
+    async def ReadPictures(
+        self, request: tr.ReadPicturesRequest, context: grpc.aio.ServicerContext
+    ) -> tr.ReadPicturesResponse:
+        self.reads.append(request)
+        if self.judge_held is not None:
+            await self.judge_held.wait()
+        if self.judge_error is not None:
+            await context.abort(self.judge_error, "no judge here")
+        light = [np.asarray(Image.open(BytesIO(one.image))).mean() / 127.5 - 1 for one in request.pictures]
+        light = [float("nan") for _ in light] if self.unreadable else light
+        return tr.ReadPicturesResponse(
+            achieved=[sentiment_pb2.Sentiment(arousal=value, valence=-value) for value in light],
+            judge=sentiment_pb2.Judge(
+                digest="ee",
+                arousal=sentiment_pb2.JudgeAgreement(r=0.7, n=900),
+                valence=sentiment_pb2.JudgeAgreement(r=0.6, n=900),
+            ),
+        )
 
     async def Translate(self, request: tr.TranslateRequest, context: grpc.aio.ServicerContext) -> tr.TranslateResponse:
         classes = np.zeros(CONCEPTS, np.float32)
@@ -141,6 +167,7 @@ class Stage:
     stub: composer_pb2_grpc.ComposerServiceStub
     audio: FakeAudioSentiment = field(default_factory=FakeAudioSentiment)
     generator: FakeGenerator = field(default_factory=FakeGenerator)
+    translator: FakeTranslator = field(default_factory=FakeTranslator)
 
 
 @asynccontextmanager
@@ -172,7 +199,7 @@ async def stage(**settings: Any) -> AsyncIterator[Stage]:
     port = await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         try:
-            yield Stage(servicer, composer_pb2_grpc.ComposerServiceStub(channel), fakes[0], fakes[2])
+            yield Stage(servicer, composer_pb2_grpc.ComposerServiceStub(channel), fakes[0], fakes[2], fakes[1])
         finally:
             await server.drain(0.5)
             await behind.stop(0)

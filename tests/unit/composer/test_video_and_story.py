@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.composer.story import ContactSheet, Curve, ManifestWriter, Shown, Thinning
+from services.composer.curve import Curve
+from services.composer.readings import Reading
+from services.composer.story import ContactSheet, ManifestWriter, Shown, Thinning
 from services.composer.video import VideoWriter, aac_rate_hz, join, write_audio
 
 NTSC = Fraction(30000, 1001)
@@ -99,9 +101,12 @@ def test_a_contact_sheet_shows_at_most_24_frames_spread_over_the_story(tmp_path:
     sheet.write(tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as picture:
         assert picture.format == "PNG"
-    curve.write(tmp_path / "curve.png", sheet.thumbnails(), "title")
-    with Image.open(tmp_path / "curve.png") as picture:
-        assert picture.size == (1400, 620)
+    curve.write(tmp_path / "bare.png", sheet.thumbnails(), "title")
+    readings = [Reading(shown(seq), (0.3, -0.1)) for seq in range(0, frames, 24)]
+    curve.write(tmp_path / "curve.png", sheet.thumbnails(), "title", readings, ("r = 0.50", "r = 0.40"))
+    with Image.open(tmp_path / "curve.png") as picture, Image.open(tmp_path / "bare.png") as bare:
+        assert picture.size == bare.size == (1400, 900)
+        assert picture.tobytes() != bare.tobytes()
 
 
 def test_thinning_keeps_few_of_many() -> None:

@@ -1,0 +1,111 @@
+"""The picture of a story's feelings: what the song asks for, and what the pictures give, over the song's time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from services.composer.readings import Reading
+from services.composer.story import Shown, Thinning
+
+__all__ = ["Curve"]
+
+POINTS = 4000  # samples kept of a curve; longer songs are thinned evenly
+STRIP = 12  # pictures along it, at most
+PANELS = (("Arousal", "calm", "excited", "#c8374a"), ("Valence", "unpleasant", "pleasant", "#1f6fb2"))
+JUDGED, RATED = "#1b1b1f", "#8a8a94"
+
+
+class Curve:
+    """Target and achieved sentiment over time, a panel for each dimension, with the story's pictures below."""
+
+    def __init__(self) -> None:
+        self.rows: Thinning[Shown] = Thinning(POINTS)
+
+    def add(self, shown: Shown) -> None:
+        """Offers a frame's feelings."""
+        if self.rows.takes_next():
+            self.rows.keep(shown)
+
+    def write(
+        self,
+        path: Path,
+        thumbnails: list[tuple[Image.Image, Shown]],
+        title: str,
+        readings: Sequence[Reading] = (),
+        verdicts: tuple[str, str] = ("", ""),
+    ) -> None:
+        """Draws the curve as PNG (matplotlib is imported here: only stories that want the picture pay for it).
+
+        Args:
+            path: of the PNG.
+            thumbnails: pictures of the story, in order.
+            title: of the story.
+            readings: by the judge, in order of time.
+            verdicts: for each dimension, how well the pictures follow the song, in words.
+        """
+        from matplotlib.figure import Figure
+        from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+        rows = self.rows.spread()
+        end_s = max(rows[-1].time_s, 0.5)
+        figure = Figure(figsize=(14, 9), facecolor="white")
+        *panels, strip = figure.subplots(3, 1, height_ratios=(3, 3, 1.3))
+        for axis, panel in enumerate(panels):
+            self._draw_panel(panel, axis, rows, readings)
+            panel.set_title(verdicts[axis], loc="right", fontsize=10, color="#444")
+            panel.set(xlim=(0, end_s))
+            panel.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 1.5, 2, 3, 6, 10]))
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _clock(seconds)))
+        panels[1].set_xlabel("time in the song (minutes:seconds)")
+        self._draw_strip(strip, thumbnails[:: max(1, -(-len(thumbnails) // STRIP))], end_s)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.suptitle(title, x=0.01, y=0.985, ha="left", fontsize=13)
+        figure.legend(handles, labels, loc="upper right", ncols=3, fontsize=10, frameon=False)
+        figure.tight_layout(rect=(0, 0, 1, 0.96))
+        figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
+
+    @staticmethod
+    def _draw_panel(panel: Any, axis: int, rows: Sequence[Shown], readings: Sequence[Reading]) -> None:
+        """One dimension: the target, what people felt at the concepts shown, and what the judge reads."""
+        name, low, high, colour = PANELS[axis]
+        times = [row.time_s for row in rows]
+        panel.axhline(0, color="#ccc", linewidth=0.8)
+        panel.plot(times, [row.target[axis] for row in rows], color=colour, linewidth=2.2, label="the song asks for")
+        rated = [row.expected[axis] for row in rows]
+        label = "people felt at what is shown (ratings of its concepts)"
+        panel.plot(times, rated, color=RATED, linewidth=1.1, linestyle="--", label=label)
+        if readings:
+            panel.plot(
+                [reading.shown.time_s for reading in readings],
+                [reading.achieved[axis] for reading in readings],
+                color=JUDGED,
+                linewidth=0.8,
+                marker="o",
+                markersize=max(1.0, min(3.5, 600 / len(readings))),
+                label="a judge reads off the finished pictures",
+            )
+        panel.set_title(name, loc="left", fontsize=12, color=colour)
+        panel.set(ylim=(-1, 1), yticks=(-1, -0.5, 0, 0.5, 1))
+        panel.set_yticklabels((f"{low} −1", "−0.5", "0", "0.5", f"{high} +1"))
+        panel.spines[["right", "top"]].set_visible(False)
+
+    @staticmethod
+    def _draw_strip(strip: Any, thumbnails: list[tuple[Image.Image, Shown]], end_s: float) -> None:
+        """Pictures side by side in the order of the story, each with its time and its concept below."""
+        strip.set(xlim=(0, end_s), ylim=(0, 1.25))
+        strip.set_axis_off()
+        width = end_s / max(1, len(thumbnails))
+        for place, (tile, shown) in enumerate(thumbnails):
+            left = place * width
+            strip.imshow(np.asarray(tile), extent=(left, left + width * 0.94, 0.25, 1.25), aspect="auto", zorder=2)
+            name = shown.concepts[0][0] if shown.concepts else ""
+            strip.text(left, 0.05, f"{_clock(shown.time_s)} {name}", fontsize=7, color="#444")
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
