@@ -12,6 +12,7 @@ import argparse
 import csv
 import hashlib
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +58,19 @@ def source_path(file: str) -> Path:
     return path
 
 
-def rebuild(source: Path, path: Path, styles: list[Concept]) -> None:
-    """Writes the network of the 26 styles: picture and weights (26,) → styled picture."""
+def rebuild(source: Path, path: Path, styles: list[Concept], shares: list[float]) -> None:
+    """Writes the network of the 26 styles: picture and weights (26,) → styled picture.
+
+    Args:
+        source: the package's network.
+        path: the file to write.
+        styles: names and sentiments, in the network's order.
+        shares: how much of each style a weight of 1 shows.
+    """
     weights = {weight.name: numpy_helper.to_array(weight) for weight in onnx.load(source).graph.initializer}
-    facts = {"styles": concepts_to_json(styles)}
-    write_styles(weights, path, {"weights": [STYLE_COUNT]}, lambda _, share: share, facts)
+    facts = {"styles": concepts_to_json(styles), "shares": json.dumps(shares)}
+    shown = np.array(shares, np.float32)
+    write_styles(weights, path, {"weights": [STYLE_COUNT]}, lambda _, share: share, facts, shown)
 
 
 def rebuild_any(source: Path, path: Path) -> None:
@@ -137,10 +146,16 @@ def renamed(weights: dict[str, F32]) -> dict[str, F32]:
     return made
 
 
-def read_styles(path: Path) -> list[Concept]:
-    """Reads the names and sentiments of the styles: CSV with columns name, arousal, valence, in the network's order."""
+def read_styles(path: Path) -> tuple[list[Concept], list[float]]:
+    """Reads the styles' names and sentiments, and their shares, in the network's order.
+
+    Args:
+        path: CSV with columns name, share, arousal, valence, as services.translator.evaluate_styles writes it.
+    """
     with path.open(newline="", encoding="utf-8") as lines:
-        return [Concept(row["name"], float(row["arousal"]), float(row["valence"])) for row in csv.DictReader(lines)]
+        rows = list(csv.DictReader(lines))
+    styles = [Concept(row["name"], float(row["arousal"]), float(row["valence"])) for row in rows]
+    return styles, [float(row["share"]) for row in rows]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -151,7 +166,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     painting, any_style, vector = (options.out / f"{name}.onnx" for name in ("painting", "any_style", "style_vector"))
-    rebuild(source_path("multistyle26.onnx"), painting, read_styles(options.styles))
+    rebuild(source_path("multistyle26.onnx"), painting, *read_styles(options.styles))
     rebuild_any(source_path("arbitrary_transform.onnx"), any_style)
     rebuild_predictor(source_path("arbitrary_predict.onnx"), vector)
     for path, file in zip((painting, any_style, vector), SOURCES, strict=True):

@@ -143,6 +143,7 @@ def write_styles(
     inputs: Mapping[str, Sequence[str | int]],
     style: Callable[[Graph, str], str],
     facts: Mapping[str, str],
+    shares: F32 | None = None,
 ) -> None:
     """Writes a network: picture (1, H, W, 3) uint8, weights (S,) and more → styled (1, H, W, 3) uint8; even sides.
 
@@ -152,11 +153,13 @@ def write_styles(
         inputs: shapes of the 32-bit inputs beside the picture, by name; "weights" is among them.
         style: adds what makes the tensor that mixes the tables' rows from the styles' shares (1, S), which sum to 1.
         facts: the file's metadata.
+        shares: (S,) in (0, 1], how much of each style a weight of 1 shows; None is all of it.
     """
     graph = Graph(weights)
+    shown = "weights" if shares is None else graph.node("Mul", ["weights", graph.constant("shares", shares)])
     one = graph.constant("one", np.float32(1))
-    total = graph.node("ReduceSum", ["weights"], keepdims=1)
-    share = graph.node("Div", ["weights", graph.node("Max", [total, graph.constant("tiny", np.float32(1e-6))])])
+    total = graph.node("ReduceSum", [shown], keepdims=1)
+    share = graph.node("Div", [shown, graph.node("Max", [total, graph.constant("tiny", np.float32(1e-6))])])
     graph.style = style(graph, graph.node("Unsqueeze", [share, graph.axis()]))
     scale = graph.constant("scale", np.float32(255))
     plain = graph.node("Div", [graph.node("Cast", ["picture"], to=TensorProto.FLOAT), scale])

@@ -37,7 +37,7 @@ def test_the_exported_engine_paints_what_pytorch_paints() -> None:
 @pytest.fixture(scope="module")
 def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Stylist:
     path = tmp_path_factory.mktemp("styles") / "painting.onnx"
-    rebuild(source_path("multistyle26.onnx"), path, read_styles(STYLES))
+    rebuild(source_path("multistyle26.onnx"), path, read_styles(STYLES)[0], [1.0] * 12 + [0.5] + [1.0] * 13)
     return Stylist("", session(path))
 
 

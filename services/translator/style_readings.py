@@ -1,0 +1,82 @@
+"""What readers of pictures make of each painting style: the same pictures read before and after.
+
+For the choice of styles and the report on it; no server reaches it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.translator.lexicon import F32, F64
+
+__all__ = ["Brush", "StyleReadings", "kept", "nearest_styles", "sentiments_of"]
+
+Pictures = Sequence[NDArray[np.uint8]]
+
+
+class Brush:
+    """The style network opened by its file: the contract of services/generator/rebuild_styles.py, not its code.
+
+    The graph takes a picture (1, H, W, 3) and weights (S,) and gives a picture; the metadata holds `styles` as JSON
+    rows [name, arousal, valence], and `shares`, how much of each style a weight of 1 shows.
+    """
+
+    def __init__(self, network: Path, threads: int = 1) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
+        facts = self._session.get_modelmeta().custom_metadata_map
+        self.names = tuple(str(row[0]) for row in json.loads(facts["styles"]))
+        self._shares = np.array(json.loads(facts["shares"]), np.float32)
+
+    def paint(self, pictures: Pictures, style: int, strength: float) -> Pictures:
+        """Restyles pictures; `strength` in [0, 1] is the network's own, whatever the style's share."""
+        weights = np.zeros(len(self.names), np.float32)
+        weights[style] = strength / self._shares[style]
+        return [self._session.run(None, {"picture": picture[None], "weights": weights})[0][0] for picture in pictures]
+
+
+@dataclass(frozen=True)
+class StyleReadings:
+    """One reader's view of N pictures without and with each of S styles."""
+
+    plain: F64  # (N, 2), arousal and valence
+    styled: F64  # (S, N, 2)
+
+    @classmethod
+    def of(cls, read: Callable[[F32], F64], plain: F32, styled: Sequence[F32]) -> StyleReadings:
+        """Reads features: of the plain pictures (N, D), and for each style of the styled ones (N, D)."""
+        return cls(read(plain), np.stack([read(features) for features in styled]))
+
+    def chosen(self, styles: NDArray[np.int64]) -> F64:
+        """The readings of every picture in a style of its own: (N,) → (N, 2)."""
+        return np.asarray(self.styled[styles, np.arange(len(styles))])
+
+
+def kept(plain: F64, styled: F64) -> float:
+    """How much of what is felt at pictures a style leaves: r of readings (N, 2) and (N, 2), mean of both dimensions."""
+    return float(np.mean([np.corrcoef(plain[:, place], styled[:, place])[0, 1] for place in (0, 1)]))
+
+
+def sentiments_of(readings: StyleReadings, ratings: F64) -> F64:
+    """The sentiment of each style, on the scale of people's ratings: (S, 2) in [-1, 1].
+
+    The mean reading in a style is put as many standard deviations from the middle of the ratings as it lies from the
+    middle of the readings without style: readers are more cautious than people.
+    """
+    unusual = (readings.styled.mean(axis=1) - readings.plain.mean(axis=0)) / readings.plain.std(axis=0)
+    return np.asarray((ratings.mean(axis=0) + ratings.std(axis=0) * unusual).clip(-1, 1))
+
+
+def nearest_styles(feelings: F64, sentiments: F64) -> NDArray[np.int64]:
+    """The style that a story takes for each feeling when it has none yet: (N, 2), (S, 2) → (N,)."""
+    return np.asarray(np.square(feelings[:, None] - sentiments[None]).sum(-1).argmin(1))
