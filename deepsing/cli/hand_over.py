@@ -13,6 +13,7 @@ __all__ = ["hand_over", "PROGRAMS"]
 PROGRAMS: Mapping[tuple[str, ...], str] = {
     ("eval", "audio"): "services.audio_sentiment.evaluate",
     ("eval", "translator"): "services.translator.evaluate",
+    ("eval", "styles"): "services.translator.evaluate_styles",
     ("train", "audio"): "services.audio_sentiment.train",
     ("train", "generator"): "services.generator.train",
     ("train", "translator"): "services.translator.train",

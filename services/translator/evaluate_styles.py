@@ -19,23 +19,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.translator.catalogue import EMBEDDED
 from services.translator.judge import Eyes, load_judge
-from services.translator.lexicon import F32, F64, Lexicon, load_lexicon
+from services.translator.lexicon import F32, F64, load_lexicon
 from services.translator.reading import EYES
 from services.translator.sampling import Painter
-from services.translator.style_readings import Brush, StyleReadings, kept, nearest_styles, sentiments_of
+from services.translator.style_readings import Brush, StyleReadings, kept
+from services.translator.style_report import report_of
 from services.translator.translate import NOISE_LIMIT
 
-__all__ = ["Evidence", "gather", "main", "report_of"]
+__all__ = ["Evidence", "gather", "main", "write_table"]
 
 TRUNCATION = 0.2  # how far stories move a picture from its concept, in the middle
 STRENGTH = 0.6  # at which stories are styled unless told otherwise
 SHARES = (1.0, 0.6, 0.36)  # of it that are tried until a style keeps enough
 ENOUGH = 0.35  # see `kept`
-DRAWS = 1000  # of the bootstrap
 CONCEPTS = "morph_concepts.json"
 
 
@@ -56,6 +55,7 @@ def gather(
     read: Callable[[F32], F64],
     progress: Callable[[str], None],
     lanes: int = 1,
+    cache: Path | None = None,
 ) -> Evidence:
     """Paints every concept once under its own noise, restyles it in every style, and looks at all pictures.
 
@@ -66,16 +66,20 @@ def gather(
         read: the labeller; a style gets a smaller share until enough of the pictures' feeling is kept.
         progress: is told each style.
         lanes: styles at the same time, one core each.
+        cache: folder that keeps features, so that a run that was cut short goes on.
     """
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((len(painter.names), len(painter.basis)), dtype=np.float32)
     noise = np.clip(noise, -NOISE_LIMIT, NOISE_LIMIT)
     pictures = list(painter.paint(np.eye(len(painter.names), dtype=np.float32), noise, TRUNCATION))
-    plain = eyes.features(pictures)
+    plain = cached(cache and cache / "plain.npy", lambda: eyes.features(pictures))
 
     def looked_at(style: int) -> tuple[float, F32]:
         for share in SHARES:
-            features = eyes.features(brush.paint(pictures, style, STRENGTH * share))
+            features = cached(
+                cache and cache / f"{brush.names[style]} {share:g}.npy",
+                lambda share=share: eyes.features(brush.paint(pictures, style, STRENGTH * share)),  # type: ignore[misc]
+            )
             enough = kept(read(plain), read(features)) >= ENOUGH
             if enough or share == SHARES[-1]:
                 break
@@ -88,81 +92,14 @@ def gather(
     return Evidence(brush.names, shares, plain, styled)
 
 
-def report_of(
-    judged: StyleReadings, taught: StyleReadings, lexicon: Lexicon, shares: tuple[float, ...]
-) -> dict[str, Any]:
-    """What styles do, by the judge, and what the table makes of it.
-
-    Args:
-        judged: the judge's readings.
-        taught: the labeller's.
-        lexicon: the pictures' concepts, rated by people.
-        shares: of the styles.
-
-    Returns:
-        For every style its sentiment, mean shift and r with people, the labeller's shift; r with people's ratings of
-        the concept without style, with the style that a story would take, and with one drawn at random, each with
-        95 % bootstrap intervals over themes.
-    """
-    ratings, draws = lexicon.ratings.astype(np.float64), drawn(np.array(lexicon.themes))
-    table = sentiments_of(taught, ratings)
-    auto = nearest_styles(ratings, table)
-    random = np.random.default_rng(0).integers(len(table), size=len(ratings))
-    styles = [
-        {
-            "sentiment": dict(zip(("arousal", "valence"), table[style].round(2).tolist(), strict=True)),
-            "share": shares[style],
-            "kept": kept(judged.plain, judged.styled[style]),
-            "shift": spread(judged.styled[style] - judged.plain, draws),
-            "labeller_shift": (taught.styled[style] - taught.plain).mean(0).tolist(),
-            "r": follows(ratings, judged.styled[style], draws),
-            "taken": int((auto == style).sum()),
-        }
-        for style in range(len(table))
-    ]
-    sets = {"none": judged.plain, "auto": judged.chosen(auto), "random": judged.chosen(random)}
-    chosen = {name: follows(ratings, readings, draws) for name, readings in sets.items()}
-    gain = [
-        [r(ratings[rows], sets["auto"][rows], place) - r(ratings[rows], sets["none"][rows], place) for rows in draws]
-        for place in (0, 1)
-    ]
-    chosen["auto_less_none"] = {
-        name: {"r_95": np.quantile(values, (0.025, 0.975)).tolist()}
-        for name, values in zip(("arousal", "valence"), gain, strict=True)
-    }
-    return {"n": len(ratings), "styles": styles, "chosen": chosen}
-
-
-def drawn(themes: NDArray[np.str_]) -> list[NDArray[np.int64]]:
-    """Rows of DRAWS bootstrap samples; whole themes are drawn, because what belongs together errs together."""
-    members = [np.flatnonzero(themes == theme) for theme in np.unique(themes)]
-    rng = np.random.default_rng(0)
-    return [
-        np.concatenate([members[pick] for pick in rng.integers(len(members), size=len(members))]) for _ in range(DRAWS)
-    ]
-
-
-def spread(shifts: F64, draws: list[NDArray[np.int64]]) -> dict[str, dict[str, Any]]:
-    """Mean of shifts (N, 2) with its interval."""
-    means = np.array([shifts[rows].mean(0) for rows in draws])
-    return {
-        name: {"mean": float(shifts[:, place].mean()), "mean_95": np.quantile(means[:, place], (0.025, 0.975)).tolist()}
-        for place, name in enumerate(("arousal", "valence"))
-    }
-
-
-def follows(ratings: F64, readings: F64, draws: list[NDArray[np.int64]]) -> dict[str, dict[str, Any]]:
-    """Pearson's r of readings with ratings, both (N, 2), with its interval."""
-    made = {}
-    for place, name in enumerate(("arousal", "valence")):
-        values = [r(ratings[rows], readings[rows], place) for rows in draws]
-        made[name] = {"r": r(ratings, readings, place), "r_95": np.quantile(values, (0.025, 0.975)).tolist()}
+def cached(path: Path | None, make: Callable[[], F32]) -> F32:
+    """An array from a file, or made and written there."""
+    if path is not None and path.exists():
+        return np.asarray(np.load(path, allow_pickle=False), np.float32)
+    made = make()
+    if path is not None:
+        np.save(path, made)
     return made
-
-
-def r(left: F64, right: F64, place: int) -> float:
-    """Pearson's r of one dimension."""
-    return float(np.corrcoef(left[:, place], right[:, place])[0, 1])
 
 
 def as_table(names: tuple[str, ...], report: dict[str, Any]) -> str:
@@ -203,6 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--lanes", type=int, default=os.cpu_count(), help="styles at the same time (default: a core each)"
     )
+    parser.add_argument("--cache", type=Path, help="existing folder: keeps features, to go on after a break")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args(arguments)
     lexicon = load_lexicon(options.weights / CONCEPTS)
@@ -218,6 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
         lambda features: labeller.read(features, themes),
         lambda line: print(line, file=sys.stderr, flush=True),  # noqa: T201 - it takes minutes
         options.lanes,
+        options.cache,
     )
     judged = StyleReadings.of(lambda features: judge.read(features, themes), evidence.plain, evidence.styled)
     taught = StyleReadings.of(lambda features: labeller.read(features, themes), evidence.plain, evidence.styled)

@@ -35,6 +35,7 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     [
         ("eval audio", "services.audio_sentiment.evaluate"),
         ("eval translator", "services.translator.evaluate"),
+        ("eval styles", "services.translator.evaluate_styles"),
         ("train audio", "services.audio_sentiment.train"),
         ("train generator", "services.generator.train"),
         ("train translator", "services.translator.train"),

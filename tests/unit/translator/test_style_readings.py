@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.translator.evaluate_styles import report_of, write_table
+from services.translator.evaluate_styles import write_table
 from services.translator.lexicon import Lexicon
 from services.translator.style_readings import StyleReadings, kept, nearest_styles, sentiments_of
+from services.translator.style_report import report_of
 
 COUNT = 60
 
