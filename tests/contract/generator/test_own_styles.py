@@ -1,0 +1,41 @@
+"""GeneratorService with styles from pictures of the operator's own."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deepsing.runtime.settings import SettingsError
+from deepsing.v1 import generator_pb2
+from services.generator import rpc
+from services.generator.settings import Settings
+from tests.contract.generator.test_generate import Stub, asked, serve
+from tests.unit.generator.opened import WEIGHTS
+
+
+def settings(folder: Path | str) -> Settings:
+    return Settings(engines=("tiny",), weights=str(WEIGHTS), style_pictures=str(folder))
+
+
+async def test_pictures_of_the_operators_own_are_the_styles(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 40), (250, 230, 120)).save(tmp_path / "positive.png")
+    Image.new("RGB", (40, 40), (20, 20, 60)).save(tmp_path / "negative.png")
+    server, channel = await serve(lambda: asyncio.to_thread(rpc.open_generator, settings(tmp_path)))
+    async with channel:
+        stub = Stub(channel)
+        listed = await stub.ListStyles(generator_pb2.ListStylesRequest())
+        painted = await stub.Generate(asked(3, style_weights=[0, 0, 0.6, 0, 0, 0.6]))
+        plain = await stub.Generate(asked(3))
+    await server.drain(0)
+    assert [(style.name, style.sentiment.valence) for style in listed.styles] == [("negative", -0.5), ("positive", 0.5)]
+    assert len(listed.digest) == 64
+    assert painted.images[0] == plain.images[0]
+    means = [np.frombuffer(image, np.uint8).mean() for image in painted.images]
+    assert means[2] > means[1] + 20  # the bright style, the dark one
+
+
+def test_style_pictures_that_are_not_there_keep_the_service_from_starting() -> None:
+    with pytest.raises(SettingsError, match="DEEPSING_GENERATOR_STYLE_PICTURES: gone is not a folder; give one that"):
+        rpc.open_generator(settings("gone"))
