@@ -113,10 +113,7 @@ def as_table(names: tuple[str, ...], report: dict[str, Any]) -> str:
         parts.append(f" {row['r']['arousal']['r']:.2f} {row['r']['valence']['r']:.2f}  {row['taken']}")
         lines.append("".join(parts))
     for name, row in report["chosen"].items():
-        shown = [
-            f"{value.get('r', float('nan')):.2f} [{value['r_95'][0]:+.2f}, {value['r_95'][1]:+.2f}]"
-            for value in row.values()
-        ]
+        shown = [f"{value['r']:.2f} [{value['r_95'][0]:+.2f}, {value['r_95'][1]:+.2f}]" for value in row.values()]
         lines.append(f"r with people, {name}: arousal {shown[0]}, valence {shown[1]} (n = {report['n']})")
     return "\n".join(lines) + "\n"
 

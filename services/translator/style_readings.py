@@ -70,10 +70,12 @@ def kept(plain: F64, styled: F64) -> float:
 def sentiments_of(readings: StyleReadings, ratings: F64) -> F64:
     """The sentiment of each style, on the scale of people's ratings: (S, 2) in [-1, 1].
 
-    The mean reading in a style is put as many standard deviations from the middle of the ratings as it lies from the
-    middle of the readings without style: readers are more cautious than people.
+    The typical style stands in the middle of the ratings, because all styles take some pleasantness away and the
+    difference between them is what can follow a feeling. From there a style lies as many standard deviations of the
+    ratings away as its mean reading does in those of the unstyled readings: readers are more cautious than people.
     """
-    unusual = (readings.styled.mean(axis=1) - readings.plain.mean(axis=0)) / readings.plain.std(axis=0)
+    means = readings.styled.mean(axis=1)
+    unusual = (means - means.mean(axis=0)) / readings.plain.std(axis=0)
     return np.asarray((ratings.mean(axis=0) + ratings.std(axis=0) * unusual).clip(-1, 1))
 
 

@@ -49,13 +49,12 @@ def report_of(
     ]
     sets = {"none": judged.plain, "auto": judged.chosen(auto), "random": judged.chosen(random)}
     chosen = {name: follows(ratings, readings, draws) for name, readings in sets.items()}
-    gain = [
-        [r(ratings[rows], sets["auto"][rows], place) - r(ratings[rows], sets["none"][rows], place) for rows in draws]
-        for place in (0, 1)
-    ]
+    gains = np.array([gain(ratings[rows], *(sets[name][rows] for name in ("auto", "none"))) for rows in draws])
     chosen["auto_less_none"] = {
-        name: {"r_95": np.quantile(values, (0.025, 0.975)).tolist()}
-        for name, values in zip(("arousal", "valence"), gain, strict=True)
+        name: {"r": value, "r_95": np.quantile(gains[:, place], (0.025, 0.975)).tolist()}
+        for place, (name, value) in enumerate(
+            zip(("arousal", "valence"), gain(ratings, sets["auto"], sets["none"]), strict=True)
+        )
     }
     return {"n": len(ratings), "styles": styles, "chosen": chosen}
 
@@ -85,6 +84,11 @@ def follows(ratings: F64, readings: F64, draws: list[NDArray[np.int64]]) -> dict
         values = [r(ratings[rows], readings[rows], place) for rows in draws]
         made[name] = {"r": r(ratings, readings, place), "r_95": np.quantile(values, (0.025, 0.975)).tolist()}
     return made
+
+
+def gain(ratings: F64, after: F64, before: F64) -> list[float]:
+    """How much better readings follow ratings after than before, as a difference of r, for each dimension."""
+    return [r(ratings, after, place) - r(ratings, before, place) for place in (0, 1)]
 
 
 def r(left: F64, right: F64, place: int) -> float:

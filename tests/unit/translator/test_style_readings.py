@@ -34,13 +34,14 @@ def test_a_style_that_only_shifts_keeps_all_and_one_that_covers_keeps_nothing() 
     assert abs(kept(one.plain, noise)) < 0.3
 
 
-def test_a_sentiment_is_as_unusual_among_ratings_as_the_readings_are() -> None:
+def test_a_sentiment_is_as_unusual_among_ratings_as_its_readings_are() -> None:
     ratings = np.random.default_rng(1).normal((0.1, 0.2), (0.3, 0.4), (COUNT, 2)).clip(-1, 1)
-    one = readings((0.0, 0.0), (0.1, -0.2), (3.0, 0.0))
-    table = sentiments_of(one, ratings)
-    assert table[0] == pytest.approx(ratings.mean(0))
-    assert table[1] == pytest.approx(ratings.mean(0) + ratings.std(0) * np.array((0.1, -0.2)) / one.plain.std(0))
-    assert table[2, 0] == 1
+    one = readings((-0.1, -0.4), (0.0, -0.3), (0.1, -0.2))
+    table, step = sentiments_of(one, ratings), ratings.std(0) * 0.1 / one.plain.std(0)
+    assert table[1] == pytest.approx(ratings.mean(0))  # the typical style, though it lowers every reading of valence
+    assert table[2] == pytest.approx(ratings.mean(0) + step)
+    assert table[0] == pytest.approx(ratings.mean(0) - step)
+    assert sentiments_of(readings((-3.0, 0.0), (3.0, 0.0)), ratings)[:, 0].tolist() == [-1, 1]
 
 
 def test_each_feeling_takes_the_nearest_style() -> None:
