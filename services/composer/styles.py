@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 __all__ = ["StyleChooser", "nearest_style"]
 
-STYLE_STAY = 0.15  # another style must be nearer by this much on the sentiment plane to take over …
+STYLE_STAY = 0.05  # another style must be nearer by this much on the sentiment plane to take over …
 STYLE_HOLD_S = 6.0  # … and the present one must have been there for so long
 
 

