@@ -53,7 +53,7 @@ def gather(
     brush: Brush,
     eyes: Eyes,
     read: Callable[[F32], F64],
-    progress: Callable[[str], None],
+    progress: Callable[[str], object],
     lanes: int = 1,
     cache: Path | None = None,
 ) -> Evidence:
@@ -151,7 +151,7 @@ def main(arguments: list[str] | None = None) -> None:
         brush,
         Eyes(options.weights / EYES),
         lambda features: labeller.read(features, themes),
-        lambda line: print(line, file=sys.stderr, flush=True),  # noqa: T201 - it takes minutes
+        lambda line: sys.stderr.write(f"{line}\n"),
         options.lanes,
         options.cache,
     )
