@@ -12,6 +12,7 @@ __all__ = ["hand_over", "PROGRAMS"]
 
 PROGRAMS: Mapping[tuple[str, ...], str] = {
     ("eval", "audio"): "services.audio_sentiment.evaluate",
+    ("eval", "story"): "deepsing.cli.eval_story",
     ("eval", "translator"): "services.translator.evaluate",
     ("eval", "styles"): "services.translator.evaluate_styles",
     ("train", "audio"): "services.audio_sentiment.train",

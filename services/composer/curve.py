@@ -16,6 +16,7 @@ __all__ = ["Curve"]
 
 POINTS = 4000  # samples kept of a curve; longer songs are thinned evenly
 STRIP = 12  # pictures along it, at most
+NAME_LENGTH = 15  # of a concept below its picture; more would run into the next
 PANELS = (("Arousal", "calm", "excited", "#c8374a"), ("Valence", "unpleasant", "pleasant", "#1f6fb2"))
 JUDGED, RATED = "#1b1b1f", "#8a8a94"
 
@@ -103,7 +104,7 @@ class Curve:
         for place, (tile, shown) in enumerate(thumbnails):
             left = place * width
             strip.imshow(np.asarray(tile), extent=(left, left + width * 0.94, 0.25, 1.25), aspect="auto", zorder=2)
-            name = shown.concepts[0][0] if shown.concepts else ""
+            name = shown.concepts[0][0][:NAME_LENGTH] if shown.concepts else ""
             strip.text(left, 0.05, f"{_clock(shown.time_s)} {name}", fontsize=7, color="#444")
 
 

@@ -34,6 +34,7 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     ("words", "module"),
     [
         ("eval audio", "services.audio_sentiment.evaluate"),
+        ("eval story", "deepsing.cli.eval_story"),
         ("eval translator", "services.translator.evaluate"),
         ("eval styles", "services.translator.evaluate_styles"),
         ("train audio", "services.audio_sentiment.train"),

@@ -1,0 +1,47 @@
+"""What every program of the command line does around its work: failures take one line, and any name is printed."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+from deepsing.cli.failures import INTERRUPTED, CommandError, exit_status
+from deepsing.client.errors import DeepsingError
+
+__all__ = ["entered"]
+
+SIGINT = 2
+SIGPIPE = 13
+
+
+def entered(work: Callable[[], int]) -> int:
+    """Does the work of a program and returns its exit status; an expected failure is told in one line."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # a service that stops is no news for standard error
+    for stream in (sys.stdout, sys.stderr):
+        _print_any_name(stream)
+    try:
+        status = work()
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return INTERRUPTED + SIGINT
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED + SIGPIPE
+    except (CommandError, DeepsingError, OSError) as error:
+        print(f"deepsing: {_line(error)}", file=sys.stderr)
+        return exit_status(error)
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return f"{name}{error.strerror[0].lower()}{error.strerror[1:]}"
+    return " ".join(str(error).split())
+
+
+def _print_any_name(stream: TextIO) -> None:
+    """Lets file names through that the terminal's encoding does not know."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure:
+        reconfigure(errors="backslashreplace")
