@@ -19,8 +19,9 @@ from PIL import Image, ImageOps
 
 from services.generator.concepts import Concept, concepts_from_json, concepts_to_json
 from services.generator.engines.engine import Session
+from services.generator.stylize import Stylist
 
-__all__ = ["StylePicture", "read_style_pictures", "style_vectors", "styles_digest"]
+__all__ = ["StylePicture", "own_styles", "read_style_pictures", "style_vectors", "styles_digest"]
 
 TABLE = "styles.csv"
 SIDE_PX = 256  # at which the network looks at a style
@@ -40,14 +41,16 @@ class StylePicture:
 
     style: Concept
     path: Path
+    share: float = 1.0  # how much of the style a weight of 1 shows, (0, 1]
 
 
 def read_style_pictures(folder: Path) -> list[StylePicture]:
     """Reads which pictures a folder offers as styles.
 
     Args:
-        folder: holds styles.csv with columns file, name, arousal, valence (-1 to 1) and the files it names, or, without
-            it, pictures called positive, neutral and negative, at least one of them (jpg, jpeg, png or webp).
+        folder: holds styles.csv with columns file, name, arousal, valence (-1 to 1), perhaps share (above 0, to 1), and
+            the files it names, or, without it, pictures called positive, neutral and negative, at least one of them
+            (jpg, jpeg, png or webp).
 
     Raises:
         ValueError: says what is wrong, and what is wanted.
@@ -65,6 +68,9 @@ def read_style_pictures(folder: Path) -> list[StylePicture]:
     taken = [one.style.name for one in found if one.style.name in ("", *RESERVED)]
     if taken:
         raise ValueError(f"a style of {TABLE} is called {taken[0]!r}; choose another name")
+    shares = [one.share for one in found if not 0 < one.share <= 1]
+    if shares:
+        raise ValueError(f"a share of {TABLE} is {shares[0]:g}; choose one above 0, at most 1")
     missing = [one.path for one in found if not one.path.is_file()]
     if missing:
         raise ValueError(f"{TABLE} names {missing[0].name}, which is not in {folder}; put it there")
@@ -87,8 +93,31 @@ def styles_digest(pictures: Sequence[StylePicture], networks: Sequence[str]) -> 
     hashed = hashlib.sha256(" ".join(networks).encode())
     hashed.update(concepts_to_json([one.style for one in pictures]).encode())
     for one in pictures:
+        hashed.update(f"{one.share:.6f}".encode())
         hashed.update(hashlib.sha256(one.path.read_bytes()).digest())
     return hashed.hexdigest()
+
+
+def own_styles(folder: Path, predictor: Session, network: Session, digests: Sequence[str]) -> Stylist:
+    """The stylist of a folder of pictures.
+
+    Args:
+        folder: see `read_style_pictures`.
+        predictor: describes the style of a picture.
+        network: paints in described styles.
+        digests: of both.
+
+    Raises:
+        ValueError: the folder or a picture is not what it should be.
+    """
+    pictures = read_style_pictures(folder)
+    return Stylist(
+        styles_digest(pictures, digests),
+        network,
+        [one.style for one in pictures],
+        style_vectors(pictures, predictor),
+        [one.share for one in pictures],
+    )
 
 
 def _listed(table: Path) -> list[StylePicture]:
@@ -96,7 +125,11 @@ def _listed(table: Path) -> list[StylePicture]:
         rows = list(csv.DictReader(lines))
     try:
         return [
-            StylePicture(Concept(row["name"], float(row["arousal"]), float(row["valence"])), table.parent / row["file"])
+            StylePicture(
+                Concept(row["name"], float(row["arousal"]), float(row["valence"])),
+                table.parent / row["file"],
+                float(row.get("share") or 1),
+            )
             for row in rows
         ]
     except (KeyError, TypeError, ValueError) as error:

@@ -25,6 +25,7 @@ class Stylist:
         session: the network.
         styles: names and sentiments; None are those in the network's metadata.
         vectors: (S, 100), what describes each style, for the network of any style; see style_pictures.py.
+        shares: (S,) or (1,), how much of each style a weight of 1 shows, where the network does not hold it itself.
     """
 
     def __init__(
@@ -33,9 +34,11 @@ class Stylist:
         session: Session,
         styles: Sequence[Concept] | None = None,
         vectors: npt.NDArray[np.float32] | None = None,
+        shares: Sequence[float] = (1.0,),
     ) -> None:
         self.digest, self._session = digest, session
         self._vectors: dict[str, npt.NDArray[Any]] = {} if vectors is None else {"vectors": vectors}
+        self._shares = np.array(shares, np.float32)
         facts = session.get_modelmeta().custom_metadata_map
         if styles is None and "styles" not in facts:
             raise ValueError("the style network names no styles; write it with services.generator.rebuild_styles")
@@ -53,6 +56,6 @@ class Stylist:
         """
         if not weights.any():
             return picture
-        given = self._vectors | {"picture": picture[None], "weights": weights}
+        given = self._vectors | {"picture": picture[None], "weights": weights * self._shares}
         styled: npt.NDArray[np.uint8] = self._session.run(None, given)[0][0]
         return styled

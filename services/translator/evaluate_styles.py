@@ -1,6 +1,7 @@
 """Measures what painting styles do to the feeling of pictures, and makes their sentiments from it.
 
 `python -m services.translator.evaluate_styles --engine ENGINE.onnx --styles PAINTING.onnx [--table CSV] [--json]`
+`… --styles ANY_STYLE.onnx --style-pictures DIR [--table DIR/styles.csv]` does it for the styles of one's own pictures.
 Every concept is painted once and restyled in each style. The labeller's readings make the table; the judge, who shares
 no fold with it, reports. Neither has seen ratings of a picture's theme.
 """
@@ -12,7 +13,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from services.translator.judge import Eyes, load_judge
 from services.translator.lexicon import F32, F64, load_lexicon
 from services.translator.reading import EYES
 from services.translator.sampling import Painter
-from services.translator.style_readings import Brush, StyleReadings, kept
+from services.translator.style_readings import Brush, PictureBrush, StyleReadings, kept
 from services.translator.style_report import report_of
 from services.translator.translate import NOISE_LIMIT
 
@@ -50,7 +51,7 @@ class Evidence:
 
 def gather(
     painter: Painter,
-    brush: Brush,
+    brush: Brush | PictureBrush,
     eyes: Eyes,
     read: Callable[[F32], F64],
     progress: Callable[[str], object],
@@ -118,32 +119,25 @@ def as_table(names: tuple[str, ...], report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_table(path: Path, names: tuple[str, ...], report: dict[str, Any]) -> None:
-    """Writes the table that services.generator.rebuild_styles reads."""
+def write_table(path: Path, files: Mapping[str, Path], names: tuple[str, ...], report: dict[str, Any]) -> None:
+    """Writes the table that the generator takes: of its built-in styles, or of `files`, by the styles' names."""
     with path.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines, lineterminator="\n")
-        writer.writerow(("name", "share", "arousal", "valence"))
+        writer.writerow((*(["file"] if files else []), "name", "share", "arousal", "valence"))
         for name, row in zip(names, report["styles"], strict=True):
-            writer.writerow((name, row["share"], *(f"{value:.2f}" for value in row["sentiment"].values())))
+            values = (name, row["share"], *(f"{value:.2f}" for value in row["sentiment"].values()))
+            writer.writerow(((files[name].name, *values)) if files else values)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", type=Path, required=True, help="ONNX file of services.generator.export")
-    parser.add_argument("--styles", type=Path, required=True, help="ONNX file of services.generator.rebuild_styles")
-    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the readers and the concept table")
-    parser.add_argument("--table", type=Path, help="styles.csv to write: name, share, arousal, valence")
-    parser.add_argument(
-        "--lanes", type=int, default=os.cpu_count(), help="styles at the same time (default: a core each)"
-    )
-    parser.add_argument("--cache", type=Path, help="existing folder: keeps features, to go on after a break")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     lexicon = load_lexicon(options.weights / CONCEPTS)
-    painter, brush = Painter(options.engine), Brush(options.styles)
+    painter = Painter(options.engine)
+    own = options.style_pictures
+    brush = PictureBrush(options.styles, own) if own else Brush(options.styles)
     if painter.names != tuple(lexicon.names):
-        parser.error(f"{options.engine} and {CONCEPTS} name other concepts; build the concept table again")
+        raise SystemExit(f"{options.engine} and {CONCEPTS} name other concepts; build the concept table again")
     themes = [[theme] for theme in lexicon.themes]
     labeller, judge = (load_judge(options.weights / f"{name}.npz") for name in ("labeller", "judge"))
     evidence = gather(
@@ -159,11 +153,27 @@ def main(arguments: list[str] | None = None) -> None:
     taught = StyleReadings.of(lambda features: labeller.read(features, themes), evidence.plain, evidence.styled)
     report = report_of(judged, taught, lexicon, evidence.shares)
     if options.table:
-        write_table(options.table, evidence.names, report)
+        write_table(options.table, brush.files, evidence.names, report)
     styles = dict(zip(evidence.names, report["styles"], strict=True))
     sys.stdout.write(
         json.dumps(report | {"styles": styles}, indent=1) + "\n" if options.json else as_table(evidence.names, report)
     )
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--engine", type=Path, required=True, help="ONNX file of services.generator.export")
+    made.add_argument(
+        "--styles", type=Path, required=True, help="painting.onnx, or any_style.onnx with --style-pictures"
+    )
+    made.add_argument("--style-pictures", type=Path, metavar="DIR", help="measure these pictures as styles instead")
+    made.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the readers and the concept table")
+    made.add_argument("--table", type=Path, help="styles.csv to write: name, share, arousal, valence")
+    made.add_argument("--lanes", type=int, default=os.cpu_count(), help="styles at the same time (default: one a core)")
+    made.add_argument("--cache", type=Path, help="existing folder: keeps features, to go on after a break")
+    made.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    return made
 
 
 if __name__ == "__main__":

@@ -5,17 +5,21 @@ For the choice of styles and the report on it; no server reaches it.
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.translator.lexicon import F32, F64
 
-__all__ = ["Brush", "StyleReadings", "kept", "nearest_styles", "sentiments_of"]
+__all__ = ["Brush", "PictureBrush", "StyleReadings", "kept", "sentiments_of"]
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 Pictures = Sequence[NDArray[np.uint8]]
 
@@ -27,13 +31,9 @@ class Brush:
     rows [name, arousal, valence], and `shares`, how much of each style a weight of 1 shows.
     """
 
-    def __init__(self, network: Path, threads: int = 1) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
+    def __init__(self, network: Path) -> None:
+        self._session = opened(network)
+        self.files: dict[str, Path] = {}  # built in
         facts = self._session.get_modelmeta().custom_metadata_map
         self.names = tuple(str(row[0]) for row in json.loads(facts["styles"]))
         self._shares = np.array(json.loads(facts["shares"]), np.float32)
@@ -43,6 +43,51 @@ class Brush:
         weights = np.zeros(len(self.names), np.float32)
         weights[style] = strength / self._shares[style]
         return [self._session.run(None, {"picture": picture[None], "weights": weights})[0][0] for picture in pictures]
+
+
+class PictureBrush:
+    """The styles of a folder of pictures: `any_style.onnx`, and `style_vector.onnx` beside it.
+
+    Source: the files' contract is services/generator/style_pictures.py: vectors (S, 100) describe the styles.
+    """
+
+    def __init__(self, network: Path, folder: Path) -> None:
+        from PIL import Image, ImageOps
+
+        self.files = style_files(folder)
+        self.names = tuple(self.files)
+        predictor, self._session = opened(network.parent / "style_vector.onnx"), opened(network)
+        seen = []
+        for path in self.files.values():
+            with Image.open(path) as picture:
+                upright = ImageOps.exif_transpose(picture).convert("RGB")
+            fitted = ImageOps.fit(upright, (256, 256), Image.Resampling.LANCZOS)
+            seen.append(predictor.run(None, {"style_image": np.asarray(fitted, np.float32)[None] / np.float32(255)})[0])
+        self._vectors = np.concatenate(seen).reshape(len(seen), -1)
+
+    def paint(self, pictures: Pictures, style: int, strength: float) -> Pictures:
+        """Restyles pictures; see `Brush`."""
+        given = {"weights": np.array([strength], np.float32), "vectors": self._vectors[style : style + 1]}
+        return [self._session.run(None, {"picture": picture[None], **given})[0][0] for picture in pictures]
+
+
+def style_files(folder: Path) -> dict[str, Path]:
+    """The pictures of a folder by their styles' names: those of its styles.csv, else all, named after their files."""
+    table = folder / "styles.csv"
+    if table.exists():
+        with table.open(newline="", encoding="utf-8-sig") as lines:
+            return {row["name"]: folder / row["file"] for row in csv.DictReader(lines)}
+    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+
+
+def opened(network: Path) -> Any:
+    """A network on one thread: pictures are painted side by side."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
 
 
 @dataclass(frozen=True)
@@ -77,8 +122,3 @@ def sentiments_of(readings: StyleReadings, ratings: F64) -> F64:
     means = readings.styled.mean(axis=1)
     unusual = (means - means.mean(axis=0)) / readings.plain.std(axis=0)
     return np.asarray((ratings.mean(axis=0) + ratings.std(axis=0) * unusual).clip(-1, 1))
-
-
-def nearest_styles(feelings: F64, sentiments: F64) -> NDArray[np.int64]:
-    """The style that a story takes for each feeling when it has none yet: (N, 2), (S, 2) → (N,)."""
-    return np.asarray(np.square(feelings[:, None] - sentiments[None]).sum(-1).argmin(1))

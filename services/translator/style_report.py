@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.translator.lexicon import F64, Lexicon
-from services.translator.style_readings import StyleReadings, kept, nearest_styles, sentiments_of
+from services.translator.style_readings import StyleReadings, kept, sentiments_of
 
-__all__ = ["report_of"]
+__all__ = ["nearest_styles", "report_of"]
 
 DRAWS = 1000  # of the bootstrap
 
@@ -57,6 +57,11 @@ def report_of(
         )
     }
     return {"n": len(ratings), "styles": styles, "chosen": chosen}
+
+
+def nearest_styles(feelings: F64, sentiments: F64) -> NDArray[np.int64]:
+    """The style that a story takes for each feeling when it has none yet: (N, 2), (S, 2) → (N,)."""
+    return np.asarray(np.square(feelings[:, None] - sentiments[None]).sum(-1).argmin(1))
 
 
 def drawn(themes: NDArray[np.str_]) -> list[NDArray[np.int64]]:

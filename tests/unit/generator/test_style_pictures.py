@@ -48,6 +48,7 @@ def test_a_table_names_any_pictures_and_feelings(folder: Path) -> None:
         ("file,name,arousal,valence\nholiday.jpg,blue,0,1.5\n", "the sentiment of 'blue' is (0.0, 1.5); use -1 to 1"),
         ("file,name,arousal,valence\nholiday.jpg,auto,0,0\n", "a style of styles.csv is called 'auto'; choose another"),
         ("file,name,arousal,valence\ngone.jpg,blue,0,0\n", "styles.csv names gone.jpg, which is not in"),
+        ("file,name,arousal,valence,share\nholiday.jpg,blue,0,0,2\n", "a share of styles.csv is 2; choose one above 0"),
         ("file,name,arousal,valence\n", "offers 0 styles; put 1 to 64 into styles.csv"),
         (
             "file,name,arousal,valence\nholiday.jpg,blue,0,0\nnegative.png,blue,0,0\n",
@@ -117,3 +118,19 @@ def test_own_styles_blend_and_weaken_as_the_built_in_ones_do(stylist: Stylist) -
     assert np.abs(full - first).mean() > 5
     assert half == pytest.approx((full + plain) / 2, abs=1)
     assert np.array_equal(none, plain)
+
+
+def test_a_share_weakens_its_style(folder: Path) -> None:
+    table = "file,name,share,arousal,valence\nholiday.jpg,blue,0.5,0,0\nnegative.png,night,,0,-0.5\n"
+    (folder / "styles.csv").write_text(table)
+    pictures = read_style_pictures(folder)
+    assert [one.share for one in pictures] == [0.5, 1.0]
+    vectors = style_vectors(pictures, session(SHIPPED / "style_vector.onnx"))
+    whole, weak = (
+        Stylist("", session(SHIPPED / "any_style.onnx"), [one.style for one in pictures], vectors, shares)
+        for shares in ((1.0, 1.0), (0.5, 1.0))
+    )
+    first = np.array([0.6, 0], np.float32)
+    assert np.array_equal(weak.stylize(grey(), first), whole.stylize(grey(), first / 2))
+    second = np.array([0, 0.6], np.float32)
+    assert np.array_equal(weak.stylize(grey(), second), whole.stylize(grey(), second))

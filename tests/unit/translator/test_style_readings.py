@@ -9,8 +9,8 @@ import pytest
 
 from services.translator.evaluate_styles import write_table
 from services.translator.lexicon import Lexicon
-from services.translator.style_readings import StyleReadings, kept, nearest_styles, sentiments_of
-from services.translator.style_report import report_of
+from services.translator.style_readings import StyleReadings, kept, sentiments_of
+from services.translator.style_report import nearest_styles, report_of
 
 COUNT = 60
 
@@ -62,7 +62,10 @@ def test_styles_that_agree_with_the_feeling_raise_its_reading_and_random_ones_lo
     low, high = first["shift"]["arousal"]["mean_95"]
     assert low < first["shift"]["arousal"]["mean"] < high
     assert sum(style["taken"] for style in report["styles"]) == report["n"] == COUNT
-    write_table(tmp_path / "styles.csv", ("a", "b", "c", "d"), report)
+    names = ("a", "b", "c", "d")
+    write_table(tmp_path / "styles.csv", {}, names, report)
     lines = (tmp_path / "styles.csv").read_text().splitlines()
     assert lines[0] == "name,share,arousal,valence"
     assert lines[2].startswith("b,0.6,-")
+    write_table(tmp_path / "own.csv", {name: tmp_path / f"{name}.jpg" for name in names}, names, report)
+    assert (tmp_path / "own.csv").read_text().splitlines()[2].startswith("b.jpg,b,0.6,-")
