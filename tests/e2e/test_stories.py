@@ -103,6 +103,23 @@ async def test_the_same_song_seed_and_settings_give_the_same_frames(services: Ru
     assert set(ends[0].digests) == {"audio_sentiment", "translator", "engine"}
 
 
+async def test_the_judge_reads_every_story_and_its_manifest_says_what_its_end_says(
+    services: Running, tmp_path: Path
+) -> None:
+    story = await render(services, make_song(tmp_path, "cbr_mp3"), tmp_path / "story.mp4")
+    manifest, end = json.loads(story.manifest.read_text(encoding="utf-8")), story.end
+    assert list(end.warnings) == manifest["warnings"] == []
+    assert [reading["seq"] for reading in manifest["readings"]] == list(range(0, end.frame_count, 6))
+    assert end.achieved.arousal.n == end.achieved.valence.n == len(manifest["readings"]) >= 2
+    for name in ("arousal", "valence"):
+        said, written = getattr(end.achieved, name), manifest["achieved"][name]
+        assert (written["r"], written["ccc"], written["rmse"]) == pytest.approx((said.r, said.ccc, said.rmse))
+        assert manifest["achieved"]["judge"][name]["r"] == pytest.approx(getattr(end.achieved.judge, name).r)
+        assert getattr(end.achieved.judge, name).n >= 900
+    assert all(-1 <= value <= 1 for reading in manifest["readings"] for value in reading["achieved"])
+    assert manifest["achieved"]["judge"]["digest"] == end.achieved.judge.digest != ""
+
+
 @pytest.mark.parametrize(("fps", "frames"), [("23.976", 48), ("30000/1001", 60), ("24", 48), ("1", 2)])
 async def test_frame_rates_are_exact(services: Running, tmp_path: Path, fps: str, frames: int) -> None:
     song = make_song(tmp_path, "stereo")
