@@ -13,10 +13,12 @@ __all__ = ["hand_over", "PROGRAMS"]
 PROGRAMS: Mapping[tuple[str, ...], str] = {
     ("eval", "audio"): "services.audio_sentiment.evaluate",
     ("eval", "story"): "deepsing.cli.eval_story",
+    ("eval", "image-sentiment"): "services.translator.evaluate_judge",
     ("eval", "translator"): "services.translator.evaluate",
     ("eval", "styles"): "services.translator.evaluate_styles",
     ("train", "audio"): "services.audio_sentiment.train",
     ("train", "generator"): "services.generator.train",
+    ("train", "image-sentiment"): "services.translator.train_judge",
     ("train", "translator"): "services.translator.train",
     ("bench",): "tests.bench",
 }

@@ -20,7 +20,16 @@ __all__ = ["Eyes", "Judge", "load_judge", "pair_index", "save_judge"]
 
 SIZE_PX = 256  # pictures are read at this size
 CLIP = 4.0  # standard deviations; features beyond are outliers
-BLOCKS = {"mean": slice(0, 1280), "middle": slice(1280, 1664), "maximum": slice(1664, 2944)}  # of the features
+BLOCKS = {  # of the features
+    "lite0.mean": slice(0, 1280),
+    "lite0.middle": slice(1280, 1472),
+    "lite0.spread": slice(1472, 1664),
+    "lite0.maximum": slice(1664, 2944),
+    "lite2.mean": slice(2944, 4224),
+    "lite2.middle": slice(4224, 4432),
+    "lite2.spread": slice(4432, 4640),
+    "lite2.maximum": slice(4640, 5920),
+}
 
 
 class Eyes:
@@ -35,7 +44,7 @@ class Eyes:
         self._session = onnxruntime.InferenceSession(str(backbone), options, providers=["CPUExecutionProvider"])
 
     def features(self, pictures: Iterable[NDArray[np.uint8]]) -> F32:
-        """Pooled features of 8-bit RGB pictures (H, W, 3) of any size, cut to their centre square: (N, 2944)."""
+        """Pooled features of 8-bit RGB pictures (H, W, 3) of any size, cut to their centre square: (N, 5920)."""
         rows = [self._session.run(None, {"pictures": square(picture)[None]})[0] for picture in pictures]
         return np.concatenate(rows).astype(np.float32)
 
@@ -61,7 +70,7 @@ class Judge:
     mean: F32  # (D,), of the features
     scale: F32  # (D,)
     basis: F32  # (D, P), to the codes that the kernel compares
-    codes: F32  # (N, P), of the pictures it was fitted on
+    codes: F32  # (N, P), of the pictures it was fitted on, sharp and softened
     coefficients: F32  # (pairs + 1, N, 2); see pair_index
     offsets: F32  # (pairs + 1, 2)
 
@@ -73,7 +82,7 @@ class Judge:
         """Reads sentiments.
 
         Args:
-            features: (N, 2944), from `Eyes.features`.
+            features: (N, 5920), from `Eyes.features`.
             themes: per picture, the themes that are in it, at most two; themes that no fold knows do not matter.
 
         Returns:
@@ -128,7 +137,7 @@ def save_judge(judge: Judge, path: Path) -> None:
         scale=judge.scale,
         basis=judge.basis.astype(np.float16),
         codes=judge.codes.astype(np.float16),
-        coefficients=judge.coefficients,
+        coefficients=judge.coefficients.astype(np.float16),
         offsets=judge.offsets,
     )
 

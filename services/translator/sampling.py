@@ -72,7 +72,7 @@ class Samples:
 
     concepts: NDArray[np.int64]  # (N,)
     noise: F32  # (N, Z)
-    features: F32  # (N, 2944), of the backbone
+    features: F32  # (N, D), of the backbone
 
     def part(self, rows: NDArray[np.int64]) -> Samples:
         """The samples of these rows."""

@@ -5,7 +5,7 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.judge import load_judge
+from services.translator.judge import BLOCKS, load_judge
 from services.translator.lessons import lesson
 from services.translator.lexicon import load_lexicon
 from services.translator.measures import agreement
@@ -15,6 +15,7 @@ from services.translator.train import felt, train_views
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import ViewTranslator
 
+FEATURES = max(block.stop for block in BLOCKS.values())
 LEXICON = load_lexicon(EMBEDDED / "morph_concepts.json")
 
 
@@ -23,7 +24,7 @@ def samples() -> Samples:
     rng = np.random.default_rng(0)
     concepts = np.tile(np.arange(len(LEXICON.names)), 4)
     noise = rng.normal(size=(len(concepts), NOISE_SIZE)).astype(np.float32)
-    return Samples(concepts, noise, rng.normal(size=(len(concepts), 2944)).astype(np.float32))
+    return Samples(concepts, noise, rng.normal(size=(len(concepts), FEATURES)).astype(np.float32))
 
 
 @pytest.mark.parametrize("trust", [0.0, 0.5, 1.0])
