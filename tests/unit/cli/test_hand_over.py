@@ -36,6 +36,8 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         ("eval audio", "services.audio_sentiment.evaluate"),
         ("eval story", "deepsing.cli.eval_story"),
         ("eval translator", "services.translator.evaluate"),
+        ("eval image-sentiment", "services.translator.evaluate_judge"),
+        ("train image-sentiment", "services.translator.train_judge"),
         ("eval styles", "services.translator.evaluate_styles"),
         ("train audio", "services.audio_sentiment.train"),
         ("train generator", "services.generator.train"),
