@@ -30,7 +30,7 @@ from services.translator.style_readings import Brush, PictureBrush, StyleReading
 from services.translator.style_report import report_of
 from services.translator.translate import NOISE_LIMIT
 
-__all__ = ["Evidence", "gather", "main", "write_table"]
+__all__ = ["Evidence", "as_table", "gather", "main", "write_table"]
 
 TRUNCATION = 0.2  # how far stories move a picture from its concept, in the middle
 STRENGTH = 0.6  # at which stories are styled unless told otherwise
@@ -104,19 +104,24 @@ def cached(path: Path | None, make: Callable[[], F32]) -> F32:
 
 
 def as_table(names: tuple[str, ...], report: dict[str, Any]) -> str:
-    """The report as text."""
-    lines = ["style                 sentiment A/V  share kept  shift A            shift V            r A/V      taken"]
-    for name, row in zip(names, report["styles"], strict=True):
-        parts = [f"{name:<21} {row['sentiment']['arousal']:+.2f} {row['sentiment']['valence']:+.2f}   "]
-        parts.append(f"{row['share']:.2f}  {row['kept']:.2f}  ")
-        for shift in row["shift"].values():
-            parts.append(f"{shift['mean']:+.2f} [{shift['mean_95'][0]:+.2f}, {shift['mean_95'][1]:+.2f}] ")
-        parts.append(f" {row['r']['arousal']['r']:.2f} {row['r']['valence']['r']:.2f}  {row['taken']}")
-        lines.append("".join(parts))
+    """The report as two Markdown tables, those of the model card."""
+    lines = [f"n = {report['n']} pictures a style", "", "| style | arousal r | valence r |", "|---|---|---|"]
     for name, row in report["chosen"].items():
-        shown = [f"{value['r']:.2f} [{value['r_95'][0]:+.2f}, {value['r_95'][1]:+.2f}]" for value in row.values()]
-        lines.append(f"r with people, {name}: arousal {shown[0]}, valence {shown[1]} (n = {report['n']})")
+        shown = (f"{value['r']:.2f} {between(value['r_95'])}" for value in row.values())
+        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(shown)} |")
+    lines += ["", "| style | sentiment A / V | share | kept | shift A | shift V | r A / V | taken |", "|---" * 8 + "|"]
+    for name, row in zip(names, report["styles"], strict=True):
+        felt = " / ".join(f"{value:+.2f}" for value in row["sentiment"].values())
+        shifts = (f"{value['mean']:+.2f} {between(value['mean_95'])}" for value in row["shift"].values())
+        follows = " / ".join(f"{value['r']:.2f}" for value in row["r"].values())
+        cells = (name, felt, f"{row['share']:g}", f"{row['kept']:.2f}", *shifts, follows, str(row["taken"]))
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def between(ends: list[float]) -> str:
+    """An interval."""
+    return f"[{ends[0]:+.2f}, {ends[1]:+.2f}]"
 
 
 def write_table(path: Path, files: Mapping[str, Path], names: tuple[str, ...], report: dict[str, Any]) -> None:

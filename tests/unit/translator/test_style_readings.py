@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.translator.evaluate_styles import write_table
+from services.translator.evaluate_styles import as_table, write_table
 from services.translator.lexicon import Lexicon
 from services.translator.style_readings import StyleReadings, kept, sentiments_of
 from services.translator.style_report import nearest_styles, report_of
@@ -69,3 +69,8 @@ def test_styles_that_agree_with_the_feeling_raise_its_reading_and_random_ones_lo
     assert lines[2].startswith("b,0.6,-")
     write_table(tmp_path / "own.csv", {name: tmp_path / f"{name}.jpg" for name in names}, names, report)
     assert (tmp_path / "own.csv").read_text().splitlines()[2].startswith("b.jpg,b,0.6,-")
+    shown = as_table(names, report).splitlines()
+    assert shown[0] == f"n = {COUNT} pictures a style"
+    assert [line.split(" |")[0] for line in shown[4:8]] == ["| none", "| auto", "| random", "| auto less none"]
+    assert shown[12].startswith("| b | -")
+    assert len({line.count("|") for line in shown[9:]}) == 1
