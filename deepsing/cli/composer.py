@@ -45,17 +45,19 @@ async def ask(
             return await question(client)
     report("starting the services")
     async with (
-        LocalServices(free_ports(dict.fromkeys(NAMES, 0)), logs=arguments.logs) as services,
+        LocalServices(
+            free_ports(dict.fromkeys(NAMES, 0)), logs=arguments.logs, engine=getattr(arguments, "engine", "")
+        ) as services,
         Client(services.targets["composer"], timeout_s=arguments.timeout, retries=0) as client,  # the dead stay dead
     ):
         return await services.watch(question(client))
 
 
 @asynccontextmanager
-async def service_at(target: str | None, name: str) -> AsyncIterator[str]:
-    """Yields the "host:port" of a service: `target`, or of one started for the time of the context."""
+async def service_at(target: str | None, name: str, engine: str = "") -> AsyncIterator[str]:
+    """Yields the "host:port" of a service: `target`, or of one started, with `engine`, for the time of the context."""
     if target:
         yield target
         return
-    async with LocalServices(free_ports({name: 0})) as services:
+    async with LocalServices(free_ports({name: 0}), engine=engine) as services:
         yield services.targets[name]

@@ -70,7 +70,7 @@ SOURCES: dict[str, tuple[str, Callable[[Any, str], Awaitable[Rows]]]] = {
 
 
 async def _list(arguments: argparse.Namespace, service: str, rows: Callable[[Any, str], Awaitable[Rows]]) -> int:
-    async with service_at(arguments.target, service) as target, open_channel(target) as channel:
+    async with service_at(arguments.target, service, arguments.engine) as target, open_channel(target) as channel:
         try:
             found = await rows(channel, arguments.engine)
         except grpc.aio.AioRpcError as call_error:

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.health import wait_until_serving
+from deepsing.cli.models_folder import engine_settings
 from deepsing.cli.process import ServiceProcess
 from deepsing.client.errors import Unavailable
 
@@ -31,13 +32,22 @@ class LocalServices:
     Args:
         ports: by the service's name, those wanted; each listens on loopback.
         logs: folder to keep their logs in; None keeps none.
+        engine: one that is to be there beside the built-in one; see `models_folder.engine_settings`.
         grace_s: what a service may take to finish its calls when it is stopped.
     """
 
-    def __init__(self, ports: Mapping[str, int], *, logs: Path | None = None, grace_s: float = STOP_LIMIT_S) -> None:
+    def __init__(
+        self,
+        ports: Mapping[str, int],
+        *,
+        logs: Path | None = None,
+        engine: str = "",
+        grace_s: float = STOP_LIMIT_S,
+    ) -> None:
         self._targets = {name: f"{HOST}:{port}" for name, port in ports.items()}
         self._ports = ports
         self._logs = logs
+        self._engine = engine
         self._grace_s = grace_s
         self._running: list[ServiceProcess] = []
         self._folder = Path()
@@ -93,6 +103,8 @@ class LocalServices:
 
     def _settings(self, name: str) -> dict[str, str]:
         settings = {"DEEPSING_SERVER_HOST": HOST, "DEEPSING_SERVER_PORT": str(self._ports[name])}
+        if name == "generator":
+            settings |= engine_settings(self._engine)
         if name == "composer":
             behind = {other: target for other, target in self._targets.items() if other != name}
             settings |= {f"DEEPSING_COMPOSER_{other.upper()}_TARGET": target for other, target in behind.items()}

@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what `up` takes."""
     parser.set_defaults(run=up)
     parser.add_argument("--port", type=int, default=FIRST_PORT, metavar="N", help="first of four (default: 50051)")
+    parser.add_argument(
+        "--engine", default="", metavar="NAME", help="one of `deepsing models list`, beside the built-in one"
+    )
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the services' logs")
     parser.add_argument("--json", action="store_true", help="print one line of JSON when all are ready")
 
@@ -37,7 +40,8 @@ def up(arguments: argparse.Namespace) -> int:
     """Serves until a signal comes (exit status 130 for Ctrl-C) or a service ends."""
     first = arguments.port
     wanted = {name: first and first + place for place, name in enumerate(NAMES)}
-    return run_to_end(_serve(LocalServices(free_ports(wanted), logs=arguments.logs, grace_s=DRAIN_S), arguments.json))
+    services = LocalServices(free_ports(wanted), logs=arguments.logs, engine=arguments.engine, grace_s=DRAIN_S)
+    return run_to_end(_serve(services, arguments.json))
 
 
 async def _serve(services: LocalServices, as_json: bool) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
@@ -53,28 +54,27 @@ class Painter:
     """Owns the engines and the threads that paint.
 
     Every row is painted by itself (CPU) or in runs of one fixed length (GPU), so that a picture never depends on
-    the company it was painted in. On a CPU this costs nothing: measured, runs of 1 and of 16 take equally long a
-    picture, and several rows side by side use the cores better than one row split among them.
+    the company it was painted in; with several lengths its last bit may depend on the size of its batch. On a CPU this
+    costs nothing: measured, runs of 1 and of 16 take equally long a picture, and several rows side by side use the
+    cores better than one row split among them.
 
     Args:
         engines: by name.
         stylist: the style network.
         lanes: rows, or runs, painted at the same time.
-        rows_per_run: rows that the engine gets at once; a shorter rest is filled up.
+        runs: rows that the engine may get at once; the longest that a batch fills goes first, and a rest that is
+            shorter than all is filled up.
     """
 
-    def __init__(self, engines: Mapping[str, Engine], stylist: Stylist, lanes: int, rows_per_run: int = 1) -> None:
-        self._engines, self._stylist, self._rows_per_run = dict(engines), stylist, rows_per_run
+    def __init__(self, engines: Mapping[str, Engine], stylist: Stylist, lanes: int, runs: Sequence[int] = (1,)) -> None:
+        self._engines, self._stylist, self._runs = dict(engines), stylist, sorted(runs, reverse=True)
         self._lanes = ThreadPoolExecutor(max_workers=lanes, thread_name_prefix="lane")
 
     def paint(self, jobs: list[Job]) -> list[Painted]:
         """Paints jobs; blocks until all are done."""
         began_s = time.monotonic()
         runs = [
-            [
-                self._lanes.submit(self._run, job, first)
-                for first in range(0, len(job.class_weights), self._rows_per_run)
-            ]
+            [self._lanes.submit(self._run, job, first, length) for first, length in self._cut(len(job.class_weights))]
             for job in jobs
         ]
         images = [[image for run in job_runs for image in run.result()] for job_runs in runs]
@@ -83,13 +83,13 @@ class Painter:
 
     def warm_up(self) -> None:
         """Paints once with every engine and every style's network, so that no caller pays for first use."""
-        for name, engine in self._engines.items():
+        for (name, engine), count in itertools.product(self._engines.items(), self._runs):
             job = Job(
                 engine=name,
-                class_weights=np.eye(1, len(engine.concepts), dtype=np.float32),
-                noise=np.zeros((1, engine.noise_size), dtype=np.float32),
+                class_weights=np.eye(1, len(engine.concepts), dtype=np.float32).repeat(count, 0),
+                noise=np.zeros((count, engine.noise_size), dtype=np.float32),
                 truncation=0.0,
-                style_weights=np.eye(1, len(self._stylist.styles), dtype=np.float32),
+                style_weights=np.eye(count, len(self._stylist.styles), dtype=np.float32),
                 size_px=engine.native_size_px,
             )
             self.paint([job])
@@ -98,8 +98,16 @@ class Painter:
         """Drops what has not begun; rows under way end by themselves."""
         self._lanes.shutdown(wait=False, cancel_futures=True)
 
-    def _run(self, job: Job, first: int) -> list[bytes]:
-        rows = np.arange(first, first + self._rows_per_run)
+    def _cut(self, count: int) -> Iterator[tuple[int, int]]:
+        """The runs of a batch of `count` rows: where each begins, and its length."""
+        first = 0
+        while first < count:
+            length = next((run for run in self._runs if run <= count - first), self._runs[-1])
+            yield first, length
+            first += length
+
+    def _run(self, job: Job, first: int, length: int) -> list[bytes]:
+        rows = np.arange(first, first + length)
         real = rows[rows < len(job.class_weights)]
         filled = np.minimum(rows, real[-1])
         truncation = np.full(len(rows), job.truncation, dtype=np.float32)

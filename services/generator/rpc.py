@@ -20,8 +20,8 @@ from services.generator.checks import LimitError, checked_class_weights, checked
 from services.generator.concepts import Concept
 from services.generator.engines import ENGINES, Engine
 from services.generator.painter import Job, Painted, Painter, is_out_of_memory
-from services.generator.settings import PREFIX, Settings
-from services.generator.style_pictures import read_style_pictures, style_vectors, styles_digest
+from services.generator.settings import PREFIX, Settings, run_lengths
+from services.generator.style_pictures import own_styles
 from services.generator.stylize import Stylist
 
 __all__ = ["SERVICE", "GeneratorServicer", "open_generator"]
@@ -190,38 +190,41 @@ def open_generator(settings: Settings) -> GeneratorServicer:
         ArtifactError: a file is not what its manifest says.
         ProviderError: the provider does not run here.
     """
-    folder = Path(settings.weights) if settings.weights else EMBEDDED
     if not settings.engines:
         raise SettingsError(f"{PREFIX}ENGINES is empty; name at least one engine")
     engines: dict[str, Engine] = {}
     for name in settings.engines:
-        manifest, session = _opened(folder / f"{name}.json", settings)
+        manifest, session = _opened(_manifest(name, settings), settings)
         kind = manifest.data.get("engine")
         if kind not in ENGINES:
             raise SettingsError(f"{PREFIX}ENGINES holds {name!r} of kind {kind!r}; kinds are: {', '.join(ENGINES)}")
         engines[name] = ENGINES[kind](name, manifest.sha256, session)
-    stylist, session = _stylist(folder, settings)
+    stylist, session = _stylist(settings)
     on_cpu = session.get_providers()[0] == "CPUExecutionProvider"  # what "auto" came to
-    lanes, rows_per_run = (settings.threads or available_cores(), 1) if on_cpu else (1, settings.max_batch)
-    painter = Painter(engines, stylist, lanes, rows_per_run)
+    lanes, runs = (settings.threads or available_cores(), (1,)) if on_cpu else (1, run_lengths(settings))
+    painter = Painter(engines, stylist, lanes, runs)
     painter.warm_up()
     return GeneratorServicer(engines, stylist, painter, settings)
 
 
-def _stylist(folder: Path, settings: Settings) -> tuple[Stylist, Any]:
+def _manifest(name: str, settings: Settings) -> Path:
+    """Where a network is: in the first folder that has one of its name, else where it would be shipped."""
+    places = [Path(folder).expanduser() / f"{name}.json" for folder in settings.weights]
+    return next((place for place in places if place.exists()), EMBEDDED / f"{name}.json")
+
+
+def _stylist(settings: Settings) -> tuple[Stylist, Any]:
     """The styles, the built-in ones or those of the operator's pictures, and their network."""
     if not settings.style_pictures:
-        manifest, session = _opened(folder / f"{STYLES}.json", settings)
+        manifest, session = _opened(_manifest(STYLES, settings), settings)
         return Stylist(manifest.sha256, session), session
     seer, predictor = _opened(EMBEDDED / f"{STYLE_VECTOR}.json", replace(settings, provider="cpu"))
     manifest, session = _opened(EMBEDDED / f"{ANY_STYLE}.json", settings)
     try:
-        pictures = read_style_pictures(Path(settings.style_pictures))
-        vectors = style_vectors(pictures, predictor)
+        own = own_styles(Path(settings.style_pictures), predictor, session, (seer.sha256, manifest.sha256))
     except ValueError as error:
         raise SettingsError(f"{PREFIX}STYLE_PICTURES: {error}") from None
-    digest = styles_digest(pictures, (seer.sha256, manifest.sha256))
-    return Stylist(digest, session, [one.style for one in pictures], vectors), session
+    return own, session
 
 
 def _opened(path: Path, settings: Settings) -> tuple[Manifest, Any]:

@@ -19,14 +19,14 @@ F32 = npt.NDArray[np.float32]
 class Morph:
     """Paints from one self-contained ONNX file: its graph makes pictures of latents, its metadata holds the rest."""
 
-    def __init__(self, name: str, digest: str, session: Session) -> None:
+    def __init__(
+        self, name: str, digest: str, session: Session, *, exporter: str = "services.generator.export"
+    ) -> None:
         self.name, self.digest, self._session = name, digest, session
         facts = session.get_modelmeta().custom_metadata_map
         missing = [key for key in ("concepts", "latents", "basis") if key not in facts]
         if missing:
-            raise ValueError(
-                f"engine {name!r} has no {missing[0]} in its file; write it with services.generator.export"
-            )
+            raise ValueError(f"engine {name!r} has no {missing[0]} in its file; write it with {exporter}")
         self.concepts = concepts_from_json(facts["concepts"])
         self._table = _unpacked(facts["latents"]).reshape(len(self.concepts), -1)
         self._basis = _unpacked(facts["basis"]).reshape(-1, self._table.shape[1])

@@ -36,7 +36,7 @@ def noisy(count: int) -> list[float]:
 
 
 async def embedded() -> rpc.GeneratorServicer:
-    return await asyncio.to_thread(rpc.open_generator, Settings(engines=("tiny",), weights=str(WEIGHTS)))
+    return await asyncio.to_thread(rpc.open_generator, Settings(engines=("tiny",), weights=(str(WEIGHTS),)))
 
 
 async def serve(opener: Opener, **limits: float) -> tuple[GrpcServer, grpc.aio.Channel]:

@@ -16,7 +16,7 @@ from tests.unit.generator.opened import WEIGHTS
 
 
 def settings(folder: Path | str) -> Settings:
-    return Settings(engines=("tiny",), weights=str(WEIGHTS), style_pictures=str(folder))
+    return Settings(engines=("tiny",), weights=(str(WEIGHTS),), style_pictures=str(folder))
 
 
 async def test_pictures_of_the_operators_own_are_the_styles(tmp_path: Path) -> None:

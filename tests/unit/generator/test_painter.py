@@ -10,7 +10,7 @@ from tests.unit.generator.opened import job, tiny_engine, two_styles
 
 
 def painter(lanes: int = 1, rows_per_run: int = 1) -> Painter:
-    return Painter({"tiny": tiny_engine()}, two_styles(), lanes, rows_per_run)
+    return Painter({"tiny": tiny_engine()}, two_styles(), lanes, (rows_per_run,))
 
 
 def left_to_right(width: int = 64, height: int = 64) -> np.ndarray:

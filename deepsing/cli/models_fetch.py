@@ -1,0 +1,152 @@
+"""Fetches one file, from a path, over HTTP or from S3: resumed where it broke off, checked, put in place at once."""
+
+import hashlib
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from deepsing.cli.failures import USAGE, CommandError
+
+__all__ = ["fetch"]
+
+BLOCK_BYTES = 1 << 20
+PATIENCE_S = 60.0  # without a byte
+PARTIAL_CONTENT, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE = 206, 412, 416
+RESTARTS = (PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE)
+OFFLINE = "without a network, give --from the path of a copy that was fetched elsewhere"
+Progress = Callable[[int, int | None], None]
+"""Takes the bytes that are here and those of the whole, None where it is unknown."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The rest of a file: what comes, from which byte on, of how many, and what tells this version from others."""
+
+    stream: IO[bytes]
+    offset: int
+    total: int | None
+    version: str
+
+
+def fetch(source: str, target: Path, *, sha256: str = "", progress: Progress = lambda here, whole: None) -> str:
+    """Fetches a file; what is there already under the name of `target` is replaced at the end only.
+
+    A transfer that breaks off leaves `target` + ".partial", which the next call goes on with if the source still has
+    the same version of the file.
+
+    Args:
+        source: a path, or a URL that begins with http, https or s3.
+        target: where to put it; its folder exists.
+        sha256: what its digest must be, in hex; empty takes any.
+        progress: is told after each block.
+
+    Returns:
+        The file's digest.
+
+    Raises:
+        CommandError: the source has no such file, broke off, or has another one than `sha256` says.
+    """
+    partial, note = target.with_name(f"{target.name}.partial"), target.with_name(f"{target.name}.version")
+    version = note.read_text(encoding="utf-8") if note.exists() and partial.exists() else ""
+    offset = partial.stat().st_size if version else 0
+    with _open(source, offset, version) as opened:
+        note.write_text(opened.version, encoding="utf-8")
+        here = opened.offset
+        with partial.open("ab" if here else "wb") as file:
+            while block := _block(opened.stream, source):
+                file.write(block)
+                here += len(block)
+                progress(here, opened.total)
+    if opened.total is not None and here != opened.total:
+        raise CommandError(f"{source} broke off after {here} of {opened.total} bytes; run the command again to go on")
+    with partial.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    note.unlink()
+    if sha256 and digest != sha256.lower():
+        partial.unlink()
+        raise CommandError(
+            f"{source} has sha256 {digest}, not {sha256.lower()}; ask for the right digest or file", USAGE
+        )
+    partial.replace(target)
+    return digest
+
+
+def _open(source: str, offset: int, version: str) -> AbstractContextManager[Opened]:
+    """Opens a source from `offset` on, or from its start where it is not of this version any more."""
+    scheme = urlsplit(source).scheme
+    if scheme in ("http", "https"):
+        return _over_http(source, offset, version)
+    if scheme == "s3":
+        return _from_s3(source, offset, version)
+    return _from_path(Path(source).expanduser(), offset, version)
+
+
+def _block(stream: IO[bytes], source: str) -> bytes:
+    try:
+        return stream.read(BLOCK_BYTES)
+    except OSError as error:
+        raise CommandError(f"{source} broke off ({error}); run the command again to go on") from None
+
+
+@contextmanager
+def _from_path(path: Path, offset: int, version: str) -> Iterator[Opened]:
+    facts = path.stat()
+    current = f"{facts.st_size} {facts.st_mtime_ns}"
+    with path.open("rb") as file:
+        file.seek(offset if version == current else 0)
+        yield Opened(file, file.tell(), facts.st_size, current)
+
+
+@contextmanager
+def _over_http(url: str, offset: int, version: str) -> Iterator[Opened]:
+    wanted = {"Range": f"bytes={offset}-", "If-Range": version} if offset and version else {}
+    try:
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers=wanted), timeout=PATIENCE_S)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        if error.code == RANGE_NOT_SATISFIABLE:  # all of it is here
+            yield Opened(error, offset, offset, version)
+            return
+        raise CommandError(f"{url} answers {error.code} {error.reason}; check the address", USAGE) from None
+    except OSError as error:  # URLError too
+        raise CommandError(f"{url} cannot be reached ({getattr(error, 'reason', error)}); {OFFLINE}") from None
+    with answer:
+        begin = offset if answer.status == PARTIAL_CONTENT else 0
+        length = answer.headers.get("Content-Length")
+        yield Opened(answer, begin, begin + int(length) if length else None, _http_version(answer.headers))
+
+
+def _http_version(headers: Mapping[str, str]) -> str:
+    """What If-Range may hold: weak tags must not stand there."""
+    tag = headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
+
+
+@contextmanager
+def _from_s3(url: str, offset: int, version: str) -> Iterator[Opened]:
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ModuleNotFoundError:
+        raise CommandError(
+            "s3:// needs boto3; run: pip install 'deepsing[s3]', or give an https address", USAGE
+        ) from None
+    parts = urlsplit(url)
+    asked = {"Bucket": parts.netloc, "Key": parts.path.lstrip("/")}
+    client = boto3.client("s3")
+    wanted = {"Range": f"bytes={offset}-", "IfMatch": version} if offset and version else {}
+    try:
+        try:
+            answer = client.get_object(**asked, **wanted)
+        except ClientError as error:
+            if not wanted or error.response["ResponseMetadata"]["HTTPStatusCode"] not in RESTARTS:
+                raise
+            offset, answer = 0, client.get_object(**asked)
+    except (BotoCoreError, ClientError) as error:
+        raise CommandError(f"{url} cannot be fetched ({error}); check the address and your credentials") from None
+    begin = offset if wanted else 0
+    yield Opened(answer["Body"], begin, begin + answer["ContentLength"], answer["ETag"])

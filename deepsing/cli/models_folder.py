@@ -1,0 +1,63 @@
+"""Where engines live that users bring, and what services need to be told to find them."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Model", "engine_settings", "models", "models_folder"]
+
+VARIABLE = "DEEPSING_MODELS_DIR"
+BUILT_IN = "morph"  # stays the default of services that are started with one more engine
+
+
+@dataclass(frozen=True)
+class Model:
+    """An engine in the folder, or the files of one that have not been converted yet."""
+
+    name: str
+    state: str  # "ready" or "fetched"
+    kind: str
+    size_bytes: int
+    sha256: str
+
+
+def models_folder() -> Path:
+    """DEEPSING_MODELS_DIR, else deepsing/models below XDG_DATA_HOME (~/.local/share)."""
+    if own := os.environ.get(VARIABLE):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "deepsing" / "models"
+
+
+def models(folder: Path) -> list[Model]:
+    """Everything in the folder, by name."""
+    ready = {model.name: model for model in _ready(folder)}
+    fetched = {
+        path.parent.name: Model(path.parent.name, "fetched", "", path.stat().st_size, "")
+        for path in folder.glob("*/pytorch_model.bin")
+    }
+    return [model for _, model in sorted((fetched | ready).items())]
+
+
+def _ready(folder: Path) -> Iterator[Model]:
+    for path in folder.glob("*.json"):
+        try:
+            manifest: Any = json.loads(path.read_text(encoding="utf-8"))
+            weights = path.with_name(manifest["file"])
+            yield Model(path.stem, "ready", manifest["engine"], weights.stat().st_size, manifest["sha256"])
+        except (OSError, ValueError, KeyError, TypeError):  # another program's file, or half of ours
+            continue
+
+
+def engine_settings(engine: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables that make local services know `engine`, where the folder holds it; what is set already stays."""
+    folder = models_folder()
+    if not engine or engine == BUILT_IN or not (folder / f"{engine}.json").exists():
+        return {}
+    wanted = {
+        "DEEPSING_GENERATOR_ENGINES": f"{BUILT_IN},{engine}",
+        "DEEPSING_GENERATOR_WEIGHTS": str(folder),
+    }
+    return {name: value for name, value in wanted.items() if name not in environment}

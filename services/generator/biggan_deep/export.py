@@ -1,0 +1,164 @@
+"""Turns a BigGAN-deep checkpoint of the public layout into the one file that the engine serves.
+
+`python -m services.generator.biggan_deep.export --checkpoint DIR --out DIR`
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnx import helper
+from torch import Tensor, nn
+
+from services.generator.biggan_deep.checkpoint import WEIGHTS, load_network
+from services.generator.biggan_deep.classes import rated_classes
+from services.generator.biggan_deep.network import BigGanDeep
+from services.generator.concepts import Concept, concepts_to_json
+from services.generator.engines.morph import packed
+from services.generator.export import OPSET, set_picture_size, store_halved, write_manifest
+
+__all__ = ["NOISE_REACH", "Finisher", "export", "main"]
+
+NOISE_REACH = 2.0  # standard deviations, before truncation scales them: as the network was trained and measured
+PRECISIONS = ("float32", "stored16", "float16")
+DATA_STATEMENT = (
+    "Converted from a checkpoint of the user's. The published ones were trained by DeepMind on ImageNet (ILSVRC 2012); "
+    "nothing of them is distributed with deepsing, and their terms are for the user to look up."
+)
+
+
+class Finisher(nn.Module):
+    """The network with what comes before and after: noise within its reach, pictures in 8 bits, channels last."""
+
+    def __init__(self, network: BigGanDeep) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, latent: Tensor, truncation: Tensor) -> Tensor:
+        """(N, 2Z), noise times truncation and then the class, and (N,) → (N, H, W, 3) uint8."""
+        size, reach = self.network.layout.noise_size, NOISE_REACH * truncation[:, None]
+        noise = torch.minimum(torch.maximum(latent[:, :size], -reach), reach)
+        pictures = self.network(torch.cat([noise, latent[:, size:]], dim=1), truncation)
+        levels: Tensor = ((pictures + 1) * 127.5).clamp(0, 255).round()
+        return levels.to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def export(
+    network: BigGanDeep,
+    embeddings: npt.NDArray[np.float32],
+    concepts: list[Concept],
+    path: Path,
+    precision: str = "float32",
+    truncation: float | None = None,
+) -> None:
+    """Writes the engine's file; changes the network as precision and truncation demand.
+
+    Args:
+        network: from `load_network`.
+        embeddings: (K, Z), of the classes.
+        concepts: K concepts, in the order of the classes.
+        path: the .onnx file, replaced in one rename.
+        precision: "float32", "stored16" (16-bit weights, computed in 32 bits) or "float16" (features in 16 bits).
+        truncation: folds this one's statistics, (0, 1], whatever is asked for later; None keeps them all.
+
+    Raises:
+        ValueError: there are not as many concepts as classes, or the truncation is out of range.
+    """
+    if len(concepts) != len(embeddings):
+        raise ValueError(f"{len(concepts)} concepts for {len(embeddings)} classes; name each class once")
+    if truncation is not None:
+        if not 0 < truncation <= 1:
+            raise ValueError(f"truncation is {truncation:g}; choose above 0 and up to 1")
+        network.normalisations.fold(truncation)
+    if precision == "float16":
+        network.half_inside()
+    partial = path.with_suffix(".partial")
+    size = network.layout.noise_size
+    _trace(network, partial)
+    model = onnx.load(partial)
+    if precision == "stored16":
+        store_halved(model)
+    set_picture_size(model, network.layout.size_px)
+    noise_only = np.concatenate([np.eye(size), np.zeros((size, size))], axis=1).astype(np.float32)
+    metadata = {
+        "latents": packed(np.concatenate([np.zeros_like(embeddings), embeddings], axis=1)),
+        "basis": packed(noise_only),
+        "concepts": concepts_to_json(concepts),
+    }
+    helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model)
+    onnx.save(model, partial)
+    partial.replace(path)
+
+
+def _trace(network: BigGanDeep, path: Path) -> None:
+    dynamic = {name: {0: "n"} for name in ("latent", "truncation", "pictures")}
+    example = torch.zeros(2, network.layout.condition_size), torch.full((2,), 0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter that needs no further package calls itself deprecated
+        torch.onnx.export(
+            Finisher(network),
+            example,
+            str(path),
+            input_names=["latent", "truncation"],
+            output_names=["pictures"],
+            dynamic_axes=dynamic,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def _facts(options: argparse.Namespace, network: BigGanDeep) -> dict[str, object]:
+    with (options.checkpoint / WEIGHTS).open("rb") as file:
+        source = hashlib.file_digest(file, "sha256").hexdigest()
+    folded = "" if options.truncation is None else f" --truncation {options.truncation:g}"
+    return {
+        "engine": "biggan-deep",
+        "data": DATA_STATEMENT,
+        "command": "python -m services.generator.biggan_deep.export --checkpoint DIR --out DIR"
+        f" --precision {options.precision}{folded}",
+        "source_sha256": source,
+        "precision": options.precision,
+        "truncation": options.truncation,
+        "rated": options.sentiments is not None,
+        "shape": asdict(network.layout),
+        "parameters": sum(weight.numel() for weight in network.parameters()),
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder of config.json and pytorch_model.bin")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write into")
+    parser.add_argument("--name", help="of the engine and its files (default: biggan-deep- and its size)")
+    parser.add_argument("--sentiments", type=Path, help="CSV: concept, arousal, valence (-1 to 1) of classes")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="float32", help="stored16: half the file; float16: for GPUs"
+    )
+    parser.add_argument("--truncation", type=float, help="fold this truncation's statistics (default: keep all)")
+    options = parser.parse_args(arguments)
+    try:
+        network, embeddings = load_network(options.checkpoint)
+        concepts = rated_classes(options.sentiments)
+        facts = _facts(options, network)
+        options.out.mkdir(parents=True, exist_ok=True)
+        path = options.out / f"{options.name or f'biggan-deep-{network.layout.size_px}'}.onnx"
+        export(network, embeddings, concepts, path, options.precision, options.truncation)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    write_manifest(path, facts)
+    sys.stdout.write(f"{path}\n")
+
+
+if __name__ == "__main__":
+    main()
