@@ -11,10 +11,10 @@ onnx, torch = pytest.importorskip("onnx"), pytest.importorskip("torch")
 
 from onnx import TensorProto, helper, numpy_helper
 
-from services.translator import backbone, train
+from services.translator import backbone, evaluate_judge, train
 from services.translator.catalogue import EMBEDDED, open_translators
-from services.translator.judge import BLOCKS, Eyes
-from services.translator.lexicon import F32
+from services.translator.judge import BLOCKS, Eyes, load_judge
+from services.translator.lexicon import F32, load_lexicon
 from services.translator.network import ViewNetwork, as_numpy
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import TEMPERATURE, View
@@ -94,6 +94,21 @@ def test_an_engine_of_other_concepts_is_refused(folder: Path, eyes: Path) -> Non
     (folder / "morph_concepts.json").write_bytes((EMBEDDED / "morph_concepts.json").read_bytes())
     with pytest.raises(SystemExit):
         train.main(["--engine", str(folder / "plain.onnx"), "--backbone", str(eyes), "--weights", str(folder)])
+
+
+def test_readers_are_measured_on_an_engines_pictures(folder: Path, eyes: Path) -> None:
+    lexicon = load_lexicon(folder / "morph_concepts.json")
+    painted = evaluate_judge.paint(folder / "plain.onnx", Eyes(eyes), lexicon)
+    assert list(painted) == [0.2, 0.5]
+    report = evaluate_judge.measure_painted(load_judge(folder / "judge.npz"), lexicon, painted[0.2])
+    assert report["n"] == 8
+    assert -1 <= report["valence"]["r"] <= 1
+
+
+def test_an_engine_is_not_measured_by_ratings_of_other_concepts(folder: Path, eyes: Path) -> None:
+    shipped = load_lexicon(EMBEDDED / "morph_concepts.json")
+    with pytest.raises(ValueError, match=r"plain\.onnx has other concepts than morph_concepts\.json"):
+        evaluate_judge.paint(folder / "plain.onnx", Eyes(eyes), shipped)
 
 
 def test_numpy_evaluates_a_view_as_torch_does() -> None:
