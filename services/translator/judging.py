@@ -22,7 +22,7 @@ __all__ = ["LARGEST_REQUEST_BYTES", "Desk", "check_count"]
 
 MAX_PICTURES, MAX_SHOWN = 64, 16  # of one request; concepts of one picture
 LARGEST_REQUEST_BYTES = MAX_PICTURES * (MAX_BYTES + 2**10) + 2**20  # a picture a little too large is told its rule
-HELD_BYTES = 128 * 2**20  # of pictures that wait to be read
+HELD_BYTES = 64 * 2**20  # of pictures that wait to be read; a lone request may always
 RETRY_AFTER_S = 1.0
 
 

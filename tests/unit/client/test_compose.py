@@ -120,6 +120,16 @@ async def test_frames_sent_once_more_are_dropped() -> None:
     assert seqs(await tell(composer, window=2)) == list(range(8))
 
 
+async def test_readings_sent_once_more_are_dropped() -> None:
+    def reading(seq: int) -> pb.ComposeResponse:
+        return pb.ComposeResponse(achieved_point=pb.AchievedPoint(seq=seq, pts_us=seq * 41_667))
+
+    first = [started(), *frames(0, 30), reading(0), reading(24), *frames(30, 33), GONE]
+    second = [started(), *frames(33, 60), reading(24), reading(48), ended(60)]
+    events = await tell(FakeComposer(first, second))
+    assert [event.seq for event in events if isinstance(event, pb.AchievedPoint)] == [0, 24, 48]
+
+
 async def test_breaks_without_a_new_frame_are_put_up_with_only_so_often() -> None:
     composer = FakeComposer([started(), the_whole_song, *frames(0, 1), GONE], [started(), GONE])
     with pytest.raises(Unavailable, match="generator does not answer") as caught:
