@@ -6,6 +6,8 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from email.message import Message
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
@@ -89,7 +91,7 @@ def _open(source: str, offset: int, version: str) -> AbstractContextManager[Open
 def _block(stream: IO[bytes], source: str) -> bytes:
     try:
         return stream.read(BLOCK_BYTES)
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise CommandError(f"{source} broke off ({error}); run the command again to go on") from None
 
 
@@ -106,11 +108,13 @@ def _from_path(path: Path, offset: int, version: str) -> Iterator[Opened]:
 def _over_http(url: str, offset: int, version: str) -> Iterator[Opened]:
     wanted = {"Range": f"bytes={offset}-", "If-Range": version} if offset and version else {}
     try:
-        answer = urllib.request.urlopen(urllib.request.Request(url, headers=wanted), timeout=PATIENCE_S)  # noqa: S310
+        try:
+            answer = _asked(url, wanted)
+        except urllib.error.HTTPError as error:
+            if not wanted or error.code != RANGE_NOT_SATISFIABLE:
+                raise
+            answer = _asked(url, {})
     except urllib.error.HTTPError as error:
-        if error.code == RANGE_NOT_SATISFIABLE:  # all of it is here
-            yield Opened(error, offset, offset, version)
-            return
         raise CommandError(f"{url} answers {error.code} {error.reason}; check the address", USAGE) from None
     except OSError as error:  # URLError too
         raise CommandError(f"{url} cannot be reached ({getattr(error, 'reason', error)}); {OFFLINE}") from None
@@ -120,7 +124,13 @@ def _over_http(url: str, offset: int, version: str) -> Iterator[Opened]:
         yield Opened(answer, begin, begin + int(length) if length else None, _http_version(answer.headers))
 
 
-def _http_version(headers: Mapping[str, str]) -> str:
+def _asked(url: str, headers: Mapping[str, str]) -> HTTPResponse:
+    request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 - http and https only come here
+    answer: HTTPResponse = urllib.request.urlopen(request, timeout=PATIENCE_S)  # noqa: S310
+    return answer
+
+
+def _http_version(headers: Message) -> str:
     """What If-Range may hold: weak tags must not stand there."""
     tag = headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
@@ -138,7 +148,8 @@ def _from_s3(url: str, offset: int, version: str) -> Iterator[Opened]:
     parts = urlsplit(url)
     asked = {"Bucket": parts.netloc, "Key": parts.path.lstrip("/")}
     client = boto3.client("s3")
-    wanted = {"Range": f"bytes={offset}-", "IfMatch": version} if offset and version else {}
+    offset = offset if version else 0
+    wanted = {"Range": f"bytes={offset}-", "IfMatch": version} if offset else {}
     try:
         try:
             answer = client.get_object(**asked, **wanted)
@@ -146,7 +157,6 @@ def _from_s3(url: str, offset: int, version: str) -> Iterator[Opened]:
             if not wanted or error.response["ResponseMetadata"]["HTTPStatusCode"] not in RESTARTS:
                 raise
             offset, answer = 0, client.get_object(**asked)
+        yield Opened(answer["Body"], offset, offset + answer["ContentLength"], answer["ETag"])
     except (BotoCoreError, ClientError) as error:
         raise CommandError(f"{url} cannot be fetched ({error}); check the address and your credentials") from None
-    begin = offset if wanted else 0
-    yield Opened(answer["Body"], begin, begin + answer["ContentLength"], answer["ETag"])

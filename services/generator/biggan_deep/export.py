@@ -82,22 +82,25 @@ def export(
     if precision == "float16":
         network.half_inside()
     partial = path.with_suffix(".partial")
-    size = network.layout.noise_size
     _trace(network, partial)
     model = onnx.load(partial)
     if precision == "stored16":
         store_halved(model)
     set_picture_size(model, network.layout.size_px)
-    noise_only = np.concatenate([np.eye(size), np.zeros((size, size))], axis=1).astype(np.float32)
-    metadata = {
+    helper.set_model_props(model, _metadata(embeddings, concepts))
+    onnx.checker.check_model(model)
+    onnx.save(model, partial)
+    partial.replace(path)
+
+
+def _metadata(embeddings: npt.NDArray[np.float32], concepts: list[Concept]) -> dict[str, str]:
+    """In the form of the embedded engine's: a latent is class weights @ latents + truncation * noise @ basis."""
+    noise_only = np.eye(embeddings.shape[1], 2 * embeddings.shape[1], dtype=np.float32)
+    return {
         "latents": packed(np.concatenate([np.zeros_like(embeddings), embeddings], axis=1)),
         "basis": packed(noise_only),
         "concepts": concepts_to_json(concepts),
     }
-    helper.set_model_props(model, metadata)
-    onnx.checker.check_model(model)
-    onnx.save(model, partial)
-    partial.replace(path)
 
 
 def _trace(network: BigGanDeep, path: Path) -> None:

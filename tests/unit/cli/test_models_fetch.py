@@ -1,0 +1,154 @@
+"""Fetching a model's file: resumed, checked, put in place at once."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from deepsing.cli.failures import CommandError
+from deepsing.cli.models_fetch import BLOCK_BYTES, fetch
+
+CONTENT = bytes(range(256)) * (BLOCK_BYTES // 100)  # two and a half blocks
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Shelf(ThreadingHTTPServer):
+    """Serves CONTENT; breaks off after `cut` bytes while it is set."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.cut: int | None = None
+        self.tag = '"one"'
+        self.asked: list[str | None] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/file"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Shelf
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range")
+        self.server.asked.append(asked)
+        if self.path != "/file":
+            self.send_error(404, "Not Found")
+            return
+        same = self.headers.get("If-Range") == self.server.tag
+        begin = int(asked.removeprefix("bytes=").rstrip("-")) if asked and same else 0
+        if begin >= len(CONTENT):
+            self.send_error(416, "Range Not Satisfiable")
+            return
+        self.send_response(206 if begin else 200)
+        self.send_header("Content-Length", str(len(CONTENT) - begin))
+        self.send_header("ETag", self.server.tag)
+        self.end_headers()
+        self.wfile.write(CONTENT[begin : self.server.cut])
+
+    def log_message(self, *_: object) -> None:
+        """Keeps the tests' output clean."""
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    with Shelf() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def broken_off(shelf: Shelf, target: Path, after: int) -> None:
+    shelf.cut = after
+    with pytest.raises(CommandError, match=rf"broke off after {after} of {len(CONTENT)} bytes; run the command again"):
+        fetch(shelf.url, target)
+    assert not target.exists()
+    shelf.cut = None
+
+
+def test_a_file_comes_whole_and_leaves_nothing_beside_it(shelf: Shelf, tmp_path: Path) -> None:
+    told: list[tuple[int, int | None]] = []
+    digest = fetch(shelf.url, tmp_path / "w", sha256=DIGEST.upper(), progress=lambda *news: told.append(news))
+    assert (digest, (tmp_path / "w").read_bytes()) == (DIGEST, CONTENT)
+    assert told[-1] == (len(CONTENT), len(CONTENT))
+    assert len(told) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["w"]
+
+
+def test_what_broke_off_is_gone_on_with(shelf: Shelf, tmp_path: Path) -> None:
+    broken_off(shelf, tmp_path / "w", 1_500_000)
+    assert fetch(shelf.url, tmp_path / "w", sha256=DIGEST) == DIGEST
+    assert shelf.asked == [None, "bytes=1500000-"]
+
+
+def test_a_file_that_changed_meanwhile_is_begun_again(shelf: Shelf, tmp_path: Path) -> None:
+    broken_off(shelf, tmp_path / "w", 1_500_000)
+    (tmp_path / "w.partial").write_bytes(b"x" * 1_500_000)
+    shelf.tag = '"two"'
+    assert fetch(shelf.url, tmp_path / "w", sha256=DIGEST) == DIGEST
+
+
+def test_more_than_the_whole_is_begun_again(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "w.partial").write_bytes(CONTENT + b"more")
+    (tmp_path / "w.version").write_text(shelf.tag)
+    assert fetch(shelf.url, tmp_path / "w") == DIGEST
+
+
+def test_a_wrong_digest_puts_nothing_in_place(shelf: Shelf, tmp_path: Path) -> None:
+    (tmp_path / "w").write_bytes(b"older")
+    with pytest.raises(CommandError, match=f"has sha256 {DIGEST}, not 0000"):
+        fetch(shelf.url, tmp_path / "w", sha256="0" * 64)
+    assert (tmp_path / "w").read_bytes() == b"older"
+    assert [path.name for path in tmp_path.iterdir()] == ["w"]
+
+
+def test_a_missing_file_and_a_missing_server_are_told_apart(shelf: Shelf, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="answers 404 Not Found; check the address"):
+        fetch(shelf.url + "s", tmp_path / "w")
+    with pytest.raises(CommandError, match=r"cannot be reached .*without a network, give --from the path"):
+        fetch("http://127.0.0.1:1/file", tmp_path / "w")
+
+
+def test_a_path_is_copied(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(CONTENT)
+    assert fetch(str(tmp_path / "source"), tmp_path / "w") == DIGEST
+    with pytest.raises(FileNotFoundError):
+        fetch(str(tmp_path / "gone"), tmp_path / "w")
+
+
+class Bucket:
+    """The part of boto3's client that is used, over one object; it breaks off once."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, str]] = []
+
+    def get_object(self, **asked: str) -> dict[str, object]:
+        self.asked.append(asked)
+        begin = int(asked.get("Range", "bytes=0-")[6:-1])
+        body = Body(CONTENT[begin:] if begin else CONTENT[:700])
+        return {"Body": body, "ContentLength": len(CONTENT) - begin, "ETag": '"one"'}
+
+
+class Body:
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def read(self, count: int) -> bytes:
+        block, self.content = self.content[:count], self.content[count:]
+        return block
+
+
+def test_an_object_in_s3_is_fetched_and_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    boto3 = pytest.importorskip("boto3")
+    bucket = Bucket()
+    monkeypatch.setattr(boto3, "client", lambda service: bucket)
+    with pytest.raises(CommandError, match="broke off after 700"):
+        fetch("s3://shelf/some/file", tmp_path / "w")
+    assert fetch("s3://shelf/some/file", tmp_path / "w", sha256=DIGEST) == DIGEST
+    place = {"Bucket": "shelf", "Key": "some/file"}
+    assert bucket.asked == [place, {**place, "Range": "bytes=700-", "IfMatch": '"one"'}]
