@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from services.translator.judge import SIZE_PX
 
@@ -53,7 +53,7 @@ def opened(image: bytes) -> NDArray[np.uint8]:
             square = ImageOps.fit(picture.convert("RGB"), (SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
     except BOMBS:
         raise PictureError("too_large", "has far too many pixels") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise PictureError("unreadable", "neither JPEG nor PNG") from None
     except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow says of broken files
         raise PictureError("unreadable", str(error) or type(error).__name__) from error
