@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from PIL import Image
 
 from deepsing.client import Client, Story, StoryOptions
 from deepsing.client.errors import DeepsingError, Unavailable
+from tests.architecture.tree import ROOT
 from tests.songs import SONGS, make_song
 
 DEEPSING = str(Path(sys.executable).with_name("deepsing"))
@@ -118,6 +120,32 @@ async def test_the_judge_reads_every_story_and_its_manifest_says_what_its_end_sa
         assert getattr(end.achieved.judge, name).n >= 900
     assert all(-1 <= value <= 1 for reading in manifest["readings"] for value in reading["achieved"])
     assert manifest["achieved"]["judge"]["digest"] == end.achieved.judge.digest != ""
+
+
+def test_a_translator_without_a_judge_leaves_a_whole_story_that_says_so(tmp_path: Path) -> None:
+    weights, out = tmp_path / "weights", tmp_path / "story.mp4"
+    weights.mkdir()
+    shutil.copy(ROOT / "services/translator/weights/morph_concepts.json", weights)
+    words = [
+        DEEPSING,
+        "render",
+        str(make_song(tmp_path, "cbr_mp3")),
+        str(out),
+        "--fps",
+        "6",
+        "--size",
+        "64x64",
+        "--json",
+    ]
+    environment = {**os.environ, "DEEPSING_TRANSLATOR_WEIGHTS": str(weights)}
+    ended = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    said, manifest = json.loads(ended.stdout), json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+    assert said["achieved"] is None
+    assert said["story_warnings"] == manifest["warnings"]
+    assert "were not read: this translator has no judge of pictures" in said["story_warnings"][0]
+    assert len(manifest["frames"]) == said["frames"]
+    assert manifest["readings"] == []
+    assert lengths_s(out)[0] == pytest.approx(said["duration_s"], abs=0.01)
 
 
 @pytest.mark.parametrize(("fps", "frames"), [("23.976", 48), ("30000/1001", 60), ("24", 48), ("1", 2)])
