@@ -752,7 +752,7 @@ class AchievedPoint(google.protobuf.message.Message):
     EXPECTED_FIELD_NUMBER: builtins.int
     ACHIEVED_FIELD_NUMBER: builtins.int
     seq: builtins.int
-    """The frame that was read."""
+    """The frame that was read; with live pacing it may be one that FramesDropped names."""
     pts_us: builtins.int
     """When it is shown, microseconds from the start of the story."""
     @property
