@@ -23,8 +23,9 @@ TRUNCATION = 0.5  # how far noise moves samples, unless told otherwise
 class Painter:
     """An engine opened by its exported file: the contract of services/generator/export.py, not its code.
 
-    The graph takes latents (N, D) and gives pictures (N, H, W, 3); the metadata holds `concepts` as JSON rows [name,
-    …], the anchors' `latents` (K, D) and the noise `basis` (Z, D), both base64 of little-endian 32-bit floats.
+    The graph takes latents (N, D), and truncations (N,) where it wants them, and gives pictures (N, H, W, 3); its
+    metadata holds `concepts` as JSON rows [name, …], the anchors' `latents` (K, D) and the noise `basis` (Z, D), both
+    base64 of little-endian 32-bit floats.
     """
 
     def __init__(self, engine: Path, threads: int = 1) -> None:
@@ -34,6 +35,7 @@ class Painter:
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(str(engine), options, providers=["CPUExecutionProvider"])
+        self._inputs = {one.name for one in self._session.get_inputs()}
         facts = self._session.get_modelmeta().custom_metadata_map
         self.names = tuple(str(row[0]) for row in json.loads(facts["concepts"]))
         self.latents = unpacked(facts["latents"]).reshape(len(self.names), -1)
@@ -42,8 +44,10 @@ class Painter:
     def paint(self, class_weights: F32, noise: F32, truncation: float) -> Iterator[NDArray[np.uint8]]:
         """Paints one picture (H, W, 3) after another from class weights (N, K) and noise (N, Z)."""
         latents = class_weights @ self.latents + truncation * (noise @ self.basis)
+        told = {"truncation": np.array([truncation], np.float32)}
         for latent in latents:
-            yield self._session.run(None, {"latent": latent[None]})[0][0]
+            given = {"latent": latent[None], **told}
+            yield self._session.run(None, {name: given[name] for name in self._inputs})[0][0]
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from services.generator.engines.morph import Morph
 from services.generator.painter import Painter, finished, is_out_of_memory
-from tests.unit.generator.opened import job, tiny_engine, two_styles
+from tests.unit.generator.opened import WEIGHTS, job, session, tiny_engine, two_styles
 
 
 def painter(lanes: int = 1, rows_per_run: int = 1) -> Painter:
@@ -27,6 +28,21 @@ def test_a_row_is_the_same_bytes_whatever_the_company(lanes: int, rows_per_run: 
     for count in (1, 2, 5):
         with_others = painter(lanes, rows_per_run).paint([job(3, seed=9), job(count), job(1, seed=8)])
         assert with_others[1].images == whole[:count]
+
+
+def test_the_longest_runs_that_a_batch_fills_go_first() -> None:
+    seen: list[int] = []
+
+    class Watched(Morph):
+        def paint(self, class_weights: np.ndarray, noise: np.ndarray, truncation: np.ndarray) -> np.ndarray:
+            seen.append(len(class_weights))
+            return super().paint(class_weights, noise, truncation)
+
+    engine = Watched("tiny", "0" * 64, session(WEIGHTS / "tiny.onnx"))
+    several = Painter({"tiny": engine}, two_styles(), 1, (2, 8, 4))
+    (painted,) = several.paint([job(15)])
+    assert seen == [8, 4, 2, 2]  # the last is filled up
+    assert painted.images == painter().paint([job(15)])[0].images
 
 
 def test_lanes_do_not_change_a_byte() -> None:
