@@ -17,7 +17,7 @@ __all__ = ["fields_of", "initial_latents", "load_anchors"]
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 SURROUND_PX = 17  # side of the surroundings that a place stands out from, at twice FIELD_PX
-SMOOTHING_PX = 5  # side of the box that smooths fields, twice
+SMOOTHING_PX = 13  # side of the box that smooths fields, twice: concepts meet along few long seams, not in spots
 OWN_SHARE = 0.3  # of a field that is a smooth pattern of the anchor's own, so that even flat pictures have places
 
 
