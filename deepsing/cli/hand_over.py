@@ -14,15 +14,16 @@ PROGRAMS: Mapping[tuple[str, ...], str] = {
     ("eval", "audio"): "services.audio_sentiment.evaluate",
     ("eval", "story"): "deepsing.cli.eval_story",
     ("eval", "image-sentiment"): "services.translator.evaluate_judge",
+    ("eval", "generator"): "services.generator.evaluate",
     ("eval", "translator"): "services.translator.evaluate",
     ("eval", "styles"): "services.translator.evaluate_styles",
     ("train", "audio"): "services.audio_sentiment.train",
-    ("train", "generator"): "services.generator.train",
+    ("train", "generator"): "deepsing.cli.train_generator",
     ("train", "image-sentiment"): "services.translator.train_judge",
     ("train", "translator"): "services.translator.train",
     ("bench",): "tests.bench",
 }
-TORCH = {"services.generator.train", "services.audio_sentiment.train"}  # what cannot do without it
+TORCH = {"deepsing.cli.train_generator", "services.audio_sentiment.train"}  # what cannot do without it
 
 
 def hand_over(arguments: Sequence[str]) -> None:

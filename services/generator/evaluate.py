@@ -13,8 +13,9 @@ from PIL import Image
 
 from services.generator.engines import Engine
 from services.generator.engines.morph import Morph
+from services.generator.measures import checkerboard, halfway_contrast, psnr_db
 
-__all__ = ["anchor_pictures", "checkerboard", "main", "opened", "psnr_db"]
+__all__ = ["anchor_pictures", "main", "measured", "opened"]
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
@@ -33,13 +34,13 @@ def anchor_pictures(engine: Engine) -> U8:
     return _paint(engine, np.eye(len(engine.concepts), dtype=np.float32))
 
 
-def morph_pictures(engine: Engine, pairs: list[tuple[int, int]]) -> U8:
-    """Paints `STEPS` pictures from one concept to another, both ends included: (pairs, STEPS, H, W, 3)."""
+def morph_pictures(engine: Engine, pairs: list[tuple[int, int]], steps: int) -> U8:
+    """Paints `steps` pictures from one concept to another, both ends included: (pairs, steps, H, W, 3)."""
     eye = np.eye(len(engine.concepts), dtype=np.float32)
-    share = np.linspace(0, 1, STEPS, dtype=np.float32)[:, None]
+    share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
     rows = np.concatenate([(1 - share) * eye[start] + share * eye[end] for start, end in pairs])
     made = _paint(engine, rows)
-    return made.reshape(len(pairs), STEPS, *made.shape[1:])
+    return made.reshape(len(pairs), steps, *made.shape[1:])
 
 
 def noise_pictures(engine: Engine, concepts: list[int], truncations: F32) -> U8:
@@ -56,31 +57,6 @@ def _paint(engine: Engine, class_weights: F32, noise: F32 | None = None, truncat
     truncation = np.zeros(count, dtype=np.float32) if truncation is None else truncation
     parts = [slice(first, first + 1) for first in range(count)]
     return np.concatenate([engine.paint(class_weights[part], noise[part], truncation[part]) for part in parts])
-
-
-def psnr_db(made: U8, real: U8) -> npt.NDArray[np.float64]:
-    """Peak signal-to-noise ratio of each picture, dB: (N, H, W, 3) twice → (N,)."""
-    error = np.square(made.astype(np.float64) - real).mean(axis=(1, 2, 3))
-    return np.asarray(10 * np.log10(255.0**2 / np.maximum(error, 1e-3)))
-
-
-def checkerboard(pictures: U8) -> float:
-    """How far pixels know whether they are odd or even; photos give about 1.
-
-    Returns:
-        Energy of the pattern + − / − + in 2 × 2 blocks that start at even pixels, divided by the same in blocks
-        that start at odd ones: above 1 there is a checkerboard, far below 1 pixels come in equal pairs.
-    """
-    light = pictures.astype(np.float32).mean(axis=3)
-    even, odd = (_pattern_energy(light[:, start:, start:]) for start in (0, 1))
-    return even / max(odd, 1e-9)
-
-
-def _pattern_energy(light: F32) -> float:
-    height, width = light.shape[1] // 2 * 2, light.shape[2] // 2 * 2
-    light = light[:, :height, :width]
-    pattern = light[:, ::2, ::2] - light[:, ::2, 1::2] - light[:, 1::2, ::2] + light[:, 1::2, 1::2]
-    return float(np.square(pattern).mean())
 
 
 def sheet(pictures: U8, columns: int, side_px: int) -> Image.Image:
@@ -104,6 +80,33 @@ def neighbours(engine: Engine, count: int) -> list[tuple[int, int]]:
     return list(zip(starts.tolist(), ends, strict=True))
 
 
+def measured(engine: Engine, photos: U8) -> dict[str, object]:
+    """Sharpness, half-way contrast and pattern of an engine, from what it really paints.
+
+    Args:
+        engine: opened from the exported file.
+        photos: (K, H, W, 3), of the anchors.
+    """
+    made = anchor_pictures(engine)
+    sharpness = psnr_db(made, photos)
+    first, halfway, last = morph_pictures(engine, neighbours(engine, len(made)), 3).swapaxes(0, 1)
+    faded = (first.astype(np.float32) + last) / 2
+    return {
+        "psnr_db": {
+            "n": len(sharpness),
+            "mean": round(float(sharpness.mean()), 2),
+            "sd": round(float(sharpness.std()), 2),
+            "min": round(float(sharpness.min()), 2),
+            "max": round(float(sharpness.max()), 2),
+        },
+        "halfway_contrast": {
+            "morph": round(float(np.median(halfway_contrast(first, halfway, last))), 3),
+            "cross_fade": round(float(np.median(halfway_contrast(first, faded, last))), 3),
+        },
+        "checkerboard": {"made": round(checkerboard(made), 3), "photos": round(checkerboard(photos), 3)},
+    }
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Command line: `python -m services.generator.evaluate --out DIR` paints three sheets."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -113,7 +116,7 @@ def main(arguments: list[str] | None = None) -> None:
     engine = opened(options.engine)
     options.out.mkdir(parents=True, exist_ok=True)
     pairs = neighbours(engine, 12)
-    morphs = morph_pictures(engine, pairs)
+    morphs = morph_pictures(engine, pairs, STEPS)
     noisy = noise_pictures(engine, [start for start, _ in pairs], np.linspace(0, 1, 6, dtype=np.float32))
     sheet(anchor_pictures(engine), 17, 96).save(options.out / "anchors.jpg", quality=88)
     sheet(np.array(list(itertools.chain(*morphs))), STEPS, 160).save(options.out / "morphs.jpg", quality=88)

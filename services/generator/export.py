@@ -1,13 +1,14 @@
 """Turns a training checkpoint into the one file that the morph engine serves, with a manifest beside it.
 
-The ONNX graph takes latents and gives finished 8-bit pictures; weights are stored as 16-bit floats that the
-runtime widens once, at load. What else the engine needs (the anchors' latents, the noise basis, the concepts)
-travels in the file's metadata, so that one digest stands for all of it.
+The ONNX graph takes class weights, noise and truncation and gives finished 8-bit pictures; weights are stored as
+16-bit floats that the runtime widens once, at load. The concepts (and, for who trains on the engine, the anchors'
+latents) travel in the file's metadata, so that one digest stands for all of it.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import csv
 import hashlib
 import json
@@ -23,15 +24,13 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from services.generator.anchors import fields_of, load_anchors
+from services.generator.composition import noise_basis, shares_of
 from services.generator.concepts import Concept, concepts_to_json, from_rating
-from services.generator.engines import Engine
-from services.generator.engines.morph import packed
-from services.generator.evaluate import anchor_pictures, checkerboard, opened, psnr_db
-from services.generator.generate import noise_basis
+from services.generator.evaluate import measured, opened
 from services.generator.network import MorphDecoder, MorphShape
-from services.generator.train import load_anchors
 
-__all__ = ["averaged_decoder", "export", "read_concepts", "store_halved", "write_manifest"]
+__all__ = ["EngineGraph", "export", "read_concepts", "store_halved", "write_manifest"]
 
 OPSET = 17
 NOISE_SIZE = 128  # length of a noise vector, as in the full-size engines
@@ -43,20 +42,39 @@ DATA_STATEMENT = (
 )
 
 
-class Finisher(nn.Module):
-    """The decoder with everything after it: clipped, rounded to 8 bits, channels last."""
+class EngineGraph(nn.Module):
+    """All that the engine's file computes: concepts are chosen and placed, noise added, the decoder run, 8 bits made.
 
-    def __init__(self, decoder: MorphDecoder) -> None:
+    Args:
+        decoder: in evaluation mode.
+        latents: (K, latent size), of the anchors.
+        fields: (K, FIELD_PX, FIELD_PX), in [0, 1].
+        basis: (Z, latent size), from `noise_basis`.
+    """
+
+    latents: Tensor
+    fields: Tensor
+    basis: Tensor
+
+    def __init__(self, decoder: MorphDecoder, latents: Tensor, fields: Tensor, basis: Tensor) -> None:
         super().__init__()
         self.decoder = decoder
+        for name, values in (
+            ("latents", latents),
+            ("fields", (fields * 255).round().to(torch.uint8)),
+            ("basis", basis),
+        ):
+            self.register_buffer(name, values)
 
-    def forward(self, latent: Tensor) -> Tensor:
-        """(N, latent size) → (N, H, W, 3) uint8."""
-        picture: Tensor = (self.decoder(latent) * 255).clamp(0, 255).round()
-        return picture.to(torch.uint8).permute(0, 2, 3, 1)
+    def forward(self, class_weights: Tensor, noise: Tensor, truncation: Tensor) -> Tensor:
+        """(N, K) on the simplex, (N, Z), (N,) in [0, 1] → (N, H, W, 3) uint8."""
+        chosen, shares = shares_of(class_weights, self.fields.float() / 255)
+        moved = truncation[:, None] * (noise @ self.basis)
+        picture: Tensor = self.decoder(self.latents[chosen] + moved[:, None], shares)
+        return (picture * 255).clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def averaged_decoder(checkpoint: Path) -> tuple[MorphDecoder, npt.NDArray[np.float32]]:
+def averaged_decoder(checkpoint: Path) -> tuple[MorphDecoder, Tensor]:
     """Reads a checkpoint's averaged weights (tensors and plain values only: no pickled code is run).
 
     Returns:
@@ -69,7 +87,7 @@ def averaged_decoder(checkpoint: Path) -> tuple[MorphDecoder, npt.NDArray[np.flo
     with torch.no_grad():
         for weight, mean in zip(decoder.parameters(), weights, strict=True):
             weight.copy_(mean)
-    return decoder.eval(), latents.numpy().astype(np.float32)
+    return decoder.eval(), latents.float()
 
 
 def _plain(value: object) -> object:
@@ -118,6 +136,11 @@ def store_halved(model: onnx.ModelProto) -> None:
     model.graph.node.extend(nodes)
 
 
+def packed(values: npt.NDArray[np.float32]) -> str:
+    """Little-endian 32-bit floats as base64: metadata holds text only."""
+    return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
+
+
 def set_picture_size(model: onnx.ModelProto, size_px: int) -> None:
     """States the pictures' size in the graph's output, where engines read it."""
     dimensions = model.graph.output[0].type.tensor_type.shape.dim
@@ -125,46 +148,37 @@ def set_picture_size(model: onnx.ModelProto, size_px: int) -> None:
         dimension.dim_value = value
 
 
-def export(
-    decoder: MorphDecoder,
-    latents: npt.NDArray[np.float32],
-    concepts: list[Concept],
-    path: Path,
-    noise_size: int = NOISE_SIZE,
-) -> None:
-    """Writes the engine's file.
+def export(graph: EngineGraph, concepts: list[Concept], path: Path) -> None:
+    """Writes the engine's file, replaced in one rename.
 
     Args:
-        decoder: in evaluation mode.
-        latents: (K, latent size).
+        graph: in evaluation mode.
         concepts: K concepts, in the order of the latents.
-        path: the .onnx file, replaced in one rename.
-        noise_size: length of the noise vectors, at most the latent size.
+        path: the .onnx file.
     """
-    if len(concepts) != len(latents):
-        raise ValueError(f"{len(concepts)} concepts for {len(latents)} latents; give the anchors of this training")
+    count, noise_size = len(graph.latents), len(graph.basis)
+    if len(concepts) != count:
+        raise ValueError(f"{len(concepts)} concepts for {count} latents; give the anchors of this training")
     partial = path.with_suffix(".partial")
+    inputs = ["class_weights", "noise", "truncation"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter that needs no further package calls itself deprecated
         torch.onnx.export(
-            Finisher(decoder),
-            (torch.from_numpy(latents[:2]),),
+            graph,
+            (torch.full((1, count), 1 / count), torch.zeros(1, noise_size), torch.zeros(1)),
             str(partial),
-            input_names=["latent"],
+            input_names=inputs,
             output_names=["pictures"],
-            dynamic_axes={"latent": {0: "n"}, "pictures": {0: "n"}},
+            dynamic_axes={name: {0: "n"} for name in [*inputs, "pictures"]},
             opset_version=OPSET,
             dynamo=False,
         )
     model = onnx.load(partial)
     store_halved(model)
-    set_picture_size(model, decoder.shape.size_px)
-    metadata = {
-        "latents": packed(latents),
-        "basis": packed(noise_basis(latents, noise_size)),
-        "concepts": concepts_to_json(concepts),
-    }
-    helper.set_model_props(model, metadata)
+    set_picture_size(model, graph.decoder.shape.size_px)
+    latents = packed(graph.latents.numpy())
+    facts = {"concepts": concepts_to_json(concepts), "noise_size": str(noise_size), "latents": latents}
+    helper.set_model_props(model, facts)
     onnx.checker.check_model(model)
     onnx.save(model, partial)
     partial.replace(path)
@@ -176,28 +190,6 @@ def write_manifest(path: Path, facts: dict[str, object]) -> None:
     head = {"name": path.stem, "file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
     text = json.dumps({**head, **facts}, indent=1, ensure_ascii=False)
     path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
-
-
-def measured(engine: Engine, pictures: Tensor) -> dict[str, object]:
-    """Sharpness and pattern of an exported engine's anchors, from what it really paints.
-
-    Args:
-        engine: opened from the exported file.
-        pictures: (K, 3, H, W), the anchor photos, RGB in [0, 1].
-    """
-    real = (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    made = anchor_pictures(engine)
-    sharpness = psnr_db(made, real)
-    return {
-        "psnr_db": {
-            "n": len(sharpness),
-            "mean": round(float(sharpness.mean()), 2),
-            "sd": round(float(sharpness.std()), 2),
-            "min": round(float(sharpness.min()), 2),
-            "max": round(float(sharpness.max()), 2),
-        },
-        "checkerboard": {"made": round(checkerboard(made), 3), "photos": round(checkerboard(real), 3)},
-    }
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -216,17 +208,18 @@ def main(arguments: list[str] | None = None) -> None:
     files, concepts = read_concepts(options.anchors, options.ratings)
     path = options.out / f"{options.name}.onnx"
     options.out.mkdir(parents=True, exist_ok=True)
-    export(decoder, latents, concepts, path)
     _, pictures = load_anchors(options.images, options.anchors, decoder.shape.size_px)
+    basis = torch.from_numpy(noise_basis(latents.numpy(), NOISE_SIZE))
+    export(EngineGraph(decoder, latents, fields_of(pictures), basis).eval(), concepts, path)
     facts: dict[str, object] = {
         "engine": "morph",
         "data": DATA_STATEMENT,
         "command": "python -m services.generator.export --checkpoint FILE --images DIR --ratings CSV",
         "shape": asdict(decoder.shape),
         "training": {"steps": torch.load(options.checkpoint, weights_only=True, map_location="cpu")["step"]},
-        "parameters": sum(weight.numel() for weight in decoder.parameters()) + latents.size,
+        "parameters": sum(weight.numel() for weight in decoder.parameters()) + latents.numel(),
         "noise_size": NOISE_SIZE,
-        "metrics": measured(opened(path), pictures),
+        "metrics": measured(opened(path), (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()),
         "anchors": files,
     }
     write_manifest(path, facts)

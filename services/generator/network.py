@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["MorphDecoder", "MorphShape"]
+__all__ = ["Blend", "MorphDecoder", "MorphShape"]
 
 SLOPE = 0.2  # negative slope of every leaky rectifier
 SOFTENING = 0.2  # share that each neighbour in a row or column has in a finished pixel: hides the shuffle's grid
@@ -21,10 +21,10 @@ SOFTENING = 0.2  # share that each neighbour in a row or column has in a finishe
 
 @dataclass(frozen=True)
 class MorphShape:
-    """Sizes of the decoder; the defaults give 8.4 M weights and about 1 GMAC a picture."""
+    """Sizes of the decoder; the defaults give 9.4 M weights and about 1 GMAC a picture."""
 
     latent_size: int = 160
-    widths: tuple[int, ...] = (512, 384, 256, 128, 72, 36)  # channels at 4, 8, 16, 32, 64, 128 px
+    widths: tuple[int, ...] = (512, 384, 256, 128, 80, 48)  # channels at 4, 8, 16, 32, 64, 128 px
     blocks: tuple[int, ...] = (1, 2, 1, 1, 1, 1)  # residual blocks at the same sizes
     spatial: tuple[int, ...] = (0, 0, 12, 4, 0, 0)  # channels of the spatial code at the same sizes
 
@@ -32,6 +32,38 @@ class MorphShape:
     def size_px(self) -> int:
         """Side of the finished picture: twice the last feature map."""
         return 4 << len(self.widths)
+
+
+class Blend:
+    """What a picture is made of: the latents of its slots, and the share of each slot at each place.
+
+    Args:
+        latents: (N, M, latent_size).
+        shares: (N, M, S, S), summing to 1 over the slots; None gives the first slot everything.
+    """
+
+    def __init__(self, latents: Tensor, shares: Tensor | None = None) -> None:
+        self.latents, self._shares = latents, shares
+
+    def spread(self, values: Tensor, size_px: int) -> Tensor:
+        """Values of each slot, (N, M, C), to maps: (N, C, size_px, size_px), or (N, C, 1, 1) with one slot."""
+        if self._shares is None:
+            return values[:, 0, :, None, None]
+        shares = self._shares_at(size_px)
+        maps = values.transpose(1, 2) @ shares.flatten(2)
+        return maps.view(-1, values.shape[2], size_px, size_px)
+
+    def merge(self, maps: Tensor) -> Tensor:
+        """Maps of each slot, (N, M, C, s, s), to one: (N, C, s, s)."""
+        if self._shares is None:
+            return maps[:, 0]
+        return (maps * self._shares_at(maps.shape[-1])[:, :, None]).sum(dim=1)
+
+    def _shares_at(self, size_px: int) -> Tensor:
+        assert self._shares is not None
+        if size_px > self._shares.shape[-1]:
+            return functional.interpolate(self._shares, size=(size_px, size_px), mode="bilinear")
+        return functional.avg_pool2d(self._shares, self._shares.shape[-1] // size_px)
 
 
 class Block(nn.Module):
@@ -46,9 +78,9 @@ class Block(nn.Module):
         nn.init.kaiming_normal_(self.conv.weight, a=SLOPE)
         self.conv.weight.data *= 0.5
 
-    def forward(self, features: Tensor, latent: Tensor) -> Tensor:
-        """(N, width, H, W) and (N, latent) → (N, width, H, W)."""
-        scale, shift = self.film(latent)[:, :, None, None].chunk(2, dim=1)
+    def forward(self, features: Tensor, blend: Blend) -> Tensor:
+        """(N, width, H, W) → (N, width, H, W)."""
+        scale, shift = blend.spread(self.film(blend.latents), features.shape[-1]).chunk(2, dim=1)
         moved: Tensor = self.conv(functional.leaky_relu(features * (1 + scale) + shift, SLOPE))
         return features + moved
 
@@ -73,15 +105,15 @@ class Stage(nn.Module):
         with torch.no_grad():  # the four sub-pixels start equal: nearest-neighbour upsampling, no checkerboard
             self.to_rgb.weight.copy_(self.to_rgb.weight[::4].repeat_interleave(4, dim=0) * 0.5)
 
-    def forward(self, features: Tensor, latent: Tensor) -> Tensor:
-        """(N, previous width, H/2, W/2) and (N, latent) → (N, width, H, W)."""
+    def forward(self, features: Tensor, blend: Blend) -> Tensor:
+        """(N, previous width, H/2, W/2) → (N, width, H, W)."""
         if self.narrow is not None:
             features = functional.interpolate(self.narrow(features), scale_factor=2.0, mode="nearest")
         if self.spatial_channels:
-            code = self.code(latent).view(-1, self.spatial_channels, self.size_px, self.size_px)
-            features = features + self.spread(code)
+            codes = self.code(blend.latents).unflatten(2, (self.spatial_channels, self.size_px, self.size_px))
+            features = features + self.spread(blend.merge(codes))
         for block in self.blocks:
-            features = block(features, latent)
+            features = block(features, blend)
         return features
 
     def picture(self, features: Tensor) -> Tensor:
@@ -92,7 +124,7 @@ class Stage(nn.Module):
 
 
 class MorphDecoder(nn.Module):
-    """Latents (N, latent_size) of roughly unit variance → pictures (N, 3, size, size)."""
+    """Latents of roughly unit variance → pictures (N, 3, size, size)."""
 
     def __init__(self, shape: MorphShape) -> None:
         super().__init__()
@@ -100,21 +132,22 @@ class MorphDecoder(nn.Module):
         self.seed = nn.Linear(shape.latent_size, shape.widths[0] * 16)
         self.stages = nn.ModuleList(Stage(shape, level) for level in range(len(shape.widths)))
 
-    def forward(self, latent: Tensor, size_px: int | None = None) -> Tensor:
+    def forward(self, latents: Tensor, shares: Tensor | None = None, size_px: int | None = None) -> Tensor:
         """Decodes latents.
 
         Args:
-            latent: (N, latent_size).
+            latents: (N, M, latent_size), one for each slot.
+            shares: (N, M, FIELD_PX, FIELD_PX), summing to 1 over the slots; None with one slot.
             size_px: 8, 16 … full size; smaller sizes stop at an earlier stage (progressive training).
 
         Returns:
             (N, 3, size_px, size_px), RGB in about [0, 1], not clipped.
         """
-        wanted = size_px or self.shape.size_px
-        features = self.seed(latent).view(-1, self.shape.widths[0], 4, 4)
+        wanted, blend = size_px or self.shape.size_px, Blend(latents, shares)
+        features = blend.merge(self.seed(latents).unflatten(2, (self.shape.widths[0], 4, 4)))
         for stage in self.stages:
             assert isinstance(stage, Stage)
-            features = stage(features, latent)
+            features = stage(features, blend)
             if 2 * stage.size_px >= wanted:
                 return stage.picture(features)
         raise ValueError(f"size_px is {size_px}; the largest is {self.shape.size_px}")

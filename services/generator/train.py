@@ -1,12 +1,12 @@
 """Trains a morph decoder on a folder of pictures: latents and weights together, coarse to fine.
 
-Source: generative latent optimisation (Bojanowski et al. 2018); Laplacian-pyramid loss (Ling & Okada 2006).
+Source: generative latent optimisation (Bojanowski et al. 2018).
+Differs: at full size a part of each batch mixes two anchors, and a critic of the seams joins in (see seams.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import sys
 from collections.abc import Iterator
@@ -15,16 +15,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from services.generator.network import MorphDecoder, MorphShape
+from services.generator.anchors import fields_of, initial_latents, load_anchors
+from services.generator.losses import faithful_loss, pyramid_loss
+from services.generator.network import MorphDecoder, MorphShape, Stage
+from services.generator.seams import VIEW_PX, Critic, draw_mixture
+from services.generator.start import fitted
 
-__all__ = ["Recipe", "load_anchors", "main", "train"]
-
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+__all__ = ["Recipe", "main", "train"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,11 @@ class Recipe:
     """How long and how hard to train; everything that changes the result, and the seed."""
 
     steps: tuple[int, ...] = (1500, 2000, 5000)  # at a quarter, a half and the full size
-    batch: int = 16
+    batch: int = 12
+    mixed: int = 4  # of the batch's anchors that are also painted mixed with another one, at full size
+    critic_from: float = 0.3  # share of the full-size steps after which the critic has its say
+    critic_weight: float = 0.3  # of its gradient in the last layer, against the pictures' own
+    critic_rate: float = 2e-4
     learning_rate: float = 1e-3
     latent_rate: float = 3e-3  # latents are seen once an epoch, so they move faster
     noise: float = 0.12  # standard deviation added to the latents of half of each batch
@@ -40,62 +45,6 @@ class Recipe:
     ema: float = 0.999  # decay of the averaged weights that are exported
     checkpoint_every: int = 200  # steps
     seed: int = 0
-
-
-def load_anchors(images: Path, anchors: Path | None, size_px: int) -> tuple[list[tuple[str, str]], Tensor]:
-    """Reads the anchor pictures, cropped to their centre square.
-
-    Args:
-        images: folder of pictures.
-        anchors: CSV with columns file, concept; None takes every picture in the folder.
-        size_px: side of the square.
-
-    Returns:
-        The (file, concept) pairs, and pictures (K, 3, size_px, size_px) as RGB in [0, 1].
-    """
-    if anchors is None:
-        files = sorted(p.name for p in images.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
-        chosen = [(name, Path(name).stem.replace("_", " ").lower()) for name in files]
-    else:
-        with anchors.open(newline="", encoding="utf-8") as lines:
-            chosen = [(row["file"], row["concept"]) for row in csv.DictReader(lines)]
-    if len(chosen) < 2:
-        raise ValueError(f"{len(chosen)} pictures found in {images}; a morph needs at least 2")
-    squares = []
-    for name, _ in chosen:
-        with Image.open(images / name) as picture:
-            square = ImageOps.fit(picture.convert("RGB"), (size_px, size_px), Image.Resampling.LANCZOS)
-            squares.append(np.asarray(square))
-    stacked = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
-    return chosen, stacked.float() / 255
-
-
-def initial_latents(pictures: Tensor, latent_size: int, seed: int) -> Tensor:
-    """Principal components of 32 px thumbnails, softened and scaled to unit variance.
-
-    Half whitening (singular values to the power 1/2) keeps alike pictures near each other
-    without letting brightness alone decide.
-
-    Returns:
-        (K, latent_size), root mean square 1.
-    """
-    thumbs = functional.adaptive_avg_pool2d(pictures, 32).flatten(1)
-    left, singular, _ = torch.linalg.svd(thumbs - thumbs.mean(0), full_matrices=False)
-    kept = min(latent_size, left.shape[1])
-    generator = torch.Generator().manual_seed(seed)
-    latents = 0.01 * torch.randn(len(pictures), latent_size, generator=generator)
-    latents[:, :kept] += left[:, :kept] * singular[:kept].sqrt()
-    return latents / latents.square().mean().sqrt()
-
-
-def pyramid_loss(made: Tensor, real: Tensor) -> Tensor:
-    """Mean absolute difference, summed over the bands of a Laplacian pyramid down to 8 px."""
-    difference, loss = made - real, torch.zeros(())
-    while difference.shape[-1] > 8:
-        coarse = functional.avg_pool2d(difference, 2)
-        band = difference - functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
-        loss, difference = loss + band.abs().mean(), coarse
-    return loss + difference.abs().mean()
 
 
 def rate_factor(step: int, total: int) -> float:
@@ -117,9 +66,10 @@ def batches(count: int, batch: int, seed: int, start: int) -> Iterator[Tensor]:
 class Trainer:
     """Everything a stopped run needs to go on: weights, latents, their averages, the optimiser, the step."""
 
-    def __init__(self, pictures: Tensor, shape: MorphShape, recipe: Recipe) -> None:
+    def __init__(self, files: list[str], pictures: Tensor, shape: MorphShape, recipe: Recipe) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.shape, self.step = recipe, shape, 0
+        self.files, self.recipe, self.shape, self.step = files, recipe, shape, 0
+        self.fields = fields_of(pictures)
         self.levels = [functional.avg_pool2d(pictures, 4), functional.avg_pool2d(pictures, 2), pictures]
         self.decoder = MorphDecoder(shape).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.latents = nn.Parameter(initial_latents(pictures, shape.latent_size, recipe.seed))
@@ -131,6 +81,8 @@ class Trainer:
             ],
             betas=(0.9, 0.99),
         )
+        self.critic = Critic()
+        self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), recipe.critic_rate, betas=(0.5, 0.99))
 
     def weights(self) -> list[nn.Parameter]:
         """All trained tensors, the latents last."""
@@ -141,7 +93,7 @@ class Trainer:
         return int(np.searchsorted(np.cumsum(self.recipe.steps), self.step, side="right").clip(0, 2))
 
     def advance(self, indices: Tensor) -> float:
-        """One optimiser step on the pictures `indices`; returns the loss."""
+        """One optimiser step on the pictures `indices`; returns the loss of the pictures themselves."""
         factor = rate_factor(self.step, sum(self.recipe.steps))
         for group in self.optimiser.param_groups:
             group["lr"] = group["base"] * factor
@@ -149,7 +101,10 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.step)
         noisy = torch.rand(len(indices), 1, generator=generator) < 0.5
         latent = latent + self.recipe.noise * noisy * torch.randn(latent.shape, generator=generator)
-        loss = pyramid_loss(self.decoder(latent, real.shape[-1]), real)
+        made = self.decoder(latent[:, None], size_px=real.shape[-1])
+        own_loss = pyramid_loss(made, real)
+        mixed = indices[: self.recipe.mixed] if self.level() == 2 else indices[:0]
+        loss = own_loss + (self.mixed_loss(mixed, made.detach(), own_loss) if len(mixed) else 0)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.weights(), self.recipe.clip)
@@ -158,7 +113,33 @@ class Trainer:
         for mean, weight in zip(self.average, self.weights(), strict=True):
             mean.lerp_(weight.detach(), 1 - decay)
         self.step += 1
-        return float(loss)
+        return float(own_loss)
+
+    def mixed_loss(self, first: Tensor, single: Tensor, own_loss: Tensor) -> Tensor:
+        """The loss of pictures of two anchors each; trains the critic on the way.
+
+        Args:
+            first: (N,), one anchor of each mixture.
+            single: (N or more, 3, H, W), pictures of single anchors as the decoder paints them now.
+            own_loss: of the single pictures, whose gradient the critic's is measured against.
+        """
+        mixture = draw_mixture(first, self.fields, (self.recipe.seed, self.step))
+        mixed = self.decoder(self.latents[mixture.indices], mixture.shares)
+        loss = faithful_loss(mixed, self.levels[-1], mixture)
+        coarse_steps, full_steps = sum(self.recipe.steps[:2]), self.recipe.steps[2]
+        if self.step < coarse_steps + self.recipe.critic_from * full_steps:
+            return loss
+        corner = tuple(np.random.default_rng((self.recipe.seed, self.step, 1)).integers(0, VIEW_PX + 1, 2).tolist())
+        self.critic_optimiser.zero_grad(set_to_none=True)
+        self.critic.loss(single[: len(first)], mixed.detach(), corner).backward()  # type: ignore[no-untyped-call]
+        self.critic_optimiser.step()
+        praise = self.critic.praise(mixed, corner)
+        last = self.decoder.stages[-1]
+        assert isinstance(last, Stage)
+        own, critics = (
+            torch.autograd.grad(each, last.to_rgb.weight, retain_graph=True)[0].norm() for each in (own_loss, praise)
+        )
+        return loss - self.recipe.critic_weight * (own / (critics + 1e-6)).detach() * praise
 
     def averaged(self) -> tuple[MorphDecoder, Tensor]:
         """The decoder and latents with averaged weights: what is measured and exported."""
@@ -172,10 +153,13 @@ class Trainer:
         """Writes a checkpoint in one rename, so that a stop never leaves half a file."""
         state = {
             "step": self.step,
+            "files": self.files,
             "decoder": self.decoder.state_dict(),
             "latents": self.latents.detach(),
             "average": self.average,
             "optimiser": self.optimiser.state_dict(),
+            "critic": self.critic.state_dict(),
+            "critic_optimiser": self.critic_optimiser.state_dict(),
             "shape": asdict(self.shape),
         }
         partial = path.with_suffix(".partial")
@@ -187,8 +171,23 @@ class Trainer:
         state = torch.load(path, weights_only=True)
         self.decoder.load_state_dict(state["decoder"])
         self.optimiser.load_state_dict(state["optimiser"])
+        self.critic.load_state_dict(state["critic"])
+        self.critic_optimiser.load_state_dict(state["critic_optimiser"])
         self.average, self.step = state["average"], state["step"]
         self.latents.data.copy_(state["latents"])
+
+    def start_from(self, path: Path) -> None:
+        """Takes over the averaged weights of another training, and its latents where the files are the same."""
+        state = torch.load(path, weights_only=True)
+        *weights, latents = state["average"]
+        known = {name: row for row, name in enumerate(state["files"])}
+        with torch.no_grad():
+            for (name, weight), older in zip(self.decoder.named_parameters(), weights, strict=True):
+                weight.copy_(fitted(name, older, weight))
+            for row, name in enumerate(self.files):
+                if name in known:
+                    self.latents[row] = latents[known[name]]
+        self.average = [weight.detach().clone() for weight in self.weights()]
 
 
 @torch.no_grad()
@@ -196,19 +195,19 @@ def psnr(decoder: MorphDecoder, latents: Tensor, pictures: Tensor) -> np.ndarray
     """Peak signal-to-noise ratio of every anchor, dB, (K,)."""
     rows = []
     for first in range(0, len(latents), 16):
-        made = decoder(latents[first : first + 16], pictures.shape[-1]).clamp(0, 1)
+        made = decoder(latents[first : first + 16, None], size_px=pictures.shape[-1]).clamp(0, 1)
         error = (made - pictures[first : first + 16]).square().mean(dim=(1, 2, 3))
         rows.append(-10 * error.log10())
     return torch.cat(rows).numpy()
 
 
-def train(pictures: Tensor, checkpoint: Path, recipe: Recipe, shape: MorphShape) -> Trainer:
+def train(trainer: Trainer, checkpoint: Path) -> None:
     """Trains, or goes on from `checkpoint` where it exists; a bar shows loss, sharpness and time left."""
-    trainer = Trainer(pictures, shape, recipe)
     if checkpoint.exists():
         trainer.restore(checkpoint)
+    recipe = trainer.recipe
     total = sum(recipe.steps)
-    feed = batches(len(pictures), recipe.batch, recipe.seed, trainer.step)
+    feed = batches(len(trainer.latents), recipe.batch, recipe.seed, trainer.step)
     with tqdm(total=total, initial=trainer.step, unit="step", mininterval=5) as bar:
         while trainer.step < total:
             loss = trainer.advance(next(feed))
@@ -217,7 +216,6 @@ def train(pictures: Tensor, checkpoint: Path, recipe: Recipe, shape: MorphShape)
                 trainer.save(checkpoint)
                 sharpness = psnr(*trainer.averaged(), trainer.levels[trainer.level()])
                 bar.set_postfix(loss=f"{loss:.4f}", psnr_db=f"{sharpness.mean():.2f}")
-    return trainer
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -226,13 +224,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--images", type=Path, required=True, help="folder of pictures")
     parser.add_argument("--anchors", type=Path, help="CSV: file, concept (default: every picture)")
     parser.add_argument("--checkpoint", type=Path, required=True, help="file to write and to go on from")
+    parser.add_argument("--start", type=Path, help="checkpoint of another training to begin with")
     parser.add_argument("--steps", type=int, nargs=3, default=Recipe.steps, help="at 1/4, 1/2 and full size")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     shape = MorphShape()
-    _, pictures = load_anchors(options.images, options.anchors, shape.size_px)
-    train(pictures, options.checkpoint, replace(Recipe(), steps=tuple(options.steps)), shape)
+    chosen, pictures = load_anchors(options.images, options.anchors, shape.size_px)
+    trainer = Trainer([file for file, _ in chosen], pictures, shape, replace(Recipe(), steps=tuple(options.steps)))
+    if options.start:
+        trainer.start_from(options.start)
+    train(trainer, options.checkpoint)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def gather(
         cache: folder that keeps features, so that a run that was cut short goes on.
     """
     rng = np.random.default_rng(0)
-    noise = rng.standard_normal((len(painter.names), len(painter.basis)), dtype=np.float32)
+    noise = rng.standard_normal((len(painter.names), painter.noise_size), dtype=np.float32)
     noise = np.clip(noise, -NOISE_LIMIT, NOISE_LIMIT)
     pictures = list(painter.paint(np.eye(len(painter.names), dtype=np.float32), noise, TRUNCATION))
     plain = cached(cache and cache / "plain.npy", lambda: eyes.features(pictures))

@@ -23,9 +23,9 @@ TRUNCATION = 0.5  # how far noise moves samples, unless told otherwise
 class Painter:
     """An engine opened by its exported file: the contract of services/generator/export.py, not its code.
 
-    The graph takes latents (N, D), and truncations (N,) where it wants them, and gives pictures (N, H, W, 3); its
-    metadata holds `concepts` as JSON rows [name, …], the anchors' `latents` (K, D) and the noise `basis` (Z, D), both
-    base64 of little-endian 32-bit floats.
+    The graph takes class weights (N, K), noise (N, Z) and truncation (N,) and gives pictures (N, H, W, 3); its metadata
+    holds `concepts` as JSON rows [name, …], `noise_size`, and the concepts' `latents` (K, D) as base64 of little-endian
+    32-bit floats.
     """
 
     def __init__(self, engine: Path, threads: int = 1) -> None:
@@ -35,19 +35,17 @@ class Painter:
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(str(engine), options, providers=["CPUExecutionProvider"])
-        self._inputs = {one.name for one in self._session.get_inputs()}
         facts = self._session.get_modelmeta().custom_metadata_map
         self.names = tuple(str(row[0]) for row in json.loads(facts["concepts"]))
+        self.noise_size = int(facts["noise_size"])
         self.latents = unpacked(facts["latents"]).reshape(len(self.names), -1)
-        self.basis = unpacked(facts["basis"]).reshape(-1, self.latents.shape[1])
 
     def paint(self, class_weights: F32, noise: F32, truncation: float) -> Iterator[NDArray[np.uint8]]:
         """Paints one picture (H, W, 3) after another from class weights (N, K) and noise (N, Z)."""
-        latents = class_weights @ self.latents + truncation * (noise @ self.basis)
-        told = {"truncation": np.array([truncation], np.float32)}
-        for latent in latents:
-            given = {"latent": latent[None], **told}
-            yield self._session.run(None, {name: given[name] for name in self._inputs})[0][0]
+        told = np.array([truncation], np.float32)
+        for weights, moves in zip(class_weights.astype(np.float32), noise.astype(np.float32), strict=True):
+            given = {"class_weights": weights[None], "noise": moves[None], "truncation": told}
+            yield self._session.run(None, given)[0][0]
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def draw(painter: Painter, eyes: Eyes, per_concept: int, truncation: float, seed
 
     rng = np.random.default_rng(seed)
     concepts = np.tile(np.arange(len(painter.names)), per_concept)
-    noise = rng.standard_normal((len(concepts), len(painter.basis)), dtype=np.float32)
+    noise = rng.standard_normal((len(concepts), painter.noise_size), dtype=np.float32)
     noise = np.clip(noise, -NOISE_LIMIT, NOISE_LIMIT)
     weights = np.eye(len(painter.names), dtype=np.float32)[concepts]
     pictures = tqdm(painter.paint(weights, noise, truncation), total=len(concepts), unit="picture", mininterval=5)

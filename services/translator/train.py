@@ -106,9 +106,9 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     lexicon = load_lexicon(options.weights / "morph_concepts.json")
     painter, eyes = Painter(options.engine), Eyes(options.backbone)
-    if painter.names != lexicon.names or len(painter.basis) != NOISE_SIZE:
+    if painter.names != lexicon.names or painter.noise_size != NOISE_SIZE:
         parser.error(
-            f"{options.engine.name} paints {len(painter.names)} concepts from {len(painter.basis)} noise values; views "
+            f"{options.engine.name} paints {len(painter.names)} concepts from {painter.noise_size} noise values; views "
             f"need the {len(lexicon.names)} concepts of the table and {NOISE_SIZE} values: build the table anew"
         )
     studio = Studio(lexicon, painter, eyes, load_judge(options.weights / "judge.npz"), options.truncation)

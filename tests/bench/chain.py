@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from deepsing.runtime.artifacts import load_artifact
 from deepsing.runtime.channel import open_channel
@@ -46,12 +45,20 @@ async def chain(quick: bool) -> list[Measurement]:
 async def _bare(batches: int) -> AsyncIterator[Round]:
     """Pictures a second of the network alone: one row a run, side by side on all cores, as the service runs it."""
     session = open_session(load_artifact(WEIGHTS)[1], threads=1)
-    latents = np.random.default_rng(SEED).standard_normal((BATCH * batches, 1, session.get_inputs()[0].shape[1]))
-    rows: list[npt.NDArray[np.float32]] = list(latents.astype(np.float32))
+    count, noise_size = (given.shape[1] for given in session.get_inputs()[:2])
+    random = np.random.default_rng(SEED)
+    rows = [
+        {
+            "class_weights": np.eye(count, dtype=np.float32)[random.integers(count, size=1)],
+            "noise": random.standard_normal((1, noise_size), dtype=np.float32),
+            "truncation": np.full(1, 0.5, dtype=np.float32),
+        }
+        for _ in range(BATCH * batches)
+    ]
 
     def paint() -> float:
         began = time.perf_counter()
-        list(lanes.map(lambda row: session.run(None, {"latent": row}), rows))
+        list(lanes.map(lambda row: session.run(None, row), rows))
         return len(rows) / (time.perf_counter() - began)
 
     with ThreadPoolExecutor(available_cores()) as lanes:

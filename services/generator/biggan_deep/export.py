@@ -23,10 +23,9 @@ from services.generator.biggan_deep.checkpoint import WEIGHTS, load_network
 from services.generator.biggan_deep.classes import rated_classes
 from services.generator.biggan_deep.network import BigGanDeep
 from services.generator.concepts import Concept, concepts_to_json
-from services.generator.engines.morph import packed
-from services.generator.export import OPSET, set_picture_size, store_halved, write_manifest
+from services.generator.export import OPSET, packed, set_picture_size, store_halved, write_manifest
 
-__all__ = ["NOISE_REACH", "Finisher", "export", "main"]
+__all__ = ["NOISE_REACH", "EngineGraph", "export", "main"]
 
 NOISE_REACH = 2.0  # standard deviations, before truncation scales them: as the network was trained and measured
 PRECISIONS = ("float32", "stored16", "float16")
@@ -36,18 +35,25 @@ DATA_STATEMENT = (
 )
 
 
-class Finisher(nn.Module):
-    """The network with what comes before and after: noise within its reach, pictures in 8 bits, channels last."""
+class EngineGraph(nn.Module):
+    """The network with what comes before and after: classes mixed, noise within its reach, pictures in 8 bits.
 
-    def __init__(self, network: BigGanDeep) -> None:
+    Args:
+        network: from `load_network`.
+        embeddings: (K, Z), of the classes.
+    """
+
+    embeddings: Tensor
+
+    def __init__(self, network: BigGanDeep, embeddings: npt.NDArray[np.float32]) -> None:
         super().__init__()
         self.network = network
+        self.register_buffer("embeddings", torch.from_numpy(embeddings))
 
-    def forward(self, latent: Tensor, truncation: Tensor) -> Tensor:
-        """(N, 2Z), noise times truncation and then the class, and (N,) → (N, H, W, 3) uint8."""
-        size, reach = self.network.layout.noise_size, NOISE_REACH * truncation[:, None]
-        noise = torch.minimum(torch.maximum(latent[:, :size], -reach), reach)
-        pictures = self.network(torch.cat([noise, latent[:, size:]], dim=1), truncation)
+    def forward(self, class_weights: Tensor, noise: Tensor, truncation: Tensor) -> Tensor:
+        """(N, K) on the simplex, (N, Z) of unit variance, (N,) in [0, 1] → (N, H, W, 3) uint8."""
+        scaled = truncation[:, None] * noise.clamp(-NOISE_REACH, NOISE_REACH)
+        pictures = self.network(torch.cat([scaled, class_weights @ self.embeddings], dim=1), truncation)
         levels: Tensor = ((pictures + 1) * 127.5).clamp(0, 255).round()
         return levels.to(torch.uint8).permute(0, 2, 3, 1)
 
@@ -82,7 +88,7 @@ def export(
     if precision == "float16":
         network.half_inside()
     partial = path.with_suffix(".partial")
-    _trace(network, partial)
+    _trace(EngineGraph(network, embeddings), partial)
     model = onnx.load(partial)
     if precision == "stored16":
         store_halved(model)
@@ -94,27 +100,27 @@ def export(
 
 
 def _metadata(embeddings: npt.NDArray[np.float32], concepts: list[Concept]) -> dict[str, str]:
-    """In the form of the embedded engine's: a latent is class weights @ latents + truncation * noise @ basis."""
-    noise_only = np.eye(embeddings.shape[1], 2 * embeddings.shape[1], dtype=np.float32)
+    """In the form of the embedded engine's."""
     return {
-        "latents": packed(np.concatenate([np.zeros_like(embeddings), embeddings], axis=1)),
-        "basis": packed(noise_only),
+        "latents": packed(embeddings),
+        "noise_size": str(embeddings.shape[1]),
         "concepts": concepts_to_json(concepts),
     }
 
 
-def _trace(network: BigGanDeep, path: Path) -> None:
-    dynamic = {name: {0: "n"} for name in ("latent", "truncation", "pictures")}
-    example = torch.zeros(2, network.layout.condition_size), torch.full((2,), 0.5)
+def _trace(graph: EngineGraph, path: Path) -> None:
+    inputs = ["class_weights", "noise", "truncation"]
+    classes, noise_size = graph.embeddings.shape
+    example = torch.full((2, classes), 1 / classes), torch.zeros(2, noise_size), torch.full((2,), 0.5)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter that needs no further package calls itself deprecated
         torch.onnx.export(
-            Finisher(network),
+            graph,
             example,
             str(path),
-            input_names=["latent", "truncation"],
+            input_names=inputs,
             output_names=["pictures"],
-            dynamic_axes=dynamic,
+            dynamic_axes={name: {0: "n"} for name in [*inputs, "pictures"]},
             opset_version=OPSET,
             dynamo=False,
         )

@@ -27,7 +27,10 @@ class Session(Protocol):
 
 
 class Engine(Protocol):
-    """Paints pictures from points of its space; pure: equal rows give equal pictures, whatever the batch."""
+    """Paints pictures from points of its space; pure: equal batches give equal pictures, to the last bit.
+
+    A row may round otherwise in another batch; who needs it to be the same paints in runs of one length.
+    """
 
     name: str
     digest: str  # lower-case hex SHA-256 of all that decides a pixel or a concept

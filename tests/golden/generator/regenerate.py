@@ -12,8 +12,9 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from services.generator.composition import FIELD_PX, noise_basis
 from services.generator.concepts import Concept, concepts_to_json
-from services.generator.export import Finisher, export, write_manifest
+from services.generator.export import EngineGraph, export, write_manifest
 from services.generator.network import MorphDecoder, MorphShape
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -25,14 +26,22 @@ TRAINED_STATEMENT = "made by tests/golden/generator/regenerate.py"
 
 def tiny_engine(path: Path) -> None:
     torch.manual_seed(0)
-    decoder = MorphDecoder(SHAPE).eval()
-    latents = np.random.default_rng(0).standard_normal((len(CONCEPTS), SHAPE.latent_size)).astype(np.float32)
-    export(decoder, latents, CONCEPTS, path, NOISE_SIZE)
+    random = np.random.default_rng(0)
+    latents = random.standard_normal((len(CONCEPTS), SHAPE.latent_size)).astype(np.float32)
+    ramp = torch.linspace(0, 1, FIELD_PX).expand(FIELD_PX, FIELD_PX)
+    fields = torch.stack([ramp, ramp.flip(1), ramp.T])  # they show on the right, on the left, at the bottom
+    basis = torch.from_numpy(noise_basis(latents, NOISE_SIZE))
+    graph = EngineGraph(MorphDecoder(SHAPE), torch.from_numpy(latents), fields, basis).eval()
+    export(graph, CONCEPTS, path)
     write_manifest(path, {"engine": "morph", "data": TRAINED_STATEMENT})
-    mixed = np.concatenate([latents, (latents[:1] + latents[1:2]) / 2])
+    given = {
+        "class_weights": np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0], [0.2, 0.5, 0.3]], dtype=np.float32),
+        "noise": random.standard_normal((5, NOISE_SIZE)).astype(np.float32),
+        "truncation": np.array([0, 0, 0.5, 0, 1], dtype=np.float32),
+    }
     with torch.no_grad():
-        pictures = Finisher(decoder)(torch.from_numpy(mixed)).numpy()
-    np.savez_compressed(path.with_suffix(".npz"), latents=mixed, pictures=pictures)
+        pictures = graph(*(torch.from_numpy(values) for values in given.values())).numpy()
+    np.savez_compressed(path.with_suffix(".npz"), **given, pictures=pictures)
 
 
 def two_styles(path: Path) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from services.generator.composition import FIELD_PX
 from services.generator.engines.morph import Morph
-from services.generator.export import averaged_decoder, export, read_concepts
+from services.generator.export import EngineGraph, export, read_concepts
 from tests.unit.generator.opened import session
 
 COLOURS = {"red.png": (200, 30, 30), "green.png": (20, 160, 60), "blue.png": (40, 60, 220)}
@@ -62,9 +63,7 @@ def test_a_users_pictures_become_an_engine(folder: Path) -> None:
     assert engine.concepts[0].valence == pytest.approx(-0.5)
     assert (engine.native_size_px, engine.noise_size) == ((256, 256), 128)
     made = engine.paint(np.eye(3, dtype=np.float32), np.zeros((3, 128), np.float32), np.zeros(3, np.float32))
-    decoder, latents = averaged_decoder(folder / "my.pt")
-    assert latents.shape == (3, 160)
-    assert made.shape == (3, decoder.shape.size_px, decoder.shape.size_px, 3)
+    assert made.shape == (3, 256, 256, 3)
     assert sorted(path.suffix for path in folder.iterdir()) == ["", ".csv", ".csv", ".json", ".onnx", ".pt"]
 
 
@@ -76,5 +75,18 @@ def test_an_anchor_without_a_rating_is_named(folder: Path) -> None:
 
 def test_anchors_of_another_training_are_refused(folder: Path) -> None:
     _, concepts = read_concepts(folder / "anchors.csv", folder / "ratings.csv")
+    parts = (torch.zeros(2, 8), torch.zeros(2, FIELD_PX, FIELD_PX), torch.zeros(4, 8))
     with pytest.raises(ValueError, match="3 concepts for 2 latents; give the anchors of this training"):
-        export(None, np.zeros((2, 8), np.float32), concepts, folder / "x.onnx", 4)  # type: ignore[arg-type]
+        export(EngineGraph(None, *parts), concepts, folder / "x.onnx")  # type: ignore[arg-type]
+
+
+def test_a_training_begins_with_the_weights_of_another(folder: Path) -> None:
+    shared = ("--images", folder / "images", "--threads", 1)
+    command("train", *shared, "--checkpoint", folder / "a.pt", "--steps", 3, 0, 0)
+    write(folder / "two.csv", ["file", "concept"], [["blue.png", "sea"], ["red.png", "fire"]])
+    more = ("--anchors", folder / "two.csv", "--start", folder / "a.pt", "--checkpoint", folder / "b.pt")
+    command("train", *shared, *more, "--steps", 0, 0, 2)
+    older, newer = (torch.load(folder / name, weights_only=True) for name in ("a.pt", "b.pt"))
+    assert (older["files"], newer["files"]) == (["blue.png", "green.png", "red.png"], ["blue.png", "red.png"])
+    moved = (newer["latents"] - older["average"][-1][[0, 2]]).abs().max()
+    assert 0 < float(moved) < 0.1  # two steps of learning from where the other training ended

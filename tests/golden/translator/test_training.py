@@ -28,18 +28,24 @@ def packed(values: F32) -> str:
 
 
 def plain_engine(path: Path) -> None:
-    """Paints 64 × 64 pictures of one colour, the first three values of the latent."""
+    """Paints 64 × 64 pictures of one colour: the concepts' mixture, moved by the first three values of the noise."""
     latents = np.zeros((len(COLOURS), NOISE_SIZE), np.float32)
     latents[:, :3] = list(COLOURS.values())
     constants = {
-        "pick": np.eye(NOISE_SIZE, 3, dtype=np.float32) * 255,
+        "colours": np.array(list(COLOURS.values()), dtype=np.float32) * 255,
+        "pick": np.eye(NOISE_SIZE, 3, dtype=np.float32) * 25.5,
+        "down": np.array([-1, 1]),
         "low": np.float32(0),
         "high": np.float32(255),
         "shape": np.array([-1, 1, 1, 3]),
         "repeats": np.array([1, 64, 64, 1]),
     }
     nodes = [
-        helper.make_node("MatMul", ["latent", "pick"], ["colour"]),
+        helper.make_node("MatMul", ["class_weights", "colours"], ["mixture"]),
+        helper.make_node("MatMul", ["noise", "pick"], ["moves"]),
+        helper.make_node("Reshape", ["truncation", "down"], ["strength"]),
+        helper.make_node("Mul", ["moves", "strength"], ["moved"]),
+        helper.make_node("Add", ["mixture", "moved"], ["colour"]),
         helper.make_node("Clip", ["colour", "low", "high"], ["clipped"]),
         helper.make_node("Reshape", ["clipped", "shape"], ["pixel"]),
         helper.make_node("Tile", ["pixel", "repeats"], ["plain"]),
@@ -48,14 +54,18 @@ def plain_engine(path: Path) -> None:
     graph = helper.make_graph(
         nodes,
         "plain",
-        [helper.make_tensor_value_info("latent", TensorProto.FLOAT, ["n", NOISE_SIZE])],
+        [
+            helper.make_tensor_value_info("class_weights", TensorProto.FLOAT, ["n", len(COLOURS)]),
+            helper.make_tensor_value_info("noise", TensorProto.FLOAT, ["n", NOISE_SIZE]),
+            helper.make_tensor_value_info("truncation", TensorProto.FLOAT, ["n"]),
+        ],
         [helper.make_tensor_value_info("pictures", TensorProto.UINT8, ["n", 64, 64, 3])],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     concepts = json.dumps([[name, *RATINGS[name]] for name in COLOURS])
-    basis = packed(np.eye(NOISE_SIZE, dtype=np.float32) * 0.1)
-    helper.set_model_props(model, {"latents": packed(latents), "basis": basis, "concepts": concepts})
+    facts = {"latents": packed(latents), "noise_size": str(NOISE_SIZE), "concepts": concepts}
+    helper.set_model_props(model, facts)
     onnx.save(model, path)
 
 

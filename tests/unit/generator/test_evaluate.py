@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from services.generator.evaluate import anchor_pictures, checkerboard, main, psnr_db
+from services.generator.evaluate import anchor_pictures, main, measured
+from services.generator.measures import checkerboard, halfway_contrast, psnr_db
 from tests.unit.generator.opened import WEIGHTS, tiny_engine
 
 NOISY = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3)).astype(np.uint8)
@@ -28,6 +29,22 @@ def test_a_checkerboard_within_blocks_scores_high() -> None:
 
 def test_doubled_pixels_score_low() -> None:
     assert checkerboard(NOISY.repeat(2, 1).repeat(2, 2)) < 0.1
+
+
+def test_a_double_exposure_loses_contrast_and_a_patchwork_keeps_it() -> None:
+    first, last = NOISY[:4], NOISY[4:]
+    patchwork = first.copy()
+    patchwork[:, :, 32:] = last[:, :, 32:]
+    assert halfway_contrast(first, (first.astype(float) + last) / 2, last) == pytest.approx(0.71, abs=0.05)
+    assert halfway_contrast(first, patchwork, last) == pytest.approx(1, abs=0.05)
+
+
+def test_an_engine_is_measured_by_what_it_paints() -> None:
+    painted = anchor_pictures(tiny_engine())
+    metrics = measured(tiny_engine(), painted)
+    assert metrics["psnr_db"] == {"n": 3, "mean": 78.13, "sd": 0.0, "min": 78.13, "max": 78.13}
+    assert metrics["checkerboard"]["made"] == metrics["checkerboard"]["photos"]  # type: ignore[index]
+    assert 0.5 < metrics["halfway_contrast"]["cross_fade"] < metrics["halfway_contrast"]["morph"] < 1.1  # type: ignore[index]
 
 
 def test_every_anchor_is_painted_alone() -> None:
