@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -108,19 +110,36 @@ def measured(engine: Engine, photos: U8) -> dict[str, object]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line: `python -m services.generator.evaluate --out DIR` paints three sheets."""
+    """Command line: `python -m services.generator.evaluate --images DIR --out DIR`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", type=Path, default=Path(__file__).parent / "weights" / "morph.onnx")
-    parser.add_argument("--out", type=Path, required=True, help="folder for anchors.jpg, morphs.jpg, noise.jpg")
+    parser.add_argument("--images", type=Path, help="folder of the anchor photos: prints the measures as JSON")
+    parser.add_argument(
+        "--anchors", type=Path, default=Path(__file__).parent / "anchors.csv", help="CSV: file, concept"
+    )
+    parser.add_argument("--out", type=Path, help="folder for anchors.jpg, morphs.jpg, noise.jpg")
     options = parser.parse_args(arguments)
+    if not options.images and not options.out:
+        parser.error("say what to do: --images DIR measures, --out DIR paints sheets")
     engine = opened(options.engine)
-    options.out.mkdir(parents=True, exist_ok=True)
+    if options.images:
+        from services.generator.anchors import load_anchors  # needs torch; the sheets do not
+
+        _, photos = load_anchors(options.images, options.anchors, engine.native_size_px[0])
+        levels = (photos.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+        sys.stdout.write(json.dumps(measured(engine, levels)) + "\n")
+    if options.out:
+        _paint_sheets(engine, options.out)
+
+
+def _paint_sheets(engine: Engine, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     pairs = neighbours(engine, 12)
     morphs = morph_pictures(engine, pairs, STEPS)
     noisy = noise_pictures(engine, [start for start, _ in pairs], np.linspace(0, 1, 6, dtype=np.float32))
-    sheet(anchor_pictures(engine), 17, 96).save(options.out / "anchors.jpg", quality=88)
-    sheet(np.array(list(itertools.chain(*morphs))), STEPS, 160).save(options.out / "morphs.jpg", quality=88)
-    sheet(np.array(list(itertools.chain(*noisy))), 6, 160).save(options.out / "noise.jpg", quality=88)
+    sheet(anchor_pictures(engine), 17, 96).save(folder / "anchors.jpg", quality=88)
+    sheet(np.array(list(itertools.chain(*morphs))), STEPS, 160).save(folder / "morphs.jpg", quality=88)
+    sheet(np.array(list(itertools.chain(*noisy))), 6, 160).save(folder / "noise.jpg", quality=88)
 
 
 if __name__ == "__main__":
