@@ -10,11 +10,13 @@ OUT ?= story.mp4
 OPTIONS ?=
 ARGS ?=
 DATA ?=
-export SONG OUT DATA
+SONGS ?=
+export SONG OUT DATA SONGS
 
 RUN := .venv/bin
 APP := .venv/.made-app
 DEV := .venv/.made-dev
+TRAIN := .venv/.made-train
 PROTOS := .venv-protos/.made
 # Old enough that the stubs load on every grpcio and protobuf that pyproject.toml allows.
 PROTO_TOOLS := grpcio-tools==1.76.0 mypy-protobuf==3.7.0 buf-bin==1.75.0
@@ -62,9 +64,10 @@ protos-fresh: $(PROTOS) ## check that the stubs are fresh and that nothing in th
 bench: $(DEV) ## speed and memory, as a table and as JSON
 	@$(RUN)/deepsing bench $(ARGS)
 
-eval: $(DEV) ## the models on rated data: DATA=DIR with a labels.csv
-	@test -n "$$DATA" || { echo "make: say where the rated data is: make eval DATA=DIR" >&2; exit 2; }
-	@$(RUN)/deepsing eval audio --data "$$DATA" --json $(ARGS)
+eval: $(TRAIN) ## every table of the model cards; DATA=DIR with music/ and oasis/, about 40 minutes; SONGS=DIR for the stories
+	@test -d "$$DATA/music" && test -d "$$DATA/oasis" || { \
+		echo "make: say where the rated data is: make eval DATA=DIR, a folder with music/ and oasis/" >&2; exit 2; }
+	@sh docs/models/evaluate.sh "$$DATA" "$$SONGS"
 
 locks: $(DEV) ## the exact packages of the images, in deploy/requirements
 	PATH="$(CURDIR)/$(RUN):$$PATH" sh deploy/lock.sh $(ARGS)
@@ -90,6 +93,10 @@ $(APP): pyproject.toml | .venv/bin/python
 $(DEV): pyproject.toml | .venv/bin/python
 	$(RUN)/python -m pip install --quiet --editable '.[serve,story,dev]'
 	@touch $@ $(APP)
+
+$(TRAIN): $(DEV)
+	$(RUN)/python -m pip install --quiet --editable '.[serve,story,train,dev]'
+	@touch $@
 
 $(PROTOS): Makefile
 	$(PYTHON) -m venv .venv-protos

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Prints every table of the model cards: evaluate.sh DATA [SONGS]. DATA holds music/ and oasis/; caches go to build/eval.
+set -eu
+data=$1
+songs=${2:-}
+deepsing=.venv/bin/deepsing
+engine=services/generator/weights/morph.onnx
+work=build/eval
+mkdir -p "$work/features" "$work/songs" "$work/styles"
+
+title() { printf '\n== %s\n' "$*"; }
+
+if [ -z "$songs" ]; then # ten songs, evenly from the four genres of Emotify
+	songs=$work/songs
+	find "$songs" -type l -delete
+	find "$(cd "$data/music/emotify" && pwd)" -name '*.opus' | sort | awk 'NR % 30 == 15' | while read -r song; do
+		ln -s "$song" "$songs/"
+	done
+fi
+
+title "audio sentiment: the shipped model, which was trained on these songs"
+for collection in "$data"/music/*/; do
+	title "$collection"
+	"$deepsing" eval audio --data "$collection"
+done
+title "audio sentiment: cross-validated, and the original's features"
+if [ ! -d "$work/musicnn/MSD_musicnn" ]; then
+	.venv/bin/python -m pip download --quiet --no-deps --dest "$work" musicnn==0.1.0
+	.venv/bin/python -m zipfile -e "$work"/musicnn-0.1.0-*.whl "$work"
+fi
+"$deepsing" train audio --data "$data/music" --musicnn "$work/musicnn/MSD_musicnn" --cache "$work/features" \
+	--weights "$work" --evaluate
+.venv/bin/python -m services.audio_sentiment.baseline --data "$data/music" --cache "$work/features"
+title "image sentiment"
+"$deepsing" eval image-sentiment --oasis "$data/oasis" --engine "$engine"
+title "the morph engine"
+"$deepsing" eval generator --images "$data/oasis/images"
+title "translators"
+"$deepsing" eval translator --engine "$engine" --backbone services/translator/weights/eyes.onnx
+title "styles"
+"$deepsing" eval styles --engine "$engine" --styles services/generator/weights/painting.onnx --cache "$work/styles"
+title "stories"
+"$deepsing" eval story --songs "$songs" --limit-s 60
