@@ -57,7 +57,12 @@ class Palette:
             message = f"style is '{plan.style}'; choose auto, none or one of: {', '.join(styles)}"
             reason = reasons.ERROR_REASON_STYLE_UNKNOWN
             raise InvalidInput(message, reason=reason, field="style", value=plan.style)
-        translators = {tongue.name: tongue.digest for tongue in tongues.translators}
+        spoken = plan.engine or next((tongue.engine for tongue in tongues.translators), "")
+        translators = {tongue.name: tongue.digest for tongue in tongues.translators if tongue.engine == spoken}
+        if not translators:
+            known = ", ".join(sorted({tongue.engine for tongue in tongues.translators}))
+            message = f"engine is '{spoken}', which the translator does not know; choose one of: {known}"
+            raise InvalidInput(message, reason=reasons.ERROR_REASON_ENGINE_UNKNOWN, field="engine", value=spoken)
         name = plan.translator or next(iter(translators), "")
         if name not in translators:
             message = f"translator is '{name}'; choose one of: {', '.join(translators)}"

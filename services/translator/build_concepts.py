@@ -1,6 +1,6 @@
 """Builds the table of rated concepts that the dictionary translator ships.
 
-`python -m services.translator.build_concepts --anchors ANCHORS.csv --oasis OASIS.csv --out TABLE.json`
+`python -m services.translator.build_concepts --anchors ANCHORS.csv --oasis OASIS.csv --out ENGINE_concepts.json`
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import csv
 import json
 from pathlib import Path
 
-__all__ = ["build_table", "main", "theme_of"]
+__all__ = ["build_table", "main", "theme_of", "write_table"]
 
 SOURCE = (
     "Sentiments are mean ratings of the Open Affective Standardized Image Set (OASIS): Kurdi, Lozano & Banaji (2017), "
@@ -57,7 +57,7 @@ def write_table(table: dict[str, object], out: Path) -> None:
     concepts = table["concepts"]
     assert isinstance(concepts, list)
     lines = ",\n".join(f"  {json.dumps(concept, ensure_ascii=False)}" for concept in concepts)
-    head = ",\n".join(f" {json.dumps(key)}: {json.dumps(table[key])}" for key in ("engine", "source"))
+    head = ",\n".join(f" {json.dumps(key)}: {json.dumps(table[key])}" for key in table if key != "concepts")
     out.write_text(f'{{\n{head},\n "concepts": [\n{lines}\n ]\n}}\n', encoding="utf-8")
 
 
@@ -66,10 +66,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--anchors", type=Path, required=True, help="CSV with columns file, concept")
     parser.add_argument("--oasis", type=Path, required=True, help="CSV with the ratings of every file")
-    parser.add_argument("--engine", default="morph", help="name of the engine (default: morph)")
+    parser.add_argument("--engine-name", help="default: what the table's name says, ENGINE_concepts.json")
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
     options = parser.parse_args(arguments)
-    write_table(build_table(options.anchors, options.oasis, options.engine), options.out)
+    engine = options.engine_name or options.out.stem.removesuffix("_concepts")
+    write_table(build_table(options.anchors, options.oasis, engine), options.out)
 
 
 if __name__ == "__main__":

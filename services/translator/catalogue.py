@@ -1,32 +1,67 @@
-"""Finds the translators of a weights folder."""
+"""Finds the translators of every engine that a search path of folders knows."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from services.translator.lexicon import load_lexicon
+from services.translator.original import OriginalTranslator
 from services.translator.translate import DictionaryTranslator, Translator
 from services.translator.views import ViewTranslator, load_views
 
-__all__ = ["EMBEDDED", "open_translators"]
+__all__ = ["EMBEDDED", "found", "open_catalogue", "open_translators", "table_of"]
 
 EMBEDDED = Path(__file__).parent / "weights"  # shipped with the service
+TABLE = "_concepts.json"  # after an engine's name
 
 
-def open_translators(folder: Path) -> dict[str, Translator]:
-    """Opens every translator of a weights folder, by name.
+def found(name: str, folders: Sequence[Path]) -> Path:
+    """Where a file is: in the first folder that has it, else where it would be shipped."""
+    return next((folder / name for folder in folders if (folder / name).exists()), EMBEDDED / name)
+
+
+def table_of(engine: str, folder: Path) -> Path:
+    """Where a folder keeps the rated concepts of an engine."""
+    return folder / f"{engine}{TABLE}"
+
+
+def open_catalogue(folders: Sequence[Path]) -> dict[str, dict[str, Translator]]:
+    """Opens every engine's translators: engine, sorted → name → translator.
 
     Args:
-        folder: holds morph_concepts.json and, where views have been trained, morph_views.npz.
+        folders: looked through before the shipped one; the first that has an engine's table decides.
 
     Raises:
         OSError: a file cannot be read.
         ValueError: a file does not hold what it should.
     """
-    lexicon = load_lexicon(folder / "morph_concepts.json")
-    opened: dict[str, Translator] = {"dictionary": DictionaryTranslator(lexicon)}
-    views = folder / f"{lexicon.engine}_views.npz"
+    tables: dict[str, Path] = {}
+    for folder in (*folders, EMBEDDED):
+        for path in folder.glob(f"*{TABLE}"):
+            tables.setdefault(path.name.removesuffix(TABLE), path)
+    return {engine: open_translators(table) for engine, table in sorted(tables.items())}
+
+
+def open_translators(table: Path) -> dict[str, Translator]:
+    """Opens every translator of an engine, by name.
+
+    Args:
+        table: ENGINE_concepts.json; where views have been trained, ENGINE_views.npz is beside it.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: a file does not hold what it should.
+    """
+    lexicon = load_lexicon(table)
+    if table.name != f"{lexicon.engine}{TABLE}":
+        raise ValueError(f"{table.name} is of the engine {lexicon.engine!r}; call it {lexicon.engine}{TABLE}")
+    opened: dict[str, Translator] = {
+        "dictionary": DictionaryTranslator(lexicon),
+        "original": OriginalTranslator(lexicon),
+    }
+    views = table.with_name(f"{lexicon.engine}_views.npz")
     if views.exists():
         digest = hashlib.sha256(views.read_bytes()).hexdigest()
         for number, view in enumerate(load_views(views, lexicon.names), start=1):

@@ -9,44 +9,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from services.translator.catalogue import EMBEDDED, open_translators
+from services.translator.catalogue import EMBEDDED, found, open_translators, table_of
 from services.translator.curves import random_walk
 from services.translator.judge import Eyes, load_judge
 from services.translator.lexicon import F32, Lexicon
 from services.translator.measures import agreement
 from services.translator.sampling import TRUNCATION, Painter, Studio
-from services.translator.translate import NOISE_SIZE, Passage, Translator, translate
+from services.translator.translate import Passage, Translator, translate
 
-__all__ = ["OriginalRule", "evaluate", "main"]
+__all__ = ["evaluate", "main", "smoothness"]
 
 JUDGED = 100  # pictures that the judge reads for each translator
-
-
-@dataclass
-class OriginalRule:
-    """The original's dictionary translator, the baseline: z-scores the song and the classes, takes the nearest class.
-
-    Source: Passalis & Doropoulos (2021), section 3.3. No noise: it does not change the class.
-    """
-
-    lexicon: Lexicon
-    description: str = "Nearest concept after z-scoring both the song and the concepts."
-    digest: str = ""
-
-    def latents(self, passage: Passage) -> tuple[F32, F32]:
-        """One-hot class weights."""
-        ratings, targets = self.lexicon.ratings, passage.sentiments
-        classes = (ratings - ratings.mean(0)) / ratings.std(0)
-        song = (targets - targets.mean(0)) / np.maximum(targets.std(0), 1e-9)
-        nearest = np.square(song[:, None] - classes[None]).sum(-1).argmin(1)
-        weights = np.eye(len(classes), dtype=np.float32)[nearest]
-        return weights, np.zeros((len(targets), NOISE_SIZE), np.float32)
+SHUFFLES = 20  # random orders that a path is compared with
 
 
 def evaluate(translator: Translator, curves: int, points: int, studio: Studio | None = None) -> dict[str, Any]:
@@ -60,7 +39,8 @@ def evaluate(translator: Translator, curves: int, points: int, studio: Studio | 
 
     Returns:
         n, agreement of both dimensions over all walks together by people's ratings, `within` as the mean r inside one
-        walk, mean distinct main concepts per 100 rows, the mean largest weight of a row; with a studio `by_judge`.
+        walk, mean distinct main concepts per 100 rows, the mean largest weight of a row; with a studio `by_judge` and
+        `path`, the mean `smoothness` of a walk.
     """
     lexicon = translator.lexicon
     targets = [random_walk(lexicon, seed, points) for seed in range(curves)]
@@ -79,13 +59,28 @@ def evaluate(translator: Translator, curves: int, points: int, studio: Studio | 
         noise = np.concatenate([one.noise for one in told])
         read = studio.achieved(np.concatenate(weights)[shown], noise[shown])
         report["by_judge"] = {"n": JUDGED} | agreement(target[shown], read)
+        report["path"] = float(np.mean([smoothness(rows, studio.painter.latents) for rows in weights]))
     return report
+
+
+def smoothness(class_weights: F32, latents: F32) -> float:
+    """How far a path moves a step, as a share of what the same points in random order move: below 1 is smoother.
+
+    Args:
+        class_weights: (n, K), the path.
+        latents: (K, D), of the engine's concepts.
+    """
+    points = (class_weights @ latents).astype(np.float64)
+    shuffled = np.random.default_rng(0).permuted(np.tile(np.arange(len(points)), (SHUFFLES, 1)), axis=1)
+    step, anyhow = (np.linalg.norm(np.diff(way, axis=-2), axis=-1).mean() for way in (points, points[shuffled]))
+    return float(step / anyhow) if anyhow > 0 else 1.0
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the translators")
+    parser.add_argument("--engine-name", help="whose translators (default: the engine file's stem, else morph)")
     parser.add_argument("--curves", type=int, default=20, help="random walks (default: 20)")
     parser.add_argument("--points", type=int, default=100, help="feelings of each walk (default: 100)")
     parser.add_argument("--engine", type=Path, help="ONNX file of services.generator.export, to paint with")
@@ -94,23 +89,22 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if (options.engine is None) != (options.backbone is None):
         parser.error("--engine and --backbone go together")
-    translators = open_translators(options.weights)
-    lexicon = translators["dictionary"].lexicon
-    named: dict[str, Translator] = translators | {"original-rule": OriginalRule(lexicon)}
-    studio = open_studio(options, lexicon) if options.engine else None
+    engine = options.engine_name or (options.engine.stem if options.engine else "morph")
+    named = open_translators(table_of(engine, options.weights))
+    studio = open_studio(options, named["dictionary"].lexicon) if options.engine else None
     report = {name: evaluate(translator, options.curves, options.points, studio) for name, translator in named.items()}
     sys.stdout.write(json.dumps(report, indent=1) + "\n" if options.json else as_table(report))
 
 
 def open_studio(options: argparse.Namespace, lexicon: Lexicon) -> Studio:
     """The engine and the judge, at the truncation that views are trained at."""
-    judge = load_judge(options.weights / "judge.npz")
+    judge = load_judge(found("judge.npz", [options.weights]))
     return Studio(lexicon, Painter(options.engine), Eyes(options.backbone), judge, TRUNCATION)
 
 
 def as_table(report: dict[str, dict[str, Any]]) -> str:
     """The report as text, one translator a line."""
-    head = "translator      n     r(A)  r(V)  ccc(A) ccc(V) rmse(A) rmse(V) distinct/100  judge r(A) r(V)"
+    head = "translator      n     r(A)  r(V)  ccc(A) ccc(V) rmse(A) rmse(V) distinct/100  judge r(A) r(V)  path"
     lines = [head]
     for name, row in report.items():
         a, v = row["arousal"], row["valence"]
@@ -118,7 +112,7 @@ def as_table(report: dict[str, dict[str, Any]]) -> str:
         lines.append(
             f"{name:<15} {row['n']:<5} {a['r']:.3f} {v['r']:.3f} {a['ccc']:.3f}  {v['ccc']:.3f}  "
             f"{a['rmse']:.3f}   {v['rmse']:.3f}   {row['distinct_per_100']:<12.0f}  "
-            + (f"      {judged['arousal']['r']:.3f} {judged['valence']['r']:.3f}" if judged else "")
+            + (f"      {judged['arousal']['r']:.3f} {judged['valence']['r']:.3f}  {row['path']:.2f}" if judged else "")
         )
     return "\n".join(line.rstrip() for line in lines) + "\n"
 

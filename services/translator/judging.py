@@ -13,6 +13,7 @@ from deepsing.runtime.errors import Exhausted, InvalidInput
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2, translator_pb2
+from services.translator.catalogue import EMBEDDED
 from services.translator.judge import SIZE_PX
 from services.translator.lexicon import F64, Lexicon
 from services.translator.pictures import MAX_BYTES, MAX_PIXELS, PictureError, opened
@@ -40,15 +41,15 @@ class Desk:
         self._held = 0  # bytes of pictures that wait or are read
 
     @classmethod
-    def opened(cls, folder: Path) -> Desk | None:
-        """The desk with the judge of a weights folder, warm; None where the folder has none.
+    def opened(cls, folders: Sequence[Path]) -> Desk:
+        """The desk with the judge and the eyes of the first folder that has both, else the shipped ones; warm.
 
         Raises:
             ArtifactError: the judge's files are not what their manifests say.
         """
+        own = (folder for folder in folders if (folder / EYES).exists() and (folder / JUDGE).exists())
+        folder = next(own, EMBEDDED)
         eyes, judge = folder / EYES, folder / JUDGE
-        if not (eyes.exists() and judge.exists()):
-            return None
         load_artifact(eyes.with_suffix(".json"))
         manifest, _ = load_artifact(judge.with_suffix(".json"))
         reader = open_reader(folder)
@@ -110,7 +111,7 @@ def check_count(count: int, most: int, field: str) -> None:
 
 
 def _shown(request: translator_pb2.ReadPicturesRequest, lexicon: Lexicon) -> list[list[str]]:
-    """Per picture, the names of the concepts that it shows."""
+    """Per picture, the themes of the concepts that it shows."""
     last, reason = len(lexicon.names) - 1, reasons.ERROR_REASON_CONCEPT_UNKNOWN
     for number, picture in enumerate(request.pictures):
         field = f"pictures[{number}].concepts"
@@ -121,7 +122,7 @@ def _shown(request: translator_pb2.ReadPicturesRequest, lexicon: Lexicon) -> lis
         unknown = next((concept for concept in picture.concepts if concept > last), None)
         if unknown is not None:
             raise InvalidInput(f"concept is {unknown}; choose 0 to {last}", reason=reason, field=field, value=unknown)
-    return [[lexicon.names[concept] for concept in picture.concepts] for picture in request.pictures]
+    return [[lexicon.themes[concept] for concept in picture.concepts] for picture in request.pictures]
 
 
 def _read(reader: PictureReader, images: Sequence[bytes], shown: Sequence[Sequence[str]]) -> F64:

@@ -13,73 +13,53 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Lexicon", "load_lexicon", "PARTNER_LIMIT", "F32", "F64"]
+__all__ = ["Lexicon", "load_lexicon", "F32", "F64"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-PARTNER_LIMIT = 0.28  # largest weight beside the main concept: past this, two subjects turn to mud
-PARTNER_FLOOR = 0.02  # a smaller share cannot be seen
-
 
 @dataclass(frozen=True)
 class Lexicon:
-    """An engine's K concepts and their sentiments, with what follows from them alone."""
+    """An engine's K concepts and their sentiments."""
 
     engine: str
     names: tuple[str, ...]
     themes: tuple[str, ...]  # kin share a theme, for example "thunderstorm"
-    ratings: F64  # (K, 2): arousal, valence in -1..1
+    ratings: F64  # (K, 2): arousal, valence in -1..1, by people
     digest: str  # lower-case hex SHA-256 of the file
-    strides: F64 = field(init=False, repr=False)  # (2, K, K): from the main concept (row) to the partner
-    starts: F64 = field(init=False, repr=False)  # (K, K): the main concept's rating times the stride
-    spans: F64 = field(init=False, repr=False)  # (K, K): squared lengths of the strides, never 0
-    kin: NDArray[np.bool_] = field(init=False, repr=False)  # (K, K): same theme
+    readings: F64  # (K, 2): what the labeller reads off the engine's picture; the rating where nobody has read it
+    kin: NDArray[np.int64] = field(init=False, repr=False)  # (K,): number of the theme
 
     def __post_init__(self) -> None:
-        strides = self.ratings.T[:, None, :] - self.ratings.T[:, :, None]
-        themes = np.array(self.themes)
-        object.__setattr__(self, "strides", strides)
-        object.__setattr__(self, "starts", (self.ratings.T[:, :, None] * strides).sum(0))
-        object.__setattr__(self, "spans", np.maximum(np.square(strides).sum(0), 1e-12))
-        object.__setattr__(self, "kin", themes[None, :] == themes[:, None])
-
-    def blends(self, target: F64) -> tuple[F64, F64]:
-        """Finds, for every pair of concepts, the mixture whose rated sentiment is nearest a target.
-
-        Args:
-            target: (2,), arousal and valence.
-
-        Returns:
-            The partner's weight (K, K), 0 or in [PARTNER_FLOOR, PARTNER_LIMIT], row = main concept; and the
-            squared distance of that mixture from the target (K, K).
-        """
-        along = target[0] * self.strides[0] + target[1] * self.strides[1] - self.starts
-        shares = np.clip(along / self.spans, 0.0, PARTNER_LIMIT)
-        shares[shares < PARTNER_FLOOR] = 0.0
-        apart = np.square(target - self.ratings).sum(-1)
-        missed = apart[:, None] - shares * (2 * along - shares * self.spans)
-        return shares, np.maximum(missed, 0.0)
+        object.__setattr__(self, "kin", np.unique(self.themes, return_inverse=True)[1].reshape(-1))
 
 
 def load_lexicon(path: Path) -> Lexicon:
     """Reads a table of rated concepts.
 
     Args:
-        path: JSON with `engine` and `concepts`, each of name, theme, arousal and valence in -1..1.
+        path: JSON with `engine` and `concepts`, each of name, theme, arousal and valence in -1..1; where the engine's
+            pictures have been read (read_concepts.py), also read_arousal and read_valence.
 
     Raises:
-        ValueError: a rating is missing, out of range or not finite, a name appears twice, or fewer than two concepts.
+        ValueError: a value is missing, out of range or not finite, a name appears twice, or fewer than two concepts.
     """
     raw = path.read_bytes()
     table = json.loads(raw)
     concepts = table["concepts"]
     names = tuple(concept["name"] for concept in concepts)
-    ratings = np.array([(concept["arousal"], concept["valence"]) for concept in concepts], dtype=np.float64)
     if len(names) < 2 or len(set(names)) != len(names):
         raise ValueError(f"{path.name} has {len(names)} concepts, {len(set(names))} names; give at least 2, each once")
-    if not (np.abs(ratings) <= 1).all():
-        row = int(np.flatnonzero(~(np.abs(ratings) <= 1).all(axis=1))[0])
-        raise ValueError(f"{path.name} rates '{names[row]}' {ratings[row].tolist()}; give values from -1 to 1")
+    rated = [(concept["arousal"], concept["valence"]) for concept in concepts]
+    read = [
+        (concept.get("read_arousal", arousal), concept.get("read_valence", valence))
+        for concept, (arousal, valence) in zip(concepts, rated, strict=True)
+    ]
+    ratings, readings = np.array(rated, dtype=np.float64), np.array(read, dtype=np.float64)
+    for values in (ratings, readings):
+        if not (np.abs(values) <= 1).all():
+            row = int(np.flatnonzero(~(np.abs(values) <= 1).all(axis=1))[0])
+            raise ValueError(f"{path.name} rates '{names[row]}' {values[row].tolist()}; give values from -1 to 1")
     themes = tuple(concept["theme"] for concept in concepts)
-    return Lexicon(table["engine"], names, themes, ratings, hashlib.sha256(raw).hexdigest())
+    return Lexicon(table["engine"], names, themes, ratings, hashlib.sha256(raw).hexdigest(), readings)

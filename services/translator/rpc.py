@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from deepsing.runtime.server import Service
 from deepsing.runtime.settings import SettingsError, settings_from_environment
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2, translator_pb2, translator_pb2_grpc
-from services.translator.catalogue import EMBEDDED, open_translators
+from services.translator.catalogue import EMBEDDED, open_catalogue
 from services.translator.judging import LARGEST_REQUEST_BYTES, Desk, check_count
 from services.translator.lexicon import F64, Lexicon
 from services.translator.settings import PREFIX, Settings
@@ -23,18 +23,18 @@ from services.translator.translate import MEMORY, NOISE_SIZE, Passage, Translato
 
 __all__ = ["SERVICE", "TranslatorServicer"]
 
-MAX_SENTIMENTS = 1024  # of one request; a longer story is cut, without changing an answer
+MAX_SENTIMENTS = 1024  # of one request; only `original` cares where a longer story is cut
 
 
 class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
     """Answers Translate, ListTranslators and ReadPictures.
 
     Args:
-        translators: by name, the default first.
+        translators: engine → name → translator, the defaults first.
         desk: reads pictures; None where there is no judge.
     """
 
-    def __init__(self, translators: Mapping[str, Translator], desk: Desk | None = None) -> None:
+    def __init__(self, translators: Mapping[str, Mapping[str, Translator]], desk: Desk | None = None) -> None:
         self._translators = dict(translators)
         self._desk = desk
 
@@ -71,7 +71,8 @@ class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
                 engine=translator.lexicon.engine,
                 digest=translator.digest,
             )
-            for name, translator in self._translators.items()
+            for named in self._translators.values()
+            for name, translator in named.items()
         ]
         return translator_pb2.ListTranslatorsResponse(translators=listed)
 
@@ -80,37 +81,30 @@ class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
     ) -> translator_pb2.ReadPicturesResponse:
         """Reads off pictures what people would feel."""
         if self._desk is None:
-            message = "this translator has no judge of pictures; give it the weights of one"
+            message = f"this translator has no judge of pictures; set {PREFIX}JUDGE to on"
             raise Unmet(message, reason=reasons.ERROR_REASON_JUDGE_MISSING)
-        return await self._desk.read(request, self._lexicon(request.engine))
+        return await self._desk.read(request, self._of(request.engine)[1])
 
-    def _lexicon(self, engine: str) -> Lexicon:
-        lexicons = {one.lexicon.engine: one.lexicon for one in reversed(self._translators.values())}
-        default = next(iter(self._translators.values())).lexicon.engine
-        if (engine or default) not in lexicons:
-            message = f"engine is {engine!r}; choose one of: {', '.join(lexicons)}"
+    def _of(self, engine: str) -> tuple[Mapping[str, Translator], Lexicon]:
+        """An engine's translators and its concepts."""
+        named = self._translators.get(engine or next(iter(self._translators)))
+        if named is None:
+            message = f"engine is {engine!r}; choose one of: {', '.join(self._translators)}"
             reason = reasons.ERROR_REASON_ENGINE_UNKNOWN
             raise InvalidInput(message, reason=reason, field="engine", value=engine)
-        return lexicons[engine or default]
+        return named, next(iter(named.values())).lexicon
 
     def _chosen(self, request: translator_pb2.TranslateRequest) -> Translator:
-        name = request.translator or next(iter(self._translators))
-        if name not in self._translators:
+        named, lexicon = self._of(request.engine)
+        name = request.translator or next(iter(named))
+        if name not in named:
             raise InvalidInput(
-                f"translator is {name!r}; choose one of: {', '.join(self._translators)}",
+                f"translator is {name!r}; choose one of {lexicon.engine}: {', '.join(named)}",
                 reason=reasons.ERROR_REASON_TRANSLATOR_UNKNOWN,
                 field="translator",
                 value=name,
             )
-        engine = self._translators[name].lexicon.engine
-        if request.engine not in ("", engine):
-            raise InvalidInput(
-                f"engine is {request.engine!r}; choose one of: {engine}",
-                reason=reasons.ERROR_REASON_ENGINE_UNKNOWN,
-                field="engine",
-                value=request.engine,
-            )
-        return self._translators[name]
+        return named[name]
 
 
 def _passage(request: translator_pb2.TranslateRequest, concept_count: int) -> Passage:
@@ -165,16 +159,34 @@ def _sentiment(row: list[float]) -> sentiment_pb2.Sentiment:
 
 async def _open() -> TranslatorServicer:
     settings = settings_from_environment(Settings, PREFIX)
-    folder = Path(settings.weights) if settings.weights else EMBEDDED
-    for manifest in sorted(folder.glob("*_views.json")):
-        load_artifact(manifest)
-    translators = open_translators(folder)
-    if settings.default not in translators:
-        raise SettingsError(f"{PREFIX}DEFAULT is {settings.default!r}; choose one of: {', '.join(translators)}")
-    for translator in translators.values():
+    folders = _folders(settings)
+    catalogue = open_catalogue(folders)
+    if settings.engine not in catalogue:
+        raise SettingsError(f"{PREFIX}ENGINE is {settings.engine!r}; choose one of: {', '.join(catalogue)}")
+    known = catalogue[settings.engine]
+    if settings.default not in known:
+        raise SettingsError(f"{PREFIX}DEFAULT is {settings.default!r}; choose one of: {', '.join(known)}")
+    for translator in (one for named in catalogue.values() for one in named.values()):
         translate(translator, Passage(np.zeros((1, 2))))  # the first call pays for what is loaded lazily
-    order = sorted(translators, key=lambda name: (name != settings.default, name))
-    return TranslatorServicer({name: translators[name] for name in order}, await asyncio.to_thread(Desk.opened, folder))
+    ordered = {
+        engine: {name: catalogue[engine][name] for name in _first(settings.default, catalogue[engine])}
+        for engine in _first(settings.engine, catalogue)
+    }
+    desk = await asyncio.to_thread(Desk.opened, folders) if settings.judge == "on" else None
+    return TranslatorServicer(ordered, desk)
+
+
+def _folders(settings: Settings) -> list[Path]:
+    """The search path; raises ArtifactError where views in it are not what their manifest says."""
+    folders = [Path(folder).expanduser() for folder in settings.weights]
+    for manifest in sorted(path for folder in (*folders, EMBEDDED) for path in folder.glob("*_views.json")):
+        load_artifact(manifest)
+    return folders
+
+
+def _first(name: str, names: Iterable[str]) -> list[str]:
+    """Names in order, the default first."""
+    return sorted(names, key=lambda one: (one != name, one))
 
 
 SERVICE = Service(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from services.translator.catalogue import EMBEDDED
+from services.translator.catalogue import EMBEDDED, found, table_of
 from services.translator.judge import Eyes, Judge, load_judge
 from services.translator.lessons import lesson
 from services.translator.lexicon import F64, Lexicon, load_lexicon
@@ -104,16 +104,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser = command_line()
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    lexicon = load_lexicon(options.weights / "morph_concepts.json")
+    lexicon = load_lexicon(table_of(options.engine_name or options.engine.stem, options.weights))
     painter, eyes = Painter(options.engine), Eyes(options.backbone)
     if painter.names != lexicon.names or painter.noise_size != NOISE_SIZE:
         parser.error(
             f"{options.engine.name} paints {len(painter.names)} concepts from {painter.noise_size} noise values; views "
             f"need the {len(lexicon.names)} concepts of the table and {NOISE_SIZE} values: build the table anew"
         )
-    studio = Studio(lexicon, painter, eyes, load_judge(options.weights / "judge.npz"), options.truncation)
+    studio = Studio(lexicon, painter, eyes, load_judge(found("judge.npz", [options.weights])), options.truncation)
     samples = draw(painter, eyes, options.per_concept, options.truncation, options.seed)
-    labeller = load_judge(options.weights / "labeller.npz")
+    labeller = load_judge(found("labeller.npz", [options.weights]))
     sentiments = felt(lexicon, labeller, samples, options.trust)
     order = np.random.default_rng(options.seed).permutation(len(sentiments))
     held, taught = np.split(order, [int(HELD_OUT * len(order))])
@@ -136,7 +136,8 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", type=Path, required=True, help="ONNX file of services.generator.export")
     parser.add_argument("--backbone", type=Path, required=True, help="ONNX file of services.translator.backbone")
-    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the concept table and the judges")
+    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the concept table and own judges")
+    parser.add_argument("--engine-name", help="whose concept table (default: the engine file's stem)")
     parser.add_argument("--out", type=Path, help="folder for the views (default: the folder of --weights)")
     parser.add_argument("--views", type=int, default=8, help="how many (default: 8)")
     parser.add_argument("--per-concept", type=int, default=12, help="samples of each concept (default: 12)")

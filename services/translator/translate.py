@@ -2,8 +2,8 @@
 
 Source: deepsing (Passalis & Doropoulos 2021), section 3.3, dictionary-based translation.
 Differs: the paper takes the nearest class by word norms, z-scored over each song. Here concepts carry human
-ratings of pictures on an absolute scale; a main concept and at most one partner are mixed so that the mixture's
-rated sentiment meets the target; and a concept shown lately is left to rest.
+ratings of pictures on an absolute scale and what a model reads off the engine's picture of them; and a concept shown
+lately is left to rest.
 """
 
 from __future__ import annotations
@@ -22,15 +22,13 @@ NOISE_SIZE = 128  # Z, as the generators of the paper
 NOISE_LIMIT = 2.0  # noise is truncated here, in standard deviations
 MEMORY = 64  # concepts remembered; the contract allows as many in `recent_concepts`
 
-# What a choice costs, in squared units of the sentiment plane beside the squared miss of the mixture itself.
-MISS = 8.0  # the miss counts this much more than all below
-STRAY = 1.5  # per squared distance of the main concept from the target: its picture is what is seen
-STRANGE = 0.004  # a partner of another theme
-WEAR, WEAR_MEMORY = 0.1, 12.0  # a main concept shown just now; concepts after which that has faded to 1/e
-AGAIN = 10.0  # the main concept shown last: it never comes twice in a row
+# What a choice costs: the squared distance of the concept from the feeling, in deviations, and beside it:
+LEGIBILITY = 0.1  # share of the reading in that distance, against people's rating
+REACH = 0.5  # a feeling farther than this from every concept is brought this near to the nearest
+WEAR, WEAR_MEMORY = 0.18, 12.0  # a concept shown just now; concepts after which that has faded to 1/e
+AGAIN = 10.0  # the concept shown last: it never comes twice in a row
 KIN_WEAR = 0.25  # share of the wear that falls on all concepts of its theme
-OUT_OF_REACH = 1e-6  # squared distance past which the nearest reachable point stands for the target
-WHIM = 0.006  # mean of the seeded whim that lets two stories of one song differ
+WHIM = 0.009  # mean of the seeded whim that lets two stories of one song differ
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,19 @@ class Passage:
     sentiments: F64  # (n, 2): arousal, valence in -1..1
     seed: int = 0
     first_index: int = 0  # index of the first feeling in its story
-    recent_concepts: tuple[int, ...] = ()  # main concepts shown before, the latest last
+    recent_concepts: tuple[int, ...] = ()  # concepts shown before, the latest last
 
     def generator(self, row: int, stream: int) -> np.random.Generator:
         """Random numbers of one feeling: decided by seed, index and purpose, never by how a story is cut."""
         return np.random.default_rng((self.seed, self.first_index + row, stream))
+
+    def fresh_noise(self) -> F32:
+        """Draws standard-normal noise truncated at ±NOISE_LIMIT, (n, NOISE_SIZE), one stream per feeling."""
+        noise = np.empty((len(self.sentiments), NOISE_SIZE), np.float32)
+        for row in range(len(noise)):
+            drawn = self.generator(row, stream=1).standard_normal(2 * NOISE_SIZE, dtype=np.float32)
+            noise[row] = drawn[np.abs(drawn) <= NOISE_LIMIT][:NOISE_SIZE]  # 95 % of twice as many: always enough
+        return noise
 
 
 @dataclass(frozen=True)
@@ -77,62 +83,42 @@ def translate(translator: Translator, passage: Passage) -> Translation:
 
 
 class DictionaryTranslator:
-    """Looks up the concepts whose human-rated mixture is nearest the feeling, never the same ones for long."""
+    """Looks up the concept whose picture makes people feel so, never the same ones for long."""
 
-    description = "Mixes one or two concepts so that people's ratings of them meet the feeling; lets shown ones rest."
+    description = "Shows the concept whose human rating is nearest the feeling and can be read off it; lets it rest."
 
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
-        costs = (MISS, STRAY, STRANGE, WEAR, WEAR_MEMORY, AGAIN, KIN_WEAR, WHIM)
-        self.digest = hashlib.sha256(f"dictionary 1 {costs} {lexicon.digest}".encode()).hexdigest()
+        costs = (LEGIBILITY, REACH, WEAR, WEAR_MEMORY, AGAIN, KIN_WEAR, WHIM)
+        self.digest = hashlib.sha256(f"dictionary 2 {costs} {lexicon.digest}".encode()).hexdigest()
 
     def latents(self, passage: Passage) -> tuple[F32, F32]:
-        """Class weights with one or two concepts a row, and fresh noise."""
+        """One concept a row, whole, and fresh noise."""
         weights = np.zeros((len(passage.sentiments), len(self.lexicon.names)), np.float32)
         shown = list(passage.recent_concepts[-MEMORY:])
         for row, target in enumerate(passage.sentiments):
             whim = passage.generator(row, stream=0).exponential(WHIM, len(self.lexicon.names))
-            main, partner, share = self.choose(target, whim + self.wear(shown))
-            weights[row, partner] = share
-            weights[row, main] = 1.0 - share
-            shown = [*shown, main][-MEMORY:]
-        return weights, fresh_noise(passage)
+            concept = int((self.distance(target) + self.wear(shown) + whim).argmin())
+            weights[row, concept] = 1.0
+            shown = [*shown, concept][-MEMORY:]
+        return weights, passage.fresh_noise()
 
-    def choose(self, target: F64, reluctance: F64) -> tuple[int, int, float]:
-        """Picks the cheapest pair for one feeling.
-
-        Args:
-            target: (2,). Outside what the concepts reach, the nearest reachable point stands for it.
-            reluctance: (K,), added cost of each main concept.
-
-        Returns:
-            Main concept, partner, and the partner's weight: 0, or in [PARTNER_FLOOR, PARTNER_LIMIT].
-        """
-        lexicon = self.lexicon
-        shares, missed = lexicon.blends(target)
-        main, partner = np.unravel_index(missed.argmin(), missed.shape)
-        reached = lexicon.ratings[main] + shares[main, partner] * lexicon.strides[:, main, partner]
-        if missed[main, partner] > OUT_OF_REACH:
-            shares, missed = lexicon.blends(reached)
-        stray = np.square(reached - lexicon.ratings).sum(-1)
-        cost = MISS * missed + (STRAY * stray + reluctance)[:, None] + STRANGE * ((shares > 0) & ~lexicon.kin)
-        main, partner = np.unravel_index(cost.argmin(), cost.shape)
-        return int(main), int(partner), float(shares[main, partner])
+    def distance(self, target: F64) -> F64:
+        """How far each concept is from a feeling (2,), squared, in deviations of the ratings: (K,)."""
+        ratings, readings = self.lexicon.ratings, self.lexicon.readings
+        spread = np.maximum(ratings.std(0), 1e-9)  # arousals lie closer together than valences
+        apart = np.square((target - ratings) / spread).sum(-1)
+        nearest = ratings[apart.argmin()]
+        near = nearest + (target - nearest) * min(1.0, REACH / max(float(np.sqrt(apart.min())), 1e-12))
+        by_rating, by_reading = (np.square((near - felt) / spread).sum(-1) for felt in (ratings, readings))
+        return np.asarray((1 - LEGIBILITY) * by_rating + LEGIBILITY * by_reading)
 
     def wear(self, shown: list[int]) -> F64:
         """How worn each concept is, (K,): highest for the one shown last, fading with every concept since."""
         freshness = WEAR * np.exp(-np.arange(len(shown))[::-1] / WEAR_MEMORY)
         own = np.zeros(len(self.lexicon.names))
         np.add.at(own, np.array(shown, np.intp), freshness)
-        wear = np.asarray((1 - KIN_WEAR) * own + KIN_WEAR * (own @ self.lexicon.kin))
+        kin = np.bincount(self.lexicon.kin, weights=own)[self.lexicon.kin]
+        wear = np.asarray((1 - KIN_WEAR) * own + KIN_WEAR * kin)
         wear[shown[-1:]] += AGAIN
         return wear
-
-
-def fresh_noise(passage: Passage) -> F32:
-    """Draws standard-normal noise truncated at ±NOISE_LIMIT, (n, NOISE_SIZE), one stream per feeling."""
-    noise = np.empty((len(passage.sentiments), NOISE_SIZE), np.float32)
-    for row in range(len(noise)):
-        drawn = passage.generator(row, stream=1).standard_normal(2 * NOISE_SIZE, dtype=np.float32)
-        noise[row] = drawn[np.abs(drawn) <= NOISE_LIMIT][:NOISE_SIZE]  # 95 % of twice as many: always enough
-    return noise

@@ -3,13 +3,11 @@
 import asyncio
 import io
 import json
-import shutil
 import struct
 import threading
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -154,14 +152,13 @@ async def test_64_pictures_of_a_mebibyte_are_no_message_too_large(stub: Stub) ->
     assert len((await stub.ReadPictures(request([full] * 64))).achieved) == 64
 
 
-async def test_a_server_without_a_judge_says_so_and_translates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copy(EMBEDDED / "morph_concepts.json", tmp_path)
-    monkeypatch.setenv("DEEPSING_TRANSLATOR_WEIGHTS", str(tmp_path))
+async def test_a_server_without_a_judge_says_so_and_translates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEEPSING_TRANSLATOR_JUDGE", "off")
     async with serving() as stub:
         code, reason, message, _ = await refusal(stub.ReadPictures(request([ONE])))
         listed = await stub.ListTranslators(tr.ListTranslatorsRequest())
     assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "JUDGE_MISSING")
-    assert message == "this translator has no judge of pictures; give it the weights of one"
+    assert message == "this translator has no judge of pictures; set DEEPSING_TRANSLATOR_JUDGE to on"
     assert len(listed.translators) >= 1
 
 
@@ -182,9 +179,9 @@ async def slow_desk() -> AsyncIterator[tuple[Slow, Stub]]:
     slow = Slow()
 
     async def opened() -> rpc.TranslatorServicer:
-        from services.translator.catalogue import open_translators
+        from services.translator.catalogue import open_catalogue
 
-        return rpc.TranslatorServicer(open_translators(EMBEDDED), judging.Desk(slow, tr.ReadPicturesResponse().judge))
+        return rpc.TranslatorServicer(open_catalogue([]), judging.Desk(slow, tr.ReadPicturesResponse().judge))
 
     service = Service(rpc.SERVICE.name, rpc.SERVICE.grpc_name, rpc.SERVICE.register, opened)
     server = GrpcServer(service, ServerSettings(port=0))

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from services.translator.catalogue import EMBEDDED, open_translators
-from services.translator.translate import Passage, translate
+from services.translator.catalogue import EMBEDDED, table_of
+from services.translator.lexicon import load_lexicon
+from services.translator.translate import DictionaryTranslator, Passage, translate
 
 STORY = Path(__file__).parent / "story.json"
 # From calm and sad over tense to excited and happy, then beyond what any picture reaches.
@@ -29,7 +30,7 @@ SEED, FIRST_INDEX, RECENT = 20, 100, (3, 14)
 
 def told() -> list[dict[str, object]]:
     """The story, a row per feeling: concepts with their weights, the first noise values, the expected feeling."""
-    dictionary = open_translators(EMBEDDED)["dictionary"]
+    dictionary = DictionaryTranslator(load_lexicon(table_of("morph", EMBEDDED)))
     passage = Passage(np.array(CURVE, dtype=np.float64), SEED, FIRST_INDEX, RECENT)
     translation = translate(dictionary, passage)
     return [

@@ -11,8 +11,8 @@ onnx, torch = pytest.importorskip("onnx"), pytest.importorskip("torch")
 
 from onnx import TensorProto, helper, numpy_helper
 
-from services.translator import backbone, evaluate_judge, train
-from services.translator.catalogue import EMBEDDED, open_translators
+from services.translator import backbone, evaluate_judge, read_concepts, train
+from services.translator.catalogue import EMBEDDED, open_catalogue
 from services.translator.judge import BLOCKS, Eyes, load_judge
 from services.translator.lexicon import F32, load_lexicon
 from services.translator.network import ViewNetwork, as_numpy
@@ -82,7 +82,7 @@ def folder(tmp_path: Path) -> Path:
     for name in ("judge.npz", "labeller.npz"):
         (tmp_path / name).write_bytes((EMBEDDED / name).read_bytes())
     rows = [{"name": name, "theme": name, "arousal": a, "valence": v} for name, (a, v) in RATINGS.items()]
-    (tmp_path / "morph_concepts.json").write_text(json.dumps({"engine": "morph", "concepts": rows}))
+    (tmp_path / "plain_concepts.json").write_text(json.dumps({"engine": "plain", "concepts": rows}))
     plain_engine(tmp_path / "plain.onnx")
     return tmp_path
 
@@ -93,21 +93,33 @@ def test_an_engine_gets_views_by_one_command(folder: Path, eyes: Path, capsys: p
     report = json.loads(capsys.readouterr().out)
     assert report["samples"] == 16
     assert len(report["views"]) == 2
-    translators = open_translators(folder)
-    assert list(translators) == ["dictionary", "view-1", "view-2"]
+    translators = open_catalogue([folder])["plain"]
+    assert list(translators) == ["dictionary", "original", "view-1", "view-2"]
     told = translate(translators["view-2"], Passage(np.zeros((3, 2))))
     assert told.class_weights.shape == (3, len(COLOURS))
-    assert json.loads((folder / "morph_views.json").read_text())["metrics"] == report
+    assert json.loads((folder / "plain_views.json").read_text())["metrics"] == report
 
 
 def test_an_engine_of_other_concepts_is_refused(folder: Path, eyes: Path) -> None:
-    (folder / "morph_concepts.json").write_bytes((EMBEDDED / "morph_concepts.json").read_bytes())
+    other = (EMBEDDED / "morph_concepts.json").read_text().replace('"morph"', '"plain"')
+    (folder / "plain_concepts.json").write_text(other)
     with pytest.raises(SystemExit):
         train.main(["--engine", str(folder / "plain.onnx"), "--backbone", str(eyes), "--weights", str(folder)])
 
 
+def test_an_engines_pictures_are_read_into_its_table_by_one_command(folder: Path, eyes: Path) -> None:
+    before = load_lexicon(folder / "plain_concepts.json")
+    files = ["--engine", str(folder / "plain.onnx"), "--backbone", str(eyes), "--weights", str(folder)]
+    read_concepts.main([*files, "--per-concept", "1"])
+    after = load_lexicon(folder / "plain_concepts.json")
+    assert np.array_equal(after.ratings, before.ratings)
+    assert not np.allclose(after.readings, after.ratings)
+    assert after.readings.mean(0) == pytest.approx(after.ratings.mean(0), abs=2e-3)
+    assert after.readings.std(0) == pytest.approx(after.ratings.std(0), abs=2e-3)
+
+
 def test_readers_are_measured_on_an_engines_pictures(folder: Path, eyes: Path) -> None:
-    lexicon = load_lexicon(folder / "morph_concepts.json")
+    lexicon = load_lexicon(folder / "plain_concepts.json")
     painted = evaluate_judge.paint(folder / "plain.onnx", Eyes(eyes), lexicon)
     assert list(painted) == [0.2, 0.5]
     report = evaluate_judge.measure_painted(load_judge(folder / "judge.npz"), lexicon, painted[0.2])

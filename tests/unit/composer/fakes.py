@@ -115,7 +115,7 @@ class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):
         )
 
     async def ListTranslators(self, request: Any, context: grpc.aio.ServicerContext) -> tr.ListTranslatorsResponse:
-        return tr.ListTranslatorsResponse(translators=[tr.Translator(name="dictionary", digest="bb")])
+        return tr.ListTranslatorsResponse(translators=[tr.Translator(name="dictionary", engine="fake", digest="bb")])
 
 
 class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.lexicon import PARTNER_FLOOR, PARTNER_LIMIT, Lexicon, load_lexicon
+from services.translator.lexicon import Lexicon, load_lexicon
 
 
 @pytest.fixture(scope="module")
@@ -26,27 +26,20 @@ def test_the_embedded_lexicon_covers_all_four_quadrants(morph: Lexicon) -> None:
     assert counts.min() >= 1
 
 
-def test_a_blend_is_the_nearest_point_of_the_segment_that_a_partner_may_reach(morph: Lexicon) -> None:
-    target = np.array([0.1, -0.2])
-    shares, missed = morph.blends(target)
-    grid = np.concatenate([[0.0], np.linspace(PARTNER_FLOOR, PARTNER_LIMIT, 400)])
-    for main, partner in [(0, 1), (5, 90), (77, 3), (120, 121)]:
-        points = morph.ratings[main] + grid[:, None] * (morph.ratings[partner] - morph.ratings[main])
-        best = np.square(points - target).sum(-1)
-        assert missed[main, partner] == pytest.approx(best.min(), abs=2e-3)
-        assert shares[main, partner] == 0 or PARTNER_FLOOR <= shares[main, partner] <= PARTNER_LIMIT
-
-
-def test_a_concept_is_no_partner_of_itself(morph: Lexicon) -> None:
-    shares, _ = morph.blends(np.array([0.3, 0.3]))
-    assert (np.diag(shares) == 0).all()
-
-
 def test_kin_share_a_theme(morph: Lexicon) -> None:
-    thunder = [row for row, theme in enumerate(morph.themes) if theme == "thunderstorm"]
-    assert len(thunder) > 3
-    assert morph.kin[np.ix_(thunder, thunder)].all()
-    assert morph.kin[thunder[0]].sum() == len(thunder)
+    theme = max(morph.themes, key=morph.themes.count)
+    alike = [row for row, own in enumerate(morph.themes) if own == theme]
+    assert len(alike) > 1
+    assert np.flatnonzero(morph.kin == morph.kin[alike[0]]).tolist() == alike
+
+
+def test_a_concept_that_nobody_read_has_its_rating_for_a_reading(tmp_path: Path) -> None:
+    concepts = json.loads(table(("a", 0.5, 0), ("b", -0.5, 0.2)))
+    concepts["concepts"][1] |= {"read_arousal": -0.1, "read_valence": 0.3}
+    (tmp_path / "toy_concepts.json").write_text(json.dumps(concepts))
+    lexicon = load_lexicon(tmp_path / "toy_concepts.json")
+    assert lexicon.readings.tolist() == [[0.5, 0], [-0.1, 0.3]]
+    assert lexicon.ratings.tolist() == [[0.5, 0], [-0.5, 0.2]]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def feeling(arousal: float, valence: float = 0.0) -> sentiment_pb2.Sentiment:
 
 
 REFUSALS = [
-    ({"translator": "x"}, "TRANSLATOR_UNKNOWN", "translator", "translator is 'x'; choose one of: dictionary"),
+    ({"translator": "x"}, "TRANSLATOR_UNKNOWN", "translator", "translator is 'x'; choose one of morph: dictionary"),
     ({"engine": "dalle"}, "ENGINE_UNKNOWN", "engine", "engine is 'dalle'; choose one of: morph"),
     ({"sentiments": []}, "BATCH_EMPTY", "sentiments", "the batch is empty; send at least 1"),
     ({"sentiments": [CALM] * 1025}, "BATCH_TOO_LARGE", "sentiments", "has 1025 sentiments; send at most 1024"),
@@ -89,7 +89,7 @@ REFUSALS = [
         "valence of sentiment 0 is 1.5",
     ),
     ({"sentiments": [feeling(-math.inf)]}, "SENTIMENT_OUT_OF_RANGE", "sentiments[0].arousal", "is -inf"),
-    ({"recent_concepts": [3, 900]}, "CONCEPT_UNKNOWN", "recent_concepts", "concept is 900; choose 0 to 169"),
+    ({"recent_concepts": [3, 900]}, "CONCEPT_UNKNOWN", "recent_concepts", "concept is 900; choose 0 to 135"),
     ({"recent_concepts": [0] * 65}, "CONCEPT_UNKNOWN", "recent_concepts", "has 65 concepts; send the latest 64"),
 ]
 

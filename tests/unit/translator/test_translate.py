@@ -1,4 +1,5 @@
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -6,14 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
-from services.translator.catalogue import EMBEDDED, open_translators
+from services.translator.catalogue import EMBEDDED, table_of
 from services.translator.curves import random_walk
-from services.translator.lexicon import F64, PARTNER_LIMIT
+from services.translator.lexicon import F64, Lexicon, load_lexicon
 from services.translator.measures import agreement
-from services.translator.translate import MEMORY, NOISE_LIMIT, NOISE_SIZE, Passage, Translation, translate
+from services.translator.translate import (
+    MEMORY,
+    NOISE_LIMIT,
+    NOISE_SIZE,
+    DictionaryTranslator,
+    Passage,
+    Translation,
+    translate,
+)
 
-DICTIONARY = open_translators(EMBEDDED)["dictionary"]
-LEXICON = DICTIONARY.lexicon
+LEXICON = load_lexicon(table_of("morph", EMBEDDED))
+DICTIONARY = DictionaryTranslator(LEXICON)
 axis = st.floats(-1, 1, width=32)
 planes = st.lists(st.tuples(axis, axis), min_size=1, max_size=6).map(lambda rows: np.array(rows, dtype=np.float64))
 seeds = st.integers(0, 2**64 - 1)
@@ -25,14 +34,12 @@ def told(sentiments: ArrayLike, **choices: object) -> Translation:
 
 @given(planes, seeds, seeds)
 @settings(max_examples=40, deadline=None)
-def test_any_feeling_becomes_one_main_concept_with_at_most_one_partner(plane: F64, seed: int, index: int) -> None:
+def test_any_feeling_becomes_one_concept(plane: F64, seed: int, index: int) -> None:
     translation = told(plane, seed=seed, first_index=index)
     weights = translation.class_weights
     assert weights.shape == (len(plane), len(LEXICON.names))
-    assert (weights >= 0).all()
-    assert weights.sum(1) == pytest.approx(1, abs=1e-6)
-    assert (weights.max(1) >= 1 - PARTNER_LIMIT - 1e-6).all()
-    assert ((weights > 0).sum(1) <= 2).all()
+    assert (weights.sum(1) == 1).all()
+    assert (weights.max(1) == 1).all()
 
 
 @given(planes, seeds)
@@ -51,17 +58,17 @@ def test_noise_has_the_moments_of_a_normal_truncated_at_two() -> None:
     assert noise.std() == pytest.approx(0.8796, abs=0.01)
 
 
-def test_a_reachable_feeling_is_met_by_the_rated_mixture() -> None:
-    walk = random_walk(LEXICON, seed=3, count=100)
+def test_feelings_between_concepts_are_followed_by_what_people_rated() -> None:
+    walk = np.concatenate([random_walk(LEXICON, seed=seed, count=100) for seed in range(3)])
     translation = told(walk, seed=3)
     measures = agreement(walk, translation.expected.astype(np.float64))
     for dimension in ("arousal", "valence"):
-        assert measures[dimension]["r"] >= 0.98
-        assert measures[dimension]["rmse"] <= 0.04
+        assert measures[dimension]["r"] >= 0.92
+        assert measures[dimension]["rmse"] <= 0.12
     assert len(set(translation.class_weights.argmax(1))) >= 20
 
 
-def test_expected_is_the_weighted_mean_of_the_ratings() -> None:
+def test_expected_is_what_people_rated() -> None:
     translation = told([[0.2, -0.4], [-0.6, 0.1]])
     assert translation.expected == pytest.approx(translation.class_weights @ LEXICON.ratings, abs=1e-6)
 
@@ -70,16 +77,16 @@ def test_expected_is_the_weighted_mean_of_the_ratings() -> None:
 def test_a_feeling_beyond_every_picture_goes_to_the_nearest_one_there_is(corner: tuple[int, int]) -> None:
     reached = told([corner]).expected[0]
     nearest = LEXICON.ratings[np.square(LEXICON.ratings - corner).sum(-1).argmin()]
-    assert np.hypot(*(reached - corner)) <= np.hypot(*(nearest - corner)) + 0.08
+    assert np.hypot(*(reached - corner)) <= np.hypot(*(nearest - corner)) + 0.2
 
 
 def test_a_feeling_that_stays_is_told_with_other_concepts() -> None:
     mains = told(np.tile([0.1, 0.2], (30, 1))).class_weights.argmax(1)
-    assert len(set(mains)) >= 12
+    assert len(set(mains)) >= 10
 
 
 @pytest.mark.parametrize("corner", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
-def test_no_main_concept_comes_twice_in_a_row_even_where_few_are_near(corner: tuple[int, int]) -> None:
+def test_no_concept_comes_twice_in_a_row_even_where_few_are_near(corner: tuple[int, int]) -> None:
     mains = told(np.tile(np.array(corner, dtype=float), (30, 1))).class_weights.argmax(1)
     assert (mains[1:] != mains[:-1]).all()
     assert len(set(mains)) >= 3
@@ -113,6 +120,26 @@ def test_equal_passages_give_equal_answers_and_another_seed_another_story() -> N
 
 
 def test_the_digest_changes_with_the_ratings() -> None:
-    other = type(DICTIONARY)(dataclasses.replace(LEXICON, digest="0" * 64))  # type: ignore[call-arg]
+    other = DictionaryTranslator(dataclasses.replace(LEXICON, digest="0" * 64))
     assert len(DICTIONARY.digest) == 64
     assert DICTIONARY.digest != other.digest
+
+
+def test_of_concepts_that_are_rated_alike_the_one_that_reads_so_is_shown() -> None:
+    lexicon = dataclasses.replace(LEXICON, readings=LEXICON.readings.copy())
+    concept = int(np.square(LEXICON.ratings - [0.0, 0.2]).sum(-1).argmin())
+    lexicon.readings[:] = LEXICON.ratings
+    lexicon.readings[concept] = -1
+    told = translate(DictionaryTranslator(lexicon), Passage(np.tile([0.0, 0.2], (8, 1))))
+    assert concept not in told.class_weights.argmax(1)
+
+
+def test_a_thousand_concepts_and_feelings_take_seconds() -> None:
+    rng = np.random.default_rng(0)
+    ratings = rng.uniform(-1, 1, (1000, 2))
+    names = tuple(map(str, range(1000)))
+    many = Lexicon("many", names, names, ratings, "0" * 64, ratings)
+    began = time.process_time()
+    told = translate(DictionaryTranslator(many), Passage(rng.uniform(-1, 1, (1024, 2))))
+    assert time.process_time() - began < 5
+    assert told.class_weights.shape == (1024, 1000)

@@ -1,0 +1,63 @@
+"""Adds to a table of rated concepts what the labeller reads off the engine's pictures of them.
+
+`python -m services.translator.read_concepts --engine ENGINE.onnx --backbone BACKBONE.onnx`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from services.translator.build_concepts import write_table
+from services.translator.catalogue import EMBEDDED, found, table_of
+from services.translator.judge import Eyes, Judge, load_judge
+from services.translator.lexicon import F64, Lexicon, load_lexicon
+from services.translator.sampling import TRUNCATION, Painter, draw
+
+__all__ = ["main", "readings"]
+
+SEED = 7  # of the noise
+
+
+def readings(lexicon: Lexicon, painter: Painter, eyes: Eyes, labeller: Judge, per_concept: int) -> F64:
+    """What each concept's picture makes people feel in the labeller's eyes, (K, 2).
+
+    The mean over a picture without noise and `per_concept` with it, each read by coefficients that never saw ratings
+    of its theme; brought to the mean and the spread of people's ratings, because a reader of unseen themes is timid.
+    """
+    plain = draw(painter, eyes, 1, 0.0, SEED)
+    noisy = draw(painter, eyes, per_concept, TRUNCATION, SEED)
+    read = np.zeros((len(lexicon.names), 2))
+    for samples in (plain, noisy):
+        themes = [(lexicon.themes[concept],) for concept in samples.concepts]
+        np.add.at(read, samples.concepts, labeller.read(samples.features, themes))
+    scaled = (read - read.mean(0)) / np.maximum(read.std(0), 1e-9)
+    return np.asarray(np.clip(scaled * lexicon.ratings.std(0) + lexicon.ratings.mean(0), -1, 1))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--engine", type=Path, required=True, help="ONNX file of services.generator.export")
+    parser.add_argument("--backbone", type=Path, required=True, help="ONNX file of services.translator.backbone")
+    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the concept table, which is changed")
+    parser.add_argument("--engine-name", help="whose table (default: the engine file's stem)")
+    parser.add_argument("--per-concept", type=int, default=3, help="pictures under noise of each concept (default: 3)")
+    options = parser.parse_args(arguments)
+    path = table_of(options.engine_name or options.engine.stem, options.weights)
+    lexicon, painter = load_lexicon(path), Painter(options.engine)
+    if painter.names != lexicon.names:
+        parser.error(f"{options.engine.name} has other concepts than {path.name}; build the table anew")
+    labeller = load_judge(found("labeller.npz", [options.weights]))
+    read = readings(lexicon, painter, Eyes(options.backbone), labeller, options.per_concept)
+    table = json.loads(path.read_text(encoding="utf-8"))
+    for concept, (arousal, valence) in zip(table["concepts"], read.tolist(), strict=True):
+        concept |= {"read_arousal": round(arousal, 3), "read_valence": round(valence, 3)}
+    write_table(table, path)
+
+
+if __name__ == "__main__":
+    main()
