@@ -59,5 +59,6 @@ def engine_settings(engine: str, environment: Mapping[str, str] = os.environ) ->
     wanted = {
         "DEEPSING_GENERATOR_ENGINES": f"{BUILT_IN},{engine}",
         "DEEPSING_GENERATOR_WEIGHTS": str(folder),
+        "DEEPSING_TRANSLATOR_WEIGHTS": str(folder),  # where it looks for ENGINE_concepts.json
     }
     return {name: value for name, value in wanted.items() if name not in environment}

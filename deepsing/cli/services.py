@@ -103,7 +103,7 @@ class LocalServices:
 
     def _settings(self, name: str) -> dict[str, str]:
         settings = {"DEEPSING_SERVER_HOST": HOST, "DEEPSING_SERVER_PORT": str(self._ports[name])}
-        if name == "generator":
+        if name in ("generator", "translator"):
             settings |= engine_settings(self._engine)
         if name == "composer":
             behind = {other: target for other, target in self._targets.items() if other != name}

@@ -24,6 +24,7 @@ MEMORY = 64  # concepts remembered; the contract allows as many in `recent_conce
 
 # What a choice costs: the squared distance of the concept from the feeling, in deviations, and beside it:
 LEGIBILITY = 0.1  # share of the reading in that distance, against people's rating
+LEAST_SPREAD = 0.05  # concepts that are rated all alike do not make a dimension count without end
 REACH = 0.5  # a feeling farther than this from every concept is brought this near to the nearest
 WEAR, WEAR_MEMORY = 0.18, 12.0  # a concept shown just now; concepts after which that has faded to 1/e
 AGAIN = 10.0  # the concept shown last: it never comes twice in a row
@@ -89,7 +90,7 @@ class DictionaryTranslator:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
-        costs = (LEGIBILITY, REACH, WEAR, WEAR_MEMORY, AGAIN, KIN_WEAR, WHIM)
+        costs = (LEGIBILITY, LEAST_SPREAD, REACH, WEAR, WEAR_MEMORY, AGAIN, KIN_WEAR, WHIM)
         self.digest = hashlib.sha256(f"dictionary 2 {costs} {lexicon.digest}".encode()).hexdigest()
 
     def latents(self, passage: Passage) -> tuple[F32, F32]:
@@ -106,7 +107,7 @@ class DictionaryTranslator:
     def distance(self, target: F64) -> F64:
         """How far each concept is from a feeling (2,), squared, in deviations of the ratings: (K,)."""
         ratings, readings = self.lexicon.ratings, self.lexicon.readings
-        spread = np.maximum(ratings.std(0), 1e-9)  # arousals lie closer together than valences
+        spread = np.maximum(ratings.std(0), LEAST_SPREAD)  # arousals lie closer together than valences
         apart = np.square((target - ratings) / spread).sum(-1)
         nearest = ratings[apart.argmin()]
         near = nearest + (target - nearest) * min(1.0, REACH / max(float(np.sqrt(apart.min())), 1e-12))

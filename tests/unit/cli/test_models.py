@@ -87,11 +87,12 @@ def test_an_empty_folder_lists_nothing(folder: Path, capsys: pytest.CaptureFixtu
 def test_services_learn_of_an_engine_that_is_there(folder: Path) -> None:
     assert engine_settings(NAME, {}) == {}
     ready(folder)
-    wanted = {"DEEPSING_GENERATOR_ENGINES": f"morph,{NAME}", "DEEPSING_GENERATOR_WEIGHTS": str(folder)}
+    weights = {"DEEPSING_GENERATOR_WEIGHTS": str(folder), "DEEPSING_TRANSLATOR_WEIGHTS": str(folder)}
+    wanted = {"DEEPSING_GENERATOR_ENGINES": f"morph,{NAME}"} | weights
     assert engine_settings(NAME, {}) == wanted
     assert engine_settings("", {}) == engine_settings("morph", {}) == {}
     own = {"DEEPSING_GENERATOR_ENGINES": "mine"}
-    assert engine_settings(NAME, own) == {"DEEPSING_GENERATOR_WEIGHTS": str(folder)}
+    assert engine_settings(NAME, own) == weights
 
 
 def test_models_are_kept_with_the_users_data(monkeypatch: pytest.MonkeyPatch) -> None:

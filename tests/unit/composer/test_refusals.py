@@ -99,7 +99,11 @@ async def test_messages_out_of_order_are_refused(requests: tuple[pb.ComposeReque
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
-    [({"style": "x"}, "STYLE_UNKNOWN"), ({"translator": "x"}, "TRANSLATOR_UNKNOWN")],
+    [
+        ({"style": "x"}, "STYLE_UNKNOWN"),
+        ({"translator": "x"}, "TRANSLATOR_UNKNOWN"),
+        ({"engine": "x"}, "ENGINE_UNKNOWN"),  # the generator has it, the translator has no table of it
+    ],
 )
 async def test_names_that_no_service_knows_are_refused_with_those_that_exist(
     fields: dict[str, str], reason: str

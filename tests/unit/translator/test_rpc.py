@@ -1,6 +1,8 @@
 import asyncio
+import json
 import math
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 from deepsing.runtime.errors import error_of
 from deepsing.runtime.server import GrpcServer
-from deepsing.runtime.settings import ServerSettings
+from deepsing.runtime.settings import ServerSettings, SettingsError
 from deepsing.v1 import sentiment_pb2, translator_pb2, translator_pb2_grpc
 from services.translator.rpc import SERVICE
 
@@ -65,6 +67,35 @@ async def test_every_listed_translator_translates(stub: Stub) -> None:
         answer = await stub.Translate(request(translator=one.name, engine=one.engine))
         assert sum(answer.class_weights) == pytest.approx(1, abs=1e-3)
         assert max(abs(value) for value in answer.noise) <= 2
+
+
+async def test_an_own_engine_is_served_beside_the_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"name": name, "theme": name, "arousal": a, "valence": 0} for name, a in (("storm", 0.6), ("pond", -0.6))]
+    (tmp_path / "dreams_concepts.json").write_text(json.dumps({"engine": "dreams", "concepts": rows}))
+    monkeypatch.setenv("DEEPSING_TRANSLATOR_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("DEEPSING_TRANSLATOR_JUDGE", "off")
+    server = GrpcServer(SERVICE, ServerSettings(port=0))
+    port = await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = Stub(channel)
+        listed = (await stub.ListTranslators(translator_pb2.ListTranslatorsRequest())).translators
+        calm = await stub.Translate(request(translator="dictionary", engine="dreams"))
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.Translate(request(translator="view-1", engine="dreams"))
+    await server.drain(0)
+    assert {one.engine for one in listed} == {"morph", "dreams"}
+    assert [(one.name, one.engine) for one in listed[-2:]] == [("dictionary", "dreams"), ("original", "dreams")]
+    assert list(calm.class_weights) == [0, 1]
+    assert "'view-1'; choose one of dreams: dictionary, original" in (refused.value.details() or "")
+
+
+@pytest.mark.parametrize(("variable", "value"), [("ENGINE", "dreams"), ("DEFAULT", "guess")])
+async def test_a_default_that_is_not_there_is_refused_at_start(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"DEEPSING_TRANSLATOR_{variable}", value)
+    with pytest.raises(SettingsError, match=f"DEEPSING_TRANSLATOR_{variable} is '{value}'; choose one of: "):
+        await SERVICE.open()
 
 
 def feeling(arousal: float, valence: float = 0.0) -> sentiment_pb2.Sentiment:
