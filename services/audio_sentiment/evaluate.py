@@ -1,6 +1,7 @@
 """`python -m services.audio_sentiment.evaluate --data DIR`: how well the served model agrees with people.
 
-It runs what the service runs: the same decoder, streaming features, network, head and pacing.
+It runs what the service runs: the same decoder, streaming features, network, head and pacing. DIR is one collection, a
+folder with labels.csv, or holds several. Songs that cannot be read are named and left out.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from deepsing.audio import AudioError, decode_blocks
 from services.audio_sentiment.embedding import Network
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 from services.audio_sentiment.labels import LabelsError, RatedSong, read_labels
-from services.audio_sentiment.metrics import agreement, correlation, quadrant_f1
+from services.audio_sentiment.metrics import agreement, bootstrap_interval, correlation, quadrant_f1
 from services.audio_sentiment.rendering import RenderingError, audible
 from services.audio_sentiment.sentiment import WINDOW_S, Analyser, Head, Pacing, Point
 
@@ -32,6 +34,7 @@ __all__ = ["Reading", "Reader", "main", "report"]
 F64 = NDArray[np.float64]
 WEIGHTS = Path(__file__).with_name("weights")
 DIMENSIONS = ("arousal", "valence")
+MIDDLE_S = 10.0
 MIN_MEASURES = 3  # fewer have no course that could be followed
 
 
@@ -42,10 +45,12 @@ class Reading:
     Attributes:
         song: (2,), arousal and valence of the whole, or of the part that the context leaves.
         points: every half second, of the whole song.
+        middle: (2,), of the ten seconds in its middle alone; None where the song is shorter or a context is set.
     """
 
     song: F64
     points: list[Point]
+    middle: F64 | None = None
 
 
 class Reader:
@@ -76,7 +81,11 @@ class Reader:
         if 0 < self._context_s < duration_s:
             start_s = (duration_s - self._context_s) / 2
             _, song, _ = self._analysed(path, Pacing(), start_s=start_s, duration_s=self._context_s)
-        return Reading(song, points)
+        middle = None
+        if not self._context_s and duration_s > MIDDLE_S:
+            start_s = (duration_s - MIDDLE_S) / 2
+            _, middle, _ = self._analysed(path, Pacing(), start_s=start_s, duration_s=MIDDLE_S)
+        return Reading(song, points, middle)
 
     def _analysed(self, path: Path, pacing: Pacing, **part: float) -> tuple[list[Point], F64, float]:
         analyser = Analyser(self._network, self._head, pacing)
@@ -95,7 +104,8 @@ def report(songs: Sequence[RatedSong], readings: Sequence[Reading]) -> dict[str,
     Returns:
         `n`; for `arousal` and `valence` each `r`, `ccc`, `rmse`, `accuracy`; `quadrant_f1`, None unless the ratings
         are quadrants; where songs have curves, `dynamics`: their number `n` and the mean within-piece r of `arousal`
-        and `valence`.
+        and `valence`. `readings` holds mean, sd and n of what was read, `intervals` the 95 % intervals of the r's over
+        songs; `context_10s` the agreement of the ten seconds in the middle of the `n` songs that are longer.
     """
     said = np.array([reading.song for reading in readings])
     felt = np.array([(song.arousal, song.valence) for song in songs])
@@ -107,7 +117,31 @@ def report(songs: Sequence[RatedSong], readings: Sequence[Reading]) -> dict[str,
     if courses:
         arousal, valence = np.mean(courses, axis=0).tolist()
         answer["dynamics"] = {"n": len(courses), "arousal": arousal, "valence": valence}
+    answer["readings"] = _spread(said)
+    answer["intervals"] = {name: _r_interval(said[:, i], felt[:, i]) for i, name in enumerate(DIMENSIONS)}
+    if courses:
+        inside = np.stack(courses)
+        bounds = [bootstrap_interval(lambda a, _: float(a.mean()), c, c) for c in inside.T]
+        answer["intervals"]["dynamics"] = dict(zip(DIMENSIONS, map(list, bounds), strict=True))
+    kept = [(r.middle, f) for r, f in zip(readings, felt, strict=True) if r.middle is not None]
+    if kept:
+        short, truth = (np.stack(column) for column in zip(*kept, strict=True))
+        answer["context_10s"] = {"n": len(kept)} | {
+            name: agreement(short[:, i], truth[:, i]) | {"r_95": _r_interval(short[:, i], truth[:, i])}
+            for i, name in enumerate(DIMENSIONS)
+        }
     return answer
+
+
+def _r_interval(said: F64, felt: F64) -> list[float]:
+    return list(bootstrap_interval(correlation, said, felt))
+
+
+def _spread(said: F64) -> dict[str, Any]:
+    return {
+        name: {"mean": float(said[:, i].mean()), "sd": float(said[:, i].std()), "n": len(said)}
+        for i, name in enumerate(DIMENSIONS)
+    }
 
 
 def _course_agreement(song: RatedSong, reading: Reading) -> F64 | None:
@@ -157,28 +191,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.context and not options.context >= WINDOW_S:
         parser.error(f"--context is {options.context}; choose {WINDOW_S} seconds or more")
     console = Console(stderr=True)
-    try:
-        songs = read_labels(options.data)
-        reader = Reader(options.weights, options.context)
-        readings = []
-        with tempfile.TemporaryDirectory() as folder:
-            for song in track(songs, "listening", console=console):
-                readings.append(_read(reader, song.path, Path(folder)))
-    except (LabelsError, RenderingError) as error:
-        console.print(str(error), style="red", highlight=False, soft_wrap=True)
+    reader = Reader(options.weights, options.context)
+    heard = {}
+    folders = _collections(options.data)
+    for folder in folders:
+        if pairs := _listen(reader, folder, console):
+            heard[folder.name] = pairs
+    if not heard:
         return 2
+    everything = [pair for pairs in heard.values() for pair in pairs]
     if options.curves:
-        _write_curves(options.curves, songs, readings)
-    answer = report(songs, readings)
-    sys.stdout.write(json.dumps(answer) + "\n" if options.json else as_table(answer))
+        _write_curves(options.curves, *zip(*everything, strict=True))
+    reports = {name: report(*zip(*pairs, strict=True)) for name, pairs in heard.items()}
+    if folders == [options.data]:
+        (answer,) = reports.values()
+        text = as_table(answer)
+    else:
+        answer = {"collections": reports, "readings": _spread(np.stack([reading.song for _, reading in everything]))}
+        text = "\n".join(f"{name}: {as_table(row)}" for name, row in reports.items())
+    sys.stdout.write(json.dumps(answer) + "\n" if options.json else text)
     return 0
 
 
-def _read(reader: Reader, path: Path, folder: Path) -> Reading:
+def _collections(data: Path) -> list[Path]:
+    """The folder itself, or those in it that have labels."""
+    inside = sorted(table.parent for table in data.glob("*/labels.csv"))
+    return [data] if (data / "labels.csv").is_file() or not inside else inside
+
+
+def _listen(reader: Reader, folder: Path, console: Console) -> list[tuple[RatedSong, Reading]]:
+    """Reads a collection; says what cannot be read, and leaves it out."""
+    pairs = []
+    complain = partial(_complain, console)
     try:
-        return reader.read(audible(path, folder))
-    except AudioError as error:
-        raise LabelsError(f"{path.name}: {error.message}") from error
+        with tempfile.TemporaryDirectory() as renderings:
+            for song in track(read_labels(folder, complain), f"listening {folder.name}", console=console):
+                try:
+                    pairs.append((song, reader.read(audible(song.path, Path(renderings)))))
+                except AudioError as error:
+                    complain(f"{song.path.name}: {error.message}; left out")
+    except (LabelsError, RenderingError) as error:
+        complain(str(error))
+    return pairs
+
+
+def _complain(console: Console, message: str) -> None:
+    console.print(message, style="red", highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

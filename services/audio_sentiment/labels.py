@@ -6,7 +6,7 @@ __all__ = ["LabelsError", "RatedSong", "fold_of", "read_labels"]
 import csv
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,12 +58,16 @@ def fold_of(group: str) -> int:
     return int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) % FOLD_COUNT
 
 
-def read_labels(folder: Path) -> list[RatedSong]:
+def read_labels(folder: Path, complain: Callable[[str], None] | None = None) -> list[RatedSong]:
     """Reads the rated songs of a folder.
 
     Columns: `file`, and `arousal` + `valence` (-1..1), or `quadrant` (1 high A high V, 2 high A low V, 3 low A low V,
     4 low A high V), or Emotify's nine emotions (shares of raters). A file `per_measure.json` beside the table maps
     files to `{"arousal": [...], "valence": [...]}`, spread evenly over the column `duration_s`.
+
+    Args:
+        folder: holds the table and the songs.
+        complain: told of each row that cannot be used, which is then left out; without it, such a row raises.
 
     Raises:
         LabelsError: no table, unknown columns, a bad value, a song that is not there.
@@ -76,7 +80,15 @@ def read_labels(folder: Path) -> list[RatedSong]:
     if not rows:
         raise LabelsError(f"{table} has no rows; list at least one song")
     curves = _read_curves(folder / "per_measure.json")
-    return [_song(folder, row, number, curves) for number, row in enumerate(rows, start=2)]
+    songs = []
+    for number, row in enumerate(rows, start=2):
+        try:
+            songs.append(_song(folder, row, number, curves))
+        except LabelsError as error:
+            if complain is None:
+                raise
+            complain(f"{error}; left out")
+    return songs
 
 
 def _read_curves(path: Path) -> dict[str, F64]:

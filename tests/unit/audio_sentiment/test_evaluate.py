@@ -76,14 +76,30 @@ def test_without_json_people_read_a_table(folder: Path, capsys: pytest.CaptureFi
     assert [line.split()[0] for line in lines[2:]] == ["arousal", "valence", "quadrants,"]
 
 
-def test_a_song_that_cannot_be_read_ends_with_one_line_and_status_2(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_song_that_cannot_be_read_is_named_and_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "a.wav").write_bytes(b"no song" * 100)
-    assert main(["--data", str(folder), "--json"]) == 2
+    assert main(["--data", str(folder), "--json"]) == 0
     streams = capsys.readouterr()
-    assert streams.out == ""
+    answer = json.loads(streams.out)
+    assert answer["n"] == answer["readings"]["arousal"]["n"] == 2
     assert "a.wav: the song is in no format" in streams.err.replace("\n", " ")
+
+
+def test_a_folder_of_collections_is_reported_by_collection(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parent = tmp_path_factory.mktemp("parent")
+    (parent / "one").symlink_to(folder)
+    (parent / "two").mkdir()
+    write_wav(parent / "two" / "long.wav", 12.0, 5)
+    (parent / "two" / "labels.csv").write_text("file,arousal,valence\nlong.wav,0.5,0.1\ngone.wav,0,0\n")
+    assert main(["--data", str(parent), "--json"]) == 0
+    streams = capsys.readouterr()
+    assert "gone.wav" in streams.err
+    answer = json.loads(streams.out)
+    assert {name: row["n"] for name, row in answer["collections"].items()} == {"one": 3, "two": 1}
+    assert answer["readings"]["valence"]["n"] == 4
+    assert answer["collections"]["two"]["context_10s"]["n"] == 1
 
 
 def test_midi_without_fluidsynth_says_what_to_install(
