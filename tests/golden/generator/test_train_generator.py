@@ -1,0 +1,69 @@
+"""One command makes an engine of a folder of pictures, which a story can be told with."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from deepsing.cli.train_generator import main
+from tests.songs import make_song
+
+COLOURS = {"Red_Sky.png": (200, 30, 30), "meadow.jpg": (20, 160, 60), "sea.png": (40, 60, 220)}
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name, colour in COLOURS.items():
+        Image.new("RGB", (300, 256), colour).save(folder / name)
+    return folder
+
+
+def deepsing(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", **more}
+    words = [sys.executable, "-m", "deepsing.cli", *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=300, env=environment)
+
+
+def test_pictures_that_nobody_rated_become_an_engine_of_stories(images: Path, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    done = deepsing("train", "generator", "--images", images, "--name", "mine", "--out", models, "--steps", 2, 2, 2)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "deepsing render SONG story.mp4 --engine mine" in done.stdout
+    with (models / "mine.training" / "ratings.csv").open(newline="") as lines:
+        ratings = {row["file"]: float(row["valence_mean"]) for row in csv.DictReader(lines)}
+    assert set(ratings) == set(COLOURS)
+    assert all(1 <= rating <= 7 for rating in ratings.values())
+    table = json.loads((models / "mine_concepts.json").read_text())
+    assert [one["name"] for one in table["concepts"]] == ["red sky", "meadow", "sea"]
+
+    song = make_song(tmp_path, "cbr_mp3")
+    story = tmp_path / "story.mp4"
+    words = ("render", song, story, "--engine", "mine", "--fps", "4", "--duration", "3", "--json")
+    told = deepsing(*words, DEEPSING_MODELS_DIR=str(models))
+    assert told.returncode == 0, told.stderr[-2000:]
+    assert story.stat().st_size > 1000
+    assert '"mine"' in story.with_suffix(".json").read_text()
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--images", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "holds 0 pictures" in capsys.readouterr().err
+
+
+def test_ratings_of_other_pictures_are_refused(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ratings = tmp_path / "ratings.csv"
+    ratings.write_text("file,arousal_mean,valence_mean\nother.png,4,4\n")
+    assert main(["--images", str(images), "--ratings", str(ratings), "--out", str(tmp_path / "out")]) == 2
+    assert "rates 0 of the pictures; at least 2 are needed" in capsys.readouterr().err
