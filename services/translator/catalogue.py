@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from services.translator.journey import JourneyTranslator
 from services.translator.lexicon import load_lexicon
 from services.translator.original import OriginalTranslator
 from services.translator.translate import DictionaryTranslator, Translator
@@ -61,6 +62,8 @@ def open_translators(table: Path) -> dict[str, Translator]:
         "dictionary": DictionaryTranslator(lexicon),
         "original": OriginalTranslator(lexicon),
     }
+    if lexicon.distances.any():
+        opened["journey"] = JourneyTranslator(lexicon)
     views = table.with_name(f"{lexicon.engine}_views.npz")
     if views.exists():
         digest = hashlib.sha256(views.read_bytes()).hexdigest()

@@ -18,13 +18,15 @@ from services.translator.catalogue import EMBEDDED, found, open_translators, tab
 from services.translator.curves import random_walk
 from services.translator.judge import Eyes, load_judge
 from services.translator.lexicon import F32, Lexicon
-from services.translator.measures import agreement
+from services.translator.measures import agreement, intervals
 from services.translator.sampling import TRUNCATION, Painter, Studio
 from services.translator.translate import Passage, Translator, translate
 
 __all__ = ["evaluate", "main", "smoothness"]
 
-JUDGED = 100  # pictures that the judge reads for each translator
+JUDGED = 300  # pictures that the judge reads for each translator
+KEYS_A_MINUTE = 12  # as many as the original shows; the composer's pace follows the song, about so
+DIMENSIONS = ("arousal", "valence")
 SHUFFLES = 20  # random orders that a path is compared with
 
 
@@ -39,8 +41,10 @@ def evaluate(translator: Translator, curves: int, points: int, studio: Studio | 
 
     Returns:
         n, agreement of both dimensions over all walks together by people's ratings, `within` as the mean r inside one
-        walk, mean distinct main concepts per 100 rows, the mean largest weight of a row; with a studio `by_judge` and
-        `path`, the mean `smoothness` of a walk.
+        walk, mean distinct main concepts per 100 rows and per minute, the mean largest weight of a row, `jump`, the
+        mean distance of successive main concepts (1: as any two concepts); with a studio `path`, the mean
+        `smoothness` of a walk, `by_judge`, with intervals over walks, and in it the `ceiling`: how well the judge
+        follows people on these very pictures.
     """
     lexicon = translator.lexicon
     targets = [random_walk(lexicon, seed, points) for seed in range(curves)]
@@ -50,15 +54,20 @@ def evaluate(translator: Translator, curves: int, points: int, studio: Studio | 
     target = np.concatenate(targets)
     report: dict[str, Any] = {"n": len(target)}
     report |= agreement(target, np.concatenate([one.expected for one in told]).astype(float))
-    for dimension in ("arousal", "valence"):
+    for dimension in DIMENSIONS:
         report[dimension]["within"] = float(np.mean([walk[dimension]["r"] for walk in within]))
     report["distinct_per_100"] = float(np.mean([len(set(rows.argmax(1))) for rows in weights]) * 100 / points)
+    mains = [rows.argmax(1) for rows in weights]
+    minutes = [rows[at : at + KEYS_A_MINUTE] for rows in mains for at in range(len(rows) - KEYS_A_MINUTE + 1)]
+    report["distinct_per_minute"] = float(np.mean([len(set(minute)) for minute in minutes])) if minutes else 0.0
+    report["jump"] = float(np.mean([lexicon.distances[rows[:-1], rows[1:]].mean() for rows in mains]))
     report["main_weight"] = float(np.mean([rows.max(1).mean() for rows in weights]))
     if studio is not None:
         shown = np.linspace(0, len(target) - 1, JUDGED).astype(int)  # spread over all walks
-        noise = np.concatenate([one.noise for one in told])
-        read = studio.achieved(np.concatenate(weights)[shown], noise[shown])
-        report["by_judge"] = {"n": JUDGED} | agreement(target[shown], read)
+        noise, rated = (np.concatenate([getattr(one, name) for one in told])[shown] for name in ("noise", "expected"))
+        read, walk = studio.achieved(np.concatenate(weights)[shown], noise), (shown // points).astype(str)
+        report["by_judge"] = {"n": len(shown)} | intervals(target[shown], read, walk)
+        report["by_judge"]["ceiling"] = intervals(rated.astype(float), read, walk)
         report["path"] = float(np.mean([smoothness(rows, studio.painter.latents) for rows in weights]))
     return report
 
@@ -104,16 +113,17 @@ def open_studio(options: argparse.Namespace, lexicon: Lexicon) -> Studio:
 
 def as_table(report: dict[str, dict[str, Any]]) -> str:
     """The report as text, one translator a line."""
-    head = "translator      n     r(A)  r(V)  ccc(A) ccc(V) rmse(A) rmse(V) distinct/100  judge r(A) r(V)  path"
+    head = "translator      n     r(A)  r(V)  ccc(A) ccc(V) rmse(A) rmse(V) distinct/100  jump  "
+    head += "judge r(A) r(V)  ceiling   path"
     lines = [head]
     for name, row in report.items():
         a, v = row["arousal"], row["valence"]
-        judged = row.get("by_judge")
-        lines.append(
-            f"{name:<15} {row['n']:<5} {a['r']:.3f} {v['r']:.3f} {a['ccc']:.3f}  {v['ccc']:.3f}  "
-            f"{a['rmse']:.3f}   {v['rmse']:.3f}   {row['distinct_per_100']:<12.0f}  "
-            + (f"      {judged['arousal']['r']:.3f} {judged['valence']['r']:.3f}  {row['path']:.2f}" if judged else "")
-        )
+        cells = f"{name:<15} {row['n']:<5} {a['r']:.3f} {v['r']:.3f} {a['ccc']:.3f}  {v['ccc']:.3f}  {a['rmse']:.3f}   "
+        cells += f"{v['rmse']:.3f}   {row['distinct_per_100']:<12.0f}  {row['jump']:.2f}  "
+        if judged := row.get("by_judge"):
+            follows = [side[dimension]["r"] for side in (judged, judged["ceiling"]) for dimension in DIMENSIONS]
+            cells += "      {:.2f}  {:.2f}  {:.2f} {:.2f}   ".format(*follows) + f"{row['path']:.2f}"
+        lines.append(cells)
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 

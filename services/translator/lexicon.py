@@ -5,6 +5,7 @@ Ratings of the embedded engine's concepts: OASIS (Kurdi, Lozano & Banaji 2017), 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -13,10 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Lexicon", "load_lexicon", "F32", "F64"]
+__all__ = ["Lexicon", "load_lexicon", "packed_distances", "F32", "F64"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+
+STEPS = 100  # of a stored distance; 1 is the mean distance of two concepts, and 2.55 the longest that is told apart
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Lexicon:
     ratings: F64  # (K, 2): arousal, valence in -1..1, by people
     digest: str  # lower-case hex SHA-256 of the file
     readings: F64  # (K, 2): what the labeller reads off the engine's picture; the rating where nobody has read it
+    distances: F64  # (K, K): how unlike two concepts look, 1 on average; all 0 where nobody has looked
     kin: NDArray[np.int64] = field(init=False, repr=False)  # (K,): number of the theme
 
     def __post_init__(self) -> None:
@@ -40,7 +44,7 @@ def load_lexicon(path: Path) -> Lexicon:
 
     Args:
         path: JSON with `engine` and `concepts`, each of name, theme, arousal and valence in -1..1; where the engine's
-            pictures have been read (read_concepts.py), also read_arousal and read_valence.
+            pictures have been read (read_concepts.py), also read_arousal and read_valence, and `distances`.
 
     Raises:
         ValueError: a value is missing, out of range or not finite, a name appears twice, or fewer than two concepts.
@@ -62,4 +66,30 @@ def load_lexicon(path: Path) -> Lexicon:
             row = int(np.flatnonzero(~(np.abs(values) <= 1).all(axis=1))[0])
             raise ValueError(f"{path.name} rates '{names[row]}' {values[row].tolist()}; give values from -1 to 1")
     themes = tuple(concept["theme"] for concept in concepts)
-    return Lexicon(table["engine"], names, themes, ratings, hashlib.sha256(raw).hexdigest(), readings)
+    distances = unpacked_distances(table.get("distances", ""), len(names), path.name)
+    return Lexicon(table["engine"], names, themes, ratings, hashlib.sha256(raw).hexdigest(), readings, distances)
+
+
+def packed_distances(distances: F64) -> str:
+    """Distances (K, K) → one byte for every pair above the diagonal, row by row, as base64."""
+    above = distances[np.triu_indices(len(distances), 1)]
+    steps = np.rint(np.minimum(above / max(float(above.mean()), 1e-12) * STEPS, 255)).astype(np.uint8)
+    return base64.b64encode(steps.tobytes()).decode("ascii")
+
+
+def unpacked_distances(text: str, count: int, file: str) -> F64:
+    """What `packed_distances` wrote, for `count` concepts; all 0 for an empty text.
+
+    Raises:
+        ValueError: the text is of another number of concepts.
+    """
+    distances = np.zeros((count, count))
+    if text:
+        steps = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+        pairs = count * (count - 1) // 2
+        if len(steps) != pairs:
+            raise ValueError(
+                f"{file} has {len(steps)} distances for {pairs} pairs; run services.translator.read_concepts"
+            )
+        distances[np.triu_indices(count, 1)] = steps / STEPS
+    return distances + distances.T

@@ -1,4 +1,4 @@
-"""Adds to a table of rated concepts what the labeller reads off the engine's pictures of them.
+"""Adds to a table of rated concepts what the labeller reads off the engine's pictures of them, and how alike they look.
 
 `python -m services.translator.read_concepts --engine ENGINE.onnx --backbone BACKBONE.onnx`
 """
@@ -10,16 +10,18 @@ import json
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from services.translator.build_concepts import write_table
 from services.translator.catalogue import EMBEDDED, found, table_of
 from services.translator.judge import Eyes, Judge, load_judge
-from services.translator.lexicon import F64, Lexicon, load_lexicon
+from services.translator.lexicon import F32, F64, Lexicon, load_lexicon, packed_distances
 from services.translator.sampling import TRUNCATION, Painter, draw
 
-__all__ = ["main", "readings"]
+__all__ = ["main", "readings", "unlike"]
 
 SEED = 7  # of the noise
+LOOK_PX = 16  # pictures are compared at this size: colours and where they are, not detail
 
 
 def readings(lexicon: Lexicon, painter: Painter, eyes: Eyes, labeller: Judge, per_concept: int) -> F64:
@@ -36,6 +38,25 @@ def readings(lexicon: Lexicon, painter: Painter, eyes: Eyes, labeller: Judge, pe
         np.add.at(read, samples.concepts, labeller.read(samples.features, themes))
     scaled = (read - read.mean(0)) / np.maximum(read.std(0), 1e-9)
     return np.asarray(np.clip(scaled * lexicon.ratings.std(0) + lexicon.ratings.mean(0), -1, 1))
+
+
+def unlike(painter: Painter) -> F64:
+    """How unlike two concepts are, (K, K): the mean of their distances in the engine's space and to the eye.
+
+    Both are brought to a mean of 1. To the eye: the pictures without noise, made small.
+    """
+    count = len(painter.names)
+    plain = painter.paint(np.eye(count, dtype=np.float32), np.zeros((count, painter.noise_size), np.float32), 0.0)
+    small = [np.asarray(Image.fromarray(picture).resize((LOOK_PX, LOOK_PX), Image.Resampling.BOX)) for picture in plain]
+    looks = np.stack(small).reshape(count, -1).astype(np.float32)
+    return np.asarray((apart(painter.latents) + apart(looks)) / 2)
+
+
+def apart(points: F32) -> F64:
+    """Distances of points (K, D), 1 on average over all pairs: (K, K)."""
+    rows = points.astype(np.float64)
+    distances = np.stack([np.linalg.norm(rows - row, axis=1) for row in rows])
+    return np.asarray(distances / max(distances.sum() / (len(rows) * (len(rows) - 1)), 1e-12))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -56,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     table = json.loads(path.read_text(encoding="utf-8"))
     for concept, (arousal, valence) in zip(table["concepts"], read.tolist(), strict=True):
         concept |= {"read_arousal": round(arousal, 3), "read_valence": round(valence, 3)}
-    write_table(table, path)
+    write_table(table | {"distances": packed_distances(unlike(painter))}, path)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from services.translator.build_concepts import write_table
 from services.translator.catalogue import EMBEDDED, found, table_of
 from services.translator.judge import Eyes, Judge, load_judge
 from services.translator.lessons import lesson
@@ -104,8 +105,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = command_line()
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    lexicon = load_lexicon(table_of(options.engine_name or options.engine.stem, options.weights))
     painter, eyes = Painter(options.engine), Eyes(options.backbone)
+    labeller = load_judge(found("labeller.npz", [options.weights]))
+    engine = options.engine_name or options.engine.stem
+    table = table_of(engine, options.weights)
+    if options.unrated:
+        write_table(read_table(painter, eyes, labeller, engine), table)
+        options.trust = 0.0  # nobody rated these concepts
+    lexicon = load_lexicon(table)
     if painter.names != lexicon.names or painter.noise_size != NOISE_SIZE:
         parser.error(
             f"{options.engine.name} paints {len(painter.names)} concepts from {painter.noise_size} noise values; views "
@@ -113,7 +120,6 @@ def main(arguments: list[str] | None = None) -> None:
         )
     studio = Studio(lexicon, painter, eyes, load_judge(found("judge.npz", [options.weights])), options.truncation)
     samples = draw(painter, eyes, options.per_concept, options.truncation, options.seed)
-    labeller = load_judge(found("labeller.npz", [options.weights]))
     sentiments = felt(lexicon, labeller, samples, options.trust)
     order = np.random.default_rng(options.seed).permutation(len(sentiments))
     held, taught = np.split(order, [int(HELD_OUT * len(order))])
@@ -131,6 +137,18 @@ def main(arguments: list[str] | None = None) -> None:
     sys.stdout.write(json.dumps(report, indent=1) + "\n")
 
 
+def read_table(painter: Painter, eyes: Eyes, labeller: Judge, engine: str) -> dict[str, object]:
+    """A table of concepts that only the labeller rates: its mean reading of three pictures of each."""
+    samples = draw(painter, eyes, 3, TRUNCATION, 0)
+    read = labeller.read(samples.features, [()] * len(samples.concepts))
+    felt = np.clip([read[samples.concepts == concept].mean(0) for concept in range(len(painter.names))], -1, 1)
+    concepts = [
+        {"name": name, "theme": name, "arousal": round(arousal, 3), "valence": round(valence, 3)}
+        for name, (arousal, valence) in zip(painter.names, felt.tolist(), strict=True)
+    ]
+    return {"engine": engine, "source": "Sentiments are the labeller's.", "concepts": concepts}
+
+
 def command_line() -> argparse.ArgumentParser:
     """What the command may be told."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -138,6 +156,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--backbone", type=Path, required=True, help="ONNX file of services.translator.backbone")
     parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the concept table and own judges")
     parser.add_argument("--engine-name", help="whose concept table (default: the engine file's stem)")
+    parser.add_argument(
+        "--unrated", action="store_true", help="nobody rated its concepts: the labeller makes the table"
+    )
     parser.add_argument("--out", type=Path, help="folder for the views (default: the folder of --weights)")
     parser.add_argument("--views", type=int, default=8, help="how many (default: 8)")
     parser.add_argument("--per-concept", type=int, default=12, help="samples of each concept (default: 12)")

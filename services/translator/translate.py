@@ -99,10 +99,14 @@ class DictionaryTranslator:
         shown = list(passage.recent_concepts[-MEMORY:])
         for row, target in enumerate(passage.sentiments):
             whim = passage.generator(row, stream=0).exponential(WHIM, len(self.lexicon.names))
-            concept = int((self.distance(target) + self.wear(shown) + whim).argmin())
+            concept = int((self.cost(target, shown) + whim).argmin())
             weights[row, concept] = 1.0
             shown = [*shown, concept][-MEMORY:]
         return weights, passage.fresh_noise()
+
+    def cost(self, target: F64, shown: list[int]) -> F64:
+        """What it costs to show each concept for a feeling (2,) after those shown before, the latest last: (K,)."""
+        return self.distance(target) + self.wear(shown)
 
     def distance(self, target: F64) -> F64:
         """How far each concept is from a feeling (2,), squared, in deviations of the ratings: (K,)."""

@@ -100,6 +100,17 @@ def test_an_engine_gets_views_by_one_command(folder: Path, eyes: Path, capsys: p
     assert json.loads((folder / "plain_views.json").read_text())["metrics"] == report
 
 
+def test_an_engine_that_nobody_rated_gets_a_table_and_views_from_the_labeller_alone(folder: Path, eyes: Path) -> None:
+    (folder / "plain_concepts.json").unlink()
+    files = ["--engine", str(folder / "plain.onnx"), "--backbone", str(eyes), "--weights", str(folder)]
+    train.main([*files, "--unrated", "--views", "1", "--per-concept", "4", "--steps", "40"])
+    lexicon = load_lexicon(folder / "plain_concepts.json")
+    assert lexicon.names == tuple(COLOURS)
+    assert (lexicon.ratings.std(0) > 0).all()
+    assert "--trust 0.0" in json.loads((folder / "plain_views.json").read_text())["command"]
+    assert list(open_catalogue([folder])["plain"]) == ["dictionary", "original", "view-1"]
+
+
 def test_an_engine_of_other_concepts_is_refused(folder: Path, eyes: Path) -> None:
     other = (EMBEDDED / "morph_concepts.json").read_text().replace('"morph"', '"plain"')
     (folder / "plain_concepts.json").write_text(other)

@@ -24,7 +24,7 @@ def readings(*shifts: tuple[float, float], share: float = 1.0, seed: int = 0) ->
 def lexicon(ratings: np.ndarray) -> Lexicon:
     names = tuple(f"concept {row}" for row in range(COUNT))
     themes = tuple(f"theme {row // 2}" for row in range(COUNT))
-    return Lexicon("tiny", names, themes, ratings, "", ratings)
+    return Lexicon("tiny", names, themes, ratings, "", ratings, np.zeros((len(names), len(names))))
 
 
 def test_a_style_that_only_shifts_keeps_all_and_one_that_covers_keeps_nothing() -> None:

@@ -138,7 +138,7 @@ def test_a_thousand_concepts_and_feelings_take_seconds() -> None:
     rng = np.random.default_rng(0)
     ratings = rng.uniform(-1, 1, (1000, 2))
     names = tuple(map(str, range(1000)))
-    many = Lexicon("many", names, names, ratings, "0" * 64, ratings)
+    many = Lexicon("many", names, names, ratings, "0" * 64, ratings, np.zeros((len(names), len(names))))
     began = time.process_time()
     told = translate(DictionaryTranslator(many), Passage(rng.uniform(-1, 1, (1024, 2))))
     assert time.process_time() - began < 5
