@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from services.generator.composition import FIELD_PX
 
-__all__ = ["fields_of", "initial_latents", "load_anchors"]
+__all__ = ["fields_of", "initial_latents", "levels", "load_anchors"]
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 SURROUND_PX = 17  # side of the surroundings that a place stands out from, at twice FIELD_PX
@@ -47,6 +48,12 @@ def load_anchors(images: Path, anchors: Path | None, size_px: int) -> tuple[list
             squares.append(np.asarray(square))
     stacked = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
     return chosen, stacked.float() / 255
+
+
+def levels(pictures: Tensor) -> npt.NDArray[np.uint8]:
+    """Pictures (K, 3, H, W) in [0, 1] as engines paint them: (K, H, W, 3), 8 bits."""
+    made: npt.NDArray[np.uint8] = (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return made
 
 
 def initial_latents(pictures: Tensor, latent_size: int, seed: int) -> Tensor:

@@ -123,11 +123,10 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error("say what to do: --images DIR measures, --out DIR paints sheets")
     engine = opened(options.engine)
     if options.images:
-        from services.generator.anchors import load_anchors  # needs torch; the sheets do not
+        from services.generator.anchors import levels, load_anchors  # they need torch; the sheets do not
 
         _, photos = load_anchors(options.images, options.anchors, engine.native_size_px[0])
-        levels = (photos.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
-        sys.stdout.write(json.dumps(measured(engine, levels)) + "\n")
+        sys.stdout.write(json.dumps(measured(engine, levels(photos))) + "\n")
     if options.out:
         _paint_sheets(engine, options.out)
 

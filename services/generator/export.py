@@ -8,33 +8,24 @@ latents) travel in the file's metadata, so that one digest stands for all of it.
 from __future__ import annotations
 
 import argparse
-import base64
 import csv
-import hashlib
-import json
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from services.generator.anchors import fields_of, load_anchors
+from services.generator.anchors import fields_of, levels, load_anchors
 from services.generator.composition import noise_basis, shares_of
-from services.generator.concepts import Concept, concepts_to_json, from_rating
+from services.generator.concepts import Concept, from_rating
+from services.generator.engine_file import write_engine, write_manifest
 from services.generator.evaluate import measured, opened
 from services.generator.network import MorphDecoder, MorphShape
 
-__all__ = ["EngineGraph", "export", "read_concepts", "store_halved", "write_manifest"]
+__all__ = ["EngineGraph", "export", "main", "read_concepts"]
 
-OPSET = 17
 NOISE_SIZE = 128  # length of a noise vector, as in the full-size engines
-SMALLEST_HALF = 1024  # values; smaller tensors (biases) stay 32-bit: nothing is gained on them
 DATA_STATEMENT = (
     "Anchor photos: OASIS (Kurdi, Lozano & Banaji 2017, Behavior Research Methods 49, 457-470), only rows whose "
     "source is Pixabay (CC0 when collected, 2015) and that show no person. The photos are not shipped. "
@@ -59,12 +50,9 @@ class EngineGraph(nn.Module):
     def __init__(self, decoder: MorphDecoder, latents: Tensor, fields: Tensor, basis: Tensor) -> None:
         super().__init__()
         self.decoder = decoder
-        for name, values in (
-            ("latents", latents),
-            ("fields", (fields * 255).round().to(torch.uint8)),
-            ("basis", basis),
-        ):
-            self.register_buffer(name, values)
+        self.register_buffer("latents", latents)
+        self.register_buffer("fields", (fields * 255).round().to(torch.uint8))
+        self.register_buffer("basis", basis)
 
     def forward(self, class_weights: Tensor, noise: Tensor, truncation: Tensor) -> Tensor:
         """(N, K) on the simplex, (N, Z), (N,) in [0, 1] → (N, H, W, 3) uint8."""
@@ -121,33 +109,6 @@ def read_concepts(anchors: Path, ratings: Path) -> tuple[list[str], list[Concept
     return [file for file, _ in chosen], concepts
 
 
-def store_halved(model: onnx.ModelProto) -> None:
-    """Stores large weights as 16-bit floats, each followed by a cast that constant folding removes at load."""
-    casts = []
-    for weight in model.graph.initializer:
-        values = numpy_helper.to_array(weight)
-        if weight.data_type != TensorProto.FLOAT or values.size < SMALLEST_HALF:
-            continue
-        name = weight.name
-        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-
-
-def packed(values: npt.NDArray[np.float32]) -> str:
-    """Little-endian 32-bit floats as base64: metadata holds text only."""
-    return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
-
-
-def set_picture_size(model: onnx.ModelProto, size_px: int) -> None:
-    """States the pictures' size in the graph's output, where engines read it."""
-    dimensions = model.graph.output[0].type.tensor_type.shape.dim
-    for dimension, value in zip(dimensions[1:], (size_px, size_px, 3), strict=True):
-        dimension.dim_value = value
-
-
 def export(graph: EngineGraph, concepts: list[Concept], path: Path) -> None:
     """Writes the engine's file, replaced in one rename.
 
@@ -156,40 +117,11 @@ def export(graph: EngineGraph, concepts: list[Concept], path: Path) -> None:
         concepts: K concepts, in the order of the latents.
         path: the .onnx file.
     """
-    count, noise_size = len(graph.latents), len(graph.basis)
-    if len(concepts) != count:
-        raise ValueError(f"{len(concepts)} concepts for {count} latents; give the anchors of this training")
-    partial = path.with_suffix(".partial")
-    inputs = ["class_weights", "noise", "truncation"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter that needs no further package calls itself deprecated
-        torch.onnx.export(
-            graph,
-            (torch.full((1, count), 1 / count), torch.zeros(1, noise_size), torch.zeros(1)),
-            str(partial),
-            input_names=inputs,
-            output_names=["pictures"],
-            dynamic_axes={name: {0: "n"} for name in [*inputs, "pictures"]},
-            opset_version=OPSET,
-            dynamo=False,
+    if len(concepts) != len(graph.latents):
+        raise ValueError(
+            f"{len(concepts)} concepts for {len(graph.latents)} latents; give the anchors of this training"
         )
-    model = onnx.load(partial)
-    store_halved(model)
-    set_picture_size(model, graph.decoder.shape.size_px)
-    latents = packed(graph.latents.numpy())
-    facts = {"concepts": concepts_to_json(concepts), "noise_size": str(noise_size), "latents": latents}
-    helper.set_model_props(model, facts)
-    onnx.checker.check_model(model)
-    onnx.save(model, partial)
-    partial.replace(path)
-
-
-def write_manifest(path: Path, facts: dict[str, object]) -> None:
-    """Writes the manifest of the weights at `path` beside them: name, file, digest, then `facts`."""
-    content = path.read_bytes()
-    head = {"name": path.stem, "file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    text = json.dumps({**head, **facts}, indent=1, ensure_ascii=False)
-    path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    write_engine(graph, graph.latents.numpy(), concepts, len(graph.basis), graph.decoder.shape.size_px, path)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -219,7 +151,7 @@ def main(arguments: list[str] | None = None) -> None:
         "training": {"steps": torch.load(options.checkpoint, weights_only=True, map_location="cpu")["step"]},
         "parameters": sum(weight.numel() for weight in decoder.parameters()) + latents.numel(),
         "noise_size": NOISE_SIZE,
-        "metrics": measured(opened(path), (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()),
+        "metrics": measured(opened(path), levels(pictures)),
         "anchors": files,
     }
     write_manifest(path, facts)

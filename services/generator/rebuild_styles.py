@@ -21,7 +21,7 @@ import onnx
 from onnx import numpy_helper
 
 from services.generator.concepts import Concept, concepts_to_json
-from services.generator.export import write_manifest
+from services.generator.engine_file import write_manifest
 from services.generator.style_graph import Graph, write_styles
 
 __all__ = ["main", "rebuild", "rebuild_any", "rebuild_predictor", "source_path"]

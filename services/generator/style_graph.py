@@ -17,14 +17,13 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from services.generator.export import store_halved
+from services.generator.engine_file import OPSET, store_halved
 
 __all__ = ["Graph", "write_styles"]
 
 F32 = npt.NDArray[np.float32]
 
 EPSILON = 1e-5  # of the sources' normalisations
-OPSET = 17
 
 
 class Graph:

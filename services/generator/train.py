@@ -20,7 +20,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from services.generator.anchors import fields_of, initial_latents, load_anchors
-from services.generator.losses import faithful_loss, pyramid_loss
+from services.generator.losses import faithful_loss, gradient_norm, pyramid_loss
 from services.generator.network import MorphDecoder, MorphShape, Stage
 from services.generator.seams import VIEW_PX, Critic, draw_mixture
 from services.generator.start import fitted
@@ -136,10 +136,8 @@ class Trainer:
         praise = self.critic.praise(mixed, corner)
         last = self.decoder.stages[-1]
         assert isinstance(last, Stage)
-        own, critics = (
-            torch.autograd.grad(each, last.to_rgb.weight, retain_graph=True)[0].norm() for each in (own_loss, praise)
-        )
-        return loss - self.recipe.critic_weight * (own / (critics + 1e-6)).detach() * praise
+        pull, push = (gradient_norm(each, last.to_rgb.weight) for each in (own_loss, praise))
+        return loss - self.recipe.critic_weight * pull / (push + 1e-6) * praise
 
     def averaged(self) -> tuple[MorphDecoder, Tensor]:
         """The decoder and latents with averaged weights: what is measured and exported."""

@@ -8,22 +8,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import torch
-from onnx import helper
 from torch import Tensor, nn
 
 from services.generator.biggan_deep.checkpoint import WEIGHTS, load_network
 from services.generator.biggan_deep.classes import rated_classes
 from services.generator.biggan_deep.network import BigGanDeep
-from services.generator.concepts import Concept, concepts_to_json
-from services.generator.export import OPSET, packed, set_picture_size, store_halved, write_manifest
+from services.generator.concepts import Concept
+from services.generator.engine_file import write_engine, write_manifest
 
 __all__ = ["NOISE_REACH", "EngineGraph", "export", "main"]
 
@@ -87,43 +84,9 @@ def export(
         network.normalisations.fold(truncation)
     if precision == "float16":
         network.half_inside()
-    partial = path.with_suffix(".partial")
-    _trace(EngineGraph(network, embeddings), partial)
-    model = onnx.load(partial)
-    if precision == "stored16":
-        store_halved(model)
-    set_picture_size(model, network.layout.size_px)
-    helper.set_model_props(model, _metadata(embeddings, concepts))
-    onnx.checker.check_model(model)
-    onnx.save(model, partial)
-    partial.replace(path)
-
-
-def _metadata(embeddings: npt.NDArray[np.float32], concepts: list[Concept]) -> dict[str, str]:
-    """In the form of the embedded engine's."""
-    return {
-        "latents": packed(embeddings),
-        "noise_size": str(embeddings.shape[1]),
-        "concepts": concepts_to_json(concepts),
-    }
-
-
-def _trace(graph: EngineGraph, path: Path) -> None:
-    inputs = ["class_weights", "noise", "truncation"]
-    classes, noise_size = graph.embeddings.shape
-    example = torch.full((2, classes), 1 / classes), torch.zeros(2, noise_size), torch.full((2,), 0.5)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter that needs no further package calls itself deprecated
-        torch.onnx.export(
-            graph,
-            example,
-            str(path),
-            input_names=inputs,
-            output_names=["pictures"],
-            dynamic_axes={name: {0: "n"} for name in [*inputs, "pictures"]},
-            opset_version=OPSET,
-            dynamo=False,
-        )
+    graph = EngineGraph(network, embeddings)
+    size_px, halved = network.layout.size_px, precision == "stored16"
+    write_engine(graph, embeddings, concepts, embeddings.shape[1], size_px, path, halved)
 
 
 def _facts(options: argparse.Namespace, network: BigGanDeep) -> dict[str, object]:

@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from services.generator.composition import FIELD_PX, noise_basis
 from services.generator.concepts import Concept, concepts_to_json
-from services.generator.export import EngineGraph, export, write_manifest
+from services.generator.engine_file import write_manifest
+from services.generator.export import EngineGraph, export
 from services.generator.network import MorphDecoder, MorphShape
 
 WEIGHTS = Path(__file__).parent / "weights"

@@ -1,0 +1,103 @@
+"""The file of an engine, whatever is inside: one ONNX graph, what must be known of it, and a manifest beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from services.generator.concepts import Concept, concepts_to_json
+
+__all__ = ["OPSET", "store_halved", "write_engine", "write_manifest"]
+
+OPSET = 17
+INPUTS = ("class_weights", "noise", "truncation")
+SMALLEST_HALF = 1024  # values; smaller tensors (biases) stay 32-bit: nothing is gained on them
+
+
+def write_engine(
+    graph: nn.Module,
+    latents: npt.NDArray[np.float32],
+    concepts: list[Concept],
+    noise_size: int,
+    size_px: int,
+    path: Path,
+    halved: bool = True,
+) -> None:
+    """Writes an engine, replaced in one rename.
+
+    Args:
+        graph: class weights (N, K), noise (N, Z) and truncation (N,) → (N, H, W, 3) uint8; in evaluation mode.
+        latents: (K, D), where the concepts lie, for who trains on the engine.
+        concepts: K, in the order of class weights.
+        noise_size: Z.
+        size_px: H and W.
+        path: the .onnx file.
+        halved: store large weights as 16-bit floats.
+    """
+    partial, count = path.with_suffix(".partial"), len(concepts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter that needs no further package calls itself deprecated
+        torch.onnx.export(
+            graph,
+            (torch.full((1, count), 1 / count), torch.zeros(1, noise_size), torch.zeros(1)),
+            str(partial),
+            input_names=list(INPUTS),
+            output_names=["pictures"],
+            dynamic_axes={name: {0: "n"} for name in (*INPUTS, "pictures")},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load(partial)
+    if halved:
+        store_halved(model)
+    set_picture_size(model, size_px)
+    facts = {"concepts": concepts_to_json(concepts), "noise_size": str(noise_size), "latents": packed(latents)}
+    helper.set_model_props(model, facts)
+    onnx.checker.check_model(model)
+    onnx.save(model, partial)
+    partial.replace(path)
+
+
+def store_halved(model: onnx.ModelProto) -> None:
+    """Stores large weights as 16-bit floats, each followed by a cast that constant folding removes at load."""
+    casts = []
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if weight.data_type != TensorProto.FLOAT or values.size < SMALLEST_HALF:
+            continue
+        name = weight.name
+        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def packed(values: npt.NDArray[np.float32]) -> str:
+    """Little-endian 32-bit floats as base64: metadata holds text only."""
+    return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
+
+
+def set_picture_size(model: onnx.ModelProto, size_px: int) -> None:
+    """States the pictures' size in the graph's output, where engines read it."""
+    dimensions = model.graph.output[0].type.tensor_type.shape.dim
+    for dimension, value in zip(dimensions[1:], (size_px, size_px, 3), strict=True):
+        dimension.dim_value = value
+
+
+def write_manifest(path: Path, facts: dict[str, object]) -> None:
+    """Writes the manifest of the weights at `path` beside them: name, file, digest, then `facts`."""
+    content = path.read_bytes()
+    head = {"name": path.stem, "file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    text = json.dumps({**head, **facts}, indent=1, ensure_ascii=False)
+    path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
