@@ -56,8 +56,8 @@ def evaluate(translator: Translator, curves: int, points: int, studio: Studio | 
     report |= agreement(target, np.concatenate([one.expected for one in told]).astype(float))
     for dimension in DIMENSIONS:
         report[dimension]["within"] = float(np.mean([walk[dimension]["r"] for walk in within]))
-    report["distinct_per_100"] = float(np.mean([len(set(rows.argmax(1))) for rows in weights]) * 100 / points)
     mains = [rows.argmax(1) for rows in weights]
+    report["distinct_per_100"] = float(np.mean([len(set(rows)) for rows in mains]) * 100 / points)
     minutes = [rows[at : at + KEYS_A_MINUTE] for rows in mains for at in range(len(rows) - KEYS_A_MINUTE + 1)]
     report["distinct_per_minute"] = float(np.mean([len(set(minute)) for minute in minutes])) if minutes else 0.0
     report["jump"] = float(np.mean([lexicon.distances[rows[:-1], rows[1:]].mean() for rows in mains]))

@@ -24,7 +24,7 @@ import numpy as np
 from services.translator.catalogue import EMBEDDED
 from services.translator.judge import Eyes, load_judge
 from services.translator.lexicon import F32, F64, load_lexicon
-from services.translator.reading import EYES
+from services.translator.reading import CONCEPTS, EYES
 from services.translator.sampling import Painter
 from services.translator.style_readings import Brush, PictureBrush, StyleReadings, kept
 from services.translator.style_report import report_of
@@ -36,7 +36,6 @@ TRUNCATION = 0.2  # how far stories move a picture from its concept, in the midd
 STRENGTH = 0.6  # at which stories are styled unless told otherwise
 SHARES = (1.0, 0.6, 0.36)  # of it that are tried until a style keeps enough
 ENOUGH = 0.35  # see `kept`
-CONCEPTS = "morph_concepts.json"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.translator.lexicon import F32, F64
+from services.translator.networks import open_network
 
 __all__ = ["Eyes", "Judge", "load_judge", "pair_index", "save_judge"]
 
@@ -36,12 +37,7 @@ class Eyes:
     """The backbone as an ONNX session: pictures in, features out."""
 
     def __init__(self, backbone: Path, threads: int = 1) -> None:
-        import onnxruntime  # training and measuring need it, the translator's server does not
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(backbone), options, providers=["CPUExecutionProvider"])
+        self._session = open_network(backbone, threads)
 
     def features(self, pictures: Iterable[NDArray[np.uint8]]) -> F32:
         """Pooled features of 8-bit RGB pictures (H, W, 3) of any size, cut to their centre square: (N, 5920)."""

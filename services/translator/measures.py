@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
 from services.translator.lexicon import F64
 
-__all__ = ["Agreement", "agreement", "intervals"]
+__all__ = ["Agreement", "agreement", "intervals", "samples"]
 
 Agreement = dict[str, dict[str, float]]  # dimension → measure → value
 DRAWS = 1000  # of the bootstrap
@@ -33,6 +35,14 @@ def agreement(target: F64, achieved: F64) -> Agreement:
     return measures
 
 
+def samples(groups: NDArray[np.str_], seed: int = 0) -> Iterator[NDArray[np.intp]]:
+    """Rows of DRAWS bootstrap samples; whole groups (n,) are drawn, because what belongs together errs together."""
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    rng = np.random.default_rng(seed)
+    for _ in range(DRAWS):
+        yield np.concatenate([members[pick] for pick in rng.integers(len(members), size=len(members))])
+
+
 def intervals(rated: F64, read: F64, groups: NDArray[np.str_], seed: int = 0) -> dict[str, object]:
     """Agreement with 95 % bootstrap intervals of r.
 
@@ -44,11 +54,8 @@ def intervals(rated: F64, read: F64, groups: NDArray[np.str_], seed: int = 0) ->
         groups: (n,), name of each row's group.
         seed: of the draws.
     """
-    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
-    rng = np.random.default_rng(seed)
     drawn: dict[str, list[float]] = {"arousal": [], "valence": []}
-    for _ in range(DRAWS):
-        rows = np.concatenate([members[pick] for pick in rng.integers(len(members), size=len(members))])
+    for rows in samples(groups, seed):
         for dimension, measures in agreement(rated[rows], read[rows]).items():
             drawn[dimension].append(measures["r"])
     return {

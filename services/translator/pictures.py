@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from services.translator.judge import SIZE_PX
+from services.translator.judge import SIZE_PX, square
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "PictureError", "opened"]
 
@@ -50,11 +50,10 @@ def opened(image: bytes) -> NDArray[np.uint8]:
             if width * height > MAX_PIXELS:
                 raise PictureError("too_large", f"has {width} x {height} pixels")
             picture.draft("RGB", (2 * SIZE_PX, 2 * SIZE_PX))
-            square = ImageOps.fit(picture.convert("RGB"), (SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
+            return square(np.asarray(picture.convert("RGB")))
     except BOMBS:
         raise PictureError("too_large", "has far too many pixels") from None
     except UnidentifiedImageError:
         raise PictureError("unreadable", "neither JPEG nor PNG") from None
     except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow says of broken files
         raise PictureError("unreadable", str(error) or type(error).__name__) from error
-    return np.asarray(square)

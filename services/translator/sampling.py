@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from services.translator.judge import Eyes, Judge
 from services.translator.lexicon import F32, F64, Lexicon
+from services.translator.networks import open_network
 from services.translator.translate import NOISE_LIMIT
 
 __all__ = ["Painter", "Samples", "Studio", "draw", "TRUNCATION"]
@@ -29,12 +30,7 @@ class Painter:
     """
 
     def __init__(self, engine: Path, threads: int = 1) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(engine), options, providers=["CPUExecutionProvider"])
+        self._session = open_network(engine, threads)
         facts = self._session.get_modelmeta().custom_metadata_map
         self.names = tuple(str(row[0]) for row in json.loads(facts["concepts"]))
         self.noise_size = int(facts["noise_size"])

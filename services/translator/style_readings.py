@@ -10,12 +10,12 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.translator.lexicon import F32, F64
+from services.translator.networks import open_network
 
 __all__ = ["Brush", "PictureBrush", "StyleReadings", "kept", "sentiments_of"]
 
@@ -32,7 +32,7 @@ class Brush:
     """
 
     def __init__(self, network: Path) -> None:
-        self._session = opened(network)
+        self._session = open_network(network)
         self.files: dict[str, Path] = {}  # built in
         facts = self._session.get_modelmeta().custom_metadata_map
         self.names = tuple(str(row[0]) for row in json.loads(facts["styles"]))
@@ -56,7 +56,7 @@ class PictureBrush:
 
         self.files = style_files(folder)
         self.names = tuple(self.files)
-        predictor, self._session = opened(network.parent / "style_vector.onnx"), opened(network)
+        predictor, self._session = open_network(network.parent / "style_vector.onnx"), open_network(network)
         seen = []
         for path in self.files.values():
             with Image.open(path) as picture:
@@ -78,16 +78,6 @@ def style_files(folder: Path) -> dict[str, Path]:
         with table.open(newline="", encoding="utf-8-sig") as lines:
             return {row["name"]: folder / row["file"] for row in csv.DictReader(lines)}
     return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
-
-
-def opened(network: Path) -> Any:
-    """A network on one thread: pictures are painted side by side."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
 
 
 @dataclass(frozen=True)

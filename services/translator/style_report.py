@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.translator.lexicon import F64, Lexicon
+from services.translator.measures import samples
 from services.translator.style_readings import StyleReadings, kept, sentiments_of
 
 __all__ = ["nearest_styles", "report_of"]
-
-DRAWS = 1000  # of the bootstrap
 
 
 def report_of(
@@ -31,7 +30,7 @@ def report_of(
         the concept without style, with the style that a story would take, and with one drawn at random, each with
         95 % bootstrap intervals over themes.
     """
-    ratings, draws = lexicon.ratings.astype(np.float64), drawn(np.array(lexicon.themes))
+    ratings, draws = lexicon.ratings.astype(np.float64), list(samples(np.array(lexicon.themes)))
     table = sentiments_of(taught, ratings)
     auto = nearest_styles(ratings, table)
     random = np.random.default_rng(0).integers(len(table), size=len(ratings))
@@ -64,16 +63,7 @@ def nearest_styles(feelings: F64, sentiments: F64) -> NDArray[np.int64]:
     return np.asarray(np.square(feelings[:, None] - sentiments[None]).sum(-1).argmin(1))
 
 
-def drawn(themes: NDArray[np.str_]) -> list[NDArray[np.int64]]:
-    """Rows of DRAWS bootstrap samples; whole themes are drawn, because what belongs together errs together."""
-    members = [np.flatnonzero(themes == theme) for theme in np.unique(themes)]
-    rng = np.random.default_rng(0)
-    return [
-        np.concatenate([members[pick] for pick in rng.integers(len(members), size=len(members))]) for _ in range(DRAWS)
-    ]
-
-
-def spread(shifts: F64, draws: list[NDArray[np.int64]]) -> dict[str, dict[str, Any]]:
+def spread(shifts: F64, draws: list[NDArray[np.intp]]) -> dict[str, dict[str, Any]]:
     """Mean of shifts (N, 2) with its interval."""
     means = np.array([shifts[rows].mean(0) for rows in draws])
     return {
@@ -82,7 +72,7 @@ def spread(shifts: F64, draws: list[NDArray[np.int64]]) -> dict[str, dict[str, A
     }
 
 
-def follows(ratings: F64, readings: F64, draws: list[NDArray[np.int64]]) -> dict[str, dict[str, Any]]:
+def follows(ratings: F64, readings: F64, draws: list[NDArray[np.intp]]) -> dict[str, dict[str, Any]]:
     """Pearson's r of readings with ratings, both (N, 2), with its interval."""
     made = {}
     for place, name in enumerate(("arousal", "valence")):
