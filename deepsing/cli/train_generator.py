@@ -14,10 +14,10 @@ from PIL import Image, ImageOps
 from rich.progress import track
 
 from deepsing.cli.composer import service_at
-from deepsing.cli.failures import FAILURE, USAGE, CommandError, exit_status
+from deepsing.cli.entry import entered
+from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.models_folder import models_folder
 from deepsing.cli.source import python_command, python_environment, service_root
-from deepsing.client.errors import DeepsingError
 from deepsing.client.status import error_from
 from deepsing.runtime.channel import open_channel
 from deepsing.v1.sentiment_pb2 import Sentiment
@@ -60,18 +60,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, nargs=3, default=(1500, 2000, 5000), help="at 64, 128 and 256 px")
     parser.add_argument("--start", type=Path, metavar="FILE", help="checkpoint of another training to begin with")
     parser.add_argument("--threads", type=int, metavar="N", help="(default: one a core)")
+    options = parser.parse_args(arguments)
+    return entered(lambda: _make(options))
+
+
+def _make(options: argparse.Namespace) -> int:
     try:
-        _make(parser.parse_args(arguments))
+        _steps(options)
     except KeyboardInterrupt:
         print("deepsing: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
-    except (CommandError, DeepsingError, OSError) as error:
-        print(f"deepsing: {error}", file=sys.stderr)
-        return exit_status(error)
+        raise
     return 0
 
 
-def _make(options: argparse.Namespace) -> None:
+def _steps(options: argparse.Namespace) -> None:
     work: Path = options.out / f"{options.name}.training"
     work.mkdir(parents=True, exist_ok=True)
     pictures = _pictures(options.images)
@@ -90,8 +92,7 @@ def _make(options: argparse.Namespace) -> None:
     _run("services.generator.train", *shared, "--steps", *options.steps, *more, *threads)
     _run("services.generator.export", *shared, "--ratings", ratings, "--out", options.out, "--name", options.name)
     table = options.out / f"{options.name}_concepts.json"
-    rated = ("--anchors", anchors, "--oasis", ratings, "--engine", options.name, "--out", table)
-    _run("services.translator.build_concepts", *rated)
+    _run("services.translator.build_concepts", "--anchors", anchors, "--oasis", ratings, "--out", table)
     print(f"{options.out / options.name}.onnx: an engine of {len(pictures)} concepts; try it:")
     elsewhere = "" if options.out == models_folder() else f"DEEPSING_MODELS_DIR={options.out.resolve()} "
     print(f"  {elsewhere}deepsing render SONG story.mp4 --engine {options.name}")
@@ -156,7 +157,7 @@ def _run(module: str, *arguments: object) -> None:
     root = service_root(module, "work in a clone of the repository (see its README)")
     done = subprocess.run(python_command("-m", module, *map(str, arguments)), env=python_environment(root))
     if done.returncode:
-        raise CommandError(f"{module} ended with status {done.returncode}; what it said is above", FAILURE)
+        raise CommandError(f"{module} ended with status {done.returncode}; what it said is above")
 
 
 if __name__ == "__main__":

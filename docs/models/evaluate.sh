@@ -19,10 +19,7 @@ if [ -z "$songs" ]; then # ten songs, evenly from the four genres of Emotify
 fi
 
 title "audio sentiment: the shipped model, which was trained on these songs"
-for collection in "$data"/music/*/; do
-	title "$collection"
-	"$deepsing" eval audio --data "$collection"
-done
+"$deepsing" eval audio --data "$data/music"
 title "audio sentiment: cross-validated, and the original's features"
 if [ ! -d "$work/musicnn/MSD_musicnn" ]; then
 	.venv/bin/python -m pip download --quiet --no-deps --dest "$work" musicnn==0.1.0

@@ -78,14 +78,17 @@ class Reader:
             AudioError: the song cannot be used.
         """
         points, song, duration_s = self._analysed(path, Pacing(context_s=self._context_s))
-        if 0 < self._context_s < duration_s:
-            start_s = (duration_s - self._context_s) / 2
-            _, song, _ = self._analysed(path, Pacing(), start_s=start_s, duration_s=self._context_s)
-        middle = None
-        if not self._context_s and duration_s > MIDDLE_S:
-            start_s = (duration_s - MIDDLE_S) / 2
-            _, middle, _ = self._analysed(path, Pacing(), start_s=start_s, duration_s=MIDDLE_S)
-        return Reading(song, points, middle)
+        if self._context_s:
+            part = self._middle(path, duration_s, self._context_s)
+            return Reading(song if part is None else part, points)
+        return Reading(song, points, self._middle(path, duration_s, MIDDLE_S))
+
+    def _middle(self, path: Path, duration_s: float, length_s: float) -> F64 | None:
+        """The sentiment of the middle of a song heard alone; None where the song is not longer."""
+        if duration_s <= length_s:
+            return None
+        start_s = (duration_s - length_s) / 2
+        return self._analysed(path, Pacing(), start_s=start_s, duration_s=length_s)[1]
 
     def _analysed(self, path: Path, pacing: Pacing, **part: float) -> tuple[list[Point], F64, float]:
         analyser = Analyser(self._network, self._head, pacing)
