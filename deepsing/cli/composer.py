@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from deepsing.cli.credentials import add_credentials, client_credentials
 from deepsing.cli.progress import Report
 from deepsing.cli.services import NAMES, LocalServices, free_ports
 from deepsing.client import Client
@@ -18,6 +19,7 @@ Answer = TypeVar("Answer")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what every command takes that asks a composer."""
     parser.add_argument("--target", metavar="HOST:PORT", help="ask this composer; without it, all services start here")
+    add_credentials(parser)
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after so long (default: never)")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs of services started here")
     parser.add_argument("--json", action="store_true", help="print one JSON object and no progress")
@@ -41,7 +43,8 @@ async def ask(
         DeepsingError: see `deepsing.client.errors`.
     """
     if arguments.target:
-        async with Client(arguments.target, timeout_s=arguments.timeout, retries=1) as client:
+        credentials = client_credentials(arguments)
+        async with Client(arguments.target, timeout_s=arguments.timeout, retries=1, **credentials) as client:
             return await question(client)
     report("starting the services")
     async with (

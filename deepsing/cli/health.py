@@ -5,20 +5,21 @@ from typing import Any
 
 import grpc
 
+from deepsing.access.outgoing import ChannelSettings, open_channel
 from deepsing.cli.failures import CommandError
-from deepsing.runtime.channel import open_channel
 
 __all__ = ["wait_until_serving"]
 
 RETRY_S = 0.1
 
 
-async def wait_until_serving(target: str, limit_s: float) -> None:
+async def wait_until_serving(target: str, limit_s: float, settings: ChannelSettings | None = None) -> None:
     """Waits until a service's health is SERVING.
 
     Args:
         target: its "host:port"; it need not listen yet.
         limit_s: how long to wait.
+        settings: of TLS; None is plaintext.
 
     Raises:
         CommandError: it was not by then, or the health protocol is not installed here.
@@ -30,7 +31,10 @@ async def wait_until_serving(target: str, limit_s: float) -> None:
         raise CommandError(message) from None
     request, serving = health_pb2.HealthCheckRequest(), health_pb2.HealthCheckResponse.SERVING
     try:
-        async with open_channel(target) as channel, asyncio.timeout(limit_s):
+        async with (
+            open_channel(target, tls=None if settings is None else settings.to_tls()) as channel,
+            asyncio.timeout(limit_s),
+        ):
             await _watch(health_pb2_grpc.HealthStub(channel), request, serving)
     except TimeoutError:
         message = f"{target} is not ready after {limit_s:.0f} s; keep its log with --logs DIR and look there"

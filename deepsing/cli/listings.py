@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from deepsing.access.outgoing import open_channel
 from deepsing.cli.composer import service_at
+from deepsing.cli.credentials import add_credentials, channel_credentials
 from deepsing.cli.interrupts import run_to_end
 from deepsing.client.status import error_from
-from deepsing.runtime.channel import open_channel
 from deepsing.v1.generator_pb2 import ListConceptsRequest, ListStylesRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
 from deepsing.v1.translator_pb2 import ListTranslatorsRequest
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser, listing: str) -> None:
     service, rows = SOURCES[listing]
     parser.set_defaults(run=lambda arguments: run_to_end(_list(arguments, service, rows)), engine="")
     parser.add_argument("--target", metavar="HOST:PORT", help=f"ask this {service}; without it, one starts here")
+    add_credentials(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON list")
     if listing == "concepts":
         parser.add_argument("--engine", default="", metavar="NAME", help="of which engine (default: the built-in one)")
@@ -70,7 +72,11 @@ SOURCES: dict[str, tuple[str, Callable[[Any, str], Awaitable[Rows]]]] = {
 
 
 async def _list(arguments: argparse.Namespace, service: str, rows: Callable[[Any, str], Awaitable[Rows]]) -> int:
-    async with service_at(arguments.target, service, arguments.engine) as target, open_channel(target) as channel:
+    credentials = channel_credentials(arguments) if arguments.target else {}
+    async with (
+        service_at(arguments.target, service, arguments.engine) as target,
+        open_channel(target, **credentials) as channel,
+    ):
         try:
             found = await rows(channel, arguments.engine)
         except grpc.aio.AioRpcError as call_error:

@@ -35,13 +35,13 @@ class ServiceProcess:
         self._process = process
 
     @classmethod
-    async def start(cls, name: str, log: Path, settings: Mapping[str, str]) -> Self:
+    async def start(cls, name: str, log: Path, settings: Mapping[str, str | None]) -> Self:
         """Starts `services.<name>`.
 
         Args:
             name: of the service.
             log: file that takes what it prints.
-            settings: environment variables.
+            settings: environment variables; None takes one out.
 
         Raises:
             CommandError: the service is not installed here.

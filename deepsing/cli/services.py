@@ -1,6 +1,7 @@
 """The four services as processes on this machine."""
 
 import asyncio
+import os
 import shutil
 import socket
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from deepsing.access.outgoing import ChannelSettings
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.health import wait_until_serving
 from deepsing.cli.models_folder import engine_settings
@@ -23,6 +25,7 @@ HOST = "127.0.0.1"
 NAMES = ("composer", "audio_sentiment", "translator", "generator")
 START_LIMIT_S = 120.0  # a cold disk and a busy machine
 STOP_LIMIT_S = 5.0  # then they are killed
+OF_ACCESS = ("DEEPSING_ACCESS_", "DEEPSING_CHANNEL_", "DEEPSING_SERVER_TLS_", "DEEPSING_SERVER_HEALTH_")
 DEATH_NEWS_S = 1.0  # a broken connection is known a moment before the death of the process behind it
 
 
@@ -34,6 +37,7 @@ class LocalServices:
         logs: folder to keep their logs in; None keeps none.
         engine: one that is to be there beside the built-in one; see `models_folder.engine_settings`.
         grace_s: what a service may take to finish its calls when it is stopped.
+        guarded: they ask for keys and speak TLS as the environment says; else whoever is on this machine may call.
     """
 
     def __init__(
@@ -43,12 +47,14 @@ class LocalServices:
         logs: Path | None = None,
         engine: str = "",
         grace_s: float = STOP_LIMIT_S,
+        guarded: bool = False,
     ) -> None:
         self._targets = {name: f"{HOST}:{port}" for name, port in ports.items()}
         self._ports = ports
         self._logs = logs
         self._engine = engine
         self._grace_s = grace_s
+        self._guarded = guarded
         self._running: list[ServiceProcess] = []
         self._folder = Path()
 
@@ -101,8 +107,11 @@ class LocalServices:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    def _settings(self, name: str) -> dict[str, str]:
-        settings = {"DEEPSING_SERVER_HOST": HOST, "DEEPSING_SERVER_PORT": str(self._ports[name])}
+    def _settings(self, name: str) -> dict[str, str | None]:
+        settings: dict[str, str | None] = {}
+        if not self._guarded:
+            settings = {variable: None for variable in os.environ if variable.startswith(OF_ACCESS)}
+        settings |= {"DEEPSING_SERVER_HOST": HOST, "DEEPSING_SERVER_PORT": str(self._ports[name])}
         if name in ("generator", "translator"):
             settings |= engine_settings(self._engine)
         if name == "composer":
@@ -112,7 +121,9 @@ class LocalServices:
 
     async def _all_serving(self) -> None:
         for target in self._targets.values():  # they start side by side; this only waits
-            await wait_until_serving(target, START_LIMIT_S)
+            await wait_until_serving(
+                target, START_LIMIT_S, ChannelSettings.from_environment() if self._guarded else None
+            )
 
     async def _stop(self) -> None:
         """Stops the composer before those that its last calls need."""

@@ -38,7 +38,8 @@ def python_command(*arguments: str) -> list[str]:
     return [sys.executable, "-P", *arguments]
 
 
-def python_environment(root: Path, **more: str) -> dict[str, str]:
-    """Returns this process's environment with `root` first on Python's path."""
+def python_environment(root: Path, **more: str | None) -> dict[str, str]:
+    """Returns this process's environment with `root` first on Python's path; variables given as None are taken out."""
     path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
-    return {**os.environ, "PYTHONPATH": path, **more}
+    variables = {**os.environ, "PYTHONPATH": path, **more}
+    return {name: value for name, value in variables.items() if value is not None}

@@ -40,7 +40,9 @@ def up(arguments: argparse.Namespace) -> int:
     """Serves until a signal comes (exit status 130 for Ctrl-C) or a service ends."""
     first = arguments.port
     wanted = {name: first and first + place for place, name in enumerate(NAMES)}
-    services = LocalServices(free_ports(wanted), logs=arguments.logs, engine=arguments.engine, grace_s=DRAIN_S)
+    services = LocalServices(
+        free_ports(wanted), logs=arguments.logs, engine=arguments.engine, grace_s=DRAIN_S, guarded=True
+    )
     return run_to_end(_serve(services, arguments.json))
 
 

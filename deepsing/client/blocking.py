@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
+from deepsing.access.outgoing import Tls
 from deepsing.client.client import DEFAULT_TARGET, PLAIN, Client
 from deepsing.client.options import StoryOptions
 from deepsing.client.session import Event
@@ -21,6 +22,8 @@ def render_story(
     target: str = DEFAULT_TARGET,
     timeout_s: float | None = None,
     on_event: Callable[[Event], None] | None = None,
+    api_key: str | Callable[[], str] | None = None,
+    tls: Tls | bool = False,
 ) -> Story:
     """Saves a story as OUT.mp4 and the files beside it; `Client.render` without the asynchrony.
 
@@ -30,7 +33,7 @@ def render_story(
     """
 
     async def render() -> Story:
-        async with Client(target, timeout_s=timeout_s) as client:
+        async with Client(target, timeout_s=timeout_s, api_key=api_key, tls=tls) as client:
             return await client.render(song, out, options, on_event=on_event)
 
     return asyncio.run(render())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 import grpc
 
+from deepsing.access.outgoing import Tls, open_channel
 from deepsing.client.errors import Failed, Refused
 from deepsing.client.files import StoryFiles, paths_beside
 from deepsing.client.options import StoryOptions
@@ -20,8 +21,8 @@ from deepsing.client.song import Song, SongSource
 from deepsing.client.status import error_from
 from deepsing.client.story import Story
 from deepsing.client.telling import Telling
-from deepsing.runtime.channel import open_channel
 from deepsing.runtime.early_end import keep_status
+from deepsing.runtime.settings import SettingsError
 from deepsing.v1 import composer_pb2 as composer
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
 
@@ -44,6 +45,9 @@ class Client:
         timeout_s: for each call as a whole; None is no limit.
         retries: breaks in a row after which a story is given up; 0 gives up at the first.
         credit_window: frames that may be on their way at a time; they wait with the composer, not in memory here.
+        api_key: key or token to present, or what returns one for each call; only over TLS, or to this machine.
+        tls: True with the public CAs, or `deepsing.access.outgoing.Tls`; False is plaintext.
+        plaintext_key: lets the key go to another machine without TLS.
     """
 
     def __init__(
@@ -53,15 +57,30 @@ class Client:
         timeout_s: float | None = None,
         retries: int = 4,
         credit_window: int = 48,
+        api_key: str | Callable[[], str] | None = None,
+        tls: Tls | bool = False,
+        plaintext_key: bool = False,
     ) -> None:
         self.target = target
         self._timeout_s = timeout_s
         self._retries = retries
         self._credit_window = credit_window
+        self._api_key = api_key
+        self._tls = (Tls() if tls else None) if isinstance(tls, bool) else tls
+        self._plaintext_key = plaintext_key
         self._channel: grpc.aio.Channel | None = None
 
     async def __aenter__(self) -> Self:
-        self._channel = open_channel(self.target, max_message_bytes=MAX_MESSAGE_BYTES)
+        try:
+            self._channel = open_channel(
+                self.target,
+                max_message_bytes=MAX_MESSAGE_BYTES,
+                key=self._api_key,
+                tls=self._tls,
+                plaintext_key=self._plaintext_key,
+            )
+        except SettingsError as error:
+            raise Refused(str(error)) from None
         return self
 
     async def __aexit__(

@@ -21,8 +21,10 @@ SERVICE_CONFIG = {
 }
 
 
-def open_channel(target: str, *, max_message_bytes: int = 4 * 2**20) -> grpc.aio.Channel:
-    """Opens a plaintext channel for the network between services; close it when done.
+def open_channel(
+    target: str, *, max_message_bytes: int = 4 * 2**20, tls: grpc.ChannelCredentials | None = None
+) -> grpc.aio.Channel:
+    """Opens a channel; close it when done.
 
     End streams with `call.cancel()` in a `finally`: grpcio 1.85 leaves a call running on the server if the
     task that reads it is cancelled before the request is out.
@@ -30,6 +32,7 @@ def open_channel(target: str, *, max_message_bytes: int = 4 * 2**20) -> grpc.aio
     Args:
         target: "host:port" or any gRPC target; a name with several addresses is balanced call by call.
         max_message_bytes: of one message, either way.
+        tls: None is plaintext.
     """
     options = [
         ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
@@ -43,7 +46,8 @@ def open_channel(target: str, *, max_message_bytes: int = 4 * 2**20) -> grpc.aio
         ("grpc.max_reconnect_backoff_ms", 5_000),
         ("grpc.use_local_subchannel_pool", 1),  # channels do not share a connection, nor its faults
     ]
-    return grpc.aio.insecure_channel(target, options=options)
+    open_it = grpc.aio.secure_channel if tls else grpc.aio.insecure_channel
+    return open_it(target, *([tls] if tls else []), options=options)
 
 
 def remaining_s(context: Any, cap_s: float) -> float:

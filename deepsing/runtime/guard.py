@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -12,13 +13,14 @@ from google.protobuf.message import DecodeError
 
 from deepsing.runtime.channel import remaining_s
 from deepsing.runtime.errors import InvalidInput, NotReady, TooLate
-from deepsing.runtime.logs import REQUEST_ID_KEY, request_id, request_id_from
+from deepsing.runtime.logs import REQUEST_ID_KEY, call_facts, request_id, request_id_from
 from deepsing.runtime.status import STATUS_DETAILS, ServiceError
 from deepsing.v1 import error_reason_pb2 as reasons
 
 __all__ = ["Guard"]
 
 HEAR_OUT_S, QUIET_S = 1.0, 0.1  # longest that a refused caller is heard out; silence after which it is not
+ORDINARY = re.compile(r"/(\w{1,40}\.)*\w{1,40}/\w{1,40}")  # a method; what else a stranger puts there is not logged
 logger = logging.getLogger(__name__)
 
 
@@ -51,10 +53,10 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
     ) -> grpc.RpcMethodHandler | None:
         """Returns the guarded handler of a method; None for a method that nobody has."""
         method: str = handler_call_details.method
-        if method.startswith("/grpc."):
-            return await continuation(handler_call_details)
+        foreign = method.startswith("/grpc.")
         request_id.set(request_id_from(handler_call_details.invocation_metadata or ()))
-        if not self.ready:
+        call_facts.set({f"{what}_{way}": 0 for what in ("messages", "bytes") for way in ("in", "out")})
+        if not self.ready and not foreign:
             text = f"{self._service} is opening or closing; try again in 2 s"
             reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
             return self._refusal(method, NotReady(text, reason=reason, retry_after_s=2))
@@ -62,7 +64,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
             handler = await continuation(handler_call_details)
         except ServiceError as error:
             return self._refusal(method, error)
-        return handler and self._guarded(method, handler)
+        return handler if foreign or not handler else self._guarded(method, handler)
 
     def enter(self, context: Any) -> None:
         """Counts a call until its answer and status are sent, or it is cut off."""
@@ -77,7 +79,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
     def _refusal(self, method: str, error: ServiceError) -> grpc.RpcMethodHandler:
         async def refuse(_requests: Any, context: Any) -> AsyncIterator[Any]:
-            async with _call(self, method, context):
+            async with _call(self, method if ORDINARY.fullmatch(method) else "(no method)", context):
                 raise error
             yield
 
@@ -93,13 +95,13 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
         async def answer(request: Any, context: Any) -> bytes:
             async with _call(self, method, context, streams_up=handler.request_streaming):
-                return write(await _in_time(inner(received(read, request), context), context, cap_s))
+                return _counted("out", write(await _in_time(inner(received(read, request), context), context, cap_s)))
 
         async def answers(request: Any, context: Any) -> AsyncIterator[bytes]:
             call = _call(self, method, context, streams_up=handler.request_streaming)
             async with call, aclosing(inner(received(read, request), context)) as messages:
                 async for message in messages:
-                    yield write(message)
+                    yield _counted("out", write(message))
 
         make: Callable[..., grpc.RpcMethodHandler] = getattr(grpc, f"{kind}_rpc_method_handler")
         return make(answers if handler.response_streaming else answer)  # bytes to gRPC: its own errors would leak
@@ -108,7 +110,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 @asynccontextmanager
 async def _call(guard: Guard, method: str, context: Any, *, streams_up: bool = False) -> AsyncIterator[None]:
     """One call from its start to its status and its line in the log."""
-    began = time.monotonic()
+    began, peer = time.monotonic(), context.peer()
     guard.enter(context)
     context.set_trailing_metadata(((REQUEST_ID_KEY, request_id.get()),))
     code, said, failure = "OK", "answered", None
@@ -133,7 +135,8 @@ async def _call(guard: Guard, method: str, context: Any, *, streams_up: bool = F
         code, said, failure = "INTERNAL", "failed", error
         await _abort(context, _internal())
     finally:
-        fields = {"rpc": method, "code": code, "duration_ms": round((time.monotonic() - began) * 1e3, 1)}
+        fields = {"rpc": method, "code": code, "duration_ms": round((time.monotonic() - began) * 1e3, 1), "peer": peer}
+        fields |= call_facts.get()
         logger.log(logging.ERROR if failure else logging.INFO, said, extra={"fields": fields}, exc_info=failure)
 
 
@@ -177,9 +180,16 @@ def _is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
+def _counted(way: str, message: bytes) -> bytes:
+    facts = call_facts.get()
+    facts[f"messages_{way}"] += 1
+    facts[f"bytes_{way}"] += len(message)
+    return message
+
+
 def _read(read: Callable[[bytes], Any], received: bytes) -> Any:
     try:
-        return read(received)
+        return read(_counted("in", received))
     except DecodeError as error:
         text = f"{len(received)} bytes came that are no message of this method; build it from the contract"
         raise InvalidInput(text, reason=reasons.ERROR_REASON_UNSPECIFIED) from error

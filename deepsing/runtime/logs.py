@@ -8,12 +8,14 @@ import uuid
 from collections.abc import Iterable
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
 
-__all__ = ["configure_logs", "request_id", "request_id_from", "REQUEST_ID_KEY"]
+__all__ = ["configure_logs", "request_id", "request_id_from", "call_facts", "REQUEST_ID_KEY"]
 
 REQUEST_ID_KEY = "x-request-id"  # metadata of a call, both ways
 request_id: ContextVar[str] = ContextVar("request_id", default="")
-_ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+call_facts: ContextVar[dict[str, Any]] = ContextVar("call_facts")  # of the call under way, for its line in the log
+_ACCEPTABLE = re.compile(r"(?!deepsing_)[A-Za-z0-9._-]{1,64}")  # not an API key by mistake: ids are logged
 
 
 def configure_logs(service: str, level: str = "INFO") -> None:

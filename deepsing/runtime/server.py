@@ -18,11 +18,20 @@ from deepsing.runtime.guard import Guard
 from deepsing.runtime.logs import configure_logs
 from deepsing.runtime.settings import SERVER_PREFIX, ServerSettings, SettingsError, settings_from_environment
 
-__all__ = ["run", "GrpcServer", "Service"]
+__all__ = ["run", "GrpcServer", "Protection", "Service"]
 
 SETTLE_S = 0.2  # time for connections to end by themselves
 CLOSE_S = 5.0  # time for a servicer to close, after the last call
+METADATA_BYTES = 8192  # of one call; gRPC's own two limits leave it to chance between 8 and 16 KiB
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Protection:
+    """What keeps strangers out: nothing, unless an operator asks for it."""
+
+    interceptors: tuple[grpc.aio.ServerInterceptor, ...] = ()
+    credentials: grpc.ServerCredentials | None = None  # of TLS; None is plaintext
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,7 @@ class Service:
     register: Callable[[Any, Any], None]  # the generated add_…Servicer_to_server
     open: Callable[[], Awaitable[Any]]  # opens and warms up; returns the servicer, which may have `async close()`
     largest_request_bytes: int = 0  # where the contract allows more in a message than the settings do
+    protect: Callable[[str], Protection] = lambda name: Protection()  # by the name above; may raise SettingsError
 
 
 class GrpcServer:
@@ -52,22 +62,24 @@ class GrpcServer:
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         self.settings = settings or settings_from_environment(ServerSettings, SERVER_PREFIX)
-        self.port = 0  # known once it listens
+        self.port = self.health_port = 0  # known once it listens
         self._service = service
+        protection = service.protect(service.name)
+        self._credentials = protection.credentials
         self._guard = Guard(service.name, self.settings.max_deadline_s)
         self._server = grpc.aio.server(
-            interceptors=[self._guard, *interceptors],
+            interceptors=[self._guard, *protection.interceptors, *interceptors],
             options=_options(self.settings, service.largest_request_bytes),
             maximum_concurrent_rpcs=self.settings.max_concurrent_rpcs,
         )
         self._health = health.aio.HealthServicer()
+        self._health_server = grpc.aio.server() if self.settings.health_port is not None else None
         self._servicer: Any = None
 
     @property
     def address(self) -> str:
         """Host and bound port, as a channel's target."""
-        host = self.settings.host
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        return self._at(self.port)
 
     @property
     def serving(self) -> bool:
@@ -91,7 +103,12 @@ class GrpcServer:
         names = (self._service.grpc_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self.port = self.settings.port
-        self.port = self._server.add_insecure_port(self.address)
+        server, tls = self._server, self._credentials
+        self.port = server.add_secure_port(self.address, tls) if tls else server.add_insecure_port(self.address)
+        if self._health_server is not None:
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_server)
+            self.health_port = self._health_server.add_insecure_port(self._at(self.settings.health_port or 0))
+            await self._health_server.start()
         await self._server.start()
         return self.port
 
@@ -115,6 +132,8 @@ class GrpcServer:
         await asyncio.wait({stopping}, timeout=SETTLE_S)
         await self._server.stop(None)  # what is left are watchers of the health, who would stay for ever
         await stopping
+        if self._health_server is not None:
+            await self._health_server.stop(None)
         idle.cancel()
         self._guard.ready = False
         servicer, self._servicer = self._servicer, None
@@ -123,6 +142,10 @@ class GrpcServer:
                 await asyncio.wait_for(servicer.close(), CLOSE_S)
         except TimeoutError:
             logger.error("%s did not close within %g s", self._service.name, CLOSE_S)
+
+    def _at(self, port: int) -> str:
+        host = self.settings.host
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", self._service.grpc_name):
@@ -148,11 +171,11 @@ def run(service: Service) -> int:
     configure_logs(service.name)
     try:
         settings = settings_from_environment(ServerSettings, SERVER_PREFIX)
+        configure_logs(service.name, settings.log_level)
+        return asyncio.run(_serve(service, settings))
     except SettingsError as error:
         logger.error("cannot start: %s", error)
         return 1
-    configure_logs(service.name, settings.log_level)
-    return asyncio.run(_serve(service, settings))
 
 
 async def _serve(service: Service, settings: ServerSettings) -> int:
@@ -200,6 +223,8 @@ def _stop_on_signals() -> asyncio.Event:
 def _options(settings: ServerSettings, largest_request_bytes: int) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", int(settings.reuse_port)),
+        ("grpc.max_metadata_size", METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", METADATA_BYTES),
         ("grpc.max_send_message_length", -1),  # how much comes back is bounded by what may be asked for
         ("grpc.max_receive_message_length", max(settings.max_message_bytes, largest_request_bytes)),
         ("grpc.keepalive_time_ms", int(settings.keepalive_s * 1e3)),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from deepsing.access.protection import protection_from_environment
 from deepsing.audio import AudioError, SongFacts
 from deepsing.runtime.artifacts import load_artifact
 from deepsing.runtime.errors import Exhausted, InvalidInput, ServiceError, TooLate
@@ -207,6 +208,7 @@ def _affect_point(point: Point, song_us: int = 2**62) -> sentiment_pb2.AffectPoi
 
 def _song_facts(facts: SongFacts) -> sentiment_pb2.SongFacts:
     kinds, warning_of = sentiment_pb2.SongWarningKind, sentiment_pb2.SongWarning
+    warnings = [warning_of(kind=kinds.Value(f"SONG_WARNING_KIND_{w.kind}"), message=w.message) for w in facts.warnings]
     return sentiment_pb2.SongFacts(
         duration_us=facts.duration_us,
         sample_count=facts.sample_count,
@@ -214,9 +216,7 @@ def _song_facts(facts: SongFacts) -> sentiment_pb2.SongFacts:
         channel_count=facts.channel_count,
         codec=facts.codec,
         container=facts.container,
-        warnings=[
-            warning_of(kind=kinds.Value(f"SONG_WARNING_KIND_{w.kind}"), message=w.message) for w in facts.warnings
-        ],
+        warnings=warnings,
     )
 
 
@@ -229,8 +229,7 @@ def open_models(settings: Settings) -> Models:
     with np.load(head_path, allow_pickle=False) as arrays:
         head = Head.from_arrays(arrays)
     digest = hashlib.sha256(f"{network_manifest.sha256}{head_manifest.sha256}".encode()).hexdigest()
-    warm = Analyser(session, head, Pacing())
-    list(warm.push(np.zeros(4 * SAMPLE_RATE_HZ, np.float32)))
+    list(Analyser(session, head, Pacing()).push(np.zeros(4 * SAMPLE_RATE_HZ, np.float32)))
     return Models(session, head, digest)
 
 
@@ -247,4 +246,5 @@ SERVICE = Service(
     grpc_name="deepsing.v1.AudioSentimentService",
     register=stubs.add_AudioSentimentServiceServicer_to_server,
     open=_open,
+    protect=protection_from_environment,
 )

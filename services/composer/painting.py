@@ -12,6 +12,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from deepsing.access.accounts import charge
 from deepsing.runtime.errors import InvalidInput
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import generator_pb2, sentiment_pb2, translator_pb2
@@ -223,6 +224,7 @@ class Painter:
     async def _generate(self, request: generator_pb2.GenerateRequest) -> list[bytes]:
         answer = await self.peers.call(self.peers.generator.Generate, request, "generator")
         self.peers.pace.note(answer.compute_us / request.frame_count)
+        charge(answer.compute_us / 1e6)
         return list(answer.images)
 
     async def _collect(self) -> Painting:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from deepsing.runtime.channel import open_channel
+from deepsing.access.outgoing import service_channel
 from deepsing.runtime.early_end import keep_status
 from deepsing.runtime.errors import InvalidInput, NotReady, ServiceError, TooLate, Unmet, error_of
 from deepsing.v1 import audio_sentiment_pb2, audio_sentiment_pb2_grpc, generator_pb2_grpc, translator_pb2_grpc
@@ -32,7 +32,7 @@ class Peers:
         self.settings = settings
         self.pace = Pace()
         targets = (settings.audio_sentiment_target, settings.translator_target, settings.generator_target)
-        self.channels = [open_channel(target, max_message_bytes=BATCH_BYTES + 2**20) for target in targets]
+        self.channels = [service_channel(target, max_message_bytes=BATCH_BYTES + 2**20) for target in targets]
         self.audio_sentiment = audio_sentiment_pb2_grpc.AudioSentimentServiceStub(self.channels[0])
         self.translator = translator_pb2_grpc.TranslatorServiceStub(self.channels[1])
         self.generator = generator_pb2_grpc.GeneratorServiceStub(self.channels[2])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import grpc
 
+from deepsing.access.protection import protection_from_environment
 from deepsing.audio import AudioError, SongFacts, decode_blocks
 from deepsing.runtime.errors import Exhausted, InvalidInput
 from deepsing.runtime.server import Service
@@ -143,5 +144,6 @@ SERVICE = Service(
     grpc_name="deepsing.v1.ComposerService",
     register=composer_pb2_grpc.add_ComposerServiceServicer_to_server,
     open=_open,
+    protect=protection_from_environment,
     largest_request_bytes=RENDER_SONG_BYTES + 2**20,  # a song a little over the limit is refused by its rule
 )

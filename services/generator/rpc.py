@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from deepsing.access.protection import protection_from_environment
 from deepsing.runtime.artifacts import Manifest, load_artifact
 from deepsing.runtime.batching import MicroBatcher, QueueFull
 from deepsing.runtime.errors import Exhausted, InvalidInput
@@ -242,4 +243,5 @@ SERVICE = Service(
     grpc_name="deepsing.v1.GeneratorService",
     register=generator_pb2_grpc.add_GeneratorServiceServicer_to_server,
     open=_open,
+    protect=protection_from_environment,
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from deepsing.access.protection import protection_from_environment
 from deepsing.runtime.artifacts import load_artifact
 from deepsing.runtime.errors import InvalidInput, Unmet
 from deepsing.runtime.server import Service
@@ -194,5 +195,6 @@ SERVICE = Service(
     grpc_name="deepsing.v1.TranslatorService",
     register=translator_pb2_grpc.add_TranslatorServiceServicer_to_server,
     open=_open,
+    protect=protection_from_environment,
     largest_request_bytes=LARGEST_REQUEST_BYTES,
 )

@@ -13,7 +13,7 @@ from tests.architecture.tree import ROOT, SERVICES
 LINT = str(Path(sys.executable).with_name("lint-imports"))
 PACKAGES = [
     "deepsing",
-    *(f"deepsing/{part}" for part in ("v1", "runtime", "audio", "client", "cli")),
+    *(f"deepsing/{part}" for part in ("v1", "runtime", "access", "audio", "client", "cli")),
     "services",
     *(f"services/{service}" for service in SERVICES),
 ]
@@ -22,6 +22,8 @@ OFFENCES = {
     "layers": [
         ("deepsing/runtime/new.py", "import services.generator"),
         ("deepsing/v1/new.py", "import deepsing.runtime"),
+        ("deepsing/runtime/new.py", "import deepsing.access"),
+        ("deepsing/access/new.py", "import deepsing.client"),
         ("deepsing/client/new.py", "import services.composer"),
         ("deepsing/cli/new.py", "import services.composer"),
         ("deepsing/audio/new.py", "import deepsing.runtime"),
@@ -38,6 +40,7 @@ OFFENCES = {
     "inside-translator": [("services/translator/new.py", "import services.translator.judging")],
     "maths": [
         ("services/generator/new.py", "from deepsing.runtime import errors"),
+        ("services/generator/generate.py", "import deepsing.access"),
         ("services/audio_sentiment/new.py", "import deepsing.v1"),
         ("services/translator/new.py", "import grpc"),
         ("services/composer/timeline.py", "from google.protobuf import message"),

@@ -1,0 +1,162 @@
+"""The caller's side: channels that speak TLS and present a key, which never crosses a network in the clear unasked."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+
+from deepsing.access.watched import WatchedFiles
+from deepsing.runtime import channel as plain
+from deepsing.runtime.settings import SettingsError, settings_from_environment
+
+__all__ = ["ChannelSettings", "Tls", "open_channel", "service_channel", "key_file"]
+
+CHANNEL_PREFIX = "DEEPSING_CHANNEL_"
+MESSAGE_BYTES = 4 * 2**20
+KIND = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+SENDABLE = re.compile(r"[\x21-\x7e]+")
+
+
+@dataclass(frozen=True)
+class Tls:
+    """How a channel knows its server, and shows itself; PEM files."""
+
+    ca: Path | None = None  # of the server; None are the public ones that gRPC brings
+    certificate: Path | None = None  # for servers that ask for one (mTLS)
+    key: Path | None = None
+
+
+@dataclass(frozen=True)
+class ChannelSettings:
+    """How a service calls others; read from DEEPSING_CHANNEL_TLS and so on."""
+
+    key_file: Path | None = None  # holds the API key, or a token, that is presented; read again when it changes
+    tls: bool = False  # with the public CAs; not needed beside tls_ca
+    tls_ca: Path | None = None  # PEM
+    tls_certificate: Path | None = None  # PEM, for mTLS
+    tls_key: Path | None = None  # PEM
+    plaintext_key: bool = False  # lets a key go to other machines without TLS
+
+    def to_tls(self) -> Tls | None:
+        """The TLS that is asked for, if any."""
+        if not (self.tls or self.tls_ca or self.tls_certificate or self.tls_key):
+            return None
+        return Tls(self.tls_ca, self.tls_certificate, self.tls_key)
+
+    @classmethod
+    def from_environment(cls) -> "ChannelSettings":
+        """Reads DEEPSING_CHANNEL_*; raises SettingsError."""
+        return settings_from_environment(cls, CHANNEL_PREFIX)
+
+
+def service_channel(target: str, *, max_message_bytes: int = MESSAGE_BYTES) -> grpc.aio.Channel:
+    """Opens a channel to another service as the environment says; see `open_channel`."""
+    settings = ChannelSettings.from_environment()
+    key = None if settings.key_file is None else key_file(settings.key_file)
+    tls, allowed = settings.to_tls(), settings.plaintext_key
+    return open_channel(target, max_message_bytes=max_message_bytes, key=key, tls=tls, plaintext_key=allowed)
+
+
+def open_channel(
+    target: str,
+    *,
+    max_message_bytes: int = MESSAGE_BYTES,
+    key: str | Callable[[], str] | None = None,
+    tls: Tls | None = None,
+    plaintext_key: bool = False,
+) -> grpc.aio.Channel:
+    """Opens a channel that presents a key with every call; close it when done.
+
+    Args:
+        target: "host:port" or any gRPC target.
+        max_message_bytes: of one message, either way.
+        key: API key or token, or what returns one for each call.
+        tls: None is plaintext. Files are read now; new ones count for channels opened later.
+        plaintext_key: lets a key go to another machine without TLS.
+
+    Raises:
+        SettingsError: a key would cross a network in the clear, it cannot be sent, or TLS's files cannot be used.
+    """
+    if key is not None and tls is None and not plaintext_key and not is_here(target):
+        raise SettingsError(
+            f"a key for {target} would cross the network in the clear; use TLS (DEEPSING_CHANNEL_TLS_CA, --tls-ca), "
+            f"or allow it where nobody can listen ({CHANNEL_PREFIX}PLAINTEXT_KEY=1)"
+        )
+    current = key if callable(key) or key is None else (lambda text=key: text)
+    if current is not None:
+        _sendable(current(), "the key")
+    secure = None if tls is None else _secure(tls)
+    channel = plain.open_channel(target, max_message_bytes=max_message_bytes, tls=secure)
+    return channel if current is None else _present(channel, current)
+
+
+def key_file(path: Path) -> Callable[[], str]:
+    """Returns what reads the key in a file, anew when the file changes.
+
+    Raises:
+        SettingsError: there is no key in it.
+    """
+    try:
+        return WatchedFiles([path], lambda: _sendable(path.read_text(encoding="utf-8").strip(), str(path))).value
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"the key file {path} cannot be used: {error}") from None
+
+
+def is_here(target: str) -> bool:
+    """Whether a target is surely this machine."""
+    if target.startswith(("unix:", "unix-abstract:")):
+        return True
+    addresses = unquote(re.sub(r"^(dns:(///)?|ipv4:|ipv6:|passthrough:///)", "", target)).split(",")
+    return all(_is_loopback(re.sub(r":\d+$", "", address).strip("[]")) for address in addresses)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _sendable(key: str, what: str) -> str:
+    if not SENDABLE.fullmatch(key):
+        raise SettingsError(f"{what} is empty or holds what a key cannot hold; give one line of it, as it was shown")
+    return key
+
+
+def _secure(tls: Tls) -> grpc.ChannelCredentials:
+    if (tls.certificate is None) != (tls.key is None):
+        raise SettingsError("a certificate of one's own and its key go together; give both, or neither")
+    try:
+        ca, key, certificate = (
+            None if path is None else Path(path).read_bytes() for path in (tls.ca, tls.key, tls.certificate)
+        )
+    except OSError as error:
+        raise SettingsError(f"TLS: {error.filename} cannot be read ({error.strerror})") from None
+    return grpc.ssl_channel_credentials(ca, key, certificate)
+
+
+def _present(channel: grpc.aio.Channel, key: Callable[[], str]) -> grpc.aio.Channel:
+    """Makes a channel's calls carry the key.
+
+    Not by an interceptor: its calls would lack what `runtime.early_end` needs.
+    """
+
+    def keyed(make: Callable[..., Any]) -> Callable[..., Any]:
+        def method(*arguments: Any, **options: Any) -> Callable[..., Any]:
+            call = make(*arguments, **options)
+
+            def called(*request: Any, metadata: Any = None, **more: Any) -> Any:
+                return call(*request, metadata=(*(metadata or ()), ("authorization", f"Bearer {key()}")), **more)
+
+            return called
+
+        return method
+
+    for kind in KIND:
+        setattr(channel, kind, keyed(getattr(channel, kind)))
+    return channel

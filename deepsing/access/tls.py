@@ -1,0 +1,53 @@
+"""TLS of a server, from files that may change: the next connection gets the new ones."""
+
+import ssl
+from pathlib import Path
+
+import grpc
+
+from deepsing.access.settings import TLS_PREFIX, TlsSettings
+from deepsing.access.watched import WatchedFiles
+from deepsing.runtime.settings import SettingsError
+
+__all__ = ["server_credentials"]
+
+
+def server_credentials(settings: TlsSettings) -> grpc.ServerCredentials | None:
+    """Returns credentials for a port; None where TLS is not asked for.
+
+    Raises:
+        SettingsError: a file is missing, cannot be read, or does not fit the others.
+    """
+    certificate, key, client_ca = settings.certificate, settings.key, settings.client_ca
+    if certificate is None or key is None:
+        if any(path is not None for path in (certificate, key, client_ca)):
+            raise SettingsError(f"{TLS_PREFIX}CERTIFICATE and {TLS_PREFIX}KEY must both be set, or nothing of TLS")
+        return None
+    paths = [path for path in (certificate, key, client_ca) if path is not None]
+    try:
+        files = WatchedFiles(paths, lambda: _configuration(certificate, key, client_ca))
+        first = files.value()
+    except (OSError, ValueError) as error:
+        names = ", ".join(map(str, paths))
+        raise SettingsError(f"{TLS_PREFIX}*: {names} cannot be used: {error}") from None
+    latest = [first]
+
+    def changed() -> grpc.ServerCertificateConfiguration | None:
+        configuration = files.value()
+        if configuration is latest[0]:
+            return None  # gRPC goes on with what it has
+        latest[0] = configuration
+        return configuration
+
+    return grpc.dynamic_ssl_server_credentials(first, changed, require_client_authentication=client_ca is not None)
+
+
+def _configuration(certificate: Path, key: Path, client_ca: Path | None) -> grpc.ServerCertificateConfiguration:
+    checked = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    checked.load_cert_chain(certificate, key, password="")  # raises where the two are no pair; never asks a terminal
+    if client_ca is not None:
+        checked.load_verify_locations(client_ca)
+    return grpc.ssl_server_certificate_configuration(
+        [(key.read_bytes(), certificate.read_bytes())],
+        root_certificates=None if client_ca is None else client_ca.read_bytes(),
+    )

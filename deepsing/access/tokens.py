@@ -1,0 +1,118 @@
+"""Tokens that somebody else issues: JWTs signed with a key of a JWKS file. PyJWT does the cryptography."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deepsing.access.settings import ACCESS_PREFIX, AccessSettings
+from deepsing.access.watched import WatchedFiles
+from deepsing.runtime.settings import SettingsError
+
+try:
+    import jwt
+except ModuleNotFoundError:
+    raise SettingsError(
+        f"{ACCESS_PREFIX}JWKS_FILE is set, but PyJWT is not installed; install 'pyjwt[crypto]'"
+    ) from None
+
+__all__ = ["Tokens"]
+
+ALGORITHMS = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}  # by the key's type: a token cannot choose another
+LEAST_RSA_BITS = 2048
+MOST_USED = 100_000  # tokens of one use that are remembered
+SUBJECT_LIMIT = 128  # characters, in logs
+
+
+class Tokens:
+    """Checks tokens.
+
+    Args:
+        settings: with a JWKS file.
+
+    Raises:
+        SettingsError: settings are missing or the file cannot be used.
+    """
+
+    def __init__(self, settings: AccessSettings) -> None:
+        for name in ("token_issuer", "token_audience"):
+            if not getattr(settings, name):
+                raise SettingsError(f"{ACCESS_PREFIX}{name.upper()} is not set; a JWKS file needs it")
+        path = settings.jwks_file or Path()
+        self._settings = settings
+        self._used: dict[str, float] = {}  # by jti: when it expires
+        try:
+            self._keys = WatchedFiles([path], lambda: _public_keys(path))
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"{ACCESS_PREFIX}JWKS_FILE is {str(path)!r}, which cannot be used: {error}") from None
+
+    def subject_of(self, token: str) -> str | None:
+        """Says whose a token is; None where it is not good, for whatever reason."""
+        try:
+            claims = self._claims(token)
+        except jwt.PyJWTError:
+            return None
+        ends = int(claims["exp"])
+        if ends - time.time() > self._settings.token_lifetime_s + self._settings.token_leeway_s:
+            return None
+        words = claims.get("scope", "")
+        if self._settings.token_scope and self._settings.token_scope not in str(words).split():
+            return None
+        if self._settings.one_use_tokens and not self._first_use(claims["jti"], ends):
+            return None
+        return str(claims["sub"])[:SUBJECT_LIMIT]
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        key = self._keys.value().get(jwt.get_unverified_header(token).get("kid", ""))
+        if key is None:
+            raise jwt.InvalidKeyError("no such key")
+        needed = ["exp", "iss", "aud", "sub", *(["jti"] if self._settings.one_use_tokens else [])]
+        claims: dict[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=list(ALGORITHMS.values()),
+            issuer=self._settings.token_issuer,
+            audience=self._settings.token_audience,
+            leeway=self._settings.token_leeway_s,
+            options={"require": needed},
+        )
+        return claims
+
+    def _first_use(self, token_id: str, ends: float) -> bool:
+        """Whether a token was not seen before; while as many are remembered as may be, none is taken."""
+        now = time.time() - self._settings.token_leeway_s
+        if len(self._used) >= MOST_USED:
+            self._used = {used: until for used, until in self._used.items() if until > now}
+        if token_id in self._used or len(self._used) >= MOST_USED:
+            return False
+        self._used[token_id] = ends
+        return True
+
+
+def _public_keys(path: Path) -> Mapping[str, jwt.PyJWK]:
+    """The keys of a JWKS file that tokens may be signed with, by kid; raises ValueError where there are none."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    entries = content.get("keys") if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError('it is not a JSON object {"keys": […]}')
+    if any("d" in entry or entry.get("kty") == "oct" for entry in entries):
+        raise ValueError("it holds a private key or a shared secret; give it public keys only")
+    keys: dict[str, jwt.PyJWK] = {}
+    for entry in entries:
+        algorithm = ALGORITHMS.get(str(entry.get("kty")), "")
+        usable = entry.get("crv") in (None, "P-256", "Ed25519") and entry.get("alg", algorithm) == algorithm
+        if not algorithm or not usable or entry.get("use", "sig") != "sig":
+            continue  # a set may hold keys for other ends
+        kid = entry.get("kid")
+        if not isinstance(kid, str) or not kid or kid in keys:
+            raise ValueError(f"kid {kid!r} is missing or there twice")
+        try:
+            keys[kid] = jwt.PyJWK(entry, algorithm)
+        except jwt.PyJWTError as error:
+            raise ValueError(f"the key {kid!r} cannot be read: {error}") from None
+        if algorithm == "RS256" and keys[kid].key.key_size < LEAST_RSA_BITS:
+            raise ValueError(f"the RSA key {kid!r} is shorter than {LEAST_RSA_BITS} bits")
+    if not keys:
+        raise ValueError("it holds no public key for RS256, ES256 or EdDSA")
+    return keys
