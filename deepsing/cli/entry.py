@@ -7,6 +7,7 @@ from typing import TextIO
 
 from deepsing.cli.failures import INTERRUPTED, CommandError, exit_status
 from deepsing.client.errors import DeepsingError
+from deepsing.runtime.settings import SettingsError
 
 __all__ = ["entered"]
 
@@ -28,7 +29,7 @@ def entered(work: Callable[[], int]) -> int:
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED + SIGPIPE
-    except (CommandError, DeepsingError, OSError) as error:
+    except (CommandError, DeepsingError, SettingsError, OSError) as error:
         print(f"deepsing: {_line(error)}", file=sys.stderr)
         return exit_status(error)
 

@@ -1,6 +1,7 @@
 """Failures of a command and the exit status that each means."""
 
 from deepsing.client.errors import Refused
+from deepsing.runtime.settings import SettingsError
 
 __all__ = ["CommandError", "exit_status", "USAGE", "FAILURE", "INTERRUPTED"]
 
@@ -8,7 +9,7 @@ FAILURE = 1  # a service or the machine
 USAGE = 2  # what was asked for
 INTERRUPTED = 128  # plus the signal's number: Ctrl-C is 130
 
-MISTAKES = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError)
+MISTAKES = (SettingsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError)
 
 
 class CommandError(Exception):

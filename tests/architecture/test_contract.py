@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deepsing.v1 import audio_sentiment_pb2, composer_pb2, generator_pb2, sentiment_pb2, translator_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
 from tests.architecture.tree import ROOT, hand_written, relative, tracked
 
@@ -74,3 +75,20 @@ def test_every_proto_has_its_four_generated_files_and_none_is_left_over() -> Non
     protos = {path.stem for path in (ROOT / "protos/deepsing/v1").glob("*.proto")}
     expected = {f"{stem}_pb2{end}" for stem in protos for end in (".py", ".pyi", "_grpc.py", "_grpc.pyi")}
     assert {path.name for path in (ROOT / "deepsing/v1").glob("*_pb2*")} == expected
+
+
+# Fields that hold an address which a caller gives. There are none: a service that fetched what callers name could be
+# sent to addresses that only it can reach. Whoever adds one allow-lists hosts and refuses private ranges first.
+ADDRESSES: set[str] = set()
+
+
+def test_no_field_of_the_contract_takes_an_address() -> None:
+    words = re.compile(r"(^|_)(ur[il]s?|href|link|address|host|endpoint|webhook|callback|bucket|path)(_|$)")
+    found = {
+        field.full_name
+        for contract in (audio_sentiment_pb2, composer_pb2, generator_pb2, sentiment_pb2, translator_pb2)
+        for message in contract.DESCRIPTOR.message_types_by_name.values()
+        for field in message.fields
+        if words.search(field.name)
+    }
+    assert found == ADDRESSES
