@@ -26,4 +26,6 @@ def is_serving(target: str, service: str = "") -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if is_serving(f"127.0.0.1:{os.environ.get('DEEPSING_SERVER_PORT', '50051')}") else 1)
+    # With TLS on the port of calls, health is asked for on a port of its own.
+    port = os.environ.get("DEEPSING_SERVER_HEALTH_PORT") or os.environ.get("DEEPSING_SERVER_PORT", "50051")
+    sys.exit(0 if is_serving(f"127.0.0.1:{port}") else 1)

@@ -12,13 +12,15 @@ import kubernetes_validate
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from deepsing.runtime.settings import ServerSettings
+from deepsing.access.outgoing import CHANNEL_PREFIX, ChannelSettings
+from deepsing.access.settings import ACCESS_PREFIX, TLS_PREFIX, AccessSettings, TlsSettings
+from deepsing.runtime.settings import SERVER_PREFIX, ServerSettings
 from deepsing.v1 import audio_sentiment_pb2, composer_pb2, generator_pb2, translator_pb2
 from tests.architecture.tree import ROOT, SERVICES, settings_of
 
 BIN = Path(sys.executable).parent
 DEPLOY = ROOT / "deploy"
-KUSTOMIZATIONS = ("base", "overlays/cpu", "overlays/gpu")
+KUSTOMIZATIONS = ("base", "overlays/cpu", "overlays/gpu", "overlays/access")
 GRPC_NAMES = {
     descriptor.full_name
     for contract in (audio_sentiment_pb2, composer_pb2, generator_pb2, translator_pb2)
@@ -52,9 +54,14 @@ def environment(deployment: Resource) -> dict[str, str]:
 
 
 def known_variables(service: str) -> set[str]:
-    server = {f"DEEPSING_SERVER_{field.name.upper()}" for field in dataclasses.fields(ServerSettings)}
-    own = {f"DEEPSING_{service.upper()}_{field.name.upper()}" for field in dataclasses.fields(settings_of(service))}
-    return server | own
+    kinds = {
+        SERVER_PREFIX: ServerSettings,
+        ACCESS_PREFIX: AccessSettings,
+        TLS_PREFIX: TlsSettings,
+        CHANNEL_PREFIX: ChannelSettings,
+        f"DEEPSING_{service.upper()}_": settings_of(service),
+    }
+    return {prefix + field.name.upper() for prefix, kind in kinds.items() for field in dataclasses.fields(kind)}
 
 
 def test_the_dockerfile_is_clean() -> None:
@@ -147,3 +154,24 @@ def test_the_compose_file_runs_all_four_and_shows_one() -> None:
     assert set(composed["composer"]["depends_on"]) == others
     targets = {value for key, value in composed["composer"]["environment"].items() if key.endswith("_TARGET")}
     assert targets == {f"dns:///{name}:50051" for name in others}
+
+
+def test_with_access_every_file_that_is_named_is_mounted_from_a_secret_and_probes_go_round_tls() -> None:
+    for name, deployment in deployments("overlays/access").items():
+        pod, only = deployment["spec"]["template"]["spec"], container(deployment)
+        secrets = {volume["name"] for volume in pod["volumes"] if "secret" in volume}
+        mounted = {
+            mount["mountPath"] for mount in only["volumeMounts"] if mount["name"] in secrets and mount["readOnly"]
+        }
+        named = {Path(value) for value in environment(deployment).values() if value.startswith("/etc/")}
+        assert {str(path.parent) for path in named} == mounted
+        health = int(environment(deployment)["DEEPSING_SERVER_HEALTH_PORT"])
+        assert {only[probe]["grpc"]["port"] for probe in only if probe.endswith("Probe")} == {health}
+        assert ("DEEPSING_SERVER_TLS_CLIENT_CA" in environment(deployment)) == (name != "composer")
+    assert {
+        item["spec"]["ports"][0]["appProtocol"] for item in rendered("overlays/access") if item["kind"] == "Service"
+    } == {"grpc"}
+
+
+def test_no_secret_is_kept_beside_the_manifests() -> None:
+    assert [item["kind"] for folder in KUSTOMIZATIONS for item in rendered(folder) if item["kind"] == "Secret"] == []

@@ -5,6 +5,7 @@ import json
 import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -21,7 +22,7 @@ from tests.unit.access.authority import Authority
 from tests.unit.access.conftest import add_key
 
 OPTIONS = StoryOptions(fps=2, size="64x64")
-KEYS = {
+KEYS: dict[str, dict[str, Any]] = {
     "ann": {"services": ("composer",)},
     "bob": {"services": ("composer",), "work_s_per_day": 1e-6},
     "the-composer": {"services": NAMES[1:]},
