@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from deepsing.access.outgoing import CHANNEL_PREFIX, ChannelSettings
+from deepsing.access.settings import ACCESS_PREFIX, TLS_PREFIX, AccessSettings, TlsSettings
 from deepsing.cli.hand_over import PROGRAMS
 from deepsing.cli.parser import parser
 from tests.architecture.tree import ROOT, SERVICES, relative, settings_of, tracked
@@ -77,7 +79,7 @@ def shown_commands() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("document", "command"), shown_commands())
 def test_a_command_that_is_shown_is_understood(document: str, command: str) -> None:
-    words = shlex.split(command, comments=True)
+    words = shlex.split(command.partition(" > ")[0], comments=True)
     programs = {name: module for name, module in PROGRAMS.items() if tuple(words[: len(name)]) == name}
     if programs:  # handed over with all its arguments to a program of its own
         assert all(find_spec(module) for module in programs.values())
@@ -96,7 +98,9 @@ def test_a_link_between_documents_leads_somewhere() -> None:
 
 
 def as_written(value: object) -> str:
-    """A default as the settings table writes it: empty for empty, commas between the items of a tuple."""
+    """A default as the settings table writes it: empty for empty or none, commas between the items of a tuple."""
+    if value is None:
+        return ""
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -107,3 +111,13 @@ def test_the_settings_table_of_a_service_is_the_code(service: str) -> None:
     table = dict(re.findall(rf"^\| `{prefix}([A-Z0-9_]+)` \| (?:`([^`]*)`)?\s*\|", text, re.MULTILINE))
     fields = {field.name.upper(): as_written(field.default) for field in dataclasses.fields(settings_of(service))}
     assert table == fields
+
+
+@pytest.mark.parametrize(
+    ("prefix", "settings"),
+    [(ACCESS_PREFIX, AccessSettings), (TLS_PREFIX, TlsSettings), (CHANNEL_PREFIX, ChannelSettings)],
+)
+def test_the_settings_tables_of_access_are_the_code(prefix: str, settings: type) -> None:
+    text = (ROOT / "docs/access.md").read_text(encoding="utf-8")
+    table = dict(re.findall(rf"^\| `{prefix}([A-Z_]+)` \| (?:`([^`]*)`)?\s*\|", text, re.MULTILINE))
+    assert table == {field.name.upper(): as_written(field.default) for field in dataclasses.fields(settings)}
