@@ -159,3 +159,17 @@ async def test_without_the_services_code_the_way_out_is_told(tmp_path: Path) -> 
     ended = await deepsing("render", "song.mp3", "story.mp4", root=tmp_path)
     assert ended.status == 2
     assert "services.composer.__main__ is not installed here; give --target HOST:PORT" in ended.line
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+async def test_services_of_a_command_leave_access_aside_and_those_of_up_heed_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch, guarded: bool
+) -> None:
+    for name in ("ACCESS_KEYS_FILE", "CHANNEL_KEY_FILE", "SERVER_TLS_CLIENT_CA", "SERVER_HEALTH_PORT"):
+        monkeypatch.setenv(f"DEEPSING_{name}", "0")
+    async with LocalServices(free_ports({"composer": 0}), guarded=guarded):
+        told = notes(root)["composer"]
+    assert ("DEEPSING_ACCESS_KEYS_FILE" in told) is guarded
+    assert len(
+        [name for name in told if name.startswith(("DEEPSING_ACCESS", "DEEPSING_CHANNEL", "DEEPSING_SERVER_TLS"))]
+    ) == (3 if guarded else 0)
