@@ -20,6 +20,7 @@ REFUSALS = frozenset(
         grpc.StatusCode.PERMISSION_DENIED,
     }
 )
+BROKEN = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})  # without a reason, by no service of ours
 LATER = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -45,7 +46,7 @@ def error_from(call_error: grpc.aio.AioRpcError, target: str) -> DeepsingError:
     kind: type[DeepsingError] = Failed
     if code in REFUSALS:
         kind = InvalidSong if reason.startswith("SONG_") else Refused
-    elif code in LATER:
+    elif code in LATER or (code in BROKEN and not reason):
         kind = Unavailable
     return kind(message, code=code, reason=reason, metadata=metadata, retry_after_s=_retry_after_s(call_error))
 
@@ -56,6 +57,8 @@ def _without_reason(code: grpc.StatusCode, message: str, target: str) -> str:
         return f"{target} does not answer ({message}); check the address, or try again"
     if code is grpc.StatusCode.CANCELLED:
         return f"{target}, or a proxy before it, cancelled the call ({message}); try again"
+    if code in BROKEN:
+        return f"{target}, or a proxy before it, broke the call off ({message}); try again"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return f"{target} was not done in the time allowed; allow more"
     if code is grpc.StatusCode.UNIMPLEMENTED:

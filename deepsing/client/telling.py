@@ -1,6 +1,7 @@
 """A story over as many Compose calls as it takes: after a break it goes on where it stopped."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ __all__ = ["Telling"]
 
 FIRST_PAUSE_S = 0.2  # before a second attempt; doubles with each
 LONGEST_PAUSE_S = 5.0
+LONGEST_QUEUE_S = 60.0  # a composer that is full for longer ends the story
 
 
 class Telling:
@@ -92,9 +94,9 @@ class Telling:
     def _config(self) -> StoryConfig:
         config = self._options.to_config()
         config.initial_credit = self._window
-        if self._next_seq and not self._options.files:  # files need all frames once more
+        if self._story_digest:
             config.resume.story_digest = self._story_digest
-            config.resume.next_seq = self._next_seq
+            config.resume.next_seq = 0 if self._options.files else self._next_seq  # files need all frames once more
             config.resume.song_digest = self._song_digest
         return config
 
@@ -141,8 +143,14 @@ class Telling:
     def _pause_s(self, error: DeepsingError) -> float:
         """Seconds to wait before going on after a break; raises the break again where there is no going on."""
         may_repeat = self._song.replayable and not self._options.live and not self._has_file_parts
-        if error.code is not grpc.StatusCode.UNAVAILABLE or not may_repeat or self._breaks >= self._retries:
+        if not (self._is_break(error) and may_repeat and self._breaks < self._retries):
             raise error
-        pause_s = min(LONGEST_PAUSE_S, error.retry_after_s or FIRST_PAUSE_S * 2**self._breaks)
+        pause_s = error.retry_after_s or min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._breaks)
         self._breaks += 1
         return pause_s
+
+    def _is_break(self, error: DeepsingError) -> bool:
+        """Whether it is worth going on: for a story that has begun also where there soon is room for it again."""
+        if error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return bool(self._story_digest) and (error.retry_after_s or math.inf) <= LONGEST_QUEUE_S
+        return error.code is not grpc.StatusCode.DEADLINE_EXCEEDED

@@ -37,7 +37,7 @@ class ServerSettings:
     max_concurrent_rpcs: Annotated[int, Between(1)] = 1024  # health checks included
     max_message_bytes: Annotated[int, Between(1024, 2**31 - 1)] = 4 * 2**20  # of one request
     keepalive_s: Annotated[float, Between(1, 7200)] = 30.0  # the server's own pings
-    min_ping_interval_s: Annotated[float, Between(0.1, 7200)] = 10.0  # clients that ping faster are cut off
+    min_ping_interval_s: Annotated[float, Between(0.1, 7200)] = 5.0  # clients that ping faster are cut off
     reuse_port: bool = False  # several processes on one port: connections are balanced, not calls
     health_port: Annotated[int, Between(0, 65535)] | None = None  # health alone, in plaintext, for probes without TLS
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

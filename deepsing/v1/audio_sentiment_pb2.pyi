@@ -53,6 +53,7 @@ class AnalyzeConfig(google.protobuf.message.Message):
     LIVE_FIELD_NUMBER: builtins.int
     SMOOTHING_US_FIELD_NUMBER: builtins.int
     CONTEXT_US_FIELD_NUMBER: builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: builtins.int
     live: builtins.bool
     """True where chunks arrive as they are played: decoding then never waits for later bytes (an m4a whose
     index is at its end cannot be read so: INVALID_ARGUMENT SONG_UNREADABLE).
@@ -65,6 +66,10 @@ class AnalyzeConfig(google.protobuf.message.Message):
     """Most audio the model listens back to, microseconds, [0, 600000000]; 0 is no limit; else
     INVALID_ARGUMENT CONTEXT_OUT_OF_RANGE.
     """
+    model_digest: builtins.str
+    """The model that has to read it, as GetModelResponse.digest; where there is another:
+    FAILED_PRECONDITION MODEL_MISMATCH. Empty takes the model that is there.
+    """
     @property
     def audio_format(self) -> deepsing.v1.sentiment_pb2.AudioFormat:
         """Encoded file (default) or raw samples."""
@@ -76,9 +81,10 @@ class AnalyzeConfig(google.protobuf.message.Message):
         live: builtins.bool = ...,
         smoothing_us: builtins.int = ...,
         context_us: builtins.int = ...,
+        model_digest: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["audio_format", b"audio_format"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["audio_format", b"audio_format", "context_us", b"context_us", "live", b"live", "smoothing_us", b"smoothing_us"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["audio_format", b"audio_format", "context_us", b"context_us", "live", b"live", "model_digest", b"model_digest", "smoothing_us", b"smoothing_us"]) -> None: ...
 
 Global___AnalyzeConfig: typing_extensions.TypeAlias = AnalyzeConfig
 
@@ -109,6 +115,36 @@ class AnalyzeResponse(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["payload", b"payload"]) -> typing.Literal["point", "summary"] | None: ...
 
 Global___AnalyzeResponse: typing_extensions.TypeAlias = AnalyzeResponse
+
+@typing.final
+class GetModelRequest(google.protobuf.message.Message):
+    """Asks for the model's name."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___GetModelRequest: typing_extensions.TypeAlias = GetModelRequest
+
+@typing.final
+class GetModelResponse(google.protobuf.message.Message):
+    """The model that reads here."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: builtins.int
+    digest: builtins.str
+    """SHA-256 of the model, lower-case hex: AnalyzeSummary.model_digest of every song read here."""
+    def __init__(
+        self,
+        *,
+        digest: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["digest", b"digest"]) -> None: ...
+
+Global___GetModelResponse: typing_extensions.TypeAlias = GetModelResponse
 
 @typing.final
 class AnalyzeSummary(google.protobuf.message.Message):

@@ -40,6 +40,11 @@ class AudioSentimentServiceStub(object):
                 request_serializer=deepsing_dot_v1_dot_audio__sentiment__pb2.AnalyzeRequest.SerializeToString,
                 response_deserializer=deepsing_dot_v1_dot_audio__sentiment__pb2.AnalyzeResponse.FromString,
                 _registered_method=True)
+        self.GetModel = channel.unary_unary(
+                '/deepsing.v1.AudioSentimentService/GetModel',
+                request_serializer=deepsing_dot_v1_dot_audio__sentiment__pb2.GetModelRequest.SerializeToString,
+                response_deserializer=deepsing_dot_v1_dot_audio__sentiment__pb2.GetModelResponse.FromString,
+                _registered_method=True)
 
 
 class AudioSentimentServiceServicer(object):
@@ -57,6 +62,13 @@ class AudioSentimentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetModel(self, request, context):
+        """Names the model that reads here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AudioSentimentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -64,6 +76,11 @@ def add_AudioSentimentServiceServicer_to_server(servicer, server):
                     servicer.Analyze,
                     request_deserializer=deepsing_dot_v1_dot_audio__sentiment__pb2.AnalyzeRequest.FromString,
                     response_serializer=deepsing_dot_v1_dot_audio__sentiment__pb2.AnalyzeResponse.SerializeToString,
+            ),
+            'GetModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModel,
+                    request_deserializer=deepsing_dot_v1_dot_audio__sentiment__pb2.GetModelRequest.FromString,
+                    response_serializer=deepsing_dot_v1_dot_audio__sentiment__pb2.GetModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -94,6 +111,33 @@ class AudioSentimentService(object):
             '/deepsing.v1.AudioSentimentService/Analyze',
             deepsing_dot_v1_dot_audio__sentiment__pb2.AnalyzeRequest.SerializeToString,
             deepsing_dot_v1_dot_audio__sentiment__pb2.AnalyzeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deepsing.v1.AudioSentimentService/GetModel',
+            deepsing_dot_v1_dot_audio__sentiment__pb2.GetModelRequest.SerializeToString,
+            deepsing_dot_v1_dot_audio__sentiment__pb2.GetModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,7 +41,23 @@ _AudioSentimentServiceAnalyzeType = typing_extensions.TypeVar(
     ],
 )
 
-class AudioSentimentServiceStub(typing.Generic[_AudioSentimentServiceAnalyzeType]):
+_AudioSentimentServiceGetModelType = typing_extensions.TypeVar(
+    '_AudioSentimentServiceGetModelType',
+    grpc.UnaryUnaryMultiCallable[
+        deepsing.v1.audio_sentiment_pb2.GetModelRequest,
+        deepsing.v1.audio_sentiment_pb2.GetModelResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        deepsing.v1.audio_sentiment_pb2.GetModelRequest,
+        deepsing.v1.audio_sentiment_pb2.GetModelResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        deepsing.v1.audio_sentiment_pb2.GetModelRequest,
+        deepsing.v1.audio_sentiment_pb2.GetModelResponse,
+    ],
+)
+
+class AudioSentimentServiceStub(typing.Generic[_AudioSentimentServiceAnalyzeType, _AudioSentimentServiceGetModelType]):
     """Reads arousal and valence off audio, twice a second."""
 
     @typing.overload
@@ -50,6 +66,10 @@ class AudioSentimentServiceStub(typing.Generic[_AudioSentimentServiceAnalyzeType
             deepsing.v1.audio_sentiment_pb2.AnalyzeRequest,
             deepsing.v1.audio_sentiment_pb2.AnalyzeResponse,
         ],
+        grpc.UnaryUnaryMultiCallable[
+            deepsing.v1.audio_sentiment_pb2.GetModelRequest,
+            deepsing.v1.audio_sentiment_pb2.GetModelResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -57,6 +77,10 @@ class AudioSentimentServiceStub(typing.Generic[_AudioSentimentServiceAnalyzeType
         grpc.aio.StreamStreamMultiCallable[
             deepsing.v1.audio_sentiment_pb2.AnalyzeRequest,
             deepsing.v1.audio_sentiment_pb2.AnalyzeResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            deepsing.v1.audio_sentiment_pb2.GetModelRequest,
+            deepsing.v1.audio_sentiment_pb2.GetModelResponse,
         ],
     ], channel: grpc.aio.Channel) -> None: ...
 
@@ -68,10 +92,17 @@ class AudioSentimentServiceStub(typing.Generic[_AudioSentimentServiceAnalyzeType
     else SONG_NO_AUDIO; readable, else SONG_UNREADABLE; not empty, else SONG_EMPTY.
     """
 
+    GetModel: _AudioSentimentServiceGetModelType
+    """Names the model that reads here."""
+
 AudioSentimentServiceAsyncStub: typing_extensions.TypeAlias = AudioSentimentServiceStub[
     grpc.aio.StreamStreamMultiCallable[
         deepsing.v1.audio_sentiment_pb2.AnalyzeRequest,
         deepsing.v1.audio_sentiment_pb2.AnalyzeResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        deepsing.v1.audio_sentiment_pb2.GetModelRequest,
+        deepsing.v1.audio_sentiment_pb2.GetModelResponse,
     ],
 ]
 
@@ -90,5 +121,13 @@ class AudioSentimentServiceServicer(metaclass=abc.ABCMeta):
         SONG_TOO_LARGE; ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; with sound in it,
         else SONG_NO_AUDIO; readable, else SONG_UNREADABLE; not empty, else SONG_EMPTY.
         """
+
+    @abc.abstractmethod
+    def GetModel(
+        self,
+        request: deepsing.v1.audio_sentiment_pb2.GetModelRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[deepsing.v1.audio_sentiment_pb2.GetModelResponse, collections.abc.Awaitable[deepsing.v1.audio_sentiment_pb2.GetModelResponse]]:
+        """Names the model that reads here."""
 
 def add_AudioSentimentServiceServicer_to_server(servicer: AudioSentimentServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

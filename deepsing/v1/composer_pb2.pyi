@@ -328,8 +328,9 @@ class ResumePoint(google.protobuf.message.Message):
     next_seq: builtins.int
     """First frame wanted, ≤ the frame count, else INVALID_ARGUMENT RESUME_OUT_OF_RANGE."""
     song_digest: builtins.str
-    """SHA-256 of the encoded song, lower-case hex, or empty. Where the composer still holds that song it need not be
-    sent again: SessionStarted.song_held says so.
+    """SHA-256 of the encoded song, lower-case hex, or empty. With it, send audio only once SessionStarted has come: where
+    this composer still holds the song, which the same caller sent it whole, SessionStarted.song_held says so. Another
+    song than this one: FAILED_PRECONDITION RESUME_MISMATCH, once all of it has come.
     """
     def __init__(
         self,
@@ -551,7 +552,9 @@ class SessionStarted(google.protobuf.message.Message):
     story_digest: builtins.str
     """Hash of all that decides the story's frames beside the song (config and digests), lower-case hex."""
     song_held: builtins.bool
-    """True where the song of ResumePoint.song_digest is held: send no audio, only end_of_audio."""
+    """True where the song of ResumePoint.song_digest is held: send no audio (INVALID_ARGUMENT AUDIO_AFTER_END), only
+    end_of_audio.
+    """
     @property
     def size(self) -> deepsing.v1.sentiment_pb2.Size:
         """Size of every frame."""
@@ -562,7 +565,7 @@ class SessionStarted(google.protobuf.message.Message):
 
     @property
     def digests(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """Digests by what they identify: "translator", "engine", "style"."""
+        """Digests by what they identify: "audio_sentiment", "translator", "engine", "style"."""
 
     def __init__(
         self,

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from deepsing.runtime.errors import InvalidInput
 from deepsing.v1 import audio_sentiment_pb2 as wire
 from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.palette import Palette
 from services.composer.peers import Peers
 from services.composer.plan import StoryPlan
-from services.composer.scale import Norm, scale_of
+from services.composer.scale import scale_of
 from services.composer.spool import Spool
 from services.composer.timeline import WINDOW_S, Point, frame_count
 
@@ -40,19 +41,23 @@ class Listening:
     """One song being heard.
 
     Args:
-        pictures: what is typical of the engine's concepts.
+        palette: says what is typical of the engine's concepts, and which model is to listen.
 
     Attributes:
         summary: what audio_sentiment said at the end; None before, and where only a part was heard.
     """
 
-    def __init__(self, plan: StoryPlan, pictures: Norm, spool: Spool, peers: Peers) -> None:
-        self.plan, self.pictures, self.spool, self.peers = plan, pictures, spool, peers
+    def __init__(self, plan: StoryPlan, palette: Palette, spool: Spool, peers: Peers) -> None:
+        self.plan, self.palette, self.spool, self.peers = plan, palette, spool, peers
         self.summary: wire.AnalyzeSummary | None = None
         self.heard_us = 0
 
     async def _requests(self) -> AsyncIterator[wire.AnalyzeRequest]:
-        config = wire.AnalyzeConfig(audio_format=self.plan.audio_format, live=self.plan.live)
+        config = wire.AnalyzeConfig(
+            audio_format=self.plan.audio_format,
+            live=self.plan.live,
+            model_digest=self.palette.digests["audio_sentiment"],
+        )
         yield wire.AnalyzeRequest(config=config)
         async for chunk in self.spool.chunks():
             yield wire.AnalyzeRequest(audio_chunk=chunk)
@@ -62,10 +67,10 @@ class Listening:
 
         A part of a song begins at the window nearest to its start, and nothing after it is heard.
         """
-        scale, first = scale_of(self.plan.mode, self.pictures), round(self.plan.start_us / WINDOW_US)
+        scale, first = scale_of(self.plan.mode, self.palette.norm), round(self.plan.start_us / WINDOW_US)
         wanted = -(-self.plan.duration_us // WINDOW_US) if self.plan.duration_us else None
         number = 0
-        async with aclosing(self.peers.analyze(self._requests)) as responses:
+        async with aclosing(self.peers.analyze(self._requests, lambda: self.spool.finished)) as responses:
             async for response in responses:
                 if response.HasField("summary"):
                     self.summary = response.summary

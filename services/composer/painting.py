@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,73 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsing.access.accounts import charge
-from deepsing.runtime.errors import InvalidInput
-from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import generator_pb2, sentiment_pb2, translator_pb2
 from services.composer.flashes import FlashGuard
 from services.composer.latents import KeyLatent, LatentPath, Row
 from services.composer.listening import Heard
+from services.composer.palette import Palette
 from services.composer.peers import BATCH_BYTES, Peers
 from services.composer.plan import StoryPlan
-from services.composer.scale import Norm
 from services.composer.story import Shown
 from services.composer.styles import StyleChooser
 from services.composer.timeline import Key, Timeline
 
-__all__ = ["Painter", "Painting", "Palette"]
+__all__ = ["Painter", "Painting"]
 
 RECENT_KEYS = 64  # concepts of this many keys are told to the translator, which avoids them; as many as it takes
 LIVE_BATCH = 2  # frames asked for at once where the first of them is waited for
 NAMED_FROM = 0.01  # lighter concepts and styles are not named
-
-
-@dataclass(frozen=True)
-class Palette:
-    """What the generator can paint: its engine, concepts (and what is typical of them), styles, and digests."""
-
-    engine: generator_pb2.Engine
-    concepts: tuple[str, ...]
-    norm: Norm
-    styles: tuple[str, ...]
-    style_sentiments: NDArray[np.float64]
-    digests: dict[str, str]
-
-    @classmethod
-    async def of(cls, plan: StoryPlan, peers: Peers) -> Palette:
-        """Asks the services; raises InvalidInput where the plan names something that they do not have."""
-        asked = generator_pb2.ListConceptsRequest(engine=plan.engine)
-        vocabulary = await peers.call(peers.generator.ListConcepts, asked, "generator")
-        manners = await peers.call(peers.generator.ListStyles, generator_pb2.ListStylesRequest(), "generator")
-        tongues = await peers.call(
-            peers.translator.ListTranslators, translator_pb2.ListTranslatorsRequest(), "translator"
-        )
-        styles = tuple(style.name for style in manners.styles)
-        if plan.style not in ("none", "auto", *styles):
-            message = f"style is '{plan.style}'; choose auto, none or one of: {', '.join(styles)}"
-            reason = reasons.ERROR_REASON_STYLE_UNKNOWN
-            raise InvalidInput(message, reason=reason, field="style", value=plan.style)
-        spoken = plan.engine or next((tongue.engine for tongue in tongues.translators), "")
-        translators = {tongue.name: tongue.digest for tongue in tongues.translators if tongue.engine == spoken}
-        if not translators:
-            known = ", ".join(sorted({tongue.engine for tongue in tongues.translators}))
-            message = f"engine is '{spoken}', which the translator does not know; choose one of: {known}"
-            raise InvalidInput(message, reason=reasons.ERROR_REASON_ENGINE_UNKNOWN, field="engine", value=spoken)
-        name = plan.translator or next(iter(translators), "")
-        if name not in translators:
-            message = f"translator is '{name}'; choose one of: {', '.join(translators)}"
-            reason = reasons.ERROR_REASON_TRANSLATOR_UNKNOWN
-            raise InvalidInput(message, reason=reason, field="translator", value=name)
-        digests = {"engine": vocabulary.engine.digest, "translator": translators[name]}
-        if plan.style != "none":
-            digests["style"] = manners.digest
-        return cls(
-            engine=vocabulary.engine,
-            concepts=tuple(concept.name for concept in vocabulary.concepts),
-            norm=Norm.of(_sentiments(vocabulary.concepts)),
-            styles=styles,
-            style_sentiments=_sentiments(manners.styles),
-            digests=digests,
-        )
 
 
 @dataclass(frozen=True)
@@ -154,12 +103,19 @@ class Painter:
                 sentiments=[sentiment_pb2.Sentiment(arousal=key.arousal, valence=key.valence)],
                 recent_concepts=self.recent,
             )
-            answer = await self.peers.call(self.peers.translator.Translate, request, "translator")
+            answer = await self.peers.call(self.peers.translator.Translate, request, "translator", self._fits)
             classes = np.array(answer.class_weights, np.float32)
             noise = np.array(answer.noise, np.float32)
             expected = answer.expected[0]
             self.recent.append(int(classes.argmax()))
             self.path.add(key.index, KeyLatent(classes, noise, self._style(key), (expected.arousal, expected.valence)))
+
+    def _fits(self, answer: translator_pb2.TranslateResponse | generator_pb2.GenerateResponse) -> bool:
+        """Whether it was given by the models that the story began with; while others are rolled out both are there."""
+        digests = self.palette.digests
+        if isinstance(answer, generator_pb2.GenerateResponse):
+            return answer.engine_digest == digests["engine"]
+        return answer.model_digest == digests["translator"]
 
     def _style(self, key: Key) -> NDArray[np.float32]:
         if self.plan.style == "none":
@@ -222,7 +178,7 @@ class Painter:
         self.rows = []
 
     async def _generate(self, request: generator_pb2.GenerateRequest) -> list[bytes]:
-        answer = await self.peers.call(self.peers.generator.Generate, request, "generator")
+        answer = await self.peers.call(self.peers.generator.Generate, request, "generator", self._fits)
         self.peers.pace.note(answer.compute_us / request.frame_count)
         charge(answer.compute_us / 1e6)
         return list(answer.images)
@@ -236,11 +192,6 @@ class Painter:
         pictures = [self.guard.pass_on(np.frombuffer(image, np.uint8).reshape(form)) for image in images]
         wanted = [place for place, one in enumerate(shown) if one.seq >= self.first]
         return Painting([pictures[place] for place in wanted], [shown[place] for place in wanted])
-
-
-def _sentiments(rated: Iterable[generator_pb2.Concept] | Iterable[generator_pb2.Style]) -> NDArray[np.float64]:
-    """(n, 2): arousal and valence."""
-    return np.array([(one.sentiment.arousal, one.sentiment.valence) for one in rated], np.float64)
 
 
 def _named(names: tuple[str, ...], weights: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:

@@ -1,28 +1,28 @@
-"""The three services behind the composer: one channel each, calls that are tried again while that is safe."""
+"""The three services behind the composer: one channel each, calls that are made again while that is safe."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import grpc
 
 from deepsing.access.outgoing import service_channel
 from deepsing.runtime.early_end import keep_status
-from deepsing.runtime.errors import InvalidInput, NotReady, ServiceError, TooLate, Unmet, error_of
 from deepsing.v1 import audio_sentiment_pb2, audio_sentiment_pb2_grpc, generator_pb2_grpc, translator_pb2_grpc
-from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.attempts import Attempts, Breaker
 from services.composer.settings import ComposerSettings
 
-__all__ = ["BATCH_BYTES", "Peers"]
+__all__ = ["BATCH_BYTES", "Peers", "call_ends_s"]
 
 Response = TypeVar("Response")
-AGAIN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
 BATCH_BYTES = 24 * 2**20  # of the pictures of one batch, at most
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
-RETRY_AFTER_S = 5.0
+SERVICES = ("audio_sentiment", "translator", "generator")
+call_ends_s: ContextVar[float] = ContextVar("call_ends_s", default=math.inf)  # the caller's deadline, monotonic clock
 
 
 class Peers:
@@ -31,6 +31,7 @@ class Peers:
     def __init__(self, settings: ComposerSettings) -> None:
         self.settings = settings
         self.pace = Pace()
+        self.breakers = {service: Breaker(service, settings.patience_s) for service in SERVICES}
         targets = (settings.audio_sentiment_target, settings.translator_target, settings.generator_target)
         self.channels = [service_channel(target, max_message_bytes=BATCH_BYTES + 2**20) for target in targets]
         self.audio_sentiment = audio_sentiment_pb2_grpc.AudioSentimentServiceStub(self.channels[0])
@@ -41,49 +42,82 @@ class Peers:
         """Closes the channels."""
         await asyncio.gather(*(channel.close() for channel in self.channels))
 
-    async def call(self, method: Callable[..., Awaitable[Response]], request: Any, service: str) -> Response:
+    async def call(
+        self,
+        method: Callable[..., Awaitable[Response]],
+        request: Any,
+        service: str,
+        fits: Callable[[Response], bool] = lambda answer: True,
+    ) -> Response:
         """Calls a unary method until it answers, is refused, or the service stayed away for too long.
+
+        Args:
+            method: of a stub.
+            request: its message.
+            service: its name, for messages.
+            fits: whether the answer is of the model that is meant; a replica with another one is passed over.
 
         Raises:
             InvalidInput, Unmet: the service refused the request; its reason is passed on.
             NotReady: DEPENDENCY_UNAVAILABLE.
         """
-        attempts = Attempts(service, self.settings.patience_s)
+        attempts = Attempts(self.breakers[service])
         while True:
-            call: Any = method(request, timeout=self.settings.call_timeout_s)
+            attempts.begin()
+            call: Any = method(request, timeout=min(self.settings.call_timeout_s, _left_s()))
             try:
                 answer: Response = await call
-                return answer
+                if fits(answer):
+                    attempts.succeed()
+                    return answer
+                await attempts.after_unfit()
             except grpc.aio.AioRpcError as error:
                 await attempts.after(error)
             finally:
                 call.cancel()  # a task that is cancelled before its request is out would leave the call running
 
     async def analyze(
-        self, requests: Callable[[], AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]]
+        self, requests: Callable[[], AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]], complete: Callable[[], bool]
     ) -> AsyncGenerator[audio_sentiment_pb2.AnalyzeResponse]:
         """Streams a song through audio_sentiment; begins anew where the service breaks off, and hides that.
 
         Args:
             requests: makes the upload from its start, as often as it is called.
+            complete: whether the whole song is there; from then on a service that is silent for as long as a call may
+                take is as one that is away.
         """
-        attempts, received = Attempts("audio_sentiment", self.settings.patience_s), 0
+        attempts, received = Attempts(self.breakers["audio_sentiment"]), 0
         while True:
-            call = self.audio_sentiment.Analyze(requests())
+            attempts.begin()
+            left_s = _left_s()
+            call = self.audio_sentiment.Analyze(requests(), timeout=None if left_s == math.inf else left_s)
             keep_status(call)
             place = 0
             try:
-                async for response in call:
+                while (response := await self._next(call, complete)) is not None:
+                    if response is grpc.aio.EOF:
+                        return
                     place += 1
                     if place > received:
                         received = place
                         attempts.succeed()
                         yield response
-                return
+                await attempts.again()
             except grpc.aio.AioRpcError as error:
                 await attempts.after(error)
             finally:
                 call.cancel()
+
+    async def _next(self, call: Any, complete: Callable[[], bool]) -> Any:
+        """The next response, EOF after the last, or None where the service says nothing though it could."""
+        reading = asyncio.ensure_future(call.read())
+        try:
+            while not (await asyncio.wait({reading}, timeout=self.settings.call_timeout_s))[0]:
+                if complete():
+                    return None
+            return reading.result()
+        finally:
+            reading.cancel()
 
 
 class Pace:
@@ -97,41 +131,6 @@ class Pace:
         self.frame_us = 0.9 * self.frame_us + 0.1 * frame_us if self.frame_us else frame_us
 
 
-class Attempts:
-    """Decides after each failure whether to wait and try again, or what to tell the caller."""
-
-    def __init__(self, service: str, patience_s: float) -> None:
-        self.service, self.patience_s = service, patience_s
-        self.succeed()
-
-    def succeed(self) -> None:
-        """The service is there: patience starts anew."""
-        self.since, self.pause_s = time.monotonic(), FIRST_PAUSE_S
-
-    async def after(self, error: grpc.aio.AioRpcError) -> None:
-        """Waits, or raises what the caller is to see."""
-        if error.code() not in AGAIN:
-            raise passed_on(error, self.service) from error
-        if time.monotonic() - self.since > self.patience_s:
-            message = f"{self.service} does not answer; try again in {RETRY_AFTER_S:g} s"
-            reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
-            raise NotReady(message, reason=reason, retry_after_s=RETRY_AFTER_S, service=self.service) from error
-        await asyncio.sleep(self.pause_s)
-        self.pause_s = min(LONGEST_PAUSE_S, 2 * self.pause_s)
-
-
-def passed_on(error: grpc.aio.AioRpcError, service: str) -> ServiceError:
-    """A refusal of a service behind as the composer's own; anything but a refusal is that service's failure."""
-    name, metadata = error_of(error)
-    kinds = {
-        grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
-        grpc.StatusCode.FAILED_PRECONDITION: Unmet,
-        grpc.StatusCode.DEADLINE_EXCEEDED: TooLate,
-    }
-    if error.code() in kinds and name:
-        reason = reasons.ErrorReason.Value(f"ERROR_REASON_{name}")
-        field, value = metadata.get("field", ""), metadata.get("value", "")
-        return kinds[error.code()](error.details() or name, reason=reason, field=field, value=value)
-    message = f"{service} failed ({error.code().name}); try again in {RETRY_AFTER_S:g} s"
-    reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
-    return NotReady(message, reason=reason, retry_after_s=RETRY_AFTER_S, service=service)
+def _left_s() -> float:
+    """What is left of the caller's time; inf is no limit."""
+    return max(0.0, call_ends_s.get() - time.monotonic())

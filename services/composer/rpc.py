@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -19,8 +20,9 @@ from deepsing.runtime.settings import settings_from_environment
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import composer_pb2_grpc
 from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.held import HeldSongs
 from services.composer.messages import refusal_of, song_facts
-from services.composer.peers import Peers
+from services.composer.peers import Peers, call_ends_s
 from services.composer.plan import plan_of
 from services.composer.session import Session
 from services.composer.settings import PREFIX, ComposerSettings
@@ -40,18 +42,21 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
     def __init__(self, settings: ComposerSettings) -> None:
         self.settings = settings
         self.peers = Peers(settings)
+        self.held = HeldSongs(settings.held_songs_bytes, settings.held_songs_count, settings.held_song_s)
         self.sessions = 0
         self.idle = asyncio.Event()  # set while no session is open
         self.idle.set()
 
     async def close(self) -> None:
-        """Closes the channels to the other services."""
+        """Closes the channels to the other services and lets go of the songs that are held."""
         await self.peers.close()
+        self.held.close()
 
     async def Compose(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[pb.ComposeRequest], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.ComposeResponse]:
         """See the contract."""
+        _end_with(context)
         async with aclosing(self._session(request_iterator, unlimited=False)) as responses:
             async for response in responses:
                 yield response
@@ -63,6 +68,7 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
         if len(request.song) > RENDER_SONG_BYTES:
             message = f"the song has {len(request.song)} bytes; Render takes 24 MiB, Compose takes more"
             raise InvalidInput(message, reason=reasons.ERROR_REASON_SONG_TOO_LARGE, field="song")
+        _end_with(context)
         request.config.ClearField("resume")
         async with aclosing(self._session(_as_upload(request), unlimited=True)) as responses:
             async for response in responses:
@@ -76,7 +82,7 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
             raise Exhausted(message, reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=RETRY_AFTER_S)
         self.sessions += 1
         self.idle.clear()
-        session = Session(self.settings, self.peers, uuid.uuid4().hex, unlimited=unlimited)
+        session = Session(self.settings, self.peers, uuid.uuid4().hex, held=self.held, unlimited=unlimited)
         try:
             async with aclosing(session.run(requests)) as responses:
                 async for response in responses:
@@ -110,6 +116,13 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
             generator_time_us=round(frames * self.peers.pace.frame_us),
             song_digest=spool.digest,
         )
+
+
+def _end_with(context: grpc.aio.ServicerContext) -> None:
+    """Makes the caller's deadline that of all calls made for it."""
+    left_s = context.time_remaining()
+    if left_s is not None:
+        call_ends_s.set(time.monotonic() + left_s)
 
 
 async def _fill(spool: Spool, requests: AsyncIterator[pb.ProbeRequest]) -> None:

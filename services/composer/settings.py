@@ -23,11 +23,14 @@ class ComposerSettings:
     batches_in_flight: int = 3  # batches of one session before the generator at a time
     max_sessions: int = 64  # stories told at a time; one more is refused
     max_song_bytes: int = 512 * 1024 * 1024  # of one encoded song
+    held_songs_bytes: Annotated[int, Between(0)] = 2**30  # of songs kept for callers who come back
+    held_songs_count: Annotated[int, Between(0)] = 1000  # of such songs; 0: none
+    held_song_s: Annotated[float, Between(0)] = 600.0  # how long one is kept after it was last asked for
     patience_s: float = 30.0  # how long a service may stay away before a story is given up
     call_timeout_s: float = 20.0  # of one attempt at a unary call
     upload_stall_s: float = 60.0  # silence of an upload that ends the session
     credit_stall_s: float = 300.0  # time without credit that ends the session
-    heartbeat_s: float = 10.0  # longest silence towards the caller
+    heartbeat_s: Annotated[float, Between(0.01, 15)] = 10.0  # longest silence towards the caller
     encoder_threads: int = 1  # of one story's H.264 encoder
     judge_every_s: Annotated[float, Between(0, 3600)] = 1.0  # of the song, between frames that the judge reads; 0: none
     judge_wait_s: Annotated[float, Between(0, 600)] = 20.0  # for the last readings once all frames are painted

@@ -37,6 +37,7 @@ OFFENCES = {
     ],
     "inside": [("services/generator/new.py", "import services.generator.rpc")],
     "inside-composer": [("services/composer/timeline.py", "import services.composer.session")],
+    "inside-audio-sentiment": [("services/audio_sentiment/new.py", "import services.audio_sentiment.models")],
     "inside-translator": [("services/translator/new.py", "import services.translator.judging")],
     "maths": [
         ("services/generator/new.py", "from deepsing.runtime import errors"),

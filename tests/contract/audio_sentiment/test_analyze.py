@@ -18,6 +18,7 @@ from deepsing.v1 import audio_sentiment_pb2 as messages
 from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
 from deepsing.v1 import sentiment_pb2
 from services.audio_sentiment import rpc
+from services.audio_sentiment.models import open_models
 from services.audio_sentiment.settings import Settings
 from tests.unit.audio_sentiment.signals import chords
 
@@ -26,7 +27,7 @@ Stub = stubs.AudioSentimentServiceStub
 
 async def open_servicer() -> rpc.AudioSentimentServicer:
     settings = Settings(upload_stall_s=0.3, max_sessions=2)
-    return rpc.AudioSentimentServicer(rpc.open_models(settings), settings)
+    return rpc.AudioSentimentServicer(open_models(settings), settings)
 
 
 @pytest.fixture
@@ -93,6 +94,15 @@ async def test_points_come_in_order_and_the_summary_last(stub: Stub) -> None:
         assert -1 <= feeling.valence <= 1
         assert 0 < answer.point.loudness <= 1
         assert 0 <= answer.point.onset_strength <= 1
+
+
+async def test_a_song_is_read_by_the_model_that_is_asked_for_or_not_at_all(stub: Stub) -> None:
+    model = await stub.GetModel(messages.GetModelRequest())
+    *_, last = await answers(stub, [config(model_digest=model.digest), *pieces(wav(1.0))])
+    assert last.summary.model_digest == model.digest
+    code, reason, metadata = await refusal(stub, [config(model_digest="9ab0"), *pieces(wav(1.0))])
+    assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_MISMATCH")
+    assert metadata == {"field": "model_digest"}
 
 
 async def test_points_do_not_depend_on_how_the_song_is_cut(stub: Stub) -> None:

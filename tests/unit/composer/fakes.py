@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from deepsing.audio import decode_blocks
+from deepsing.runtime.errors import STATUS_DETAILS, ServiceError, Unmet
 from deepsing.v1 import audio_sentiment_pb2 as audio
 from deepsing.v1 import (
     audio_sentiment_pb2_grpc,
@@ -24,6 +25,7 @@ from deepsing.v1 import (
     translator_pb2_grpc,
 )
 from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import generator_pb2 as gen
 from deepsing.v1 import translator_pb2 as tr
 from services.composer.rpc import SERVICE, ComposerServicer
@@ -38,9 +40,23 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
 
     def __init__(self) -> None:
         self.fail_after: int | None = None  # points after which the next call breaks off, once
+        self.digest = "aa"
+        self.configs: list[audio.AnalyzeConfig] = []
+        self.strangers = 0  # calls that are still to meet a replica with another model
+        self.deaf = 0  # calls that are still to be taken and never answered
+
+    async def GetModel(self, request: Any, context: grpc.aio.ServicerContext) -> audio.GetModelResponse:
+        return audio.GetModelResponse(digest=self.digest)
 
     async def Analyze(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[audio.AnalyzeResponse]:
         config = (await anext(aiter(requests))).config
+        self.configs.append(config)
+        if self.strangers:
+            self.strangers -= 1
+            await refuse(context, Unmet("another model", reason=reasons.ERROR_REASON_MODEL_MISMATCH))
+        if self.deaf:
+            self.deaf -= 1
+            await asyncio.Event().wait()
         rate, received, sent = config.audio_format.sample_rate_hz, bytearray(), 0
         raw = bool(config.audio_format.sample_format)
         async for request in requests:
@@ -63,7 +79,7 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
         facts = sentiment_pb2.SongFacts(
             duration_us=count * 1_000_000 // rate, sample_count=count, sample_rate_hz=rate, codec="fake"
         )
-        yield audio.AnalyzeResponse(summary=audio.AnalyzeSummary(song=facts, model_digest="aa"))
+        yield audio.AnalyzeResponse(summary=audio.AnalyzeSummary(song=facts, model_digest=self.digest))
 
     @staticmethod
     def point(place: int, duration_us: int = 0) -> audio.AnalyzeResponse:
@@ -71,6 +87,11 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
         point = sentiment_pb2.AffectPoint(time_us=place * 500_000, sentiment=feeling, loudness=0.5, onset_strength=0.1)
         point.duration_us = duration_us
         return audio.AnalyzeResponse(point=point)
+
+
+async def refuse(context: grpc.aio.ServicerContext, error: ServiceError) -> None:
+    """Ends a call as a service's guard does."""
+    await context.abort(error.code, str(error), ((STATUS_DETAILS, error.status().SerializeToString()),))
 
 
 class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):
@@ -123,17 +144,23 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
 
     def __init__(self) -> None:
         self.calls: list[gen.GenerateRequest] = []
-        self.failures = 0  # calls that are still to fail with UNAVAILABLE
+        self.failures = 0  # calls that are still to fail with `failure`
+        self.failure = grpc.StatusCode.UNAVAILABLE
+        self.strangers = 0  # calls that are still to be answered by a replica with another engine
+        self.left_s: list[float | None] = []  # of each call's deadline, when it came
         self.held: asyncio.Event | None = None  # calls wait for it where it is set
         self.called = asyncio.Event()  # set by the first call
         self.left = asyncio.Event()  # set once a call was cancelled
 
     async def Generate(self, request: gen.GenerateRequest, context: grpc.aio.ServicerContext) -> gen.GenerateResponse:
         self.calls.append(request)
+        self.left_s.append(context.time_remaining())
         self.called.set()
         if self.failures:
             self.failures -= 1
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+            await context.abort(self.failure, "gone")
+        digest = "cc" if not self.strangers else "stranger"
+        self.strangers = max(0, self.strangers - 1)
         try:
             if self.held is not None:
                 await self.held.wait()
@@ -144,7 +171,7 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         shades += np.array(request.noise).reshape(request.frame_count, -1).mean(axis=1)
         form = (request.size.height_px, request.size.width_px, 3)
         images = [np.full(form, np.uint8(shade)).tobytes() for shade in shades]
-        return gen.GenerateResponse(images=images, size=request.size, engine_digest="cc", compute_us=1000)
+        return gen.GenerateResponse(images=images, size=request.size, engine_digest=digest, compute_us=1000)
 
     async def ListConcepts(self, request: Any, context: grpc.aio.ServicerContext) -> gen.ListConceptsResponse:
         size = sentiment_pb2.Size(width_px=64, height_px=64)

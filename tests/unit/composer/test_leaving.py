@@ -8,6 +8,7 @@ import pytest
 
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.session import Session
+from services.composer.telling import Telling
 
 from .fakes import config, pcm, stage, upload
 
@@ -32,7 +33,7 @@ async def test_a_failure_that_nobody_foresaw_leaves_no_files(monkeypatch: pytest
 
     async with stage() as composer:
         session = Session(composer.servicer.settings, composer.servicer.peers, "s")
-        monkeypatch.setattr(session, "_end", broken)
+        monkeypatch.setattr(Telling, "_end", broken)
         told: list[pb.ComposeResponse] = []
         with pytest.raises(ZeroDivisionError):
             told.extend([response async for response in session.run(upload(config(files=[1]), pcm(2.0)))])
