@@ -56,7 +56,7 @@ class Spool:
         self._wake()
 
     def adopt(self, song: Path, digest: str) -> None:
-        """Takes a whole song from a file of the same file system, in the place of an upload that has brought nothing."""
+        """Takes a whole song from a file of the same file system, in the place of an upload that brought nothing."""
         self.path.unlink()
         self.path.hardlink_to(song)
         os.close(self._descriptor)

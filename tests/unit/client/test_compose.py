@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -13,7 +14,7 @@ from deepsing.client import session as session_module
 from deepsing.client import telling as telling_module
 from deepsing.client.errors import Failed, Unavailable
 from deepsing.client.session import Event
-from deepsing.runtime.errors import NotReady
+from deepsing.runtime.errors import Exhausted, NotReady
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1.sentiment_pb2 import AffectPoint
@@ -21,6 +22,7 @@ from tests.unit.client.fake_composer import (
     Call,
     FakeComposer,
     ended,
+    file_pieces,
     frames,
     nothing_more,
     points,
@@ -128,6 +130,43 @@ async def test_readings_sent_once_more_are_dropped() -> None:
     second = [started(), *frames(33, 60), reading(24), reading(48), ended(60)]
     events = await tell(FakeComposer(first, second))
     assert [event.seq for event in events if isinstance(event, pb.AchievedPoint)] == [0, 24, 48]
+
+
+async def test_a_story_with_files_begins_anew_after_a_break_without_the_song_where_it_is_held() -> None:
+    composer = FakeComposer(
+        [started(), the_whole_song, *frames(0, 5), GONE],
+        [started(song_held=True), *frames(0, 8), *file_pieces(), ended(8)],
+    )
+    async with serving(composer) as target, Client(target) as client:
+        events = [event async for event in client.compose(SONG, StoryOptions(files=("video",)))]
+    assert seqs(events) == list(range(8))
+    resume = composer.calls[1].config.resume
+    assert (resume.next_seq, resume.song_digest) == (0, hashlib.sha256(SONG).hexdigest())
+    assert composer.calls[1].audio == b""
+
+
+FULL = Exhausted("64 sessions are open", reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=0.01)
+
+
+async def test_a_story_that_has_begun_waits_for_room_and_one_that_has_not_is_refused() -> None:
+    whole = [started(), *frames(5, 8), ended(8)]
+    assert seqs(await tell(FakeComposer([started(), *frames(0, 5), GONE], [FULL], whole))) == list(range(8))
+    with pytest.raises(Unavailable, match="64 sessions are open"):
+        await tell(FakeComposer([FULL], whole))
+
+
+@pytest.mark.parametrize("code", ["CANCELLED", "INTERNAL", "UNKNOWN", "UNAVAILABLE"])
+async def test_a_call_that_a_proxy_or_a_stopping_server_breaks_off_goes_on(code: str) -> None:
+    class Broken(FakeComposer):
+        async def Compose(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[pb.ComposeResponse]:
+            first = not self.calls
+            async for response in super().Compose(requests, context):
+                yield response
+                if first and response.frame.seq == 4:
+                    await context.abort(grpc.StatusCode[code], "broken")
+
+    composer = Broken([started(), *frames(0, 5)], [started(), *frames(5, 8), ended(8)])
+    assert seqs(await tell(composer)) == list(range(8))
 
 
 async def test_breaks_without_a_new_frame_are_put_up_with_only_so_often() -> None:

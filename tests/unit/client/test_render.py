@@ -113,7 +113,7 @@ async def test_a_break_before_the_files_starts_the_story_once_more(
     async with serving(composer) as target, Client(target) as client:
         await client.render(song, out)
     assert names(out) == NAMES
-    assert not composer.calls[1].config.HasField("resume")
+    assert composer.calls[1].config.resume.next_seq == 0
 
 
 async def test_a_break_within_the_files_leaves_nothing(song: Path, out: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -127,6 +128,11 @@ async def test_another_song_than_the_one_announced_is_refused_once_it_has_come()
     assert text.startswith("the song is another than '000")
 
 
+async def read_out(call: Any) -> None:
+    while await call.read() is not grpc.aio.EOF:
+        pass
+
+
 async def test_audio_beside_a_held_song_is_refused() -> None:
     async with stage() as composer:
         digest = only(await told(composer.stub, config()), "session_started")[0].story_digest
@@ -136,8 +142,7 @@ async def test_audio_beside_a_held_song_is_refused() -> None:
         assert (await call.read()).session_started.song_held
         await call.write(pb.ComposeRequest(audio_chunk=SONG[:1000]))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            while await call.read() is not grpc.aio.EOF:
-                pass
+            await read_out(call)
     assert error_of(caught.value)[0] == "AUDIO_AFTER_END"
 
 
