@@ -1,0 +1,135 @@
+"""`make chaos`: stories go on, frame by frame the same, while services and connections are killed under them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from deepsing.client import StoryOptions
+from deepsing.client.errors import DeepsingError
+from tests.chaos.fleet import Fleet, Replica
+from tests.chaos.proxy import Proxy
+from tests.chaos.stories import Told, counts, tell
+from tests.encoding import encode, tone
+
+STORIES = 4  # different ones; streams take them in turn
+SONG_S = 8.0
+STORY_LIMIT_S = 240.0  # one that takes longer hangs
+KINDS = {"kill": 6, "term": 4, "freeze": 3, "reset": 4, "silence": 3}  # and how often each is drawn
+MEAN_PAUSE_S = 1.5  # between kills
+FREEZE_S = (0.5, 25.0)  # shorter and longer than a connection's patience
+
+
+class Chaos:
+    """One run.
+
+    Args:
+        seed: decides which kills come when, and to whom.
+        kill_count: of them.
+        stream_count: least streams; more are begun for as long as kills are to come.
+        at_once: streams told at a time.
+    """
+
+    def __init__(self, seed: int, kill_count: int, stream_count: int, at_once: int) -> None:
+        self.random = random.Random(seed)
+        self.kill_count, self.stream_count, self.at_once = kill_count, stream_count, at_once
+        self.kills: Counter[str] = Counter()
+        self.faults: list[str] = []
+        self.frame_count = self.begun = self.done = 0
+        self.slowest_s = 0.0
+
+    async def run(self, folder: Path) -> None:
+        """Tells each story undisturbed, then streams of them while kills come; notes every difference."""
+        songs = [folder / f"{place}.mp3" for place in range(STORIES)]
+        for place, song in enumerate(songs):
+            song.write_bytes(encode(tone(SONG_S + 0.37 * place), 44_100, "mp3", "libmp3lame"))
+        async with Fleet(folder, 2) as fleet, Proxy([one.port for one in fleet.of("composer")]) as proxy:
+            plain = fleet.of("composer")[0]
+            whole = [await self._story(f"127.0.0.1:{plain.port}", song, place) for place, song in enumerate(songs)]
+            async with asyncio.TaskGroup() as group:
+                kills = group.create_task(self._kill_all(fleet, proxy))
+                for _ in range(self.at_once):
+                    group.create_task(self._streams(proxy.target, songs, whole, kills))
+
+    async def _story(self, target: str, song: Path, place: int) -> Told:
+        return await tell(target, song, StoryOptions(fps=24, size=(64, 64), images="raw", seed=place), STORY_LIMIT_S)
+
+    async def _streams(self, target: str, songs: list[Path], whole: list[Told], kills: asyncio.Task[None]) -> None:
+        """Tells one story after another for as long as there are kills, or streams are missing."""
+        while not kills.done() or self.begun < self.stream_count:
+            number, place = self.begun, self.begun % STORIES
+            self.begun += 1
+            began = time.monotonic()
+            try:
+                told = await self._story(target, songs[place], place)
+            except DeepsingError as error:
+                self.faults.append(f"stream {number} failed: {error.code.name} {error.reason}: {error}")
+            else:
+                self._compare(number, told, whole[place])
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+
+    def _compare(self, number: int, told: Told, whole: Told) -> None:
+        self.done += 1
+        self.frame_count += len(told.seqs)
+        lost, doubled = set(whole.seqs) - set(told.seqs), len(told.seqs) - len(set(told.seqs))
+        if lost or doubled or told.seqs != sorted(told.seqs):
+            self.faults.append(f"stream {number}: {len(lost)} frames lost, {doubled} doubled")
+        if (told.digest, told.frame_count) != (whole.digest, whole.frame_count):
+            self.faults.append(f"stream {number}: {told.digest[:12]}, undisturbed {whole.digest[:12]}")
+
+    async def _kill_all(self, fleet: Fleet, proxy: Proxy) -> None:
+        ways: dict[str, Callable[[Replica], Awaitable[None]]] = {
+            "kill": lambda replica: replica.restart(signal.SIGKILL),
+            "term": lambda replica: replica.restart(signal.SIGTERM),
+            "freeze": lambda replica: replica.stop_for(self.random.uniform(*FREEZE_S)),
+        }
+        async with asyncio.TaskGroup() as returns:
+            while self.kills.total() < self.kill_count:
+                await asyncio.sleep(self.random.expovariate(1 / MEAN_PAUSE_S))
+                (kind,) = self.random.choices(list(KINDS), list(KINDS.values()))
+                if kind in ways:
+                    there = [replica for replica in fleet.replicas if replica.serving]
+                    if not there:
+                        continue
+                    victim = self.random.choice(there)
+                    returns.create_task(ways[kind](victim))  # type: ignore[arg-type]
+                    kind = f"{kind} {victim.service}"
+                elif not (proxy.reset() if kind == "reset" else proxy.silence()):
+                    continue
+                self.kills[kind] += 1
+
+
+def main() -> int:
+    """Runs it and prints what came of it; 1 where anything was lost, doubled or different, or hung."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--streams", type=int, default=20)
+    parser.add_argument("--at-once", type=int, default=5)
+    chosen = parser.parse_args()
+    chaos = Chaos(chosen.seed, chosen.kills, chosen.streams, chosen.at_once)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="deepsing-chaos-", ignore_cleanup_errors=True) as folder:
+        asyncio.run(chaos.run(Path(folder)))
+    say = sys.stdout.write
+    say(f"seed {chosen.seed}: {chaos.kills.total()} kills over {chaos.begun} streams, ")
+    say(f"{time.monotonic() - began:.0f} s\n")
+    for kind, count in sorted(chaos.kills.items()):
+        say(f"  {count:3d}  {kind}\n")
+    say(f"{chaos.done} streams told whole, {chaos.frame_count} frames, the slowest in {chaos.slowest_s:.0f} s; ")
+    resumes = counts["sessions"] - chaos.begun - STORIES
+    say(f"{resumes} resumes, {counts['songs held']} of them with the song still held\n")
+    say("".join(f"FAULT {fault}\n" for fault in chaos.faults) or "0 frames lost, doubled or different; 0 hangs\n")
+    return 1 if chaos.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
