@@ -1,6 +1,6 @@
 # Each verb sets up what it needs (a virtual environment in .venv, from pyproject.toml) and CI calls the same verbs.
 .DEFAULT_GOAL := help
-.PHONY: help story up test slow lint type protos protos-fresh bench eval locks containers clean
+.PHONY: help story up test slow chaos lint type protos protos-fresh bench eval locks containers clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -11,7 +11,8 @@ OPTIONS ?=
 ARGS ?=
 DATA ?=
 SONGS ?=
-export SONG OUT DATA SONGS
+SEED ?= 1
+export SONG OUT DATA SONGS SEED
 
 RUN := .venv/bin
 APP := .venv/.made-app
@@ -40,6 +41,9 @@ test: $(DEV) ## all tests but the slow ones; ARGS="tests/unit -k name" chooses
 slow: $(DEV) ## the slow tests: hours of audio, bentos built and served
 	$(RUN)/python -m pip install --quiet --editable '.[serve,story,bento,dev]'
 	$(RUN)/python -m pytest -m slow $(ARGS)
+
+chaos: $(DEV) ## stories while services and connections are killed under them, some ten minutes; SEED=1
+	$(RUN)/python -m tests.chaos --seed "$$SEED" $(ARGS)
 
 lint: $(DEV) ## style and who may import whom
 	$(RUN)/ruff check .

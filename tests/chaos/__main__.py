@@ -21,10 +21,10 @@ from tests.chaos.stories import Told, counts, tell
 from tests.encoding import encode, tone
 
 STORIES = 4  # different ones; streams take them in turn
-SONG_S = 8.0
+SONG_S = 5.0
 STORY_LIMIT_S = 240.0  # one that takes longer hangs
 KINDS = {"kill": 6, "term": 4, "freeze": 3, "reset": 4, "silence": 3}  # and how often each is drawn
-MEAN_PAUSE_S = 1.5  # between kills
+MEAN_PAUSE_S = 2.5  # between kills
 FREEZE_S = (0.5, 25.0)  # shorter and longer than a connection's patience
 
 
