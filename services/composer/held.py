@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,6 +24,7 @@ class HeldSongs:
     A song is found only by whoever sent it: nobody learns from it what others listen to.
 
     Args:
+        folder: takes them; on the file system that sessions have theirs on.
         limit_bytes: of all of them together.
         limit_count: of songs; 0 holds none.
         hold_s: how long a song stays after it was last kept or found.
@@ -33,10 +32,15 @@ class HeldSongs:
     """
 
     def __init__(
-        self, limit_bytes: int, limit_count: int, hold_s: float, clock: Callable[[], float] = time.monotonic
+        self,
+        folder: Path,
+        limit_bytes: int,
+        limit_count: int,
+        hold_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit_bytes, self._limit_count, self._hold_s, self._clock = limit_bytes, limit_count, hold_s, clock
-        self._folder = Path(tempfile.mkdtemp(prefix="deepsing-held-"))
+        self._folder = folder
         self._songs: OrderedDict[tuple[str, str], _Held] = OrderedDict()  # by owner and digest, the latest used last
         self._kept = 0
 
@@ -51,7 +55,7 @@ class HeldSongs:
         Args:
             owner: who sent it; empty where nobody is asked who they are.
             digest: SHA-256 of the file, lower-case hex.
-            song: on the file system of temporary files.
+            song: its file.
         """
         size = song.stat().st_size
         if self.find(owner, digest) is not None or size > self._limit_bytes or not self._limit_count:
@@ -59,7 +63,7 @@ class HeldSongs:
         while self._songs and (self._is_full() or self.total_bytes + size > self._limit_bytes):
             self._drop(next(iter(self._songs)))
         self._kept += 1
-        path = self._folder / str(self._kept)
+        path = self._folder / f"held-{self._kept}"
         path.hardlink_to(song)
         self._songs[owner, digest] = _Held(path, size, self._clock() + self._hold_s)
 
@@ -73,11 +77,6 @@ class HeldSongs:
             return None
         self._songs[owner, digest] = _Held(song.path, song.bytes, now + self._hold_s)
         return song.path
-
-    def close(self) -> None:
-        """Lets go of all."""
-        self._songs.clear()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _is_full(self) -> bool:
         return len(self._songs) >= self._limit_count

@@ -24,6 +24,7 @@ from services.composer.held import HeldSongs
 from services.composer.messages import refusal_of, song_facts
 from services.composer.peers import Peers, call_ends_s
 from services.composer.plan import plan_of
+from services.composer.scratch import Scratch
 from services.composer.session import Session
 from services.composer.settings import PREFIX, ComposerSettings
 from services.composer.spool import CHUNK_BYTES, Spool
@@ -42,15 +43,17 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
     def __init__(self, settings: ComposerSettings) -> None:
         self.settings = settings
         self.peers = Peers(settings)
-        self.held = HeldSongs(settings.held_songs_bytes, settings.held_songs_count, settings.held_song_s)
+        self.scratch = Scratch()
+        limits = (settings.held_songs_bytes, settings.held_songs_count, settings.held_song_s)
+        self.held = HeldSongs(self.scratch.path, *limits)
         self.sessions = 0
         self.idle = asyncio.Event()  # set while no session is open
         self.idle.set()
 
     async def close(self) -> None:
-        """Closes the channels to the other services and lets go of the songs that are held."""
+        """Closes the channels to the other services and removes what is on disk."""
         await self.peers.close()
-        self.held.close()
+        self.scratch.close()
 
     async def Compose(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[pb.ComposeRequest], context: grpc.aio.ServicerContext
@@ -82,7 +85,8 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
             raise Exhausted(message, reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=RETRY_AFTER_S)
         self.sessions += 1
         self.idle.clear()
-        session = Session(self.settings, self.peers, uuid.uuid4().hex, held=self.held, unlimited=unlimited)
+        folder, session_id = self.scratch.path, uuid.uuid4().hex
+        session = Session(self.settings, self.peers, session_id, folder=folder, held=self.held, unlimited=unlimited)
         try:
             async with aclosing(session.run(requests)) as responses:
                 async for response in responses:
@@ -98,7 +102,7 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
         """See the contract."""
         incoming = aiter(request_iterator)
         plan = plan_of(await config_of(incoming))
-        with tempfile.TemporaryDirectory(prefix="deepsing-") as folder:
+        with tempfile.TemporaryDirectory(dir=self.scratch.path) as folder:
             spool = Spool(Path(folder) / "song", self.settings.max_song_bytes)
             try:
                 await _fill(spool, incoming)

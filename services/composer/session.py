@@ -32,6 +32,7 @@ class Session:
 
     Args:
         session_id: for logs, for the manifest, and for the generator's queue.
+        folder: takes a folder of the session's own; None is the place for temporary files.
         held: songs of earlier sessions, which this one's joins; None holds none.
         unlimited: True where frames need no credit (Render).
     """
@@ -42,6 +43,7 @@ class Session:
         peers: Peers,
         session_id: str,
         *,
+        folder: Path | None = None,
         held: HeldSongs | None = None,
         unlimited: bool = False,
     ) -> None:
@@ -49,7 +51,7 @@ class Session:
         self.held, account = held, caller_account.get()
         self.owner = account.name if account else ""
         self.outbox: asyncio.Queue[pb.ComposeResponse | None] = asyncio.Queue(maxsize=8)  # a raw frame may have 11 MB
-        self.folder = Path(tempfile.mkdtemp(prefix="deepsing-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="deepsing-", dir=folder))
         self.spool = Spool(self.folder / "song", settings.max_song_bytes)
         self.beat = pb.Heartbeat(phase=pb.PHASE_WARMING)
         self.telling: Telling | None = None
@@ -122,6 +124,8 @@ class Session:
     async def _hold(self, plan: StoryPlan) -> None:
         """Holds the song once all of it is there, and it is the one that was announced."""
         await self.spool.complete()
+        if self.spool.is_cut:
+            return
         announced = plan.resume.song_digest if plan.resume else ""
         if announced not in ("", self.spool.digest):
             message = f"the song is another than {announced[:64]!r}; send the same one, or start anew"

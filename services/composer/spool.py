@@ -28,6 +28,7 @@ class Spool:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         self.limit_bytes, self.length, self.finished = limit_bytes, 0, False
+        self.is_cut = False
         self._hash, self._held_digest = hashlib.sha256(), ""
         self._readers: list[asyncio.Future[None]] = []
 
@@ -64,8 +65,9 @@ class Spool:
         self.length, self._held_digest = os.fstat(self._descriptor).st_size, digest
         self.finish()
 
-    def finish(self) -> None:
-        """No more bytes come."""
+    def finish(self, *, cut: bool = False) -> None:
+        """No more bytes come; `cut` where the caller wants no more of the song, though there may be more."""
+        self.is_cut = self.is_cut or (cut and not self.finished)
         self.finished = True
         self._wake()
 

@@ -55,7 +55,7 @@ async def receive(
         elif kind == "audio_chunk":
             _take_audio(request.audio_chunk, spool)
         elif kind in ("end_of_audio", "stop"):
-            spool.finish()
+            spool.finish(cut=kind == "stop")
         elif kind == "config":
             message = "a second config arrived; send it once, first"
             raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_DUPLICATE, field="config")

@@ -7,16 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
-from math import sin
 from typing import Any
 
 import grpc
 import numpy as np
 from PIL import Image
 
-from deepsing.audio import decode_blocks
-from deepsing.runtime.errors import STATUS_DETAILS, ServiceError, Unmet
-from deepsing.v1 import audio_sentiment_pb2 as audio
 from deepsing.v1 import (
     audio_sentiment_pb2_grpc,
     composer_pb2_grpc,
@@ -25,73 +21,15 @@ from deepsing.v1 import (
     translator_pb2_grpc,
 )
 from deepsing.v1 import composer_pb2 as pb
-from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import generator_pb2 as gen
 from deepsing.v1 import translator_pb2 as tr
 from services.composer.rpc import SERVICE, ComposerServicer
 from services.composer.settings import ComposerSettings
 
+from .fake_audio_sentiment import FakeAudioSentiment
+
 WINDOW_S = 0.5
 CONCEPTS, STYLES, NOISE = 6, 3, 128
-
-
-class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer):
-    """Raw samples live, window by window; encoded songs once they are complete."""
-
-    def __init__(self) -> None:
-        self.fail_after: int | None = None  # points after which the next call breaks off, once
-        self.digest = "aa"
-        self.configs: list[audio.AnalyzeConfig] = []
-        self.strangers = 0  # calls that are still to meet a replica with another model
-        self.deaf = 0  # calls that are still to be taken and never answered
-
-    async def GetModel(self, request: Any, context: grpc.aio.ServicerContext) -> audio.GetModelResponse:
-        return audio.GetModelResponse(digest=self.digest)
-
-    async def Analyze(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[audio.AnalyzeResponse]:
-        config = (await anext(aiter(requests))).config
-        self.configs.append(config)
-        if self.strangers:
-            self.strangers -= 1
-            await refuse(context, Unmet("another model", reason=reasons.ERROR_REASON_MODEL_MISMATCH))
-        if self.deaf:
-            self.deaf -= 1
-            await asyncio.Event().wait()
-        rate, received, sent = config.audio_format.sample_rate_hz, bytearray(), 0
-        raw = bool(config.audio_format.sample_format)
-        async for request in requests:
-            received += request.audio_chunk
-            while raw and len(received) // 2 >= (sent + 1) * rate // 2:
-                yield self.point(sent)
-                sent += 1
-        if raw:
-            count = len(received) // 2
-        else:
-            with decode_blocks(BytesIO(bytes(received))) as decoding:
-                count = sum(len(block) for block in decoding)
-                rate = decoding.facts.sample_rate_hz
-        for place in range(sent, -(-count * 2 // rate)):
-            if self.fail_after == place:
-                self.fail_after = None
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
-            left_us = count * 1_000_000 // rate - place * 500_000
-            yield self.point(place, min(500_000, left_us))
-        facts = sentiment_pb2.SongFacts(
-            duration_us=count * 1_000_000 // rate, sample_count=count, sample_rate_hz=rate, codec="fake"
-        )
-        yield audio.AnalyzeResponse(summary=audio.AnalyzeSummary(song=facts, model_digest=self.digest))
-
-    @staticmethod
-    def point(place: int, duration_us: int = 0) -> audio.AnalyzeResponse:
-        feeling = sentiment_pb2.Sentiment(arousal=0.8 * sin(place / 7), valence=0.8 * sin(place / 11))
-        point = sentiment_pb2.AffectPoint(time_us=place * 500_000, sentiment=feeling, loudness=0.5, onset_strength=0.1)
-        point.duration_us = duration_us
-        return audio.AnalyzeResponse(point=point)
-
-
-async def refuse(context: grpc.aio.ServicerContext, error: ServiceError) -> None:
-    """Ends a call as a service's guard does."""
-    await context.abort(error.code, str(error), ((STATUS_DETAILS, error.status().SerializeToString()),))
 
 
 class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def held(clock: Clock) -> Iterator[HeldSongs]:
-    songs = HeldSongs(limit_bytes=100, limit_count=4, hold_s=60, clock=clock)
-    yield songs
-    songs.close()
+def held(tmp_path: Path, clock: Clock) -> HeldSongs:
+    return HeldSongs(tmp_path, limit_bytes=100, limit_count=4, hold_s=60, clock=clock)
 
 
 def file(folder: Path, content: bytes) -> Path:
@@ -128,6 +126,21 @@ async def test_another_song_than_the_one_announced_is_refused_once_it_has_come()
     assert text.startswith("the song is another than '000")
 
 
+async def test_a_resumed_story_may_be_stopped_before_its_song_has_come() -> None:
+    async with stage() as composer:
+        digest = only(await told(composer.stub, config()), "session_started")[0].story_digest
+        servicer, point = composer.servicer, pb.ResumePoint(story_digest=digest, next_seq=3, song_digest="0" * 64)
+
+        async def stopped() -> AsyncIterator[pb.ComposeRequest]:
+            yield pb.ComposeRequest(config=config(resume=point))
+            yield pb.ComposeRequest(audio_chunk=SONG[:32_000])
+            yield pb.ComposeRequest(stop=pb.Stop())
+
+        frames = only([one async for one in composer.stub.Compose(stopped())], "frame")
+        assert [frame.seq for frame in frames] == list(range(3, 48))
+        assert servicer.held.find("", hashlib.sha256(SONG[:32_000]).hexdigest()) is None
+
+
 async def read_out(call: Any) -> None:
     while await call.read() is not grpc.aio.EOF:
         pass
@@ -152,7 +165,7 @@ async def test_another_caller_does_not_learn_that_a_song_is_held() -> None:
         point = pb.ResumePoint(story_digest=digest, next_seq=1, song_digest=DIGEST)
         caller_account.set(Account("key eve"))
         servicer = composer.servicer
-        session = Session(servicer.settings, servicer.peers, "s", held=servicer.held)
+        session = Session(servicer.settings, servicer.peers, "s", folder=servicer.scratch.path, held=servicer.held)
         caller_account.set(None)
         responses = [response async for response in session.run(upload(config(resume=point), SONG))]
     assert not only(responses, "session_started")[0].song_held
