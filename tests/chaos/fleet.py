@@ -34,6 +34,12 @@ class Replica:
         self._process: asyncio.subprocess.Process | None = None
         self.serving = False
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs, or ran last."""
+        assert self._process is not None
+        return self._process.pid
+
     async def start(self) -> None:
         """Starts the process and waits until it takes calls."""
         with self.log.open("ab") as log:

@@ -1,0 +1,48 @@
+"""A caller who leaves: within a second nobody paints for them any more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from deepsing.client import Client, StoryOptions
+from deepsing.v1 import composer_pb2 as pb
+from tests.chaos.fleet import Fleet, Replica
+from tests.encoding import encode, tone
+
+IDLE_AFTER_S = 1.0
+
+
+async def test_the_generator_is_idle_a_second_after_its_caller_has_left(tmp_path: Path) -> None:
+    song = encode(tone(60.0), 44_100, "mp3", "libmp3lame")
+    async with Fleet(tmp_path, 1) as fleet:
+        composer, (generator,) = fleet.of("composer")[0], fleet.of("generator")
+        async with Client(f"127.0.0.1:{composer.port}") as client:
+            events = client.compose(song, StoryOptions(images="raw"))
+            async for event in events:
+                if isinstance(event, pb.Frame) and event.seq == 30:
+                    break
+            left_at, worked_s = datetime.now(UTC), work_s(generator)
+            await events.aclose()
+        assert worked_s > 0
+        await asyncio.sleep(IDLE_AFTER_S)  # what is to be seen is that nothing happens afterwards
+        idle_since_s = work_s(generator)
+        await asyncio.sleep(IDLE_AFTER_S)
+        assert work_s(generator) - idle_since_s < 0.05
+        ends = [end for end in ends_of_calls(generator, "Generate") if end > left_at]
+        assert all((end - left_at).total_seconds() < IDLE_AFTER_S for end in ends)
+        assert len(ends_of_calls(composer, "Compose")) == 1
+
+
+def work_s(replica: Replica) -> float:
+    """Processor time of a process so far."""
+    ticks = Path(f"/proc/{replica.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+
+
+def ends_of_calls(replica: Replica, method: str) -> list[datetime]:
+    lines = map(json.loads, replica.log.read_text(encoding="utf-8").splitlines())
+    return [datetime.fromisoformat(line["time"]) for line in lines if line.get("rpc", "").endswith(method)]
