@@ -53,6 +53,7 @@ class AnalyzeConfig(google.protobuf.message.Message):
     LIVE_FIELD_NUMBER: builtins.int
     SMOOTHING_US_FIELD_NUMBER: builtins.int
     CONTEXT_US_FIELD_NUMBER: builtins.int
+    SEND_PROGRESS_FIELD_NUMBER: builtins.int
     live: builtins.bool
     """True where chunks arrive as they are played: decoding then never waits for later bytes (an m4a whose
     index is at its end cannot be read so: INVALID_ARGUMENT SONG_UNREADABLE).
@@ -65,6 +66,8 @@ class AnalyzeConfig(google.protobuf.message.Message):
     """Most audio the model listens back to, microseconds, [0, 600000000]; 0 is no limit; else
     INVALID_ARGUMENT CONTEXT_OUT_OF_RANGE.
     """
+    send_progress: builtins.bool
+    """Send AnalyzeProgress too."""
     @property
     def audio_format(self) -> deepsing.v1.sentiment_pb2.AudioFormat:
         """Encoded file (default) or raw samples."""
@@ -76,9 +79,10 @@ class AnalyzeConfig(google.protobuf.message.Message):
         live: builtins.bool = ...,
         smoothing_us: builtins.int = ...,
         context_us: builtins.int = ...,
+        send_progress: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["audio_format", b"audio_format"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["audio_format", b"audio_format", "context_us", b"context_us", "live", b"live", "smoothing_us", b"smoothing_us"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["audio_format", b"audio_format", "context_us", b"context_us", "live", b"live", "send_progress", b"send_progress", "smoothing_us", b"smoothing_us"]) -> None: ...
 
 Global___AnalyzeConfig: typing_extensions.TypeAlias = AnalyzeConfig
 
@@ -90,6 +94,7 @@ class AnalyzeResponse(google.protobuf.message.Message):
 
     POINT_FIELD_NUMBER: builtins.int
     SUMMARY_FIELD_NUMBER: builtins.int
+    PROGRESS_FIELD_NUMBER: builtins.int
     @property
     def point(self) -> deepsing.v1.sentiment_pb2.AffectPoint:
         """The next window; in order of time, none missing. The last window may be shorter than half a second."""
@@ -98,17 +103,44 @@ class AnalyzeResponse(google.protobuf.message.Message):
     def summary(self) -> Global___AnalyzeSummary:
         """Last message."""
 
+    @property
+    def progress(self) -> Global___AnalyzeProgress:
+        """Only where AnalyzeConfig.send_progress asks for it, any number, between points: how far the audio is heard by now."""
+
     def __init__(
         self,
         *,
         point: deepsing.v1.sentiment_pb2.AffectPoint | None = ...,
         summary: Global___AnalyzeSummary | None = ...,
+        progress: Global___AnalyzeProgress | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["payload", b"payload", "point", b"point", "summary", b"summary"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["payload", b"payload", "point", b"point", "summary", b"summary"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["payload", b"payload"]) -> typing.Literal["point", "summary"] | None: ...
+    def HasField(self, field_name: typing.Literal["payload", b"payload", "point", b"point", "progress", b"progress", "summary", b"summary"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["payload", b"payload", "point", b"point", "progress", b"progress", "summary", b"summary"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["payload", b"payload"]) -> typing.Literal["point", "summary", "progress"] | None: ...
 
 Global___AnalyzeResponse: typing_extensions.TypeAlias = AnalyzeResponse
+
+@typing.final
+class AnalyzeProgress(google.protobuf.message.Message):
+    """How far the audio is heard: sent as soon as some of it is decoded, before its feeling is read."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HEARD_US_FIELD_NUMBER: builtins.int
+    BYTE_COUNT_FIELD_NUMBER: builtins.int
+    heard_us: builtins.int
+    """Length of what is decoded, microseconds from the start; never less than before."""
+    byte_count: builtins.int
+    """Bytes of the upload that were taken for it; with them a caller knows when that audio came."""
+    def __init__(
+        self,
+        *,
+        heard_us: builtins.int = ...,
+        byte_count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["byte_count", b"byte_count", "heard_us", b"heard_us"]) -> None: ...
+
+Global___AnalyzeProgress: typing_extensions.TypeAlias = AnalyzeProgress
 
 @typing.final
 class AnalyzeSummary(google.protobuf.message.Message):

@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.agreement import Agreement, RunningAgreement
-from services.composer.painting import Palette
+from services.composer.palette import Palette
 from services.composer.plan import StoryPlan
 from services.composer.reader import Reader
 from services.composer.readings import Reading, agreements

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,20 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsing.access.accounts import charge
-from deepsing.runtime.errors import InvalidInput
-from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import generator_pb2, sentiment_pb2, translator_pb2
+from services.composer.arrivals import Arrivals
 from services.composer.flashes import FlashGuard
 from services.composer.latents import KeyLatent, LatentPath, Row
 from services.composer.listening import Heard
+from services.composer.palette import Palette
 from services.composer.peers import BATCH_BYTES, Peers
 from services.composer.plan import StoryPlan
-from services.composer.scale import Norm
 from services.composer.story import Shown
 from services.composer.styles import StyleChooser
-from services.composer.timeline import Key, Timeline
+from services.composer.timeline import Key, Point, Timeline
 
-__all__ = ["Painter", "Painting", "Palette"]
+__all__ = ["Painter", "Painting"]
 
 RECENT_KEYS = 64  # concepts of this many keys are told to the translator, which avoids them; as many as it takes
 LIVE_BATCH = 2  # frames asked for at once where the first of them is waited for
@@ -34,66 +33,20 @@ NAMED_FROM = 0.01  # lighter concepts and styles are not named
 
 
 @dataclass(frozen=True)
-class Palette:
-    """What the generator can paint: its engine, concepts (and what is typical of them), styles, and digests."""
-
-    engine: generator_pb2.Engine
-    concepts: tuple[str, ...]
-    norm: Norm
-    styles: tuple[str, ...]
-    style_sentiments: NDArray[np.float64]
-    digests: dict[str, str]
-
-    @classmethod
-    async def of(cls, plan: StoryPlan, peers: Peers) -> Palette:
-        """Asks the services; raises InvalidInput where the plan names something that they do not have."""
-        asked = generator_pb2.ListConceptsRequest(engine=plan.engine)
-        vocabulary = await peers.call(peers.generator.ListConcepts, asked, "generator")
-        manners = await peers.call(peers.generator.ListStyles, generator_pb2.ListStylesRequest(), "generator")
-        tongues = await peers.call(
-            peers.translator.ListTranslators, translator_pb2.ListTranslatorsRequest(), "translator"
-        )
-        styles = tuple(style.name for style in manners.styles)
-        if plan.style not in ("none", "auto", *styles):
-            message = f"style is '{plan.style}'; choose auto, none or one of: {', '.join(styles)}"
-            reason = reasons.ERROR_REASON_STYLE_UNKNOWN
-            raise InvalidInput(message, reason=reason, field="style", value=plan.style)
-        spoken = plan.engine or next((tongue.engine for tongue in tongues.translators), "")
-        translators = {tongue.name: tongue.digest for tongue in tongues.translators if tongue.engine == spoken}
-        if not translators:
-            known = ", ".join(sorted({tongue.engine for tongue in tongues.translators}))
-            message = f"engine is '{spoken}', which the translator does not know; choose one of: {known}"
-            raise InvalidInput(message, reason=reasons.ERROR_REASON_ENGINE_UNKNOWN, field="engine", value=spoken)
-        name = plan.translator or next(iter(translators), "")
-        if name not in translators:
-            message = f"translator is '{name}'; choose one of: {', '.join(translators)}"
-            reason = reasons.ERROR_REASON_TRANSLATOR_UNKNOWN
-            raise InvalidInput(message, reason=reason, field="translator", value=name)
-        digests = {"engine": vocabulary.engine.digest, "translator": translators[name]}
-        if plan.style != "none":
-            digests["style"] = manners.digest
-        return cls(
-            engine=vocabulary.engine,
-            concepts=tuple(concept.name for concept in vocabulary.concepts),
-            norm=Norm.of(_sentiments(vocabulary.concepts)),
-            styles=styles,
-            style_sentiments=_sentiments(manners.styles),
-            digests=digests,
-        )
-
-
-@dataclass(frozen=True)
 class Painting:
-    """A batch of finished frames: pictures (height, width, 3), and what each shows."""
+    """A batch of finished frames: pictures (height, width, 3), and what each shows; or frames that none will show."""
 
     pictures: list[NDArray[np.uint8]]
     shown: list[Shown]
+    left_out: range = range(0)
 
 
 class Painter:
     """One story being painted.
 
     Args:
+        arrivals: when the audio of how many frames came.
+        late_s: live frames whose audio came longer ago are left out.
         first: first frame wanted; those before it are not painted, or only as far as later ones depend on them.
     """
 
@@ -106,10 +59,13 @@ class Painter:
         session_id: str,
         batch: int,
         in_flight: int,
+        arrivals: Arrivals,
+        late_s: float,
         first: int,
     ) -> None:
         self.plan, self.palette, self.peers = plan, palette, peers
-        self.session_id, self.in_flight, self.first = session_id, in_flight, first
+        self.session_id, self.in_flight, self.first = session_id, 1 if plan.live else in_flight, first
+        self.arrivals, self.late_s = arrivals, late_s
         self.timeline = Timeline(look_ahead=not plan.live)
         self.path = LatentPath()
         self.recent: deque[int] = deque(maxlen=RECENT_KEYS)
@@ -126,6 +82,8 @@ class Painter:
     async def run(self, heard: AsyncIterator[Heard]) -> AsyncGenerator[Painting]:
         """Yields batches of frames in order until the song is over and all is painted."""
         try:
+            if self.plan.live:
+                await self._place(self.timeline.add(self._opening()))
             async for stretch in heard:
                 for point in stretch.points:
                     await self._place(self.timeline.add(point))
@@ -133,6 +91,7 @@ class Painter:
                         yield painting
                 if stretch.last:
                     await self._place(self.timeline.finish())
+                if stretch.last or not stretch.points:
                     async for painting in self._advance(stretch.frames):
                         yield painting
             while self.waiting:
@@ -142,6 +101,11 @@ class Painter:
                 task.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(*(task for task, _ in self.waiting), return_exceptions=True)
+
+    def _opening(self) -> Point:
+        """What is shown before anything was read: a typical picture, at rest."""
+        arousal, valence = map(float, self.palette.norm.mean)
+        return Point(0.0, arousal, valence, loudness=0.0, onset=0.0)
 
     async def _place(self, keys: list[Key]) -> None:
         """Gives keys their places in latent space."""
@@ -176,6 +140,10 @@ class Painter:
         """Plans the first `frames` frames as far as they are settled, and keeps the generator busy with them."""
         rate, ready_s = self.plan.rate, self.timeline.ready_s
         while self.planned < frames and self.planned / rate < ready_s:
+            if late := self._late(frames):
+                self.planned += late
+                yield Painting([], [], range(self.planned - late, self.planned))
+                continue
             self.rows.append(self._row(self.planned, self.planned / rate))
             self.planned += 1
             if len(self.rows) == self.batch:
@@ -187,6 +155,17 @@ class Painter:
         while self.waiting and (self.plan.live or self.waiting[0][0].done()):
             yield await self._collect()
         self.timeline.forget(min(float(self.planned / rate), ready_s))
+
+    def _late(self, frames: int) -> int:
+        """How many of the next frames, up to number `frames`, to leave out since their audio came too long ago."""
+        late = 0
+        while (
+            self.plan.live
+            and self.planned + late < frames
+            and self.arrivals.age_s(self.planned + late + 1) > self.late_s
+        ):
+            late += 1
+        return late
 
     def _row(self, seq: int, time_s: Fraction) -> tuple[Row, Shown]:
         moment = self.timeline.moment(float(time_s))
@@ -236,11 +215,6 @@ class Painter:
         pictures = [self.guard.pass_on(np.frombuffer(image, np.uint8).reshape(form)) for image in images]
         wanted = [place for place, one in enumerate(shown) if one.seq >= self.first]
         return Painting([pictures[place] for place in wanted], [shown[place] for place in wanted])
-
-
-def _sentiments(rated: Iterable[generator_pb2.Concept] | Iterable[generator_pb2.Style]) -> NDArray[np.float64]:
-    """(n, 2): arousal and valence."""
-    return np.array([(one.sentiment.arousal, one.sentiment.valence) for one in rated], np.float64)
 
 
 def _named(names: tuple[str, ...], weights: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:

@@ -74,8 +74,8 @@ class Peers:
             place = 0
             try:
                 async for response in call:
-                    place += 1
-                    if place > received:
+                    place += not response.HasField("progress")
+                    if response.HasField("progress") or place > received:
                         received = place
                         attempts.succeed()
                         yield response

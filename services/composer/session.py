@@ -7,22 +7,25 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
 
 from deepsing.audio import AudioError
-from deepsing.runtime.errors import InvalidInput, ServiceError, TooLate, Unmet
+from deepsing.runtime.errors import InvalidInput, ServiceError, Unmet
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.agreement import RunningAgreement
+from services.composer.arrivals import Arrivals
 from services.composer.ending import manifest_facts, session_end
 from services.composer.files import StoryFiles, pieces_of
 from services.composer.gate import FrameGate
-from services.composer.listening import Heard, Listening, to_the_last
+from services.composer.listening import HeardQueue, Listening
 from services.composer.messages import achieved_point, affect_point, frame, refusal_of
-from services.composer.painting import Painter, Painting, Palette
+from services.composer.outbox import Outbox
+from services.composer.painting import Painter, Painting
+from services.composer.palette import Palette
 from services.composer.peers import Peers
 from services.composer.plan import StoryPlan, plan_of, story_digest
 from services.composer.reader import Reader
@@ -35,8 +38,6 @@ __all__ = ["Session"]
 
 Result = TypeVar("Result")
 BEAT_S = 0.5  # between heartbeats while frames are painted
-LIVE_BACKLOG_S = 0.5  # of frames that wait for credit before the oldest is dropped
-LIVE_FAREWELL_S = 2.0  # for credit for the last live frames
 
 
 class Session:
@@ -49,17 +50,16 @@ class Session:
 
     def __init__(self, settings: ComposerSettings, peers: Peers, session_id: str, *, unlimited: bool = False) -> None:
         self.settings, self.peers, self.session_id, self.unlimited = settings, peers, session_id, unlimited
-        self.outbox: asyncio.Queue[pb.ComposeResponse | None] = asyncio.Queue(maxsize=8)  # a raw frame may have 11 MB
+        self.outbox = Outbox()
         self.folder = Path(tempfile.mkdtemp(prefix="deepsing-"))
         self.spool = Spool(self.folder / "song", settings.max_song_bytes)
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="story")  # files are written by one thread, in order
         self.beat = pb.Heartbeat(phase=pb.PHASE_WARMING)
         self.beaten_at = monotonic()
-        self.sending = asyncio.Lock()
+        self.frames_came = Arrivals()
         self.agreement = (RunningAgreement(), RunningAgreement())
         self.files: StoryFiles | None = None
         self.sound: asyncio.Task[None] | None = None
-        self.heard_us = 0
 
     async def run(self, requests: AsyncIterator[pb.ComposeRequest]) -> AsyncGenerator[pb.ComposeResponse]:
         """Yields the answer to a stream of requests; whatever happens, nothing is left behind."""
@@ -98,12 +98,14 @@ class Session:
             incoming = aiter(requests)
             config = await config_of(incoming)
             plan = plan_of(config)
-            backlog = max(1, round(LIVE_BACKLOG_S * plan.rate)) if plan.live else None
+            backlog = max(1, round(self.settings.live_late_s * plan.rate)) if plan.live else None
             credit = None if self.unlimited else plan.initial_credit
-            self.gate = FrameGate(credit, backlog, self.settings.credit_stall_s)
+            stall_s = self.settings.credit_stall_s
+            self.gate = FrameGate(credit, backlog, stall_s, lambda seq: self.frames_came.age_s(seq + 1))
+            self.outbox.attach(self.gate)
             async with asyncio.TaskGroup() as group:
                 stall_s = self.settings.upload_stall_s
-                upload = group.create_task(receive(incoming, self.spool, self.gate, self._send_released, stall_s))
+                upload = group.create_task(receive(incoming, self.spool, self.gate, self.outbox.release, stall_s))
                 await self._tell(plan, config, group)
                 upload.cancel()
         except ExceptionGroup as failures:
@@ -125,6 +127,8 @@ class Session:
             session_id=self.session_id,
             batch=self.settings.batch,
             in_flight=self.settings.batches_in_flight,
+            arrivals=self.frames_came,
+            late_s=self.settings.live_late_s,
             first=first,
         )
         started = pb.SessionStarted(
@@ -136,22 +140,21 @@ class Session:
         self.files = StoryFiles(self.folder, plan, painter.size, self.settings.encoder_threads)
         if pb.STORY_FILE_KIND_VIDEO in plan.files:
             self.sound = group.create_task(self._sound(self.files))
-        listening, heard = Listening(plan, palette.norm, self.spool, self.peers), asyncio.Queue[Heard]()
+        listening, heard = Listening(plan, palette.norm, self.spool, self.peers, self.frames_came), HeardQueue()
         hearing = group.create_task(self._hear(listening, heard))
         tell = self._tell_reading if plan.send_achieved else None
         reader = Reader(plan, palette.concepts, self.peers, self.settings, tell)
         reader.start(group)
-        async with aclosing(painter.run(to_the_last(heard))) as paintings:
+        async with aclosing(painter.run(heard.stretches())) as paintings:
             async for painting in paintings:
                 await self._show(painting, reader)
         await hearing
         await self._end(plan, palette, painter, listening, reader)
 
-    async def _hear(self, listening: Listening, heard: asyncio.Queue[Heard]) -> None:
+    async def _hear(self, listening: Listening, heard: HeardQueue) -> None:
         """Listens as fast as it goes, so that the length of the story is soon known."""
         async with aclosing(listening.run()) as stretches:
             async for stretch in stretches:
-                self.heard_us = listening.heard_us
                 if stretch.last:
                     resume = listening.plan.resume
                     if resume is not None and resume.next_seq > stretch.frames:
@@ -159,7 +162,7 @@ class Session:
                         reason = reasons.ERROR_REASON_RESUME_OUT_OF_RANGE
                         raise InvalidInput(message, reason=reason, field="resume.next_seq", value=resume.next_seq)
                     self.beat.frames_total = stretch.frames
-                heard.put_nowait(stretch)
+                heard.put(stretch)
                 for point in stretch.points:
                     await self.outbox.put(pb.ComposeResponse(affect_point=affect_point(point)))
 
@@ -175,29 +178,27 @@ class Session:
         """Sends a batch of frames as credit allows, and a heartbeat now and then."""
         assert self.files is not None
         self.beat.phase = pb.PHASE_PAINTING
+        if painting.left_out:
+            self.gate.skip(painting.left_out.start, len(painting.left_out))
+            await self.outbox.release()
         images = await self._in_thread(self.files.add, painting.pictures, painting.shown)
         for shown, image in zip(painting.shown, images, strict=True):
             for axis, agreement in enumerate(self.agreement):
                 agreement.add(shown.target[axis], shown.expected[axis])
             self.beat.frames_done = shown.seq + 1
-            self.beat.lag_us = max(0, self.heard_us - round(shown.time_s * 1e6))
             if self.files.shows_frames:
                 if self.gate.backlog is None and self.gate.blocked:
                     self.beat.phase = pb.PHASE_WAITING_FOR_CREDIT
                     await self.gate.granted()
                 self.gate.offer(frame(shown, image))
-                await self._send_released()
+                await self.outbox.release()
         for picture, shown in zip(painting.pictures, painting.shown, strict=True):
             if reader.sampling.takes(shown.seq):
                 reader.offer(await self._in_thread(excerpt, picture), shown)
         if monotonic() - self.beaten_at > BEAT_S:
             self.beaten_at = monotonic()
+            self.beat.lag_us = round(self.gate.lag_s * 1e6)
             await self.outbox.put(pb.ComposeResponse(heartbeat=self.beat))
-
-    async def _send_released(self) -> None:
-        async with self.sending:
-            for response in self.gate.released():
-                await self.outbox.put(response)
 
     async def _tell_reading(self, reading: Reading) -> None:
         await self.outbox.put(pb.ComposeResponse(achieved_point=achieved_point(reading)))
@@ -209,12 +210,7 @@ class Session:
         assert self.files is not None
         self.beat.phase = pb.PHASE_FINISHING
         await self.outbox.put(pb.ComposeResponse(heartbeat=self.beat))
-        if self.gate.waiting:
-            with suppress(TimeoutError, TooLate):
-                await asyncio.wait_for(self.gate.granted(), LIVE_FAREWELL_S)
-            await self._send_released()
-            self.gate.give_up()
-            await self._send_released()
+        await self.outbox.farewell()
         await self.spool.complete()
         if self.sound is not None:
             await self.sound

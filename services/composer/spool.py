@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deepsing.runtime.errors import InvalidInput
 from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.arrivals import Arrivals
 
 __all__ = ["CHUNK_BYTES", "Spool"]
 
@@ -29,6 +30,7 @@ class Spool:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         self.limit_bytes, self.length, self.finished = limit_bytes, 0, False
         self._hash = hashlib.sha256()
+        self.arrivals = Arrivals()  # of its bytes
         self._readers: list[asyncio.Future[None]] = []
 
     @property
@@ -48,6 +50,7 @@ class Spool:
         os.pwrite(self._descriptor, chunk, self.length)
         self._hash.update(chunk)
         self.length += len(chunk)
+        self.arrivals.note(self.length)
         self._wake()
 
     def finish(self) -> None:
