@@ -35,13 +35,17 @@ class Outbox:
         """Whether frames give way to newer ones."""
         return self.gate is not None and self.gate.backlog is not None
 
+    def full(self) -> bool:
+        """Whether what is put now has to wait."""
+        return not self.live and len(self.waiting) >= SIZE
+
     def empty(self) -> bool:
         """Whether nothing waits here."""
         return not self.waiting
 
     async def put(self, response: pb.ComposeResponse) -> None:
         """Adds a message; offline it waits for room, live the oldest that may be missed makes room."""
-        while not self.live and len(self.waiting) >= SIZE:
+        while self.full():
             self._room.clear()
             await self._room.wait()
         self.put_nowait(response)

@@ -83,8 +83,8 @@ async def lags_s(client: Client, sound: Iterator[tuple[float, bytes]], form: Aud
                 yield chunk
 
     lags = []
-    options = StoryOptions(fps=FPS, size=SIZE, live=True, mode="adaptive", audio_format=form)
-    async with aclosing(client.compose(capture(), options)) as events:
+    options = StoryOptions(fps=FPS, size=SIZE, audio_format=form)
+    async with aclosing(client.live(capture(), options)) as events:
         async for event in events:
             if isinstance(event, Frame):
                 lags.append(time.perf_counter() - began - event.pts_us / 1e6)
