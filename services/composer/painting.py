@@ -140,7 +140,7 @@ class Painter:
         """Plans the first `frames` frames as far as they are settled, and keeps the generator busy with them."""
         rate, ready_s = self.plan.rate, self.timeline.ready_s
         while self.planned < frames and self.planned / rate < ready_s:
-            if late := self._late(frames):
+            if not self.rows and (late := self._late(frames)):
                 self.planned += late
                 yield Painting([], [], range(self.planned - late, self.planned))
                 continue

@@ -74,8 +74,11 @@ class Peers:
             place = 0
             try:
                 async for response in call:
-                    place += not response.HasField("progress")
-                    if response.HasField("progress") or place > received:
+                    if response.HasField("progress"):  # told again after a break; the listener sees what is new
+                        yield response
+                        continue
+                    place += 1
+                    if place > received:
                         received = place
                         attempts.succeed()
                         yield response
