@@ -1,11 +1,9 @@
 """How far live frames trail the sound: one session, real processes, sound sent in real time as it would be played."""
 
-import asyncio
 import io
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing
+from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 
 import av
 import numpy as np
@@ -13,17 +11,17 @@ import numpy.typing as npt
 
 from deepsing.cli.services import NAMES, LocalServices, free_ports
 from deepsing.client import Client, StoryOptions
-from deepsing.v1.composer_pb2 import Frame
 from deepsing.v1.sentiment_pb2 import SAMPLE_FORMAT_S16LE, AudioFormat
 from tests.bench.measurement import Measurement
 from tests.bench.songs import RATE_HZ, chords
+from tests.bench.watching import watched
 
-__all__ = ["live", "lags_s", "encoded", "raw"]
+__all__ = ["live", "encoded", "raw", "raw_format"]
 
 FPS, SIZE = 12, "256x256"
 BLOCK = 960  # samples that a capture hands over at a time: 20 ms at 48 kHz
 ENCODED_HZ = 48_000  # what Opus knows
-AIM = "p99 <= 0.4"
+AIM = "<= 0.4"
 FORMATS = {  # container: codec, and what keeps its muxer from holding sound back
     "mp3": ("libmp3lame", {"write_xing": "0", "id3v2_version": "0"}),
     "ogg": ("libopus", {"page_duration": "20000"}),
@@ -39,56 +37,20 @@ async def live(quick: bool) -> list[Measurement]:
         LocalServices(free_ports(dict.fromkeys(NAMES, 0))) as services,
         Client(services.targets["composer"], retries=0) as client,
     ):
-        await lags_s(client, raw(2.0), raw_format())
-        found += _measured("PCM", await lags_s(client, raw(seconds), raw_format()), seconds)
+        samples = StoryOptions(fps=FPS, size=SIZE, audio_format=raw_format())
+        await watched(partial(client.live, options=samples), raw(2.0))
+        seen = await watched(partial(client.live, options=samples), raw(seconds))
+        found += seen.measurements("live PCM", AIM, "0")
         for container in FORMATS:
-            lags = await lags_s(client, encoded(container, seconds), None)
-            found += _measured(container, lags, seconds)
+            tell = partial(client.live, options=StoryOptions(fps=FPS, size=SIZE))
+            seen = await watched(tell, encoded(container, seconds))
+            found += seen.measurements(f"live {container}", AIM, "0")
     return found
-
-
-def _measured(name: str, lags: list[float], seconds: float) -> list[Measurement]:
-    lost = round(seconds * FPS) - len(lags)
-    middle, high = (float(np.percentile(lags, share)) for share in (50, 99))
-    label = f"live {name}, {len(lags)} frames"
-    return [
-        Measurement(f"{label}: lag p50", "s", [middle]),
-        Measurement(f"{label}: lag p99", "s", [high], AIM),
-        Measurement(f"{label}: lag, longest", "s", [max(lags)]),
-        Measurement(f"{label}: lost", "frames", [lost], "0"),
-    ]
 
 
 def raw_format() -> AudioFormat:
     """Of what `raw` gives."""
     return AudioFormat(sample_format=SAMPLE_FORMAT_S16LE, sample_rate_hz=RATE_HZ, channel_count=1)
-
-
-async def lags_s(client: Client, sound: Iterator[tuple[float, bytes]], form: AudioFormat | None) -> list[float]:
-    """Sends sound as it would be played; returns what passed between the sound of each frame's time and the frame.
-
-    Args:
-        client: open, to a composer.
-        sound: (seconds of sound that are over by then, bytes to send then).
-        form: of raw samples; None is an encoded stream.
-    """
-    began = 0.0
-
-    async def capture() -> AsyncIterator[bytes]:
-        nonlocal began
-        began = time.perf_counter()
-        for over_s, chunk in sound:
-            await asyncio.sleep(max(0.0, began + over_s - time.perf_counter()))
-            if chunk:
-                yield chunk
-
-    lags = []
-    options = StoryOptions(fps=FPS, size=SIZE, audio_format=form)
-    async with aclosing(client.live(capture(), options)) as events:
-        async for event in events:
-            if isinstance(event, Frame):
-                lags.append(time.perf_counter() - began - event.pts_us / 1e6)
-    return lags
 
 
 def raw(seconds: float) -> Iterator[tuple[float, bytes]]:
