@@ -1,10 +1,12 @@
 """Sound as it is made: from a microphone, or from a file at the pace at which it is heard."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Generator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import av
 import numpy as np
@@ -18,12 +20,14 @@ __all__ = ["Sound", "file_sound", "microphone_sound"]
 RATE_HZ = 48_000
 PIECE_S = 0.02  # sent at a time
 LOUDEST = 32_767
+CARDS = Path("/dev/snd")
+ALSA_FOLDER = "/usr/share/alsa"
 CAPTURES = ("pulse", "alsa")  # FFmpeg's inputs for a microphone, as far as this PyAV has them
 NO_MICROPHONE = "no microphone can be heard ({why}); name one with --device, or play a file: deepsing live song.mp3"
 
 
 class Sound:
-    """Raw sound of one channel, 16 bits, in real time.
+    """Raw sound in real time, in the format `form`.
 
     Args:
         samples: gives blocks of raw samples; its steps may block, and are all taken in one thread.
@@ -34,18 +38,17 @@ class Sound:
         began_s: when its first sample was heard, on the monotonic clock; 0 before.
     """
 
+    form = AudioFormat(sample_format=SAMPLE_FORMAT_S16LE, sample_rate_hz=RATE_HZ, channel_count=1)
+
     def __init__(self, samples: Generator[bytes], *, paced: bool, seconds: float | None = None) -> None:
         self.began_s = 0.0
         self._samples, self._paced, self._seconds = samples, paced, seconds
-
-    form = AudioFormat(sample_format=SAMPLE_FORMAT_S16LE, sample_rate_hz=RATE_HZ, channel_count=1)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Yields the sound in pieces of at most PIECE_S, each once it has been heard.
 
         Raises:
-            CommandError: the source cannot be opened.
-            AudioError: the file cannot be decoded.
+            CommandError: the file cannot be decoded.
         """
         loop, piece_bytes = asyncio.get_running_loop(), 2 * round(PIECE_S * RATE_HZ)
         most_bytes = 2 * round(self._seconds * RATE_HZ) if self._seconds else sys.maxsize
@@ -84,7 +87,7 @@ def _played(path: str) -> Generator[bytes]:
 
 
 def microphone_sound(device: str = "default", seconds: float | None = None, capture: str = "") -> Sound:
-    """What a microphone hears; the source raises CommandError where there is none.
+    """What a microphone hears.
 
     Args:
         device: as FFmpeg names it.
@@ -92,11 +95,15 @@ def microphone_sound(device: str = "default", seconds: float | None = None, capt
         capture: FFmpeg's input; empty is the first of CAPTURES that there is.
 
     Raises:
-        CommandError: there is no way to a microphone here.
+        CommandError: there is none that can be opened.
     """
     capture = capture or next((one for one in CAPTURES if one in av.formats_available), "")
     if not capture:
         raise CommandError(NO_MICROPHONE.format(why="this PyAV has no input for one"), USAGE)
+    if capture == "alsa" and "ALSA_CONFIG_DIR" not in os.environ:
+        if not CARDS.exists():
+            raise CommandError(NO_MICROPHONE.format(why="this machine has no sound card"), USAGE)
+        os.environ["ALSA_CONFIG_DIR"] = ALSA_FOLDER  # PyAV's own ALSA looks where it was built
     try:
         container = av.open(device, format=capture)
     except (av.error.FFmpegError, OSError, ValueError) as error:

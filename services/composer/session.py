@@ -196,9 +196,11 @@ class Session:
             if reader.sampling.takes(shown.seq):
                 reader.offer(await self._in_thread(excerpt, picture), shown)
         if monotonic() - self.beaten_at > BEAT_S:
-            self.beaten_at = monotonic()
-            self.beat.lag_us = round(self.gate.lag_s * 1e6)
-            await self.outbox.put(pb.ComposeResponse(heartbeat=self.beat))
+            await self._send_beat()
+
+    async def _send_beat(self) -> None:
+        self.beaten_at, self.beat.lag_us = monotonic(), round(self.gate.lag_s * 1e6)
+        await self.outbox.put(pb.ComposeResponse(heartbeat=self.beat))
 
     async def _tell_reading(self, reading: Reading) -> None:
         await self.outbox.put(pb.ComposeResponse(achieved_point=achieved_point(reading)))
@@ -209,7 +211,7 @@ class Session:
         """Finishes the files, sends them, and says goodbye."""
         assert self.files is not None
         self.beat.phase = pb.PHASE_FINISHING
-        await self.outbox.put(pb.ComposeResponse(heartbeat=self.beat))
+        await self._send_beat()
         await self.outbox.farewell()
         await self.spool.complete()
         if self.sound is not None:

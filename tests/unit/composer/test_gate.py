@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from deepsing.runtime.errors import InvalidInput
 from deepsing.v1 import composer_pb2 as pb
@@ -110,3 +112,32 @@ async def test_emptied_waits_for_the_last_frame_but_not_for_credit_that_cannot_c
     assert not waiting.done()
     live.close()
     await asyncio.wait_for(waiting, 5)
+
+
+Steps = st.lists(st.tuples(st.sampled_from(["offer", "skip", "grant", "take"]), st.integers(1, 5)), max_size=60)
+
+
+@given(steps=Steps, backlog=st.integers(1, 6))
+def test_whatever_happens_every_frame_leaves_once_or_is_named_once_in_order(
+    steps: list[tuple[str, int]], backlog: int
+) -> None:
+    live, seq, credit, out = gate(3, backlog), 0, 3, []
+    for kind, count in steps:
+        if kind == "offer":
+            offered(live, seq)
+            seq += 1
+        elif kind == "skip":
+            live.skip(seq, count)
+            seq += count
+        elif kind == "grant":
+            live.grant(count)
+            credit += count
+        else:
+            out += told(live)
+        assert live.frame_count <= backlog
+    live.give_up()
+    out += told(live)
+    numbers = [number for one in out for number in ([one] if isinstance(one, int) else range(one[0], sum(one)))]
+    assert numbers == list(range(seq))
+    assert sum(isinstance(one, int) for one in out) <= credit
+    assert live.dropped_count == sum(one[1] for one in out if isinstance(one, tuple))
