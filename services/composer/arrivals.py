@@ -1,4 +1,4 @@
-"""When a stream had grown how far: of the bytes of an upload, and of the frames whose audio they hold."""
+"""When a stream had grown how far: of the bytes of an upload, and of the time of the story that they hold."""
 
 from __future__ import annotations
 

@@ -22,14 +22,18 @@ class FrameGate:
         credit: frames that may go before the first grant; None is without end.
         backlog: live frames that may wait; None where frames are never dropped (offline).
         stall_s: time without credit after which an offline session is over.
-        age_s: how long ago the audio of a frame came, by its seq.
+        age_s: how long ago the audio at a time of the story, in microseconds, came.
 
     Attributes:
         lag_s: that age of the frame that left last, when it left.
     """
 
     def __init__(
-        self, credit: int | None, backlog: int | None, stall_s: float, age_s: Callable[[int], float] = lambda seq: 0.0
+        self,
+        credit: int | None,
+        backlog: int | None,
+        stall_s: float,
+        age_s: Callable[[int], float] = lambda time_us: 0.0,
     ) -> None:
         self.credit, self.backlog, self.stall_s, self.age_s = credit, backlog, stall_s, age_s
         self.waiting: deque[pb.Frame | pb.FramesDropped] = deque()
@@ -126,5 +130,5 @@ class FrameGate:
         if self.credit is not None:
             self.credit -= 1
         self.frame_count -= 1
-        self.lag_s = self.age_s(item.seq)
+        self.lag_s = self.age_s(item.pts_us)
         return pb.ComposeResponse(frame=item)

@@ -66,7 +66,7 @@ class Listening:
 
     Args:
         pictures: what is typical of the engine's concepts.
-        arrivals: is told when the audio of how many frames came.
+        arrivals: is told when how much of the story's audio came, microseconds.
 
     Attributes:
         summary: what audio_sentiment said at the end; None before, and where only a part was heard.
@@ -112,7 +112,7 @@ class Listening:
                     Point(time_s, feeling.arousal, feeling.valence, point.loudness, point.onset_strength)
                 )
                 self.frames = self._frames_until(self.heard_us)
-                self.arrivals.note(self.frames)
+                self.arrivals.note(self.heard_us - self.plan.start_us)
                 yield Heard(settled, self.frames, False)
                 if wanted is not None and number - first >= wanted:
                     break
@@ -124,7 +124,8 @@ class Listening:
             return None
         before, self.heard_us = self.frames, progress.heard_us
         self.frames = self._frames_until(self.heard_us)
-        self.arrivals.note(self.frames, self.spool.arrivals.reached_s(progress.byte_count))
+        came_s = self.spool.arrivals.reached_s(progress.byte_count)
+        self.arrivals.note(self.heard_us - self.plan.start_us, came_s)
         return Heard([], self.frames, False) if self.frames > before else None
 
     def _frame_count(self) -> int:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from deepsing.access.accounts import charge
 from deepsing.v1 import generator_pb2, sentiment_pb2, translator_pb2
-from services.composer.arrivals import Arrivals
 from services.composer.flashes import FlashGuard
 from services.composer.latents import KeyLatent, LatentPath, Row
 from services.composer.listening import Heard
@@ -23,12 +22,11 @@ from services.composer.peers import BATCH_BYTES, Peers
 from services.composer.plan import StoryPlan
 from services.composer.story import Shown
 from services.composer.styles import StyleChooser
-from services.composer.timeline import Key, Point, Timeline
+from services.composer.timeline import Key, Timeline
 
 __all__ = ["Painter", "Painting"]
 
 RECENT_KEYS = 64  # concepts of this many keys are told to the translator, which avoids them; as many as it takes
-LIVE_BATCH = 2  # frames asked for at once where the first of them is waited for
 NAMED_FROM = 0.01  # lighter concepts and styles are not named
 
 
@@ -45,8 +43,6 @@ class Painter:
     """One story being painted.
 
     Args:
-        arrivals: when the audio of how many frames came.
-        late_s: live frames whose audio came longer ago are left out.
         first: first frame wanted; those before it are not painted, or only as far as later ones depend on them.
     """
 
@@ -59,20 +55,17 @@ class Painter:
         session_id: str,
         batch: int,
         in_flight: int,
-        arrivals: Arrivals,
-        late_s: float,
         first: int,
     ) -> None:
         self.plan, self.palette, self.peers = plan, palette, peers
-        self.session_id, self.in_flight, self.first = session_id, 1 if plan.live else in_flight, first
-        self.arrivals, self.late_s = arrivals, late_s
+        self.session_id, self.in_flight, self.first = session_id, in_flight, first
         self.timeline = Timeline(look_ahead=not plan.live)
         self.path = LatentPath()
         self.recent: deque[int] = deque(maxlen=RECENT_KEYS)
         self.styles = StyleChooser(palette.style_sentiments)
         self.size = plan.size or palette.engine.native_size
         most = BATCH_BYTES // (self.size.width_px * self.size.height_px * 3)
-        self.batch = max(1, min(LIVE_BATCH if plan.live else batch, most))
+        self.batch = max(1, min(batch, most))
         begin = FlashGuard.settled_from(first, float(plan.rate))
         self.guard = FlashGuard(float(plan.rate), begin)
         self.planned = begin  # frames whose rows have been asked for
@@ -82,8 +75,6 @@ class Painter:
     async def run(self, heard: AsyncIterator[Heard]) -> AsyncGenerator[Painting]:
         """Yields batches of frames in order until the song is over and all is painted."""
         try:
-            if self.plan.live:
-                await self._place(self.timeline.add(self._opening()))
             async for stretch in heard:
                 for point in stretch.points:
                     await self._place(self.timeline.add(point))
@@ -101,11 +92,6 @@ class Painter:
                 task.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(*(task for task, _ in self.waiting), return_exceptions=True)
-
-    def _opening(self) -> Point:
-        """What is shown before anything was read: a typical picture, at rest."""
-        arousal, valence = map(float, self.palette.norm.mean)
-        return Point(0.0, arousal, valence, loudness=0.0, onset=0.0)
 
     async def _place(self, keys: list[Key]) -> None:
         """Gives keys their places in latent space."""
@@ -136,36 +122,21 @@ class Painter:
         weights[chosen] = self.plan.style_strength
         return weights
 
-    async def _advance(self, frames: int) -> AsyncIterator[Painting]:
+    async def _advance(self, frames: int) -> AsyncGenerator[Painting]:
         """Plans the first `frames` frames as far as they are settled, and keeps the generator busy with them."""
         rate, ready_s = self.plan.rate, self.timeline.ready_s
         while self.planned < frames and self.planned / rate < ready_s:
-            if not self.rows and (late := self._late(frames)):
-                self.planned += late
-                yield Painting([], [], range(self.planned - late, self.planned))
-                continue
             self.rows.append(self._row(self.planned, self.planned / rate))
             self.planned += 1
             if len(self.rows) == self.batch:
                 self._ask()
                 while len(self.waiting) >= self.in_flight:
                     yield await self._collect()
-        if self.rows and (self.plan.live or self.timeline.finished):
+        if self.rows and self.timeline.finished:
             self._ask()
-        while self.waiting and (self.plan.live or self.waiting[0][0].done()):
+        while self.waiting and self.waiting[0][0].done():
             yield await self._collect()
         self.timeline.forget(min(float(self.planned / rate), ready_s))
-
-    def _late(self, frames: int) -> int:
-        """How many of the next frames, up to number `frames`, to leave out since their audio came too long ago."""
-        late = 0
-        while (
-            self.plan.live
-            and self.planned + late < frames
-            and self.arrivals.age_s(self.planned + late + 1) > self.late_s
-        ):
-            late += 1
-        return late
 
     def _row(self, seq: int, time_s: Fraction) -> tuple[Row, Shown]:
         moment = self.timeline.moment(float(time_s))

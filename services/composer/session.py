@@ -22,6 +22,7 @@ from services.composer.ending import manifest_facts, session_end
 from services.composer.files import StoryFiles, pieces_of
 from services.composer.gate import FrameGate
 from services.composer.listening import HeardQueue, Listening
+from services.composer.live_painting import painter_of
 from services.composer.messages import achieved_point, affect_point, frame, refusal_of
 from services.composer.outbox import Outbox
 from services.composer.painting import Painter, Painting
@@ -56,7 +57,7 @@ class Session:
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="story")  # files are written by one thread, in order
         self.beat = pb.Heartbeat(phase=pb.PHASE_WARMING)
         self.beaten_at = monotonic()
-        self.frames_came = Arrivals()
+        self.arrivals = Arrivals()
         self.agreement = (RunningAgreement(), RunningAgreement())
         self.files: StoryFiles | None = None
         self.sound: asyncio.Task[None] | None = None
@@ -101,7 +102,7 @@ class Session:
             backlog = max(1, round(self.settings.live_late_s * plan.rate)) if plan.live else None
             credit = None if self.unlimited else plan.initial_credit
             stall_s = self.settings.credit_stall_s
-            self.gate = FrameGate(credit, backlog, stall_s, lambda seq: self.frames_came.age_s(seq + 1))
+            self.gate = FrameGate(credit, backlog, stall_s, self.arrivals.age_s)
             self.outbox.attach(self.gate)
             async with asyncio.TaskGroup() as group:
                 stall_s = self.settings.upload_stall_s
@@ -120,16 +121,14 @@ class Session:
             if plan.resume.story_digest != digest:
                 message = "this song and config make another story; start it anew"
                 raise Unmet(message, reason=reasons.ERROR_REASON_RESUME_MISMATCH, field="resume.story_digest")
-        painter = Painter(
+        painter = painter_of(
             plan,
             palette,
             self.peers,
+            self.settings,
             session_id=self.session_id,
-            batch=self.settings.batch,
-            in_flight=self.settings.batches_in_flight,
-            arrivals=self.frames_came,
-            late_s=self.settings.live_late_s,
             first=first,
+            arrivals=self.arrivals,
         )
         started = pb.SessionStarted(
             session_id=self.session_id, story_digest=digest, size=painter.size, digests=palette.digests
@@ -140,7 +139,7 @@ class Session:
         self.files = StoryFiles(self.folder, plan, painter.size, self.settings.encoder_threads)
         if pb.STORY_FILE_KIND_VIDEO in plan.files:
             self.sound = group.create_task(self._sound(self.files))
-        listening, heard = Listening(plan, palette.norm, self.spool, self.peers, self.frames_came), HeardQueue()
+        listening, heard = Listening(plan, palette.norm, self.spool, self.peers, self.arrivals), HeardQueue()
         hearing = group.create_task(self._hear(listening, heard))
         tell = self._tell_reading if plan.send_achieved else None
         reader = Reader(plan, palette.concepts, self.peers, self.settings, tell)

@@ -89,8 +89,9 @@ def test_giving_up_names_all_that_waits() -> None:
 
 
 def test_lag_is_the_age_of_the_audio_when_its_frame_left() -> None:
-    live = FrameGate(None, 10, 1.0, {0: 0.25, 1: 0.125}.__getitem__)
-    offered(live, 0, 1)
+    live = FrameGate(None, 10, 1.0, {0: 0.25, 40_000: 0.125}.__getitem__)
+    live.offer(pb.Frame(seq=0, pts_us=0))
+    live.offer(pb.Frame(seq=1, pts_us=40_000))
     live.next()
     assert live.lag_s == 0.25
     live.next()
