@@ -4,7 +4,7 @@ import argparse
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from deepsing.cli import keys, listings, models, probe, render, up
+from deepsing.cli import keys, listings, live, models, probe, render, up
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.hand_over import PROGRAMS
 
@@ -13,6 +13,7 @@ __all__ = ["parser"]
 EXAMPLES = """examples:
   deepsing render song.mp3 story.mp4
   deepsing render song.mp3 story.mp4 --size 16:9 --style auto --seed 7
+  deepsing live song.mp3 --view 8000
   deepsing probe song.mp3 --json
   deepsing up
   deepsing eval audio --data DIR --json
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
         )
 
     render.add_arguments(command("render", "turn a song into a story", render.EXAMPLES))
+    live.add_arguments(command("live", "turn sound into pictures while it is heard", live.EXAMPLES))
     probe.add_arguments(command("probe", "say what a song is and what its story would cost", probe.EXAMPLES))
     up.add_arguments(command("up", "serve on this machine until Ctrl-C", up.EXAMPLES))
     for name, what in listings.LISTINGS.items():

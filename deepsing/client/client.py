@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 __all__ = ["Client", "DEFAULT_TARGET"]
 
 DEFAULT_TARGET = "127.0.0.1:50051"  # where `deepsing up` serves the composer
+DEFAULT_FPS = 24  # the composer's
 MAX_MESSAGE_BYTES = 16 * 2**20  # a raw frame of 1920 x 1920 is 11 MB
+LIVE_WINDOW_S = 0.5  # of live frames that may be on their way; a slow reader sees each so much later
+LEAST_LIVE_WINDOW = 4  # frames
 BARE_WINDOW = 1000  # frames without pictures that may be on their way
 PLAIN = StoryOptions()
 
@@ -130,12 +133,41 @@ class Client:
             DeepsingError: see `deepsing.client.errors`.
             OSError: the song cannot be read.
         """
+        window = BARE_WINDOW if options.images == "none" else self._credit_window
+        async with aclosing(self._told(song, options, window)) as events:
+            async for event in events:
+                yield event
+
+    async def live(self, sound: AsyncIterable[bytes], options: StoryOptions = PLAIN) -> AsyncGenerator[Event, None]:
+        """Yields the events of a story while its sound is still being made.
+
+        Frames are granted as they are taken. A reader that takes its time loses the oldest, which FramesDropped names;
+        half a second of frames may be on their way to it. A break ends the story: what was not heard cannot be heard
+        again.
+
+        Args:
+            sound: bytes as they come, in pieces as short as the lag is to be; raw where `options.audio_format` says so.
+            options: of the story; `live` is set here, and `mode` must not be "relative".
+
+        Raises:
+            DeepsingError: see `deepsing.client.errors`.
+            Exception: what `sound` raised.
+        """
+        wanted = dataclasses.replace(options, live=True)
+        rate = wanted.to_config().frame_rate
+        frames = LIVE_WINDOW_S * (rate.numerator / rate.denominator if rate.denominator else DEFAULT_FPS)
+        window = BARE_WINDOW if options.images == "none" else max(LEAST_LIVE_WINDOW, round(frames))
+        async with aclosing(self._told(sound, wanted, window)) as events:
+            async for event in events:
+                yield event
+
+    async def _told(self, song: Song, options: StoryOptions, window: int) -> AsyncGenerator[Event, None]:
         telling = Telling(
             self._stub(),
             self.target,
             SongSource(song),
             options,
-            credit_window=BARE_WINDOW if options.images == "none" else self._credit_window,
+            credit_window=window,
             retries=self._retries,
             timeout_s=self._timeout_s,
         )

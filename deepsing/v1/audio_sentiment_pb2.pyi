@@ -54,6 +54,7 @@ class AnalyzeConfig(google.protobuf.message.Message):
     SMOOTHING_US_FIELD_NUMBER: builtins.int
     CONTEXT_US_FIELD_NUMBER: builtins.int
     MODEL_DIGEST_FIELD_NUMBER: builtins.int
+    SEND_PROGRESS_FIELD_NUMBER: builtins.int
     live: builtins.bool
     """True where chunks arrive as they are played: decoding then never waits for later bytes (an m4a whose
     index is at its end cannot be read so: INVALID_ARGUMENT SONG_UNREADABLE).
@@ -70,6 +71,8 @@ class AnalyzeConfig(google.protobuf.message.Message):
     """The model that has to read it, as GetModelResponse.digest; where there is another:
     FAILED_PRECONDITION MODEL_MISMATCH. Empty takes the model that is there.
     """
+    send_progress: builtins.bool
+    """Send AnalyzeProgress too."""
     @property
     def audio_format(self) -> deepsing.v1.sentiment_pb2.AudioFormat:
         """Encoded file (default) or raw samples."""
@@ -82,9 +85,10 @@ class AnalyzeConfig(google.protobuf.message.Message):
         smoothing_us: builtins.int = ...,
         context_us: builtins.int = ...,
         model_digest: builtins.str = ...,
+        send_progress: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["audio_format", b"audio_format"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["audio_format", b"audio_format", "context_us", b"context_us", "live", b"live", "model_digest", b"model_digest", "smoothing_us", b"smoothing_us"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["audio_format", b"audio_format", "context_us", b"context_us", "live", b"live", "model_digest", b"model_digest", "send_progress", b"send_progress", "smoothing_us", b"smoothing_us"]) -> None: ...
 
 Global___AnalyzeConfig: typing_extensions.TypeAlias = AnalyzeConfig
 
@@ -96,6 +100,7 @@ class AnalyzeResponse(google.protobuf.message.Message):
 
     POINT_FIELD_NUMBER: builtins.int
     SUMMARY_FIELD_NUMBER: builtins.int
+    PROGRESS_FIELD_NUMBER: builtins.int
     @property
     def point(self) -> deepsing.v1.sentiment_pb2.AffectPoint:
         """The next window; in order of time, none missing. The last window may be shorter than half a second."""
@@ -104,15 +109,20 @@ class AnalyzeResponse(google.protobuf.message.Message):
     def summary(self) -> Global___AnalyzeSummary:
         """Last message."""
 
+    @property
+    def progress(self) -> Global___AnalyzeProgress:
+        """Only where AnalyzeConfig.send_progress asks for it, any number, between points: how far the audio is heard by now."""
+
     def __init__(
         self,
         *,
         point: deepsing.v1.sentiment_pb2.AffectPoint | None = ...,
         summary: Global___AnalyzeSummary | None = ...,
+        progress: Global___AnalyzeProgress | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["payload", b"payload", "point", b"point", "summary", b"summary"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["payload", b"payload", "point", b"point", "summary", b"summary"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["payload", b"payload"]) -> typing.Literal["point", "summary"] | None: ...
+    def HasField(self, field_name: typing.Literal["payload", b"payload", "point", b"point", "progress", b"progress", "summary", b"summary"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["payload", b"payload", "point", b"point", "progress", b"progress", "summary", b"summary"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["payload", b"payload"]) -> typing.Literal["point", "summary", "progress"] | None: ...
 
 Global___AnalyzeResponse: typing_extensions.TypeAlias = AnalyzeResponse
 
@@ -145,6 +155,28 @@ class GetModelResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["digest", b"digest"]) -> None: ...
 
 Global___GetModelResponse: typing_extensions.TypeAlias = GetModelResponse
+
+@typing.final
+class AnalyzeProgress(google.protobuf.message.Message):
+    """How far the audio is heard: sent as soon as some of it is decoded, before its feeling is read."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HEARD_US_FIELD_NUMBER: builtins.int
+    BYTE_COUNT_FIELD_NUMBER: builtins.int
+    heard_us: builtins.int
+    """Length of what is decoded, microseconds from the start; never less than before."""
+    byte_count: builtins.int
+    """Bytes of the upload that were taken for it; with them a caller knows when that audio came."""
+    def __init__(
+        self,
+        *,
+        heard_us: builtins.int = ...,
+        byte_count: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["byte_count", b"byte_count", "heard_us", b"heard_us"]) -> None: ...
+
+Global___AnalyzeProgress: typing_extensions.TypeAlias = AnalyzeProgress
 
 @typing.final
 class AnalyzeSummary(google.protobuf.message.Message):

@@ -27,7 +27,7 @@ class _SentimentMode:
 class _SentimentModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SentimentMode.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     SENTIMENT_MODE_UNSPECIFIED: _SentimentMode.ValueType  # 0
-    """As ABSOLUTE."""
+    """As ABSOLUTE; with live pacing as ADAPTIVE."""
     SENTIMENT_MODE_ABSOLUTE: _SentimentMode.ValueType  # 1
     """One scale for all songs, on which typical music meets the engine's typical picture: a sad song has a sad story."""
     SENTIMENT_MODE_RELATIVE: _SentimentMode.ValueType  # 2
@@ -41,7 +41,7 @@ class SentimentMode(_SentimentMode, metaclass=_SentimentModeEnumTypeWrapper):
     """How feelings of a song are put on the scale of pictures."""
 
 SENTIMENT_MODE_UNSPECIFIED: SentimentMode.ValueType  # 0
-"""As ABSOLUTE."""
+"""As ABSOLUTE; with live pacing as ADAPTIVE."""
 SENTIMENT_MODE_ABSOLUTE: SentimentMode.ValueType  # 1
 """One scale for all songs, on which typical music meets the engine's typical picture: a sad song has a sad story."""
 SENTIMENT_MODE_RELATIVE: SentimentMode.ValueType  # 2
@@ -63,7 +63,12 @@ class _PacingEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     PACING_OFFLINE: _Pacing.ValueType  # 1
     """As fast as credit allows; every frame is sent."""
     PACING_LIVE: _Pacing.ValueType  # 2
-    """As the audio arrives; without credit the oldest waiting frame is dropped and FramesDropped says so."""
+    """As the audio arrives. A frame leaves once the audio up to the middle of its time has been heard, or is dropped:
+    where its audio came more than 0.25 s ago (the composer's LIVE_LATE_S) before it could be painted, and where more
+    than 0.25 s of frames are painted and wait, for credit or because the caller reads slowly, the oldest of them.
+    FramesDropped names each. A caller who reads and grants in time, of a composer that paints in time, has every frame.
+    Of AffectPoint, AchievedPoint and Heartbeat, the oldest are left out where more than 64 wait to be read.
+    """
 
 class Pacing(_Pacing, metaclass=_PacingEnumTypeWrapper):
     """Whether frames wait for the reader."""
@@ -73,7 +78,12 @@ PACING_UNSPECIFIED: Pacing.ValueType  # 0
 PACING_OFFLINE: Pacing.ValueType  # 1
 """As fast as credit allows; every frame is sent."""
 PACING_LIVE: Pacing.ValueType  # 2
-"""As the audio arrives; without credit the oldest waiting frame is dropped and FramesDropped says so."""
+"""As the audio arrives. A frame leaves once the audio up to the middle of its time has been heard, or is dropped:
+where its audio came more than 0.25 s ago (the composer's LIVE_LATE_S) before it could be painted, and where more
+than 0.25 s of frames are painted and wait, for credit or because the caller reads slowly, the oldest of them.
+FramesDropped names each. A caller who reads and grants in time, of a composer that paints in time, has every frame.
+Of AffectPoint, AchievedPoint and Heartbeat, the oldest are left out where more than 64 wait to be read.
+"""
 Global___Pacing: typing_extensions.TypeAlias = Pacing
 
 class _StoryFileKind:
@@ -466,7 +476,7 @@ class ComposeResponse(google.protobuf.message.Message):
 
     @property
     def frames_dropped(self) -> Global___FramesDropped:
-        """Live pacing only."""
+        """Live pacing only; in the place of the frames that it names."""
 
     @property
     def story_file_chunk(self) -> Global___StoryFileChunk:
@@ -669,11 +679,15 @@ class Heartbeat(google.protobuf.message.Message):
     phase: Global___Phase.ValueType
     """What it is busy with."""
     frames_done: builtins.int
-    """Frames painted so far."""
+    """Frames painted so far, and with live pacing those left out before the last one painted."""
     frames_total: builtins.int
     """Frames of the whole story; 0 while the song's length is not known."""
     lag_us: builtins.int
-    """How far the frames are behind the audio that came, microseconds."""
+    """How far frames trail the audio: microseconds from when the composer had received the audio of a frame's time until
+    that frame left, of the frame that left last; 0 before the first, and where no frames are sent. It counts
+    listening, painting and waiting for credit, not the network. Offline, where songs come faster than they are
+    painted, it grows as the painting falls behind the upload.
+    """
     queue_length: builtins.int
     """Batches waiting before the generator."""
     def __init__(
@@ -691,7 +705,9 @@ Global___Heartbeat: typing_extensions.TypeAlias = Heartbeat
 
 @typing.final
 class FramesDropped(google.protobuf.message.Message):
-    """Frames that were left out so that the rest arrives in time."""
+    """Frames that were left out so that the rest arrives in time; sent where they would have been, so that seq of Frame and
+    FramesDropped together run through without a gap.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

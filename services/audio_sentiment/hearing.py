@@ -56,6 +56,7 @@ class Hearing:
             raise
         self._decoding = decode_blocks(source, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, max_duration_s=MAX_SONG_S)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
+        self._sample_count = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,6 +76,16 @@ class Hearing:
         """Windows of half a second that the song has, counted in its own samples; the last may be shorter."""
         facts = self.facts
         return -(-facts.sample_count * WINDOWS_PER_SECOND // facts.sample_rate_hz)
+
+    @property
+    def heard_us(self) -> int:
+        """Length of the blocks given so far, microseconds."""
+        return self._sample_count * 1_000_000 // SAMPLE_RATE_HZ
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of the song that were read for them."""
+        return self._file.tell()
 
     def append(self, chunk: bytes) -> None:
         """Adds bytes; raises AudioError "too_large" beyond the limit."""
@@ -97,6 +108,7 @@ class Hearing:
         """
         loop = asyncio.get_running_loop()
         while (block := await loop.run_in_executor(self._thread, next, self._decoding, None)) is not None:
+            self._sample_count += len(block)
             yield block
 
     def _release(self) -> None:

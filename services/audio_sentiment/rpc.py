@@ -56,6 +56,9 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             hearing = Hearing(live=config.live, limit_bytes=MAX_SONG_BYTES, raw=_raw_format(config.audio_format))
             async with hearing, self._uploading(request_iterator, hearing) as upload:
                 async for block in hearing.blocks():
+                    if config.send_progress:
+                        heard = messages.AnalyzeProgress(heard_us=hearing.heard_us, byte_count=hearing.byte_count)
+                        yield messages.AnalyzeResponse(progress=heard)
                     for point in await self._device.run(list, analyser.push(block)):
                         yield messages.AnalyzeResponse(point=_affect_point(point))
                 for point in await self._device.run(list, analyser.finish(hearing.window_count)):
@@ -112,17 +115,14 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             async with asyncio.timeout(patience_s):
                 return await anext(requests, None)
         except TimeoutError:
-            raise TooLate(
-                f"no audio came for {patience_s:g} s; send it faster, or half-close",
-                reason=reasons.ERROR_REASON_UPLOAD_STALLED,
-            ) from None
+            rule = f"no audio came for {patience_s:g} s; send it faster, or half-close"
+            raise TooLate(rule, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
 
     async def _config(self, requests: Requests) -> messages.AnalyzeConfig:
         request = await self._next(requests) or messages.AnalyzeRequest()
         if (payload := request.WhichOneof("payload")) != "config":
-            raise _invalid(
-                "the first message has no config; send the config first", "CONFIG_MISSING", "config", payload
-            )
+            rule = "the first message has no config; send the config first"
+            raise _invalid(rule, "CONFIG_MISSING", "config", payload)
         here, wanted = self._models.digest, request.config.model_digest
         if wanted not in ("", here):
             message = f"the model here is {here}, not {wanted[:64]!r}; ask GetModel anew"

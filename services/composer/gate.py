@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from deepsing.runtime.errors import InvalidInput, TooLate
 from deepsing.v1 import composer_pb2 as pb
@@ -15,21 +16,32 @@ MOST_CREDIT = 1_000_000  # of one grant
 
 
 class FrameGate:
-    """Credit of one session, and the live frames that wait for it.
+    """Credit of one session, and the live frames that wait for it, in order with notes of those that were left out.
 
     Args:
         credit: frames that may go before the first grant; None is without end.
         backlog: live frames that may wait; None where frames are never dropped (offline).
         stall_s: time without credit after which an offline session is over.
+        age_s: how long ago the audio at a time of the story, in microseconds, came.
+
+    Attributes:
+        lag_s: that age of the frame that left last, when it left.
     """
 
-    def __init__(self, credit: int | None, backlog: int | None, stall_s: float) -> None:
-        self.credit, self.backlog, self.stall_s = credit, backlog, stall_s
-        self.waiting: deque[pb.Frame] = deque()
-        self.dropped: list[pb.FramesDropped] = []
+    def __init__(
+        self,
+        credit: int | None,
+        backlog: int | None,
+        stall_s: float,
+        age_s: Callable[[int], float] = lambda time_us: 0.0,
+    ) -> None:
+        self.credit, self.backlog, self.stall_s, self.age_s = credit, backlog, stall_s, age_s
+        self.waiting: deque[pb.Frame | pb.FramesDropped] = deque()
+        self.frame_count = 0  # of those that wait
         self.dropped_count = 0
+        self.lag_s = 0.0
         self.closed = False
-        self._granted = asyncio.Event()
+        self._granted, self._moved = asyncio.Event(), asyncio.Event()
 
     @property
     def blocked(self) -> bool:
@@ -50,6 +62,7 @@ class FrameGate:
         """No grant will come any more."""
         self.closed = True
         self._granted.set()
+        self._moved.set()
 
     async def granted(self) -> None:
         """Waits until a frame may go; raises TooLate CREDIT_STALLED where none may for too long, or ever."""
@@ -65,29 +78,57 @@ class FrameGate:
                 raise TooLate(message, reason=reasons.ERROR_REASON_CREDIT_STALLED)
 
     def offer(self, frame: pb.Frame) -> None:
-        """Adds a frame; where too many wait, the oldest is dropped and noted."""
+        """Adds a frame; where too many wait, the oldest is dropped and noted in its place."""
         self.waiting.append(frame)
-        if self.backlog is not None and len(self.waiting) > self.backlog:
-            self._drop(self.waiting.popleft().seq)
+        self.frame_count += 1
+        if self.backlog is not None and self.frame_count > self.backlog:
+            self._drop_oldest()
 
-    def _drop(self, seq: int) -> None:
-        self.dropped_count += 1
-        if self.dropped and self.dropped[-1].first_seq + self.dropped[-1].frame_count == seq:
-            self.dropped[-1].frame_count += 1
+    def skip(self, first_seq: int, frame_count: int) -> None:
+        """Notes frames that were never painted."""
+        self.dropped_count += frame_count
+        last = self.waiting[-1] if self.waiting else None
+        if isinstance(last, pb.FramesDropped):
+            last.frame_count += frame_count
         else:
-            self.dropped.append(pb.FramesDropped(first_seq=seq, frame_count=1))
+            self.waiting.append(pb.FramesDropped(first_seq=first_seq, frame_count=frame_count))
+
+    def _drop_oldest(self) -> None:
+        """Makes a note of the oldest frame, one with the notes before and after it."""
+        first = self.waiting.popleft()
+        if isinstance(first, pb.Frame):
+            note = pb.FramesDropped(first_seq=first.seq, frame_count=1)
+        else:
+            self.waiting.popleft()  # the frame behind the note
+            note = pb.FramesDropped(first_seq=first.first_seq, frame_count=first.frame_count + 1)
+        if self.waiting and isinstance(after := self.waiting[0], pb.FramesDropped):
+            self.waiting.popleft()
+            note.frame_count += after.frame_count
+        self.waiting.appendleft(note)
+        self.frame_count -= 1
+        self.dropped_count += 1
 
     def give_up(self) -> None:
-        """Drops all that still waits: the story is over."""
-        while self.waiting:
-            self._drop(self.waiting.popleft().seq)
+        """Drops all frames that still wait: the story is over."""
+        while self.frame_count:
+            self._drop_oldest()
 
-    def released(self) -> list[pb.ComposeResponse]:
-        """What may be sent now, in order: notes of dropped frames first, then frames."""
-        out = [pb.ComposeResponse(frames_dropped=note) for note in self.dropped]
-        self.dropped = []
-        while self.waiting and not self.blocked:
-            if self.credit is not None:
-                self.credit -= 1
-            out.append(pb.ComposeResponse(frame=self.waiting.popleft()))
-        return out
+    async def emptied(self) -> None:
+        """Waits until nothing waits that may still go."""
+        while self.waiting and not (self.closed and self.blocked):
+            self._moved.clear()
+            await self._moved.wait()
+
+    def next(self) -> pb.ComposeResponse | None:
+        """What goes next, if anything may: a note of frames left out needs no credit."""
+        if not self.waiting or (self.blocked and isinstance(self.waiting[0], pb.Frame)):
+            return None
+        item = self.waiting.popleft()
+        self._moved.set()
+        if isinstance(item, pb.FramesDropped):
+            return pb.ComposeResponse(frames_dropped=item)
+        if self.credit is not None:
+            self.credit -= 1
+        self.frame_count -= 1
+        self.lag_s = self.age_s(item.pts_us)
+        return pb.ComposeResponse(frame=item)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deepsing.runtime.errors import InvalidInput
 from deepsing.v1 import audio_sentiment_pb2 as wire
 from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.arrivals import Arrivals
 from services.composer.palette import Palette
 from services.composer.peers import Peers
 from services.composer.plan import StoryPlan
@@ -17,7 +18,7 @@ from services.composer.scale import scale_of
 from services.composer.spool import Spool
 from services.composer.timeline import WINDOW_S, Point, frame_count
 
-__all__ = ["Heard", "Listening", "to_the_last"]
+__all__ = ["Heard", "HeardQueue", "Listening"]
 
 WINDOW_US = round(WINDOW_S * 1e6)
 
@@ -37,26 +38,52 @@ class Heard:
     last: bool
 
 
+@dataclass
+class HeardQueue:
+    """Between the listener, who goes as fast as it can, and the painter: what waits becomes one stretch."""
+
+    waiting: Heard | None = None
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def put(self, heard: Heard) -> None:
+        """Adds a stretch to what waits."""
+        before = self.waiting.points if self.waiting else []
+        self.waiting = Heard([*before, *heard.points], heard.frames, heard.last)
+        self.news.set()
+
+    async def stretches(self) -> AsyncIterator[Heard]:
+        """All that was heard and not yet taken, again and again, up to and with the last stretch."""
+        last = False
+        while not last:
+            await self.news.wait()
+            self.news.clear()
+            if (heard := self.waiting) is not None:
+                self.waiting, last = None, heard.last
+                yield heard
+
+
 class Listening:
     """One song being heard.
 
     Args:
         palette: says what is typical of the engine's concepts, and which model is to listen.
+        arrivals: is told when how much of the story's audio came, microseconds.
 
     Attributes:
         summary: what audio_sentiment said at the end; None before, and where only a part was heard.
     """
 
-    def __init__(self, plan: StoryPlan, palette: Palette, spool: Spool, peers: Peers) -> None:
-        self.plan, self.palette, self.spool, self.peers = plan, palette, spool, peers
+    def __init__(self, plan: StoryPlan, palette: Palette, spool: Spool, peers: Peers, arrivals: Arrivals) -> None:
+        self.plan, self.palette, self.spool, self.peers, self.arrivals = plan, palette, spool, peers, arrivals
         self.summary: wire.AnalyzeSummary | None = None
-        self.heard_us = 0
+        self.heard_us = self.frames = 0
 
     async def _requests(self) -> AsyncIterator[wire.AnalyzeRequest]:
         config = wire.AnalyzeConfig(
             audio_format=self.plan.audio_format,
             live=self.plan.live,
             model_digest=self.palette.digests["audio_sentiment"],
+            send_progress=self.plan.live,
         )
         yield wire.AnalyzeRequest(config=config)
         async for chunk in self.spool.chunks():
@@ -75,8 +102,12 @@ class Listening:
                 if response.HasField("summary"):
                     self.summary = response.summary
                     break
+                if response.HasField("progress"):
+                    if (covered := self._covered(response.progress)) is not None:
+                        yield covered
+                    continue
                 point, number = response.point, number + 1
-                self.heard_us = point.time_us + (point.duration_us or WINDOW_US)
+                self.heard_us = max(self.heard_us, point.time_us + (point.duration_us or WINDOW_US))
                 if number <= first:
                     continue
                 feeling = point.sentiment
@@ -84,10 +115,22 @@ class Listening:
                 settled = scale.add(
                     Point(time_s, feeling.arousal, feeling.valence, point.loudness, point.onset_strength)
                 )
-                yield Heard(settled, self._frames_until(self.heard_us), False)
+                self.frames = self._frames_until(self.heard_us)
+                self.arrivals.note(self.heard_us - self.plan.start_us)
+                yield Heard(settled, self.frames, False)
                 if wanted is not None and number - first >= wanted:
                     break
         yield Heard(scale.finish(), self._frame_count(), True)
+
+    def _covered(self, progress: wire.AnalyzeProgress) -> Heard | None:
+        """The frames whose audio is heard though not read; None where it holds no new one."""
+        if progress.heard_us <= max(self.heard_us, self.plan.start_us):
+            return None
+        before, self.heard_us = self.frames, progress.heard_us
+        self.frames = self._frames_until(self.heard_us)
+        came_s = self.spool.arrivals.reached_s(progress.byte_count)
+        self.arrivals.note(self.heard_us - self.plan.start_us, came_s)
+        return Heard([], self.frames, False) if self.frames > before else None
 
     def _frame_count(self) -> int:
         """Frames of the part that was asked for, or of what there is of it."""
@@ -110,12 +153,3 @@ class Listening:
         length_us = max(0, heard_us - self.plan.start_us)
         length_us = min(length_us, self.plan.duration_us) if self.plan.duration_us else length_us
         return frame_count(length_us, 1_000_000, self.plan.rate)
-
-
-async def to_the_last(heard: asyncio.Queue[Heard]) -> AsyncIterator[Heard]:
-    """What was heard, up to and with the last stretch."""
-    while True:
-        stretch = await heard.get()
-        yield stretch
-        if stretch.last:
-            return

@@ -27,16 +27,16 @@ from services.composer.timeline import Key, Timeline
 __all__ = ["Painter", "Painting"]
 
 RECENT_KEYS = 64  # concepts of this many keys are told to the translator, which avoids them; as many as it takes
-LIVE_BATCH = 2  # frames asked for at once where the first of them is waited for
 NAMED_FROM = 0.01  # lighter concepts and styles are not named
 
 
 @dataclass(frozen=True)
 class Painting:
-    """A batch of finished frames: pictures (height, width, 3), and what each shows."""
+    """A batch of finished frames: pictures (height, width, 3), and what each shows; or frames that none will show."""
 
     pictures: list[NDArray[np.uint8]]
     shown: list[Shown]
+    left_out: range = range(0)
 
 
 class Painter:
@@ -65,7 +65,7 @@ class Painter:
         self.styles = StyleChooser(palette.style_sentiments)
         self.size = plan.size or palette.engine.native_size
         most = BATCH_BYTES // (self.size.width_px * self.size.height_px * 3)
-        self.batch = max(1, min(LIVE_BATCH if plan.live else batch, most))
+        self.batch = max(1, min(batch, most))
         begin = FlashGuard.settled_from(first, float(plan.rate))
         self.guard = FlashGuard(float(plan.rate), begin)
         self.planned = begin  # frames whose rows have been asked for
@@ -82,6 +82,7 @@ class Painter:
                         yield painting
                 if stretch.last:
                     await self._place(self.timeline.finish())
+                if stretch.last or not stretch.points:
                     async for painting in self._advance(stretch.frames):
                         yield painting
             while self.waiting:
@@ -128,7 +129,7 @@ class Painter:
         weights[chosen] = self.plan.style_strength
         return weights
 
-    async def _advance(self, frames: int) -> AsyncIterator[Painting]:
+    async def _advance(self, frames: int) -> AsyncGenerator[Painting]:
         """Plans the first `frames` frames as far as they are settled, and keeps the generator busy with them."""
         rate, ready_s = self.plan.rate, self.timeline.ready_s
         while self.planned < frames and self.planned / rate < ready_s:
@@ -138,9 +139,9 @@ class Painter:
                 self._ask()
                 while len(self.waiting) >= self.in_flight:
                     yield await self._collect()
-        if self.rows and (self.plan.live or self.timeline.finished):
+        if self.rows and self.timeline.finished:
             self._ask()
-        while self.waiting and (self.plan.live or self.waiting[0][0].done()):
+        while self.waiting and self.waiting[0][0].done():
             yield await self._collect()
         self.timeline.forget(min(float(self.planned / rate), ready_s))
 

@@ -97,6 +97,9 @@ class Peers:
                 while (response := await self._next(call, complete)) is not None:
                     if response is grpc.aio.EOF:
                         return
+                    if response.HasField("progress"):  # told again after a break; the listener sees what is new
+                        yield response
+                        continue
                     place += 1
                     if place > received:
                         received = place

@@ -77,7 +77,7 @@ def plan_of(config: pb.StoryConfig) -> StoryPlan:
         translator=config.translator,
         style=config.style or "none",
         style_strength=_share("style_strength", config.style_strength, strength_reason) or DEFAULT_STYLE_STRENGTH,
-        mode=MODES[config.sentiment_mode],
+        mode=_mode(config.sentiment_mode, live),
         truncation=_share("truncation", config.truncation, noise_reason) or DEFAULT_TRUNCATION,
         image_format=config.image_format or base.IMAGE_FORMAT_JPEG,
         jpeg_quality=_quality(config.jpeg_quality),
@@ -91,6 +91,11 @@ def plan_of(config: pb.StoryConfig) -> StoryPlan:
         title=config.title,
         send_achieved=config.send_achieved,
     )
+
+
+def _mode(mode: pb.SentimentMode.ValueType, live: bool) -> str:
+    """By name; live, nothing chosen is adaptive: what comes is unknown, and is to use the whole scale."""
+    return "adaptive" if live and mode == pb.SENTIMENT_MODE_UNSPECIFIED else MODES[mode]
 
 
 def story_digest(config: pb.StoryConfig, digests: dict[str, str]) -> str:

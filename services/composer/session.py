@@ -12,8 +12,10 @@ from deepsing.access.accounts import caller_account
 from deepsing.runtime.errors import ServiceError, Unmet
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.arrivals import Arrivals
 from services.composer.gate import FrameGate
 from services.composer.held import HeldSongs
+from services.composer.outbox import Outbox
 from services.composer.palette import Palette
 from services.composer.peers import Peers
 from services.composer.plan import StoryPlan, plan_of, story_digest
@@ -23,8 +25,6 @@ from services.composer.telling import Telling
 from services.composer.uploading import config_of, receive
 
 __all__ = ["Session"]
-
-LIVE_BACKLOG_S = 0.5  # of frames that wait for credit before the oldest is dropped
 
 
 class Session:
@@ -50,7 +50,7 @@ class Session:
         self.settings, self.peers, self.session_id, self.unlimited = settings, peers, session_id, unlimited
         self.held, account = held, caller_account.get()
         self.owner = account.name if account else ""
-        self.outbox: asyncio.Queue[pb.ComposeResponse | None] = asyncio.Queue(maxsize=8)  # a raw frame may have 11 MB
+        self.outbox, self.arrivals = Outbox(), Arrivals()
         self.folder = Path(tempfile.mkdtemp(prefix="deepsing-", dir=folder))
         self.spool = Spool(self.folder / "song", settings.max_song_bytes)
         self.beat = pb.Heartbeat(phase=pb.PHASE_WARMING)
@@ -92,15 +92,24 @@ class Session:
             incoming = aiter(requests)
             config = await config_of(incoming)
             plan = plan_of(config)
-            backlog = max(1, round(LIVE_BACKLOG_S * plan.rate)) if plan.live else None
+            backlog = max(1, round(self.settings.live_late_s * plan.rate)) if plan.live else None
             credit = None if self.unlimited else plan.initial_credit
-            gate = FrameGate(credit, backlog, self.settings.credit_stall_s)
+            gate = FrameGate(credit, backlog, self.settings.credit_stall_s, self.arrivals.age_s)
+            self.outbox.attach(gate)
             self.telling = telling = Telling(
-                plan, self.settings, self.peers, self.session_id, self.outbox, self.beat, gate, self.spool
+                plan,
+                self.settings,
+                self.peers,
+                self.session_id,
+                self.outbox,
+                self.beat,
+                gate,
+                self.arrivals,
+                self.spool,
             )
             async with asyncio.TaskGroup() as group:
                 stall_s = self.settings.upload_stall_s
-                upload = group.create_task(receive(incoming, self.spool, gate, telling.send_released, stall_s))
+                upload = group.create_task(receive(incoming, self.spool, gate, self.outbox.release, stall_s))
                 palette = await Palette.of(plan, self.peers)
                 digest = self._resumed(plan, story_digest(config, palette.digests))
                 group.create_task(self._hold(plan))

@@ -31,6 +31,7 @@ class ComposerSettings:
     upload_stall_s: float = 60.0  # silence of an upload that ends the session
     credit_stall_s: float = 300.0  # time without credit that ends the session
     heartbeat_s: Annotated[float, Between(0.01, 15)] = 10.0  # longest silence towards the caller
+    live_late_s: float = 0.25  # older live frames are left out, and where so many wait, the oldest of them
     encoder_threads: int = 1  # of one story's H.264 encoder
     judge_every_s: Annotated[float, Between(0, 3600)] = 1.0  # of the song, between frames that the judge reads; 0: none
     judge_wait_s: Annotated[float, Between(0, 600)] = 20.0  # for the last readings once all frames are painted

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deepsing.runtime.errors import InvalidInput
 from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.arrivals import Arrivals
 
 __all__ = ["CHUNK_BYTES", "Spool"]
 
@@ -30,6 +31,7 @@ class Spool:
         self.limit_bytes, self.length, self.finished = limit_bytes, 0, False
         self.is_cut = False
         self._hash, self._held_digest = hashlib.sha256(), ""
+        self.arrivals = Arrivals()  # of its bytes
         self._readers: list[asyncio.Future[None]] = []
 
     @property
@@ -54,6 +56,7 @@ class Spool:
         os.pwrite(self._descriptor, chunk, self.length)
         self._hash.update(chunk)
         self.length += len(chunk)
+        self.arrivals.note(self.length)
         self._wake()
 
     def adopt(self, song: Path, digest: str) -> None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from time import monotonic
 from typing import Any
 
 from deepsing.audio import AudioError
-from deepsing.runtime.errors import InvalidInput, TooLate
+from deepsing.runtime.errors import InvalidInput
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.agreement import RunningAgreement
+from services.composer.arrivals import Arrivals
 from services.composer.ending import manifest_facts, session_end
 from services.composer.files import StoryFiles, pieces_of
 from services.composer.gate import FrameGate
-from services.composer.listening import Heard, Listening, to_the_last
+from services.composer.listening import HeardQueue, Listening
+from services.composer.live_painting import painter_of
 from services.composer.messages import achieved_point, affect_point, frame, refusal_of
+from services.composer.outbox import Outbox
 from services.composer.painting import Painter, Painting
 from services.composer.palette import Palette
 from services.composer.peers import Peers
@@ -30,7 +33,6 @@ from services.composer.spool import Spool
 __all__ = ["Telling"]
 
 BEAT_S = 0.5  # between heartbeats while frames are painted
-LIVE_FAREWELL_S = 2.0  # for credit for the last live frames
 
 
 class Telling:
@@ -40,6 +42,7 @@ class Telling:
         outbox: takes what goes back to the caller, in order.
         beat: kept at what it is busy with.
         gate: lets frames out.
+        arrivals: when how much of the story's audio came, microseconds.
         spool: the song, which may still be on its way; files are written beside it.
     """
 
@@ -49,32 +52,31 @@ class Telling:
         settings: ComposerSettings,
         peers: Peers,
         session_id: str,
-        outbox: asyncio.Queue[pb.ComposeResponse | None],
+        outbox: Outbox,
         beat: pb.Heartbeat,
         gate: FrameGate,
+        arrivals: Arrivals,
         spool: Spool,
     ) -> None:
         self.plan, self.settings, self.peers, self.session_id = plan, settings, peers, session_id
-        self.outbox, self.beat, self.gate, self.spool = outbox, beat, gate, spool
+        self.outbox, self.beat, self.gate, self.arrivals, self.spool = outbox, beat, gate, arrivals, spool
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="story")  # files are written by one thread, in order
         self.beaten_at = monotonic()
-        self.sending = asyncio.Lock()
         self.agreement = (RunningAgreement(), RunningAgreement())
         self.files: StoryFiles | None = None
         self.sound: asyncio.Task[None] | None = None
-        self.heard_us = 0
 
     async def tell(self, palette: Palette, digest: str, group: asyncio.TaskGroup) -> None:
         """Sends the story from its first message to its last; `digest` is the story's."""
         plan, first = self.plan, self.plan.resume.next_seq if self.plan.resume else 0
-        painter = Painter(
+        painter = painter_of(
             plan,
             palette,
             self.peers,
+            self.settings,
             session_id=self.session_id,
-            batch=self.settings.batch,
-            in_flight=self.settings.batches_in_flight,
             first=first,
+            arrivals=self.arrivals,
         )
         self.files = StoryFiles(self.spool.path.parent, plan, painter.size, self.settings.encoder_threads)
         started = pb.SessionStarted(
@@ -86,12 +88,12 @@ class Telling:
         self.beat.phase = pb.PHASE_LISTENING
         if pb.STORY_FILE_KIND_VIDEO in plan.files:
             self.sound = group.create_task(self._sound(self.files))
-        listening, heard = Listening(plan, palette, self.spool, self.peers), asyncio.Queue[Heard]()
+        listening, heard = Listening(plan, palette, self.spool, self.peers, self.arrivals), HeardQueue()
         hearing = group.create_task(self._hear(listening, heard))
         tell = self._tell_reading if plan.send_achieved else None
         reader = Reader(plan, palette.concepts, self.peers, self.settings, tell)
         reader.start(group)
-        async with aclosing(painter.run(to_the_last(heard))) as paintings:
+        async with aclosing(painter.run(heard.stretches())) as paintings:
             async for painting in paintings:
                 await self._show(painting, reader)
         await hearing
@@ -104,11 +106,10 @@ class Telling:
             await self._in_thread(self.files.abandon)
         await asyncio.to_thread(self.thread.shutdown)
 
-    async def _hear(self, listening: Listening, heard: asyncio.Queue[Heard]) -> None:
+    async def _hear(self, listening: Listening, heard: HeardQueue) -> None:
         """Listens as fast as it goes, so that the length of the story is soon known."""
         async with aclosing(listening.run()) as stretches:
             async for stretch in stretches:
-                self.heard_us = listening.heard_us
                 if stretch.last:
                     resume = listening.plan.resume
                     if resume is not None and resume.next_seq > stretch.frames:
@@ -116,7 +117,7 @@ class Telling:
                         reason = reasons.ERROR_REASON_RESUME_OUT_OF_RANGE
                         raise InvalidInput(message, reason=reason, field="resume.next_seq", value=resume.next_seq)
                     self.beat.frames_total = stretch.frames
-                heard.put_nowait(stretch)
+                heard.put(stretch)
                 for point in stretch.points:
                     await self.outbox.put(pb.ComposeResponse(affect_point=affect_point(point)))
 
@@ -132,30 +133,29 @@ class Telling:
         """Sends a batch of frames as credit allows, and a heartbeat now and then."""
         assert self.files is not None
         self.beat.phase = pb.PHASE_PAINTING
+        if painting.left_out:
+            self.gate.skip(painting.left_out.start, len(painting.left_out))
+            await self.outbox.release()
         images = await self._in_thread(self.files.add, painting.pictures, painting.shown)
         for shown, image in zip(painting.shown, images, strict=True):
             for axis, agreement in enumerate(self.agreement):
                 agreement.add(shown.target[axis], shown.expected[axis])
             self.beat.frames_done = shown.seq + 1
-            self.beat.lag_us = max(0, self.heard_us - round(shown.time_s * 1e6))
             if self.files.shows_frames:
                 if self.gate.backlog is None and self.gate.blocked:
                     self.beat.phase = pb.PHASE_WAITING_FOR_CREDIT
                     await self.gate.granted()
                 self.gate.offer(frame(shown, image))
-                await self.send_released()
+                await self.outbox.release()
         for picture, shown in zip(painting.pictures, painting.shown, strict=True):
             if reader.sampling.takes(shown.seq):
                 reader.offer(await self._in_thread(excerpt, picture), shown)
         if monotonic() - self.beaten_at > BEAT_S:
-            self.beaten_at = monotonic()
-            await self.outbox.put(pb.ComposeResponse(heartbeat=self.beat))
+            await self._send_beat()
 
-    async def send_released(self) -> None:
-        """Sends what the gate lets out, in order."""
-        async with self.sending:
-            for response in self.gate.released():
-                await self.outbox.put(response)
+    async def _send_beat(self) -> None:
+        self.beaten_at, self.beat.lag_us = monotonic(), round(self.gate.lag_s * 1e6)
+        await self.outbox.put(pb.ComposeResponse(heartbeat=self.beat))
 
     async def _tell_reading(self, reading: Reading) -> None:
         await self.outbox.put(pb.ComposeResponse(achieved_point=achieved_point(reading)))
@@ -164,13 +164,8 @@ class Telling:
         """Finishes the files, sends them, and says goodbye."""
         assert self.files is not None
         self.beat.phase = pb.PHASE_FINISHING
-        await self.outbox.put(pb.ComposeResponse(heartbeat=self.beat))
-        if self.gate.waiting:
-            with suppress(TimeoutError, TooLate):
-                await asyncio.wait_for(self.gate.granted(), LIVE_FAREWELL_S)
-            await self.send_released()
-            self.gate.give_up()
-            await self.send_released()
+        await self._send_beat()
+        await self.outbox.farewell()
         await self.spool.complete()
         if self.sound is not None:
             await self.sound

@@ -21,6 +21,8 @@ PREVIEW_S = 2.0  # a key shows the mean feeling of this long from its arrival on
 MOVE = 0.14  # distance on the sentiment plane that counts as really moved
 CALM_HOLD_S, EXCITED_HOLD_S = (3.5, 11.0), (2.2, 5.5)  # shortest and longest stay at arousal -1 and +1
 CALM_TRAVEL_S, EXCITED_TRAVEL_S = 3.0, 1.4  # duration of a change at arousal -1 and +1; shorter than the shortest stay
+REACTION_S = 0.1  # live: a window shows this long after its end, when its reading should be there
+QUICK = 0.3  # live: share of a window in which feeling and motion reach a new reading, which then stays
 ONSET = 0.55  # onset strength on which a change that is due soon happens now
 PULSE_S = 0.6  # an onset's push fades by 1/e in this time
 PHASE_REST, PHASE_LOUDNESS, PHASE_ONSET = 0.15, 0.8, 1.0  # radians a second by which noise turns
@@ -92,12 +94,14 @@ class Timeline:
 
     Args:
         look_ahead: True where the song comes faster than it is shown (offline): changes end when the feeling
-            arrives. False (live): changes begin then, and every moment is ready at once.
+            arrives. False (live): changes begin then. The first point is what is shown before any window is read;
+            every later one takes effect REACTION_S after its window's end, and holds until the next does: no moment
+            waits for the window that it lies in, and equal points give equal moments however late they come.
     """
 
     def __init__(self, *, look_ahead: bool) -> None:
         self.look_ahead = look_ahead
-        self.lag_s = LAG_S if look_ahead else -WINDOW_S / 2  # live: between two points that are both known
+        self.lag_s = LAG_S if look_ahead else -(REACTION_S + WINDOW_S / 2)
         self.keys: deque[Key] = deque()
         self.points: deque[Point] = deque()
         self.pulses: deque[tuple[float, float]] = deque()  # pulse and phase at each point
@@ -112,7 +116,7 @@ class Timeline:
         if self.finished:
             return float("inf")
         if not self.look_ahead:
-            return (self.first + len(self.points)) * WINDOW_S
+            return (self.first + len(self.points)) * WINDOW_S + REACTION_S
         return max(0.0, self.judged * WINDOW_S - CALM_TRAVEL_S)
 
     def add(self, point: Point) -> list[Key]:
@@ -144,7 +148,7 @@ class Timeline:
 
     def _judge(self, place: int) -> Key | None:
         """A new key at point number `place`, if one is due there."""
-        time_s = place * WINDOW_S
+        time_s = place * WINDOW_S + (0.0 if self.look_ahead else REACTION_S)
         arousal, valence = self._preview(place)
         if not self.keys:
             return Key(0, 0.0, 0.0, arousal, valence)
@@ -190,8 +194,13 @@ class Timeline:
         at = max(0.0, time_s / WINDOW_S - 0.5)
         return floor(at), at - floor(at)
 
+    def _reached(self, share: float) -> float:
+        """How far values are on their way to the next point; live they hurry, for it is known and over."""
+        return share if self.look_ahead else min(1.0, share / QUICK)
+
     def _feeling(self, time_s: float) -> tuple[float, float]:
         place, share = self._bracket(time_s)
+        share = self._reached(share)
         a, b = self._point(place), self._point(place + 1)
         return a.arousal + (b.arousal - a.arousal) * share, a.valence + (b.valence - a.valence) * share
 
@@ -200,8 +209,9 @@ class Timeline:
         last = len(self.pulses) - 1
         pulse, phase = self.pulses[min(max(place - self.first, 0), last)]
         next_pulse, next_phase = self.pulses[min(max(place + 1 - self.first, 0), last)]
-        loudness = self._point(place).loudness + (self._point(place + 1).loudness - self._point(place).loudness) * share
-        push = 0.25 + 0.35 * loudness + 0.4 * (pulse + (next_pulse - pulse) * share)
+        reached, loudness = self._reached(share), self._point(place).loudness
+        loudness += (self._point(place + 1).loudness - loudness) * reached
+        push = 0.25 + 0.35 * loudness + 0.4 * (pulse + (next_pulse - pulse) * reached)
         return push, phase + (next_phase - phase) * share
 
     def forget(self, time_s: float) -> None:

@@ -19,16 +19,20 @@ from deepsing.client import DeepsingError
 from tests.bench.biggan import biggan
 from tests.bench.chain import chain
 from tests.bench.listening import listening
+from tests.bench.live import live
 from tests.bench.measurement import Measurement, table_of
 from tests.bench.relay import relay
 from tests.bench.starting import starting
 from tests.bench.stories import first_frames, stories
+from tests.bench.throttled import throttled
 
 __all__ = ["main"]
 
 PARTS: dict[str, Callable[[bool], Awaitable[list[Measurement]]]] = {
     "stories": stories,
     "first-frame": first_frames,
+    "live": live,
+    "throttled": throttled,
     "chain": chain,
     "relay": relay,
     "starting": starting,

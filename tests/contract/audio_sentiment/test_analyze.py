@@ -203,6 +203,26 @@ async def test_a_stalled_upload_is_ended(stub: Stub) -> None:
     assert error_of(caught.value)[0] == "UPLOAD_STALLED"
 
 
+async def test_progress_says_how_far_the_audio_is_heard_before_its_window_is_over(stub: Stub) -> None:
+    call = stub.Analyze(timeout=30)
+    await call.write(pcm_config(live=True, send_progress=True))
+    for number in range(1, 4):
+        await call.write(chunk(chords(0.1).astype("<f4").tobytes()))
+        progress = (await asyncio.wait_for(call.read(), 10)).progress
+        assert (progress.heard_us, progress.byte_count) == (number * 100_000, number * 6_400)
+    await call.write(chunk(chords(0.2).astype("<f4").tobytes()))
+    assert (await call.read()).progress.heard_us == 500_000
+    assert (await call.read()).point.time_us == 0
+    await call.done_writing()
+    assert (await call.read()).summary.point_count == 1
+
+
+async def test_without_being_asked_there_is_no_progress(stub: Stub) -> None:
+    sound = chords(1.0).astype("<f4").tobytes()
+    found = await answers(stub, [pcm_config(live=True), *pieces(sound, 6_400)])
+    assert [answer.WhichOneof("payload") for answer in found] == ["point", "point", "summary"]
+
+
 async def test_one_session_too_many_is_told_when_to_come_back(stub: Stub) -> None:
     calls = [stub.Analyze(timeout=30) for _ in range(2)]
     half_second = chunk(chords(0.5).astype("<f4").tobytes())

@@ -22,6 +22,7 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
 
     def __init__(self) -> None:
         self.fail_after: int | None = None  # points after which the next call breaks off, once
+        self.heard = asyncio.Event()  # set once a song was heard to its end
         self.digest = "aa"
         self.configs: list[audio.AnalyzeConfig] = []
         self.strangers = 0  # calls that are still to meet a replica with another model
@@ -43,6 +44,10 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
         raw = bool(config.audio_format.sample_format)
         async for request in requests:
             received += request.audio_chunk
+            if config.send_progress and raw:
+                heard_us = len(received) // 2 * 1_000_000 // rate
+                progress = audio.AnalyzeProgress(heard_us=heard_us, byte_count=len(received))
+                yield audio.AnalyzeResponse(progress=progress)
             while raw and len(received) // 2 >= (sent + 1) * rate // 2:
                 yield self.point(sent)
                 sent += 1
@@ -61,6 +66,7 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
         facts = sentiment_pb2.SongFacts(
             duration_us=count * 1_000_000 // rate, sample_count=count, sample_rate_hz=rate, codec="fake"
         )
+        self.heard.set()
         yield audio.AnalyzeResponse(summary=audio.AnalyzeSummary(song=facts, model_digest=self.digest))
 
     @staticmethod

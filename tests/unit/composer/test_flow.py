@@ -10,8 +10,8 @@ import pytest
 
 from deepsing.v1 import composer_pb2 as pb
 
-from .fakes import Stage, config, pcm, stage, upload
-from .test_session import SONG, only, refusal, told
+from .fakes import Stage, config, stage, upload
+from .test_session import SONG, refusal
 
 
 @pytest.fixture
@@ -71,29 +71,3 @@ async def test_a_silent_upload_ends_the_session() -> None:
 
         code, reason, _ = await refusal(composer.stub.Compose(requests()))
         assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "UPLOAD_STALLED")
-
-
-async def test_live_without_credit_drops_the_oldest_and_says_which(composer: Stage) -> None:
-    responses = await told(composer.stub, config(pacing=pb.PACING_LIVE, initial_credit=30))
-    frames, drops = only(responses, "frame"), only(responses, "frames_dropped")
-    gone = {seq for drop in drops for seq in range(drop.first_seq, drop.first_seq + drop.frame_count)}
-    assert len(frames) == 30
-    assert sorted({frame.seq for frame in frames} | gone) == list(range(151))
-    assert only(responses, "session_end")[0].dropped_count == 121
-
-
-async def test_live_frames_come_before_the_song_is_over(composer: Stage) -> None:
-    first = asyncio.Event()
-
-    async def requests() -> AsyncIterator[pb.ComposeRequest]:
-        yield pb.ComposeRequest(config=config(pacing=pb.PACING_LIVE))
-        yield pb.ComposeRequest(audio_chunk=pcm(0.5))
-        await first.wait()
-        yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
-
-    seen = 0
-    async for response in composer.stub.Compose(requests()):
-        if response.WhichOneof("payload") == "frame":
-            seen += 1
-            first.set()
-    assert seen == 12

@@ -194,7 +194,8 @@ async def test_wide_pictures_go_to_the_judge_small(composer: Stage) -> None:
     assert max(len(one.image) for request in composer.translator.reads for one in request.pictures) < 8192
 
 
-async def test_a_live_story_is_read_too(composer: Stage) -> None:
-    end = only(await told(composer.stub, config(pacing=pb.PACING_LIVE)), "session_end")[0]
+async def test_a_live_story_is_read_too() -> None:
+    async with stage(live_late_s=60.0) as composer:  # however slow the machine that tests, no frame is late
+        end = only(await told(composer.stub, config(pacing=pb.PACING_LIVE)), "session_end")[0]
     assert end.achieved.arousal.n + end.achieved.missed_count == 7
     assert end.achieved.arousal.n >= 1

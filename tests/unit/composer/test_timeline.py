@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.composer.timeline import CALM_TRAVEL_S, MOVE, WINDOW_S, Moment, Point, Timeline, frame_count
+from services.composer.timeline import (
+    CALM_TRAVEL_S,
+    MOVE,
+    QUICK,
+    REACTION_S,
+    WINDOW_S,
+    Moment,
+    Point,
+    Timeline,
+    frame_count,
+)
 
 RATES = [Fraction(24), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60), Fraction(1)]
 
@@ -74,10 +84,29 @@ def test_offline_the_picture_is_there_when_the_feeling_is() -> None:
 def test_live_the_picture_leaves_when_the_feeling_has_moved() -> None:
     timeline = Timeline(look_ahead=False)
     keys = [key for point in points_of([(0.0, -0.5)] * 15 + [(0.0, 0.6)] * 4) for key in timeline.add(point)]
-    assert keys[-1].start_s == 7.5
-    assert keys[-1].arrive_s == pytest.approx(7.5 + 2.2)
+    assert keys[-1].start_s == pytest.approx(7.5 + REACTION_S)
+    assert keys[-1].arrive_s == pytest.approx(7.5 + REACTION_S + 2.2)
     assert keys[-1].valence == pytest.approx(0.6)
-    assert timeline.ready_s == 9.5
+    assert timeline.ready_s == pytest.approx(9.5 + REACTION_S)
+
+
+def test_live_a_reading_shows_soon_after_its_window_and_then_stays() -> None:
+    timeline = Timeline(look_ahead=False)
+    for point in points_of([(0.0, 0.0), (0.4, 0.8)]):
+        timeline.add(point)
+    shown_s = WINDOW_S + REACTION_S + QUICK * WINDOW_S
+    assert timeline.moment(WINDOW_S + REACTION_S - 1e-6).arousal == pytest.approx(0.0, abs=1e-4)
+    assert timeline.moment(shown_s).arousal == pytest.approx(0.4)
+    assert timeline.moment(2 * WINDOW_S + REACTION_S - 1e-6).valence == pytest.approx(0.8)
+
+
+def test_live_equal_points_give_equal_moments_however_late_they_come() -> None:
+    points = points_of([(0.1 * i % 1, -0.1 * i % 1) for i in range(12)], 0.3)
+    late = Timeline(look_ahead=False)
+    for point in points:
+        late.add(point)
+    moments = moments_of(points, look_ahead=False)
+    assert moments == [late.moment(k / 24) for k in range(len(moments))]
 
 
 def test_a_small_wobble_is_not_a_move() -> None:
@@ -102,7 +131,8 @@ def test_moments_are_valid_and_never_jump(feelings: list[tuple[float, float]], l
         assert after.phase >= before.phase
         if before.right == after.right and before.left == after.left:
             assert abs(after.progress - before.progress) < 0.1
-        assert hypot(after.arousal - before.arousal, after.valence - before.valence) <= hypot(2, 2) / 12 + 1e-9
+        step = hypot(after.arousal - before.arousal, after.valence - before.valence)
+        assert step <= hypot(2, 2) / 12 / (1 if look_ahead else QUICK) + 1e-9
 
 
 @settings(max_examples=30, deadline=None)

@@ -1,0 +1,140 @@
+"""deepsing live: sound becomes pictures while it is heard."""
+
+import argparse
+import asyncio
+import math
+import sys
+from contextlib import AsyncExitStack, aclosing
+from typing import BinaryIO
+
+from deepsing.cli.composer import add_arguments as add_composer_arguments
+from deepsing.cli.composer import ask
+from deepsing.cli.failures import USAGE, CommandError
+from deepsing.cli.interrupts import run_to_end
+from deepsing.cli.live_report import LiveReport
+from deepsing.cli.sound import Sound, file_sound, microphone_sound
+from deepsing.cli.viewer import Viewer
+from deepsing.client import Client, StoryOptions
+from deepsing.v1.composer_pb2 import Frame, SessionEnd
+
+__all__ = ["add_arguments", "live", "EXAMPLES"]
+
+EXAMPLES = """examples:
+  deepsing live --view 8000
+  deepsing live song.mp3 --view 8000 --style auto
+  deepsing live --device hw:1 --target 127.0.0.1:50051 --view 0
+  deepsing live song.mp3 --seconds 20 --json
+  deepsing live song.mp3 --out - | ffplay -f mjpeg -framerate 12 -
+
+Without FILE it listens to the microphone until Ctrl-C. The lag that is shown is what passes between the sound of a
+moment and the arrival of its frame; frames that would come too late are dropped and counted. Without --view and --out
+pictures are made and measured, and not shown.
+
+exit status: 0 the sound is over, 1 a service failed, 2 a mistake in what was asked for, 130 Ctrl-C
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what `live` takes."""
+    parser.set_defaults(run=live)
+    parser.add_argument("file", metavar="FILE", nargs="?", help="play this in real time (default: the microphone)")
+    parser.add_argument("--device", metavar="NAME", help="the microphone, as FFmpeg names it (default: default)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="stop after so long (default: when the sound ends)")
+    parser.add_argument(
+        "--view", type=int, metavar="PORT", help="show it at http://127.0.0.1:PORT/; 0 takes a free one"
+    )
+    parser.add_argument("--out", metavar="FILE", help="write the frames as MJPEG; - is standard output")
+    parser.add_argument("--fps", default="12", metavar="RATE", help="frames a second (default: 12)")
+    parser.add_argument("--size", metavar="SIZE", help="512x288, or a shape: 16:9, 9:16, … (default: the engine's)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random choice (default: 0)")
+    parser.add_argument("--translator", default="", metavar="NAME", help="see deepsing translators")
+    parser.add_argument("--engine", default="", metavar="NAME", help="which generator (default: the built-in one)")
+    parser.add_argument("--style", default="none", metavar="NAME", help="none (default), auto, or see deepsing styles")
+    parser.add_argument("--style-strength", type=float, metavar="SHARE", help="from 0 to 1 (default: 0.6)")
+    parser.add_argument(
+        "--mode",
+        choices=("adaptive", "absolute"),
+        default="adaptive",
+        help="adaptive: relative to what was heard so far (default); absolute: sad sound has a sad story",
+    )
+    add_composer_arguments(parser)
+
+
+def live(arguments: argparse.Namespace) -> int:
+    """Tells a story while its sound is heard."""
+    if arguments.seconds is not None and not (math.isfinite(arguments.seconds) and arguments.seconds >= 0.5):
+        raise CommandError(f"--seconds is {arguments.seconds:g}; choose 0.5 or more", USAGE)
+    if arguments.view is not None and not 0 <= arguments.view <= 65_535:
+        raise CommandError(f"--view is {arguments.view}; choose a port from 0 to 65535", USAGE)
+    if arguments.json and arguments.out == "-":
+        raise CommandError("--json and --out - both want standard output; give --out a file", USAGE)
+    if arguments.file and arguments.device:
+        raise CommandError("a file and --device are two sources; choose one", USAGE)
+    options = StoryOptions(
+        seed=arguments.seed,
+        fps=arguments.fps,
+        size=arguments.size,
+        engine=arguments.engine,
+        translator=arguments.translator,
+        style=arguments.style,
+        style_strength=arguments.style_strength,
+        mode=arguments.mode,
+        audio_format=Sound.form,
+    )
+    options.to_config()  # mistakes are told before anything is started
+    if arguments.file:
+        sound = file_sound(arguments.file, arguments.seconds)
+    else:
+        sound = microphone_sound(arguments.device or "default", arguments.seconds)
+    return run_to_end(_live(arguments, options, sound))
+
+
+async def _live(arguments: argparse.Namespace, options: StoryOptions, sound: Sound) -> int:
+    def say(news: object) -> None:
+        if isinstance(news, str) and not arguments.json:
+            print(f"deepsing: {news}", file=sys.stderr, flush=True)
+
+    async with AsyncExitStack() as open_things:
+        viewer, out = None, None
+        if arguments.view is not None:
+            viewer = await open_things.enter_async_context(Viewer(arguments.view))
+            print(f"deepsing: watch at {viewer.address}", file=sys.stderr, flush=True)
+        if arguments.out:
+            out = sys.stdout.buffer if arguments.out == "-" else open_things.enter_context(_written(arguments.out))
+
+        async def told(client: Client) -> None:
+            say("listening")
+            await _tell(client, options, sound, LiveReport(as_json=arguments.json), viewer, out)
+
+        await ask(told, arguments=arguments, report=say)
+    return 0
+
+
+def _written(path: str) -> BinaryIO:
+    return open(path, "wb")
+
+
+async def _tell(
+    client: Client,
+    options: StoryOptions,
+    sound: Sound,
+    report: LiveReport,
+    viewer: Viewer | None,
+    out: BinaryIO | None,
+) -> None:
+    """Passes frames on as they come; where writing is slow, the composer drops frames and says so."""
+    async with aclosing(client.live(sound.pieces(), options)) as events:
+        async for event in events:
+            report.take(event, sound.began_s)
+            if isinstance(event, Frame):
+                if viewer is not None:
+                    viewer.show(event.image)
+                if out is not None:
+                    await asyncio.to_thread(_write, out, event.image)
+            elif isinstance(event, SessionEnd):
+                report.finish(event)
+
+
+def _write(out: BinaryIO, image: bytes) -> None:
+    out.write(image)
+    out.flush()

@@ -1,0 +1,119 @@
+"""Sound as it is made: from a microphone, or from a file at the pace at which it is heard."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Generator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import av
+import numpy as np
+
+from deepsing.audio import AudioError, decode_blocks
+from deepsing.cli.failures import USAGE, CommandError
+from deepsing.v1.sentiment_pb2 import SAMPLE_FORMAT_S16LE, AudioFormat
+
+__all__ = ["Sound", "file_sound", "microphone_sound"]
+
+RATE_HZ = 48_000
+PIECE_S = 0.02  # sent at a time
+LOUDEST = 32_767
+CARDS = Path("/dev/snd")
+ALSA_FOLDER = "/usr/share/alsa"
+CAPTURES = ("pulse", "alsa")  # FFmpeg's inputs for a microphone, as far as this PyAV has them
+NO_MICROPHONE = "no microphone can be heard ({why}); name one with --device, or play a file: deepsing live song.mp3"
+
+
+class Sound:
+    """Raw sound in real time, in the format `form`.
+
+    Args:
+        samples: gives blocks of raw samples; its steps may block, and are all taken in one thread.
+        paced: whether the source comes faster than it is heard and is to be held back.
+        seconds: to stop after; None is to its end.
+
+    Attributes:
+        began_s: when its first sample was heard, on the monotonic clock; 0 before.
+    """
+
+    form = AudioFormat(sample_format=SAMPLE_FORMAT_S16LE, sample_rate_hz=RATE_HZ, channel_count=1)
+
+    def __init__(self, samples: Generator[bytes], *, paced: bool, seconds: float | None = None) -> None:
+        self.began_s = 0.0
+        self._samples, self._paced, self._seconds = samples, paced, seconds
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yields the sound in pieces of at most PIECE_S, each once it has been heard.
+
+        Raises:
+            CommandError: the file cannot be decoded.
+        """
+        loop, piece_bytes = asyncio.get_running_loop(), 2 * round(PIECE_S * RATE_HZ)
+        most_bytes = 2 * round(self._seconds * RATE_HZ) if self._seconds else sys.maxsize
+        thread, sent = ThreadPoolExecutor(1, thread_name_prefix="sound"), 0
+        try:
+            while sent < most_bytes and (block := await loop.run_in_executor(thread, next, self._samples, None)):
+                self.began_s = self.began_s or time.monotonic() - (0.0 if self._paced else _seconds(len(block)))
+                for at in range(0, min(len(block), most_bytes - sent), piece_bytes):
+                    piece = block[at : at + piece_bytes][: most_bytes - sent]
+                    sent += len(piece)
+                    if self._paced:
+                        await asyncio.sleep(max(0.0, self.began_s + _seconds(sent) - time.monotonic()))
+                    yield piece
+        finally:
+            thread.submit(self._samples.close)  # once its last step is over; nobody waits for a microphone that hangs
+            thread.shutdown(wait=False)
+
+
+def _seconds(byte_count: int) -> float:
+    return byte_count / (2 * RATE_HZ)
+
+
+def file_sound(path: str, seconds: float | None = None) -> Sound:
+    """A song of any format that FFmpeg decodes, played; OSError where it cannot be read."""
+    with open(path, "rb"):  # says now what would else be found out after connecting
+        return Sound(_played(path), paced=True, seconds=seconds)
+
+
+def _played(path: str) -> Generator[bytes]:
+    try:
+        with decode_blocks(path, sample_rate_hz=RATE_HZ) as decoding:
+            for block in decoding:
+                yield (block.clip(-1, 1) * LOUDEST).astype("<i2").tobytes()
+    except AudioError as error:
+        raise CommandError(error.message, USAGE) from None
+
+
+def microphone_sound(device: str = "default", seconds: float | None = None, capture: str = "") -> Sound:
+    """What a microphone hears.
+
+    Args:
+        device: as FFmpeg names it.
+        seconds: to stop after; None is never.
+        capture: FFmpeg's input; empty is the first of CAPTURES that there is.
+
+    Raises:
+        CommandError: there is none that can be opened.
+    """
+    capture = capture or next((one for one in CAPTURES if one in av.formats_available), "")
+    if not capture:
+        raise CommandError(NO_MICROPHONE.format(why="this PyAV has no input for one"), USAGE)
+    if capture == "alsa" and "ALSA_CONFIG_DIR" not in os.environ:
+        if not CARDS.exists():
+            raise CommandError(NO_MICROPHONE.format(why="this machine has no sound card"), USAGE)
+        os.environ["ALSA_CONFIG_DIR"] = ALSA_FOLDER  # PyAV's own ALSA looks where it was built
+    try:
+        container = av.open(device, format=capture)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise CommandError(NO_MICROPHONE.format(why=f"{capture} '{device}': {error}"), USAGE) from None
+    return Sound(_captured(container), paced=False, seconds=seconds)
+
+
+def _captured(container: av.container.InputContainer) -> Generator[bytes]:
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
+    with container:
+        for frame in container.decode(audio=0):
+            for piece in resampler.resample(frame):
+                yield np.ascontiguousarray(piece.to_ndarray(), "<i2").tobytes()

@@ -1,0 +1,161 @@
+"""Paints a live story: ahead of its audio as far as readings reach; frames are let out when their audio has come."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.composer.arrivals import Arrivals
+from services.composer.listening import Heard
+from services.composer.painting import Painter, Painting
+from services.composer.palette import Palette
+from services.composer.peers import Peers
+from services.composer.plan import StoryPlan
+from services.composer.settings import ComposerSettings
+from services.composer.story import Shown
+from services.composer.timeline import Point
+
+__all__ = ["LivePainter", "painter_of"]
+
+BATCH = 2  # frames asked for at once, at most: the first of them is waited for
+AHEAD_BYTES = 64 * 2**20  # of painted frames whose audio has not come
+
+
+class LivePainter(Painter):
+    """One live story being painted.
+
+    What a frame shows is settled up to half a second before its audio comes (see Timeline), so the generator's time is
+    hidden while it keeps up. Where it does not, one batch is before it at a time, and frames whose audio came too long
+    ago are left out.
+
+    Args:
+        arrivals: when how much of the story's audio came, microseconds.
+        late_s: frames whose audio came longer ago are left out.
+    """
+
+    def __init__(
+        self,
+        plan: StoryPlan,
+        palette: Palette,
+        peers: Peers,
+        *,
+        session_id: str,
+        batch: int,
+        in_flight: int,
+        first: int,
+        arrivals: Arrivals,
+        late_s: float,
+    ) -> None:
+        super().__init__(
+            plan, palette, peers, session_id=session_id, batch=min(batch, BATCH), in_flight=in_flight, first=first
+        )
+        self.arrivals, self.late_s = arrivals, late_s
+        self.ahead: deque[tuple[NDArray[np.uint8], Shown]] = deque()  # painted, and not yet let out
+        self.most_ahead = max(self.batch, AHEAD_BYTES // (self.size.width_px * self.size.height_px * 3))
+
+    async def run(self, heard: AsyncIterator[Heard]) -> AsyncGenerator[Painting]:
+        """Yields frames in order, each once its audio has come, and says which were left out."""
+        arousal, valence = map(float, self.palette.norm.mean)  # a typical picture, before anything was read
+        await self._place(self.timeline.add(Point(0.0, arousal, valence, loudness=0.0, onset=0.0)))
+        async with aclosing(super().run(heard)) as paintings:
+            async for painting in paintings:
+                yield painting
+
+    async def _advance(self, frames: int) -> AsyncGenerator[Painting]:
+        """Lets out the first `frames` frames, whose audio has come, and paints on."""
+        if self.ahead and self.ahead[0][1].seq < frames:
+            yield self._let_out(frames)
+        while self._may_plan(frames):
+            behind = self.planned < frames
+            if self._busy() >= (1 if behind else self.in_flight):
+                if not behind:
+                    break
+                yield await self._painted(frames)
+            elif behind and (late := self._late(frames)):
+                while self.waiting:
+                    yield await self._painted(frames)
+                self.planned += late
+                yield Painting([], [], range(self.planned - late, self.planned))
+            else:
+                self._plan_batch(frames)
+        while self.waiting and self.waiting[0][1][0].seq < frames:
+            yield await self._painted(frames)
+        if self.timeline.finished:  # what was painted beyond the end is shown to nobody
+            self._abandon()
+        self.timeline.forget(min(float(self.planned / self.plan.rate), self.timeline.ready_s))
+
+    def _may_plan(self, frames: int) -> bool:
+        """Whether the next frame is settled, and worth painting now."""
+        end = frames if self.timeline.finished else frames + self.most_ahead
+        return self.planned < end and self.planned / self.plan.rate < self.timeline.ready_s
+
+    def _plan_batch(self, frames: int) -> None:
+        while len(self.rows) < self.batch and self._may_plan(frames):
+            self.rows.append(self._row(self.planned, self.planned / self.plan.rate))
+            self.planned += 1
+        self._ask()
+
+    def _busy(self) -> int:
+        """Batches before the generator."""
+        return sum(not task.done() for task, _ in self.waiting)
+
+    def _late(self, frames: int) -> int:
+        """How many of the next frames whose audio has come to leave out, since it came too long ago."""
+        late = 0
+        while self.planned + late < frames:
+            time_us = round((self.planned + late) / self.plan.rate * 1_000_000)
+            if self.arrivals.age_s(time_us) <= self.late_s:
+                break
+            late += 1
+        return late
+
+    async def _painted(self, frames: int) -> Painting:
+        """The oldest batch, once it is painted, as far as its audio has come."""
+        painting = await self._collect()
+        self.ahead.extend(zip(painting.pictures, painting.shown, strict=True))
+        return self._let_out(frames)
+
+    def _let_out(self, frames: int) -> Painting:
+        out = Painting([], [])
+        while self.ahead and self.ahead[0][1].seq < frames:
+            picture, shown = self.ahead.popleft()
+            out.pictures.append(picture)
+            out.shown.append(shown)
+        return out
+
+    def _abandon(self) -> None:
+        for task, _ in self.waiting:
+            task.cancel()
+        self.waiting.clear()
+        self.ahead.clear()
+
+
+def painter_of(
+    plan: StoryPlan,
+    palette: Palette,
+    peers: Peers,
+    settings: ComposerSettings,
+    *,
+    session_id: str,
+    first: int,
+    arrivals: Arrivals,
+) -> Painter:
+    """The painter that the plan's pacing asks for, from frame `first` on."""
+    batch, in_flight = settings.batch, settings.batches_in_flight
+    if not plan.live:
+        return Painter(plan, palette, peers, session_id=session_id, batch=batch, in_flight=in_flight, first=first)
+    return LivePainter(
+        plan,
+        palette,
+        peers,
+        session_id=session_id,
+        batch=batch,
+        in_flight=in_flight,
+        first=first,
+        arrivals=arrivals,
+        late_s=settings.live_late_s,
+    )

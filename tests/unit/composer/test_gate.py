@@ -1,0 +1,144 @@
+"""Credit and drops, without a wire: which frames go, which give way, and in what order both are told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepsing.runtime.errors import InvalidInput
+from deepsing.v1 import composer_pb2 as pb
+from services.composer.gate import FrameGate
+
+
+def gate(credit: int | None, backlog: int | None) -> FrameGate:
+    return FrameGate(credit, backlog, 1.0)
+
+
+def told(gate: FrameGate) -> list[int | tuple[int, int]]:
+    """All that may go now: frames by number, notes as (first, count)."""
+    out: list[int | tuple[int, int]] = []
+    while (response := gate.next()) is not None:
+        if response.HasField("frame"):
+            out.append(response.frame.seq)
+        else:
+            out.append((response.frames_dropped.first_seq, response.frames_dropped.frame_count))
+    return out
+
+
+def offered(gate: FrameGate, *seqs: int) -> None:
+    for seq in seqs:
+        gate.offer(pb.Frame(seq=seq))
+
+
+def test_frames_go_as_far_as_credit_does() -> None:
+    offline = gate(2, None)
+    offered(offline, 0, 1, 2, 3)
+    assert told(offline) == [0, 1]
+    offline.grant(1)
+    assert told(offline) == [2]
+
+
+def test_the_oldest_live_frames_give_way_and_one_note_names_them_in_their_place() -> None:
+    live = gate(0, 3)
+    offered(live, *range(8))
+    live.grant(100)
+    assert told(live) == [(0, 5), 5, 6, 7]
+    assert live.dropped_count == 5
+
+
+def test_a_note_needs_no_credit() -> None:
+    live = gate(0, 2)
+    offered(live, 0, 1, 2)
+    assert told(live) == [(0, 1)]
+    offered(live, 3)
+    assert told(live) == [(1, 1)]
+
+
+def test_frames_never_painted_are_named_between_those_that_were() -> None:
+    live = gate(None, 8)
+    offered(live, 0, 1)
+    live.skip(2, 3)
+    live.skip(5, 1)
+    offered(live, 6)
+    assert told(live) == [0, 1, (2, 4), 6]
+    assert live.dropped_count == 4
+
+
+def test_a_drop_between_two_notes_makes_them_one() -> None:
+    live = gate(0, 1)
+    live.skip(0, 2)
+    offered(live, 2)
+    live.skip(3, 4)
+    offered(live, 7)
+    live.grant(5)
+    assert told(live) == [(0, 7), 7]
+    assert live.dropped_count == 7
+
+
+def test_giving_up_names_all_that_waits() -> None:
+    live = gate(0, 10)
+    offered(live, 4, 5)
+    live.skip(6, 1)
+    offered(live, 7)
+    live.give_up()
+    assert told(live) == [(4, 4)]
+    assert live.frame_count == 0
+
+
+def test_lag_is_the_age_of_the_audio_when_its_frame_left() -> None:
+    live = FrameGate(None, 10, 1.0, {0: 0.25, 40_000: 0.125}.__getitem__)
+    live.offer(pb.Frame(seq=0, pts_us=0))
+    live.offer(pb.Frame(seq=1, pts_us=40_000))
+    live.next()
+    assert live.lag_s == 0.25
+    live.next()
+    assert live.lag_s == 0.125
+
+
+@pytest.mark.parametrize("frames", [0, 1_000_001])
+def test_a_grant_out_of_range_is_refused(frames: int) -> None:
+    with pytest.raises(InvalidInput, match=f"credit is {frames}; grant 1 to 1000000"):
+        gate(0, None).grant(frames)
+
+
+async def test_emptied_waits_for_the_last_frame_but_not_for_credit_that_cannot_come() -> None:
+    live = gate(1, 10)
+    offered(live, 0, 1)
+    waiting = asyncio.ensure_future(live.emptied())
+    live.next()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    live.close()
+    await asyncio.wait_for(waiting, 5)
+
+
+Steps = st.lists(st.tuples(st.sampled_from(["offer", "skip", "grant", "take"]), st.integers(1, 5)), max_size=60)
+
+
+@given(steps=Steps, backlog=st.integers(1, 6))
+def test_whatever_happens_every_frame_leaves_once_or_is_named_once_in_order(
+    steps: list[tuple[str, int]], backlog: int
+) -> None:
+    live, seq, credit, out = gate(3, backlog), 0, 3, []
+    for kind, count in steps:
+        if kind == "offer":
+            offered(live, seq)
+            seq += 1
+        elif kind == "skip":
+            live.skip(seq, count)
+            seq += count
+        elif kind == "grant":
+            live.grant(count)
+            credit += count
+        else:
+            out += told(live)
+        assert live.frame_count <= backlog
+    live.give_up()
+    out += told(live)
+    numbers = [number for one in out for number in ([one] if isinstance(one, int) else range(one[0], sum(one)))]
+    assert numbers == list(range(seq))
+    assert sum(isinstance(one, int) for one in out) <= credit
+    assert live.dropped_count == sum(one[1] for one in out if isinstance(one, tuple))

@@ -1,0 +1,166 @@
+"""Live sessions: frames leave as their audio comes, and what comes too late or is not read gives way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1 import sentiment_pb2
+from services.composer.listening import Heard, HeardQueue
+from services.composer.plan import plan_of
+from services.composer.timeline import Point
+
+from .fakes import Stage, config, pcm, stage, upload
+from .test_session import SONG, only, refusal, told
+
+PATIENT = {"live_late_s": 60.0}  # however slow the machine that tests, nothing is late
+
+
+@pytest.fixture
+async def composer() -> AsyncIterator[Stage]:
+    async with stage(**PATIENT) as running:
+        yield running
+
+
+def live(**fields: Any) -> pb.StoryConfig:
+    return config(pacing=pb.PACING_LIVE, **fields)
+
+
+async def begun(story: pb.StoryConfig, sound: bytes) -> AsyncIterator[pb.ComposeRequest]:
+    """An upload of some sound, after which nothing more comes."""
+    yield pb.ComposeRequest(config=story)
+    yield pb.ComposeRequest(audio_chunk=sound)
+    await asyncio.Event().wait()
+
+
+def numbers(responses: list[pb.ComposeResponse]) -> list[int]:
+    """Every frame's seq in the order in which frames and notes of dropped ones came."""
+    found: list[int] = []
+    for response in responses:
+        if response.HasField("frame"):
+            found.append(response.frame.seq)
+        elif note := response.frames_dropped.frame_count:
+            first = response.frames_dropped.first_seq
+            found += range(first, first + note)
+    return found
+
+
+@pytest.mark.parametrize(("heard_s", "frames"), [(0.02, 1), (0.3, 7), (0.5, 12)])
+async def test_frames_leave_once_the_audio_up_to_their_middle_came_with_no_window_to_wait_for(
+    heard_s: float, frames: int, composer: Stage
+) -> None:
+    seen: list[pb.ComposeResponse] = []
+    call = composer.stub.Compose(begun(live(), pcm(heard_s)))
+    async for response in call:
+        seen.append(response)
+        if len(only(seen, "frame")) == frames:
+            break
+    assert numbers(seen) == list(range(frames))
+    call.cancel()
+
+
+async def test_a_reader_that_keeps_up_has_every_frame(composer: Stage) -> None:
+    responses = await told(composer.stub, live())
+    end = only(responses, "session_end")[0]
+    assert numbers(responses) == list(range(151))
+    assert (len(only(responses, "frame")), end.dropped_count, len(end.frames_digest)) == (151, 0, 64)
+    assert only(responses, "frames_dropped") == []
+
+
+async def test_equal_sound_gives_equal_pictures_however_it_is_cut(composer: Stage) -> None:
+    async def in_pieces() -> AsyncIterator[pb.ComposeRequest]:
+        yield pb.ComposeRequest(config=live())
+        for first in range(0, len(SONG), 1_000):
+            yield pb.ComposeRequest(audio_chunk=SONG[first : first + 1_000])
+        yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
+
+    whole = only(await told(composer.stub, live()), "session_end")[0]
+    cut = only([response async for response in composer.stub.Compose(in_pieces())], "session_end")[0]
+    assert whole.frames_digest
+    assert cut.frames_digest == whole.frames_digest
+
+
+async def test_without_credit_the_oldest_give_way_and_are_named() -> None:
+    async with stage(live_late_s=4.0) as composer:  # 96 frames may wait
+        responses = await told(composer.stub, live(initial_credit=30))
+    assert len(only(responses, "frame")) == 30
+    assert numbers(responses) == list(range(151))
+    assert only(responses, "session_end")[0].dropped_count == 121
+    assert only(responses, "session_end")[0].frames_digest == ""
+
+
+async def test_frames_whose_audio_came_too_long_ago_are_never_painted() -> None:
+    async with stage(live_late_s=0.0) as composer:
+        responses = await told(composer.stub, live())
+        assert composer.generator.calls == []
+    assert only(responses, "frame") == []
+    assert numbers(responses) == list(range(151))
+    assert len(only(responses, "affect_point")) == 13
+
+
+async def test_a_reader_that_stops_reading_holds_up_nothing_and_loses_the_oldest() -> None:
+    raw = live(size=sentiment_pb2.Size(width_px=512, height_px=512), initial_credit=1_000_000, image_format=1)
+    async with stage(live_late_s=1.0) as composer:
+        call = composer.stub.Compose(upload(raw, SONG))
+        seen = [
+            await call.read()
+        ]  # and then nothing for a while: 151 frames of 786 KB are more than HTTP/2 lets through
+        await asyncio.wait_for(composer.audio.heard.wait(), 20)
+        while sum(one.frame_count for one in composer.generator.calls) < 60:  # noqa: ASYNC110 - painting goes on
+            await asyncio.sleep(0.01)
+        while (response := await call.read()) is not grpc.aio.EOF:
+            seen.append(response)
+    assert numbers(seen) == list(range(151))
+    assert only(seen, "session_end")[0].dropped_count > 0
+
+
+async def test_lag_is_the_time_from_the_arrival_of_audio_to_the_leaving_of_its_frame(composer: Stage) -> None:
+    composer.generator.held = asyncio.Event()
+    call = composer.stub.Compose(upload(live(), pcm(0.5)))
+    await asyncio.wait_for(composer.generator.called.wait(), 10)
+    await asyncio.sleep(0.3)  # the time that is to be told
+    composer.generator.held.set()
+    beats = only([response async for response in call], "heartbeat")
+    finishing = [beat for beat in beats if beat.phase == pb.PHASE_FINISHING]
+    assert 300_000 <= finishing[0].lag_us < 20_000_000
+
+
+async def test_a_service_that_breaks_off_is_heard_anew_and_no_frame_comes_twice(composer: Stage) -> None:
+    composer.audio.fail_after = 12
+    assert numbers(await told(composer.stub, live())) == list(range(151))
+
+
+async def test_relative_feelings_are_refused(composer: Stage) -> None:
+    story = live(sentiment_mode=pb.SENTIMENT_MODE_RELATIVE)
+    code, reason, _ = await refusal(composer.stub.Compose(upload(story, SONG)))
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MODE_NEEDS_WHOLE_SONG")
+
+
+@pytest.mark.parametrize(
+    ("story", "mode"),
+    [
+        (config(), "absolute"),
+        (live(), "adaptive"),
+        (live(sentiment_mode=pb.SENTIMENT_MODE_ABSOLUTE), "absolute"),
+        (config(sentiment_mode=pb.SENTIMENT_MODE_ADAPTIVE), "adaptive"),
+    ],
+)
+def test_live_feelings_are_adaptive_unless_said_otherwise(story: pb.StoryConfig, mode: str) -> None:
+    assert plan_of(story).mode == mode
+
+
+async def test_what_waits_for_the_painter_is_one_stretch() -> None:
+    first, second = Point(0.0, 0.1, 0.2, 0.3, 0.4), Point(0.5, 0.1, 0.2, 0.3, 0.4)
+    queue = HeardQueue()
+    queue.put(Heard([first], 12, False))
+    queue.put(Heard([], 14, False))
+    queue.put(Heard([second], 24, False))
+    stretches = queue.stretches()
+    assert await anext(stretches) == Heard([first, second], 24, False)
+    queue.put(Heard([], 25, True))
+    assert [stretch async for stretch in stretches] == [Heard([], 25, True)]

@@ -1,0 +1,58 @@
+"""A live caller that does not read: HTTP/2 is full, credit is plenty, and nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1.sentiment_pb2 import Size
+
+from .fakes import config, pcm, stage
+
+STEPS, STEP_S, FPS = 20, 0.5, 24
+FRAMES = round(STEPS * STEP_S * FPS)
+LARGE = Size(width_px=512, height_px=512)  # 786 KB raw: a few fill what the connection holds
+
+
+def seqs(response: pb.ComposeResponse) -> list[int]:
+    """The frames that a response brings, or says will never come."""
+    if response.HasField("frame"):
+        return [response.frame.seq]
+    dropped = response.frames_dropped
+    return list(range(dropped.first_seq, dropped.first_seq + dropped.frame_count))
+
+
+async def paced(story: pb.StoryConfig, steps: asyncio.Queue[bool]) -> AsyncIterator[pb.ComposeRequest]:
+    """Half a second of sound for every step that is let through."""
+    yield pb.ComposeRequest(config=story)
+    for _ in range(STEPS):
+        await steps.get()
+        yield pb.ComposeRequest(audio_chunk=pcm(STEP_S))
+    yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
+
+
+async def test_a_caller_that_does_not_read_loses_the_oldest_by_name_and_delays_nobody() -> None:
+    async with stage(live_late_s=2.0) as composer:
+        steps: tuple[asyncio.Queue[bool], ...] = (asyncio.Queue(), asyncio.Queue())
+        slow = aiter(composer.stub.Compose(paced(config(pacing=pb.PACING_LIVE, size=LARGE), steps[0])))
+        fast = composer.stub.Compose(paced(config(pacing=pb.PACING_LIVE), steps[1]))
+        assert (await anext(slow)).HasField("session_started")  # it has begun, and is not read from now on
+        seen: list[int] = []
+        for queue in steps:
+            queue.put_nowait(True)
+        async for response in fast:
+            if response.HasField("frame"):
+                seen.append(response.frame.seq)
+                if len(seen) % round(STEP_S * FPS) == 0:
+                    for queue in steps:
+                        queue.put_nowait(True)
+        assert seen == list(range(FRAMES))
+        told = [response async for response in slow]
+    kinds = [response.WhichOneof("payload") for response in told]
+    assert [seq for response in told for seq in seqs(response)] == list(range(FRAMES))
+    dropped = sum(response.frames_dropped.frame_count for response in told)
+    assert dropped > 0
+    assert kinds.count("frame") == FRAMES - dropped > 0
+    assert told[-1].session_end.dropped_count == dropped
+    assert told[-1].session_end.frames_digest == ""
