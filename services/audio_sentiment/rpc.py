@@ -23,6 +23,7 @@ from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 from services.audio_sentiment.hearing import Hearing, RawFormat
+from services.audio_sentiment.meters import listened
 from services.audio_sentiment.sentiment import WINDOW_US, Analyser, Head, Pacing, Point
 from services.audio_sentiment.settings import PREFIX, Settings
 
@@ -72,9 +73,9 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             hearing = Hearing(live=config.live, limit_bytes=MAX_SONG_BYTES, raw=_raw_format(config.audio_format))
             async with hearing, self._uploading(request_iterator, hearing) as upload:
                 async for block in hearing.blocks():
-                    for point in await self._device.run(list, analyser.push(block)):
+                    for point in await self._device.run(listened, analyser.push(block)):
                         yield messages.AnalyzeResponse(point=_affect_point(point))
-                for point in await self._device.run(list, analyser.finish(hearing.window_count)):
+                for point in await self._device.run(listened, analyser.finish(hearing.window_count)):
                     yield messages.AnalyzeResponse(point=_affect_point(point, hearing.facts.duration_us))
                 await upload
             yield messages.AnalyzeResponse(summary=self._summary(analyser, hearing.facts))

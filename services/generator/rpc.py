@@ -15,6 +15,8 @@ from deepsing.runtime.errors import Exhausted, InvalidInput
 from deepsing.runtime.onnx import DeviceThread, available_cores, open_session
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import SettingsError, settings_from_environment
+from deepsing.telemetry.batches import QUEUE_WAIT
+from deepsing.telemetry.tracing import past
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import generator_pb2, generator_pb2_grpc, sentiment_pb2
 from services.generator.checks import LimitError, checked_class_weights, checked_noise, checked_style_weights, require
@@ -83,6 +85,8 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
         except QueueFull as full:
             message = f"{full}; try again in 1 s"
             raise Exhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=1) from None
+        QUEUE_WAIT.observe(painted.queue_wait_s, "live" if request.priority else "offline")
+        past(queue=painted.queue_wait_s, compute=painted.compute_s)
         return generator_pb2.GenerateResponse(
             images=painted.images,
             size=_size(job.size_px),
