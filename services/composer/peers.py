@@ -14,12 +14,14 @@ from deepsing.runtime.early_end import keep_status
 from deepsing.runtime.errors import InvalidInput, NotReady, ServiceError, TooLate, Unmet, error_of
 from deepsing.v1 import audio_sentiment_pb2, audio_sentiment_pb2_grpc, generator_pb2_grpc, translator_pb2_grpc
 from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.meters import PEER_FAILURES, PEER_RETRIES
 from services.composer.settings import ComposerSettings
 
 __all__ = ["BATCH_BYTES", "Peers"]
 
 Response = TypeVar("Response")
 AGAIN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED}
+REFUSALS = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION}
 BATCH_BYTES = 24 * 2**20  # of the pictures of one batch, at most
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 RETRY_AFTER_S = 5.0
@@ -110,12 +112,15 @@ class Attempts:
 
     async def after(self, error: grpc.aio.AioRpcError) -> None:
         """Waits, or raises what the caller is to see."""
+        if error.code() not in REFUSALS:
+            PEER_FAILURES.add(1, self.service, error.code().name)
         if error.code() not in AGAIN:
             raise passed_on(error, self.service) from error
         if time.monotonic() - self.since > self.patience_s:
             message = f"{self.service} does not answer; try again in {RETRY_AFTER_S:g} s"
             reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
             raise NotReady(message, reason=reason, retry_after_s=RETRY_AFTER_S, service=self.service) from error
+        PEER_RETRIES.add(1, self.service)
         await asyncio.sleep(self.pause_s)
         self.pause_s = min(LONGEST_PAUSE_S, 2 * self.pause_s)
 
