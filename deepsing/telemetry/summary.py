@@ -33,7 +33,7 @@ class Summary:
     sessions_active: int | None
     sessions_pending: int | None
     queue: int | None  # jobs before the generator's device
-    frames_per_s: float | None  # sent by the composer, painted by the generator
+    frames_per_s: float | None  # made by the composer, painted by the generator
     p50_s: float | None  # of the composer's first frames, of the others' unary calls
     p99_s: float | None
     errors: int  # refused or failed calls
@@ -75,7 +75,7 @@ def summary(now: Scrape, before: Scrape | None = None) -> Summary:
         sessions_active=whole("deepsing_sessions", state="active"),
         sessions_pending=whole("deepsing_sessions", state="pending"),
         queue=whole("deepsing_batch_queue_jobs"),
-        frames_per_s=_rate(now, before, "deepsing_frames_sent_total", "deepsing_batch_size_sum"),
+        frames_per_s=_rate(now, before, "deepsing_frames_made_total", "deepsing_batch_size_sum"),
         p50_s=_quantile(now, before, 0.5, *waits),
         p99_s=_quantile(now, before, 0.99, *waits),
         errors=round(now.total("deepsing_errors_total")),

@@ -17,7 +17,7 @@ PEERS = ("audio_sentiment", "translator", "generator")
 CODES = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "UNAUTHENTICATED")
 FIRST_FRAMES_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 20, 30, 60, 120)
 LAGS_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1, 2, 5, 10)
-RS = (-0.5, 0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
+RS = (0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 SAMPLE_BYTES = {sentiment_pb2.SAMPLE_FORMAT_S16LE: 2, sentiment_pb2.SAMPLE_FORMAT_F32LE: 4}
 
 SESSIONS = Gauge(
@@ -26,12 +26,16 @@ SESSIONS = Gauge(
 STORIES = Counter("deepsing_stories", "Stories told to their end.", {"pacing": PACINGS})
 RESUMES = Counter("deepsing_resumes", "Sessions that took up a story where another broke off.")
 FIRST_FRAME = Histogram(
-    "deepsing_first_frame_seconds", "From a session's start to its first frame.", FIRST_FRAMES_S, {"pacing": PACINGS}
+    "deepsing_first_frame_seconds",
+    "From a session's start to its first frame; for files alone, to its news.",
+    FIRST_FRAMES_S,
+    {"pacing": PACINGS},
 )
 LIVE_LAG = Histogram(
     "deepsing_live_lag_seconds", "From the arrival of raw live audio until its frame leaves; credit counts.", LAGS_S
 )
-FRAMES_SENT = Counter("deepsing_frames_sent", "Frames sent to callers.", {"pacing": PACINGS})
+FRAMES_MADE = Counter("deepsing_frames_made", "Frames finished, as heartbeats tell it.", {"pacing": PACINGS})
+FRAMES_SENT = Counter("deepsing_frames_sent", "Frames sent to callers; none where only files are wanted.")
 FRAMES_DROPPED = Counter("deepsing_frames_dropped", "Live frames left out for want of credit.")
 STORY_R = Histogram(
     "deepsing_story_r",
@@ -66,15 +70,16 @@ async def metered(
                 meter.count(response)
                 yield response
     finally:
-        SESSIONS.add(-1, "active" if meter.first_frame_sent else "pending")
+        SESSIONS.add(-1, "active" if meter.painting else "pending")
 
 
 class _SessionMeter:
     def __init__(self) -> None:
-        self.first_frame_sent = False
+        self.painting = False
         self._began = monotonic()
         self._pacing = "offline"
         self._arrivals = _Arrivals(0, 0)
+        self._made = 0  # frames, counted from the story's first
 
     async def received(self, requests: Requests) -> AsyncGenerator[pb.ComposeRequest]:
         """Passes requests on."""
@@ -88,6 +93,7 @@ class _SessionMeter:
     def _configure(self, config: pb.StoryConfig) -> None:
         if config.HasField("resume"):
             RESUMES.add()
+            self._made = config.resume.next_seq
         if config.pacing == pb.PACING_LIVE:
             audio = config.audio_format
             sample_bytes = SAMPLE_BYTES.get(audio.sample_format, 0)
@@ -98,21 +104,33 @@ class _SessionMeter:
         """Counts a response that is about to leave."""
         kind = response.WhichOneof("payload")
         if kind == "frame":
-            FRAMES_SENT.add(1, self._pacing)
-            if not self.first_frame_sent:
-                self.first_frame_sent = True
-                SESSIONS.add(-1, "pending")
-                SESSIONS.add(1, "active")
-                FIRST_FRAME.observe(monotonic() - self._began, self._pacing)
+            FRAMES_SENT.add()
+            self._see_first()
             if (arrived := self._arrivals.of(response.frame.pts_us)) is not None:
                 LIVE_LAG.observe(monotonic() - arrived)
+        elif kind == "heartbeat":
+            self._see_made(response.heartbeat.frames_done)
         elif kind == "frames_dropped":
             FRAMES_DROPPED.add(response.frames_dropped.frame_count)
         elif kind == "session_end":
             STORIES.add(1, self._pacing)
+            self._see_made(response.session_end.frame_count)
             if response.session_end.HasField("achieved"):
                 STORY_R.observe(response.session_end.achieved.arousal.r, "arousal")
                 STORY_R.observe(response.session_end.achieved.valence.r, "valence")
+
+    def _see_made(self, count: int) -> None:
+        if count > self._made:
+            FRAMES_MADE.add(count - self._made, self._pacing)
+            self._made = count
+            self._see_first()
+
+    def _see_first(self) -> None:
+        if not self.painting:
+            self.painting = True
+            SESSIONS.add(-1, "pending")
+            SESSIONS.add(1, "active")
+            FIRST_FRAME.observe(monotonic() - self._began, self._pacing)
 
 
 class _Arrivals:
