@@ -27,7 +27,7 @@ STORIES = Counter("deepsing_stories", "Stories told to their end.", {"pacing": P
 RESUMES = Counter("deepsing_resumes", "Sessions that took up a story where another broke off.")
 FIRST_FRAME = Histogram(
     "deepsing_first_frame_seconds",
-    "From a session's start to its first frame; for files alone, to its news.",
+    "From a session's start to its first frame, or where only files are wanted, to the news of it.",
     FIRST_FRAMES_S,
     {"pacing": PACINGS},
 )
