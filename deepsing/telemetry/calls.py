@@ -35,11 +35,15 @@ class CallObserver(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ha
         self._calls = _calls(grpc_name)
         kinds, services, methods = ([*dict.fromkeys(values)] for values in zip(*self._calls.values(), strict=True))
         labels = {"grpc_type": kinds, "grpc_service": services, "grpc_method": methods}
-        self.started = Counter("grpc_server_started", "Calls begun.", labels)
-        self.handled = Counter("grpc_server_handled", "Calls ended, by status.", labels | {"grpc_code": CODES})
-        self.received = Counter("grpc_server_msg_received", "Messages received.", labels)
-        self.sent = Counter("grpc_server_msg_sent", "Messages sent.", labels)
-        self.seconds = Histogram("grpc_server_handling_seconds", "From a call's start to its status.", SECONDS, labels)
+        calls, ends = self._calls.values(), [(*call, code) for call in self._calls.values() for code in CODES]
+        coded = labels | {"grpc_code": CODES}
+        self.started = Counter("grpc_server_started", "Calls begun.", labels, start=calls)
+        self.handled = Counter("grpc_server_handled", "Calls ended, by status.", coded, start=ends)
+        self.received = Counter("grpc_server_msg_received", "Messages received.", labels, start=calls)
+        self.sent = Counter("grpc_server_msg_sent", "Messages sent.", labels, start=calls)
+        self.seconds = Histogram(
+            "grpc_server_handling_seconds", "From a call's start to its status.", SECONDS, labels, start=calls
+        )
 
     async def intercept_service(
         self,

@@ -1,13 +1,13 @@
 """Counters, gauges and histograms that do nothing until somebody wants to see them; then Prometheus' client keeps them.
 
-Every value that a label may take is declared with it, so that no caller can make series without end, and every series
-is there from the start, at zero. That client is loaded by `enable` and not before: it takes 0.05 s, and BentoML must be
+Every value that a label may take is declared with it, so that no caller can make series without end, and series are
+there from the start, at zero. That client is loaded by `enable` and not before: it takes 0.05 s, and BentoML must be
 the first to load it.
 """
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from deepsing.telemetry.ids import trace_id
@@ -27,12 +27,21 @@ class Meter:
         name: as Prometheus shows it, without the _total of counters.
         text: what it counts, and in which unit.
         labels: each with all its values.
+        start: values of the labels, in their order, of the series that are there from the start; None: all there can be.
     """
 
     kind = ""
 
-    def __init__(self, name: str, text: str, labels: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        labels: Mapping[str, Sequence[str]] | None = None,
+        *,
+        start: Iterable[tuple[str, ...]] | None = None,
+    ) -> None:
         self.name, self.text, self.labels = name, text, dict(labels or {})
+        self.start = list(itertools.product(*self.labels.values()) if start is None else start)
         self._known = [frozenset(values) for values in self.labels.values()]
         self._family: Any = None
         self._series: dict[tuple[str, ...], Any] = {}
@@ -48,7 +57,7 @@ class Meter:
             make = getattr(prometheus_client, self.kind)
             _families[self.name] = make(self.name, self.text, tuple(self.labels), **self._options())
         self._family = _families[self.name]
-        for values in itertools.product(*self.labels.values()):
+        for values in self.start:
             self._of(values)
 
     def _options(self) -> dict[str, Any]:
@@ -101,15 +110,22 @@ class Histogram(Meter):
         text: what is measured.
         buckets: upper ends of the ranges, rising.
         labels: each with all its values.
+        start: as of a Meter.
     """
 
     kind = "Histogram"
 
     def __init__(
-        self, name: str, text: str, buckets: Sequence[float], labels: Mapping[str, Sequence[str]] | None = None
+        self,
+        name: str,
+        text: str,
+        buckets: Sequence[float],
+        labels: Mapping[str, Sequence[str]] | None = None,
+        *,
+        start: Iterable[tuple[str, ...]] | None = None,
     ) -> None:
         self.buckets = tuple(buckets)
-        super().__init__(name, text, labels)
+        super().__init__(name, text, labels, start=start)
 
     def observe(self, number: float, *values: str) -> None:
         """Takes a measurement, with the id of the trace that it was made in as its exemplar; NaN is left out."""
