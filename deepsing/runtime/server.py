@@ -194,7 +194,7 @@ async def _serve(service: Service, settings: ServerSettings) -> int:
     except RuntimeError as error:
         logger.error("cannot listen on %s: %s; choose another DEEPSING_SERVER_PORT", server.address, error)
         return 1
-    address = {"fields": {"address": server.address}}
+    address = {"fields": {"address": server.address, "metrics_port": server.metrics_port or None}}
     logger.info("listening on %s, opening", server.address, extra=address)
     stopping, opening = asyncio.create_task(stop.wait()), asyncio.create_task(server.open())
     await asyncio.wait({stopping, opening}, return_when=asyncio.FIRST_COMPLETED)

@@ -27,7 +27,7 @@ class Meter:
         name: as Prometheus shows it, without the _total of counters.
         text: what it counts, and in which unit.
         labels: each with all its values.
-        start: values of the labels, in their order, of the series that are there from the start; None: all there can be.
+        start: the labels' values of the series that are there from the start; None: all there can be.
     """
 
     kind = ""
