@@ -10,7 +10,7 @@ from deepsing.telemetry.summary import Scrape, Summary, scrape_of, summary
 
 __all__ = ["MetricsPage"]
 
-TEXT = [("Content-Type", "text/plain; charset=utf-8")]
+TEXT = ("Content-Type", "text/plain; charset=utf-8")
 
 
 class MetricsPage:
@@ -40,15 +40,15 @@ class MetricsPage:
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            start_response("405 Method Not Allowed", [*TEXT, ("Allow", "GET, HEAD")])
+            start_response("405 Method Not Allowed", [TEXT, ("Allow", "GET, HEAD")])
             return [b"ask with GET\n"]
         if environ["PATH_INFO"] == "/metrics":
             answer: Iterable[bytes] = self._prometheus(environ, start_response)
             return answer
         if environ["PATH_INFO"] != "/":
-            start_response("404 Not Found", TEXT)
+            start_response("404 Not Found", [TEXT])
             return [b"/ is for people, /metrics for Prometheus\n"]
-        start_response("200 OK", TEXT)
+        start_response("200 OK", [TEXT])
         return [_readable().encode()]
 
 
