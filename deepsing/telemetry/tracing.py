@@ -12,6 +12,7 @@ from deepsing.telemetry.ids import session_id, traceparent
 __all__ = ["start_tracing", "served", "calling", "past", "SpanOfCall"]
 
 ASKS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+OWN_FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 logger = logging.getLogger(__name__)
 _tracer: Any = None  # None while nobody asks for traces
 
@@ -21,10 +22,11 @@ class SpanOfCall:
 
     Args:
         span: of OpenTelemetry, or None.
+        served: whether it is this process that serves the call; what the caller did wrong is no error of its span then.
     """
 
-    def __init__(self, span: Any = None) -> None:
-        self._span = span
+    def __init__(self, span: Any = None, *, served: bool = False) -> None:
+        self._span, self._served = span, served
 
     def end_as(self, code: str) -> None:
         """Ends it with the name of a gRPC status."""
@@ -35,7 +37,7 @@ class SpanOfCall:
         self._span.set_attribute("rpc.response.status_code", code)
         if session_id.get():
             self._span.set_attribute("deepsing.session_id", session_id.get())
-        if code not in ("OK", "CANCELLED"):
+        if code in OWN_FAULTS or (not self._served and code not in ("OK", "CANCELLED")):
             self._span.set_status(StatusCode.ERROR, code)
         self._span.end()
 
@@ -92,7 +94,7 @@ def served(method: str) -> Iterator[SpanOfCall]:
         return
     from opentelemetry.trace import SpanKind
 
-    span = SpanOfCall(_started(method, SpanKind.SERVER))
+    span = SpanOfCall(_started(method, SpanKind.SERVER), served=True)
     traceparent.set(span.traceparent)  # for good: the task ends with the call
     yield span
 

@@ -12,7 +12,7 @@ from deepsing.telemetry import tracing
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACED = """
-import json, os
+import contextlib, json, os
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 import opentelemetry.exporter.otlp.proto.grpc.trace_exporter as otlp
 
@@ -34,6 +34,10 @@ with tracing.served("a.B/C") as span:
     further.end_as("UNAVAILABLE")
     logged = log_ids()
     span.end_as("OK")
+for way in (tracing.served, lambda name: contextlib.nullcontext(tracing.calling(name))):
+    for code in ("INVALID_ARGUMENT", "INTERNAL", "CANCELLED"):
+        with way(f"{way.__name__} {code}") as span:
+            span.end_as(code)
 tracing._tracer.span_processor.force_flush()
 print(json.dumps([
     {"name": s.name, "id": s.context.span_id, "parent": s.parent.span_id, "trace": f"{s.context.trace_id:032x}",
@@ -54,7 +58,7 @@ def test_spans_of_a_call_hang_together_in_the_callers_trace() -> None:
     assert answer.returncode == 0, answer.stderr
     *listed, logged = json.loads(answer.stdout)
     spans = {span["name"]: span for span in listed}
-    assert set(spans) == {"a.B/C", "d.E/F", "queue", "compute"}
+    assert {"a.B/C", "d.E/F", "queue", "compute"} < set(spans)
     assert {span["trace"] for span in listed} == {PARENT[3:35]} == {logged["trace_id"]}
     assert spans["a.B/C"]["parent"] == int("b7ad6b7169203331", 16)
     assert {spans[name]["parent"] for name in ("d.E/F", "queue", "compute")} == {spans["a.B/C"]["id"]}
@@ -62,6 +66,9 @@ def test_spans_of_a_call_hang_together_in_the_callers_trace() -> None:
     assert [spans[name]["status"] for name in ("a.B/C", "d.E/F")] == ["UNSET", "ERROR"]
     assert [spans[name]["ms"] for name in ("queue", "compute")] == [500, 250]
     assert spans["a.B/C"]["attributes"]["deepsing.session_id"] == "s1"
+    codes = ("INVALID_ARGUMENT", "INTERNAL", "CANCELLED")  # what a caller did wrong is no error of who serves
+    assert [spans[f"served {code}"]["status"] for code in codes] == ["UNSET", "ERROR", "UNSET"]
+    assert [spans[f"<lambda> {code}"]["status"] for code in codes] == ["ERROR", "ERROR", "UNSET"]
     assert {span["service"] for span in listed} == {"deepsing-composer"}
 
 
