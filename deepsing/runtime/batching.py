@@ -144,9 +144,10 @@ class MicroBatcher(Generic[Job, Result]):
         weight, began = sum(ticket.weight for ticket in wanted), time.perf_counter()
         run = asyncio.ensure_future(self._device.run(self._computed, [ticket.job for ticket in wanted]))
         await asyncio.wait({run})
-        BATCH_SIZE.observe(weight)
-        ITEM_SECONDS.observe((time.perf_counter() - began) / weight)
         error = RuntimeError("the device is closed") if run.cancelled() else run.exception()
+        if not error:
+            BATCH_SIZE.observe(weight)
+            ITEM_SECONDS.observe((time.perf_counter() - began) / weight)
         if error and len(wanted) > 1:
             if self._is_out_of_memory(error):
                 OUT_OF_MEMORY.add()
