@@ -145,6 +145,9 @@ def enabled() -> bool:
 def enable() -> None:
     """Has all meters count from now on, those declared later too."""
     global _enabled
+    import prometheus_client
+
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     _enabled = True
     for meter in DECLARED.values():
         meter.bind()
