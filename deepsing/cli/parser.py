@@ -4,7 +4,8 @@ import argparse
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from deepsing.cli import keys, listings, models, probe, render, top, up
+from deepsing.cli import keys, listings, models, probe, render, up
+from deepsing.cli import top as top_command
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.hand_over import PROGRAMS
 
@@ -32,14 +33,14 @@ class _Parser(argparse.ArgumentParser):
 
 def parser() -> argparse.ArgumentParser:
     """Builds the parser; the namespace it fills has `run`, which takes the namespace and returns an exit status."""
-    whole = _Parser(
+    top = _Parser(
         prog="deepsing",
         description="Turns a song into a visual story that makes you feel what the song makes you feel.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    whole.add_argument("--version", action="version", version=f"deepsing {_version()}")
-    commands = whole.add_subparsers(metavar="COMMAND", required=True)
+    top.add_argument("--version", action="version", version=f"deepsing {_version()}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, what: str, epilog: str) -> argparse.ArgumentParser:
         return commands.add_parser(
@@ -54,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     render.add_arguments(command("render", "turn a song into a story", render.EXAMPLES))
     probe.add_arguments(command("probe", "say what a song is and what its story would cost", probe.EXAMPLES))
     up.add_arguments(command("up", "serve on this machine until Ctrl-C", up.EXAMPLES))
-    top.add_arguments(command("top", "show what the services are doing", top.EXAMPLES))
+    top_command.add_arguments(command("top", "show what the services are doing", top_command.EXAMPLES))
     for name, what in listings.LISTINGS.items():
         listings.add_arguments(command(name, what, f"example:\n  deepsing {name} --json\n"), name)
     models.add_arguments(command("models", "list and fetch engines beside the built-in one", models.EXAMPLES))
@@ -64,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
         epilog = f"{' | '.join(f'deepsing {name} {choice} --help' for choice in choices)}\n\nexample:\n  {example}\n"
         command(name, what, epilog).add_argument("what", choices=choices)
     command("bench", "measure speed and memory; all arguments go to the benchmark", "example:\n  deepsing bench\n")
-    return whole
+    return top
 
 
 def _version() -> str:
