@@ -123,8 +123,8 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             async with asyncio.timeout(patience_s):
                 return await anext(requests, None)
         except TimeoutError:
-            message = f"no audio came for {patience_s:g} s; send it faster, or half-close"
-            raise TooLate(message, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
+            rule = f"no audio came for {patience_s:g} s; send it faster, or half-close"
+            raise TooLate(rule, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
 
     async def _config(self, requests: Requests) -> messages.AnalyzeConfig:
         request = await self._next(requests) or messages.AnalyzeRequest()
