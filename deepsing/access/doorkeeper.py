@@ -15,8 +15,8 @@ from deepsing.access.keys_file import read_keys
 from deepsing.access.refusals import key_invalid, key_missing
 from deepsing.access.settings import ACCESS_PREFIX, AccessSettings
 from deepsing.access.watched import WatchedFiles
-from deepsing.runtime.logs import call_facts
 from deepsing.runtime.settings import SettingsError
+from deepsing.telemetry.logs import call_facts
 
 if TYPE_CHECKING:
     from deepsing.access.tokens import Tokens

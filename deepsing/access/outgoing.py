@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import grpc
@@ -13,12 +12,12 @@ import grpc
 from deepsing.access.watched import WatchedFiles
 from deepsing.runtime import channel as plain
 from deepsing.runtime.settings import SettingsError, settings_from_environment
+from deepsing.telemetry.outgoing import with_each_call
 
 __all__ = ["ChannelSettings", "Tls", "open_channel", "service_channel", "key_file"]
 
 CHANNEL_PREFIX = "DEEPSING_CHANNEL_"
 MESSAGE_BYTES = 4 * 2**20
-KIND = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -92,7 +91,9 @@ def open_channel(
         _sendable(current(), "the key")
     secure = None if tls is None else _secure(tls)
     channel = plain.open_channel(target, max_message_bytes=max_message_bytes, tls=secure)
-    return channel if current is None else _present(channel, current)
+    if current is None:
+        return channel
+    return with_each_call(channel, lambda path: ((("authorization", f"Bearer {current()}"),), None))
 
 
 def key_file(path: Path) -> Callable[[], str]:
@@ -138,25 +139,3 @@ def _secure(tls: Tls) -> grpc.ChannelCredentials:
     except OSError as error:
         raise SettingsError(f"TLS: {error.filename} cannot be read ({error.strerror})") from None
     return grpc.ssl_channel_credentials(ca, key, certificate)
-
-
-def _present(channel: grpc.aio.Channel, key: Callable[[], str]) -> grpc.aio.Channel:
-    """Makes a channel's calls carry the key.
-
-    Not by an interceptor: its calls would lack what `runtime.early_end` needs.
-    """
-
-    def keyed(make: Callable[..., Any]) -> Callable[..., Any]:
-        def method(*arguments: Any, **options: Any) -> Callable[..., Any]:
-            call = make(*arguments, **options)
-
-            def called(*request: Any, metadata: Any = None, **more: Any) -> Any:
-                return call(*request, metadata=(*(metadata or ()), ("authorization", f"Bearer {key()}")), **more)
-
-            return called
-
-        return method
-
-    for kind in KIND:
-        setattr(channel, kind, keyed(getattr(channel, kind)))
-    return channel

@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
 from deepsing.cli import keys, listings, live, models, probe, render, up
+from deepsing.cli import top as top_command
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.hand_over import PROGRAMS
 
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     live.add_arguments(command("live", "turn sound into pictures while it is heard", live.EXAMPLES))
     probe.add_arguments(command("probe", "say what a song is and what its story would cost", probe.EXAMPLES))
     up.add_arguments(command("up", "serve on this machine until Ctrl-C", up.EXAMPLES))
+    top_command.add_arguments(command("top", "show what the services are doing", top_command.EXAMPLES))
     for name, what in listings.LISTINGS.items():
         listings.add_arguments(command(name, what, f"example:\n  deepsing {name} --json\n"), name)
     models.add_arguments(command("models", "list and fetch engines beside the built-in one", models.EXAMPLES))

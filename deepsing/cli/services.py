@@ -37,6 +37,7 @@ class LocalServices:
         logs: folder to keep their logs in; None keeps none.
         engine: one that is to be there beside the built-in one; see `models_folder.engine_settings`.
         grace_s: what a service may take to finish its calls when it is stopped.
+        metrics: by the service's name, the port of its metrics; those that are not named have none.
         guarded: they ask for keys and speak TLS as the environment says; else whoever is on this machine may call.
     """
 
@@ -47,6 +48,7 @@ class LocalServices:
         logs: Path | None = None,
         engine: str = "",
         grace_s: float = STOP_LIMIT_S,
+        metrics: Mapping[str, int] | None = None,
         guarded: bool = False,
     ) -> None:
         self._targets = {name: f"{HOST}:{port}" for name, port in ports.items()}
@@ -54,6 +56,7 @@ class LocalServices:
         self._logs = logs
         self._engine = engine
         self._grace_s = grace_s
+        self._metrics = dict(metrics or {})
         self._guarded = guarded
         self._running: list[ServiceProcess] = []
         self._folder = Path()
@@ -62,6 +65,11 @@ class LocalServices:
     def targets(self) -> Mapping[str, str]:
         """The "host:port" of each service, by name."""
         return self._targets
+
+    @property
+    def metrics(self) -> Mapping[str, str]:
+        """The "host:port" of each service's metrics, by name."""
+        return {name: f"{HOST}:{port}" for name, port in self._metrics.items()}
 
     @property
     def pids(self) -> Mapping[str, int]:
@@ -112,6 +120,7 @@ class LocalServices:
         if not self._guarded:
             settings = {variable: None for variable in os.environ if variable.startswith(OF_ACCESS)}
         settings |= {"DEEPSING_SERVER_HOST": HOST, "DEEPSING_SERVER_PORT": str(self._ports[name])}
+        settings["DEEPSING_SERVER_METRICS_PORT"] = str(self._metrics[name]) if name in self._metrics else None
         if name in ("generator", "translator"):
             settings |= engine_settings(self._engine)
         if name == "composer":
@@ -135,8 +144,12 @@ class LocalServices:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def free_ports(wanted: Mapping[str, int]) -> dict[str, int]:
+def free_ports(wanted: Mapping[str, int], option: str = "--port") -> dict[str, int]:
     """Chooses a free port for each name that wants 0, and checks the others.
+
+    Args:
+        wanted: by name.
+        option: of the command, by which others can be chosen.
 
     Raises:
         CommandError: a port wanted is taken.
@@ -150,7 +163,7 @@ def free_ports(wanted: Mapping[str, int]) -> dict[str, int]:
                 sockets[name].bind((HOST, port))
             except OSError:
                 raise CommandError(
-                    f"port {port} for {name} is taken; stop what listens there, or choose others with --port", USAGE
+                    f"port {port} for {name} is taken; stop what listens there, or choose others with {option}", USAGE
                 ) from None
         return {name: taken.getsockname()[1] for name, taken in sockets.items()}
     finally:

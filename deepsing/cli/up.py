@@ -9,9 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from deepsing.cli.failures import CommandError
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.progress import progress
 from deepsing.cli.services import NAMES, LocalServices, free_ports
+from deepsing.cli.top import FIRST_METRICS_PORT
 
 __all__ = ["add_arguments", "up", "EXAMPLES"]
 
@@ -30,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=up)
     parser.add_argument("--port", type=int, default=FIRST_PORT, metavar="N", help="first of four (default: 50051)")
     parser.add_argument(
+        "--metrics-port",
+        type=int,
+        metavar="N",
+        help=f"first of four for `deepsing top` (default: {FIRST_METRICS_PORT}, or free ones where those are taken)",
+    )
+    parser.add_argument(
         "--engine", default="", metavar="NAME", help="one of `deepsing models list`, beside the built-in one"
     )
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the services' logs")
@@ -39,11 +47,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def up(arguments: argparse.Namespace) -> int:
     """Serves until a signal comes (exit status 130 for Ctrl-C) or a service ends."""
     first = arguments.port
-    wanted = {name: first and first + place for place, name in enumerate(NAMES)}
     services = LocalServices(
-        free_ports(wanted), logs=arguments.logs, engine=arguments.engine, grace_s=DRAIN_S, guarded=True
+        free_ports(_four(first)),
+        logs=arguments.logs,
+        engine=arguments.engine,
+        grace_s=DRAIN_S,
+        metrics=_metrics_ports(arguments.metrics_port),
+        guarded=True,
     )
     return run_to_end(_serve(services, arguments.json))
+
+
+def _four(first: int) -> dict[str, int]:
+    return {name: first and first + place for place, name in enumerate(NAMES)}
+
+
+def _metrics_ports(first: int | None) -> dict[str, int]:
+    """Those that are asked for, else the usual ones, else free ones; raises CommandError as `free_ports` does."""
+    if first is not None:
+        return free_ports(_four(first), "--metrics-port")
+    try:
+        return free_ports(_four(FIRST_METRICS_PORT))
+    except CommandError:
+        return free_ports(_four(0))
 
 
 async def _serve(services: LocalServices, as_json: bool) -> int:
@@ -52,7 +78,12 @@ async def _serve(services: LocalServices, as_json: bool) -> int:
             report("starting the services")
             await stack.enter_async_context(services)
         if as_json:
-            print(json.dumps({"targets": dict(services.targets), "pids": dict(services.pids)}), flush=True)
+            print(
+                json.dumps(
+                    {"targets": dict(services.targets), "pids": dict(services.pids), "metrics": dict(services.metrics)}
+                ),
+                flush=True,
+            )
         else:
             _show(services)
         return await services.watch(_forever())
@@ -64,9 +95,11 @@ async def _forever() -> int:
 
 
 def _show(services: LocalServices) -> None:
-    table = Table("service", "address", "process", "health")
+    table = Table("service", "address", "metrics", "process", "health")
     for name, target in services.targets.items():
-        table.add_row(name, target, str(services.pids[name]), "[green]serving[/green]")
+        table.add_row(
+            name, target, f"http://{services.metrics[name]}", str(services.pids[name]), "[green]serving[/green]"
+        )
     console = Console()
     console.print(table)
     console.print(f"Try: deepsing render SONG OUT.mp4 --target {services.targets['composer']}    Ctrl-C stops them.")

@@ -1,11 +1,14 @@
 """Gathers jobs of many callers into batches for one device: fair, bounded, and never for callers who have gone."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from deepsing.runtime.onnx import DeviceThread
+from deepsing.telemetry.batches import BATCH_SIZE, ITEM_SECONDS, OUT_OF_MEMORY, QUEUE_JOBS
 
 __all__ = ["MicroBatcher", "QueueFull"]
 
@@ -82,13 +85,14 @@ class MicroBatcher(Generic[Job, Result]):
         """
         ticket = self._enqueue(job, weight, session, live)
         if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+            self._worker = asyncio.create_task(self._work(), context=Context())  # not the first caller's
         try:
             async with asyncio.timeout(timeout_s):
                 return await ticket.answer
         finally:
             if ticket in self._tickets:
                 self._tickets.remove(ticket)
+                QUEUE_JOBS.set(len(self._tickets))
 
     def _enqueue(self, job: Job, weight: int, session: str, live: bool) -> _Ticket[Job, Result]:
         held = sum(ticket.session == session for ticket in self._tickets)
@@ -103,6 +107,7 @@ class MicroBatcher(Generic[Job, Result]):
         self._tickets.append(ticket)
         self._tickets.sort(key=lambda waiting: (not waiting.live, waiting.turn))  # stable: else first come
         self._arrival.set()
+        QUEUE_JOBS.set(len(self._tickets))
         return ticket
 
     async def _work(self) -> None:
@@ -128,6 +133,7 @@ class MicroBatcher(Generic[Job, Result]):
             batch.append(ticket)
             weight += ticket.weight
             self._turns[ticket.live] = ticket.turn
+        QUEUE_JOBS.set(len(self._tickets))
         self._ends = {key: end for key, end in self._ends.items() if end > self._turns[key[0]]}
         return batch
 
@@ -135,12 +141,17 @@ class MicroBatcher(Generic[Job, Result]):
         wanted = [ticket for ticket in batch if not ticket.answer.done()]
         if not wanted:
             return
+        weight, began = sum(ticket.weight for ticket in wanted), time.perf_counter()
         run = asyncio.ensure_future(self._device.run(self._computed, [ticket.job for ticket in wanted]))
         await asyncio.wait({run})
         error = RuntimeError("the device is closed") if run.cancelled() else run.exception()
+        if not error:
+            BATCH_SIZE.observe(weight)
+            ITEM_SECONDS.observe((time.perf_counter() - began) / weight)
         if error and len(wanted) > 1:
             if self._is_out_of_memory(error):
-                self.max_batch = max(1, min(self.max_batch, sum(ticket.weight for ticket in wanted)) // 2)
+                OUT_OF_MEMORY.add()
+                self.max_batch = max(1, min(self.max_batch, weight) // 2)
             middle = len(wanted) // 2  # a job that always fails must not take others with it
             await self._run(wanted[:middle])
             await self._run(wanted[middle:])

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 import bentoml
 
-from deepsing.runtime.logs import configure_logs
 from deepsing.runtime.server import GrpcServer, Service
+from deepsing.telemetry.logs import configure_logs
+from deepsing.telemetry.meters import enable
 
 __all__ = ["BentoHost"]
 
@@ -22,6 +23,7 @@ class BentoHost:
     service: ClassVar[Service]
 
     def __init__(self) -> None:
+        enable()  # BentoML shows the meters with its own
         self.server = GrpcServer(self.service)
         self._draining: asyncio.Task[None] | None = None
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import grpc
 
+from deepsing.telemetry.outgoing import carry_ids
+
 __all__ = ["open_channel", "remaining_s"]
 
 RETRIES = {
@@ -24,7 +26,7 @@ SERVICE_CONFIG = {
 def open_channel(
     target: str, *, max_message_bytes: int = 4 * 2**20, tls: grpc.ChannelCredentials | None = None
 ) -> grpc.aio.Channel:
-    """Opens a channel; close it when done.
+    """Opens a channel, whose calls carry the ids of the call that is being served; close it when done.
 
     End streams with `call.cancel()` in a `finally`: grpcio 1.85 leaves a call running on the server if the
     task that reads it is cancelled before the request is out.
@@ -47,7 +49,7 @@ def open_channel(
         ("grpc.use_local_subchannel_pool", 1),  # channels do not share a connection, nor its faults
     ]
     open_it = grpc.aio.secure_channel if tls else grpc.aio.insecure_channel
-    return open_it(target, *([tls] if tls else []), options=options)
+    return carry_ids(open_it(target, *([tls] if tls else []), options=options))
 
 
 def remaining_s(context: Any, cap_s: float) -> float:

@@ -13,8 +13,9 @@ from google.protobuf.message import DecodeError
 
 from deepsing.runtime.channel import remaining_s
 from deepsing.runtime.errors import InvalidInput, NotReady, TooLate
-from deepsing.runtime.logs import REQUEST_ID_KEY, call_facts, request_id, request_id_from
 from deepsing.runtime.status import STATUS_DETAILS, ServiceError
+from deepsing.telemetry.ids import REQUEST_ID_KEY, request_id, take_ids
+from deepsing.telemetry.logs import call_facts
 from deepsing.v1 import error_reason_pb2 as reasons
 
 __all__ = ["Guard"]
@@ -54,7 +55,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         """Returns the guarded handler of a method; None for a method that nobody has."""
         method: str = handler_call_details.method
         foreign = method.startswith("/grpc.")
-        request_id.set(request_id_from(handler_call_details.invocation_metadata or ()))
+        take_ids(handler_call_details.invocation_metadata or ())
         call_facts.set({f"{what}_{way}": 0 for what in ("messages", "bytes") for way in ("in", "out")})
         if not self.ready and not foreign:
             text = f"{self._service} is opening or closing; try again in 2 s"
@@ -118,6 +119,7 @@ async def _call(guard: Guard, method: str, context: Any, *, streams_up: bool = F
         yield
     except ServiceError as error:
         code, said = error.code.name, f"refused: {error}"
+        call_facts.get()["reason"] = error.reason_name
         if streams_up:
             await _hear_out(context)
         await _abort(context, error)
@@ -133,10 +135,11 @@ async def _call(guard: Guard, method: str, context: Any, *, streams_up: bool = F
             raise
         # A stray CancelledError would leave the caller without a status for ever (grpc#29248).
         code, said, failure = "INTERNAL", "failed", error
+        call_facts.get()["reason"] = "INTERNAL"
         await _abort(context, _internal())
     finally:
-        fields = {"rpc": method, "code": code, "duration_ms": round((time.monotonic() - began) * 1e3, 1), "peer": peer}
-        fields |= call_facts.get()
+        fields = call_facts.get()  # the same object: whoever observes the call reads its code there
+        fields |= {"rpc": method, "code": code, "duration_ms": round((time.monotonic() - began) * 1e3, 1), "peer": peer}
         logger.log(logging.ERROR if failure else logging.INFO, said, extra={"fields": fields}, exc_info=failure)
 
 

@@ -15,8 +15,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from deepsing.runtime.guard import Guard
-from deepsing.runtime.logs import configure_logs
 from deepsing.runtime.settings import SERVER_PREFIX, ServerSettings, SettingsError, settings_from_environment
+from deepsing.telemetry.logs import configure_logs
+from deepsing.telemetry.observation import Observation
 
 __all__ = ["run", "GrpcServer", "Protection", "Service"]
 
@@ -62,13 +63,14 @@ class GrpcServer:
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         self.settings = settings or settings_from_environment(ServerSettings, SERVER_PREFIX)
-        self.port = self.health_port = 0  # known once it listens
+        self.port = self.health_port = self.metrics_port = 0  # known once it listens
         self._service = service
         protection = service.protect(service.name)
         self._credentials = protection.credentials
         self._guard = Guard(service.name, self.settings.max_deadline_s)
+        self._seen = Observation(service.name, service.grpc_name, metrics=self.settings.metrics_port is not None)
         self._server = grpc.aio.server(
-            interceptors=[self._guard, *protection.interceptors, *interceptors],
+            interceptors=[*self._seen.interceptors, self._guard, *protection.interceptors, *interceptors],
             options=_options(self.settings, service.largest_request_bytes),
             maximum_concurrent_rpcs=self.settings.max_concurrent_rpcs,
         )
@@ -109,6 +111,8 @@ class GrpcServer:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_server)
             self.health_port = self._health_server.add_insecure_port(self._at(self.settings.health_port or 0))
             await self._health_server.start()
+        if self.settings.metrics_port is not None:
+            self.metrics_port = self._seen.listen(self.settings.host, self.settings.metrics_port)
         await self._server.start()
         return self.port
 
@@ -117,6 +121,7 @@ class GrpcServer:
         self._servicer = await self._service.open()
         self._service.register(self._servicer, _LateHandlers(self._server))
         self._guard.ready = True
+        self._seen.serving(True)
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def drain(self, grace_s: float | None = None) -> None:
@@ -125,6 +130,7 @@ class GrpcServer:
         Args:
             grace_s: after it, calls under way are cut off; None takes the settings'.
         """
+        self._seen.serving(False)
         await self._health.enter_graceful_shutdown()
         stopping = asyncio.create_task(self._server.stop(self.settings.grace_s if grace_s is None else grace_s))
         idle = asyncio.create_task(self._guard.wait_idle())
@@ -142,6 +148,7 @@ class GrpcServer:
                 await asyncio.wait_for(servicer.close(), CLOSE_S)
         except TimeoutError:
             logger.error("%s did not close within %g s", self._service.name, CLOSE_S)
+        await asyncio.to_thread(self._seen.close)
 
     def _at(self, port: int) -> str:
         host = self.settings.host
@@ -187,7 +194,7 @@ async def _serve(service: Service, settings: ServerSettings) -> int:
     except RuntimeError as error:
         logger.error("cannot listen on %s: %s; choose another DEEPSING_SERVER_PORT", server.address, error)
         return 1
-    address = {"fields": {"address": server.address}}
+    address = {"fields": {"address": server.address, "metrics_port": server.metrics_port or None}}
     logger.info("listening on %s, opening", server.address, extra=address)
     stopping, opening = asyncio.create_task(stop.wait()), asyncio.create_task(server.open())
     await asyncio.wait({stopping, opening}, return_when=asyncio.FIRST_COMPLETED)

@@ -40,6 +40,7 @@ class ServerSettings:
     min_ping_interval_s: Annotated[float, Between(0.1, 7200)] = 5.0  # clients that ping faster are cut off
     reuse_port: bool = False  # several processes on one port: connections are balanced, not calls
     health_port: Annotated[int, Between(0, 65535)] | None = None  # health alone, in plaintext, for probes without TLS
+    metrics_port: Annotated[int, Between(0, 65535)] | None = None  # metrics over HTTP, in plaintext; unset: none
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 

@@ -16,6 +16,7 @@ from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
 from services.audio_sentiment.hearing import Hearing, RawFormat
+from services.audio_sentiment.meters import listened
 from services.audio_sentiment.models import Models, open_models
 from services.audio_sentiment.sentiment import WINDOW_US, Analyser, Pacing, Point
 from services.audio_sentiment.settings import PREFIX, Settings
@@ -59,9 +60,9 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
                     if config.send_progress:
                         heard = messages.AnalyzeProgress(heard_us=hearing.heard_us, byte_count=hearing.byte_count)
                         yield messages.AnalyzeResponse(progress=heard)
-                    for point in await self._device.run(list, analyser.push(block)):
+                    for point in await self._device.run(listened, analyser.push(block)):
                         yield messages.AnalyzeResponse(point=_affect_point(point))
-                for point in await self._device.run(list, analyser.finish(hearing.window_count)):
+                for point in await self._device.run(listened, analyser.finish(hearing.window_count)):
                     yield messages.AnalyzeResponse(point=_affect_point(point, hearing.facts.duration_us))
                 await upload
             yield messages.AnalyzeResponse(summary=self._summary(analyser, hearing.facts))

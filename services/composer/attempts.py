@@ -11,6 +11,7 @@ import grpc
 
 from deepsing.runtime.errors import InvalidInput, NotReady, ServiceError, TooLate, Unmet, error_of
 from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.meters import PEER_FAILURES, PEER_RETRIES
 
 __all__ = ["Attempts", "Breaker"]
 
@@ -21,6 +22,7 @@ AGAIN = {
     grpc.StatusCode.CANCELLED,  # by the other side: a server that is stopped cuts its last calls off so
 }
 BROKEN = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}  # without a reason they come from a proxy or a connection
+REFUSALS = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION}
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 RETRY_AFTER_S = 5.0
 
@@ -90,6 +92,8 @@ class Attempts:
 
     async def after(self, error: grpc.aio.AioRpcError) -> None:
         """Waits, or raises what the caller is to see."""
+        if error.code() not in REFUSALS:
+            PEER_FAILURES.add(1, self._breaker.service, error.code().name)
         if not _may_pass(error):
             raise _passed_on(error, self._breaker.service) from error
         await self.again(error)
@@ -103,6 +107,7 @@ class Attempts:
         """Waits before the next attempt; raises NotReady where patience is over."""
         if self._breaker.gives_up(self._since):
             raise self._breaker.refusal() from error
+        PEER_RETRIES.add(1, self._breaker.service)
         await asyncio.sleep(self._pause_s)
         self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
 

@@ -17,11 +17,13 @@ from deepsing.audio import AudioError, SongFacts, decode_blocks
 from deepsing.runtime.errors import Exhausted, InvalidInput
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import settings_from_environment
+from deepsing.telemetry.ids import session_id
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import composer_pb2_grpc
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.held import HeldSongs
 from services.composer.messages import refusal_of, song_facts
+from services.composer.meters import metered
 from services.composer.peers import Peers, call_ends_s
 from services.composer.plan import plan_of
 from services.composer.scratch import Scratch
@@ -85,10 +87,17 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
             raise Exhausted(message, reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=RETRY_AFTER_S)
         self.sessions += 1
         self.idle.clear()
-        folder, session_id = self.scratch.path, uuid.uuid4().hex
-        session = Session(self.settings, self.peers, session_id, folder=folder, held=self.held, unlimited=unlimited)
+        session_id.set(uuid.uuid4().hex)
+        session = Session(
+            self.settings,
+            self.peers,
+            session_id.get(),
+            folder=self.scratch.path,
+            held=self.held,
+            unlimited=unlimited,
+        )
         try:
-            async with aclosing(session.run(requests)) as responses:
+            async with aclosing(metered(session.run, requests)) as responses:
                 async for response in responses:
                     yield response
         finally:

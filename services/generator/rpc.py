@@ -20,6 +20,7 @@ from deepsing.v1 import generator_pb2, generator_pb2_grpc, sentiment_pb2
 from services.generator.checks import LimitError, checked_class_weights, checked_noise, checked_style_weights, require
 from services.generator.concepts import Concept
 from services.generator.engines import ENGINES, Engine
+from services.generator.meters import note
 from services.generator.painter import Job, Painted, Painter, is_out_of_memory
 from services.generator.settings import PREFIX, Settings, run_lengths
 from services.generator.style_pictures import own_styles
@@ -73,16 +74,18 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
         """Paints a batch when its turn comes."""
         engine = _checked(lambda: self._chosen(request.engine))
         job = _checked(lambda: self._job(request, engine))
+        live = request.priority == generator_pb2.PRIORITY_LIVE
         try:
             painted = await self._batcher.submit(
                 job,
                 weight=request.frame_count,
                 session=request.session_id,
-                live=request.priority == generator_pb2.PRIORITY_LIVE,
+                live=live,
             )
         except QueueFull as full:
             message = f"{full}; try again in 1 s"
             raise Exhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=1) from None
+        note(painted, live=live)
         return generator_pb2.GenerateResponse(
             images=painted.images,
             size=_size(job.size_px),

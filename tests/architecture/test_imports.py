@@ -13,7 +13,7 @@ from tests.architecture.tree import ROOT, SERVICES
 LINT = str(Path(sys.executable).with_name("lint-imports"))
 PACKAGES = [
     "deepsing",
-    *(f"deepsing/{part}" for part in ("v1", "runtime", "access", "audio", "client", "cli")),
+    *(f"deepsing/{part}" for part in ("v1", "telemetry", "runtime", "access", "audio", "client", "cli")),
     "services",
     *(f"services/{service}" for service in SERVICES),
 ]
@@ -22,6 +22,7 @@ OFFENCES = {
     "layers": [
         ("deepsing/runtime/new.py", "import services.generator"),
         ("deepsing/v1/new.py", "import deepsing.runtime"),
+        ("deepsing/telemetry/new.py", "import deepsing.runtime"),
         ("deepsing/runtime/new.py", "import deepsing.access"),
         ("deepsing/access/new.py", "import deepsing.client"),
         ("deepsing/client/new.py", "import services.composer"),
@@ -42,6 +43,7 @@ OFFENCES = {
     "maths": [
         ("services/generator/new.py", "from deepsing.runtime import errors"),
         ("services/generator/generate.py", "import deepsing.access"),
+        ("services/generator/painter.py", "from deepsing.telemetry import tracing"),
         ("services/audio_sentiment/new.py", "import deepsing.v1"),
         ("services/translator/new.py", "import grpc"),
         ("services/composer/timeline.py", "from google.protobuf import message"),

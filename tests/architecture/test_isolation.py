@@ -60,6 +60,11 @@ def test_a_server_loads_nothing_that_only_training_or_pictures_of_curves_need(se
 
 
 @each_service
+def test_metrics_and_traces_cost_no_import_while_nobody_asks_for_them(service: str) -> None:
+    assert {name.split(".")[0] for name in loaded_alone(service)} & {"prometheus_client", "opentelemetry"} == set()
+
+
+@each_service
 def test_a_server_loads_neither_the_client_nor_the_command_line(service: str) -> None:
     assert {name for name in loaded_alone(service) if name.startswith(("deepsing.client", "deepsing.cli"))} == set()
 

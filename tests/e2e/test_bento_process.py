@@ -1,5 +1,6 @@
 import asyncio
 import os
+import re
 import signal
 import socket
 import sys
@@ -37,7 +38,10 @@ async def test_one_bentoml_serve_gives_grpc_and_http_and_sigterm_drains_the_stre
         async with open_channel(f"127.0.0.1:{grpc_port}") as channel:
             assert await call(channel, "unary_unary", b"x", wait_for_ready=True, timeout=START_S) == b"x"
             assert (await asyncio.to_thread(http, http_port, "readyz"))[0] == 200
-            assert "bentoml_service" in (await asyncio.to_thread(http, http_port, "metrics"))[1]
+            metrics = (await asyncio.to_thread(http, http_port, "metrics"))[1]
+            assert "bentoml_service" in metrics
+            assert 'deepsing_serving{service="echo"} 1.0' in metrics
+            assert re.search(r'^grpc_server_handled_total\{grpc_code="OK",.*\} 1\.0$', metrics, re.MULTILINE)
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=NAME))
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
             rpc = channel.stream_stream(f"/{NAME}/stream_stream")()

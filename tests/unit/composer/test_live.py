@@ -95,7 +95,7 @@ async def test_without_credit_the_oldest_give_way_and_are_named() -> None:
 
 
 async def test_frames_whose_audio_came_too_long_ago_are_never_painted() -> None:
-    async with stage(live_late_s=0.0) as composer:
+    async with stage(live_late_s=-1.0) as composer:  # every frame is
         responses = await told(composer.stub, live())
         assert composer.generator.calls == []
     assert only(responses, "frame") == []

@@ -8,9 +8,9 @@ import grpc
 import pytest
 
 from deepsing.runtime.errors import error_of
-from deepsing.runtime.logs import REQUEST_ID_KEY
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
+from deepsing.telemetry.ids import REQUEST_ID_KEY
 from deepsing.v1 import composer_pb2, composer_pb2_grpc
 from tests.unit.runtime.echo import KINDS, NAME, Echo, call
 

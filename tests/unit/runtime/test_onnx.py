@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 
 from deepsing.runtime import onnx
-from deepsing.runtime.logs import request_id
 from deepsing.runtime.onnx import DeviceThread, ProviderError, available_cores, open_session
+from deepsing.telemetry.ids import request_id
 
 # onnx.helper's serialisation of a graph with one node, y = Identity(x), float32 (n,), opset 13
 IDENTITY = bytes.fromhex(

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from deepsing.runtime.logs import configure_logs, request_id, request_id_from
+from deepsing.telemetry.ids import request_id
+from deepsing.telemetry.logs import configure_logs
 
 
 @pytest.fixture
@@ -68,10 +69,3 @@ def test_grpcs_complaint_about_a_caller_who_left_is_not_logged(stderr: io.String
     logging.getLogger("grpc._cython.cygrpc").error("ExecuteBatchError raised in core by servicer method [%s]", "/a/B")
     logging.getLogger("x").error(KeyError("a message that is no text"))
     assert [line["message"] for line in lines(stderr)] == ["'a message that is no text'"]
-
-
-def test_a_request_id_is_taken_or_made() -> None:
-    assert request_id_from([("other", "x"), ("x-request-id", "a.B-9_")]) == "a.B-9_"
-    made = {request_id_from(metadata) for metadata in ([], [("x-request-id", "a b")], [("x-request-id", b"a")])}
-    assert len(made) == 3
-    assert all(len(number) == 32 for number in made)

@@ -1,0 +1,50 @@
+"""The ids by which one session is found in the logs of four services; they travel as metadata of calls."""
+
+import re
+import uuid
+from collections.abc import Iterable
+from contextvars import ContextVar
+
+__all__ = ["take_ids", "carried_ids", "log_ids", "request_id", "session_id"]
+
+REQUEST_ID_KEY, SESSION_ID_KEY, TRACE_KEY = "x-request-id", "x-session-id", "traceparent"
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+session_id: ContextVar[str] = ContextVar("session_id", default="")  # of the story that a call belongs to
+traceparent: ContextVar[str] = ContextVar("traceparent", default="")  # W3C: 00-<32 hex>-<16 hex>-<2 hex>
+_ACCEPTABLE = re.compile(r"(?!deepsing_)[A-Za-z0-9._-]{1,64}")  # not an API key by mistake: ids are logged
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+Metadata = Iterable[tuple[str, str | bytes]]
+
+
+def take_ids(metadata: Metadata) -> None:
+    """Makes the ids of a call those of this task; a request id that is missing or unfit is made anew.
+
+    Args:
+        metadata: of the call; an id is taken if it has 1 to 64 characters of A-Z a-z 0-9 . _ -
+    """
+    found = {key: value for key, value in metadata if isinstance(value, str)}
+    request_id.set(_fit(found.get(REQUEST_ID_KEY, "")) or uuid.uuid4().hex)
+    session_id.set(_fit(found.get(SESSION_ID_KEY, "")))
+    parent = found.get(TRACE_KEY, "")
+    traceparent.set(parent if _TRACEPARENT.fullmatch(parent) else "")
+
+
+def carried_ids() -> tuple[tuple[str, str], ...]:
+    """Metadata that a call to another service takes along; nothing outside a call."""
+    ids = ((REQUEST_ID_KEY, request_id), (SESSION_ID_KEY, session_id), (TRACE_KEY, traceparent))
+    return tuple((key, variable.get()) for key, variable in ids if variable.get())
+
+
+def log_ids() -> dict[str, str]:
+    """The ids as they stand in a line of the log, those that are known."""
+    ids = {"request_id": request_id.get(), "session_id": session_id.get(), "trace_id": trace_id()}
+    return {name: value for name, value in ids.items() if value}
+
+
+def trace_id() -> str:
+    """32 hex digits, or "" where there is no trace."""
+    return traceparent.get()[3:35]
+
+
+def _fit(value: str) -> str:
+    return value if _ACCEPTABLE.fullmatch(value) else ""

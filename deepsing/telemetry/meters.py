@@ -1,0 +1,153 @@
+"""Counters, gauges and histograms that do nothing until somebody wants to see them; then Prometheus' client keeps them.
+
+Every value that a label may take is declared with it, so that no caller can make series without end, and series are
+there from the start, at zero. That client is loaded by `enable` and not before: it takes 0.05 s, and BentoML must be
+the first to load it.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from deepsing.telemetry.ids import trace_id
+
+__all__ = ["Counter", "Gauge", "Histogram", "enable", "enabled"]
+
+OTHER = "other"  # stands for every value of a label that was not declared
+DECLARED: "dict[str, Meter]" = {}  # all meters of the modules that are loaded, by name
+_families: dict[str, Any] = {}  # Prometheus' own, by name
+_enabled = False
+
+
+class Meter:
+    """A named family of numbers.
+
+    Args:
+        name: as Prometheus shows it, without the _total of counters.
+        text: what it counts, and in which unit.
+        labels: each with all its values.
+        start: the labels' values of the series that are there from the start; None: all there can be.
+    """
+
+    kind = ""
+
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        labels: Mapping[str, Sequence[str]] | None = None,
+        *,
+        start: Iterable[tuple[str, ...]] | None = None,
+    ) -> None:
+        self.name, self.text, self.labels = name, text, dict(labels or {})
+        self.start = list(itertools.product(*self.labels.values()) if start is None else start)
+        self._known = [frozenset(values) for values in self.labels.values()]
+        self._family: Any = None
+        self._series: dict[tuple[str, ...], Any] = {}
+        DECLARED[name] = self
+        if _enabled:
+            self.bind()
+
+    def bind(self) -> None:
+        """Makes the series; what was counted before is not in them."""
+        import prometheus_client
+
+        if self.name not in _families:
+            make = getattr(prometheus_client, self.kind)
+            _families[self.name] = make(self.name, self.text, tuple(self.labels), **self._options())
+        self._family = _families[self.name]
+        for values in self.start:
+            self._of(values)
+
+    def _options(self) -> dict[str, Any]:
+        return {}
+
+    def _of(self, values: tuple[str, ...]) -> Any:
+        """The series of the values of its labels."""
+        series = self._series.get(values)
+        if series is None:
+            kept = tuple(value if value in known else OTHER for value, known in zip(values, self._known, strict=True))
+            series = self._series[kept] = self._family.labels(*kept) if kept else self._family
+        return series
+
+
+class Counter(Meter):
+    """A number that only grows."""
+
+    kind = "Counter"
+
+    def add(self, amount: float = 1.0, *values: str) -> None:
+        """Adds `amount` >= 0 to the series of the labels' values."""
+        if self._family is not None:
+            self._of(values).inc(amount)
+
+
+class Gauge(Meter):
+    """A number that goes up and down."""
+
+    kind = "Gauge"
+
+    def add(self, amount: float, *values: str) -> None:
+        """Adds `amount`, which may be less than 0."""
+        if self._family is not None:
+            self._of(values).inc(amount)
+
+    def set(self, number: float, *values: str) -> None:
+        """Puts `number` in its place."""
+        if self._family is not None:
+            self._of(values).set(number)
+
+    def _options(self) -> dict[str, Any]:
+        return {"multiprocess_mode": "livesum"}  # under BentoML: of the processes that live
+
+
+class Histogram(Meter):
+    """How often a number fell into each of some ranges.
+
+    Args:
+        name: with its unit, e.g. "…_seconds".
+        text: what is measured.
+        buckets: upper ends of the ranges, rising.
+        labels: each with all its values.
+        start: as of a Meter.
+    """
+
+    kind = "Histogram"
+
+    def __init__(
+        self,
+        name: str,
+        text: str,
+        buckets: Sequence[float],
+        labels: Mapping[str, Sequence[str]] | None = None,
+        *,
+        start: Iterable[tuple[str, ...]] | None = None,
+    ) -> None:
+        self.buckets = tuple(buckets)
+        super().__init__(name, text, labels, start=start)
+
+    def observe(self, number: float, *values: str) -> None:
+        """Takes a measurement, with the id of the trace that it was made in as its exemplar; NaN is left out."""
+        if self._family is not None and not math.isnan(number):
+            trace = trace_id()
+            self._of(values).observe(number, {"trace_id": trace} if trace else None)
+
+    def _options(self) -> dict[str, Any]:
+        return {"buckets": self.buckets}
+
+
+def enabled() -> bool:
+    """Whether the meters count."""
+    return _enabled
+
+
+def enable() -> None:
+    """Has all meters count from now on, those declared later too."""
+    global _enabled
+    import prometheus_client
+
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+    _enabled = True
+    for meter in DECLARED.values():
+        meter.bind()

@@ -1,0 +1,57 @@
+"""What is seen of a service's process: nothing that costs, until a port for metrics, BentoML or OTEL_* asks for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+
+from deepsing.telemetry.calls import CallObserver
+from deepsing.telemetry.meters import Gauge, enable, enabled
+from deepsing.telemetry.tracing import start_tracing
+
+if TYPE_CHECKING:
+    from deepsing.telemetry.page import MetricsPage
+
+__all__ = ["Observation"]
+
+
+class Observation:
+    """Metrics and traces of one service.
+
+    Args:
+        service: its name.
+        grpc_name: as in the contract.
+        metrics: whether a port will be opened for metrics; where BentoML shows them they are on already.
+    """
+
+    def __init__(self, service: str, grpc_name: str, *, metrics: bool) -> None:
+        if metrics:
+            enable()
+        traced = start_tracing(service)
+        self.interceptors: list[grpc.aio.ServerInterceptor] = []  # go around all others
+        if traced or enabled():
+            self.interceptors.append(CallObserver(grpc_name))
+        self._service = service
+        self._serving = Gauge("deepsing_serving", "1 while calls are taken, else 0.", {"service": (service,)})
+        self._page: MetricsPage | None = None
+
+    def listen(self, host: str, port: int) -> int:
+        """Shows the metrics over HTTP; returns the bound port. Raises RuntimeError where it cannot be bound."""
+        from deepsing.telemetry.page import MetricsPage
+
+        try:
+            self._page = MetricsPage(host, port)
+        except OSError as error:
+            raise RuntimeError(f"the port of metrics, {port}, cannot be bound ({error.strerror})") from None
+        return self._page.port
+
+    def serving(self, now: bool) -> None:
+        """Notes whether calls are taken."""
+        self._serving.set(int(now), self._service)
+
+    def close(self) -> None:
+        """Closes the port of metrics, if there is one; blocks for up to half a second."""
+        if self._page is not None:
+            self._page.close()
+            self._page = None

@@ -1,0 +1,128 @@
+"""Spans of OpenTelemetry, where the standard OTEL_* variables ask for them; else nothing is loaded or done."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from deepsing.telemetry.ids import session_id, traceparent
+
+__all__ = ["start_tracing", "served", "calling", "past", "SpanOfCall"]
+
+ASKS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+OWN_FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
+logger = logging.getLogger(__name__)
+_tracer: Any = None  # None while nobody asks for traces
+
+
+class SpanOfCall:
+    """The span of one call; of none where traces are off.
+
+    Args:
+        span: of OpenTelemetry, or None.
+        served: whether it is this process that serves the call; what the caller did wrong is no error of its span then.
+    """
+
+    def __init__(self, span: Any = None, *, served: bool = False) -> None:
+        self._span, self._served = span, served
+
+    def end_as(self, code: str) -> None:
+        """Ends it with the name of a gRPC status."""
+        if self._span is None:
+            return
+        from opentelemetry.trace import StatusCode
+
+        self._span.set_attribute("rpc.response.status_code", code)
+        if session_id.get():
+            self._span.set_attribute("deepsing.session_id", session_id.get())
+        if code in OWN_FAULTS or (not self._served and code not in ("OK", "CANCELLED")):
+            self._span.set_status(StatusCode.ERROR, code)
+        self._span.end()
+
+    @property
+    def traceparent(self) -> str:
+        """As W3C writes it; "" for no span."""
+        if self._span is None:
+            return ""
+        context = self._span.get_span_context()
+        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+
+
+def start_tracing(service: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Exports spans by OTLP over gRPC from now on, if OTEL_TRACES_EXPORTER=otlp or an OTLP endpoint says so.
+
+    Args:
+        service: its name; OTEL_SERVICE_NAME goes before "deepsing-" and that name.
+        environ: where to look; OpenTelemetry itself reads the rest of its variables from os.environ.
+
+    Returns:
+        Whether spans are made; where they cannot be, the log says why, and the service runs without.
+    """
+    global _tracer
+    exporter = environ.get("OTEL_TRACES_EXPORTER") or ("otlp" if any(map(environ.get, ASKS)) else "none")
+    if exporter == "none" or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
+        return False
+    protocol = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    if (exporter, protocol) != ("otlp", "grpc"):
+        logger.warning("no traces: the exporter is %s by %s; set otlp by grpc, or none", exporter, protocol)
+        return False
+    try:
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        logger.warning("no traces: %s; install 'deepsing[otel]'", error)
+        return False
+    name = environ.get("OTEL_SERVICE_NAME") or f"deepsing-{service}"
+    provider = TracerProvider(resource=Resource.create({"service.name": name}))  # flushes when the process exits
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    _tracer = provider.get_tracer("deepsing")
+    return True
+
+
+@contextmanager
+def served(method: str) -> Iterator[SpanOfCall]:
+    """A call that this process serves, in the trace of its caller; the one who leaves the context ends the span.
+
+    What is called meanwhile, and what is logged, belongs to it.
+    """
+    if _tracer is None:
+        yield SpanOfCall()
+        return
+    from opentelemetry.trace import SpanKind
+
+    span = SpanOfCall(_started(method, SpanKind.SERVER), served=True)
+    traceparent.set(span.traceparent)  # for good: the task ends with the call
+    yield span
+
+
+def calling(method: str) -> SpanOfCall:
+    """A call to another service, as part of what is served here."""
+    if _tracer is None:
+        return SpanOfCall()
+    from opentelemetry.trace import SpanKind
+
+    return SpanOfCall(_started(method, SpanKind.CLIENT))
+
+
+def past(**seconds: float) -> None:
+    """Notes stages of the call under way that lasted so long, one after the other, the last until now."""
+    if _tracer is None:
+        return
+    begin_ns = time.time_ns() - round(1e9 * sum(seconds.values()))
+    for name, length_s in seconds.items():
+        end_ns = begin_ns + round(1e9 * length_s)
+        _started(name, start_time=begin_ns).end(end_time=end_ns)
+        begin_ns = end_ns
+
+
+def _started(name: str, kind: Any = None, start_time: int | None = None) -> Any:
+    from opentelemetry.trace import SpanKind
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    parent = TraceContextTextMapPropagator().extract({"traceparent": traceparent.get()})
+    attributes = {"rpc.system": "grpc"} if kind else {}
+    return _tracer.start_span(name, parent, kind or SpanKind.INTERNAL, attributes, start_time=start_time)
