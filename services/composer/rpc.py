@@ -25,6 +25,7 @@ from services.composer.plan import plan_of
 from services.composer.session import Session
 from services.composer.settings import PREFIX, ComposerSettings
 from services.composer.spool import CHUNK_BYTES, Spool
+from services.composer.stored.stories import StoriesServicer
 from services.composer.timeline import frame_count
 from services.composer.uploading import config_of
 
@@ -34,7 +35,7 @@ RENDER_SONG_BYTES = 24 * 1024 * 1024
 RETRY_AFTER_S = 10.0
 
 
-class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
+class ComposerServicer(StoriesServicer, composer_pb2_grpc.ComposerServiceServicer):
     """Implements deepsing.v1.ComposerService."""
 
     def __init__(self, settings: ComposerSettings) -> None:
@@ -43,9 +44,11 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
         self.sessions = 0
         self.idle = asyncio.Event()  # set while no session is open
         self.idle.set()
+        self.open_stories()
 
     async def close(self) -> None:
-        """Closes the channels to the other services."""
+        """Leaves stored stories to other composers, and closes the channels to the other services."""
+        await self.close_stories()
         await self.peers.close()
 
     async def Compose(  # noqa: N802 - the contract's name
