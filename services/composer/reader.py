@@ -48,7 +48,7 @@ class Reader:
         self.judge = sentiment_pb2.Judge()
         self.wanted, self.closed, self.fault = 0, False, ""
         self.work: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
+        self._news, self._taken = asyncio.Event(), asyncio.Event()
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Begins to read."""
@@ -62,6 +62,12 @@ class Reader:
         if len(self.waiting) < self.room:
             self.waiting.append((excerpt, shown))
             self._news.set()
+
+    async def has_room(self) -> None:
+        """Waits until a picture can be offered that will be read, or none will be read any more."""
+        while len(self.waiting) >= self.room and not self.fault:
+            self._taken.clear()
+            await self._taken.wait()
 
     @property
     def missed(self) -> int:
@@ -83,11 +89,13 @@ class Reader:
                 await self._news.wait()
                 continue
             batch = [self.waiting.popleft() for _ in range(min(BATCH, len(self.waiting)))]
+            self._taken.set()
             try:
                 await self._read(batch)
             except ServiceError as error:
                 self.fault = str(error)
                 self.waiting.clear()
+                self._taken.set()
                 return
 
     async def finish(self, limit_s: float) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from pathlib import Path
+from typing import Any
 
 from deepsing.audio import AudioError, decode_blocks
 from deepsing.runtime.errors import InvalidInput
@@ -95,6 +96,7 @@ async def written(shelf: Shelf, wanted: Record, song: Path) -> tuple[Record, boo
     """Puts a story into the store, or finds it there.
 
     Args:
+        shelf: of the stories.
         wanted: as a new story has it.
         song: file to store with it.
 
@@ -112,9 +114,11 @@ async def written(shelf: Shelf, wanted: Record, song: Path) -> tuple[Record, boo
             if there is None:
                 await shelf.do(shelf.store.create, wanted.name, wanted.to_bytes())
                 return wanted, False
-            anew = {"state": "QUEUED", "error": None, "holder": "", "losses": 0, "ended_s": 0.0}
-            times = {"created_s": wanted.created_s, "expires_s": wanted.expires_s}
-            return await shelf.change(*there, **anew, **times, song=wanted.song, config=wanted.config), False
+            anew: dict[str, Any] = {"state": "QUEUED", "error": None, "holder": "", "losses": 0, "ended_s": 0.0}
+            for name in ("created_s", "expires_s", "song", "config"):
+                anew[name] = getattr(wanted, name)
+            record, version = there
+            return await shelf.change(record, version, **anew), False
 
 
 class ClaimedKey:
@@ -131,7 +135,7 @@ class ClaimedKey:
         self.name = f"keys/{owner}/{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
     async def story_id(self) -> str:
-        """The story that this request made before, or nothing. Raises Taken where another request had the key."""
+        """The story that this request made before, or nothing. Raises IDEMPOTENCY_KEY_REUSED."""
         if not self.key:
             return ""
         try:
@@ -143,7 +147,7 @@ class ClaimedKey:
         return str(claimed["story_id"])
 
     async def claim(self, story_id: str) -> None:
-        """Ties the key to a story. Raises Taken where another request was faster."""
+        """Ties the key to a story. Raises IDEMPOTENCY_KEY_REUSED where another request was faster."""
         if not self.key:
             return
         content = json.dumps({"request": self.request, "story_id": story_id, "created_s": time.time()}).encode()

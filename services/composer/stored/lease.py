@@ -1,8 +1,8 @@
 """The right to tell a story: held by one composer at a time, kept by renewing it, and void once somebody else writes.
 
-No clocks are compared. A holder renews its record well within `lease_s`; who sees a record unchanged for that long, on its
-own clock, may take it. All writes of a record depend on the version that the writer saw last, so a holder that slept
-through its lease cannot write any more, and what it still stores beside the record is never named by it.
+No clocks are compared. A holder renews its record well within `lease_s`; who sees a record unchanged for that long, on
+its own clock, may take it. All writes of a record depend on the version that the writer saw last, so a holder that
+slept through its lease cannot write any more, and what it still stores beside the record is never named by it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RENEWALS = 4  # in the time of a lease
 PAUSE_S = 0.5  # before a write is tried again that the store did not take
 
 
-class Lost(Exception):  # noqa: N818 - an answer, not an error
+class Lost(Exception):
     """Somebody else has the story now, or it was cancelled; stop working on it."""
 
 

@@ -1,4 +1,4 @@
-"""What is known of a kept story. Its record is the only object that decides anything; all others count once it names them."""
+"""What is known of a stored story. Its record alone decides; all other objects count once the record names them."""
 
 from __future__ import annotations
 

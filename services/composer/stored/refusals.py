@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import grpc
 
-from deepsing.runtime.errors import NotReady, ServiceError, Unmet
+from deepsing.runtime.errors import InvalidInput, NotReady, ServiceError, Unmet
 from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.stored.store import StoreError
 
-__all__ = ["key_reused", "stories_off", "store_away", "story_unknown"]
+__all__ = ["key_reused", "stories_off", "story_unknown", "page_invalid", "answering"]
 
 RETRY_AFTER_S = 5.0
+logger = logging.getLogger(__name__)
 
 
 class _Taken(ServiceError):
@@ -37,13 +43,23 @@ def story_unknown(story_id: str) -> ServiceError:
 
 
 def stories_off() -> ServiceError:
-    """This composer keeps no stories."""
+    """The composer keeps no stories."""
     message = "this composer keeps no stories; set DEEPSING_COMPOSER_STORE"
     return Unmet(message, reason=reasons.ERROR_REASON_STORIES_OFF)
 
 
-def store_away(error: Exception) -> ServiceError:
-    """The store does not answer."""
-    message = f"the store of stories does not answer; try again in {RETRY_AFTER_S:g} s"
-    reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
-    return NotReady(message, reason=reason, retry_after_s=RETRY_AFTER_S, service="store")
+def page_invalid(message: str, field: str, value: object) -> ServiceError:
+    """There is no such page of a list."""
+    return InvalidInput(message, reason=reasons.ERROR_REASON_PAGE_INVALID, field=field, value=value)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Tells a caller in the contract's words where the store does not answer."""
+    try:
+        yield
+    except StoreError as error:
+        logger.error("the store failed: %s", error)
+        message = f"the store of stories does not answer; try again in {RETRY_AFTER_S:g} s"
+        reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
+        raise NotReady(message, reason=reason, retry_after_s=RETRY_AFTER_S, service="store") from error

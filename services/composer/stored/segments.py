@@ -64,7 +64,9 @@ class SegmentWriter:
     """
 
     def __init__(self, path: Path, width_px: int, height_px: int, rate: Fraction, threads: int) -> None:
-        self.path, self.rows, self.excerpts = path, [], {}  # type: ignore[var-annotated]
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        self.excerpts: dict[int, bytes] = {}
         self.video = VideoWriter(path.with_suffix(".mp4"), width_px, height_px, rate, threads)
 
     def add(self, picture: U8, shown: Shown, digest: bytes, excerpt: bytes) -> None:
@@ -114,6 +116,6 @@ def read_segment(path: Path) -> StoredFrames:
 
 
 def _shown(row: dict[str, Any]) -> Shown:
-    pairs = {name: tuple(row[name]) for name in ("target", "expected")}
-    named = {name: tuple((one, weight) for one, weight in row[name]) for name in ("concepts", "styles")}
-    return Shown(row["seq"], row["time_s"], **pairs, **named)
+    target, expected = (tuple(row[name]) for name in ("target", "expected"))
+    concepts, styles = (tuple((one, weight) for one, weight in row[name]) for name in ("concepts", "styles"))
+    return Shown(row["seq"], row["time_s"], target, expected, concepts, styles)

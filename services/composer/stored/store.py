@@ -14,11 +14,11 @@ class StoreError(Exception):
     """The store does not answer, or not as it should; trying again later may help."""
 
 
-class Conflict(Exception):  # noqa: N818 - an answer, not an error
+class Conflict(Exception):
     """A conditional write came too late: somebody else wrote first."""
 
 
-class Missing(Exception):  # noqa: N818 - an answer, not an error
+class Missing(Exception):
     """There is no such object."""
 
 

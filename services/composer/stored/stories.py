@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import re
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import grpc
 
@@ -20,17 +18,17 @@ from deepsing.access.accounts import caller_account
 from deepsing.runtime.errors import InvalidInput, TooLate
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.files import NAMES
 from services.composer.peers import Peers
 from services.composer.plan import plan_of
 from services.composer.settings import ComposerSettings
 from services.composer.spool import Spool
+from services.composer.stored.answers import story_message, with_links
 from services.composer.stored.creation import ClaimedKey, content_digest, key_of, pcm_digest, stored_config, written
-from services.composer.stored.folder import FolderStore
 from services.composer.stored.lease import Shelf
 from services.composer.stored.record import Record, owner_tag
-from services.composer.stored.refusals import store_away, stories_off, story_unknown
-from services.composer.stored.store import Conflict, Missing, Store, StoreError
+from services.composer.stored.refusals import answering, page_invalid, stories_off, story_unknown
+from services.composer.stored.store import Conflict, Missing
+from services.composer.stored.stores import store_at
 from services.composer.stored.worker import Worker
 from services.composer.uploading import config_of
 
@@ -39,7 +37,6 @@ __all__ = ["StoriesServicer"]
 STORY_ID = re.compile(r"[0-9a-f]{32}")
 PAGE, LARGEST_PAGE = 50, 100
 WATCH_EVERY_S, WATCH_BEAT_S = 1.0, 10.0
-logger = logging.getLogger(__name__)
 
 
 class StoriesServicer:
@@ -74,7 +71,7 @@ class StoriesServicer:
         first = await anext(incoming, pb.CreateStoryRequest())
         config, key = stored_config(await config_of(_first(first))), key_of(first.idempotency_key)
         plan = plan_of(config)
-        with tempfile.TemporaryDirectory(prefix="deepsing-") as folder, _answering():
+        with tempfile.TemporaryDirectory(prefix="deepsing-") as folder, answering():
             spool = Spool(Path(folder) / "song", self.settings.max_song_bytes)
             try:
                 await _fill(spool, incoming, self.settings.upload_stall_s)
@@ -83,7 +80,9 @@ class StoriesServicer:
             request = hashlib.sha256(config.SerializeToString(deterministic=True) + spool.digest.encode()).hexdigest()
             claimed = ClaimedKey(shelf, owner, key, request)
             if story_id := await claimed.story_id():
-                return pb.CreateStoryResponse(story=await self._story(await self._record(story_id)), existed=True)
+                with suppress(Missing):  # it was claimed, and then its composer was lost
+                    record, _ = await shelf.record(f"records/{owner}/{story_id}")
+                    return pb.CreateStoryResponse(story=await self._story(record), existed=True)
             pcm = await asyncio.to_thread(pcm_digest, spool.path, plan)
             story_id = (await content_digest(config, plan, pcm, self.peers))[:32]
             now = time.time()
@@ -91,8 +90,8 @@ class StoriesServicer:
             wanted = Record(
                 story_id, owner, "QUEUED", config.SerializeToString(), song, now, now + self.settings.story_ttl_s
             )
-            record, existed = await written(shelf, wanted, spool.path)
             await claimed.claim(story_id)
+            record, existed = await written(shelf, wanted, spool.path)
         if not existed:
             self.worker.accounts[record.name] = caller_account.get()
         self.worker.wake()
@@ -102,7 +101,7 @@ class StoriesServicer:
         self, request: pb.GetStoryRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetStoryResponse:
         """See the contract."""
-        with _answering():
+        with answering():
             return pb.GetStoryResponse(story=await self._story(await self._record(request.story_id)))
 
     async def ListStories(  # noqa: N802 - the contract's name
@@ -112,18 +111,18 @@ class StoriesServicer:
         shelf, prefix = self._opened(), f"records/{_owner()}/"
         size, token = request.page_size or PAGE, request.page_token
         if size > LARGEST_PAGE:
-            raise _page_invalid(f"page_size is {size}; choose 1 to {LARGEST_PAGE}", "page_size", size)
+            raise page_invalid(f"page_size is {size}; choose 1 to {LARGEST_PAGE}", "page_size", size)
         if token and not STORY_ID.fullmatch(token):
-            raise _page_invalid("page_token is none of ours; send the one of the page before", "page_token", token)
+            raise page_invalid("page_token is none of ours; send the one of the page before", "page_token", token)
         answer = pb.ListStoriesResponse()
-        with _answering():
+        with answering():
             names = [name for name, _ in await shelf.names(prefix, prefix + token if token else "")]
             for name in names[:size]:
                 try:
                     record, _ = await shelf.record(name)
                 except Missing:  # deleted meanwhile
                     continue
-                answer.stories.append(_message(record))
+                answer.stories.append(story_message(record))
         if len(names) > size:
             answer.next_page_token = names[size - 1].removeprefix(prefix)
         return answer
@@ -133,7 +132,7 @@ class StoriesServicer:
     ) -> pb.CancelStoryResponse:
         """See the contract."""
         shelf = self._opened()
-        with _answering():
+        with answering():
             while True:
                 record = await self._record(request.story_id)
                 if record.ended:
@@ -146,7 +145,7 @@ class StoriesServicer:
                 except Conflict:  # its composer has just written: look again
                     continue
                 self.worker.stop(record.name)
-                return pb.CancelStoryResponse(story=_message(record))
+                return pb.CancelStoryResponse(story=story_message(record))
 
     async def WatchStory(  # noqa: N802 - the contract's name
         self, request: pb.WatchStoryRequest, context: grpc.aio.ServicerContext
@@ -154,7 +153,7 @@ class StoriesServicer:
         """See the contract."""
         said, said_at = None, 0.0
         while True:
-            with _answering():
+            with answering():
                 record = await self._record(request.story_id)
                 story = await self._story(record)
             news = (record.state, record.frames_done, record.frames_total, record.epoch)
@@ -182,69 +181,12 @@ class StoriesServicer:
 
     async def _story(self, record: Record) -> pb.Story:
         """A story with links to its files."""
-        story, shelf = _message(record), self._opened()
-        for file in record.files:
-            kind = pb.StoryFileKind.ValueType(file.kind)
-            seconds = self.settings.link_s
-            until_us = round((time.time() + seconds) * 1e6)
-            url = await shelf.do(shelf.store.link, file.name, NAMES[kind], seconds)
-            story.files.add(
-                kind=kind,
-                byte_count=file.byte_count,
-                digest=file.digest,
-                url=url,
-                url_expire_time_us=0 if url.startswith("file:") else until_us,
-            )
-        return story
-
-
-def store_at(settings: ComposerSettings) -> Store:
-    """The store that the settings name. Raises StoreError."""
-    if not settings.store.startswith("s3://"):
-        return FolderStore(Path(settings.store))
-    from services.composer.stored.s3 import S3Store  # brings boto3, which nobody else waits for
-
-    parts = urlsplit(settings.store)
-    prefix = parts.path.strip("/")
-    return S3Store(parts.netloc, f"{prefix}/" if prefix else "", settings.store_endpoint)
-
-
-def _message(record: Record) -> pb.Story:
-    left = record.frames_total - record.frames_done
-    known = record.state == "RUNNING" and record.frames_total and record.frames_per_s
-    story = pb.Story(
-        story_id=record.story_id,
-        state=pb.StoryState.Value(f"STORY_STATE_{record.state}"),
-        frames_done=record.frames_done,
-        frames_total=record.frames_total,
-        remaining_us=round(left / record.frames_per_s * 1e6) if known else -1,
-        create_time_us=round(record.created_s * 1e6),
-        end_time_us=round(record.ended_s * 1e6),
-        expire_time_us=round(record.expires_s * 1e6),
-        title=pb.StoryConfig.FromString(record.config).title,
-        attempt=record.epoch,
-    )
-    if record.error:
-        story.error.code, story.error.reason, story.error.message = record.error
-    return story
+        return await with_links(record, self._opened(), self.settings.link_s)
 
 
 def _owner() -> str:
     account = caller_account.get()
     return owner_tag(account.name if account else "")
-
-
-def _page_invalid(message: str, field: str, value: object) -> InvalidInput:
-    return InvalidInput(message, reason=reasons.ERROR_REASON_PAGE_INVALID, field=field, value=value)
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    try:
-        yield
-    except StoreError as error:
-        logger.error("the store failed: %s", error)
-        raise store_away(error) from error
 
 
 async def _first(request: pb.CreateStoryRequest) -> AsyncIterator[Any]:

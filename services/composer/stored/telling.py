@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepsing.audio import AudioError
 from deepsing.v1 import composer_pb2 as pb
@@ -28,15 +29,13 @@ from services.composer.readings import excerpt
 from services.composer.session import Session
 from services.composer.settings import ComposerSettings
 from services.composer.spool import CHUNK_BYTES
-from services.composer.story import Shown
 from services.composer.stored.finishing import finished_files
 from services.composer.stored.lease import Lease
 from services.composer.stored.record import Segment
 from services.composer.stored.segments import SegmentWriter, StoredFrames, read_segment
+from services.composer.story import Shown
 
 __all__ = ["Telling", "paint_config"]
-
-FULL_READER_S = 0.05  # between looks whether the judge has caught up
 
 
 class Telling:
@@ -122,8 +121,7 @@ class Telling:
         for axis, agreement in enumerate(self.agreement):
             agreement.add(shown.target[axis], shown.expected[axis])
         if excerpt:
-            while len(self.reader.waiting) >= self.reader.room and not self.reader.fault:
-                await asyncio.sleep(FULL_READER_S)
+            await self.reader.has_room()
             self.reader.offer(excerpt, shown)
 
     async def _paint(self) -> pb.SessionEnd:
@@ -163,7 +161,7 @@ class Telling:
                 yield pb.ComposeRequest(audio_chunk=chunk)
         yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
 
-    async def _take(self, picture: np.ndarray, shown: Shown) -> None:  # type: ignore[type-arg]
+    async def _take(self, picture: NDArray[np.uint8], shown: Shown) -> None:
         """Adds a painted frame to its segment, and stores that one where it is full."""
         seen = await asyncio.to_thread(self._write, picture, shown)
         await self._weigh(shown, seen)
@@ -172,7 +170,7 @@ class Telling:
         if self.next_seq % max(1, round(self.plan.rate * self.settings.segment_s)) == 0:
             await self._store()
 
-    def _write(self, picture: np.ndarray, shown: Shown) -> bytes:  # type: ignore[type-arg]
+    def _write(self, picture: NDArray[np.uint8], shown: Shown) -> bytes:
         if self.segment is None:
             path, threads = self.folder / f"{shown.seq:08}.zip", self.settings.encoder_threads
             self.segment = SegmentWriter(path, self.size.width_px, self.size.height_px, self.plan.rate, threads)

@@ -18,6 +18,7 @@ async def sweep(shelf: Shelf, records: Sequence[Record], ttl_s: float) -> None:
     """Expires what is to expire. Any number of composers may do so at once.
 
     Args:
+        shelf: of the stories.
         records: of all stories, as they were read last.
         ttl_s: how long an expired story's record still says so.
 

@@ -1,4 +1,4 @@
-"""Looks at the store now and then: tells the stories that wait or were left behind, and deletes those whose time is over."""
+"""Looks at the store now and then: tells stories that wait or were left behind, and deletes those that are over."""
 
 from __future__ import annotations
 
