@@ -125,6 +125,8 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         self.calls: list[gen.GenerateRequest] = []
         self.failures = 0  # calls that are still to fail with UNAVAILABLE
         self.held: asyncio.Event | None = None  # calls wait for it where it is set
+        self.most_calls: int | None = None  # later ones wait for ever
+        self.stuck = asyncio.Event()  # set by the first of those
         self.called = asyncio.Event()  # set by the first call
         self.left = asyncio.Event()  # set once a call was cancelled
 
@@ -137,6 +139,9 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         try:
             if self.held is not None:
                 await self.held.wait()
+            if self.most_calls is not None and len(self.calls) > self.most_calls:
+                self.stuck.set()
+                await asyncio.Event().wait()
         except asyncio.CancelledError:
             self.left.set()
             raise
