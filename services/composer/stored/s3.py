@@ -42,7 +42,7 @@ class S3Store:
             s3={"addressing_style": "path" if endpoint else "auto"},
         )
         with self._failing():
-            self.client = boto3.client("s3", endpoint_url=endpoint or None, config=config)
+            self.client = boto3.Session().client("s3", endpoint_url=endpoint or None, config=config)
             self.client.head_bucket(Bucket=bucket)
 
     def read(self, name: str) -> Entry:

@@ -24,7 +24,7 @@ from services.composer.messages import refusal_of
 from services.composer.painting import Palette
 from services.composer.peers import Peers
 from services.composer.plan import plan_of, story_digest
-from services.composer.reader import Reader
+from services.composer.reader import BATCH, Reader
 from services.composer.readings import excerpt
 from services.composer.session import Session
 from services.composer.settings import ComposerSettings
@@ -82,7 +82,7 @@ class Telling:
         self.files = StoryFiles(
             self.folder, dataclasses.replace(self.plan, files=papers), self.size, self.settings.encoder_threads
         )
-        self.reader = Reader(self.plan, self.palette.concepts, self.peers, self.settings, None)
+        self.reader = Reader(self.plan, self.palette.concepts, self.peers, self.settings, None, at_once=BATCH)
         try:
             async with asyncio.TaskGroup() as group:
                 sound = group.create_task(self._sound())
