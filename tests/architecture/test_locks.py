@@ -28,7 +28,7 @@ def pins(lock: Path) -> dict[str, str]:
 def ranges() -> dict[str, Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     optional = project["optional-dependencies"]
-    entries = [*project["dependencies"], *optional["serve"], *optional["story"], *optional["access"]]
+    entries = [*project["dependencies"], *optional["serve"], *optional["story"], *optional["access"], *optional["s3"]]
     return {canonicalize_name(one.name): one for one in map(Requirement, entries)}
 
 

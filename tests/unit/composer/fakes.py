@@ -173,12 +173,13 @@ class Stage:
     audio: FakeAudioSentiment = field(default_factory=FakeAudioSentiment)
     generator: FakeGenerator = field(default_factory=FakeGenerator)
     translator: FakeTranslator = field(default_factory=FakeTranslator)
+    target: str = ""
 
 
 @asynccontextmanager
-async def stage(**settings: Any) -> AsyncIterator[Stage]:
-    """Starts everything on free ports of loopback."""
-    from deepsing.runtime.server import GrpcServer, Service
+async def stage(*, protect: Any = None, **settings: Any) -> AsyncIterator[Stage]:
+    """Starts everything on free ports of loopback; `protect` as Service has it."""
+    from deepsing.runtime.server import GrpcServer, Protection, Service
     from deepsing.runtime.settings import ServerSettings
 
     behind, fakes = grpc.aio.server(), (FakeAudioSentiment(), FakeTranslator(), FakeGenerator())
@@ -199,12 +200,14 @@ async def stage(**settings: Any) -> AsyncIterator[Stage]:
         composer_pb2_grpc.add_ComposerServiceServicer_to_server,
         opened,
         SERVICE.largest_request_bytes,
+        protect or (lambda name: Protection()),
     )
     server = GrpcServer(service, ServerSettings(port=0))
     port = await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = composer_pb2_grpc.ComposerServiceStub(channel)
         try:
-            yield Stage(servicer, composer_pb2_grpc.ComposerServiceStub(channel), fakes[0], fakes[2], fakes[1])
+            yield Stage(servicer, stub, fakes[0], fakes[2], fakes[1], f"127.0.0.1:{port}")
         finally:
             await server.drain(0.5)
             await behind.stop(0)
