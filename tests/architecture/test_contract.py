@@ -77,8 +77,9 @@ def test_every_proto_has_its_four_generated_files_and_none_is_left_over() -> Non
     assert {path.name for path in (ROOT / "deepsing/v1").glob("*_pb2*")} == expected
 
 
-# Fields that hold an address. None of them is a caller's (StoredFile.url is what the composer answers with): a service that fetched what callers name could be
-# sent to addresses that only it can reach. Whoever adds one allow-lists hosts and refuses private ranges first.
+# Fields that hold an address. None of them is a caller's (StoredFile.url is an answer): a service that fetched what
+# callers name could be sent to addresses that only it can reach. Whoever adds one allow-lists hosts and refuses private
+# ranges first.
 ADDRESSES = {"deepsing.v1.StoredFile.url"}
 
 

@@ -60,8 +60,13 @@ def pcm_digest(song: Path, plan: StoryPlan) -> str:
             for block in decoding:
                 hashed.update(block.tobytes())
             hashed.update(f"{decoding.sample_rate_hz} {block.shape[0]}".encode())
+            duration_us = decoding.facts.duration_us
     except AudioError as error:
         raise refusal_of(error) from error
+    if plan.start_us >= duration_us:
+        message = f"the part starts at {plan.start_us / 1e6:g} s but the song ends at {duration_us / 1e6:.3f} s"
+        reason = reasons.ERROR_REASON_PART_OUT_OF_RANGE
+        raise InvalidInput(f"{message}; start earlier", reason=reason, field="start_us", value=plan.start_us)
     return hashed.hexdigest()
 
 

@@ -78,6 +78,7 @@ class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):
 
     def __init__(self) -> None:
         self.reads: list[tr.ReadPicturesRequest] = []
+        self.name = "dictionary"
         self.judge_error: grpc.StatusCode | None = None  # what readings fail with
         self.judge_held: asyncio.Event | None = None  # readings wait for it where it is set
         self.unreadable = False  # its judge answers with what are no numbers
@@ -115,7 +116,7 @@ class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):
         )
 
     async def ListTranslators(self, request: Any, context: grpc.aio.ServicerContext) -> tr.ListTranslatorsResponse:
-        return tr.ListTranslatorsResponse(translators=[tr.Translator(name="dictionary", engine="fake", digest="bb")])
+        return tr.ListTranslatorsResponse(translators=[tr.Translator(name=self.name, engine="fake", digest="bb")])
 
 
 class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):

@@ -16,6 +16,7 @@ import pytest
 from deepsing.runtime.errors import error_of
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2
+from services.composer.stored.folder import FolderStore
 from services.composer.stored.store import StoreError
 from tests.encoding import encode, tone
 from tests.unit.composer.fakes import Stage, config, pcm, stage
@@ -55,7 +56,10 @@ async def test_a_story_is_told_to_its_end_and_its_files_are_those_of_its_frames(
         sound = video.streams.audio[0]
         assert float(sound.duration * sound.time_base) == pytest.approx(3.0, abs=0.1)
     assert times == list(range(72))
-    assert {path.parent.name for path in tmp_path.rglob("*") if path.is_file()} - {tmp_path.name} == {"all", "1"}
+    names = [name for name, _ in FolderStore(tmp_path).list("")]  # neither the song nor segments stay
+    kept = ("story.contact-sheet.png", "story.curve.png", "story.json", "story.mp4")
+    folder = f"all/{story.story_id}"
+    assert names == [f"records/{folder}", *(f"stories/{folder}/1/{name}" for name in kept)]
 
 
 async def test_the_same_song_is_the_same_story_whatever_its_tags_and_key(tmp_path: Path) -> None:
@@ -109,12 +113,14 @@ async def test_a_cancelled_story_stops_at_once_and_can_be_told_anew(tmp_path: Pa
 
 
 async def test_a_story_that_cannot_be_told_says_why(tmp_path: Path) -> None:
+    async with stage(store=str(tmp_path), stories_running=0) as on:
+        story_id = (await create(on, translator="dictionary")).story.story_id
     async with stage(store=str(tmp_path)) as on:
-        story_id = (await create(on, start_us=5_000_000)).story.story_id
+        on.translator.name = "another"
         story = (await watched(on, story_id))[-1]
     assert story.state == pb.STORY_STATE_FAILED
-    assert (story.error.code, story.error.reason) == (3, "PART_OUT_OF_RANGE")
-    assert "the part starts at 5 s but the song ends at 3.000 s" in story.error.message
+    assert (story.error.code, story.error.reason) == (3, "TRANSLATOR_UNKNOWN")
+    assert story.error.message == "translator is 'dictionary'; choose one of: another"
 
 
 async def test_stories_are_listed_page_by_page(tmp_path: Path) -> None:
@@ -133,9 +139,16 @@ async def test_stories_are_listed_page_by_page(tmp_path: Path) -> None:
     [
         (lambda on: on.stub.CreateStory(upload(SONG, "x" * 65)), "INVALID_ARGUMENT", "IDEMPOTENCY_KEY_INVALID", "65"),
         (lambda on: on.stub.CreateStory(upload(SONG, "a b")), "INVALID_ARGUMENT", "IDEMPOTENCY_KEY_INVALID", "a-z"),
-        (lambda on: on.stub.CreateStory(upload(b"")), "INVALID_ARGUMENT", "SONG_EMPTY", "empty"),
+        (lambda on: on.stub.CreateStory(upload(b"")), "INVALID_ARGUMENT", "SONG_EMPTY", "no bytes"),
         (lambda on: on.stub.CreateStory(upload(SONG, pacing=2)), "INVALID_ARGUMENT", "FILES_INVALID", "live"),
         (lambda on: on.stub.CreateStory(upload(SONG, style="x")), "INVALID_ARGUMENT", "STYLE_UNKNOWN", "'x'"),
+        (
+            lambda on: on.stub.CreateStory(upload(SONG, start_us=3_000_000)),
+            "INVALID_ARGUMENT",
+            "PART_OUT_OF_RANGE",
+            "3 s",
+        ),
+        (lambda on: on.stub.CreateStory(upload(pcm(0.2))), "INVALID_ARGUMENT", "SONG_TOO_SHORT", "0.2"),
         (lambda on: on.stub.CreateStory(empty_upload()), "INVALID_ARGUMENT", "CONFIG_MISSING", "config first"),
         (lambda on: on.stub.GetStory(pb.GetStoryRequest(story_id="0" * 32)), "NOT_FOUND", "STORY_NOT_FOUND", "000"),
         (lambda on: on.stub.GetStory(pb.GetStoryRequest(story_id="../a")), "NOT_FOUND", "STORY_NOT_FOUND", "../a"),
@@ -159,7 +172,7 @@ async def test_what_breaks_a_rule_is_refused(tmp_path: Path, call: Any, code: st
         got = await refused(call(on))
         assert got[:2] == (code, reason)
         assert said in got[2]
-        assert not list(tmp_path.rglob("records/*"))
+    assert list(FolderStore(tmp_path).list("")) == []
 
 
 async def empty_upload() -> Any:
