@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from deepsing.cli.__main__ import main
 from deepsing.client import Client, StoryOptions
 from deepsing.client.errors import Failed, InvalidSong, Refused, Unavailable
 from deepsing.v1 import composer_pb2 as pb
@@ -46,7 +47,7 @@ async def test_a_story_is_created_watched_and_fetched(tmp_path: Path, song: Path
     assert stories[-1].state == shown.state == kept.state == pb.STORY_STATE_SUCCEEDED
     assert listed == [made.story_id]
     assert names_in(tmp_path / "out") == NAMES == sorted(path.name for path in paths)
-    assert json.loads((tmp_path / "out" / "story.json").read_text())["frame_count"] == 12
+    assert len(json.loads((tmp_path / "out" / "story.json").read_text())["frames"]) == 12
 
 
 async def test_a_file_that_is_not_what_the_composer_says_is_not_saved(tmp_path: Path, song: Path) -> None:
@@ -91,14 +92,14 @@ async def test_a_watch_that_breaks_is_taken_up_again_or_told(tmp_path: Path, son
     await stories.aclose()
 
 
-async def test_the_command_creates_follows_lists_and_fetches(
-    tmp_path: Path, song: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_the_command_creates_follows_lists_and_fetches(tmp_path: Path, song: Path) -> None:
     async with stage(store=str(tmp_path / "store")) as on:
 
         async def deepsing(*words: str) -> tuple[int, str]:
-            status = await asyncio.to_thread(main, ["stories", *words, "--target", on.target])
-            return status, capsys.readouterr().out.strip()
+            command = [sys.executable, "-m", "deepsing.cli", "stories", *words, "--target", on.target]
+            running = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            said, _ = await running.communicate()
+            return running.returncode or 0, said.decode().strip()
 
         status, story_id = await deepsing("create", str(song), "--fps", "6", "--size", "64x64", "--title", "A tone")
         assert status == 0
