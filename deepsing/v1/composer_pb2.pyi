@@ -1022,7 +1022,7 @@ class Story(google.protobuf.message.Message):
     title: builtins.str
     """StoryConfig.title."""
     attempt: builtins.int
-    """Composers that have worked on it: 1 where none was lost, 0 while it is queued."""
+    """How often a composer has taken it: 0 before the first, 1 where none was lost or stopped."""
     @property
     def files(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StoredFile]:
         """What was made, in the order video, manifest, contact sheet, curve; only where it succeeded."""
@@ -1062,7 +1062,7 @@ class StoredFile(google.protobuf.message.Message):
     BYTE_COUNT_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
     URL_FIELD_NUMBER: builtins.int
-    URL_EXPIRE_TIME_US_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_US_FIELD_NUMBER: builtins.int
     kind: Global___StoryFileKind.ValueType
     """Which file."""
     byte_count: builtins.int
@@ -1070,10 +1070,10 @@ class StoredFile(google.protobuf.message.Message):
     digest: builtins.str
     """SHA-256 of it, lower-case hex."""
     url: builtins.str
-    """Where to fetch it without a key until url_expire_time_us: an https or http address that the store has signed, or a
+    """Where to fetch it without a key until expire_time_us: an https or http address that the store has signed, or a
     file address on the composer's machine where the store is a folder.
     """
-    url_expire_time_us: builtins.int
+    expire_time_us: builtins.int
     """When url stops to work, microseconds since 1970 UTC; 0 for a file address. GetStory gives a fresh one."""
     def __init__(
         self,
@@ -1082,9 +1082,9 @@ class StoredFile(google.protobuf.message.Message):
         byte_count: builtins.int = ...,
         digest: builtins.str = ...,
         url: builtins.str = ...,
-        url_expire_time_us: builtins.int = ...,
+        expire_time_us: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["byte_count", b"byte_count", "digest", b"digest", "kind", b"kind", "url", b"url", "url_expire_time_us", b"url_expire_time_us"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["byte_count", b"byte_count", "digest", b"digest", "expire_time_us", b"expire_time_us", "kind", b"kind", "url", b"url"]) -> None: ...
 
 Global___StoredFile: typing_extensions.TypeAlias = StoredFile
 

@@ -45,6 +45,6 @@ async def with_links(record: Record, shelf: Shelf, link_s: int) -> pb.Story:
             byte_count=file.byte_count,
             digest=file.digest,
             url=url,
-            url_expire_time_us=0 if url.startswith("file:") else until_us,
+            expire_time_us=0 if url.startswith("file:") else until_us,
         )
     return story
