@@ -108,7 +108,8 @@ def join(videos: Sequence[Path], audio: Path, out: Path, rate: Fraction, title: 
     """Copies pictures and sound into one mp4 without encoding again; `out` appears whole or not at all.
 
     Args:
-        videos: files of VideoWriter with equal settings, to be shown one after another.
+        videos: files of VideoWriter with equal settings, to be shown one after another; all but the last have eight
+            frames or more.
         audio: file of write_audio.
         out: mp4 to write.
         rate: frames a second of the videos.

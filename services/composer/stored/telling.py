@@ -37,6 +37,8 @@ from services.composer.story import Shown
 
 __all__ = ["Telling", "paint_config"]
 
+LEAST_FRAMES = 8  # of a segment but the last: below a handful the encoder reorders frames otherwise
+
 
 class Telling:
     """One composer's work on one story.
@@ -167,7 +169,7 @@ class Telling:
         await self._weigh(shown, seen)
         self.painted += 1
         self.next_seq = shown.seq + 1
-        if self.next_seq % max(1, round(self.plan.rate * self.settings.segment_s)) == 0:
+        if self.next_seq % max(LEAST_FRAMES, round(self.plan.rate * self.settings.segment_s)) == 0:
             await self._store()
 
     def _write(self, picture: NDArray[np.uint8], shown: Shown) -> bytes:
