@@ -1,4 +1,4 @@
-"""From an upload to a stored story: what it is told by, what makes two requests the same, and where that is written."""
+"""Puts stories into the store, once however often they are asked for."""
 
 from __future__ import annotations
 
@@ -6,41 +6,20 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deepsing.audio import AudioError, decode_blocks
 from deepsing.runtime.errors import InvalidInput
-from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
-from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.files import NAMES, source_of
-from services.composer.messages import refusal_of
-from services.composer.painting import Palette
-from services.composer.peers import Peers
-from services.composer.plan import StoryPlan
 from services.composer.stored.lease import Shelf
 from services.composer.stored.record import Record
 from services.composer.stored.refusals import key_reused
 from services.composer.stored.store import Conflict, Missing
 
-__all__ = ["ClaimedKey", "content_digest", "key_of", "stored_config", "written"]
+__all__ = ["ClaimedKey", "key_of", "written"]
 
 KEY = re.compile(r"[A-Za-z0-9_-]{0,64}")
-SILENCE_HZ = 8000
-
-
-def stored_config(config: pb.StoryConfig) -> pb.StoryConfig:
-    """A caller's config without what a stored story has no use for, and with all files."""
-    told = pb.StoryConfig()
-    told.CopyFrom(config)
-    for field in ("jpeg_quality", "initial_credit", "resume", "send_achieved"):
-        told.ClearField(field)
-    told.image_format = sentiment_pb2.IMAGE_FORMAT_NONE
-    told.files[:] = list(NAMES)
-    return told
 
 
 def key_of(text: str) -> str:
@@ -50,51 +29,6 @@ def key_of(text: str) -> str:
         reason = reasons.ERROR_REASON_IDEMPOTENCY_KEY_INVALID
         raise InvalidInput(message, reason=reason, field="idempotency_key", value=text)
     return text
-
-
-def pcm_digest(song: Path, plan: StoryPlan) -> str:
-    """SHA-256 of a song's decoded samples, their rate and channels; blocks. Raises InvalidInput."""
-    hashed = hashlib.sha256()
-    try:
-        with song.open("rb") as file, decode_blocks(source_of(file, plan.audio_format), mono=False) as decoding:
-            for block in decoding:
-                hashed.update(block.tobytes())
-            hashed.update(f"{decoding.sample_rate_hz} {block.shape[0]}".encode())
-            duration_us = decoding.facts.duration_us
-    except AudioError as error:
-        raise refusal_of(error) from error
-    if plan.start_us >= duration_us:
-        message = f"the part starts at {plan.start_us / 1e6:g} s but the song ends at {duration_us / 1e6:.3f} s"
-        reason = reasons.ERROR_REASON_PART_OUT_OF_RANGE
-        raise InvalidInput(f"{message}; start earlier", reason=reason, field="start_us", value=plan.start_us)
-    return hashed.hexdigest()
-
-
-async def content_digest(config: pb.StoryConfig, plan: StoryPlan, pcm: str, peers: Peers) -> str:
-    """Hash of all that decides a story: its samples, its config (but for how they are encoded), and all models."""
-    palette = await Palette.of(plan, peers)
-    deciding = pb.StoryConfig()
-    deciding.CopyFrom(config)
-    deciding.ClearField("audio_format")
-    models = sorted({**palette.digests, "audio_sentiment": await _hearing_digest(peers)}.items())
-    return hashlib.sha256(deciding.SerializeToString(deterministic=True) + f"{pcm} {models}".encode()).hexdigest()
-
-
-async def _hearing_digest(peers: Peers) -> str:
-    """Digest of audio_sentiment's model, which it tells at the end of a song: here half a second of silence."""
-    form = sentiment_pb2.AudioFormat(
-        sample_format=sentiment_pb2.SAMPLE_FORMAT_S16LE, sample_rate_hz=SILENCE_HZ, channel_count=1
-    )
-
-    async def silence() -> AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]:
-        yield audio_sentiment_pb2.AnalyzeRequest(config=audio_sentiment_pb2.AnalyzeConfig(audio_format=form))
-        yield audio_sentiment_pb2.AnalyzeRequest(audio_chunk=bytes(SILENCE_HZ))
-
-    digest = ""
-    async with aclosing(peers.analyze(silence)) as responses:
-        async for response in responses:
-            digest = response.summary.model_digest or digest
-    return digest
 
 
 async def written(shelf: Shelf, wanted: Record, song: Path) -> tuple[Record, bool]:

@@ -47,7 +47,7 @@ class Record:
         epoch: grows each time that a composer takes the story; a part of the names of all that it writes.
         losses: composers that fell silent over it.
         revision: grows with every write, so that no two versions have the same bytes.
-        story_digest: of the config and models that `segments` were painted with.
+        begun_with: digests of the config and models that `segments` were painted with.
         frames_per_s: of the present holder, 0 where not known.
         error: (gRPC code, reason, message), or none.
     """
@@ -64,7 +64,7 @@ class Record:
     epoch: int = 0
     losses: int = 0
     revision: int = 0
-    story_digest: str = ""
+    begun_with: str = ""
     frames_total: int = 0
     frames_per_s: float = 0.0
     segments: tuple[Segment, ...] = ()

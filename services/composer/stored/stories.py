@@ -23,12 +23,13 @@ from services.composer.plan import plan_of
 from services.composer.settings import ComposerSettings
 from services.composer.spool import Spool
 from services.composer.stored.answers import story_message, with_links
-from services.composer.stored.creation import ClaimedKey, content_digest, key_of, pcm_digest, stored_config, written
+from services.composer.stored.creation import ClaimedKey, key_of, written
 from services.composer.stored.lease import Shelf
 from services.composer.stored.record import Record, owner_tag
 from services.composer.stored.refusals import answering, page_invalid, stories_off, story_unknown
 from services.composer.stored.store import Conflict, Missing
 from services.composer.stored.stores import store_at
+from services.composer.stored.twins import content_digest, pcm_digest, stored_config
 from services.composer.stored.worker import Worker
 from services.composer.uploading import config_of
 

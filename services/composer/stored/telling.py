@@ -33,10 +33,12 @@ from services.composer.stored.finishing import finished_files
 from services.composer.stored.lease import Lease
 from services.composer.stored.record import Segment
 from services.composer.stored.segments import SegmentWriter, StoredFrames, read_segment
+from services.composer.stored.twins import hearing_digest
 from services.composer.story import Shown
 
 __all__ = ["Telling", "paint_config"]
 
+JUDGE_WAIT_S = 600.0  # for the last readings: nobody waits for the story
 LEAST_FRAMES = 8  # of a segment but the last: below a handful the encoder reorders frames otherwise
 
 
@@ -78,8 +80,9 @@ class Telling:
         self.palette = await Palette.of(self.plan, self.peers)
         self.size = self.plan.size or self.palette.engine.native_size
         self.story_digest = story_digest(paint_config(self.config), self.palette.digests)
-        if record.story_digest != self.story_digest:  # it is new, or was begun with other models
-            record = await self.lease.update(story_digest=self.story_digest, segments=(), frames_total=0)
+        models = f"{self.story_digest} {await hearing_digest(self.peers)}"
+        if record.begun_with != models:  # it is new, or was begun with other models
+            record = await self.lease.update(begun_with=models, segments=(), frames_total=0)
         papers = tuple(kind for kind in self.plan.files if kind != pb.STORY_FILE_KIND_VIDEO)
         self.files = StoryFiles(
             self.folder, dataclasses.replace(self.plan, files=papers), self.size, self.settings.encoder_threads
@@ -93,7 +96,7 @@ class Telling:
                     await self._recall(segment)
                 end = await self._paint()
                 await sound
-                await self.reader.finish(self.settings.judge_wait_s)
+                await self.reader.finish(JUDGE_WAIT_S)
             await self._finish(end)
         finally:
             self.files.abandoned = True

@@ -95,6 +95,9 @@ class Worker:
                     record, version = await self.shelf.record(name)
                     self._seen[name] = _Seen(version, record, time.monotonic())
         self._seen = {name: seen for name, seen in self._seen.items() if name in listed}
+        for name in [name for name, seen in self._seen.items() if seen.record.ended]:
+            self.accounts.pop(name, None)
+            self.resting.pop(name, None)
         for seen in sorted(self._seen.values(), key=lambda seen: seen.record.created_s):
             if len(self.running) >= self.settings.stories_running:
                 return

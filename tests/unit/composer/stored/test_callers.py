@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from deepsing.access.keys import new_key
 from deepsing.access.keys_file import changed_keys
 from deepsing.access.protection import protection_from_environment
@@ -45,10 +43,9 @@ async def test_a_caller_sees_its_own_stories_only(tmp_path: Path) -> None:
         assert not (await on.stub.ListStories(pb.ListStoriesRequest(), metadata=bob)).stories
         twin = await on.stub.CreateStory(upload(SONG, "k"), metadata=bob)
         assert (twin.story.story_id, twin.existed) == (story_id, False)  # its own, with its own key "k"
+        accounts = list(on.servicer.worker.accounts.values())
         call = on.stub.WatchStory(pb.WatchStoryRequest(story_id=story_id), metadata=ann)
         assert [answer.story.state async for answer in call][-1] == pb.STORY_STATE_SUCCEEDED
-        accounts = on.servicer.worker.accounts
-        assert sorted(account.name for account in accounts.values() if account) == ["key ann", "key bob"]
-        mine = next(account for account in accounts.values() if account and account.name == "key ann")
+        assert sorted(account.name for account in accounts if account) == ["key ann", "key bob"]
+        mine = next(account for account in accounts if account and account.name == "key ann")
         assert mine._work_s >= 0.009  # 72 frames in nine batches of a millisecond each
-    assert isinstance(call, grpc.aio.UnaryStreamCall)
