@@ -37,6 +37,7 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
     """Raw samples live, window by window; encoded songs once they are complete."""
 
     def __init__(self) -> None:
+        self.digest = "aa"
         self.fail_after: int | None = None  # points after which the next call breaks off, once
 
     async def Analyze(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[audio.AnalyzeResponse]:
@@ -63,7 +64,7 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
         facts = sentiment_pb2.SongFacts(
             duration_us=count * 1_000_000 // rate, sample_count=count, sample_rate_hz=rate, codec="fake"
         )
-        yield audio.AnalyzeResponse(summary=audio.AnalyzeSummary(song=facts, model_digest="aa"))
+        yield audio.AnalyzeResponse(summary=audio.AnalyzeSummary(song=facts, model_digest=self.digest))
 
     @staticmethod
     def point(place: int, duration_us: int = 0) -> audio.AnalyzeResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from services.composer.stored.lease import Lease, Lost, Shelf
 from services.composer.stored.record import Record, Segment
 from services.composer.stored.store import Conflict, Store
 from tests.unit.composer.fakes import pcm, stage
-from tests.unit.composer.stored.calls import create, watched
+from tests.unit.composer.stored.calls import content, create, watched
 from tests.unit.composer.stored.test_stories import Away, put_away
 
 LONG, FRAMES = pcm(12.0), 288
@@ -50,6 +51,34 @@ async def test_a_composer_that_stops_leaves_its_story_to_others_at_once(tmp_path
     async with stage(store=shared, segment_s=1.0) as second:  # a lease would hold for 30 s
         story = (await asyncio.wait_for(watched(second, story_id), 20))[-1]
     assert (story.state, story.attempt) == (pb.STORY_STATE_SUCCEEDED, 2)
+
+
+async def test_a_successor_with_another_model_begins_anew(tmp_path: Path) -> None:
+    shared = str(tmp_path)
+    async with stage(store=shared, segment_s=1.0) as first:
+        first.generator.most_calls = 28
+        story_id = (await create(first, LONG)).story.story_id
+        await first.generator.stuck.wait()
+    async with stage(store=shared, segment_s=1.0, stories_running=0) as second:
+        second.audio.digest = "zz"
+        second.servicer.worker.settings = first.servicer.settings
+        story = (await watched(second, story_id))[-1]
+        painted = sum(call.frame_count for call in second.generator.calls)
+    manifest = json.loads(content(story, pb.STORY_FILE_KIND_MANIFEST))
+    assert (story.state, painted, manifest["digests"]["audio_sentiment"]) == (pb.STORY_STATE_SUCCEEDED, FRAMES, "zz")
+
+
+async def test_a_story_waits_while_a_service_is_away(tmp_path: Path) -> None:
+    async with stage(store=str(tmp_path), patience_s=0.2) as on:
+        on.generator.failures = 1000
+        story_id = (await create(on)).story.story_id
+        call = on.stub.WatchStory(pb.WatchStoryRequest(story_id=story_id))
+        while (
+            story := (await asyncio.wait_for(call.read(), 20)).story
+        ).attempt < 1 or story.state != pb.STORY_STATE_QUEUED:
+            assert story.state in (pb.STORY_STATE_QUEUED, pb.STORY_STATE_RUNNING)
+        call.cancel()
+    assert (story.state, story.HasField("error"), story.end_time_us) == (pb.STORY_STATE_QUEUED, False, 0)
 
 
 @pytest.fixture
