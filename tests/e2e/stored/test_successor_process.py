@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import av
+import pytest
 
 from deepsing.cli.health import wait_until_serving
 from deepsing.cli.services import NAMES, free_ports
@@ -63,6 +64,7 @@ async def told(target: str, folder: Path, kill: subprocess.Popen[bytes] | None, 
     return story
 
 
+@pytest.mark.slow
 async def test_a_killed_composers_story_is_finished_by_another_to_the_same_bytes(tmp_path: Path) -> None:
     behind = free_ports(dict.fromkeys(NAMES[1:], 0))
     composers = free_ports(dict.fromkeys(("undisturbed", "killed", "successor"), 0))
