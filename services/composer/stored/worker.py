@@ -138,7 +138,7 @@ class Worker:
         finally:
             for task in (telling, keeping):
                 task.cancel()
-            await asyncio.wait({telling, keeping})
+            await asyncio.gather(telling, keeping, return_exceptions=True)
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             with suppress(Lost, StoreError):
                 await self._conclude(lease, telling)
