@@ -38,7 +38,7 @@ up: $(APP) ## all four services on this machine until Ctrl-C
 test: $(DEV) ## all tests but the slow ones; ARGS="tests/unit -k name" chooses
 	$(RUN)/python -m pytest -m "not slow" $(ARGS)
 
-slow: $(DEV) ## the slow tests: hours of audio, bentos built and served
+slow: $(DEV) ## the slow tests: hours of audio, bentos built and served, a stored story after a kill
 	$(RUN)/python -m pip install --quiet --editable '.[serve,story,bento,dev]'
 	$(RUN)/python -m pytest -m slow $(ARGS)
 

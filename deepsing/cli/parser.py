@@ -4,7 +4,7 @@ import argparse
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from deepsing.cli import keys, listings, live, models, probe, render, up
+from deepsing.cli import keys, listings, live, models, probe, render, stories, up
 from deepsing.cli import top as top_command
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.hand_over import PROGRAMS
@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         listings.add_arguments(command(name, what, f"example:\n  deepsing {name} --json\n"), name)
     models.add_arguments(command("models", "list and fetch engines beside the built-in one", models.EXAMPLES))
     keys.add_arguments(command("keys", "make, list and revoke the keys of callers", keys.EXAMPLES))
+    stories.add_arguments(command("stories", "have stories told while nobody waits, and kept", stories.EXAMPLES))
     for name, (what, example) in PASSED_ON.items():
         choices = [words[1] for words in PROGRAMS if words[0] == name]
         epilog = f"{' | '.join(f'deepsing {name} {choice} --help' for choice in choices)}\n\nexample:\n  {example}\n"

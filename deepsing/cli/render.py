@@ -10,6 +10,7 @@ from deepsing.cli.composer import ask
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.progress import progress
+from deepsing.cli.story_options import add_story_options, story_options
 from deepsing.client import Client, Story, StoryOptions
 from deepsing.client.files import paths_beside
 from deepsing.client.song import SongSource
@@ -39,13 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=render)
     parser.add_argument("song", metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …")
     parser.add_argument("out", metavar="OUT.mp4", help="where the video goes; three more files go beside it")
-    parser.add_argument("--fps", metavar="RATE", help="frames a second: 24, 23.976, 30000/1001, … (default: 24)")
-    parser.add_argument("--size", metavar="SIZE", help="512x288, or a shape: 16:9, 9:16, … (default: the engine's)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random choice (default: 0)")
-    parser.add_argument("--translator", default="", metavar="NAME", help="see deepsing translators")
-    parser.add_argument("--engine", default="", metavar="NAME", help="which generator (default: the built-in one)")
-    parser.add_argument("--style", metavar="NAME", help="none (default), auto, or see deepsing styles")
-    parser.add_argument("--style-strength", type=float, metavar="SHARE", help="from 0 to 1 (default: 0.6)")
+    add_story_options(parser)
     parser.add_argument(
         "--style-pictures",
         type=Path,
@@ -53,34 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="paint in the manner of these pictures, which are called positive, neutral and negative, or listed with "
         "their feelings in styles.csv (file,name,arousal,valence); --style is auto then",
     )
-    parser.add_argument(
-        "--mode",
-        choices=("absolute", "relative", "adaptive"),
-        default="absolute",
-        help="absolute: a sad song has a sad story (default); relative: every song uses the whole scale; "
-        "adaptive: relative to what was heard so far",
-    )
-    parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="begin there in the song")
-    parser.add_argument("--duration", type=float, metavar="SECONDS", help="so much of the song (default: to its end)")
-    parser.add_argument("--title", default="", help="for the manifest and the video (default: the song's file name)")
     add_composer_arguments(parser)
 
 
 def render(arguments: argparse.Namespace) -> int:
     """Renders a story and says where its files are."""
-    options = StoryOptions(
-        seed=arguments.seed,
-        fps=arguments.fps,
-        size=arguments.size,
-        engine=arguments.engine,
-        translator=arguments.translator,
-        style=arguments.style or ("auto" if arguments.style_pictures else "none"),
-        style_strength=arguments.style_strength,
-        mode=arguments.mode,
-        start_s=arguments.start,
-        duration_s=arguments.duration,
-        title=arguments.title,
-    )
+    if arguments.style_pictures and not arguments.style:
+        arguments.style = "auto"
+    options = story_options(arguments)
     _offer(arguments.style_pictures, arguments.target)
     options.to_config()  # mistakes are told before anything is started
     SongSource(arguments.song)

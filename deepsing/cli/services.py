@@ -26,6 +26,7 @@ NAMES = ("composer", "audio_sentiment", "translator", "generator")
 START_LIMIT_S = 120.0  # a cold disk and a busy machine
 STOP_LIMIT_S = 5.0  # then they are killed
 OF_ACCESS = ("DEEPSING_ACCESS_", "DEEPSING_CHANNEL_", "DEEPSING_SERVER_TLS_", "DEEPSING_SERVER_HEALTH_")
+STORE = "DEEPSING_COMPOSER_STORE"
 DEATH_NEWS_S = 1.0  # a broken connection is known a moment before the death of the process behind it
 
 
@@ -38,7 +39,8 @@ class LocalServices:
         engine: one that is to be there beside the built-in one; see `models_folder.engine_settings`.
         grace_s: what a service may take to finish its calls when it is stopped.
         metrics: by the service's name, the port of its metrics; those that are not named have none.
-        guarded: they ask for keys and speak TLS as the environment says; else whoever is on this machine may call.
+        guarded: they ask for keys and speak TLS as the environment says, and stories are stored; else whoever is on
+            this machine may call, and none are.
     """
 
     def __init__(
@@ -126,6 +128,7 @@ class LocalServices:
         if name == "composer":
             behind = {other: target for other, target in self._targets.items() if other != name}
             settings |= {f"DEEPSING_COMPOSER_{other.upper()}_TARGET": target for other, target in behind.items()}
+            settings[STORE] = (os.environ.get(STORE) or str(_stories_folder())) if self._guarded else None
         return settings
 
     async def _all_serving(self) -> None:
@@ -142,6 +145,11 @@ class LocalServices:
         finally:
             if self._logs is None:
                 shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _stories_folder() -> Path:
+    """Where stories are stored that come to the composer of `deepsing up`, unless the environment says otherwise."""
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "deepsing" / "stories"
 
 
 def free_ports(wanted: Mapping[str, int], option: str = "--port") -> dict[str, int]:

@@ -19,6 +19,7 @@ from deepsing.client.options import StoryOptions
 from deepsing.client.session import Event
 from deepsing.client.song import Song, SongSource
 from deepsing.client.status import error_from
+from deepsing.client.stored import StoredStories
 from deepsing.client.story import Story
 from deepsing.client.telling import Telling
 from deepsing.runtime.early_end import keep_status
@@ -40,7 +41,7 @@ BARE_WINDOW = 1000  # frames without pictures that may be on their way
 PLAIN = StoryOptions()
 
 
-class Client:
+class Client(StoredStories):
     """A connection to a composer; use it as an asynchronous context.
 
     Args:

@@ -154,6 +154,46 @@ PHASE_FINISHING: Phase.ValueType  # 5
 """Writes the files."""
 Global___Phase: typing_extensions.TypeAlias = Phase
 
+class _StoryState:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _StoryStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_StoryState.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    STORY_STATE_UNSPECIFIED: _StoryState.ValueType  # 0
+    """Never sent."""
+    STORY_STATE_QUEUED: _StoryState.ValueType  # 1
+    """Waits for a composer."""
+    STORY_STATE_RUNNING: _StoryState.ValueType  # 2
+    """A composer tells it, or did so until a moment ago: another one goes on where that one was lost."""
+    STORY_STATE_SUCCEEDED: _StoryState.ValueType  # 3
+    """All files are there."""
+    STORY_STATE_FAILED: _StoryState.ValueType  # 4
+    """Story.error says why."""
+    STORY_STATE_CANCELLED: _StoryState.ValueType  # 5
+    """CancelStory was called in time."""
+    STORY_STATE_EXPIRED: _StoryState.ValueType  # 6
+    """Its time is over, and its files are deleted."""
+
+class StoryState(_StoryState, metaclass=_StoryStateEnumTypeWrapper):
+    """How a story stands."""
+
+STORY_STATE_UNSPECIFIED: StoryState.ValueType  # 0
+"""Never sent."""
+STORY_STATE_QUEUED: StoryState.ValueType  # 1
+"""Waits for a composer."""
+STORY_STATE_RUNNING: StoryState.ValueType  # 2
+"""A composer tells it, or did so until a moment ago: another one goes on where that one was lost."""
+STORY_STATE_SUCCEEDED: StoryState.ValueType  # 3
+"""All files are there."""
+STORY_STATE_FAILED: StoryState.ValueType  # 4
+"""Story.error says why."""
+STORY_STATE_CANCELLED: StoryState.ValueType  # 5
+"""CancelStory was called in time."""
+STORY_STATE_EXPIRED: StoryState.ValueType  # 6
+"""Its time is over, and its files are deleted."""
+Global___StoryState: typing_extensions.TypeAlias = StoryState
+
 @typing.final
 class ProbeRequest(google.protobuf.message.Message):
     """One step of an upload to be looked at."""
@@ -906,7 +946,9 @@ class SessionEnd(google.protobuf.message.Message):
     duration_us: builtins.int
     """Its length, microseconds."""
     frames_digest: builtins.str
-    """SHA-256 over the RGB bytes of all frames in order, lower-case hex; empty where frames were dropped or resumed."""
+    """SHA-256 over the SHA-256 (32 bytes) of each frame's RGB bytes, in order, lower-case hex; empty where frames were
+    dropped or resumed.
+    """
     dropped_count: builtins.int
     """Frames dropped, in all."""
     flashes_per_second: builtins.int
@@ -961,3 +1003,356 @@ class SessionEnd(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["achieved", b"achieved", "arousal", b"arousal", "digests", b"digests", "dropped_count", b"dropped_count", "duration_us", b"duration_us", "flashes_per_second", b"flashes_per_second", "frame_count", b"frame_count", "frames_digest", b"frames_digest", "song", b"song", "song_digest", b"song_digest", "valence", b"valence", "warnings", b"warnings"]) -> None: ...
 
 Global___SessionEnd: typing_extensions.TypeAlias = SessionEnd
+
+@typing.final
+class Story(google.protobuf.message.Message):
+    """A story that is kept. Times are microseconds since 1970 UTC; 0 is not yet."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STORY_ID_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    FRAMES_DONE_FIELD_NUMBER: builtins.int
+    FRAMES_TOTAL_FIELD_NUMBER: builtins.int
+    REMAINING_US_FIELD_NUMBER: builtins.int
+    CREATE_TIME_US_FIELD_NUMBER: builtins.int
+    END_TIME_US_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_US_FIELD_NUMBER: builtins.int
+    FILES_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    TITLE_FIELD_NUMBER: builtins.int
+    ATTEMPT_FIELD_NUMBER: builtins.int
+    story_id: builtins.str
+    """32 hex digits; the same for the same song, config and models of one caller."""
+    state: Global___StoryState.ValueType
+    """How it stands."""
+    frames_done: builtins.int
+    """Frames stored so far; never less than before, except where another composer goes on with other models."""
+    frames_total: builtins.int
+    """Frames of the whole story; 0 until the song has been heard."""
+    remaining_us: builtins.int
+    """Time that the rest will take at the present speed, microseconds; -1 where that is not known."""
+    create_time_us: builtins.int
+    """When it was created."""
+    end_time_us: builtins.int
+    """When it succeeded, failed, was cancelled or expired."""
+    expire_time_us: builtins.int
+    """When its files will be deleted: a fixed time after its end, or after its creation until then."""
+    title: builtins.str
+    """StoryConfig.title."""
+    attempt: builtins.int
+    """How often a composer has taken it: 0 before the first, 1 where none was lost or stopped."""
+    @property
+    def files(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StoredFile]:
+        """What was made, in the order video, manifest, contact sheet, curve; only where it succeeded."""
+
+    @property
+    def error(self) -> Global___StoryError:
+        """Why it failed; only where it did."""
+
+    def __init__(
+        self,
+        *,
+        story_id: builtins.str = ...,
+        state: Global___StoryState.ValueType = ...,
+        frames_done: builtins.int = ...,
+        frames_total: builtins.int = ...,
+        remaining_us: builtins.int = ...,
+        create_time_us: builtins.int = ...,
+        end_time_us: builtins.int = ...,
+        expire_time_us: builtins.int = ...,
+        files: collections.abc.Iterable[Global___StoredFile] | None = ...,
+        error: Global___StoryError | None = ...,
+        title: builtins.str = ...,
+        attempt: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["error", b"error"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "create_time_us", b"create_time_us", "end_time_us", b"end_time_us", "error", b"error", "expire_time_us", b"expire_time_us", "files", b"files", "frames_done", b"frames_done", "frames_total", b"frames_total", "remaining_us", b"remaining_us", "state", b"state", "story_id", b"story_id", "title", b"title"]) -> None: ...
+
+Global___Story: typing_extensions.TypeAlias = Story
+
+@typing.final
+class StoredFile(google.protobuf.message.Message):
+    """A finished file of a kept story."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: builtins.int
+    BYTE_COUNT_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    URL_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_US_FIELD_NUMBER: builtins.int
+    kind: Global___StoryFileKind.ValueType
+    """Which file."""
+    byte_count: builtins.int
+    """Its length, bytes."""
+    digest: builtins.str
+    """SHA-256 of it, lower-case hex."""
+    url: builtins.str
+    """Where to fetch it without a key until expire_time_us: an https or http address that the store has signed, or a
+    file address on the composer's machine where the store is a folder.
+    """
+    expire_time_us: builtins.int
+    """When url stops to work, microseconds since 1970 UTC; 0 for a file address. GetStory gives a fresh one."""
+    def __init__(
+        self,
+        *,
+        kind: Global___StoryFileKind.ValueType = ...,
+        byte_count: builtins.int = ...,
+        digest: builtins.str = ...,
+        url: builtins.str = ...,
+        expire_time_us: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["byte_count", b"byte_count", "digest", b"digest", "expire_time_us", b"expire_time_us", "kind", b"kind", "url", b"url"]) -> None: ...
+
+Global___StoredFile: typing_extensions.TypeAlias = StoredFile
+
+@typing.final
+class StoryError(google.protobuf.message.Message):
+    """Why a story failed: what Compose would have answered."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    code: builtins.int
+    """Canonical gRPC code, e.g. 3."""
+    reason: builtins.str
+    """A name of ErrorReason without its prefix, e.g. "SONG_TOO_SHORT"."""
+    message: builtins.str
+    """One sentence for a person."""
+    def __init__(
+        self,
+        *,
+        code: builtins.int = ...,
+        reason: builtins.str = ...,
+        message: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "message", b"message", "reason", b"reason"]) -> None: ...
+
+Global___StoryError: typing_extensions.TypeAlias = StoryError
+
+@typing.final
+class CreateStoryRequest(google.protobuf.message.Message):
+    """One step of an upload."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONFIG_FIELD_NUMBER: builtins.int
+    AUDIO_CHUNK_FIELD_NUMBER: builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: builtins.int
+    audio_chunk: builtins.bytes
+    """Bytes of audio in order, ≤ 65,536. The song ends where the caller half-closes."""
+    idempotency_key: builtins.str
+    """First message only: makes it safe to send the same request again. Up to 64 characters of A-Z, a-z, 0-9, "-" and
+    "_", else INVALID_ARGUMENT IDEMPOTENCY_KEY_INVALID; empty is none. With the same song and config it answers with
+    the story that it made; with others: ALREADY_EXISTS IDEMPOTENCY_KEY_REUSED. Remembered as long as that story.
+    """
+    @property
+    def config(self) -> Global___StoryConfig:
+        """First message only; a second one: INVALID_ARGUMENT CONFIG_DUPLICATE. image_format, jpeg_quality, files,
+        initial_credit, resume and send_achieved are not used: all four files are made. Live pacing: INVALID_ARGUMENT
+        FILES_INVALID.
+        """
+
+    def __init__(
+        self,
+        *,
+        config: Global___StoryConfig | None = ...,
+        audio_chunk: builtins.bytes = ...,
+        idempotency_key: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["audio_chunk", b"audio_chunk", "config", b"config", "payload", b"payload"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["audio_chunk", b"audio_chunk", "config", b"config", "idempotency_key", b"idempotency_key", "payload", b"payload"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["payload", b"payload"]) -> typing.Literal["config", "audio_chunk"] | None: ...
+
+Global___CreateStoryRequest: typing_extensions.TypeAlias = CreateStoryRequest
+
+@typing.final
+class CreateStoryResponse(google.protobuf.message.Message):
+    """The story that was made, or was there."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STORY_FIELD_NUMBER: builtins.int
+    EXISTED_FIELD_NUMBER: builtins.int
+    existed: builtins.bool
+    """True where an earlier call had made it."""
+    @property
+    def story(self) -> Global___Story:
+        """How it stands."""
+
+    def __init__(
+        self,
+        *,
+        story: Global___Story | None = ...,
+        existed: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["story", b"story"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["existed", b"existed", "story", b"story"]) -> None: ...
+
+Global___CreateStoryResponse: typing_extensions.TypeAlias = CreateStoryResponse
+
+@typing.final
+class GetStoryRequest(google.protobuf.message.Message):
+    """Which story."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STORY_ID_FIELD_NUMBER: builtins.int
+    story_id: builtins.str
+    """Of the caller, else NOT_FOUND STORY_NOT_FOUND."""
+    def __init__(
+        self,
+        *,
+        story_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["story_id", b"story_id"]) -> None: ...
+
+Global___GetStoryRequest: typing_extensions.TypeAlias = GetStoryRequest
+
+@typing.final
+class GetStoryResponse(google.protobuf.message.Message):
+    """How it stands."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STORY_FIELD_NUMBER: builtins.int
+    @property
+    def story(self) -> Global___Story:
+        """See Story."""
+
+    def __init__(
+        self,
+        *,
+        story: Global___Story | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["story", b"story"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["story", b"story"]) -> None: ...
+
+Global___GetStoryResponse: typing_extensions.TypeAlias = GetStoryResponse
+
+@typing.final
+class ListStoriesRequest(google.protobuf.message.Message):
+    """Which page."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    """Most stories to answer with, [1, 100]; 0 is 50; else INVALID_ARGUMENT PAGE_INVALID."""
+    page_token: builtins.str
+    """ListStoriesResponse.next_page_token of the page before, empty for the first; else INVALID_ARGUMENT PAGE_INVALID."""
+    def __init__(
+        self,
+        *,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+
+Global___ListStoriesRequest: typing_extensions.TypeAlias = ListStoriesRequest
+
+@typing.final
+class ListStoriesResponse(google.protobuf.message.Message):
+    """A page of stories."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STORIES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Where the next page begins; empty on the last one."""
+    @property
+    def stories(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Story]:
+        """In order of story_id; without links to their files."""
+
+    def __init__(
+        self,
+        *,
+        stories: collections.abc.Iterable[Global___Story] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "stories", b"stories"]) -> None: ...
+
+Global___ListStoriesResponse: typing_extensions.TypeAlias = ListStoriesResponse
+
+@typing.final
+class CancelStoryRequest(google.protobuf.message.Message):
+    """Which story."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STORY_ID_FIELD_NUMBER: builtins.int
+    story_id: builtins.str
+    """Of the caller, else NOT_FOUND STORY_NOT_FOUND."""
+    def __init__(
+        self,
+        *,
+        story_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["story_id", b"story_id"]) -> None: ...
+
+Global___CancelStoryRequest: typing_extensions.TypeAlias = CancelStoryRequest
+
+@typing.final
+class CancelStoryResponse(google.protobuf.message.Message):
+    """How it stands."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STORY_FIELD_NUMBER: builtins.int
+    @property
+    def story(self) -> Global___Story:
+        """See Story."""
+
+    def __init__(
+        self,
+        *,
+        story: Global___Story | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["story", b"story"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["story", b"story"]) -> None: ...
+
+Global___CancelStoryResponse: typing_extensions.TypeAlias = CancelStoryResponse
+
+@typing.final
+class WatchStoryRequest(google.protobuf.message.Message):
+    """Which story."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STORY_ID_FIELD_NUMBER: builtins.int
+    story_id: builtins.str
+    """Of the caller, else NOT_FOUND STORY_NOT_FOUND."""
+    def __init__(
+        self,
+        *,
+        story_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["story_id", b"story_id"]) -> None: ...
+
+Global___WatchStoryRequest: typing_extensions.TypeAlias = WatchStoryRequest
+
+@typing.final
+class WatchStoryResponse(google.protobuf.message.Message):
+    """How it stands."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STORY_FIELD_NUMBER: builtins.int
+    @property
+    def story(self) -> Global___Story:
+        """See Story."""
+
+    def __init__(
+        self,
+        *,
+        story: Global___Story | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["story", b"story"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["story", b"story"]) -> None: ...
+
+Global___WatchStoryResponse: typing_extensions.TypeAlias = WatchStoryResponse

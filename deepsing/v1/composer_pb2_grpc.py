@@ -50,6 +50,31 @@ class ComposerServiceStub(object):
                 request_serializer=deepsing_dot_v1_dot_composer__pb2.RenderRequest.SerializeToString,
                 response_deserializer=deepsing_dot_v1_dot_composer__pb2.RenderResponse.FromString,
                 _registered_method=True)
+        self.CreateStory = channel.stream_unary(
+                '/deepsing.v1.ComposerService/CreateStory',
+                request_serializer=deepsing_dot_v1_dot_composer__pb2.CreateStoryRequest.SerializeToString,
+                response_deserializer=deepsing_dot_v1_dot_composer__pb2.CreateStoryResponse.FromString,
+                _registered_method=True)
+        self.GetStory = channel.unary_unary(
+                '/deepsing.v1.ComposerService/GetStory',
+                request_serializer=deepsing_dot_v1_dot_composer__pb2.GetStoryRequest.SerializeToString,
+                response_deserializer=deepsing_dot_v1_dot_composer__pb2.GetStoryResponse.FromString,
+                _registered_method=True)
+        self.ListStories = channel.unary_unary(
+                '/deepsing.v1.ComposerService/ListStories',
+                request_serializer=deepsing_dot_v1_dot_composer__pb2.ListStoriesRequest.SerializeToString,
+                response_deserializer=deepsing_dot_v1_dot_composer__pb2.ListStoriesResponse.FromString,
+                _registered_method=True)
+        self.CancelStory = channel.unary_unary(
+                '/deepsing.v1.ComposerService/CancelStory',
+                request_serializer=deepsing_dot_v1_dot_composer__pb2.CancelStoryRequest.SerializeToString,
+                response_deserializer=deepsing_dot_v1_dot_composer__pb2.CancelStoryResponse.FromString,
+                _registered_method=True)
+        self.WatchStory = channel.unary_stream(
+                '/deepsing.v1.ComposerService/WatchStory',
+                request_serializer=deepsing_dot_v1_dot_composer__pb2.WatchStoryRequest.SerializeToString,
+                response_deserializer=deepsing_dot_v1_dot_composer__pb2.WatchStoryResponse.FromString,
+                _registered_method=True)
 
 
 class ComposerServiceServicer(object):
@@ -85,6 +110,48 @@ class ComposerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateStory(self, request_iterator, context):
+        """The five below tell stories while nobody waits, and keep them for a while. A caller sees its own stories only. On a
+        composer that keeps none (DEEPSING_COMPOSER_STORE is not set): FAILED_PRECONDITION STORIES_OFF. The store does not
+        answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
+
+        Takes a song and answers once it is stored; the story is then told by any composer at that store. The limits of
+        Compose on config and audio hold here too. The same decoded samples with the same config and models are the same
+        story: it is answered with, and nothing is told twice. One that failed or was cancelled is told anew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStory(self, request, context):
+        """Says how a story stands, with links to its files once it has succeeded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStories(self, request, context):
+        """Lists the caller's stories page by page, in order of story_id, which says nothing of their age.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelStory(self, request, context):
+        """Stops a story that is queued or running, within seconds, and answers with how it stands; one that has ended stays
+        as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchStory(self, request, context):
+        """Says how a story stands now, whenever that changes, and at least every 15 s; ends once the story has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ComposerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -102,6 +169,31 @@ def add_ComposerServiceServicer_to_server(servicer, server):
                     servicer.Render,
                     request_deserializer=deepsing_dot_v1_dot_composer__pb2.RenderRequest.FromString,
                     response_serializer=deepsing_dot_v1_dot_composer__pb2.RenderResponse.SerializeToString,
+            ),
+            'CreateStory': grpc.stream_unary_rpc_method_handler(
+                    servicer.CreateStory,
+                    request_deserializer=deepsing_dot_v1_dot_composer__pb2.CreateStoryRequest.FromString,
+                    response_serializer=deepsing_dot_v1_dot_composer__pb2.CreateStoryResponse.SerializeToString,
+            ),
+            'GetStory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStory,
+                    request_deserializer=deepsing_dot_v1_dot_composer__pb2.GetStoryRequest.FromString,
+                    response_serializer=deepsing_dot_v1_dot_composer__pb2.GetStoryResponse.SerializeToString,
+            ),
+            'ListStories': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStories,
+                    request_deserializer=deepsing_dot_v1_dot_composer__pb2.ListStoriesRequest.FromString,
+                    response_serializer=deepsing_dot_v1_dot_composer__pb2.ListStoriesResponse.SerializeToString,
+            ),
+            'CancelStory': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelStory,
+                    request_deserializer=deepsing_dot_v1_dot_composer__pb2.CancelStoryRequest.FromString,
+                    response_serializer=deepsing_dot_v1_dot_composer__pb2.CancelStoryResponse.SerializeToString,
+            ),
+            'WatchStory': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchStory,
+                    request_deserializer=deepsing_dot_v1_dot_composer__pb2.WatchStoryRequest.FromString,
+                    response_serializer=deepsing_dot_v1_dot_composer__pb2.WatchStoryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -186,6 +278,141 @@ class ComposerService(object):
             '/deepsing.v1.ComposerService/Render',
             deepsing_dot_v1_dot_composer__pb2.RenderRequest.SerializeToString,
             deepsing_dot_v1_dot_composer__pb2.RenderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateStory(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/deepsing.v1.ComposerService/CreateStory',
+            deepsing_dot_v1_dot_composer__pb2.CreateStoryRequest.SerializeToString,
+            deepsing_dot_v1_dot_composer__pb2.CreateStoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deepsing.v1.ComposerService/GetStory',
+            deepsing_dot_v1_dot_composer__pb2.GetStoryRequest.SerializeToString,
+            deepsing_dot_v1_dot_composer__pb2.GetStoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStories(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deepsing.v1.ComposerService/ListStories',
+            deepsing_dot_v1_dot_composer__pb2.ListStoriesRequest.SerializeToString,
+            deepsing_dot_v1_dot_composer__pb2.ListStoriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelStory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deepsing.v1.ComposerService/CancelStory',
+            deepsing_dot_v1_dot_composer__pb2.CancelStoryRequest.SerializeToString,
+            deepsing_dot_v1_dot_composer__pb2.CancelStoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchStory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/deepsing.v1.ComposerService/WatchStory',
+            deepsing_dot_v1_dot_composer__pb2.WatchStoryRequest.SerializeToString,
+            deepsing_dot_v1_dot_composer__pb2.WatchStoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

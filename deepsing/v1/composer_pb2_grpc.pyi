@@ -73,7 +73,87 @@ _ComposerServiceRenderType = typing_extensions.TypeVar(
     ],
 )
 
-class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerServiceComposeType, _ComposerServiceRenderType]):
+_ComposerServiceCreateStoryType = typing_extensions.TypeVar(
+    '_ComposerServiceCreateStoryType',
+    grpc.StreamUnaryMultiCallable[
+        deepsing.v1.composer_pb2.CreateStoryRequest,
+        deepsing.v1.composer_pb2.CreateStoryResponse,
+    ],
+    grpc.aio.StreamUnaryMultiCallable[
+        deepsing.v1.composer_pb2.CreateStoryRequest,
+        deepsing.v1.composer_pb2.CreateStoryResponse,
+    ],
+    default=grpc.StreamUnaryMultiCallable[
+        deepsing.v1.composer_pb2.CreateStoryRequest,
+        deepsing.v1.composer_pb2.CreateStoryResponse,
+    ],
+)
+
+_ComposerServiceGetStoryType = typing_extensions.TypeVar(
+    '_ComposerServiceGetStoryType',
+    grpc.UnaryUnaryMultiCallable[
+        deepsing.v1.composer_pb2.GetStoryRequest,
+        deepsing.v1.composer_pb2.GetStoryResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        deepsing.v1.composer_pb2.GetStoryRequest,
+        deepsing.v1.composer_pb2.GetStoryResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        deepsing.v1.composer_pb2.GetStoryRequest,
+        deepsing.v1.composer_pb2.GetStoryResponse,
+    ],
+)
+
+_ComposerServiceListStoriesType = typing_extensions.TypeVar(
+    '_ComposerServiceListStoriesType',
+    grpc.UnaryUnaryMultiCallable[
+        deepsing.v1.composer_pb2.ListStoriesRequest,
+        deepsing.v1.composer_pb2.ListStoriesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        deepsing.v1.composer_pb2.ListStoriesRequest,
+        deepsing.v1.composer_pb2.ListStoriesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        deepsing.v1.composer_pb2.ListStoriesRequest,
+        deepsing.v1.composer_pb2.ListStoriesResponse,
+    ],
+)
+
+_ComposerServiceCancelStoryType = typing_extensions.TypeVar(
+    '_ComposerServiceCancelStoryType',
+    grpc.UnaryUnaryMultiCallable[
+        deepsing.v1.composer_pb2.CancelStoryRequest,
+        deepsing.v1.composer_pb2.CancelStoryResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        deepsing.v1.composer_pb2.CancelStoryRequest,
+        deepsing.v1.composer_pb2.CancelStoryResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        deepsing.v1.composer_pb2.CancelStoryRequest,
+        deepsing.v1.composer_pb2.CancelStoryResponse,
+    ],
+)
+
+_ComposerServiceWatchStoryType = typing_extensions.TypeVar(
+    '_ComposerServiceWatchStoryType',
+    grpc.UnaryStreamMultiCallable[
+        deepsing.v1.composer_pb2.WatchStoryRequest,
+        deepsing.v1.composer_pb2.WatchStoryResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        deepsing.v1.composer_pb2.WatchStoryRequest,
+        deepsing.v1.composer_pb2.WatchStoryResponse,
+    ],
+    default=grpc.UnaryStreamMultiCallable[
+        deepsing.v1.composer_pb2.WatchStoryRequest,
+        deepsing.v1.composer_pb2.WatchStoryResponse,
+    ],
+)
+
+class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerServiceComposeType, _ComposerServiceRenderType, _ComposerServiceCreateStoryType, _ComposerServiceGetStoryType, _ComposerServiceListStoriesType, _ComposerServiceCancelStoryType, _ComposerServiceWatchStoryType]):
     """Coordinates the other services and tells the story."""
 
     @typing.overload
@@ -90,6 +170,26 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
             deepsing.v1.composer_pb2.RenderRequest,
             deepsing.v1.composer_pb2.RenderResponse,
         ],
+        grpc.StreamUnaryMultiCallable[
+            deepsing.v1.composer_pb2.CreateStoryRequest,
+            deepsing.v1.composer_pb2.CreateStoryResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            deepsing.v1.composer_pb2.GetStoryRequest,
+            deepsing.v1.composer_pb2.GetStoryResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            deepsing.v1.composer_pb2.ListStoriesRequest,
+            deepsing.v1.composer_pb2.ListStoriesResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            deepsing.v1.composer_pb2.CancelStoryRequest,
+            deepsing.v1.composer_pb2.CancelStoryResponse,
+        ],
+        grpc.UnaryStreamMultiCallable[
+            deepsing.v1.composer_pb2.WatchStoryRequest,
+            deepsing.v1.composer_pb2.WatchStoryResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -105,6 +205,26 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
         grpc.aio.UnaryStreamMultiCallable[
             deepsing.v1.composer_pb2.RenderRequest,
             deepsing.v1.composer_pb2.RenderResponse,
+        ],
+        grpc.aio.StreamUnaryMultiCallable[
+            deepsing.v1.composer_pb2.CreateStoryRequest,
+            deepsing.v1.composer_pb2.CreateStoryResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            deepsing.v1.composer_pb2.GetStoryRequest,
+            deepsing.v1.composer_pb2.GetStoryResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            deepsing.v1.composer_pb2.ListStoriesRequest,
+            deepsing.v1.composer_pb2.ListStoriesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            deepsing.v1.composer_pb2.CancelStoryRequest,
+            deepsing.v1.composer_pb2.CancelStoryResponse,
+        ],
+        grpc.aio.UnaryStreamMultiCallable[
+            deepsing.v1.composer_pb2.WatchStoryRequest,
+            deepsing.v1.composer_pb2.WatchStoryResponse,
         ],
     ], channel: grpc.aio.Channel) -> None: ...
 
@@ -128,6 +248,30 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
     Credit is without end here; a song > 24 MiB: INVALID_ARGUMENT SONG_TOO_LARGE.
     """
 
+    CreateStory: _ComposerServiceCreateStoryType
+    """The five below tell stories while nobody waits, and keep them for a while. A caller sees its own stories only. On a
+    composer that keeps none (DEEPSING_COMPOSER_STORE is not set): FAILED_PRECONDITION STORIES_OFF. The store does not
+    answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
+
+    Takes a song and answers once it is stored; the story is then told by any composer at that store. The limits of
+    Compose on config and audio hold here too. The same decoded samples with the same config and models are the same
+    story: it is answered with, and nothing is told twice. One that failed or was cancelled is told anew.
+    """
+
+    GetStory: _ComposerServiceGetStoryType
+    """Says how a story stands, with links to its files once it has succeeded."""
+
+    ListStories: _ComposerServiceListStoriesType
+    """Lists the caller's stories page by page, in order of story_id, which says nothing of their age."""
+
+    CancelStory: _ComposerServiceCancelStoryType
+    """Stops a story that is queued or running, within seconds, and answers with how it stands; one that has ended stays
+    as it is.
+    """
+
+    WatchStory: _ComposerServiceWatchStoryType
+    """Says how a story stands now, whenever that changes, and at least every 15 s; ends once the story has ended."""
+
 ComposerServiceAsyncStub: typing_extensions.TypeAlias = ComposerServiceStub[
     grpc.aio.StreamUnaryMultiCallable[
         deepsing.v1.composer_pb2.ProbeRequest,
@@ -140,6 +284,26 @@ ComposerServiceAsyncStub: typing_extensions.TypeAlias = ComposerServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         deepsing.v1.composer_pb2.RenderRequest,
         deepsing.v1.composer_pb2.RenderResponse,
+    ],
+    grpc.aio.StreamUnaryMultiCallable[
+        deepsing.v1.composer_pb2.CreateStoryRequest,
+        deepsing.v1.composer_pb2.CreateStoryResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        deepsing.v1.composer_pb2.GetStoryRequest,
+        deepsing.v1.composer_pb2.GetStoryResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        deepsing.v1.composer_pb2.ListStoriesRequest,
+        deepsing.v1.composer_pb2.ListStoriesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        deepsing.v1.composer_pb2.CancelStoryRequest,
+        deepsing.v1.composer_pb2.CancelStoryResponse,
+    ],
+    grpc.aio.UnaryStreamMultiCallable[
+        deepsing.v1.composer_pb2.WatchStoryRequest,
+        deepsing.v1.composer_pb2.WatchStoryResponse,
     ],
 ]
 
@@ -180,5 +344,54 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         """The same story for callers that cannot stream up (browsers, HTTP/1.1): the whole song in one message.
         Credit is without end here; a song > 24 MiB: INVALID_ARGUMENT SONG_TOO_LARGE.
         """
+
+    @abc.abstractmethod
+    def CreateStory(
+        self,
+        request_iterator: _MaybeAsyncIterator[deepsing.v1.composer_pb2.CreateStoryRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[deepsing.v1.composer_pb2.CreateStoryResponse, collections.abc.Awaitable[deepsing.v1.composer_pb2.CreateStoryResponse]]:
+        """The five below tell stories while nobody waits, and keep them for a while. A caller sees its own stories only. On a
+        composer that keeps none (DEEPSING_COMPOSER_STORE is not set): FAILED_PRECONDITION STORIES_OFF. The store does not
+        answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
+
+        Takes a song and answers once it is stored; the story is then told by any composer at that store. The limits of
+        Compose on config and audio hold here too. The same decoded samples with the same config and models are the same
+        story: it is answered with, and nothing is told twice. One that failed or was cancelled is told anew.
+        """
+
+    @abc.abstractmethod
+    def GetStory(
+        self,
+        request: deepsing.v1.composer_pb2.GetStoryRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[deepsing.v1.composer_pb2.GetStoryResponse, collections.abc.Awaitable[deepsing.v1.composer_pb2.GetStoryResponse]]:
+        """Says how a story stands, with links to its files once it has succeeded."""
+
+    @abc.abstractmethod
+    def ListStories(
+        self,
+        request: deepsing.v1.composer_pb2.ListStoriesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[deepsing.v1.composer_pb2.ListStoriesResponse, collections.abc.Awaitable[deepsing.v1.composer_pb2.ListStoriesResponse]]:
+        """Lists the caller's stories page by page, in order of story_id, which says nothing of their age."""
+
+    @abc.abstractmethod
+    def CancelStory(
+        self,
+        request: deepsing.v1.composer_pb2.CancelStoryRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[deepsing.v1.composer_pb2.CancelStoryResponse, collections.abc.Awaitable[deepsing.v1.composer_pb2.CancelStoryResponse]]:
+        """Stops a story that is queued or running, within seconds, and answers with how it stands; one that has ended stays
+        as it is.
+        """
+
+    @abc.abstractmethod
+    def WatchStory(
+        self,
+        request: deepsing.v1.composer_pb2.WatchStoryRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[deepsing.v1.composer_pb2.WatchStoryResponse], collections.abc.AsyncIterator[deepsing.v1.composer_pb2.WatchStoryResponse]]:
+        """Says how a story stands now, whenever that changes, and at least every 15 s; ends once the story has ended."""
 
 def add_ComposerServiceServicer_to_server(servicer: ComposerServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

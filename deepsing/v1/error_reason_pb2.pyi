@@ -132,6 +132,16 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """FAILED_PRECONDITION: "this translator has no judge of pictures; give it the weights of one"."""
     ERROR_REASON_MODEL_MISMATCH: _ErrorReason.ValueType  # 54
     """FAILED_PRECONDITION: "the model here is 3f1c…, not 9ab0…; ask GetModel anew"."""
+    ERROR_REASON_STORIES_OFF: _ErrorReason.ValueType  # 55
+    """FAILED_PRECONDITION: "this composer keeps no stories; set DEEPSING_COMPOSER_STORE"."""
+    ERROR_REASON_STORY_NOT_FOUND: _ErrorReason.ValueType  # 56
+    """NOT_FOUND: "there is no story 5f2c…; see ListStories"."""
+    ERROR_REASON_IDEMPOTENCY_KEY_INVALID: _ErrorReason.ValueType  # 57
+    """INVALID_ARGUMENT: "idempotency_key has 90 characters; send at most 64 of A-Z, a-z, 0-9, - and _"."""
+    ERROR_REASON_IDEMPOTENCY_KEY_REUSED: _ErrorReason.ValueType  # 58
+    """ALREADY_EXISTS: "idempotency_key came with another song or config before; send a new key"."""
+    ERROR_REASON_PAGE_INVALID: _ErrorReason.ValueType  # 59
+    """INVALID_ARGUMENT: "page_size is 900; choose 1 to 100"."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused: `google.rpc.ErrorInfo.reason` is a name below without its prefix, the domain is
@@ -250,4 +260,14 @@ ERROR_REASON_JUDGE_MISSING: ErrorReason.ValueType  # 53
 """FAILED_PRECONDITION: "this translator has no judge of pictures; give it the weights of one"."""
 ERROR_REASON_MODEL_MISMATCH: ErrorReason.ValueType  # 54
 """FAILED_PRECONDITION: "the model here is 3f1c…, not 9ab0…; ask GetModel anew"."""
+ERROR_REASON_STORIES_OFF: ErrorReason.ValueType  # 55
+"""FAILED_PRECONDITION: "this composer keeps no stories; set DEEPSING_COMPOSER_STORE"."""
+ERROR_REASON_STORY_NOT_FOUND: ErrorReason.ValueType  # 56
+"""NOT_FOUND: "there is no story 5f2c…; see ListStories"."""
+ERROR_REASON_IDEMPOTENCY_KEY_INVALID: ErrorReason.ValueType  # 57
+"""INVALID_ARGUMENT: "idempotency_key has 90 characters; send at most 64 of A-Z, a-z, 0-9, - and _"."""
+ERROR_REASON_IDEMPOTENCY_KEY_REUSED: ErrorReason.ValueType  # 58
+"""ALREADY_EXISTS: "idempotency_key came with another song or config before; send a new key"."""
+ERROR_REASON_PAGE_INVALID: ErrorReason.ValueType  # 59
+"""INVALID_ARGUMENT: "page_size is 900; choose 1 to 100"."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

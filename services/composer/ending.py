@@ -50,6 +50,7 @@ def manifest_facts(
 ) -> dict[str, Any]:
     """Everything of the manifest that is not a frame; with the song it is enough to tell the story again."""
     whole = MessageToDict(end, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    whole["digests"] = dict(sorted(whole["digests"].items()))  # a map has no order of its own
     return {
         "manifest_version": 1,
         "session_id": session_id,

@@ -101,17 +101,27 @@ class StoryFiles:
         """Takes the next frames; returns them encoded for the caller."""
         images = []
         for picture, one in zip(pictures, shown, strict=True):
-            self.frames_hash.update(picture.data)
+            self.note(hashlib.sha256(picture.data).digest(), picture, one)
             if self.video is not None:
                 self.video.add(picture)
-            if self.sheet is not None:
-                self.sheet.add(picture, one)
-            if self.curve is not None:
-                self.curve.add(one)
-            if self.manifest is not None:
-                self.manifest.add(one)
             images.append(encoded(picture, self.plan.image_format, self.plan.jpeg_quality))
         return images
+
+    def note(self, digest: bytes, picture: U8, shown: Shown) -> None:
+        """Takes the next frame for everything but the video.
+
+        Args:
+            digest: SHA-256 of its bytes.
+            picture: it, or a tile of it as the contact sheet makes them.
+            shown: what it shows.
+        """
+        self.frames_hash.update(digest)
+        if self.sheet is not None:
+            self.sheet.add(picture, shown)
+        if self.curve is not None:
+            self.curve.add(shown)
+        if self.manifest is not None:
+            self.manifest.add(shown)
 
     @property
     def shows_frames(self) -> bool:
@@ -149,7 +159,7 @@ class StoryFiles:
         if self.video is not None:
             self.video.close()
             video = self.paths[pb.STORY_FILE_KIND_VIDEO]
-            join(self.folder / "pictures.mp4", self.folder / "sound.m4a", video, title)
+            join([self.folder / "pictures.mp4"], self.folder / "sound.m4a", video, self.plan.rate, title)
         if self.manifest is not None:
             self.manifest.finish(facts)
         if self.sheet is not None:

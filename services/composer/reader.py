@@ -16,7 +16,7 @@ from services.composer.readings import Reading, Sampling
 from services.composer.settings import ComposerSettings
 from services.composer.story import Shown
 
-__all__ = ["Reader"]
+__all__ = ["BATCH", "Reader"]
 
 BACKLOG, LIVE_BACKLOG = 512, 16  # pictures of a few ten KB that may wait
 BATCH = 16  # pictures read at once
@@ -29,6 +29,8 @@ class Reader:
     Args:
         concepts: names of the engine's concepts, in its order.
         deliver: is given every reading, in order of its frame; None where nobody waits for them.
+        at_once: pictures that are waited for before they are read, [1, 16]. A reading depends, in its last digits, on
+            what is read with it: with 16 a story has the same readings however its frames come.
     """
 
     def __init__(
@@ -38,8 +40,10 @@ class Reader:
         peers: Peers,
         settings: ComposerSettings,
         deliver: Callable[[Reading], Awaitable[None]] | None,
+        *,
+        at_once: int = 1,
     ) -> None:
-        self.peers, self.engine, self.deliver = peers, plan.engine, deliver
+        self.peers, self.engine, self.deliver, self.at_once = peers, plan.engine, deliver, at_once
         self.sampling = Sampling(settings.judge_every_s, plan.rate)
         self.numbers = {name: number for number, name in enumerate(concepts)}
         self.room = LIVE_BACKLOG if plan.live else BACKLOG
@@ -48,7 +52,7 @@ class Reader:
         self.judge = sentiment_pb2.Judge()
         self.wanted, self.closed, self.fault = 0, False, ""
         self.work: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
+        self._news, self._taken = asyncio.Event(), asyncio.Event()
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Begins to read."""
@@ -62,6 +66,12 @@ class Reader:
         if len(self.waiting) < self.room:
             self.waiting.append((excerpt, shown))
             self._news.set()
+
+    async def has_room(self) -> None:
+        """Waits until a picture can be offered that will be read, or none will be read any more."""
+        while len(self.waiting) >= self.room and not self.fault:
+            self._taken.clear()
+            await self._taken.wait()
 
     @property
     def missed(self) -> int:
@@ -79,15 +89,17 @@ class Reader:
         """Reads until finish() is called and nothing waits; a failure ends the reading, not the story."""
         while self.waiting or not self.closed:
             self._news.clear()
-            if not self.waiting:
+            if len(self.waiting) < (1 if self.closed else self.at_once):
                 await self._news.wait()
                 continue
             batch = [self.waiting.popleft() for _ in range(min(BATCH, len(self.waiting)))]
+            self._taken.set()
             try:
                 await self._read(batch)
             except ServiceError as error:
                 self.fault = str(error)
                 self.waiting.clear()
+                self._taken.set()
                 return
 
     async def finish(self, limit_s: float) -> None:

@@ -30,6 +30,7 @@ from services.composer.scratch import Scratch
 from services.composer.session import Session
 from services.composer.settings import PREFIX, ComposerSettings
 from services.composer.spool import CHUNK_BYTES, Spool
+from services.composer.stored.stories import StoriesServicer
 from services.composer.timeline import frame_count
 from services.composer.uploading import config_of
 
@@ -39,7 +40,7 @@ RENDER_SONG_BYTES = 24 * 1024 * 1024
 RETRY_AFTER_S = 10.0
 
 
-class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
+class ComposerServicer(StoriesServicer, composer_pb2_grpc.ComposerServiceServicer):
     """Implements deepsing.v1.ComposerService."""
 
     def __init__(self, settings: ComposerSettings) -> None:
@@ -51,9 +52,11 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
         self.sessions = 0
         self.idle = asyncio.Event()  # set while no session is open
         self.idle.set()
+        self.open_stories()
 
     async def close(self) -> None:
-        """Closes the channels to the other services and removes what is on disk."""
+        """Leaves stored stories to other composers, closes the channels to services, and removes what is on disk."""
+        await self.close_stories()
         await self.peers.close()
         self.scratch.close()
 

@@ -34,4 +34,11 @@ class ComposerSettings:
     live_late_s: float = 0.25  # older live frames are left out, and where so many wait, the oldest of them
     encoder_threads: int = 1  # of one story's H.264 encoder
     judge_every_s: Annotated[float, Between(0, 3600)] = 1.0  # of the song, between frames that the judge reads; 0: none
+    store: str = ""  # of stored stories: a folder, or s3://bucket/prefix; empty keeps none
+    store_endpoint: str = ""  # of an S3 server that is not Amazon's, e.g. http://127.0.0.1:8333
+    story_ttl_s: Annotated[float, Between(1)] = 604_800.0  # after its end a stored story is deleted; a week
+    stories_running: Annotated[int, Between(0, 64)] = 1  # stored stories that this composer tells at a time; 0: none
+    segment_s: Annotated[float, Between(0.5, 600)] = 10.0  # of a story, stored at a time: as much is painted twice
+    lease_s: Annotated[float, Between(1, 3600)] = 30.0  # silence of a composer after which another takes its story
+    link_s: Annotated[int, Between(1, 604_800)] = 3600  # for which links to files of S3 hold
     judge_wait_s: Annotated[float, Between(0, 600)] = 20.0  # for the last readings once all frames are painted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -104,12 +104,21 @@ def _stereo(block: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.ascontiguousarray(pair.clip(-1, 1), np.float32).reshape(1, -1)
 
 
-def join(video: Path, audio: Path, out: Path, title: str = "") -> None:
-    """Copies pictures and sound into one mp4 without encoding again; `out` appears whole or not at all."""
+def join(videos: Sequence[Path], audio: Path, out: Path, rate: Fraction, title: str = "") -> None:
+    """Copies pictures and sound into one mp4 without encoding again; `out` appears whole or not at all.
+
+    Args:
+        videos: files of VideoWriter with equal settings, to be shown one after another; all but the last have eight
+            frames or more.
+        audio: file of write_audio.
+        out: mp4 to write.
+        rate: frames a second of the videos.
+        title: for the file's tags.
+    """
     partial = out.with_name(out.name + ".partial")
     try:
         with (
-            av.open(str(video)) as pictures,
+            av.open(str(videos[0])) as pictures,
             av.open(str(audio)) as sound,
             av.open(str(partial), "w", format="mp4", options={"movflags": "+faststart"}) as container,
         ):
@@ -117,7 +126,8 @@ def join(video: Path, audio: Path, out: Path, title: str = "") -> None:
                 container.metadata["title"] = title
             sources = [pictures.streams.video[0], sound.streams.audio[0]]
             targets = [container.add_stream_from_template(source) for source in sources]
-            for _, place, packet in heapq.merge(_packets(pictures, 0), _packets(sound, 1), key=lambda x: x[:2]):
+            order = heapq.merge(_one_after_another(videos, rate), _packets(sound, 1), key=lambda x: x[:2])
+            for _, place, packet in order:
                 packet.stream = targets[place]
                 container.mux(packet)
         with partial.open("rb") as written:
@@ -125,6 +135,18 @@ def join(video: Path, audio: Path, out: Path, title: str = "") -> None:
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _one_after_another(videos: Sequence[Path], rate: Fraction) -> Iterator[tuple[Fraction, int, Any]]:
+    count = 0
+    for video in videos:
+        begin_s = count / rate
+        with av.open(str(video)) as container:
+            for time_s, place, packet in _packets(container, 0):
+                shift = round(begin_s / packet.time_base)
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                count += 1
+                yield time_s + begin_s, place, packet
 
 
 def _packets(container: av.container.InputContainer, place: int) -> Iterator[tuple[Fraction, int, Any]]:

@@ -16,6 +16,7 @@ PACKAGES = [
     *(f"deepsing/{part}" for part in ("v1", "telemetry", "runtime", "access", "audio", "client", "cli")),
     "services",
     *(f"services/{service}" for service in SERVICES),
+    "services/composer/stored",
 ]
 # What each contract is there to refuse: a file, and what it must not say.
 OFFENCES = {
@@ -37,7 +38,10 @@ OFFENCES = {
         ("services/generator/rpc.py", "import services.generator.train"),
     ],
     "inside": [("services/generator/new.py", "import services.generator.rpc")],
-    "inside-composer": [("services/composer/timeline.py", "import services.composer.session")],
+    "inside-composer": [
+        ("services/composer/timeline.py", "import services.composer.session"),
+        ("services/composer/stored/folder.py", "import services.composer.stored.lease"),
+    ],
     "inside-audio-sentiment": [("services/audio_sentiment/new.py", "import services.audio_sentiment.models")],
     "inside-translator": [("services/translator/new.py", "import services.translator.judging")],
     "maths": [
@@ -47,6 +51,7 @@ OFFENCES = {
         ("services/audio_sentiment/new.py", "import deepsing.v1"),
         ("services/translator/new.py", "import grpc"),
         ("services/composer/timeline.py", "from google.protobuf import message"),
+        ("services/composer/stored/segments.py", "import boto3"),
     ],
 }
 CASES = [(contract, path, text) for contract, cases in OFFENCES.items() for path, text in cases]

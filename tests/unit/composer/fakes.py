@@ -37,6 +37,7 @@ class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):
 
     def __init__(self) -> None:
         self.reads: list[tr.ReadPicturesRequest] = []
+        self.name = "dictionary"
         self.judge_error: grpc.StatusCode | None = None  # what readings fail with
         self.judge_held: asyncio.Event | None = None  # readings wait for it where it is set
         self.unreadable = False  # its judge answers with what are no numbers
@@ -74,7 +75,7 @@ class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):
         )
 
     async def ListTranslators(self, request: Any, context: grpc.aio.ServicerContext) -> tr.ListTranslatorsResponse:
-        return tr.ListTranslatorsResponse(translators=[tr.Translator(name="dictionary", engine="fake", digest="bb")])
+        return tr.ListTranslatorsResponse(translators=[tr.Translator(name=self.name, engine="fake", digest="bb")])
 
 
 class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
@@ -87,6 +88,8 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         self.strangers = 0  # calls that are still to be answered by a replica with another engine
         self.left_s: list[float | None] = []  # of each call's deadline, when it came
         self.held: asyncio.Event | None = None  # calls wait for it where it is set
+        self.most_calls: int | None = None  # later ones wait for ever
+        self.stuck = asyncio.Event()  # set by the first of those
         self.called = asyncio.Event()  # set by the first call
         self.left = asyncio.Event()  # set once a call was cancelled
 
@@ -102,6 +105,9 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         try:
             if self.held is not None:
                 await self.held.wait()
+            if self.most_calls is not None and len(self.calls) > self.most_calls:
+                self.stuck.set()
+                await asyncio.Event().wait()
         except asyncio.CancelledError:
             self.left.set()
             raise
@@ -135,11 +141,16 @@ class Stage:
     generator: FakeGenerator = field(default_factory=FakeGenerator)
     translator: FakeTranslator = field(default_factory=FakeTranslator)
 
+    @property
+    def target(self) -> str:
+        """Where the composer listens."""
+        return f"127.0.0.1:{self.port}"
+
 
 @asynccontextmanager
-async def stage(**settings: Any) -> AsyncIterator[Stage]:
-    """Starts everything on free ports of loopback."""
-    from deepsing.runtime.server import GrpcServer, Service
+async def stage(*, protect: Any = None, **settings: Any) -> AsyncIterator[Stage]:
+    """Starts everything on free ports of loopback; `protect` as Service has it."""
+    from deepsing.runtime.server import GrpcServer, Protection, Service
     from deepsing.runtime.settings import ServerSettings
 
     behind, fakes = grpc.aio.server(), (FakeAudioSentiment(), FakeTranslator(), FakeGenerator())
@@ -160,12 +171,14 @@ async def stage(**settings: Any) -> AsyncIterator[Stage]:
         composer_pb2_grpc.add_ComposerServiceServicer_to_server,
         opened,
         SERVICE.largest_request_bytes,
+        protect or (lambda name: Protection()),
     )
     server = GrpcServer(service, ServerSettings(port=0))
     port = await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = composer_pb2_grpc.ComposerServiceStub(channel)
         try:
-            yield Stage(servicer, composer_pb2_grpc.ComposerServiceStub(channel), port, fakes[0], fakes[2], fakes[1])
+            yield Stage(servicer, stub, port, fakes[0], fakes[2], fakes[1])
         finally:
             await server.drain(0.5)
             await behind.stop(0)

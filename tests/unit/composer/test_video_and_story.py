@@ -37,7 +37,7 @@ def test_sound_of_any_rate_keeps_its_length(tmp_path: Path, sample_rate_hz: int,
     wave = 0.4 * np.sin(np.arange(round(1.5 * sample_rate_hz)) * 0.05)
     blocks = np.array_split(np.repeat(wave[:, None], channels, axis=1).astype(np.float32), 5)
     write_audio(tmp_path / "a.m4a", blocks, sample_rate_hz)
-    join(tmp_path / "v.mp4", tmp_path / "a.m4a", tmp_path / "out.mp4")
+    join([tmp_path / "v.mp4"], tmp_path / "a.m4a", tmp_path / "out.mp4", Fraction(24))
     with av.open(str(tmp_path / "out.mp4")) as story:
         sound = story.streams.audio[0]
         assert float(sound.duration * sound.time_base) == pytest.approx(1.5, abs=0.002)
@@ -69,7 +69,7 @@ def test_nothing_is_left_of_a_video_that_failed(tmp_path: Path) -> None:
     write_video(tmp_path / "good.mp4", 3, Fraction(24))
     (tmp_path / "bad.m4a").write_bytes(b"no sound")
     with pytest.raises(av.error.InvalidDataError):
-        join(tmp_path / "good.mp4", tmp_path / "bad.m4a", tmp_path / "out.mp4")
+        join([tmp_path / "good.mp4"], tmp_path / "bad.m4a", tmp_path / "out.mp4", Fraction(24))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.m4a", "good.mp4"]
 
 

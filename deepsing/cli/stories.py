@@ -1,0 +1,186 @@
+"""deepsing stories: stories that a composer tells while nobody waits, and keeps for a while."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from deepsing.cli.credentials import add_credentials, client_credentials
+from deepsing.cli.failures import FAILURE
+from deepsing.cli.interrupts import run_to_end
+from deepsing.cli.progress import progress
+from deepsing.cli.story_options import add_story_options, story_options
+from deepsing.client import Client
+from deepsing.client.client import DEFAULT_TARGET
+from deepsing.client.song import SongSource
+from deepsing.v1 import composer_pb2 as composer
+
+__all__ = ["add_arguments", "EXAMPLES"]
+
+EXAMPLES = """examples:
+  deepsing up                                       in another terminal
+  deepsing stories create song.mp3 --size 16:9      prints the story's id
+  deepsing stories create song.mp3 --watch
+  deepsing stories watch ID
+  deepsing stories list --json
+  deepsing stories show ID
+  deepsing stories cancel ID
+  deepsing stories fetch ID DIR                     story.mp4, story.json and two pictures
+
+The composer needs a store (see docs/stories.md); deepsing up gives it a folder. The same song with the same options
+is the same story, and is told once.
+
+exit status: 0 done, 1 a service or the story failed, 2 a mistake in what was asked for, 130 Ctrl-C
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what `stories` takes."""
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+
+    def verb(name: str, what: str, work: Callable[..., Coroutine[Any, Any, int]]) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = verbs.add_parser(name, help=what, allow_abbrev=False)
+        added.set_defaults(run=lambda arguments: _run(work, arguments))
+        return added
+
+    creating = verb("create", "send a song and print the story's id", _create)
+    creating.add_argument("song", metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …")
+    add_story_options(creating)
+    creating.add_argument("--key", default="", metavar="KEY", help="of this request: sent twice, it is one")
+    creating.add_argument("--watch", action="store_true", help="stay until the story has ended")
+    verb("list", "list your stories, the newest first", _list)
+    for name, what, work in (
+        ("show", "say how a story stands, with links to its files", _show),
+        ("watch", "follow a story until it has ended", _watch),
+        ("cancel", "stop a story", _cancel),
+        ("fetch", "save the files of a story that has succeeded", _fetch),
+    ):
+        verb(name, what, work).add_argument("story_id", metavar="ID")
+    verbs.choices["fetch"].add_argument("folder", metavar="DIR", type=Path, help="made where it is not there")
+    for added in verbs.choices.values():
+        help_ = f"the composer (default: {DEFAULT_TARGET})"
+        added.add_argument("--target", default=DEFAULT_TARGET, metavar="HOST:PORT", help=help_)
+        add_credentials(added)
+        added.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after so long (default: never)")
+        added.add_argument("--json", action="store_true", help="print JSON and no progress")
+
+
+def _run(work: Callable[..., Coroutine[Any, Any, int]], arguments: argparse.Namespace) -> int:
+    if hasattr(arguments, "song"):  # mistakes are told before anything is sent
+        story_options(arguments).to_config()
+        SongSource(arguments.song)
+
+    async def asked() -> int:
+        credentials = client_credentials(arguments)
+        async with Client(arguments.target, timeout_s=arguments.timeout, **credentials) as client:
+            return await work(client, arguments)
+
+    return run_to_end(asked())
+
+
+async def _create(client: Client, arguments: argparse.Namespace) -> int:
+    story = await client.create_story(arguments.song, story_options(arguments), idempotency_key=arguments.key)
+    if arguments.watch:
+        arguments.story_id = story.story_id
+        return await _watch(client, arguments)
+    print(json.dumps(_facts(story)) if arguments.json else story.story_id)
+    return 0
+
+
+async def _list(client: Client, arguments: argparse.Namespace) -> int:
+    stories = [story async for story in client.list_stories()]
+    stories.sort(key=lambda story: story.create_time_us, reverse=True)
+    if arguments.json:
+        print(json.dumps([_facts(story) for story in stories]))
+        return 0
+    for story in stories:
+        print(f"{story.story_id}  {_time(story.create_time_us)}  {_standing(story)}  {story.title}".rstrip())
+    return 0
+
+
+async def _show(client: Client, arguments: argparse.Namespace) -> int:
+    _print(await client.get_story(arguments.story_id), arguments)
+    return 0
+
+
+async def _cancel(client: Client, arguments: argparse.Namespace) -> int:
+    _print(await client.cancel_story(arguments.story_id), arguments)
+    return 0
+
+
+async def _watch(client: Client, arguments: argparse.Namespace) -> int:
+    story = composer.Story()
+    with progress(quiet=arguments.json) as report:
+        async for story in client.watch_story(arguments.story_id):
+            if arguments.json:
+                print(json.dumps(_facts(story)), flush=True)
+            else:
+                report(_standing(story))
+    if not arguments.json:
+        _print(story, arguments)
+    return 0 if story.state == composer.STORY_STATE_SUCCEEDED else FAILURE
+
+
+async def _fetch(client: Client, arguments: argparse.Namespace) -> int:
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    paths = await client.fetch_story(arguments.story_id, arguments.folder)
+    print(json.dumps([str(path) for path in paths]) if arguments.json else "\n".join(map(str, paths)))
+    return 0
+
+
+def _print(story: composer.Story, arguments: argparse.Namespace) -> None:
+    if arguments.json:
+        print(json.dumps(_facts(story)))
+        return
+    print(f"{story.story_id}  {_standing(story)}")
+    if story.HasField("error"):
+        print(f"{story.error.message} ({story.error.reason})", file=sys.stderr)
+    for file in story.files:
+        print(f"{_kind(file)}  {file.byte_count} bytes  {file.url}")
+
+
+def _facts(story: composer.Story) -> dict[str, object]:
+    error = story.error
+    return {
+        "story_id": story.story_id,
+        "state": _state(story),
+        "title": story.title,
+        "frames_done": story.frames_done,
+        "frames_total": story.frames_total,
+        "remaining_s": None if story.remaining_us < 0 else story.remaining_us / 1e6,
+        "created": _time(story.create_time_us),
+        "ended": _time(story.end_time_us),
+        "expires": _time(story.expire_time_us),
+        "attempt": story.attempt,
+        "files": [
+            {"kind": _kind(file), "bytes": file.byte_count, "digest": file.digest, "url": file.url}
+            for file in story.files
+        ],
+        "error": {"reason": error.reason, "message": error.message} if story.HasField("error") else None,
+    }
+
+
+def _standing(story: composer.Story) -> str:
+    """How a story stands, in a few words."""
+    words = _state(story)
+    if story.frames_total and story.state != composer.STORY_STATE_SUCCEEDED:
+        words += f", frame {story.frames_done} of {story.frames_total}"
+    if story.remaining_us >= 0:
+        words += f", about {time.strftime('%H:%M:%S', time.gmtime(story.remaining_us / 1e6))} left"
+    return words
+
+
+def _state(story: composer.Story) -> str:
+    return composer.StoryState.Name(story.state).removeprefix("STORY_STATE_").lower()
+
+
+def _kind(file: composer.StoredFile) -> str:
+    return composer.StoryFileKind.Name(file.kind).removeprefix("STORY_FILE_KIND_").lower()
+
+
+def _time(time_us: int) -> str | None:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds") if time_us else None

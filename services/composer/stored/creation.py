@@ -1,0 +1,96 @@
+"""Puts stories into the store, once however often they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from deepsing.runtime.errors import InvalidInput
+from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.stored.lease import Shelf
+from services.composer.stored.record import Record
+from services.composer.stored.refusals import key_reused
+from services.composer.stored.store import Conflict, Missing
+
+__all__ = ["ClaimedKey", "key_of", "written"]
+
+KEY = re.compile(r"[A-Za-z0-9_-]{0,64}")
+
+
+def key_of(text: str) -> str:
+    """A caller's idempotency key, checked."""
+    if not KEY.fullmatch(text):
+        message = f"idempotency_key has {len(text)} characters; send at most 64 of A-Z, a-z, 0-9, - and _"
+        reason = reasons.ERROR_REASON_IDEMPOTENCY_KEY_INVALID
+        raise InvalidInput(message, reason=reason, field="idempotency_key", value=text)
+    return text
+
+
+async def written(shelf: Shelf, wanted: Record, song: Path) -> tuple[Record, bool]:
+    """Puts a story into the store, or finds it there.
+
+    Args:
+        shelf: of the stories.
+        wanted: as a new story has it.
+        song: file to store with it.
+
+    Returns:
+        The story as it stands, and whether it was there; one that failed, was cancelled or has expired is queued anew.
+    """
+    while True:
+        there: tuple[Record, str] | None = None
+        with suppress(Missing):
+            there = await shelf.record(wanted.name)
+        if there is not None and there[0].state not in ("FAILED", "CANCELLED", "EXPIRED"):
+            return there[0], True
+        await shelf.do(shelf.store.put, wanted.song, song)
+        with suppress(Conflict):  # somebody was faster: look again
+            if there is None:
+                await shelf.do(shelf.store.create, wanted.name, wanted.to_bytes())
+                return wanted, False
+            anew: dict[str, Any] = {"state": "QUEUED", "error": None, "holder": "", "losses": 0, "ended_s": 0.0}
+            for name in ("created_s", "expires_s", "song", "config"):
+                anew[name] = getattr(wanted, name)
+            record, version = there
+            return await shelf.change(record, version, **anew), False
+
+
+class ClaimedKey:
+    """An idempotency key of a caller, and the request that it came with.
+
+    Args:
+        owner: tag of the caller.
+        key: as the caller chose it; empty is none, and nothing is done.
+        request: hash of all that was sent with it.
+    """
+
+    def __init__(self, shelf: Shelf, owner: str, key: str, request: str) -> None:
+        self.shelf, self.key, self.request = shelf, key, request
+        self.name = f"keys/{owner}/{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+    async def story_id(self) -> str:
+        """The story that this request made before, or nothing. Raises IDEMPOTENCY_KEY_REUSED."""
+        if not self.key:
+            return ""
+        try:
+            claimed = json.loads((await self.shelf.do(self.shelf.store.read, self.name)).content)
+        except Missing:
+            return ""
+        if claimed["request"] != self.request:
+            raise key_reused(self.key)
+        return str(claimed["story_id"])
+
+    async def claim(self, story_id: str) -> None:
+        """Ties the key to a story. Raises IDEMPOTENCY_KEY_REUSED where another request was faster."""
+        if not self.key:
+            return
+        content = json.dumps({"request": self.request, "story_id": story_id, "created_s": time.time()}).encode()
+        try:
+            await self.shelf.do(self.shelf.store.create, self.name, content)
+        except Conflict:
+            await self.story_id()

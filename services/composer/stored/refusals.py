@@ -1,0 +1,65 @@
+"""What callers of stored stories are refused with."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+
+from deepsing.runtime.errors import InvalidInput, NotReady, ServiceError, Unmet
+from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.stored.store import StoreError
+
+__all__ = ["key_reused", "stories_off", "story_unknown", "page_invalid", "answering"]
+
+RETRY_AFTER_S = 5.0
+logger = logging.getLogger(__name__)
+
+
+class _Taken(ServiceError):
+    """There is something under this name already."""
+
+    code = grpc.StatusCode.ALREADY_EXISTS
+
+
+class _Unknown(ServiceError):
+    """There is nothing under this name."""
+
+    code = grpc.StatusCode.NOT_FOUND
+
+
+def key_reused(key: str) -> ServiceError:
+    """Another request came with this idempotency key before."""
+    message = "idempotency_key came with another song or config before; send a new key"
+    return _Taken(message, reason=reasons.ERROR_REASON_IDEMPOTENCY_KEY_REUSED, field="idempotency_key", value=key)
+
+
+def story_unknown(story_id: str) -> ServiceError:
+    """The caller has no such story."""
+    message = f"there is no story {story_id[:40]!r}; see ListStories"
+    return _Unknown(message, reason=reasons.ERROR_REASON_STORY_NOT_FOUND, field="story_id", value=story_id)
+
+
+def stories_off() -> ServiceError:
+    """The composer keeps no stories."""
+    message = "this composer keeps no stories; set DEEPSING_COMPOSER_STORE"
+    return Unmet(message, reason=reasons.ERROR_REASON_STORIES_OFF)
+
+
+def page_invalid(message: str, field: str, value: object) -> ServiceError:
+    """There is no such page of a list."""
+    return InvalidInput(message, reason=reasons.ERROR_REASON_PAGE_INVALID, field=field, value=value)
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Tells a caller in the contract's words where the store does not answer."""
+    try:
+        yield
+    except StoreError as error:
+        logger.error("the store failed: %s", error)
+        message = f"the store of stories does not answer; try again in {RETRY_AFTER_S:g} s"
+        reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
+        raise NotReady(message, reason=reason, retry_after_s=RETRY_AFTER_S, service="store") from error

@@ -1,0 +1,123 @@
+"""Stories in a bucket of S3, or of a server that speaks it and knows If-None-Match and If-Match on PUT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from services.composer.stored.store import Conflict, Entry, Missing, StoreError
+
+__all__ = ["S3Store"]
+
+TIMEOUT_S, ATTEMPTS, CONNECTIONS = 10, 4, 16
+PRECONDITION_FAILED, CONFLICT = 412, 409  # 409: S3 saw two conditional writes at once and took neither, or the other
+
+
+class S3Store:
+    """See Store. Credentials come from where boto3 looks for them: the environment, files, the machine's role.
+
+    Args:
+        bucket: exists already.
+        prefix: of all objects' names, empty or ending in "/".
+        endpoint: of another server than Amazon's, e.g. "http://127.0.0.1:8333"; empty is Amazon's.
+
+    Raises:
+        StoreError: the bucket cannot be used.
+    """
+
+    def __init__(self, bucket: str, prefix: str = "", endpoint: str = "") -> None:
+        self.bucket, self.prefix = bucket, prefix
+        config = Config(
+            signature_version="s3v4",
+            connect_timeout=TIMEOUT_S,
+            read_timeout=TIMEOUT_S,
+            retries={"mode": "standard", "max_attempts": ATTEMPTS},
+            max_pool_connections=CONNECTIONS,
+            s3={"addressing_style": "path" if endpoint else "auto"},
+        )
+        with self._failing():
+            self.client = boto3.Session().client("s3", endpoint_url=endpoint or None, config=config)
+            self.client.head_bucket(Bucket=bucket)
+
+    def read(self, name: str) -> Entry:
+        """See Store."""
+        with self._failing():
+            answer = self.client.get_object(**self._named(name))
+            return Entry(answer["Body"].read(), answer["ETag"])
+
+    def create(self, name: str, content: bytes) -> None:
+        """See Store."""
+        self._write(name, content, IfNoneMatch="*")
+
+    def replace(self, name: str, content: bytes, version: str) -> None:
+        """See Store."""
+        self._write(name, content, IfMatch=version)
+
+    def _write(self, name: str, content: bytes, **condition: str) -> None:
+        """A conditional write. One that was done, but whose answer was lost, meets itself when it is tried again."""
+        try:
+            with self._failing():
+                self.client.put_object(**self._named(name), Body=content, **condition)
+        except (Conflict, Missing):
+            try:
+                there = self.read(name).content
+            except Missing:
+                there = b""
+            if there != content:
+                raise Conflict(name) from None
+
+    def put(self, name: str, source: Path) -> None:
+        """See Store."""
+        with self._failing():
+            self.client.upload_file(str(source), self.bucket, self.prefix + name)
+
+    def fetch(self, name: str, target: Path) -> None:
+        """See Store."""
+        with self._failing():
+            self.client.download_file(self.bucket, self.prefix + name, str(target))
+
+    def list(self, prefix: str, after: str = "") -> Iterator[tuple[str, str]]:
+        """See Store."""
+        asked = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
+        if after:
+            asked["StartAfter"] = self.prefix + after
+        with self._failing():
+            for page in self.client.get_paginator("list_objects_v2").paginate(**asked):
+                for one in page.get("Contents", ()):
+                    yield one["Key"].removeprefix(self.prefix), one["ETag"]
+
+    def delete(self, name: str) -> None:
+        """See Store."""
+        with self._failing():
+            self.client.delete_object(**self._named(name))
+
+    def link(self, name: str, file_name: str, seconds: int) -> str:
+        """An address that the store has signed."""
+        asked = {**self._named(name), "ResponseContentDisposition": f'attachment; filename="{file_name}"'}
+        with self._failing():
+            address: str = self.client.generate_presigned_url("get_object", Params=asked, ExpiresIn=seconds)
+            return address
+
+    def _named(self, name: str) -> dict[str, Any]:
+        return {"Bucket": self.bucket, "Key": self.prefix + name}
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as error:
+            status = error.response["ResponseMetadata"].get("HTTPStatusCode")
+            code = error.response["Error"].get("Code", "")
+            if status in (PRECONDITION_FAILED, CONFLICT):
+                raise Conflict(code) from None
+            if code in ("NoSuchKey", "404") and error.operation_name != "HeadBucket":
+                raise Missing(code) from None
+            raise StoreError(f"the bucket {self.bucket} refuses ({code}); check it and the credentials") from error
+        except (BotoCoreError, boto3.exceptions.Boto3Error) as error:
+            raise StoreError(f"the bucket {self.bucket} cannot be reached ({error}); check the endpoint") from error

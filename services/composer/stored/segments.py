@@ -1,0 +1,121 @@
+"""Stretches of a story that are stored as they finish: encoded frames, and all that the story's papers need of them.
+
+A segment is a zip of `pictures.mp4` (H.264 that depends on no other segment), `frames.json`, `tiles/SEQ.png` (frames
+that the contact sheet may still choose) and `excerpts/SEQ.jpg` (what the judge is to see).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from services.composer.story import Shown
+from services.composer.video import VideoWriter
+
+__all__ = ["SegmentWriter", "StoredFrame", "StoredFrames", "read_segment"]
+
+U8 = NDArray[np.uint8]
+NO_TILE: U8 = np.zeros((2, 2, 3), np.uint8)  # stands for a frame that the contact sheet has passed over since
+
+
+@dataclass(frozen=True)
+class StoredFrame:
+    """A frame of a segment.
+
+    Attributes:
+        shown: what it shows.
+        digest: SHA-256 of its RGB bytes.
+        tile: a small picture of it, or NO_TILE.
+        excerpt: what the judge is to see of it; empty where it is not to be read.
+    """
+
+    shown: Shown
+    digest: bytes
+    tile: U8
+    excerpt: bytes
+
+
+@dataclass(frozen=True)
+class StoredFrames:
+    """A segment that was read: its frames in order, its video, and the most flashes a second up to its end."""
+
+    frames: list[StoredFrame]
+    video: Path
+    flashes: int
+
+
+class SegmentWriter:
+    """Writes a segment; all methods block.
+
+    Args:
+        path: of the zip; the video lies beside it, as PATH.mp4.
+        width_px, height_px, rate, threads: see VideoWriter.
+    """
+
+    def __init__(self, path: Path, width_px: int, height_px: int, rate: Fraction, threads: int) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        self.excerpts: dict[int, bytes] = {}
+        self.video = VideoWriter(path.with_suffix(".mp4"), width_px, height_px, rate, threads)
+
+    def add(self, picture: U8, shown: Shown, digest: bytes, excerpt: bytes) -> None:
+        """Takes the next frame; see StoredFrame."""
+        self.video.add(picture)
+        self.rows.append(dataclasses.asdict(shown) | {"digest": digest.hex()})
+        if excerpt:
+            self.excerpts[shown.seq] = excerpt
+
+    def close(self, tiles: Sequence[tuple[Image.Image, Shown]], flashes: int) -> None:
+        """Completes the zip.
+
+        Args:
+            tiles: what the contact sheet holds of the frames of this segment.
+            flashes: the most of any second of the story so far.
+        """
+        self.video.close()
+        with zipfile.ZipFile(self.path, "w") as archive:  # stored: nearly all of it is compressed already
+            archive.write(self.video.path, "pictures.mp4")
+            facts = {"flashes": flashes, "frames": self.rows}
+            archive.writestr("frames.json", json.dumps(facts), zipfile.ZIP_DEFLATED)
+            for tile, shown in tiles:
+                out = BytesIO()
+                tile.save(out, "PNG", compress_level=1)
+                archive.writestr(f"tiles/{shown.seq}.png", out.getvalue())
+            for seq, excerpt in self.excerpts.items():
+                archive.writestr(f"excerpts/{seq}.jpg", excerpt)
+
+    def abandon(self) -> None:
+        """Lets go of what is half done; harmless after close()."""
+        self.video.abandon()
+
+
+def read_segment(path: Path) -> StoredFrames:
+    """Reads a segment's zip; its video is written beside it, as PATH.mp4."""
+    with zipfile.ZipFile(path) as archive:
+        video = path.with_suffix(".mp4")
+        video.write_bytes(archive.read("pictures.mp4"))
+        facts, names = json.loads(archive.read("frames.json")), set(archive.namelist())
+        frames = []
+        for row in facts["frames"]:
+            tile, excerpt = f"tiles/{row['seq']}.png", f"excerpts/{row['seq']}.jpg"
+            picture = np.asarray(Image.open(BytesIO(archive.read(tile)))) if tile in names else NO_TILE
+            seen = archive.read(excerpt) if excerpt in names else b""
+            frames.append(StoredFrame(_shown(row), bytes.fromhex(row["digest"]), picture, seen))
+    return StoredFrames(frames, video, facts["flashes"])
+
+
+def _shown(row: dict[str, Any]) -> Shown:
+    target, expected = (tuple(row[name]) for name in ("target", "expected"))
+    concepts, styles = (tuple((one, weight) for one, weight in row[name]) for name in ("concepts", "styles"))
+    return Shown(row["seq"], row["time_s"], target, expected, concepts, styles)

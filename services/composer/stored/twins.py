@@ -1,0 +1,58 @@
+"""What makes two stories the same: their samples, their config, and the models that tell them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from deepsing.audio import AudioError, decode_blocks
+from deepsing.runtime.errors import InvalidInput
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1 import error_reason_pb2 as reasons
+from deepsing.v1 import sentiment_pb2
+from services.composer.files import NAMES, source_of
+from services.composer.messages import refusal_of
+from services.composer.palette import Palette
+from services.composer.peers import Peers
+from services.composer.plan import StoryPlan
+
+__all__ = ["stored_config", "pcm_digest", "content_digest"]
+
+
+def stored_config(config: pb.StoryConfig) -> pb.StoryConfig:
+    """A caller's config without what a stored story has no use for, and with all files."""
+    told = pb.StoryConfig()
+    told.CopyFrom(config)
+    for field in ("jpeg_quality", "initial_credit", "resume", "send_achieved"):
+        told.ClearField(field)
+    told.image_format = sentiment_pb2.IMAGE_FORMAT_NONE
+    told.files[:] = list(NAMES)
+    return told
+
+
+def pcm_digest(song: Path, plan: StoryPlan) -> str:
+    """SHA-256 of a song's decoded samples, their rate and channels; blocks. Raises InvalidInput."""
+    hashed = hashlib.sha256()
+    try:
+        with song.open("rb") as file, decode_blocks(source_of(file, plan.audio_format), mono=False) as decoding:
+            for block in decoding:
+                hashed.update(block.tobytes())
+            hashed.update(f"{decoding.sample_rate_hz} {block.shape[0]}".encode())
+            duration_us = decoding.facts.duration_us
+    except AudioError as error:
+        raise refusal_of(error) from error
+    if plan.start_us >= duration_us:
+        message = f"the part starts at {plan.start_us / 1e6:g} s but the song ends at {duration_us / 1e6:.3f} s"
+        reason = reasons.ERROR_REASON_PART_OUT_OF_RANGE
+        raise InvalidInput(f"{message}; start earlier", reason=reason, field="start_us", value=plan.start_us)
+    return hashed.hexdigest()
+
+
+async def content_digest(config: pb.StoryConfig, plan: StoryPlan, pcm: str, peers: Peers) -> str:
+    """Hash of all that decides a story: its samples, its config (but for how they are encoded), and all models."""
+    palette = await Palette.of(plan, peers)
+    deciding = pb.StoryConfig()
+    deciding.CopyFrom(config)
+    deciding.ClearField("audio_format")
+    models = sorted(palette.digests.items())
+    return hashlib.sha256(deciding.SerializeToString(deterministic=True) + f"{pcm} {models}".encode()).hexdigest()

@@ -1,0 +1,175 @@
+"""Looks at the store now and then: tells stories that wait or were left behind, and deletes those that are over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import tempfile
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from deepsing.access.accounts import Account, caller_account
+from deepsing.runtime.errors import Exhausted, NotReady, ServiceError, TooLate
+from services.composer.peers import Peers
+from services.composer.settings import ComposerSettings
+from services.composer.stored.lease import Lease, Lost, Shelf
+from services.composer.stored.record import Record
+from services.composer.stored.store import Conflict, Missing, StoreError
+from services.composer.stored.telling import Telling
+from services.composer.stored.upkeep import sweep
+
+__all__ = ["Worker"]
+
+LOOKS = 4  # at the store, in the time of a lease
+MOST_LOSSES = 5  # composers that one story may silence before it is given up
+REST_S = 30.0  # before a story is tried again that could not be told just now
+NOT_NOW = (NotReady, Exhausted, TooLate)
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Seen:
+    """A record as it was read last, and since when it has not changed."""
+
+    version: str
+    record: Record
+    since: float
+
+
+class Worker:
+    """The composer's part in the stories of a store.
+
+    Args:
+        scratch: folder for files on the way.
+
+    Attributes:
+        accounts: of the callers who created stories here, by the story's record; their work is charged to them.
+    """
+
+    def __init__(self, settings: ComposerSettings, peers: Peers, shelf: Shelf, scratch: Path) -> None:
+        self.settings, self.peers, self.shelf, self.scratch = settings, peers, shelf, scratch
+        self.name = uuid.uuid4().hex
+        self.accounts: dict[str, Account | None] = {}
+        self.running: dict[str, asyncio.Task[None]] = {}
+        self.resting: dict[str, float] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._news = asyncio.Event()
+        self._looking = asyncio.create_task(self._look_for_ever())
+
+    def wake(self) -> None:
+        """There is something new in the store."""
+        self._news.set()
+
+    def stop(self, name: str) -> None:
+        """Stops work on a story that was cancelled, if it is done here."""
+        if name in self.running:
+            self.running[name].cancel()
+
+    async def close(self) -> None:
+        """Stops all work; its stories are left for others, who may take them at once."""
+        self._looking.cancel()
+        for task in self.running.values():
+            task.cancel()
+        await asyncio.wait({self._looking, *self.running.values()})
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            self._news.clear()
+            try:
+                await self._look()
+                await sweep(self.shelf, [seen.record for seen in self._seen.values()], self.settings.story_ttl_s)
+            except StoreError as error:
+                logger.warning("cannot look for stories: %s", error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), self.settings.lease_s / LOOKS)
+
+    async def _look(self) -> None:
+        """Reads what has changed, and takes the oldest stories that are free."""
+        listed = dict(await self.shelf.names("records/"))
+        for name, version in listed.items():
+            if name not in self._seen or self._seen[name].version != version:
+                with suppress(Missing):
+                    record, version = await self.shelf.record(name)
+                    self._seen[name] = _Seen(version, record, time.monotonic())
+        self._seen = {name: seen for name, seen in self._seen.items() if name in listed}
+        for name in [name for name, seen in self._seen.items() if seen.record.ended]:
+            self.accounts.pop(name, None)
+            self.resting.pop(name, None)
+        for seen in sorted(self._seen.values(), key=lambda seen: seen.record.created_s):
+            if len(self.running) >= self.settings.stories_running:
+                return
+            if self._is_free(seen):
+                await self._take(seen)
+
+    def _is_free(self, seen: _Seen) -> bool:
+        record, now = seen.record, time.monotonic()
+        if record.ended or record.name in self.running or now < self.resting.get(record.name, 0):
+            return False
+        return not record.holder or now - seen.since > self.settings.lease_s
+
+    async def _take(self, seen: _Seen) -> None:
+        record = seen.record
+        try:
+            lease = await Lease.take(self.shelf, record, seen.version, self.name, self.settings.lease_s)
+        except Conflict:
+            return
+        if record.holder:
+            logger.warning("story %s goes on here at frame %d", record.story_id, record.frames_done)
+        task = asyncio.create_task(self._work(lease))
+        self.running[record.name] = task
+        task.add_done_callback(lambda _: self._done(record.name))
+
+    def _done(self, name: str) -> None:
+        del self.running[name]
+        self.wake()
+
+    async def _work(self, lease: Lease) -> None:
+        """Tells a story while its lease holds, and says in its record how that ended."""
+        record = lease.record
+        caller_account.set(self.accounts.get(record.name))
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self.scratch))
+        telling = asyncio.create_task(self._tell(lease, folder))
+        keeping = asyncio.create_task(lease.keep())
+        try:
+            await asyncio.wait({telling, keeping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (telling, keeping):
+                task.cancel()
+            await asyncio.gather(telling, keeping, return_exceptions=True)
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            with suppress(Lost, StoreError):
+                await self._conclude(lease, telling)
+
+    async def _tell(self, lease: Lease, folder: Path) -> None:
+        if lease.record.losses >= MOST_LOSSES:
+            raise RuntimeError(f"{MOST_LOSSES} composers have fallen silent over this story")
+        await Telling(self.settings, self.peers, lease, folder).run()
+
+    async def _conclude(self, lease: Lease, telling: asyncio.Task[None]) -> None:
+        """Leaves the story to others, or calls it failed; nothing where it has succeeded or is not ours any more."""
+        record, failure = lease.record, None if telling.cancelled() else telling.exception()
+        while isinstance(failure, BaseExceptionGroup):
+            failure = failure.exceptions[0]
+        if record.ended or isinstance(failure, Lost):
+            return
+        if failure is None or isinstance(failure, (*NOT_NOW, StoreError)):
+            if failure is not None:
+                logger.warning("story %s waits: %s", record.story_id, failure)
+                self.resting[record.name] = time.monotonic() + REST_S
+            await lease.update(state="QUEUED", holder="")
+            return
+        error = (grpc.StatusCode.INTERNAL.value[0], "INTERNAL", f"internal error; quote story {record.story_id}")
+        if isinstance(failure, ServiceError):
+            error = (failure.code.value[0], failure.reason_name, str(failure))
+        else:
+            logger.error("story %s failed", record.story_id, exc_info=failure)
+        now = time.time()
+        await lease.update(
+            state="FAILED", error=error, holder="", ended_s=now, expires_s=now + self.settings.story_ttl_s
+        )

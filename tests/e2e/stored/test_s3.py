@@ -1,0 +1,84 @@
+"""A real S3 server as a store: the rules of all stores, credentials, and links that end."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.seaweed import SeaweedFs, seaweed_fs
+from tests.unit.composer.stored.rules import RULES
+
+pytest.importorskip("boto3")
+from services.composer.stored.s3 import S3Store
+from services.composer.stored.store import Conflict, Store, StoreError
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFs]:
+    with seaweed_fs(tmp_path_factory.mktemp("seaweed")) as running:
+        yield running
+
+
+@pytest.fixture
+def opened(server: SeaweedFs, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> S3Store:
+    for name, value in server.environment().items():
+        monkeypatch.setenv(name, value)
+    return S3Store(server.bucket, f"{abs(hash(request.node.name))}/", server.endpoint)
+
+
+def status(link: str) -> int:
+    """What the server answers to a link."""
+    try:
+        with urllib.request.urlopen(link) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_a_bucket_keeps_the_rules_of_stores(
+    opened: S3Store, tmp_path: Path, rule: Callable[[Store, Path], None]
+) -> None:
+    rule(opened, tmp_path)
+
+
+def test_a_write_whose_answer_was_lost_meets_itself(opened: S3Store) -> None:
+    opened.create("one", b"first")
+    opened.create("one", b"first")
+    version = opened.read("one").version
+    for _ in range(2):
+        opened.replace("one", b"second", version)
+    with pytest.raises(Conflict):
+        opened.create("one", b"first")
+
+
+def test_who_does_not_know_the_secret_is_told_so(server: SeaweedFs, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in server.environment(secret="wrong").items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StoreError, match=r"refuses \(403\)"):
+        S3Store(server.bucket, "", server.endpoint)
+
+
+def test_a_bucket_that_is_not_there_is_told(server: SeaweedFs, opened: S3Store) -> None:
+    with pytest.raises(StoreError, match="no-such-bucket refuses"):
+        S3Store("no-such-bucket", "", server.endpoint)
+
+
+def test_a_link_needs_no_key_and_ends(opened: S3Store, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"a story")
+    opened.put("video", tmp_path / "file")
+    link = opened.link("video", "story.mp4", 2)
+    with urllib.request.urlopen(link) as answer:
+        assert answer.read() == b"a story"
+        assert answer.headers["Content-Disposition"] == 'attachment; filename="story.mp4"'
+    assert status(link.replace("video", "other")) == 403
+    give_up_at = time.monotonic() + 20
+    while (code := status(link)) == 200 and time.monotonic() < give_up_at:
+        time.sleep(0.2)
+    assert code == 403

@@ -1,0 +1,51 @@
+"""Whose story it is: callers see their own, and their work is charged to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from deepsing.access.keys import new_key
+from deepsing.access.keys_file import changed_keys
+from deepsing.access.protection import protection_from_environment
+from deepsing.v1 import composer_pb2 as pb
+from tests.unit.composer.fakes import stage
+from tests.unit.composer.stored.calls import SONG, upload
+from tests.unit.composer.stored.test_stories import refused
+
+
+def keys_of(path: Path, *names: str) -> list[tuple[tuple[str, str], ...]]:
+    """What each caller sends."""
+    path.write_text('{"keys": []}')
+    metadata = []
+    with changed_keys(path) as keys:
+        for name in names:
+            text, keys[name] = new_key(name)
+            metadata.append((("authorization", f"Bearer {text}"),))
+    return metadata
+
+
+async def test_a_caller_sees_its_own_stories_only(tmp_path: Path) -> None:
+    ann, bob = keys_of(tmp_path / "keys.json", "ann", "bob")
+    environ = {"DEEPSING_ACCESS_KEYS_FILE": str(tmp_path / "keys.json")}
+
+    def protect(name: str) -> Any:
+        return protection_from_environment(name, environ)
+
+    async with stage(protect=protect, store=str(tmp_path / "store")) as on:
+        made = await on.stub.CreateStory(upload(SONG, "k"), metadata=ann)
+        story_id = made.story.story_id
+        asked = pb.GetStoryRequest(story_id=story_id)
+        cancelled = pb.CancelStoryRequest(story_id=story_id)
+        assert (await refused(on.stub.GetStory(asked, metadata=bob)))[1] == "STORY_NOT_FOUND"
+        assert (await refused(on.stub.CancelStory(cancelled, metadata=bob)))[1] == "STORY_NOT_FOUND"
+        assert (await refused(on.stub.GetStory(asked)))[:2] == ("UNAUTHENTICATED", "KEY_MISSING")
+        assert not (await on.stub.ListStories(pb.ListStoriesRequest(), metadata=bob)).stories
+        twin = await on.stub.CreateStory(upload(SONG, "k"), metadata=bob)
+        assert (twin.story.story_id, twin.existed) == (story_id, False)  # its own, with its own key "k"
+        accounts = list(on.servicer.worker.accounts.values())
+        call = on.stub.WatchStory(pb.WatchStoryRequest(story_id=story_id), metadata=ann)
+        assert [answer.story.state async for answer in call][-1] == pb.STORY_STATE_SUCCEEDED
+        assert sorted(account.name for account in accounts if account) == ["key ann", "key bob"]
+        mine = next(account for account in accounts if account and account.name == "key ann")
+        assert mine._work_s >= 0.009  # 72 frames in nine batches of a millisecond each

@@ -1,0 +1,209 @@
+"""Stories that are told while nobody waits: made once, watched, listed, cancelled, refused."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+import grpc
+import pytest
+
+from deepsing.runtime.errors import error_of
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1 import sentiment_pb2
+from services.composer.stored.folder import FolderStore
+from services.composer.stored.store import StoreError
+from tests.encoding import encode, tone
+from tests.unit.composer.fakes import Stage, config, pcm, stage
+from tests.unit.composer.fakes import upload as compose_upload
+from tests.unit.composer.stored.calls import SONG, content, create, upload, watched
+
+FILE = sentiment_pb2.AudioFormat()
+
+
+async def refused(call: Any) -> tuple[str, str, str]:
+    """Code, reason and message of a call that is refused."""
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code().name, error_of(caught.value)[0], caught.value.details()
+
+
+async def test_a_story_is_told_to_its_end_and_its_files_are_those_of_its_frames(tmp_path: Path) -> None:
+    async with stage(store=str(tmp_path), segment_s=1.0) as on:
+        made = await create(on, title="A tone")
+        assert made.story.state == pb.STORY_STATE_QUEUED
+        assert not made.existed
+        story = (await watched(on, made.story.story_id))[-1]
+        told = [one async for one in on.stub.Compose(compose_upload(config(), SONG))]
+    assert story.state == pb.STORY_STATE_SUCCEEDED, story.error
+    assert (story.frames_done, story.frames_total, story.attempt, story.title) == (72, 72, 1, "A tone")
+    assert story.create_time_us < story.end_time_us < story.expire_time_us
+    assert [file.kind for file in story.files] == [1, 2, 3, 4]
+    for file in story.files:
+        whole = content(story, file.kind)
+        assert (file.byte_count, file.digest) == (len(whole), hashlib.sha256(whole).hexdigest())
+    manifest = json.loads(content(story, pb.STORY_FILE_KIND_MANIFEST))
+    assert manifest["frames_digest"] == told[-1].session_end.frames_digest
+    assert [frame["seq"] for frame in manifest["frames"]] == list(range(72))
+    assert len(manifest["readings"]) == 3
+    with av.open(BytesIO(content(story, pb.STORY_FILE_KIND_VIDEO))) as video:
+        times = [round(frame.time * 24) for frame in video.decode(video=0)]
+        sound = video.streams.audio[0]
+        assert float(sound.duration * sound.time_base) == pytest.approx(3.0, abs=0.1)
+    assert times == list(range(72))
+    names = [name for name, _ in FolderStore(tmp_path).list("")]  # neither the song nor segments stay
+    kept = ("story.contact-sheet.png", "story.curve.png", "story.json", "story.mp4")
+    folder = f"all/{story.story_id}"
+    assert names == [f"records/{folder}", *(f"stories/{folder}/1/{name}" for name in kept)]
+
+
+async def test_the_same_song_is_the_same_story_whatever_its_tags_and_key(tmp_path: Path) -> None:
+    plain, tagged, other = (
+        encode(tone(2.0 + longer), 44_100, "mp3", "libmp3lame", tags={"title": title})
+        for title, longer in (("one", 0), ("another name", 0), ("one", 0.5))
+    )
+    assert plain != tagged
+    async with stage(store=str(tmp_path), stories_running=0) as on:
+        first = await create(on, plain, audio_format=FILE)
+        copy = await create(on, tagged, key="a-key", audio_format=FILE)
+        others = [
+            await create(on, other, audio_format=FILE),
+            await create(on, plain, audio_format=FILE, seed=8),
+        ]
+    assert (first.existed, copy.existed) == (False, True)
+    assert copy.story.story_id == first.story.story_id
+    assert not any(one.existed for one in others)
+    assert len({first.story.story_id, *(one.story.story_id for one in others)}) == 3
+
+
+async def test_a_key_makes_a_request_one_and_is_refused_for_another(tmp_path: Path) -> None:
+    async with stage(store=str(tmp_path), stories_running=0) as on:
+        first = await create(on, key="k1")
+        again = await create(on, key="k1")
+        assert (again.story.story_id, again.existed) == (first.story.story_id, True)
+        for request in (upload(pcm(2.0), "k1"), upload(SONG, "k1", seed=9)):
+            code, reason, message = await refused(on.stub.CreateStory(request))
+            assert (code, reason) == ("ALREADY_EXISTS", "IDEMPOTENCY_KEY_REUSED")
+            assert "send a new key" in message
+        answer = await on.stub.ListStories(pb.ListStoriesRequest())
+    assert [story.story_id for story in answer.stories] == [first.story.story_id]
+
+
+async def test_a_cancelled_story_stops_at_once_and_can_be_told_anew(tmp_path: Path) -> None:
+    async with stage(store=str(tmp_path)) as on:
+        on.generator.held = asyncio.Event()
+        story_id = (await create(on)).story.story_id
+        await on.generator.called.wait()
+        answer = await on.stub.CancelStory(pb.CancelStoryRequest(story_id=story_id))
+        await asyncio.wait_for(on.generator.left.wait(), 5)
+        assert answer.story.state == pb.STORY_STATE_CANCELLED
+        assert [story.state for story in await watched(on, story_id)] == [pb.STORY_STATE_CANCELLED]
+        on.generator.held = None
+        again = await create(on)
+        assert (again.story.story_id, again.existed) == (story_id, False)
+        ended = (await watched(on, story_id))[-1]
+        assert ended.state == pb.STORY_STATE_SUCCEEDED
+        kept = await on.stub.CancelStory(pb.CancelStoryRequest(story_id=story_id))
+        assert kept.story == ended or kept.story.state == pb.STORY_STATE_SUCCEEDED
+
+
+async def test_a_story_that_cannot_be_told_says_why(tmp_path: Path) -> None:
+    async with stage(store=str(tmp_path), stories_running=0) as on:
+        story_id = (await create(on, translator="dictionary")).story.story_id
+    async with stage(store=str(tmp_path)) as on:
+        on.translator.name = "another"
+        story = (await watched(on, story_id))[-1]
+    assert story.state == pb.STORY_STATE_FAILED
+    assert (story.error.code, story.error.reason) == (3, "TRANSLATOR_UNKNOWN")
+    assert story.error.message == "translator is 'dictionary'; choose one of: another"
+
+
+async def test_stories_are_listed_page_by_page(tmp_path: Path) -> None:
+    async with stage(store=str(tmp_path), stories_running=0) as on:
+        made = sorted([(await create(on, seed=seed)).story.story_id for seed in range(5)])
+        request, pages = pb.ListStoriesRequest(page_size=2), []
+        while not pages or request.page_token:
+            page = await on.stub.ListStories(request)
+            pages.append([story.story_id for story in page.stories])
+            request.page_token = page.next_page_token
+    assert pages == [made[:2], made[2:4], made[4:]]
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "reason", "said"),
+    [
+        (lambda on: on.stub.CreateStory(upload(SONG, "x" * 65)), "INVALID_ARGUMENT", "IDEMPOTENCY_KEY_INVALID", "65"),
+        (lambda on: on.stub.CreateStory(upload(SONG, "a b")), "INVALID_ARGUMENT", "IDEMPOTENCY_KEY_INVALID", "a-z"),
+        (lambda on: on.stub.CreateStory(upload(b"")), "INVALID_ARGUMENT", "SONG_EMPTY", "no bytes"),
+        (lambda on: on.stub.CreateStory(upload(SONG, pacing=2)), "INVALID_ARGUMENT", "FILES_INVALID", "live"),
+        (lambda on: on.stub.CreateStory(upload(SONG, style="x")), "INVALID_ARGUMENT", "STYLE_UNKNOWN", "'x'"),
+        (
+            lambda on: on.stub.CreateStory(upload(SONG, start_us=3_000_000)),
+            "INVALID_ARGUMENT",
+            "PART_OUT_OF_RANGE",
+            "3 s",
+        ),
+        (lambda on: on.stub.CreateStory(upload(pcm(0.2))), "INVALID_ARGUMENT", "SONG_TOO_SHORT", "0.2"),
+        (lambda on: on.stub.CreateStory(empty_upload()), "INVALID_ARGUMENT", "CONFIG_MISSING", "config first"),
+        (lambda on: on.stub.GetStory(pb.GetStoryRequest(story_id="0" * 32)), "NOT_FOUND", "STORY_NOT_FOUND", "000"),
+        (lambda on: on.stub.GetStory(pb.GetStoryRequest(story_id="../a")), "NOT_FOUND", "STORY_NOT_FOUND", "../a"),
+        (lambda on: on.stub.CancelStory(pb.CancelStoryRequest()), "NOT_FOUND", "STORY_NOT_FOUND", "ListStories"),
+        (
+            lambda on: on.stub.ListStories(pb.ListStoriesRequest(page_size=101)),
+            "INVALID_ARGUMENT",
+            "PAGE_INVALID",
+            "101",
+        ),
+        (
+            lambda on: on.stub.ListStories(pb.ListStoriesRequest(page_token="x")),
+            "INVALID_ARGUMENT",
+            "PAGE_INVALID",
+            "page",
+        ),
+    ],
+)
+async def test_what_breaks_a_rule_is_refused(tmp_path: Path, call: Any, code: str, reason: str, said: str) -> None:
+    async with stage(store=str(tmp_path), stories_running=0) as on:
+        got = await refused(call(on))
+        assert got[:2] == (code, reason)
+        assert said in got[2]
+    assert list(FolderStore(tmp_path).list("")) == []
+
+
+async def empty_upload() -> Any:
+    yield pb.CreateStoryRequest()
+
+
+async def test_a_composer_without_a_store_says_so() -> None:
+    async with stage() as on:
+        for call in (
+            on.stub.CreateStory(upload(SONG)),
+            on.stub.GetStory(pb.GetStoryRequest(story_id="0" * 32)),
+            on.stub.ListStories(pb.ListStoriesRequest()),
+        ):
+            assert (await refused(call))[:2] == ("FAILED_PRECONDITION", "STORIES_OFF")
+
+
+async def test_a_store_that_is_away_is_told_as_a_service_that_is(tmp_path: Path) -> None:
+    async with stage(store=str(tmp_path), stories_running=0) as on:
+        put_away(on)
+        got = await refused(on.stub.ListStories(pb.ListStoriesRequest()))
+    assert got[:2] == ("UNAVAILABLE", "DEPENDENCY_UNAVAILABLE")
+    assert "try again in 5 s" in got[2]
+
+
+class Away:
+    """A store that nobody reaches."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise StoreError("away")
+
+
+def put_away(on: Stage) -> None:
+    assert on.servicer.shelf is not None
+    on.servicer.shelf.store = Away()  # type: ignore[assignment]
