@@ -131,6 +131,7 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         self.calls: list[gen.GenerateRequest] = []
         self.failures = 0  # calls that are still to fail with UNAVAILABLE
         self.held: asyncio.Event | None = None  # calls wait for it where it is set
+        self.held_after = 0  # calls that do not wait for it
         self.called = asyncio.Event()  # set by the first call
         self.left = asyncio.Event()  # set once a call was cancelled
 
@@ -141,7 +142,7 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
             self.failures -= 1
             await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
         try:
-            if self.held is not None:
+            if self.held is not None and len(self.calls) > self.held_after:
                 await self.held.wait()
         except asyncio.CancelledError:
             self.left.set()

@@ -164,3 +164,32 @@ async def test_what_waits_for_the_painter_is_one_stretch() -> None:
     assert await anext(stretches) == Heard([first, second], 24, False)
     queue.put(Heard([], 25, True))
     assert [stretch async for stretch in stretches] == [Heard([], 25, True)]
+
+
+async def test_painting_runs_ahead_of_the_audio_as_far_as_readings_reach_and_not_further(composer: Stage) -> None:
+    call = composer.stub.Compose(begun(live(), pcm(0.02)))
+    seen: list[pb.ComposeResponse] = []
+    async for response in call:
+        seen.append(response)
+        if response.HasField("frame"):
+            break
+    while sum(one.frame_count for one in composer.generator.calls) < 6:  # noqa: ASYNC110 - 3 batches of 2
+        await asyncio.sleep(0)
+    assert numbers(seen) == [0]
+    assert composer.audio.heard.is_set() is False
+    call.cancel()
+
+
+async def test_what_was_painted_beyond_the_end_is_shown_to_nobody(composer: Stage) -> None:
+    responses = await told(composer.stub, live(), pcm(0.75))
+    assert numbers(responses) == list(range(18))
+    assert only(responses, "session_end")[0].frame_count == 18
+
+
+async def test_frames_beyond_the_end_are_given_up_and_not_waited_for(composer: Stage) -> None:
+    composer.generator.held, composer.generator.held_after = asyncio.Event(), 8  # never set: 16 frames, and no more
+    async with asyncio.timeout(20):
+        responses = await told(composer.stub, live(), pcm(0.5))
+    assert numbers(responses) == list(range(12))
+    assert responses[-1].HasField("session_end")
+    await asyncio.wait_for(composer.generator.left.wait(), 10)
