@@ -90,6 +90,7 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         self.held: asyncio.Event | None = None  # calls wait for it where it is set
         self.most_calls: int | None = None  # later ones wait for ever
         self.stuck = asyncio.Event()  # set by the first of those
+        self.held_after = 0  # calls that do not wait for it
         self.called = asyncio.Event()  # set by the first call
         self.left = asyncio.Event()  # set once a call was cancelled
 
@@ -103,7 +104,7 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         digest = "cc" if not self.strangers else "stranger"
         self.strangers = max(0, self.strangers - 1)
         try:
-            if self.held is not None:
+            if self.held is not None and len(self.calls) > self.held_after:
                 await self.held.wait()
             if self.most_calls is not None and len(self.calls) > self.most_calls:
                 self.stuck.set()

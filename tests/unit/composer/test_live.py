@@ -10,7 +10,6 @@ import grpc
 import pytest
 
 from deepsing.v1 import composer_pb2 as pb
-from deepsing.v1 import sentiment_pb2
 from services.composer.listening import Heard, HeardQueue
 from services.composer.plan import plan_of
 from services.composer.timeline import Point
@@ -103,22 +102,6 @@ async def test_frames_whose_audio_came_too_long_ago_are_never_painted() -> None:
     assert len(only(responses, "affect_point")) == 13
 
 
-async def test_a_reader_that_stops_reading_holds_up_nothing_and_loses_the_oldest() -> None:
-    raw = live(size=sentiment_pb2.Size(width_px=512, height_px=512), initial_credit=1_000_000, image_format=1)
-    async with stage(live_late_s=1.0) as composer:
-        call = composer.stub.Compose(upload(raw, SONG))
-        seen = [
-            await call.read()
-        ]  # and then nothing for a while: 151 frames of 786 KB are more than HTTP/2 lets through
-        await asyncio.wait_for(composer.audio.heard.wait(), 20)
-        while sum(one.frame_count for one in composer.generator.calls) < 60:  # noqa: ASYNC110 - painting goes on
-            await asyncio.sleep(0.01)
-        while (response := await call.read()) is not grpc.aio.EOF:
-            seen.append(response)
-    assert numbers(seen) == list(range(151))
-    assert only(seen, "session_end")[0].dropped_count > 0
-
-
 async def test_lag_is_the_time_from_the_arrival_of_audio_to_the_leaving_of_its_frame(composer: Stage) -> None:
     composer.generator.held = asyncio.Event()
     call = composer.stub.Compose(upload(live(), pcm(0.5)))
@@ -164,3 +147,40 @@ async def test_what_waits_for_the_painter_is_one_stretch() -> None:
     assert await anext(stretches) == Heard([first, second], 24, False)
     queue.put(Heard([], 25, True))
     assert [stretch async for stretch in stretches] == [Heard([], 25, True)]
+
+
+async def test_painting_runs_ahead_of_the_audio_as_far_as_readings_reach_and_not_further(composer: Stage) -> None:
+    call = composer.stub.Compose(begun(live(), pcm(0.02)))
+    seen: list[pb.ComposeResponse] = []
+    async for response in call:
+        seen.append(response)
+        if response.HasField("frame"):
+            break
+    while sum(one.frame_count for one in composer.generator.calls) < 6:  # noqa: ASYNC110 - 3 batches of 2
+        await asyncio.sleep(0)
+    assert numbers(seen) == [0]
+    assert composer.audio.heard.is_set() is False
+    call.cancel()
+
+
+async def test_what_was_painted_beyond_the_end_is_shown_to_nobody(composer: Stage) -> None:
+    responses = await told(composer.stub, live(), pcm(0.75))
+    assert numbers(responses) == list(range(18))
+    assert only(responses, "session_end")[0].frame_count == 18
+
+
+async def test_frames_beyond_the_end_are_given_up_and_not_waited_for(composer: Stage) -> None:
+    composer.generator.held, composer.generator.held_after = asyncio.Event(), 8  # never set: 16 frames, and no more
+
+    async def requests() -> AsyncIterator[pb.ComposeRequest]:
+        yield pb.ComposeRequest(config=live())
+        yield pb.ComposeRequest(audio_chunk=pcm(0.5))
+        while len(composer.generator.calls) <= composer.generator.held_after:  # noqa: ASYNC110 - a call that hangs
+            await asyncio.sleep(0.01)
+        yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
+
+    async with asyncio.timeout(20):
+        responses = [response async for response in composer.stub.Compose(requests())]
+    assert numbers(responses) == list(range(12))
+    assert responses[-1].HasField("session_end")
+    await asyncio.wait_for(composer.generator.left.wait(), 10)
