@@ -74,7 +74,9 @@ class Chaos:
                 self.faults.append(f"stream {number} failed: {error.code.name} {error.reason}: {error}")
             else:
                 self._compare(number, told, whole[place])
-            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            took_s = time.monotonic() - began
+            self.slowest_s = max(self.slowest_s, took_s)
+            sys.stderr.write(f"stream {number} is over after {took_s:.0f} s; {self.kills.total()} kills so far\n")
 
     def _compare(self, number: int, told: Told, whole: Told) -> None:
         self.done += 1
