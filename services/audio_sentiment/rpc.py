@@ -127,7 +127,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
         here, wanted = self._models.digest, request.config.model_digest
         if wanted not in ("", here):
             message = f"the model here is {here}, not {wanted[:64]!r}; ask GetModel anew"
-            raise Unmet(message, reason=reasons.ERROR_REASON_MODEL_MISMATCH, field="model_digest")
+            raise Unmet(message, reason=reasons.ERROR_REASON_MODEL_MISMATCH, field="model_digest", value=wanted[:64])
         return request.config
 
     def _pacing(self, config: messages.AnalyzeConfig) -> Pacing:

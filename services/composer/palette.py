@@ -33,19 +33,16 @@ class Palette:
     @classmethod
     async def of(cls, plan: StoryPlan, peers: Peers) -> Palette:
         """Asks the services; raises InvalidInput where the plan names something that they do not have."""
-        asked = generator_pb2.ListConceptsRequest(engine=plan.engine)
         async with asyncio.TaskGroup() as group:
             ear = group.create_task(
                 peers.call(peers.audio_sentiment.GetModel, audio_sentiment_pb2.GetModelRequest(), "audio_sentiment")
             )
-            vocabulary = group.create_task(peers.call(peers.generator.ListConcepts, asked, "generator"))
-            manners = group.create_task(
-                peers.call(peers.generator.ListStyles, generator_pb2.ListStylesRequest(), "generator")
-            )
+            painted = group.create_task(_of_generator(plan, peers))
             tongues = group.create_task(
                 peers.call(peers.translator.ListTranslators, translator_pb2.ListTranslatorsRequest(), "translator")
             )
-        engine, listed, styles = vocabulary.result().engine, vocabulary.result().concepts, manners.result().styles
+        vocabulary, manners = painted.result()
+        engine, listed, styles = vocabulary.engine, vocabulary.concepts, manners.styles
         digests = {"audio_sentiment": ear.result().digest, "engine": engine.digest}
         digests["translator"] = _translator_digest(plan, tongues.result().translators)
         names = tuple(style.name for style in styles)
@@ -53,7 +50,7 @@ class Palette:
             message = f"style is '{plan.style}'; choose auto, none or one of: {', '.join(names)}"
             raise InvalidInput(message, reason=reasons.ERROR_REASON_STYLE_UNKNOWN, field="style", value=plan.style)
         if plan.style != "none":
-            digests["style"] = manners.result().digest
+            digests["style"] = manners.digest
         return cls(
             engine=engine,
             concepts=tuple(concept.name for concept in listed),
@@ -62,6 +59,15 @@ class Palette:
             style_sentiments=_sentiments(styles),
             digests=digests,
         )
+
+
+async def _of_generator(
+    plan: StoryPlan, peers: Peers
+) -> tuple[generator_pb2.ListConceptsResponse, generator_pb2.ListStylesResponse]:
+    """Its concepts and styles, asked one after the other: where it was away, only one call may try it."""
+    asked = generator_pb2.ListConceptsRequest(engine=plan.engine)
+    vocabulary = await peers.call(peers.generator.ListConcepts, asked, "generator")
+    return vocabulary, await peers.call(peers.generator.ListStyles, generator_pb2.ListStylesRequest(), "generator")
 
 
 def _translator_digest(plan: StoryPlan, tongues: Iterable[translator_pb2.Translator]) -> str:

@@ -32,14 +32,14 @@ class Chaos:
     """One run.
 
     Args:
-        seed: decides which kills come when, and to whom.
+        seed: decides which kinds of kills come after which pauses; whom they meet also depends on who is up.
         kill_count: of them.
         stream_count: least streams; more are begun for as long as kills are to come.
         at_once: streams told at a time.
     """
 
     def __init__(self, seed: int, kill_count: int, stream_count: int, at_once: int) -> None:
-        self.random = random.Random(seed)
+        self.kinds, self.victims = random.Random(seed), random.Random(seed)
         self.kill_count, self.stream_count, self.at_once = kill_count, stream_count, at_once
         self.kills: Counter[str] = Counter()
         self.faults: list[str] = []
@@ -74,7 +74,9 @@ class Chaos:
                 self.faults.append(f"stream {number} failed: {error.code.name} {error.reason}: {error}")
             else:
                 self._compare(number, told, whole[place])
-            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            took_s = time.monotonic() - began
+            self.slowest_s = max(self.slowest_s, took_s)
+            sys.stderr.write(f"stream {number} is over after {took_s:.0f} s; {self.kills.total()} kills so far\n")
 
     def _compare(self, number: int, told: Told, whole: Told) -> None:
         self.done += 1
@@ -89,17 +91,17 @@ class Chaos:
         ways: dict[str, Callable[[Replica], Awaitable[None]]] = {
             "kill": lambda replica: replica.restart(signal.SIGKILL),
             "term": lambda replica: replica.restart(signal.SIGTERM),
-            "freeze": lambda replica: replica.stop_for(self.random.uniform(*FREEZE_S)),
+            "freeze": lambda replica: replica.stop_for(self.victims.uniform(*FREEZE_S)),
         }
         async with asyncio.TaskGroup() as returns:
             while self.kills.total() < self.kill_count:
-                await asyncio.sleep(self.random.expovariate(1 / MEAN_PAUSE_S))
-                (kind,) = self.random.choices(list(KINDS), list(KINDS.values()))
+                await asyncio.sleep(self.kinds.expovariate(1 / MEAN_PAUSE_S))
+                (kind,) = self.kinds.choices(list(KINDS), list(KINDS.values()))
                 if kind in ways:
                     there = [replica for replica in fleet.replicas if replica.serving]
                     if not there:
                         continue
-                    victim = self.random.choice(there)
+                    victim = self.victims.choice(there)
                     returns.create_task(ways[kind](victim))  # type: ignore[arg-type]
                     kind = f"{kind} {victim.service}"
                 elif not (proxy.reset() if kind == "reset" else proxy.silence()):

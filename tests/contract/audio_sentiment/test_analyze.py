@@ -102,7 +102,7 @@ async def test_a_song_is_read_by_the_model_that_is_asked_for_or_not_at_all(stub:
     assert last.summary.model_digest == model.digest
     code, reason, metadata = await refusal(stub, [config(model_digest="9ab0"), *pieces(wav(1.0))])
     assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_MISMATCH")
-    assert metadata == {"field": "model_digest"}
+    assert metadata == {"field": "model_digest", "value": "9ab0"}
 
 
 async def test_points_do_not_depend_on_how_the_song_is_cut(stub: Stub) -> None:

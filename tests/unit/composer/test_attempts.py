@@ -83,6 +83,15 @@ async def test_while_a_service_is_away_the_second_caller_is_not_kept_waiting() -
     assert text == "generator does not answer; try again in 5 s"
 
 
+async def test_once_the_service_is_back_the_next_story_that_may_try_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.composer.attempts.RETRY_AFTER_S", 0.2)
+    async with stage(patience_s=0.2) as composer:
+        for breaker in composer.servicer.peers.breakers.values():
+            assert breaker.gives_up(-1e6), "nobody has had an answer yet"
+        await asyncio.sleep(0.2)  # its time to try again is by the clock
+        assert len(only(await told(composer.stub, config(), pcm(2.0)), "frame")) == 48
+
+
 async def test_the_callers_deadline_is_that_of_the_calls_behind() -> None:
     async with stage() as composer:
         frames = [
