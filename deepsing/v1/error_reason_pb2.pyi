@@ -130,6 +130,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """INVALID_ARGUMENT: "picture 3 has 5000 x 4000 pixels; send at most 4194304"."""
     ERROR_REASON_JUDGE_MISSING: _ErrorReason.ValueType  # 53
     """FAILED_PRECONDITION: "this translator has no judge of pictures; give it the weights of one"."""
+    ERROR_REASON_MESSAGE_UNREADABLE: _ErrorReason.ValueType  # 70
+    """INVALID_ARGUMENT: "40 bytes came that are no message of this method; build it from the contract"."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused: `google.rpc.ErrorInfo.reason` is a name below without its prefix, the domain is
@@ -246,4 +248,6 @@ ERROR_REASON_PICTURE_TOO_LARGE: ErrorReason.ValueType  # 52
 """INVALID_ARGUMENT: "picture 3 has 5000 x 4000 pixels; send at most 4194304"."""
 ERROR_REASON_JUDGE_MISSING: ErrorReason.ValueType  # 53
 """FAILED_PRECONDITION: "this translator has no judge of pictures; give it the weights of one"."""
+ERROR_REASON_MESSAGE_UNREADABLE: ErrorReason.ValueType  # 70
+"""INVALID_ARGUMENT: "40 bytes came that are no message of this method; build it from the contract"."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason
