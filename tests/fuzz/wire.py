@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -69,13 +69,13 @@ class Wire:
         return not self.findings and not self.left and all(one.growth <= GROWTH_MIB for one in self.memory)
 
 
-async def throw(seed: int, per_method: int, songs: int, only: str = "") -> Wire:
+async def throw(seed: int, numbers: Iterable[int], songs: Iterable[int], only: str = "") -> Wire:
     """Starts the services, makes all calls, and looks at what they left.
 
     Args:
         seed: decides every request.
-        per_method: malformed calls of each RPC.
-        songs: mutated songs, each to Probe or to Analyze.
+        numbers: of the malformed calls of each RPC.
+        songs: numbers of mutated songs that go to Probe and to Analyze.
         only: a method's name; empty is all.
 
     Raises:
@@ -86,7 +86,7 @@ async def throw(seed: int, per_method: int, songs: int, only: str = "") -> Wire:
         async with LocalServices(free_ports(dict.fromkeys(NAMES, 0)), logs=folder / "logs") as services:
             census = Census(services.pids, folder / "tmp")
             sampling = asyncio.create_task(_sample(census))
-            await services.watch(_all_calls(wire, services.targets, seed, per_method, songs, only))
+            await services.watch(_all_calls(wire, services.targets, _Wanted(seed, list(numbers), list(songs), only)))
             for target in services.targets.values():
                 await wait_until_serving(target, 10)
             await asyncio.sleep(2)
@@ -105,29 +105,35 @@ def _folder() -> Iterator[Path]:
             yield Path(name)
 
 
-async def _all_calls(wire: Wire, targets: dict[str, str], seed: int, count: int, songs: int, only: str) -> None:
+@dataclass(frozen=True)
+class _Wanted:
+    seed: int
+    numbers: list[int]
+    songs: list[int]
+    only: str
+
+    def jobs(self) -> Iterator[tuple[Method, int, list[bytes]]]:
+        """All calls: the malformed ones of each method, then the songs, whose numbers are negative."""
+        for method in methods():
+            if self.only not in ("", method.name):
+                continue
+            for number in self.numbers:
+                yield method, number, requests_of(method, self.seed, number)
+            for number in self.songs if method.name in SONG_CALLS else ():
+                yield method, -number, _song_requests(method.name, self.seed, number)
+
+
+async def _all_calls(wire: Wire, targets: Mapping[str, str], wanted: _Wanted) -> None:
     names = {import_module(f"services.{name}.rpc").SERVICE.grpc_name: name for name in NAMES}
     channels = {name: grpc.aio.insecure_channel(target) for name, target in targets.items()}
-    work = asyncio.Queue[tuple[Method, int, list[bytes]] | None](maxsize=AT_ONCE)
+    jobs = wanted.jobs()
 
     async def make() -> None:
-        while (job := await work.get()) is not None:
-            method, number, requests = job
+        for method, number, requests in jobs:
             answer = await call(channels[names[method.service]], method, requests)
             wire.note(Finding(method.name, number, answer))
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE):
-            group.create_task(make())
-        for method in methods():
-            if only in ("", method.name):
-                for number in range(count):
-                    await work.put((method, number, requests_of(method, seed, number)))
-            if method.name in SONG_CALLS and only in ("", method.name):
-                for number in range(songs):
-                    await work.put((method, count + number, _song_requests(method.name, seed, number)))
-        for _ in range(AT_ONCE):
-            await work.put(None)
+    await asyncio.gather(*(make() for _ in range(AT_ONCE)))
     for channel in channels.values():
         await channel.close()
 
