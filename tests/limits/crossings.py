@@ -125,6 +125,7 @@ OF_COMPOSER = {
         pb.ComposeRequest(end_of_audio=pb.EndOfAudio()), pb.ComposeRequest(audio_chunk=b"late")
     ),
     "ComposeRequest.credit CREDIT_OUT_OF_RANGE": _compose(pb.ComposeRequest(credit=1_000_001)),
+    "FrameRate.numerator FRAME_RATE_OUT_OF_RANGE": _compose(frame_rate=base.FrameRate(denominator=1)),
     "FrameRate.denominator FRAME_RATE_OUT_OF_RANGE": _compose(
         frame_rate=base.FrameRate(numerator=60_001, denominator=1001)
     ),

@@ -1,6 +1,6 @@
 """The limits that the contract states, read from the comments of its .proto files: `python -m tests.limits.stated`."""
 
-__all__ = ["Limit", "stated", "table"]
+__all__ = ["Limit", "comments", "stated", "table"]
 
 import re
 import sys
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepsing.v1 import error_reason_pb2
-from tests.limits.crossings import CROSSINGS, ELSEWHERE
+from tests.limits.crossings import ELSEWHERE
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos" / "deepsing" / "v1"
 HERE = "tests/limits/test_limits.py"
@@ -46,12 +46,16 @@ def stated() -> list[Limit]:
     """All limits, in the order of the files."""
     found: list[Limit] = []
     codes = _codes()
-    for path in sorted(PROTOS.glob("*.proto")):
-        if path.name != "error_reason.proto":
-            for where, comment in _comments(path.read_text(encoding="utf-8")):
-                for rule, reason in _threats(comment, set(codes)):
-                    found.append(Limit(where, rule, codes[reason], reason))
+    for where, comment in comments():
+        for rule, reason in _threats(comment, set(codes)):
+            found.append(Limit(where, rule, codes[reason], reason))
     return found
+
+
+def comments() -> list[tuple[str, str]]:
+    """Every comment of the contract, but those on reasons, and what it stands before."""
+    paths = [path for path in sorted(PROTOS.glob("*.proto")) if path.name != "error_reason.proto"]
+    return [one for path in paths for one in _comments(path.read_text(encoding="utf-8"))]
 
 
 def table() -> str:
