@@ -97,7 +97,7 @@ OF_COMPOSER = {
     f"{COMPOSE} SONG_EMPTY": _heard(b""),
     "ComposerService.Render SONG_TOO_LARGE": Crossing("Render", (pb.RenderRequest(song=bytes(24 * 2**20 + 1)),)),
     "RenderRequest.song SONG_TOO_LARGE": Crossing("Render", (pb.RenderRequest(song=bytes(24 * 2**20 + 1)),)),
-    "ProbeRequest.payload CONFIG_MISSING": Crossing("Probe", (pb.ProbeRequest(),)),
+    "ProbeRequest.payload CONFIG_MISSING": _probe(pb.ProbeRequest()),
     "ProbeRequest.config CONFIG_DUPLICATE": _probe(pb.ProbeRequest(config=pb.StoryConfig())),
     "ProbeRequest.audio_chunk CHUNK_TOO_LARGE": _probe(pb.ProbeRequest(audio_chunk=BIG)),
     "SentimentMode.SENTIMENT_MODE_RELATIVE MODE_NEEDS_WHOLE_SONG": _compose(
@@ -118,7 +118,7 @@ OF_COMPOSER = {
     "StoryConfig.files FILES_INVALID": _compose(files=[pb.STORY_FILE_KIND_VIDEO, pb.STORY_FILE_KIND_VIDEO]),
     "StoryConfig.title TITLE_TOO_LONG": _compose(title="é" * 201),
     "ResumePoint.story_digest RESUME_MISMATCH": _heard(sound(), resume=pb.ResumePoint(story_digest="00")),
-    "ComposeRequest.payload CONFIG_MISSING": Crossing("Compose", (pb.ComposeRequest(),)),
+    "ComposeRequest.payload CONFIG_MISSING": _compose(pb.ComposeRequest()),
     "ComposeRequest.config CONFIG_DUPLICATE": _compose(pb.ComposeRequest(config=pb.StoryConfig())),
     "ComposeRequest.audio_chunk CHUNK_TOO_LARGE": _compose(pb.ComposeRequest(audio_chunk=BIG)),
     "ComposeRequest.audio_chunk AUDIO_AFTER_END": _compose(

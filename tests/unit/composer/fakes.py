@@ -165,6 +165,7 @@ class Stage:
 
     servicer: ComposerServicer
     stub: composer_pb2_grpc.ComposerServiceStub
+    address: str = ""  # of the composer
     audio: FakeAudioSentiment = field(default_factory=FakeAudioSentiment)
     generator: FakeGenerator = field(default_factory=FakeGenerator)
     translator: FakeTranslator = field(default_factory=FakeTranslator)
@@ -199,7 +200,8 @@ async def stage(**settings: Any) -> AsyncIterator[Stage]:
     port = await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         try:
-            yield Stage(servicer, composer_pb2_grpc.ComposerServiceStub(channel), fakes[0], fakes[2], fakes[1])
+            stub = composer_pb2_grpc.ComposerServiceStub(channel)
+            yield Stage(servicer, stub, server.address, fakes[0], fakes[2], fakes[1])
         finally:
             await server.drain(0.5)
             await behind.stop(0)
