@@ -1,7 +1,7 @@
 """Mixed load on the four real services while what they hold is watched: `make soak MINUTES=30`.
 
-Passes where memory, threads and open files stay flat (least squares after a warm-up of a quarter of the run; see
-`watching.ALLOWED`), no call fails that should not, and no temporary file is left.
+Passes where memory, threads and open files stay flat (least squares over the floor of what is held, after a warm-up of
+a quarter of the run; see `watching.verdict_of`), no call fails that should not, and no temporary file is left.
 """
 
 import argparse

@@ -12,6 +12,7 @@ import numpy as np
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 TICKS_HZ = os.sysconf("SC_CLK_TCK")
+STRETCHES = 40
 WARM_UP_SHARE = 1 / 4  # of the run: arenas, caches and thread pools fill; not judged
 # The most that the trend may rise over the rest of the run, by what is held. Noise of a flat process is far below.
 ALLOWED = {"rss_mib": 6.0, "threads": 3.0, "files": 6.0}
@@ -78,11 +79,18 @@ class Verdict:
 
 
 def verdict_of(service: str, what: str, times_s: Sequence[float], values: Sequence[float]) -> Verdict:
-    """Fits a line to what comes after the warm-up: the last sample's trend against the first's."""
-    after = [index for index, time_s in enumerate(times_s) if time_s >= WARM_UP_SHARE * times_s[-1]]
-    time_s = np.array(times_s)[after]
-    slope, base = np.polyfit(time_s, np.array(values)[after], 1) if len(after) > 2 else (0.0, median(values))
-    start, end = (float(base + slope * at) for at in (time_s[0], time_s[-1]))
+    """Fits a line to the floor after the warm-up: the least value of each of forty stretches of the run.
+
+    Garbage in cycles makes a saw of a service's memory; what it cannot let go of raises the floor.
+    """
+    floors: dict[int, tuple[float, float]] = {}
+    for time_s, value in zip(times_s, values, strict=True):
+        if time_s >= WARM_UP_SHARE * times_s[-1]:
+            stretch = int(STRETCHES * time_s / times_s[-1])
+            floors[stretch] = min(floors.get(stretch, (time_s, value)), (time_s, value), key=lambda one: one[1])
+    time, floor = np.array(sorted(floors.values())).T
+    slope, base = np.polyfit(time, floor, 1) if len(time) > 2 else (0.0, median(floor))
+    start, end = (float(base + slope * at) for at in (time[0], time[-1]))
     return Verdict(service, what, start, end, max(values), ALLOWED[what])
 
 
