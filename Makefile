@@ -1,6 +1,6 @@
 # Each verb sets up what it needs (a virtual environment in .venv, from pyproject.toml) and CI calls the same verbs.
 .DEFAULT_GOAL := help
-.PHONY: help story up test slow chaos lint type protos protos-fresh bench eval locks containers clean
+.PHONY: help story up test slow chaos fuzz soak lint type protos protos-fresh bench eval locks containers clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -12,6 +12,9 @@ ARGS ?=
 DATA ?=
 SONGS ?=
 SEED ?= 1
+COUNT ?= 10000
+MESSAGES ?= 5000
+MINUTES ?= 30
 export SONG OUT DATA SONGS SEED
 
 RUN := .venv/bin
@@ -44,6 +47,12 @@ slow: $(DEV) ## the slow tests: hours of audio, bentos built and served, a store
 
 chaos: $(DEV) ## stories while services and connections are killed under them, some ten minutes; SEED=1
 	$(RUN)/python -m tests.chaos --seed "$$SEED" $(ARGS)
+
+fuzz: $(DEV) ## COUNT mutated songs and MESSAGES malformed calls of every RPC, by SEED; about 15 minutes
+	@$(RUN)/python -m tests.fuzz --seed $(SEED) --count $(COUNT) --messages $(MESSAGES) $(ARGS)
+
+soak: $(DEV) ## mixed load on the four services for MINUTES while their memory is watched; build/soak/soak.png
+	@$(RUN)/python -m tests.soak --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 lint: $(DEV) ## style and who may import whom
 	$(RUN)/ruff check .

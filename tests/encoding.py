@@ -43,6 +43,7 @@ def encode(
     sound: bool = True,
     pipe: bool = False,
     quality: int | None = None,
+    bit_rate: int | None = None,
     options: dict[str, str] | None = None,
     tags: dict[str, str] | None = None,
 ) -> bytes:
@@ -59,6 +60,8 @@ def encode(
         if quality is not None:
             stream.codec_context.qscale = True
             stream.codec_context.global_quality = quality * 118
+        if bit_rate is not None:
+            stream.bit_rate = bit_rate
         if picture or video:
             _add_pictures(muxer, still=picture)
         if stream is not None:

@@ -81,6 +81,11 @@ def _damaged(data: bytes, at: int, size: int = 200) -> bytes:
     return data[:at] + _junk(size) + data[at + size :]
 
 
+def _without_channels(samples: npt.NDArray[Any], tag: int) -> bytes:
+    song = wav(samples, CD_HZ, tag=tag)
+    return song[:22] + bytes(2) + song[24:]  # the header's number of channels
+
+
 def _tagged(picture: bool = False) -> bytes:
     title = id3(b"TIT2", b"\xe9\xff\xfe\x80caf\xe9" + b"x" * 100_000 * picture)
     return title + _mp3()
@@ -112,6 +117,7 @@ HEALTHY = {
     "m4a": Song(lambda: encode(tone(2.0), CD_HZ, "ipod", "aac"), "song.m4a"),
     "alac": Song(lambda: encode(tone(2.0), CD_HZ, "ipod", "alac"), "lossless.m4a"),
     "adts": Song(lambda: encode(tone(2.0), CD_HZ, "adts", "aac"), "song.aac", tolerance_s=0.07),  # no length inside
+    "wma": Song(lambda: encode(tone(2.0), CD_HZ, "asf", "wmav2", bit_rate=128_000), "song.wma", tolerance_s=0.05),
     "one_window": Song(lambda: wav(tone(0.5), CD_HZ, tag=FLOAT), "window.wav", 0.5),
     "one_sample_more": Song(lambda: wav(tone(22_051 / CD_HZ), CD_HZ, tag=FLOAT), "more.wav", 22_051 / CD_HZ),
     "film": Song(lambda: encode(tone(2.0), CD_HZ, "mp4", "aac", video=True), "film.mp4"),
@@ -206,6 +212,8 @@ REFUSED = {
     "playlist": _refused("unreadable", "list.m3u8", lambda: b"#EXTM3U\n#EXTINF:9,\nfile:///etc/passwd\n"),
     "65_channels": _refused("unreadable", "many.wav", lambda: wav(np.zeros((65, 1000), "<i2"), CD_HZ, tag=INTEGER)),
     "1_hz": _refused("unreadable", "slow.wav", lambda: wav(_samples("<i2"), 1, tag=INTEGER)),
+    "no_channels": _refused("unreadable", "none.wav", lambda: _without_channels(_samples("<i2"), INTEGER)),
+    "no_codec": _refused("unreadable", "what.wav", lambda: _without_channels(_samples("<i2"), 0)),
     "1_ghz": _refused("unreadable", "fast.wav", lambda: wav(_samples("<i2"), 10**9, tag=INTEGER)),
 }
 

@@ -105,13 +105,14 @@ class ContainerSource:
 
     def _sound(self, container: av.container.InputContainer) -> av.AudioStream:
         stream = container.streams.best("audio")
-        if stream is None:
-            found = ", ".join(f"{one.type} ({one.name or 'unknown'})" for one in container.streams) or "nothing"
+        if stream is None and not container.streams.audio:
+            named = (f"{one.type} ({getattr(one, 'name', None) or 'unknown'})" for one in container.streams)
+            found = ", ".join(named) or "nothing"
             message = f"the file has no audio stream, only {found}; send a file with sound"
             raise AudioError("no_audio", message, field="streams", value=found)
-        assert isinstance(stream, av.AudioStream)
-        if stream.codec_context is None:
+        if stream is None or stream.codec_context is None:  # a codec that is not known, or a header without channels
             raise AudioError("unreadable", f"we cannot decode the sound in this {container.format.name} file; {GOOD}")
+        assert isinstance(stream, av.AudioStream)
         stream.codec_context.options = {"max_samples": str(FRAME_SAMPLES_MAX)}
         stream.codec_context.thread_count = 1
         return stream

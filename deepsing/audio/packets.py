@@ -136,6 +136,9 @@ class PacketDecoder:
                 self._raise_read_error()
                 self._lose()
                 errors_in_a_row += 1
+            except IndexError:  # PyAV, at the very end, looks for streams that appeared on the way; ours was flushed
+                self._raise_read_error()
+                return
         self.cut = "what follows cannot be read"
 
     def _raise_read_error(self) -> None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 HEAD_BYTES = 1 << 16  # enough for the headers that we read ourselves
 ID3_HEADER_BYTES = 10
+FAR = 1 << 40  # beyond every song; forged headers send us to places that no file system has
 
 
 class Readable(Protocol):
@@ -62,7 +63,7 @@ class FileView:
         assert self._seek is not None
         assert whence in (io.SEEK_SET, io.SEEK_END)
         try:
-            self._position = int(self._seek(offset, whence))
+            self._position = int(self._seek(min(offset, FAR), whence))
         except Exception as error:
             self.error = error
             raise

@@ -195,7 +195,7 @@ def _read(read: Callable[[bytes], Any], received: bytes) -> Any:
         return read(_counted("in", received))
     except DecodeError as error:
         text = f"{len(received)} bytes came that are no message of this method; build it from the contract"
-        raise InvalidInput(text, reason=reasons.ERROR_REASON_UNSPECIFIED) from error
+        raise InvalidInput(text, reason=reasons.ERROR_REASON_MESSAGE_UNREADABLE) from error
 
 
 async def _each_read(read: Callable[[bytes], Any], stream: AsyncIterator[bytes]) -> AsyncIterator[Any]:

@@ -26,7 +26,7 @@ class AnalyzeRequest(google.protobuf.message.Message):
     CONFIG_FIELD_NUMBER: builtins.int
     AUDIO_CHUNK_FIELD_NUMBER: builtins.int
     audio_chunk: builtins.bytes
-    """Bytes of audio in order, ≤ 65,536; audio before the config: INVALID_ARGUMENT CONFIG_MISSING."""
+    """Bytes of audio in order, ≤ 65,536, else INVALID_ARGUMENT CHUNK_TOO_LARGE; before the config: CONFIG_MISSING."""
     @property
     def config(self) -> Global___AnalyzeConfig:
         """First message only; a second one: INVALID_ARGUMENT CONFIG_DUPLICATE."""

@@ -203,7 +203,7 @@ class ProbeRequest(google.protobuf.message.Message):
     CONFIG_FIELD_NUMBER: builtins.int
     AUDIO_CHUNK_FIELD_NUMBER: builtins.int
     audio_chunk: builtins.bytes
-    """Bytes of the encoded file in order, ≤ 65,536."""
+    """Bytes of the encoded file in order, ≤ 65,536; else INVALID_ARGUMENT CHUNK_TOO_LARGE."""
     @property
     def config(self) -> Global___StoryConfig:
         """First message only; a second one: INVALID_ARGUMENT CONFIG_DUPLICATE."""
@@ -405,7 +405,7 @@ class ComposeRequest(google.protobuf.message.Message):
     CREDIT_FIELD_NUMBER: builtins.int
     STOP_FIELD_NUMBER: builtins.int
     audio_chunk: builtins.bytes
-    """Bytes of audio in order, ≤ 65,536; after end_of_audio: INVALID_ARGUMENT AUDIO_AFTER_END."""
+    """Bytes of audio in order, ≤ 65,536, else INVALID_ARGUMENT CHUNK_TOO_LARGE; after end_of_audio: AUDIO_AFTER_END."""
     credit: builtins.int
     """That many more frames may be sent, [1, 1000000]; else INVALID_ARGUMENT CREDIT_OUT_OF_RANGE."""
     @property
@@ -468,7 +468,7 @@ class RenderRequest(google.protobuf.message.Message):
     CONFIG_FIELD_NUMBER: builtins.int
     SONG_FIELD_NUMBER: builtins.int
     song: builtins.bytes
-    """The encoded file, ≤ 24 MiB."""
+    """The encoded file, ≤ 24 MiB; else INVALID_ARGUMENT SONG_TOO_LARGE."""
     @property
     def config(self) -> Global___StoryConfig:
         """As in Compose; initial_credit and resume are not used."""

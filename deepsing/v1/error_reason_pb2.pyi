@@ -142,6 +142,8 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """ALREADY_EXISTS: "idempotency_key came with another song or config before; send a new key"."""
     ERROR_REASON_PAGE_INVALID: _ErrorReason.ValueType  # 59
     """INVALID_ARGUMENT: "page_size is 900; choose 1 to 100"."""
+    ERROR_REASON_MESSAGE_UNREADABLE: _ErrorReason.ValueType  # 60
+    """INVALID_ARGUMENT: "40 bytes came that are no message of this method; build it from the contract"."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused: `google.rpc.ErrorInfo.reason` is a name below without its prefix, the domain is
@@ -270,4 +272,6 @@ ERROR_REASON_IDEMPOTENCY_KEY_REUSED: ErrorReason.ValueType  # 58
 """ALREADY_EXISTS: "idempotency_key came with another song or config before; send a new key"."""
 ERROR_REASON_PAGE_INVALID: ErrorReason.ValueType  # 59
 """INVALID_ARGUMENT: "page_size is 900; choose 1 to 100"."""
+ERROR_REASON_MESSAGE_UNREADABLE: ErrorReason.ValueType  # 60
+"""INVALID_ARGUMENT: "40 bytes came that are no message of this method; build it from the contract"."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

@@ -74,7 +74,7 @@ class GenerateRequest(google.protobuf.message.Message):
     jpeg_quality: builtins.int
     """Quality of JPEG, [1, 100]; 0 is 90; else INVALID_ARGUMENT QUALITY_OUT_OF_RANGE."""
     priority: Global___Priority.ValueType
-    """Place in the queue."""
+    """Place in the queue; a number not listed: INVALID_ARGUMENT ENUM_UNKNOWN."""
     session_id: builtins.str
     """Whom the queue shares its turns among; at most 64 bytes, else INVALID_ARGUMENT SESSION_ID_TOO_LONG."""
     @property

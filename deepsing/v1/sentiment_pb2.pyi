@@ -190,7 +190,7 @@ class FrameRate(google.protobuf.message.Message):
     NUMERATOR_FIELD_NUMBER: builtins.int
     DENOMINATOR_FIELD_NUMBER: builtins.int
     numerator: builtins.int
-    """Frames …, [1, 60000]."""
+    """Frames …, [1, 60000], else INVALID_ARGUMENT FRAME_RATE_OUT_OF_RANGE."""
     denominator: builtins.int
     """… per this many seconds, [1, 1001]. The quotient must lie in [1, 60], else INVALID_ARGUMENT FRAME_RATE_OUT_OF_RANGE."""
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ POINTS = 4000  # samples kept of a curve; longer songs are thinned evenly
 STRIP = 12  # pictures along it, at most
 NAME_LENGTH = 15  # of a concept below its picture; more would run into the next
 PANELS = (("Arousal", "calm", "excited", "#c8374a"), ("Valence", "unpleasant", "pleasant", "#1f6fb2"))
+# One thread draws for all stories: matplotlib opens its fonts anew, and keeps them, for each thread that draws.
+DRAWING = ThreadPoolExecutor(1, thread_name_prefix="curve")
 JUDGED, RATED = "#1b1b1f", "#8a8a94"
 
 
@@ -49,6 +52,16 @@ class Curve:
             readings: by the judge, in order of time.
             verdicts: for each dimension, how well the pictures follow the song, in words.
         """
+        DRAWING.submit(self._draw, path, thumbnails, title, readings, verdicts).result()
+
+    def _draw(
+        self,
+        path: Path,
+        thumbnails: list[tuple[Image.Image, Shown]],
+        title: str,
+        readings: Sequence[Reading],
+        verdicts: tuple[str, str],
+    ) -> None:
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, MaxNLocator
 

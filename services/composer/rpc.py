@@ -143,9 +143,13 @@ def _end_with(context: grpc.aio.ServicerContext) -> None:
 
 async def _fill(spool: Spool, requests: AsyncIterator[pb.ProbeRequest]) -> None:
     async for request in requests:
-        if request.WhichOneof("payload") != "audio_chunk":
+        kind = request.WhichOneof("payload")
+        if kind == "config":
             message = "a second config arrived; send it once, first"
             raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_DUPLICATE, field="config")
+        if kind is None:
+            message = "a message is empty; send audio_chunk"
+            raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_MISSING, field="payload")
         spool.append(request.audio_chunk)
     spool.finish()
 

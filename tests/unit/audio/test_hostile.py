@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepsing.audio import AudioError, decode_blocks
-from tests.encoding import tone, wav
+from deepsing.audio import AudioError, GrowingFile, decode_blocks
+from deepsing.audio.view import FileView
+from tests.encoding import encode, tone, wav
 
 
 @pytest.fixture
@@ -104,3 +105,31 @@ def test_memory_stays_flat_over_hours(minutes: int) -> None:
         pass
     assert decoding.facts.duration_s == minutes * 60
     assert resident_bytes() - before < 8 << 20
+
+
+@pytest.mark.parametrize("kind", ["memory", "path", "growing"])
+def test_a_place_beyond_any_file_is_just_its_end(kind: str, tmp_path: Path) -> None:
+    path, song = tmp_path / "song", b"x" * 2_000_000  # more than a growing file keeps in memory
+    path.write_bytes(song)
+    growing = GrowingFile()
+    growing.append(song)
+    growing.finish()
+    with path.open("rb") as opened, growing:
+        view = FileView({"memory": io.BytesIO(song), "path": opened, "growing": growing}[kind])
+        for place in (2**43, 2**62, 2**63 - 1):
+            view.seek(place)
+            assert view.read(100) == b""
+        assert view.seek(-1, io.SEEK_END) == len(song) - 1
+        assert (view.read(100), view.error) == (b"x", None)
+
+
+def test_a_stream_that_appears_on_the_way_does_not_end_the_song() -> None:
+    song = encode(tone(2.0), 44_100, "flv", "aac")
+    picture = b"\x12" + bytes(20)
+    tag = b"\x09" + len(picture).to_bytes(3, "big") + bytes(7) + picture + (11 + len(picture)).to_bytes(4, "big")
+    with GrowingFile(live=True) as live:
+        live.append(song + tag)
+        live.finish()
+        decoding = decode_blocks(live)
+        assert sum(map(len, decoding)) == decoding.facts.sample_count
+    assert decoding.facts.duration_s == pytest.approx(2.0, abs=0.1)

@@ -166,4 +166,5 @@ async def test_bytes_that_are_no_message_are_refused_without_internals(method: s
             await rpc.read()
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert caught.value.details() == "3 bytes came that are no message of this method; build it from the contract"
+    assert error_of(caught.value)[0] == "MESSAGE_UNREADABLE"
     await server.drain(0)

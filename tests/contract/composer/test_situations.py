@@ -1,0 +1,110 @@
+"""What callers do to a composer, on purpose or not, and what must come of it."""
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from deepsing.client import Client, StoryOptions
+from deepsing.runtime.early_end import keep_status
+from deepsing.v1 import composer_pb2 as pb
+from tests.encoding import encode, tone
+from tests.unit.audio.test_hostile import resident_bytes
+from tests.unit.composer.fakes import Stage, config, pcm, stage
+
+
+async def requests(*sent: pb.ComposeRequest, held: asyncio.Event | None = None) -> AsyncIterator[pb.ComposeRequest]:
+    for request in sent:
+        yield request
+    if held is not None:
+        await held.wait()
+
+
+async def freed(composer: Stage) -> None:
+    async with asyncio.timeout(10):
+        await composer.servicer.idle.wait()
+
+
+def temporary(folder: str) -> list[str]:
+    return [name for name in os.listdir(folder) if name.startswith("deepsing-")]
+
+
+async def opened_and_dropped(composer: Stage, count: int, at_once: int = 20) -> None:
+    held = asyncio.Event()
+    for _ in range(count // at_once):
+        sent = (pb.ComposeRequest(config=config()), pb.ComposeRequest(audio_chunk=pcm(0.6)))
+        calls = [composer.stub.Compose(requests(*sent, held=held)) for _ in range(at_once)]
+        started = await asyncio.gather(*(call.read() for call in calls))
+        assert all(response.HasField("session_started") for response in started)
+        for call in calls:
+            call.cancel()
+        await freed(composer)
+
+
+async def test_a_thousand_sessions_opened_and_dropped_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    async with stage() as composer:
+        await opened_and_dropped(composer, 300)
+        before = resident_bytes(), len(os.listdir("/proc/self/fd"))
+        await opened_and_dropped(composer, 700)
+        grown, files = resident_bytes() - before[0], len(os.listdir("/proc/self/fd")) - before[1]
+        assert composer.servicer.sessions == 0
+        assert temporary(str(tmp_path)) == []
+    assert grown < 16 << 20
+    assert files <= 4
+
+
+async def test_a_deadline_in_the_middle_stops_the_generator_and_frees_the_session() -> None:
+    async with stage() as composer:
+        composer.generator.held = asyncio.Event()
+        sent = (pb.ComposeRequest(config=config()), pb.ComposeRequest(audio_chunk=pcm(3)))
+        call = composer.stub.Compose(requests(*sent, pb.ComposeRequest(end_of_audio=pb.EndOfAudio())), timeout=1.0)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            _ = [response async for response in call]
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        async with asyncio.timeout(5):
+            await composer.generator.left.wait()
+        await freed(composer)
+
+
+@pytest.mark.parametrize(("megabytes", "code"), [(5, "INVALID_ARGUMENT"), (30, "RESOURCE_EXHAUSTED")])
+async def test_a_message_of_megabytes_is_refused_and_frees_the_session(megabytes: int, code: str) -> None:
+    async with stage() as composer:
+        sent = (pb.ComposeRequest(config=config()), pb.ComposeRequest(audio_chunk=bytes(megabytes * 2**20)))
+        call = composer.stub.Compose(requests(*sent))
+        keep_status(call)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            _ = [response async for response in call]
+        assert caught.value.code().name == code
+        await freed(composer)
+
+
+async def test_an_upload_that_is_half_closed_without_a_word_is_the_whole_song() -> None:
+    async with stage() as composer:
+        sent = (pb.ComposeRequest(config=config()), pb.ComposeRequest(audio_chunk=pcm(2)))
+        *told, last = [response async for response in composer.stub.Compose(requests(*sent))]
+        assert last.session_end.frame_count == 48
+        assert sum(response.HasField("frame") for response in told) == 48
+
+
+async def test_two_songs_of_one_name_at_once_have_each_their_own_story(tmp_path: Path) -> None:
+    async with stage() as composer:
+        port = composer.target
+        songs = [encode(tone(seconds), 44_100, "mp3", "libmp3lame") for seconds in (1.0, 2.0)]
+        paths = [tmp_path / str(number) / "song.mp3" for number in (1, 2)]
+        for path, song in zip(paths, songs, strict=True):
+            path.parent.mkdir()
+            path.write_bytes(song)
+        async with Client(port) as client:
+            plain = StoryOptions(fps=6, size=(64, 64))
+            stories = await asyncio.gather(*(client.render(path, path.with_suffix(".mp4"), plain) for path in paths))
+    assert [story.end.song_digest for story in stories] == [hashlib.sha256(song).hexdigest() for song in songs]
+    assert [story.end.frame_count for story in stories] == [6, 12]
+    assert all(path.with_suffix(".mp4").stat().st_size > 1000 for path in paths)

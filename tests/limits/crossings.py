@@ -1,0 +1,187 @@
+"""For every limit of the contract a request that breaks it, or the test that breaks it in another way."""
+
+__all__ = ["CROSSINGS", "ELSEWHERE", "Crossing"]
+
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from deepsing.v1 import audio_sentiment_pb2 as audio
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1 import generator_pb2 as gen
+from deepsing.v1 import sentiment_pb2 as base
+from deepsing.v1 import translator_pb2 as tr
+from tests.encoding import encode, tone, wav
+from tests.fuzz.examples import picture, sound
+
+CONCEPTS, NOISE, STYLES = 3, 4, 2  # of the small engine that answers here
+BIG = bytes(65_537)
+RAW = {"sample_format": base.SAMPLE_FORMAT_S16LE}
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Requests to one method, the last of which breaks the limit."""
+
+    method: str
+    requests: tuple[Message, ...]
+
+
+def _compose(*steps: Message, **config: Any) -> Crossing:
+    return Crossing("Compose", (pb.ComposeRequest(config=pb.StoryConfig(**config)), *steps))
+
+
+def _heard(song: bytes, **config: Any) -> Crossing:
+    """A song sent whole, with a config."""
+    pieces = [pb.ComposeRequest(audio_chunk=song[at : at + 65_536]) for at in range(0, len(song), 65_536)]
+    return _compose(*pieces, pb.ComposeRequest(end_of_audio=pb.EndOfAudio()), **config)
+
+
+def _probe(*steps: Message, **config: Any) -> Crossing:
+    return Crossing("Probe", (pb.ProbeRequest(config=pb.StoryConfig(**config)), *steps))
+
+
+def _analyze(*steps: Message, **config: Any) -> Crossing:
+    return Crossing("Analyze", (audio.AnalyzeRequest(config=audio.AnalyzeConfig(**config)), *steps))
+
+
+def _analyzed(song: bytes) -> Crossing:
+    pieces = [audio.AnalyzeRequest(audio_chunk=song[at : at + 65_536]) for at in range(0, len(song), 65_536)]
+    return _analyze(*pieces)
+
+
+def _generate(**fields: Any) -> Crossing:
+    whole = {"frame_count": 1, "class_weights": [1, 0, 0]} | fields
+    return Crossing("Generate", (gen.GenerateRequest(**whole),))
+
+
+def _translate(**fields: Any) -> Crossing:
+    return Crossing("Translate", (tr.TranslateRequest(**{"sentiments": [base.Sentiment()]} | fields),))
+
+
+def _read(count: int = 1, image: bytes = b"", concepts: tuple[int, ...] = (), **fields: Any) -> Crossing:
+    one = tr.Picture(image=image or picture(), concepts=concepts)
+    return Crossing("ReadPictures", (tr.ReadPicturesRequest(pictures=[one] * count, **fields),))
+
+
+SHORT = wav(tone(0.4, 8000, 1), 8000, tag=3)
+NO_SOUND = encode(tone(1.0), 44_100, "mp4", "", video=True, sound=False)
+WORDS = b"this is no song\n" * 500
+COMPOSE, ANALYZE = "ComposerService.Compose", "AudioSentimentService.Analyze"
+OF_AUDIO = {
+    f"{ANALYZE} CHUNK_TOO_LARGE": _analyze(audio.AnalyzeRequest(audio_chunk=BIG)),
+    f"{ANALYZE} SONG_TOO_SHORT": _analyzed(SHORT),
+    f"{ANALYZE} SONG_NO_AUDIO": _analyzed(NO_SOUND),
+    f"{ANALYZE} SONG_UNREADABLE": _analyzed(WORDS),
+    f"{ANALYZE} SONG_EMPTY": _analyzed(b""),
+    "AnalyzeRequest.payload CONFIG_MISSING": _analyze(audio.AnalyzeRequest()),
+    "AnalyzeRequest.config CONFIG_DUPLICATE": _analyze(audio.AnalyzeRequest(config=audio.AnalyzeConfig())),
+    "AnalyzeRequest.audio_chunk CHUNK_TOO_LARGE": _analyze(audio.AnalyzeRequest(audio_chunk=BIG)),
+    "AnalyzeRequest.audio_chunk CONFIG_MISSING": Crossing("Analyze", (audio.AnalyzeRequest(audio_chunk=sound()),)),
+    "AnalyzeConfig.smoothing_us SMOOTHING_OUT_OF_RANGE": _analyze(smoothing_us=60_000_001),
+    "AnalyzeConfig.context_us CONTEXT_OUT_OF_RANGE": _analyze(context_us=600_000_001),
+    "AudioFormat.sample_format ENUM_UNKNOWN": _analyze(audio_format=base.AudioFormat(sample_format=99)),
+    "AudioFormat.sample_rate_hz AUDIO_FORMAT_INVALID": _compose(
+        audio_format=base.AudioFormat(**RAW, sample_rate_hz=192_001, channel_count=1)
+    ),
+    "AudioFormat.channel_count AUDIO_FORMAT_INVALID": _compose(
+        audio_format=base.AudioFormat(**RAW, sample_rate_hz=8000, channel_count=9)
+    ),
+}
+OF_COMPOSER = {
+    f"{COMPOSE} CHUNK_TOO_LARGE": _compose(pb.ComposeRequest(audio_chunk=BIG)),
+    f"{COMPOSE} SONG_TOO_SHORT": _heard(SHORT),
+    f"{COMPOSE} SONG_NO_AUDIO": _heard(NO_SOUND),
+    f"{COMPOSE} SONG_UNREADABLE": _heard(WORDS),
+    f"{COMPOSE} SONG_EMPTY": _heard(b""),
+    "ComposerService.Render SONG_TOO_LARGE": Crossing("Render", (pb.RenderRequest(song=bytes(24 * 2**20 + 1)),)),
+    "RenderRequest.song SONG_TOO_LARGE": Crossing("Render", (pb.RenderRequest(song=bytes(24 * 2**20 + 1)),)),
+    "ProbeRequest.payload CONFIG_MISSING": _probe(pb.ProbeRequest()),
+    "ProbeRequest.config CONFIG_DUPLICATE": _probe(pb.ProbeRequest(config=pb.StoryConfig())),
+    "ProbeRequest.audio_chunk CHUNK_TOO_LARGE": _probe(pb.ProbeRequest(audio_chunk=BIG)),
+    "SentimentMode.SENTIMENT_MODE_RELATIVE MODE_NEEDS_WHOLE_SONG": _compose(
+        sentiment_mode=pb.SENTIMENT_MODE_RELATIVE, pacing=pb.PACING_LIVE
+    ),
+    "StoryFileKind.STORY_FILE_KIND_UNSPECIFIED ENUM_UNKNOWN": _compose(files=[pb.STORY_FILE_KIND_UNSPECIFIED]),
+    "StoryConfig.engine ENGINE_UNKNOWN": _heard(sound(), engine="dalle"),
+    "StoryConfig.translator TRANSLATOR_UNKNOWN": _heard(sound(), translator="x"),
+    "StoryConfig.style STYLE_UNKNOWN": _heard(sound(), style="x"),
+    "StoryConfig.style_strength STYLE_STRENGTH_OUT_OF_RANGE": _compose(style_strength=1.01),
+    "StoryConfig.sentiment_mode ENUM_UNKNOWN": _compose(sentiment_mode=4),
+    "StoryConfig.truncation TRUNCATION_OUT_OF_RANGE": _compose(truncation=1.01),
+    "StoryConfig.image_format ENUM_UNKNOWN": _compose(image_format=5),
+    "StoryConfig.jpeg_quality QUALITY_OUT_OF_RANGE": _compose(jpeg_quality=101),
+    "StoryConfig.pacing ENUM_UNKNOWN": _compose(pacing=3),
+    "StoryConfig.start_us PART_OUT_OF_RANGE": _heard(sound(), start_us=1_000_000),  # the song's very end
+    "StoryConfig.duration_us PART_OUT_OF_RANGE": _compose(duration_us=499_999),
+    "StoryConfig.files FILES_INVALID": _compose(files=[pb.STORY_FILE_KIND_VIDEO, pb.STORY_FILE_KIND_VIDEO]),
+    "StoryConfig.title TITLE_TOO_LONG": _compose(title="é" * 201),
+    "ResumePoint.story_digest RESUME_MISMATCH": _heard(sound(), resume=pb.ResumePoint(story_digest="00")),
+    "ComposeRequest.payload CONFIG_MISSING": _compose(pb.ComposeRequest()),
+    "ComposeRequest.config CONFIG_DUPLICATE": _compose(pb.ComposeRequest(config=pb.StoryConfig())),
+    "ComposeRequest.audio_chunk CHUNK_TOO_LARGE": _compose(pb.ComposeRequest(audio_chunk=BIG)),
+    "ComposeRequest.audio_chunk AUDIO_AFTER_END": _compose(
+        pb.ComposeRequest(end_of_audio=pb.EndOfAudio()), pb.ComposeRequest(audio_chunk=b"late")
+    ),
+    "ComposeRequest.credit CREDIT_OUT_OF_RANGE": _compose(pb.ComposeRequest(credit=1_000_001)),
+    "FrameRate.numerator FRAME_RATE_OUT_OF_RANGE": _compose(frame_rate=base.FrameRate(denominator=1)),
+    "FrameRate.denominator FRAME_RATE_OUT_OF_RANGE": _compose(
+        frame_rate=base.FrameRate(numerator=60_001, denominator=1001)
+    ),
+    "Size.width_px SIZE_OUT_OF_RANGE": _compose(size=base.Size(width_px=1922, height_px=64)),
+    "Size.height_px SIZE_OUT_OF_RANGE": _compose(size=base.Size(width_px=64, height_px=62)),
+}
+OF_GENERATOR = {
+    "GenerateRequest.engine ENGINE_UNKNOWN": _generate(engine="dalle"),
+    "GenerateRequest.frame_count BATCH_EMPTY": _generate(frame_count=0),
+    "GenerateRequest.frame_count BATCH_TOO_LARGE": _generate(frame_count=17, class_weights=[1, 0, 0] * 17),
+    "GenerateRequest.class_weights CLASS_WEIGHTS_SHAPE": _generate(class_weights=[1]),
+    "GenerateRequest.class_weights CLASS_WEIGHTS_NOT_SIMPLEX": _generate(class_weights=[0.5, 0.502, 0]),
+    "GenerateRequest.noise NOISE_SHAPE": _generate(noise=[0] * (NOISE + 1)),
+    "GenerateRequest.noise NOISE_OUT_OF_RANGE": _generate(noise=[10.01, 0, 0, 0]),
+    "GenerateRequest.truncation TRUNCATION_OUT_OF_RANGE": _generate(truncation=1.01),
+    "GenerateRequest.style_weights STYLE_WEIGHTS_SHAPE": _generate(style_weights=[0] * (STYLES + 1)),
+    "GenerateRequest.style_weights STYLE_WEIGHTS_INVALID": _generate(style_weights=[0.5, 0.502]),
+    "GenerateRequest.image_format ENUM_UNKNOWN": _generate(image_format=base.IMAGE_FORMAT_NONE),
+    "GenerateRequest.jpeg_quality QUALITY_OUT_OF_RANGE": _generate(jpeg_quality=101),
+    "GenerateRequest.priority ENUM_UNKNOWN": _generate(priority=3),
+    "GenerateRequest.session_id SESSION_ID_TOO_LONG": _generate(session_id="x" * 65),
+    "ListConceptsRequest.engine ENGINE_UNKNOWN": Crossing("ListConcepts", (gen.ListConceptsRequest(engine="dalle"),)),
+}
+OF_TRANSLATOR = {
+    "Sentiment SENTIMENT_OUT_OF_RANGE": _translate(sentiments=[base.Sentiment(arousal=1.001)]),
+    "TranslateRequest.translator TRANSLATOR_UNKNOWN": _translate(translator="x"),
+    "TranslateRequest.engine ENGINE_UNKNOWN": _translate(engine="dalle"),
+    "TranslateRequest.sentiments BATCH_TOO_LARGE": _translate(sentiments=[base.Sentiment()] * 1025),
+    "TranslateRequest.sentiments BATCH_EMPTY": _translate(sentiments=[]),
+    "TranslateRequest.recent_concepts CONCEPT_UNKNOWN": _translate(recent_concepts=[0] * 65),
+    "ReadPicturesRequest.engine ENGINE_UNKNOWN": _read(engine="dalle"),
+    "ReadPicturesRequest.pictures BATCH_EMPTY": _read(0),
+    "ReadPicturesRequest.pictures BATCH_TOO_LARGE": _read(65),
+    "Picture.image PICTURE_UNREADABLE": _read(image=WORDS),
+    "Picture.image PICTURE_TOO_LARGE": _read(image=picture() + bytes(2**20 + 1 - len(picture()))),
+    "Picture.concepts CONCEPT_UNKNOWN": _read(concepts=(0,) * 17),
+}
+CROSSINGS: dict[str, Crossing] = {**OF_AUDIO, **OF_COMPOSER, **OF_GENERATOR, **OF_TRANSLATOR}
+
+# What no single call can break: time, other sessions, a service that is away, or hours of sound.
+FLOW, SESSION = "tests/unit/composer/test_flow.py", "tests/unit/composer/test_session.py"
+ANALYZED, READ = "tests/contract/audio_sentiment/test_analyze.py", "tests/contract/translator/test_read_pictures.py"
+ELSEWHERE: dict[str, str] = {
+    f"{ANALYZE} SONG_TOO_LARGE": f"{ANALYZED}::test_a_song_of_too_many_bytes_is_refused",
+    f"{ANALYZE} SONG_TOO_LONG": f"{ANALYZED}::test_a_song_of_too_many_hours_is_refused",
+    "AnalyzeConfig.live SONG_UNREADABLE": "tests/contract/audio_sentiment/test_encoded.py::"
+    "test_an_m4a_with_its_index_at_the_end_plays_as_a_file_but_not_live",
+    f"{COMPOSE} SONG_TOO_LARGE": "tests/unit/composer/test_refusals.py::test_a_song_over_the_limit_is_refused",
+    f"{COMPOSE} SONG_TOO_LONG": "tests/limits/test_long_songs.py::test_four_hours_and_a_second_are_refused",
+    f"{COMPOSE} UPLOAD_STALLED": f"{FLOW}::test_a_silent_upload_ends_the_session",
+    f"{COMPOSE} CREDIT_STALLED": f"{FLOW}::test_credit_withheld_for_too_long_ends_the_session",
+    f"{COMPOSE} SESSIONS_EXHAUSTED": f"{SESSION}::test_one_session_too_many_is_refused_with_a_time_to_retry",
+    f"{COMPOSE} DEPENDENCY_UNAVAILABLE": f"{SESSION}::test_a_generator_that_stays_away_is_named",
+    "ResumePoint.next_seq RESUME_OUT_OF_RANGE": f"{SESSION}::test_a_resume_point_of_another_story_is_refused",
+    "GeneratorService.Generate QUEUE_FULL": "tests/contract/generator/test_generate.py::"
+    "test_a_full_queue_says_when_to_come_again",
+    "TranslatorService.ReadPictures JUDGE_MISSING": f"{READ}::test_a_server_without_a_judge_says_so_and_translates",
+    "TranslatorService.ReadPictures QUEUE_FULL": f"{READ}::test_more_than_can_be_held_is_to_come_again",
+}

@@ -1,0 +1,116 @@
+"""Mixed load on the four real services while what they hold is watched: `make soak MINUTES=30`.
+
+Passes where memory, threads and open files stay flat (least squares over the floor of what is held, after a warm-up of
+a quarter of the run; see `watching.verdict_of`), no call fails that should not, and no temporary file is left.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+
+from deepsing.cli.services import NAMES, LocalServices, free_ports
+from tests.soak.load import KINDS, Caller
+from tests.soak.report import Report
+from tests.soak.watching import Census, cpu_s
+
+__all__ = ["main"]
+
+CALLERS = 3  # at a time
+SAMPLE_S = 3.0
+CALL_LIMIT_S = 120.0
+REST_S = 5.0  # after the load, for what is still being tidied up
+AHEAD_S = 3.0  # of processor time that may be used before its share is looked at
+
+
+def main(arguments: list[str]) -> int:
+    """Soaks, reports; 1 where something grew, failed or was left."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=30.0, help="of load (default 30)")
+    parser.add_argument("--share", type=float, default=0.25, help="of one core, at most (default 0.25)")
+    parser.add_argument("--seed", type=int, default=1, help="decides songs, options and order (default 1)")
+    parser.add_argument("--out", type=Path, default=Path("build/soak"), help="folder for soak.json and soak.png")
+    wanted = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        temporary = Path(folder) / "tmp"  # of the services alone
+        (Path(folder) / "songs").mkdir()
+        temporary.mkdir()
+        os.environ["TMPDIR"] = str(temporary)
+        report = asyncio.run(_soak(Path(folder), wanted.minutes * 60, wanted.share, wanted.seed))
+    wanted.out.mkdir(parents=True, exist_ok=True)
+    (wanted.out / "soak.json").write_text(report.to_json(), encoding="utf-8")
+    report.draw(wanted.out / "soak.png")
+    console = Console()
+    console.print(report.table())
+    console.print(" · ".join(f"{count} {kind}" for kind, count in sorted(report.done.items())))
+    for failure in report.failures[:20]:
+        console.print(f"failed: {failure}", style="red")
+    console.print(
+        f"seed {wanted.seed}; temporary entries left: {report.left or 'none'}; {wanted.out}/soak.json, soak.png"
+    )
+    console.print("passed" if report.passed else "NOT passed", style="bold")
+    return 0 if report.passed else 1
+
+
+async def _soak(folder: Path, seconds: float, share: float, seed: int) -> Report:
+    logs = folder / "logs"
+    async with LocalServices(free_ports(dict.fromkeys(NAMES, 0)), logs=logs) as services:
+        census = Census(services.pids, folder / "tmp")
+        pids, began = list(services.pids.values()), time.monotonic()
+        used_s = cpu_s(pids)
+        watching = asyncio.create_task(_watch(census, began))
+        done: Counter[str] = Counter()
+        failures: list[str] = []
+
+        async def calling(number: int) -> None:
+            caller = Caller(services.targets["composer"], folder / "songs", seed * 1000 + number)
+            try:
+                while (elapsed_s := time.monotonic() - began) < seconds:
+                    if cpu_s(pids) - used_s > share * elapsed_s + AHEAD_S:
+                        await asyncio.sleep(0.5)
+                        continue
+                    await _one_call(caller, done, failures)
+            finally:
+                await caller.close()
+
+        await services.watch(_all(calling(number) for number in range(CALLERS)))
+        load_s = time.monotonic() - began
+        cpu_share = (cpu_s(pids) - used_s) / load_s
+        await asyncio.sleep(REST_S)
+        watching.cancel()
+        census.sample(time.monotonic() - began)
+        return Report(census, done, failures, cpu_share, sorted(os.listdir(folder / "tmp")), load_s)
+
+
+async def _all(work) -> None:  # type: ignore[no-untyped-def]
+    await asyncio.gather(*work)
+
+
+async def _one_call(caller: Caller, done: Counter[str], failures: list[str]) -> None:
+    kind = _chosen(caller.choose)
+    try:
+        await asyncio.wait_for(KINDS[kind][1](caller), CALL_LIMIT_S)
+    except Exception as error:
+        failures.append(f"{kind}: {type(error).__name__}: {str(error)[:300]}")
+    done[kind] += 1
+
+
+def _chosen(choose: random.Random) -> str:
+    return choose.choices(list(KINDS), [often for often, _ in KINDS.values()])[0]
+
+
+async def _watch(census: Census, began: float) -> None:
+    while True:
+        census.sample(time.monotonic() - began)
+        await asyncio.sleep(SAMPLE_S)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,204 @@
+"""What callers do to a composer in the course of a day, good and bad; each kind is one call or a few."""
+
+__all__ = ["KINDS", "Caller"]
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import grpc
+
+from deepsing.client import Client, StoryOptions
+from deepsing.runtime.early_end import keep_status
+from deepsing.runtime.errors import error_of
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1 import sentiment_pb2 as base
+from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
+from tests.bench.songs import RATE_HZ, chords
+from tests.songs import SONGS, make_song
+
+RAW = base.AudioFormat(sample_format=base.SAMPLE_FORMAT_S16LE, sample_rate_hz=RATE_HZ, channel_count=1)
+SIZE = base.Size(width_px=128, height_px=128)
+SHARE_S = 0.25  # of live audio in a chunk
+CHUNK = int(RATE_HZ * SHARE_S) * 2
+PLAYABLE = sorted(kind for kind, song in SONGS.items() if not song.error and song.duration_s >= 1)
+REFUSED = sorted(kind for kind, song in SONGS.items() if song.error)
+BAD_CONFIGS = (
+    {"style": "no such style"},
+    {"frame_rate": base.FrameRate(numerator=240, denominator=1)},
+    {"sentiment_mode": 99},
+    {"title": "x" * 201},
+    {"resume": pb.ResumePoint(story_digest="00", next_seq=3)},
+)
+
+
+class Caller:
+    """A caller of the composer.
+
+    Args:
+        target: of the composer.
+        folder: for songs and stories.
+        seed: decides songs and options.
+    """
+
+    def __init__(self, target: str, folder: Path, seed: int) -> None:
+        self.choose = random.Random(seed)
+        self.folder = folder
+        self.client = Client(target, retries=0)
+        self.channel = grpc.aio.insecure_channel(target)
+        self.stub = ComposerServiceStub(self.channel)
+        self.sound = chords(4.0)[0].tobytes()
+
+    async def close(self) -> None:
+        """Closes its connection."""
+        await self.channel.close()
+
+    def _song(self, kinds: list[str]) -> Path:
+        folder = self.folder / str(self.choose.randrange(10**9))
+        folder.mkdir()
+        return make_song(folder, self.choose.choice(kinds))
+
+    async def render(self) -> None:
+        """A story with all its files."""
+        options = StoryOptions(
+            fps=self.choose.choice([6, 12]),
+            size=(128, 128),
+            seed=self.choose.randrange(100),
+            style=self.choose.choice(["none", "none", "none", "auto"]),
+            mode=self.choose.choice(["absolute", "relative", "adaptive"]),
+        )
+        async with self.client as client:
+            await client.render(self._song(PLAYABLE), self.folder / f"{self.choose.randrange(10**9)}.mp4", options)
+
+    async def render_in_one(self) -> None:
+        """A story by Render, the song in one message."""
+        song = (await asyncio.to_thread(self._song(PLAYABLE).read_bytes))[:3_000_000]
+        config = pb.StoryConfig(frame_rate=base.FrameRate(numerator=6, denominator=1), size=SIZE)
+        async for _ in self.stub.Render(pb.RenderRequest(config=config, song=song), timeout=120):
+            pass
+
+    async def probe(self) -> None:
+        """A song looked at."""
+        async with self.client as client:
+            await client.probe(self._song(PLAYABLE))
+
+    async def refused_song(self) -> None:
+        """A song that cannot be told, by Probe and by Compose."""
+        song = await asyncio.to_thread(self._song(REFUSED).read_bytes)
+        probe = self.stub.Probe(_probed(song), timeout=60)
+        await _expect_refusal(probe)
+        await _expect_refusal(_read_all(self._compose(self._config(), [song])))
+
+    async def refused_config(self) -> None:
+        """A config that breaks a rule."""
+        config = self._config(**self.choose.choice(BAD_CONFIGS))
+        await _expect_refusal(_read_all(self._compose(config, [self.sound[:100_000]])))
+
+    async def live(self) -> None:
+        """Two to four seconds of sound as they come, read at once."""
+        await _read_all(self._compose(self._config(live=True, initial_credit=10_000), self._microphone()))
+
+    async def slow_live(self) -> None:
+        """The same, by a reader with credit for four frames: most are dropped."""
+        await _read_all(self._compose(self._config(live=True, initial_credit=4), self._microphone()))
+
+    async def slow_reader(self) -> None:
+        """A whole song, by a reader that takes its time for each message."""
+        async for _ in self._compose(self._config(initial_credit=10_000), [self.sound]):
+            await asyncio.sleep(0.05)
+
+    async def cancelled(self) -> None:
+        """A session left in the middle."""
+        call = self._compose(self._config(initial_credit=10_000), [self.sound])
+        most = self.choose.randrange(1, 30)
+        async for _ in call:
+            most -= 1
+            if most == 0:
+                call.cancel()
+                return
+
+    async def dropped(self) -> None:
+        """Ten sessions opened at once and dropped."""
+        calls = [self._compose(self._config(), []) for _ in range(10)]
+        await asyncio.gather(*(call.read() for call in calls))
+        for call in calls:
+            call.cancel()
+
+    async def half_closed(self) -> None:
+        """An upload that ends without a word, with no credit: every frame has to wait for ever, and is given up."""
+        await _expect_refusal(_read_all(self._compose(self._config(initial_credit=1), [self.sound])))
+
+    def _config(self, *, live: bool = False, **fields: object) -> pb.StoryConfig:
+        usual: dict[str, object] = {
+            "audio_format": RAW,
+            "size": SIZE,
+            "frame_rate": base.FrameRate(numerator=6, denominator=1),
+            "seed": self.choose.randrange(100),
+            "pacing": pb.PACING_LIVE if live else pb.PACING_OFFLINE,
+        }
+        return pb.StoryConfig(**{**usual, **fields})  # type: ignore[arg-type]
+
+    async def _microphone(self) -> AsyncIterator[bytes]:
+        for first in range(0, self.choose.randrange(8, 17) * CHUNK, CHUNK):
+            yield self.sound[first : first + CHUNK]
+            await asyncio.sleep(SHARE_S)
+
+    def _compose(self, config: pb.StoryConfig, sound: list[bytes] | AsyncIterator[bytes]):  # type: ignore[no-untyped-def]
+        call = self.stub.Compose(_composed(config, sound), timeout=120)
+        keep_status(call)
+        return call
+
+
+async def _composed(
+    config: pb.StoryConfig, sound: list[bytes] | AsyncIterator[bytes]
+) -> AsyncIterator[pb.ComposeRequest]:
+    yield pb.ComposeRequest(config=config)
+    pieces = _listed(sound) if isinstance(sound, list) else sound
+    async for piece in pieces:
+        for first in range(0, len(piece), 65_536):
+            yield pb.ComposeRequest(audio_chunk=piece[first : first + 65_536])
+    if sound == []:
+        await asyncio.sleep(60)  # held open until it is dropped
+    yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
+
+
+async def _listed(pieces: list[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+async def _probed(song: bytes) -> AsyncIterator[pb.ProbeRequest]:
+    yield pb.ProbeRequest(config=pb.StoryConfig())
+    for first in range(0, len(song), 65_536):
+        yield pb.ProbeRequest(audio_chunk=song[first : first + 65_536])
+
+
+async def _read_all(call: AsyncIterator[pb.ComposeResponse]) -> None:
+    async for _ in call:
+        pass
+
+
+async def _expect_refusal(call: Awaitable[object]) -> None:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        if not error_of(error)[0]:
+            raise
+    else:
+        raise AssertionError("what had to be refused was answered")
+
+
+KINDS: dict[str, tuple[int, Callable[[Caller], Awaitable[None]]]] = {  # how often, what
+    "render": (3, Caller.render),
+    "render in one": (2, Caller.render_in_one),
+    "live": (3, Caller.live),
+    "slow live": (2, Caller.slow_live),
+    "slow reader": (2, Caller.slow_reader),
+    "probe": (4, Caller.probe),
+    "refused song": (3, Caller.refused_song),
+    "refused config": (3, Caller.refused_config),
+    "cancelled": (4, Caller.cancelled),
+    "dropped": (3, Caller.dropped),
+    "half-closed": (1, Caller.half_closed),
+}

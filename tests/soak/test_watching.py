@@ -1,0 +1,34 @@
+import os
+
+import numpy as np
+import pytest
+
+from tests.soak.watching import ALLOWED, Census, cpu_s, verdict_of
+
+TIMES_S = list(np.arange(0, 1800, 3.0))
+NOISE = np.random.default_rng(1).normal(0, 4, len(TIMES_S))
+
+
+@pytest.mark.parametrize(("mib_an_hour", "flat"), [(0.0, True), (8.0, True), (40.0, False), (400.0, False)])
+def test_a_leak_is_seen_through_noise_and_a_flat_process_is_not_blamed(mib_an_hour: float, flat: bool) -> None:
+    values = 150 + NOISE + mib_an_hour * np.array(TIMES_S) / 3600
+    assert verdict_of("composer", "rss_mib", TIMES_S, list(values)).flat is flat
+
+
+def test_warming_up_is_no_leak() -> None:
+    values = [100 + min(time_s, 400) / 4 for time_s in TIMES_S]
+    verdict = verdict_of("composer", "rss_mib", TIMES_S, values)
+    assert verdict.flat
+    assert verdict.highest == 200
+
+
+def test_a_sample_has_what_this_process_holds(tmp_path: object) -> None:
+    folder = str(tmp_path)
+    census = Census({"me": os.getpid()}, folder)  # type: ignore[arg-type]
+    census.sample(0.0)
+    with open(f"{folder}/left", "wb"):
+        census.sample(1.0)
+    assert census.series("me", "files")[1] == census.series("me", "files")[0] + 1
+    assert census.temporary_count == [0, 1]
+    assert min(census.series("me", what)[0] for what in ALLOWED) >= 1
+    assert cpu_s([os.getpid()]) > 0

@@ -1,0 +1,100 @@
+"""What a service's process holds, sampled over time, and whether it grows."""
+
+__all__ = ["Census", "Held", "Verdict", "cpu_s", "verdict_of"]
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+TICKS_HZ = os.sysconf("SC_CLK_TCK")
+STRETCHES = 40
+WARM_UP_SHARE = 1 / 4  # of the run: arenas, caches and thread pools fill; not judged
+# The most that the trend may rise over the rest of the run, by what is held. Noise of a flat process is far below.
+ALLOWED = {"rss_mib": 6.0, "threads": 3.0, "files": 6.0}
+
+
+@dataclass(frozen=True)
+class Held:
+    """What one process holds at one moment."""
+
+    rss_mib: float
+    threads: int
+    files: int
+
+    @classmethod
+    def of(cls, pid: int) -> "Held":
+        """Reads it from the kernel."""
+        folder = Path(f"/proc/{pid}")
+        pages = int((folder / "statm").read_text().split()[1])
+        return cls(pages * PAGE_BYTES / 2**20, len(os.listdir(folder / "task")), len(os.listdir(folder / "fd")))
+
+
+@dataclass
+class Census:
+    """Samples of all processes, and of the folder that they put temporary files into."""
+
+    pids: Mapping[str, int]
+    temporary: Path
+    times_s: list[float] = field(default_factory=list)
+    held: dict[str, list[Held]] = field(default_factory=dict)
+    temporary_count: list[int] = field(default_factory=list)
+
+    def sample(self, time_s: float) -> None:
+        """Adds one moment."""
+        self.times_s.append(time_s)
+        self.temporary_count.append(len(os.listdir(self.temporary)))
+        for name, pid in self.pids.items():
+            self.held.setdefault(name, []).append(Held.of(pid))
+
+    def series(self, name: str, what: str) -> list[float]:
+        """One process's values of one kind, over time."""
+        return [float(getattr(held, what)) for held in self.held[name]]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether one kind of thing grew: least squares over all samples after the warm-up."""
+
+    service: str
+    what: str
+    start: float  # at the end of the warm-up, by the trend
+    end: float
+    highest: float
+    allowed: float
+
+    @property
+    def growth(self) -> float:
+        """How far the trend rose."""
+        return self.end - self.start
+
+    @property
+    def flat(self) -> bool:
+        """Whether that is within what is allowed; shrinking is."""
+        return self.growth <= self.allowed
+
+
+def verdict_of(service: str, what: str, times_s: Sequence[float], values: Sequence[float]) -> Verdict:
+    """Fits a line to the floor after the warm-up: the least value of each of forty stretches of the run.
+
+    Garbage in cycles makes a saw of a service's memory; what it cannot let go of raises the floor.
+    """
+    floors: dict[int, tuple[float, float]] = {}
+    for time_s, value in zip(times_s, values, strict=True):
+        if time_s >= WARM_UP_SHARE * times_s[-1]:
+            stretch = int(STRETCHES * time_s / times_s[-1])
+            floors[stretch] = min(floors.get(stretch, (time_s, value)), (time_s, value), key=lambda one: one[1])
+    time, floor = np.array(sorted(floors.values())).T
+    slope, base = np.polyfit(time, floor, 1) if len(time) > 2 else (0.0, median(floor))
+    start, end = (float(base + slope * at) for at in (time[0], time[-1]))
+    return Verdict(service, what, start, end, max(values), ALLOWED[what])
+
+
+def cpu_s(pids: Sequence[int]) -> float:
+    """Processor time that the processes have used so far, seconds."""
+    fields = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
+    return sum(int(one[11]) + int(one[12]) for one in fields) / TICKS_HZ
