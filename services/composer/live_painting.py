@@ -33,8 +33,8 @@ class LivePainter(Painter):
     """One live story being painted.
 
     What a frame shows is settled up to half a second before its audio comes (see Timeline), so the generator's time is
-    hidden while it keeps up. Where it does not, one batch is before it at a time, and frames that would be late are left
-    out for newer ones.
+    hidden while it keeps up. Where it does not, one batch is before it at a time, and frames that would be late are
+    left out for newer ones.
 
     Args:
         arrivals: when how much of the story's audio came, microseconds.

@@ -157,7 +157,7 @@ async def test_painting_runs_ahead_of_the_audio_as_far_as_readings_reach_and_not
         seen.append(response)
         if response.HasField("frame"):
             break
-    while sum(one.frame_count for one in composer.generator.calls) < 14:  # noqa: ASYNC110 - up to 0.6 s
+    while sum(one.frame_count for one in composer.generator.calls) < 4:  # noqa: ASYNC110 - two batches
         await asyncio.sleep(0)
     assert numbers(seen) == [0]
     assert composer.audio.heard.is_set() is False
