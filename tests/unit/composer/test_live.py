@@ -171,7 +171,7 @@ async def test_what_was_painted_beyond_the_end_is_shown_to_nobody(composer: Stag
 
 
 async def test_frames_beyond_the_end_are_given_up_and_not_waited_for(composer: Stage) -> None:
-    composer.generator.held, composer.generator.held_after = asyncio.Event(), 8  # never set: 16 frames, and no more
+    composer.generator.held, composer.generator.held_after = asyncio.Event(), 6  # never set: 12 frames, and no more
 
     async def requests() -> AsyncIterator[pb.ComposeRequest]:
         yield pb.ComposeRequest(config=live())
