@@ -68,6 +68,7 @@ class _PacingEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     the time it is painted while newer frames wait; and where more than 0.25 s of painted frames wait, for credit or
     because the caller reads slowly, the oldest of them.
     FramesDropped names each. A caller who reads and grants in time, of a composer that paints in time, has every frame.
+    Credit says what was taken: who grants it without end sees late what the connection holds, which may be megabytes.
     Of AffectPoint, AchievedPoint and Heartbeat, the oldest are left out where more than 64 wait to be read.
     """
 
@@ -84,6 +85,7 @@ where its audio came more than 0.25 s ago (the composer's LIVE_LATE_S) before it
 the time it is painted while newer frames wait; and where more than 0.25 s of painted frames wait, for credit or
 because the caller reads slowly, the oldest of them.
 FramesDropped names each. A caller who reads and grants in time, of a composer that paints in time, has every frame.
+Credit says what was taken: who grants it without end sees late what the connection holds, which may be megabytes.
 Of AffectPoint, AchievedPoint and Heartbeat, the oldest are left out where more than 64 wait to be read.
 """
 Global___Pacing: typing_extensions.TypeAlias = Pacing
