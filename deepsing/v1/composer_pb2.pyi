@@ -64,9 +64,11 @@ class _PacingEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     """As fast as credit allows; every frame is sent."""
     PACING_LIVE: _Pacing.ValueType  # 2
     """As the audio arrives. A frame leaves once the audio up to the middle of its time has been heard, or is dropped:
-    where its audio came more than 0.25 s ago (the composer's LIVE_LATE_S) before it could be painted, and where more
-    than 0.25 s of frames are painted and wait, for credit or because the caller reads slowly, the oldest of them.
+    where its audio came more than 0.25 s ago (the composer's LIVE_LATE_S) before it could be painted, or would have by
+    the time it is painted while newer frames wait; and where more than 0.25 s of painted frames wait, for credit or
+    because the caller reads slowly, the oldest of them.
     FramesDropped names each. A caller who reads and grants in time, of a composer that paints in time, has every frame.
+    Credit says what was taken: who grants it without end sees late what the connection holds, which may be megabytes.
     Of AffectPoint, AchievedPoint and Heartbeat, the oldest are left out where more than 64 wait to be read.
     """
 
@@ -79,9 +81,11 @@ PACING_OFFLINE: Pacing.ValueType  # 1
 """As fast as credit allows; every frame is sent."""
 PACING_LIVE: Pacing.ValueType  # 2
 """As the audio arrives. A frame leaves once the audio up to the middle of its time has been heard, or is dropped:
-where its audio came more than 0.25 s ago (the composer's LIVE_LATE_S) before it could be painted, and where more
-than 0.25 s of frames are painted and wait, for credit or because the caller reads slowly, the oldest of them.
+where its audio came more than 0.25 s ago (the composer's LIVE_LATE_S) before it could be painted, or would have by
+the time it is painted while newer frames wait; and where more than 0.25 s of painted frames wait, for credit or
+because the caller reads slowly, the oldest of them.
 FramesDropped names each. A caller who reads and grants in time, of a composer that paints in time, has every frame.
+Credit says what was taken: who grants it without end sees late what the connection holds, which may be megabytes.
 Of AffectPoint, AchievedPoint and Heartbeat, the oldest are left out where more than 64 wait to be read.
 """
 Global___Pacing: typing_extensions.TypeAlias = Pacing

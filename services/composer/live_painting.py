@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepsing.v1 import generator_pb2
 from services.composer.arrivals import Arrivals
 from services.composer.listening import Heard
 from services.composer.painting import Painter, Painting
@@ -19,9 +21,11 @@ from services.composer.settings import ComposerSettings
 from services.composer.story import Shown
 from services.composer.timeline import Point
 
-__all__ = ["LivePainter", "painter_of"]
+__all__ = ["LivePainter", "late_count", "painter_of"]
 
 BATCH = 2  # frames asked for at once, at most: the first of them is waited for
+IN_FLIGHT = 2  # batches before the generator, at most: one that it paints, one for it to go on with
+PACE_SHARE = 0.25  # of the latest batch in what batches lately took
 AHEAD_BYTES = 64 * 2**20  # of painted frames whose audio has not come
 
 
@@ -29,8 +33,8 @@ class LivePainter(Painter):
     """One live story being painted.
 
     What a frame shows is settled up to half a second before its audio comes (see Timeline), so the generator's time is
-    hidden while it keeps up. Where it does not, one batch is before it at a time, and frames whose audio came too long
-    ago are left out.
+    hidden while it keeps up. Where it does not, one batch is before it at a time, and frames that would be late are
+    left out for newer ones.
 
     Args:
         arrivals: when how much of the story's audio came, microseconds.
@@ -50,10 +54,10 @@ class LivePainter(Painter):
         arrivals: Arrivals,
         late_s: float,
     ) -> None:
-        super().__init__(
-            plan, palette, peers, session_id=session_id, batch=min(batch, BATCH), in_flight=in_flight, first=first
-        )
+        batch, in_flight = min(batch, BATCH), min(in_flight, IN_FLIGHT)
+        super().__init__(plan, palette, peers, session_id=session_id, batch=batch, in_flight=in_flight, first=first)
         self.arrivals, self.late_s = arrivals, late_s
+        self.batch_s = 0.0  # what a batch took lately, from asking for it to having it
         self.ahead: deque[tuple[NDArray[np.uint8], Shown]] = deque()  # painted, and not yet let out
         self.most_ahead = max(self.batch, AHEAD_BYTES // (self.size.width_px * self.size.height_px * 3))
 
@@ -104,14 +108,16 @@ class LivePainter(Painter):
         return sum(not task.done() for task, _ in self.waiting)
 
     def _late(self, frames: int) -> int:
-        """How many of the next frames whose audio has come to leave out, since it came too long ago."""
-        late = 0
-        while self.planned + late < frames:
-            time_us = round((self.planned + late) / self.plan.rate * 1_000_000)
-            if self.arrivals.age_s(time_us) <= self.late_s:
-                break
-            late += 1
-        return late
+        """How many of the next frames, whose audio has come, to leave out."""
+        times_us = (round(seq / self.plan.rate * 1_000_000) for seq in range(self.planned, frames))
+        ages_s = [self.arrivals.age_s(time_us) for time_us in times_us]
+        return late_count(ages_s, self.late_s, self.batch_s, self.batch)
+
+    async def _generate(self, request: generator_pb2.GenerateRequest) -> list[bytes]:
+        began_s = monotonic()
+        images = await super()._generate(request)
+        self.batch_s += PACE_SHARE * (monotonic() - began_s - self.batch_s)
+        return images
 
     async def _painted(self, frames: int) -> Painting:
         """The oldest batch, once it is painted, as far as its audio has come."""
@@ -132,6 +138,22 @@ class LivePainter(Painter):
             task.cancel()
         self.waiting.clear()
         self.ahead.clear()
+
+
+def late_count(ages_s: Sequence[float], late_s: float, batch_s: float, batch: int) -> int:
+    """How many frames to leave out, so that those that are painted are prompt.
+
+    Args:
+        ages_s: how long ago the audio of each frame that is due came, oldest first.
+        late_s: a frame whose audio came longer ago is left out in any case.
+        batch_s: what painting takes: a frame that would be late by then is left out if a batch of newer ones waits.
+        batch: frames painted at once.
+    """
+    for count, age_s in enumerate(ages_s):
+        would_be_late = age_s + batch_s > late_s and len(ages_s) - count > batch
+        if age_s <= late_s and not would_be_late:
+            return count
+    return len(ages_s)
 
 
 def painter_of(

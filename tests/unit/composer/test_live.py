@@ -11,6 +11,7 @@ import pytest
 
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.listening import Heard, HeardQueue
+from services.composer.live_painting import late_count
 from services.composer.plan import plan_of
 from services.composer.timeline import Point
 
@@ -157,7 +158,7 @@ async def test_painting_runs_ahead_of_the_audio_as_far_as_readings_reach_and_not
         seen.append(response)
         if response.HasField("frame"):
             break
-    while sum(one.frame_count for one in composer.generator.calls) < 6:  # noqa: ASYNC110 - 3 batches of 2
+    while sum(one.frame_count for one in composer.generator.calls) < 4:  # noqa: ASYNC110 - two batches
         await asyncio.sleep(0)
     assert numbers(seen) == [0]
     assert composer.audio.heard.is_set() is False
@@ -171,7 +172,7 @@ async def test_what_was_painted_beyond_the_end_is_shown_to_nobody(composer: Stag
 
 
 async def test_frames_beyond_the_end_are_given_up_and_not_waited_for(composer: Stage) -> None:
-    composer.generator.held, composer.generator.held_after = asyncio.Event(), 8  # never set: 16 frames, and no more
+    composer.generator.held, composer.generator.held_after = asyncio.Event(), 6  # never set: 12 frames, and no more
 
     async def requests() -> AsyncIterator[pb.ComposeRequest]:
         yield pb.ComposeRequest(config=live())
@@ -185,3 +186,18 @@ async def test_frames_beyond_the_end_are_given_up_and_not_waited_for(composer: S
     assert numbers(responses) == list(range(12))
     assert responses[-1].HasField("session_end")
     await asyncio.wait_for(composer.generator.left.wait(), 10)
+
+
+@pytest.mark.parametrize(
+    ("ages_s", "batch_s", "left_out"),
+    [
+        ([0.08, 0.0], 0.05, 0),  # in time
+        ([0.30, 0.22, 0.14, 0.06], 0.05, 2),  # the first is late, the second would be
+        ([0.22, 0.14, 0.06], 0.5, 1),  # all would be: the newest batch is painted nevertheless
+        ([0.22], 0.5, 0),
+        ([0.30], 0.0, 1),  # late already, and the newest there is
+        ([], 0.5, 0),
+    ],
+)
+def test_what_would_be_late_gives_way_to_newer_frames(ages_s: list[float], batch_s: float, left_out: int) -> None:
+    assert late_count(ages_s, 0.25, batch_s, batch=2) == left_out
