@@ -45,7 +45,7 @@ slow: $(DEV) ## the slow tests: hours of audio, bentos built and served
 	$(RUN)/python -m pip install --quiet --editable '.[serve,story,bento,dev]'
 	$(RUN)/python -m pytest -m slow $(ARGS)
 
-fuzz: $(DEV) ## COUNT mutated songs and MESSAGES malformed calls of every RPC, by SEED; about 15 minutes
+fuzz: $(DEV) ## COUNT mutated songs and MESSAGES malformed calls of every RPC, by SEED; about 20 minutes
 	@$(RUN)/python -m tests.fuzz --seed $(SEED) --count $(COUNT) --messages $(MESSAGES) $(ARGS)
 
 soak: $(DEV) ## mixed load on the four services for MINUTES while their memory is watched; build/soak/soak.png
