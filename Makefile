@@ -48,7 +48,7 @@ slow: $(DEV) ## the slow tests: hours of audio, bentos built and served, a store
 chaos: $(DEV) ## stories while services and connections are killed under them, some ten minutes; SEED=1
 	$(RUN)/python -m tests.chaos --seed "$$SEED" $(ARGS)
 
-fuzz: $(DEV) ## COUNT mutated songs and MESSAGES malformed calls of every RPC, by SEED; about 15 minutes
+fuzz: $(DEV) ## COUNT mutated songs and MESSAGES malformed calls of every RPC, by SEED; about 20 minutes
 	@$(RUN)/python -m tests.fuzz --seed $(SEED) --count $(COUNT) --messages $(MESSAGES) $(ARGS)
 
 soak: $(DEV) ## mixed load on the four services for MINUTES while their memory is watched; build/soak/soak.png
