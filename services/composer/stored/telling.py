@@ -7,9 +7,11 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +60,7 @@ class Telling:
         self.plan = plan_of(self.config)
         self.song = folder / "song"
         self.agreement = (RunningAgreement(), RunningAgreement())
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="stored")  # none lets go of what another still writes
         self.videos: list[Path] = []
         self.flashes = self.next_seq = 0
         self.segment: SegmentWriter | None = None
@@ -73,7 +76,8 @@ class Telling:
             await self._run()
         finally:
             if self.segment is not None:
-                await asyncio.to_thread(self.segment.abandon)
+                await self._in_thread(self.segment.abandon)
+            await asyncio.to_thread(self.thread.shutdown)
 
     async def _run(self) -> None:
         record = self.lease.record
@@ -100,7 +104,7 @@ class Telling:
             await self._finish(end)
         finally:
             self.files.abandoned = True
-            await asyncio.to_thread(self.files.abandon)
+            await self._in_thread(self.files.abandon)
 
     async def _sound(self) -> None:
         try:
@@ -169,7 +173,7 @@ class Telling:
 
     async def _take(self, picture: NDArray[np.uint8], shown: Shown) -> None:
         """Adds a painted frame to its segment, and stores that one where it is full."""
-        seen = await asyncio.to_thread(self._write, picture, shown)
+        seen: bytes = await self._in_thread(self._write, picture, shown)
         await self._weigh(shown, seen)
         self.painted += 1
         self.next_seq = shown.seq + 1
@@ -194,7 +198,7 @@ class Telling:
         assert self.files.sheet is not None
         first, record = segment.rows[0]["seq"], self.lease.record
         tiles = [(tile, shown) for tile, shown in self.files.sheet.tiles.kept if shown.seq >= first]
-        await asyncio.to_thread(segment.close, tiles, self.flashes)
+        await self._in_thread(segment.close, tiles, self.flashes)
         name = f"{record.folder}{record.epoch}/{segment.path.name}"
         await self.shelf.do(self.shelf.store.put, name, segment.path)
         self.segment = None
@@ -207,7 +211,7 @@ class Telling:
     async def _finish(self, end: pb.SessionEnd) -> None:
         """Makes the four files and stores them; the record names them last."""
         record = self.lease.record
-        made = await asyncio.to_thread(finished_files, self, end)
+        made = await self._in_thread(finished_files, self, end)
         files = []
         for file, path in made:
             name = f"{record.folder}{record.epoch}/{NAMES[pb.StoryFileKind.ValueType(file.kind)]}"
@@ -219,6 +223,9 @@ class Telling:
         )
         for name in (record.song, *(segment.name for segment in self.lease.record.segments)):
             await self.shelf.do(self.shelf.store.delete, name)
+
+    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self.thread, work, *arguments)
 
 
 def paint_config(config: pb.StoryConfig) -> pb.StoryConfig:
