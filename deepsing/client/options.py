@@ -50,7 +50,7 @@ class StoryOptions:
     translator: str = ""  # empty is the default
     style: str = "none"  # "none", "auto" (styles follow the sentiment) or a style's name
     style_strength: float | None = None  # share of the style, [0, 1]; None is the composer's, 0 is no style
-    mode: Mode | None = None  # scale of the feelings; None is the composer's: absolute, and adaptive where it is live
+    mode: Mode | None = None  # scale of the feelings; None is absolute, and adaptive where it is live
     images: Images = "jpeg"  # format of the frames that come back
     jpeg_quality: int | None = None  # 1 to 100; None is the composer's
     start_s: float = 0.0  # part of the song: where it begins, >= 0
@@ -74,7 +74,7 @@ class StoryOptions:
             translator=self.translator,
             style="none" if plain else self.style,
             style_strength=self.style_strength or 0.0,
-            sentiment_mode=_listed(self.mode, MODES, "mode") if self.mode else composer.SENTIMENT_MODE_UNSPECIFIED,
+            sentiment_mode=_listed(self.mode or ("adaptive" if self.live else "absolute"), MODES, "mode"),
             image_format=_listed(self.images, IMAGES, "images"),
             jpeg_quality=_within(self.jpeg_quality or 0, 2**32 - 1, "jpeg_quality"),
             pacing=composer.PACING_LIVE if self.live else composer.PACING_OFFLINE,

@@ -31,7 +31,7 @@ async def test_live_is_asked_for_and_half_a_second_of_frames_may_be_on_their_way
     async with serving(composer) as target, Client(target) as client:
         events = [event async for event in client.live(sound(b"ab", b"cd"), StoryOptions(fps=fps, seed=9))]
     config = composer.calls[0].config
-    assert (config.pacing, config.sentiment_mode) == (pb.PACING_LIVE, pb.SENTIMENT_MODE_UNSPECIFIED)
+    assert (config.pacing, config.sentiment_mode) == (pb.PACING_LIVE, pb.SENTIMENT_MODE_ADAPTIVE)
     assert (config.seed, config.initial_credit) == (9, window)
     assert composer.calls[0].audio == b"abcd"
     assert isinstance(events[-1], pb.SessionEnd)

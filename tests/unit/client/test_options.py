@@ -81,7 +81,7 @@ def test_plain_options_leave_the_choice_to_the_composer() -> None:
     assert not config.HasField("frame_rate")
     assert not config.HasField("size")
     assert (config.style, config.style_strength, config.engine, config.translator) == ("none", 0.0, "", "")
-    assert (config.sentiment_mode, config.pacing) == (pb.SENTIMENT_MODE_UNSPECIFIED, pb.PACING_OFFLINE)
+    assert (config.sentiment_mode, config.pacing) == (pb.SENTIMENT_MODE_ABSOLUTE, pb.PACING_OFFLINE)
     assert (config.image_format, config.jpeg_quality, config.duration_us) == (IMAGE_FORMAT_JPEG, 0, 0)
 
 

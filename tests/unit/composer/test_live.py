@@ -38,6 +38,14 @@ async def begun(story: pb.StoryConfig, sound: bytes) -> AsyncIterator[pb.Compose
     await asyncio.Event().wait()
 
 
+async def in_pieces() -> AsyncIterator[pb.ComposeRequest]:
+    """The song in pieces of a sixteenth of a second."""
+    yield pb.ComposeRequest(config=live())
+    for first in range(0, len(SONG), 1_000):
+        yield pb.ComposeRequest(audio_chunk=SONG[first : first + 1_000])
+    yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
+
+
 def numbers(responses: list[pb.ComposeResponse]) -> list[int]:
     """Every frame's seq in the order in which frames and notes of dropped ones came."""
     found: list[int] = []
@@ -73,12 +81,6 @@ async def test_a_reader_that_keeps_up_has_every_frame(composer: Stage) -> None:
 
 
 async def test_equal_sound_gives_equal_pictures_however_it_is_cut(composer: Stage) -> None:
-    async def in_pieces() -> AsyncIterator[pb.ComposeRequest]:
-        yield pb.ComposeRequest(config=live())
-        for first in range(0, len(SONG), 1_000):
-            yield pb.ComposeRequest(audio_chunk=SONG[first : first + 1_000])
-        yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
-
     whole = only(await told(composer.stub, live()), "session_end")[0]
     cut = only([response async for response in composer.stub.Compose(in_pieces())], "session_end")[0]
     assert whole.frames_digest
@@ -116,8 +118,10 @@ async def test_lag_is_the_time_from_the_arrival_of_audio_to_the_leaving_of_its_f
 
 
 async def test_a_service_that_breaks_off_is_heard_anew_and_no_frame_comes_twice(composer: Stage) -> None:
-    composer.audio.fail_after = 12
-    assert numbers(await told(composer.stub, live())) == list(range(151))
+    composer.audio.fail_after = 12  # heard anew in larger pieces, with fewer words of progress
+    responses = [response async for response in composer.stub.Compose(in_pieces())]
+    assert numbers(responses) == list(range(151))
+    assert [point.time_us for point in only(responses, "affect_point")] == [500_000 * k for k in range(13)]
 
 
 async def test_relative_feelings_are_refused(composer: Stage) -> None:
@@ -176,14 +180,14 @@ async def test_frames_beyond_the_end_are_given_up_and_not_waited_for(composer: S
 
     async def requests() -> AsyncIterator[pb.ComposeRequest]:
         yield pb.ComposeRequest(config=live())
-        yield pb.ComposeRequest(audio_chunk=pcm(0.5))
+        yield pb.ComposeRequest(audio_chunk=pcm(0.46))  # 11 frames; the twelfth is painted with the last of them
         while len(composer.generator.calls) <= composer.generator.held_after:  # noqa: ASYNC110 - a call that hangs
             await asyncio.sleep(0.01)
         yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
 
     async with asyncio.timeout(20):
         responses = [response async for response in composer.stub.Compose(requests())]
-    assert numbers(responses) == list(range(12))
+    assert numbers(responses) == list(range(11))
     assert responses[-1].HasField("session_end")
     await asyncio.wait_for(composer.generator.left.wait(), 10)
 
