@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import signal
 import sys
@@ -24,7 +25,8 @@ STORIES = 4  # different ones; streams take them in turn
 SONG_S = 5.0
 STORY_LIMIT_S = 240.0  # one that takes longer hangs
 KINDS = {"kill": 6, "term": 4, "freeze": 3, "reset": 4, "silence": 3}  # and how often each is drawn
-MEAN_PAUSE_S = 2.5  # between kills
+MEAN_PAUSE_FRAMES = 28  # that streams get between kills: a machine that is slow has kills as far apart as a fast one
+POLL_S = 0.05
 FREEZE_S = (0.5, 25.0)  # shorter and longer than a connection's patience
 
 
@@ -95,7 +97,9 @@ class Chaos:
         }
         async with asyncio.TaskGroup() as returns:
             while self.kills.total() < self.kill_count:
-                await asyncio.sleep(self.kinds.expovariate(1 / MEAN_PAUSE_S))
+                next_kill = counts["frames"] + self.kinds.expovariate(1 / MEAN_PAUSE_FRAMES)
+                while counts["frames"] < next_kill:
+                    await asyncio.sleep(POLL_S)
                 (kind,) = self.kinds.choices(list(KINDS), list(KINDS.values()))
                 if kind in ways:
                     there = [replica for replica in fleet.replicas if replica.serving]
@@ -117,6 +121,7 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=20)
     parser.add_argument("--at-once", type=int, default=5)
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # so that no process is left behind
     chaos = Chaos(chosen.seed, chosen.kills, chosen.streams, chosen.at_once)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="deepsing-chaos-", ignore_cleanup_errors=True) as folder:

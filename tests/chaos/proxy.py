@@ -126,7 +126,7 @@ class _Line:
 
     def reset(self) -> None:
         for writer in (self.writer, self.far):
-            if writer is not None:
+            if writer is not None and not writer.transport.is_closing():
                 half: socket.socket = writer.get_extra_info("socket")
                 half.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.close()

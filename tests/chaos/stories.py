@@ -13,7 +13,7 @@ from deepsing.v1 import composer_pb2 as pb
 
 __all__ = ["Told", "tell", "counts"]
 
-counts: Counter[str] = Counter()  # of sessions, and of those that found their song held
+counts: Counter[str] = Counter()  # of sessions, of those that found their song held, and of frames
 
 
 @dataclass
@@ -51,6 +51,7 @@ async def tell(target: str, song: Path, options: StoryOptions, limit_s: float) -
     async with Client(target, retries=50, timeout_s=limit_s, credit_window=24) as client:
         async for event in client.compose(song, options):
             if isinstance(event, pb.Frame):
+                counts["frames"] += 1
                 told.seqs.append(event.seq)
                 hashed.update(event.image)
             elif isinstance(event, pb.SessionEnd):
