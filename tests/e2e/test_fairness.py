@@ -9,7 +9,7 @@ import pytest
 from deepsing.runtime.channel import open_channel
 from deepsing.v1.generator_pb2 import PRIORITY_LIVE, PRIORITY_OFFLINE, GenerateRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
-from deepsing.v1.sentiment_pb2 import IMAGE_FORMAT_PNG, Size
+from deepsing.v1.sentiment_pb2 import IMAGE_FORMAT_JPEG, Size
 from tests.bench.processes import running
 from tests.unit.generator.opened import WEIGHTS
 
@@ -31,7 +31,7 @@ class Callers:
             frame_count=BATCH,
             class_weights=[1.0, 0.0, 0.0] * BATCH,
             size=SLOW,
-            image_format=IMAGE_FORMAT_PNG,
+            image_format=IMAGE_FORMAT_JPEG,
             priority=PRIORITY_LIVE if live else PRIORITY_OFFLINE,
             session_id=session,
         )
