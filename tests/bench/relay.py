@@ -24,16 +24,20 @@ from tests.bench.songs import BUNDLED
 __all__ = ["relay"]
 
 FPS = 60
-SIDE_PX = 256
+WAYS: dict[str, tuple[Images, int]] = {  # what a caller asks for: format, side in pixels
+    "256 px, encoded as JPEG of 30 KB": ("jpeg", 256),
+    "256 px, raw": ("raw", 256),
+    "relayed at 30 KB (100 px, raw)": ("raw", 100),
+}
 SEED, GRAIN = 11, 16.0  # of the pictures, in levels
 PICTURES = 16  # made beforehand, shown in turn
 WINDOW = 256  # frames on their way to the reader
 
 
-def pictures() -> list[npt.NDArray[np.uint8]]:
-    """Grainy pictures of about 30 KB as JPEG, whose light moves slowly: they do not flash."""
-    grain = np.random.default_rng(SEED).normal(0, GRAIN, (SIDE_PX, SIDE_PX, 3))
-    rows, columns = np.mgrid[0:SIDE_PX, 0:SIDE_PX][..., None] / 40
+def pictures(side: int) -> list[npt.NDArray[np.uint8]]:
+    """Grainy pictures, of 256 px about 30 KB as JPEG, whose light moves slowly: they do not flash."""
+    grain = np.random.default_rng(SEED).normal(0, GRAIN, (side, side, 3))
+    rows, columns = np.mgrid[0:side, 0:side][..., None] / 40
     moves = [10 * np.sin(rows + columns + 2 * np.pi * place / PICTURES) for place in range(PICTURES)]
     return [(128 + grain + move).clip(0, 255).astype(np.uint8) for move in moves]
 
@@ -42,9 +46,9 @@ class _StubGenerator(generator_pb2_grpc.GeneratorServiceServicer):
     """Answers as the generator does, with pictures made beforehand."""
 
     def __init__(self, concept_count: int, noise_size: int) -> None:
-        self._pictures = [picture.tobytes() for picture in pictures()]
+        self._pictures = {side: [picture.tobytes() for picture in pictures(side)] for _, side in WAYS.values()}
         self._concepts = [generator_pb2.Concept(name=f"concept {i}") for i in range(concept_count)]
-        size = Size(width_px=SIDE_PX, height_px=SIDE_PX)
+        size = Size(width_px=256, height_px=256)
         self._engine = generator_pb2.Engine(name="stub", native_size=size, noise_size=noise_size, digest="0" * 64)
 
     async def ListConcepts(self, request: Any, context: Any) -> generator_pb2.ListConceptsResponse:
@@ -54,8 +58,9 @@ class _StubGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         return generator_pb2.ListStylesResponse(styles=[generator_pb2.Style(name="plain")], digest="0" * 64)
 
     async def Generate(self, request: Any, context: Any) -> generator_pb2.GenerateResponse:
-        images = [self._pictures[place % PICTURES] for place in range(request.frame_count)]
-        return generator_pb2.GenerateResponse(images=images, size=self._engine.native_size)
+        made = self._pictures[request.size.width_px]
+        images = [made[place % PICTURES] for place in range(request.frame_count)]
+        return generator_pb2.GenerateResponse(images=images, size=request.size)
 
 
 async def relay(quick: bool) -> list[Measurement]:
@@ -72,9 +77,10 @@ async def relay(quick: bool) -> list[Measurement]:
         ) as composer,
     ):
         found: list[Measurement] = []
-        for images in ("jpeg", "raw"):
-            rounds = [await _told(composer, images, quick) for _ in range(1 if quick else 3)]
-            name = f"composer with a stub generator, {images} frames"
+        for way, (images, side) in WAYS.items():
+            options = StoryOptions(fps=FPS, images=images, size=f"{side}x{side}", duration_s=20 if quick else None)
+            rounds = [await _told(composer, options) for _ in range(1 if quick else 3)]
+            name = f"composer with a stub generator, frames {way}"
             found += [
                 Measurement(name, "frames/s", [rate for rate, _ in rounds]),
                 Measurement(f"{name}: CPU", "ms/frame", [cpu_ms for _, cpu_ms in rounds]),
@@ -82,9 +88,8 @@ async def relay(quick: bool) -> list[Measurement]:
         return found
 
 
-async def _told(composer: Running, images: Images, quick: bool) -> tuple[float, float]:
+async def _told(composer: Running, options: StoryOptions) -> tuple[float, float]:
     """Frames a second from the first to the last, and the composer's processor time a frame, ms."""
-    options = StoryOptions(fps=FPS, images=images, duration_s=20 if quick else None)
     times: list[float] = []
     used_s = cpu_s(composer.pid)
     async with (
