@@ -61,6 +61,8 @@ async def opened(stub: ComposerServiceStub, song: bytes = b"") -> Any:
         yield CONFIG
         for first in range(0, len(song), 65_536):
             yield pb.ComposeRequest(audio_chunk=song[first : first + 65_536])
+        if song:
+            yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
         await asyncio.Event().wait()
 
     call = stub.Compose(upload())
