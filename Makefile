@@ -1,6 +1,6 @@
 # Each verb sets up what it needs (a virtual environment in .venv, from pyproject.toml) and CI calls the same verbs.
 .DEFAULT_GOAL := help
-.PHONY: help story up test slow chaos fuzz soak lint type protos protos-fresh bench eval locks containers clean
+.PHONY: help story up test slow chaos fuzz soak lint type protos protos-fresh bench bench-serving eval locks containers clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -76,6 +76,9 @@ protos-fresh: $(PROTOS) ## check that the stubs are fresh and that nothing in th
 
 bench: $(DEV) ## speed and memory, as a table and as JSON
 	@$(RUN)/deepsing bench $(ARGS)
+
+bench-serving: $(DEV) ## many sessions at once: speed, lag, batching, memory, cancelling; JSON in build/bench-serving.json
+	@$(RUN)/deepsing bench relay sessions batching leaving memory --report build/bench-serving.json $(ARGS)
 
 eval: $(TRAIN) ## every table of the model cards; DATA=DIR with music/ and oasis/, about 40 minutes; SONGS=DIR for the stories
 	@test -d "$$DATA/music" && test -d "$$DATA/oasis" || { \

@@ -1,12 +1,14 @@
 """Gathers jobs of many callers into batches for one device: fair, bounded, and never for callers who have gone."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import dataclass
+from math import inf
 from typing import Generic, TypeVar
 
+from deepsing.queueing.fair_queue import FairQueue, Ticket
+from deepsing.queueing.fair_queue import QueueFull as QueueFull
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.telemetry.batches import BATCH_SIZE, ITEM_SECONDS, OUT_OF_MEMORY, QUEUE_JOBS
 
@@ -14,27 +16,18 @@ __all__ = ["MicroBatcher", "QueueFull"]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+GROW_AFTER = 64  # batches without lack of memory, then they may be twice as large
+SLOWER, REFUSED = 1.05, 0.8  # how the pace is raised by a slower batch, and lowered where it refused
 
 
-class QueueFull(Exception):
-    """As many jobs wait as may, in all or of this session; try again later."""
-
-
-@dataclass(eq=False)
-class _Ticket(Generic[Job, Result]):
+@dataclass(frozen=True)
+class _Order(Generic[Job, Result]):
     job: Job
-    weight: int
-    session: str
-    live: bool
-    turn: float  # its place between the sessions of its priority
-    arrived: float
     answer: asyncio.Future[Result]
 
 
 class MicroBatcher(Generic[Job, Result]):
-    """Runs jobs in batches on a device: live ones first, then in equal shares by weight for every session.
-
-    The order between sessions is that of start-time fair queueing.
+    """Runs jobs in batches on a device, in the order of a FairQueue.
 
     Args:
         compute: takes jobs, returns as many results in the same order; runs in the device's thread.
@@ -42,7 +35,7 @@ class MicroBatcher(Generic[Job, Result]):
         max_batch: total weight of a batch; a heavier job runs alone.
         max_wait_s: how long a job may wait for company while the device is free.
         max_queue: most jobs that may wait; one session may hold half of it.
-        is_out_of_memory: tells which failures of `compute` ask for smaller batches from then on.
+        is_out_of_memory: tells which failures of `compute` ask for smaller batches for a while.
     """
 
     def __init__(
@@ -55,15 +48,14 @@ class MicroBatcher(Generic[Job, Result]):
         max_queue: int,
         is_out_of_memory: Callable[[BaseException], bool] = lambda error: isinstance(error, MemoryError),
     ) -> None:
-        self.max_batch = max_batch  # halved when memory runs out
+        self.max_batch = max_batch  # halved when memory runs out, doubled again after GROW_AFTER batches
+        self._limit, self._calm = max_batch, 0
         self._compute = compute
         self._device = device
         self._max_wait_s = max_wait_s
-        self._max_queue = max_queue
         self._is_out_of_memory = is_out_of_memory
-        self._tickets: list[_Ticket[Job, Result]] = []  # those who wait, the next one first
-        self._turns = {True: 0.0, False: 0.0}  # by priority: the turn served last
-        self._ends: dict[tuple[bool, str], float] = {}  # by priority and session: the turn after its last job
+        self._queue: FairQueue[_Order[Job, Result]] = FairQueue(max_queue)
+        self._pace_s = 0.0  # the least that a unit of weight lately took
         self._arrival = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
 
@@ -76,93 +68,90 @@ class MicroBatcher(Generic[Job, Result]):
             job: goes to `compute`.
             weight: what it counts in a batch, e.g. its rows; >= 1.
             session: who shares; "" is one that may fill the queue.
-            live: goes before all that is not.
+            live: of the priority that goes first.
             timeout_s: how long the caller will wait.
 
         Raises:
             QueueFull: there is no room to wait.
-            TimeoutError: `timeout_s` is over.
+            TimeoutError: `timeout_s` is over, or the job cannot be done within it; then it is not begun.
         """
-        ticket = self._enqueue(job, weight, session, live)
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        order = _Order[Job, Result](job, loop.create_future())
+        ticket = Ticket(order, weight, session, live, now_s + (inf if timeout_s is None else timeout_s), now_s)
+        if ticket.is_late(now_s, self._pace_s):
+            raise self._refused()
+        self._queue.put(ticket)
+        QUEUE_JOBS.set(len(self._queue))
+        self._arrival.set()
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work(), context=Context())  # not the first caller's
         try:
             async with asyncio.timeout(timeout_s):
-                return await ticket.answer
+                return await order.answer
         finally:
-            if ticket in self._tickets:
-                self._tickets.remove(ticket)
-                QUEUE_JOBS.set(len(self._tickets))
-
-    def _enqueue(self, job: Job, weight: int, session: str, live: bool) -> _Ticket[Job, Result]:
-        held = sum(ticket.session == session for ticket in self._tickets)
-        if len(self._tickets) >= self._max_queue:
-            raise QueueFull(f"{len(self._tickets)} jobs wait, the most there may be")
-        if session and held >= max(1, self._max_queue // 2):
-            raise QueueFull(f"{held} jobs of this session wait, the most there may be")
-        loop = asyncio.get_running_loop()
-        turn = max(self._turns[live], self._ends.get((live, session), 0.0))
-        ticket = _Ticket[Job, Result](job, weight, session, live, turn, loop.time(), loop.create_future())
-        self._ends[live, session] = turn + weight
-        self._tickets.append(ticket)
-        self._tickets.sort(key=lambda waiting: (not waiting.live, waiting.turn))  # stable: else first come
-        self._arrival.set()
-        QUEUE_JOBS.set(len(self._tickets))
-        return ticket
+            self._queue.drop(ticket)
+            QUEUE_JOBS.set(len(self._queue))
 
     async def _work(self) -> None:
-        while self._tickets:
+        while self._queue:
             await self._wait_for_company()
-            if batch := self._take():
+            if late := self._queue.drop_late(asyncio.get_running_loop().time(), self._pace_s):
+                refusal = self._refused()
+                for ticket in late:
+                    ticket.job.answer.set_exception(refusal)
+            batch = self._queue.take(self.max_batch)
+            QUEUE_JOBS.set(len(self._queue))
+            if batch:
                 await self._run(batch)
 
+    def _refused(self) -> TimeoutError:
+        self._pace_s *= REFUSED  # so that a pace that is too slow does not refuse for ever
+        return TimeoutError("the job cannot be done within its time")
+
     async def _wait_for_company(self) -> None:
-        while self._tickets and sum(ticket.weight for ticket in self._tickets) < self.max_batch:
+        while self._queue and self._queue.weight < self.max_batch:
             self._arrival.clear()
             try:
-                async with asyncio.timeout_at(min(ticket.arrived for ticket in self._tickets) + self._max_wait_s):
+                async with asyncio.timeout_at(self._queue.oldest_s + self._max_wait_s):
                     await self._arrival.wait()
             except TimeoutError:
                 return
 
-    def _take(self) -> list[_Ticket[Job, Result]]:
-        batch: list[_Ticket[Job, Result]] = []
-        weight = 0
-        while self._tickets and (not batch or weight + self._tickets[0].weight <= self.max_batch):
-            ticket = self._tickets.pop(0)
-            batch.append(ticket)
-            weight += ticket.weight
-            self._turns[ticket.live] = ticket.turn
-        QUEUE_JOBS.set(len(self._tickets))
-        self._ends = {key: end for key, end in self._ends.items() if end > self._turns[key[0]]}
-        return batch
-
-    async def _run(self, batch: list[_Ticket[Job, Result]]) -> None:
-        wanted = [ticket for ticket in batch if not ticket.answer.done()]
+    async def _run(self, batch: list[Ticket[_Order[Job, Result]]]) -> None:
+        wanted = [ticket for ticket in batch if not ticket.job.answer.done()]
         if not wanted:
             return
-        weight, began = sum(ticket.weight for ticket in wanted), time.perf_counter()
-        run = asyncio.ensure_future(self._device.run(self._computed, [ticket.job for ticket in wanted]))
+        weight, began_s = sum(ticket.weight for ticket in wanted), asyncio.get_running_loop().time()
+        run = asyncio.ensure_future(self._device.run(self._computed, [ticket.job.job for ticket in wanted]))
         await asyncio.wait({run})
         error = RuntimeError("the device is closed") if run.cancelled() else run.exception()
-        if not error:
-            BATCH_SIZE.observe(weight)
-            ITEM_SECONDS.observe((time.perf_counter() - began) / weight)
+        self._learn(weight, (asyncio.get_running_loop().time() - began_s) / weight, error)
         if error and len(wanted) > 1:
-            if self._is_out_of_memory(error):
-                OUT_OF_MEMORY.add()
-                self.max_batch = max(1, min(self.max_batch, weight) // 2)
             middle = len(wanted) // 2  # a job that always fails must not take others with it
             await self._run(wanted[:middle])
             await self._run(wanted[middle:])
             return
         for position, ticket in enumerate(wanted):
-            if ticket.answer.done():
+            if ticket.job.answer.done():
                 continue
             if error:
-                ticket.answer.set_exception(error)
+                ticket.job.answer.set_exception(error)
             else:
-                ticket.answer.set_result(run.result()[position])
+                ticket.job.answer.set_result(run.result()[position])
+
+    def _learn(self, weight: int, pace_s: float, error: BaseException | None) -> None:
+        """Draws conclusions from a batch: how fast the device is, and how much fits it."""
+        if error is None:
+            BATCH_SIZE.observe(weight)
+            ITEM_SECONDS.observe(pace_s)
+            self._pace_s = min(pace_s, SLOWER * self._pace_s) if self._pace_s else pace_s
+            self._calm += 1
+            if self._calm >= GROW_AFTER:
+                self.max_batch, self._calm = min(self._limit, 2 * self.max_batch), 0
+        elif self._is_out_of_memory(error):
+            OUT_OF_MEMORY.add()
+            self.max_batch, self._calm = max(1, min(self.max_batch, weight) // 2), 0
 
     def _computed(self, jobs: list[Job]) -> Sequence[Result]:
         results = self._compute(jobs)

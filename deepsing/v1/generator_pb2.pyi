@@ -31,17 +31,17 @@ class _PriorityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     PRIORITY_OFFLINE: _Priority.ValueType  # 1
     """Somebody waits for the file."""
     PRIORITY_LIVE: _Priority.ValueType  # 2
-    """Somebody watches now: goes first."""
+    """Somebody watches now: goes first, but for one eighth of the pictures while OFFLINE batches wait too."""
 
 class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
-    """How urgent a batch is."""
+    """How urgent a batch is. Sessions of one priority get equal shares, by pictures."""
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
 """As OFFLINE."""
 PRIORITY_OFFLINE: Priority.ValueType  # 1
 """Somebody waits for the file."""
 PRIORITY_LIVE: Priority.ValueType  # 2
-"""Somebody watches now: goes first."""
+"""Somebody watches now: goes first, but for one eighth of the pictures while OFFLINE batches wait too."""
 Global___Priority: typing_extensions.TypeAlias = Priority
 
 @typing.final
@@ -137,7 +137,7 @@ class GenerateResponse(google.protobuf.message.Message):
     queue_wait_us: builtins.int
     """Time the batch waited in the queue, microseconds."""
     compute_us: builtins.int
-    """Time the device worked on it, microseconds."""
+    """Its share, by pictures, of the time that the device worked on it and those painted with it, microseconds."""
     @property
     def images(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
         """N pictures in order, in the format asked for."""

@@ -58,7 +58,9 @@ class GeneratorServiceServicer(object):
 
     def Generate(self, request, context):
         """Paints a batch; pure: equal requests give equal bytes on one machine, so a retry is safe.
-        A full queue: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
+        A full queue: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo. A batch that cannot be painted before the call's
+        deadline is not begun: DEADLINE_EXCEEDED DEADLINE_PASSED. No memory left for it on the device: UNAVAILABLE
+        DEPENDENCY_UNAVAILABLE with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -110,7 +110,9 @@ class GeneratorServiceStub(typing.Generic[_GeneratorServiceGenerateType, _Genera
 
     Generate: _GeneratorServiceGenerateType
     """Paints a batch; pure: equal requests give equal bytes on one machine, so a retry is safe.
-    A full queue: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
+    A full queue: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo. A batch that cannot be painted before the call's
+    deadline is not begun: DEADLINE_EXCEEDED DEADLINE_PASSED. No memory left for it on the device: UNAVAILABLE
+    DEPENDENCY_UNAVAILABLE with RetryInfo.
     """
 
     ListConcepts: _GeneratorServiceListConceptsType
@@ -144,7 +146,9 @@ class GeneratorServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.generator_pb2.GenerateResponse, collections.abc.Awaitable[deepsing.v1.generator_pb2.GenerateResponse]]:
         """Paints a batch; pure: equal requests give equal bytes on one machine, so a retry is safe.
-        A full queue: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
+        A full queue: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo. A batch that cannot be painted before the call's
+        deadline is not begun: DEADLINE_EXCEEDED DEADLINE_PASSED. No memory left for it on the device: UNAVAILABLE
+        DEPENDENCY_UNAVAILABLE with RetryInfo.
         """
 
     @abc.abstractmethod

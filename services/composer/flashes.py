@@ -25,7 +25,7 @@ def cells(picture: U8) -> F32:
     """Relative luminance of GRID x GRID cells, from 16 pixels of each: (H, W, 3) uint8 → (GRID * GRID,) in [0, 1]."""
     rows = (np.arange(GRID * 4) * picture.shape[0]) // (GRID * 4)
     columns = (np.arange(GRID * 4) * picture.shape[1]) // (GRID * 4)
-    light = LINEAR[picture[np.ix_(rows, columns)]] @ LUMINANCE
+    light = LINEAR.take(picture.take(rows, 0).take(columns, 1)) @ LUMINANCE
     means: F32 = light.reshape(GRID, 4, GRID, 4).mean(axis=(1, 3)).ravel()
     return means
 
@@ -43,7 +43,8 @@ class FlashCounter:
         self.seq = seq
         self.extreme: F32 | None = None  # luminance at the last turn of each cell
         self.rising: F32 = np.zeros(GRID * GRID, np.float32)  # +1, -1, or 0 before the first change
-        self.changes: deque[F32] = deque(maxlen=self.span)  # cells that made an opposing change, by frame
+        self.changes: deque[F32] = deque()  # cells that made an opposing change, by frame, over the last second
+        self.per_cell: F32 = np.zeros(GRID * GRID, np.float32)  # their sum
         self.worst = 0
 
     def add(self, light: F32) -> int:
@@ -52,17 +53,24 @@ class FlashCounter:
             self.extreme, self.rising = light, np.zeros(GRID * GRID, np.float32)
         self.seq += 1
         change = light - self.extreme
+        direction = np.sign(change)
         big = (np.abs(change) >= STEP) & (np.minimum(light, self.extreme) < DARKER_BELOW)
-        opposing = big & (np.sign(change) != self.rising)
-        onward = (np.sign(change) == self.rising) & (change != 0)
-        self.extreme = np.where(opposing | onward, light, self.extreme).astype(np.float32)
-        self.rising = np.where(opposing, np.sign(change), self.rising).astype(np.float32)
-        self.changes.append(opposing.astype(np.float32))
-        per_cell = np.sum(self.changes, axis=0)
-        shared = int(np.sort(per_cell)[-max(1, int(AREA * per_cell.size))])  # reached by a quarter of the cells
+        opposing = big & (direction != self.rising)
+        onward = (direction == self.rising) & (change != 0)
+        self.extreme = np.where(opposing | onward, light, self.extreme)
+        self.rising = np.where(opposing, direction, self.rising)
+        self._count(opposing.astype(np.float32))
+        place = -max(1, int(AREA * light.size))
+        shared = int(np.partition(self.per_cell, place)[place])  # reached by a quarter of the cells
         flashes = shared // 2
         self.worst = max(self.worst, flashes)
         return flashes
+
+    def _count(self, opposing: F32) -> None:
+        self.changes.append(opposing)
+        self.per_cell += opposing
+        if len(self.changes) > self.span:
+            self.per_cell -= self.changes.popleft()
 
 
 class FlashGuard:

@@ -63,7 +63,8 @@ class Session:
         try:
             while not (work.done() and self.outbox.empty()):
                 try:
-                    response = await asyncio.wait_for(self.outbox.get(), self.settings.heartbeat_s)
+                    ready, heartbeat_s = not self.outbox.empty(), self.settings.heartbeat_s
+                    response = await (self.outbox.get() if ready else asyncio.wait_for(self.outbox.get(), heartbeat_s))
                 except TimeoutError:
                     response = None if work.done() else pb.ComposeResponse(heartbeat=self.beat)
                 if response is not None:

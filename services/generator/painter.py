@@ -21,6 +21,7 @@ __all__ = ["Job", "Painted", "Painter", "finished", "is_out_of_memory"]
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
+Place = tuple[int, int]  # of a row: number of its job, and of the row in it
 
 CHROMA_420 = 2  # Pillow's number for JPEG's 4:2:0
 FASTEST_LOSSLESS = 1  # PNG compression level: four times as fast as the default, a few per cent larger
@@ -47,16 +48,17 @@ class Painted:
 
     images: list[bytes]
     queue_wait_s: float
-    compute_s: float
+    compute_s: float  # its share of the time that its batch took
 
 
 class Painter:
     """Owns the engines and the threads that paint.
 
     Every row is painted by itself (CPU) or in runs of one fixed length (GPU), so that a picture never depends on
-    the company it was painted in; with several lengths its last bit may depend on the size of its batch. On a CPU this
-    costs nothing: measured, runs of 1 and of 16 take equally long a picture, and several rows side by side use the
-    cores better than one row split among them.
+    the company it was painted in. With one length the rows of several jobs share a run; with several each job has runs
+    of its own, and its pictures' last bit may depend on its size, or on a run that was halved because memory ran out.
+    On a CPU this costs nothing: measured, runs of 1 and of 16 take equally long a picture, and several rows side by
+    side use the cores better than one row split among them.
 
     Args:
         engines: by name.
@@ -67,23 +69,25 @@ class Painter:
     """
 
     def __init__(self, engines: Mapping[str, Engine], stylist: Stylist, lanes: int, runs: Sequence[int] = (1,)) -> None:
-        self._engines, self._stylist, self._runs = dict(engines), stylist, sorted(runs, reverse=True)
+        self._engines, self._stylist, self._lengths = dict(engines), stylist, sorted(runs, reverse=True)
         self._lanes = ThreadPoolExecutor(max_workers=lanes, thread_name_prefix="lane")
 
     def paint(self, jobs: list[Job]) -> list[Painted]:
         """Paints jobs; blocks until all are done."""
         began_s = time.monotonic()
-        runs = [
-            [self._lanes.submit(self._run, job, first, length) for first, length in self._cut(len(job.class_weights))]
-            for job in jobs
+        runs = [(rows, self._lanes.submit(self._run, jobs, rows)) for rows in self._runs_of(jobs)]
+        images: list[list[bytes]] = [[] for _ in jobs]
+        for rows, run in runs:
+            for (place, _), image in zip(rows, run.result(), strict=True):
+                images[place].append(image)
+        share_s = (time.monotonic() - began_s) / sum(map(len, images))
+        return [
+            Painted(made, began_s - job.arrived_s, share_s * len(made)) for made, job in zip(images, jobs, strict=True)
         ]
-        images = [[image for run in job_runs for image in run.result()] for job_runs in runs]
-        compute_s = time.monotonic() - began_s
-        return [Painted(made, began_s - job.arrived_s, compute_s) for made, job in zip(images, jobs, strict=True)]
 
     def warm_up(self) -> None:
         """Paints once with every engine and every style's network, so that no caller pays for first use."""
-        for (name, engine), count in itertools.product(self._engines.items(), self._runs):
+        for (name, engine), count in itertools.product(self._engines.items(), self._lengths):
             job = Job(
                 engine=name,
                 class_weights=np.eye(1, len(engine.concepts), dtype=np.float32).repeat(count, 0),
@@ -98,23 +102,43 @@ class Painter:
         """Drops what has not begun; rows under way end by themselves."""
         self._lanes.shutdown(wait=False, cancel_futures=True)
 
-    def _cut(self, count: int) -> Iterator[tuple[int, int]]:
-        """The runs of a batch of `count` rows: where each begins, and its length."""
-        first = 0
-        while first < count:
-            length = next((run for run in self._runs if run <= count - first), self._runs[-1])
-            yield first, length
-            first += length
+    def _runs_of(self, jobs: list[Job]) -> Iterator[list[Place]]:
+        """What is painted together: (job, row of it), in order."""
+        companies: dict[object, list[Place]] = {}
+        for place, job in enumerate(jobs):
+            company = job.engine if len(self._lengths) == 1 else place
+            companies.setdefault(company, []).extend((place, row) for row in range(len(job.class_weights)))
+        for rows in companies.values():
+            while rows:
+                length = next((run for run in self._lengths if run <= len(rows)), self._lengths[-1])
+                yield rows[:length]
+                rows = rows[length:]
 
-    def _run(self, job: Job, first: int, length: int) -> list[bytes]:
-        rows = np.arange(first, first + length)
-        real = rows[rows < len(job.class_weights)]
-        filled = np.minimum(rows, real[-1])
-        truncation = np.full(len(rows), job.truncation, dtype=np.float32)
-        engine = self._engines[job.engine]
-        pictures = engine.paint(job.class_weights[filled], job.noise[filled], truncation)
-        styled = (self._stylist.stylize(pictures[row - first], job.style_weights[row]) for row in real)
-        return [finished(picture, job) for picture in styled]
+    def _run(self, jobs: list[Job], rows: list[Place]) -> list[bytes]:
+        length = min(run for run in self._lengths if run >= len(rows))
+        filled = rows + rows[-1:] * (length - len(rows))
+        pictures = self._painted(
+            self._engines[jobs[rows[0][0]].engine],
+            np.stack([jobs[place].class_weights[row] for place, row in filled]),
+            np.stack([jobs[place].noise[row] for place, row in filled]),
+            np.array([jobs[place].truncation for place, _ in filled], np.float32),
+        )
+        styled = (
+            self._stylist.stylize(picture, jobs[place].style_weights[row])
+            for picture, (place, row) in zip(pictures, rows, strict=False)  # what fills a run up is left out
+        )
+        return [finished(picture, jobs[place]) for picture, (place, _) in zip(styled, rows, strict=True)]
+
+    def _painted(self, engine: Engine, classes: F32, noise: F32, truncation: F32) -> U8:
+        """One run; in two halves where memory runs out."""
+        try:
+            return engine.paint(classes, noise, truncation)
+        except Exception as error:
+            half = len(classes) // 2
+            if half and is_out_of_memory(error):
+                halves = (slice(None, half), slice(half, None))
+                return np.concatenate([self._painted(engine, classes[h], noise[h], truncation[h]) for h in halves])
+            raise
 
 
 def finished(picture: U8, job: Job) -> bytes:
@@ -140,4 +164,12 @@ def finished(picture: U8, job: Job) -> bytes:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a smaller batch might have succeeded; onnxruntime has no class of its own for it."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "bad_alloc" in text or ("alloc" in text and "memory" in text)
+    signs = (
+        "bad_alloc",
+        "out of memory",
+        "out_of_memory",
+        "alloc_failed",
+        "failed to allocate memory",
+        "memoryallocation",
+    )
+    return isinstance(error, MemoryError) or any(sign in text for sign in signs)

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from deepsing.access.protection import protection_from_environment
-from deepsing.runtime.artifacts import Manifest, load_artifact
 from deepsing.runtime.batching import MicroBatcher, QueueFull
-from deepsing.runtime.errors import Exhausted, InvalidInput
-from deepsing.runtime.onnx import DeviceThread, available_cores, open_session
+from deepsing.runtime.errors import Exhausted, InvalidInput, NotReady, TooLate
+from deepsing.runtime.onnx import DeviceThread
 from deepsing.runtime.server import Service
-from deepsing.runtime.settings import SettingsError, settings_from_environment
+from deepsing.runtime.settings import settings_from_environment
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import generator_pb2, generator_pb2_grpc, sentiment_pb2
 from services.generator.checks import LimitError, checked_class_weights, checked_noise, checked_style_weights, require
 from services.generator.concepts import Concept
-from services.generator.engines import ENGINES, Engine
+from services.generator.engines import Engine
 from services.generator.meters import note
+from services.generator.opening import opened_painter
 from services.generator.painter import Job, Painted, Painter, is_out_of_memory
-from services.generator.settings import PREFIX, Settings, run_lengths
-from services.generator.style_pictures import own_styles
+from services.generator.settings import PREFIX, Settings
 from services.generator.stylize import Stylist
 
 __all__ = ["SERVICE", "GeneratorServicer", "open_generator"]
 
 T = TypeVar("T")
-
-EMBEDDED = Path(__file__).parent / "weights"
-STYLES = "painting"  # name of the manifest of the built-in styles' network
-ANY_STYLE, STYLE_VECTOR = "any_style", "style_vector"  # and of those that take their styles from pictures
 
 MAX_FRAMES = 16  # pictures of one request
 MAX_SESSION_ID_BYTES = 64
@@ -81,10 +74,20 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
                 weight=request.frame_count,
                 session=request.session_id,
                 live=live,
+                timeout_s=context.time_remaining(),
             )
         except QueueFull as full:
             message = f"{full}; try again in 1 s"
             raise Exhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=1) from None
+        except TimeoutError:
+            message = f"the deadline passes before {request.frame_count} pictures are painted; allow more time"
+            raise TooLate(message, reason=reasons.ERROR_REASON_DEADLINE_PASSED) from None
+        except Exception as error:
+            if is_out_of_memory(error):
+                message = "the device has no memory left for the batch; try again in 1 s, or ask for less at once"
+                reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
+                raise NotReady(message, reason=reason, retry_after_s=1) from error
+            raise
         note(painted, live=live)
         return generator_pb2.GenerateResponse(
             images=painted.images,
@@ -187,54 +190,8 @@ def _felt(concept: Concept) -> sentiment_pb2.Sentiment:
 
 
 def open_generator(settings: Settings) -> GeneratorServicer:
-    """Opens engines and styles and paints once with each; blocks for about half a second.
-
-    Raises:
-        SettingsError: an engine that is asked for is not there, or the style pictures are not what they should be.
-        ArtifactError: a file is not what its manifest says.
-        ProviderError: the provider does not run here.
-    """
-    if not settings.engines:
-        raise SettingsError(f"{PREFIX}ENGINES is empty; name at least one engine")
-    engines: dict[str, Engine] = {}
-    for name in settings.engines:
-        manifest, session = _opened(_manifest(name, settings), settings)
-        kind = manifest.data.get("engine")
-        if kind not in ENGINES:
-            raise SettingsError(f"{PREFIX}ENGINES holds {name!r} of kind {kind!r}; kinds are: {', '.join(ENGINES)}")
-        engines[name] = ENGINES[kind](name, manifest.sha256, session)
-    stylist, session = _stylist(settings)
-    on_cpu = session.get_providers()[0] == "CPUExecutionProvider"  # what "auto" came to
-    lanes, runs = (settings.threads or available_cores(), (1,)) if on_cpu else (1, run_lengths(settings))
-    painter = Painter(engines, stylist, lanes, runs)
-    painter.warm_up()
-    return GeneratorServicer(engines, stylist, painter, settings)
-
-
-def _manifest(name: str, settings: Settings) -> Path:
-    """Where a network is: in the first folder that has one of its name, else where it would be shipped."""
-    places = [Path(folder).expanduser() / f"{name}.json" for folder in settings.weights]
-    return next((place for place in places if place.exists()), EMBEDDED / f"{name}.json")
-
-
-def _stylist(settings: Settings) -> tuple[Stylist, Any]:
-    """The styles, the built-in ones or those of the operator's pictures, and their network."""
-    if not settings.style_pictures:
-        manifest, session = _opened(_manifest(STYLES, settings), settings)
-        return Stylist(manifest.sha256, session), session
-    seer, predictor = _opened(EMBEDDED / f"{STYLE_VECTOR}.json", replace(settings, provider="cpu"))
-    manifest, session = _opened(EMBEDDED / f"{ANY_STYLE}.json", settings)
-    try:
-        own = own_styles(Path(settings.style_pictures), predictor, session, (seer.sha256, manifest.sha256))
-    except ValueError as error:
-        raise SettingsError(f"{PREFIX}STYLE_PICTURES: {error}") from None
-    return own, session
-
-
-def _opened(path: Path, settings: Settings) -> tuple[Manifest, Any]:
-    """Checks a network's digest and opens it, one thread a run: the painter runs several side by side."""
-    manifest, file = load_artifact(path)
-    return manifest, open_session(file, provider=settings.provider, threads=1)
+    """Opens engines and styles, see opened_painter(), and what queues before them."""
+    return GeneratorServicer(*opened_painter(settings), settings)
 
 
 async def _open() -> GeneratorServicer:

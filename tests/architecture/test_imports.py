@@ -13,7 +13,7 @@ from tests.architecture.tree import ROOT, SERVICES
 LINT = str(Path(sys.executable).with_name("lint-imports"))
 PACKAGES = [
     "deepsing",
-    *(f"deepsing/{part}" for part in ("v1", "telemetry", "runtime", "access", "audio", "client", "cli")),
+    *(f"deepsing/{part}" for part in ("v1", "telemetry", "queueing", "runtime", "access", "audio", "client", "cli")),
     "services",
     *(f"services/{service}" for service in SERVICES),
     "services/composer/stored",
@@ -29,10 +29,12 @@ OFFENCES = {
         ("deepsing/client/new.py", "import services.composer"),
         ("deepsing/cli/new.py", "import services.composer"),
         ("deepsing/audio/new.py", "import deepsing.runtime"),
+        ("deepsing/queueing/new.py", "import deepsing.runtime"),
     ],
     "no-client-in-services": [("services/composer/new.py", "import deepsing.client")],
     "siblings": [("services/translator/new.py", "import services.generator")],
     "decoder": [("deepsing/audio/new.py", "import grpc")],
+    "queue": [("deepsing/queueing/new.py", "import asyncio")],
     "training-only": [
         ("deepsing/runtime/new.py", "def late():\n    import torch"),
         ("services/generator/rpc.py", "import services.generator.train"),
@@ -43,6 +45,7 @@ OFFENCES = {
         ("services/composer/stored/folder.py", "import services.composer.stored.lease"),
     ],
     "inside-audio-sentiment": [("services/audio_sentiment/new.py", "import services.audio_sentiment.models")],
+    "inside-generator": [("services/generator/new.py", "import services.generator.opening")],
     "inside-translator": [("services/translator/new.py", "import services.translator.judging")],
     "maths": [
         ("services/generator/new.py", "from deepsing.runtime import errors"),
@@ -78,9 +81,8 @@ def model_tree(tmp_path: Path) -> Path:
         for module in ("__main__", "bento", "rpc"):
             (tmp_path / "services" / service / f"{module}.py").touch()
     (tmp_path / "services/generator/train.py").write_text("import torch\n")
-    for module in (
-        name for part in ("composer", "translator") for name in section(f"inside-{part}", "protected_modules")
-    ):
+    parts = ("composer", "generator", "translator")
+    for module in (name for part in parts for name in section(f"inside-{part}", "protected_modules")):
         (tmp_path / f"{module.replace('.', '/')}.py").touch()
     shutil.copy(ROOT / ".importlinter", tmp_path)
     return tmp_path

@@ -11,17 +11,22 @@ import os
 import platform
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from rich.console import Console
 
 from deepsing.cli.failures import CommandError
 from deepsing.client import DeepsingError
+from tests.bench.batching import batching
 from tests.bench.biggan import biggan
 from tests.bench.chain import chain
+from tests.bench.leaving import leaving
 from tests.bench.listening import listening
 from tests.bench.live import live
 from tests.bench.measurement import Measurement, table_of
+from tests.bench.memory import memory
 from tests.bench.relay import relay
+from tests.bench.sessions import sessions
 from tests.bench.starting import starting
 from tests.bench.stories import first_frames, stories
 from tests.bench.throttled import throttled
@@ -35,6 +40,10 @@ PARTS: dict[str, Callable[[bool], Awaitable[list[Measurement]]]] = {
     "throttled": throttled,
     "chain": chain,
     "relay": relay,
+    "sessions": sessions,
+    "batching": batching,
+    "leaving": leaving,
+    "memory": memory,
     "starting": starting,
     "listening": listening,
     "biggan": biggan,
@@ -50,6 +59,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--quick", action="store_true", help="fewer repeats, ten seconds of song, no hour of audio")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the JSON object to a file as well")
     wanted = parser.parse_args(arguments)
     if unknown := [part for part in wanted.parts if part not in PARTS]:
         parser.error(f"no part is called {unknown[0]}; choose some of: {', '.join(PARTS)}")
@@ -58,9 +68,12 @@ def main(arguments: list[str]) -> int:
     except (CommandError, DeepsingError) as failure:
         Console(stderr=True).print(f"deepsing bench: {failure}")
         return 1
+    report = json.dumps({"machine": _machine(), "measurements": [one.to_json() for one in found]}, indent=1) + "\n"
+    if wanted.report:
+        wanted.report.parent.mkdir(parents=True, exist_ok=True)
+        wanted.report.write_text(report, encoding="utf-8")
     if wanted.json:
-        report = {"machine": _machine(), "measurements": [one.to_json() for one in found]}
-        sys.stdout.write(json.dumps(report, indent=1) + "\n")
+        sys.stdout.write(report)
     else:
         Console().print(table_of(found))
     return 0

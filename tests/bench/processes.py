@@ -1,6 +1,7 @@
 """One service as a process of its own, for as long as a measurement needs it."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from deepsing.cli.health import wait_until_serving
 from deepsing.cli.process import ServiceProcess
 from deepsing.cli.services import free_ports
 
-__all__ = ["Running", "running", "unless_ended"]
+__all__ = ["Running", "running", "cpu_s", "resident_bytes", "unless_ended"]
 
 START_S = 120.0
 GRACE_S = 5.0
@@ -27,9 +28,23 @@ class Running:
 
     def peak_bytes(self) -> int:
         """Most memory that the process has held resident since it began."""
-        lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines()
-        kilobytes = next(line.split()[1] for line in lines if line.startswith("VmHWM:"))
-        return int(kilobytes) * 1024
+        return _status_bytes(self.pid, "VmHWM:")
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that a process holds resident now."""
+    return _status_bytes(pid, "VmRSS:")
+
+
+def _status_bytes(pid: int, field: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(field))) * 1024
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has used, in steps of a clock tick (10 ms)."""
+    after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @asynccontextmanager

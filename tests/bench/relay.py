@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import numpy.typing as npt
 
 from deepsing.client import Client, StoryOptions
 from deepsing.client.options import Images
@@ -17,26 +18,37 @@ from deepsing.v1.sentiment_pb2 import Sentiment, Size
 from deepsing.v1.translator_pb2 import TranslateRequest
 from deepsing.v1.translator_pb2_grpc import TranslatorServiceStub
 from tests.bench.measurement import Measurement
-from tests.bench.processes import running
+from tests.bench.processes import Running, cpu_s, running
 from tests.bench.songs import BUNDLED
 
 __all__ = ["relay"]
 
 FPS = 60
-SIDE_PX = 256
+WAYS: dict[str, tuple[Images, int]] = {  # what a caller asks for: format, side in pixels
+    "256 px, encoded as JPEG of 30 KB": ("jpeg", 256),
+    "256 px, raw": ("raw", 256),
+    "relayed at 30 KB (100 px, raw)": ("raw", 100),
+}
+SEED, GRAIN = 11, 16.0  # of the pictures, in levels
 PICTURES = 16  # made beforehand, shown in turn
 WINDOW = 256  # frames on their way to the reader
+
+
+def pictures(side: int) -> list[npt.NDArray[np.uint8]]:
+    """Grainy pictures, of 256 px about 30 KB as JPEG, whose light moves slowly: they do not flash."""
+    grain = np.random.default_rng(SEED).normal(0, GRAIN, (side, side, 3))
+    rows, columns = np.mgrid[0:side, 0:side][..., None] / 40
+    moves = [10 * np.sin(rows + columns + 2 * np.pi * place / PICTURES) for place in range(PICTURES)]
+    return [(128 + grain + move).clip(0, 255).astype(np.uint8) for move in moves]
 
 
 class _StubGenerator(generator_pb2_grpc.GeneratorServiceServicer):
     """Answers as the generator does, with pictures made beforehand."""
 
     def __init__(self, concept_count: int, noise_size: int) -> None:
-        rows, columns = np.mgrid[0:SIDE_PX, 0:SIDE_PX]
-        waves = [np.stack([rows + 3 * i, columns - 2 * i, rows + columns + i], -1) for i in range(PICTURES)]
-        self._pictures = [(128 + 60 * np.sin(wave / 40)).astype(np.uint8).tobytes() for wave in waves]
+        self._pictures = {side: [picture.tobytes() for picture in pictures(side)] for _, side in WAYS.values()}
         self._concepts = [generator_pb2.Concept(name=f"concept {i}") for i in range(concept_count)]
-        size = Size(width_px=SIDE_PX, height_px=SIDE_PX)
+        size = Size(width_px=256, height_px=256)
         self._engine = generator_pb2.Engine(name="stub", native_size=size, noise_size=noise_size, digest="0" * 64)
 
     async def ListConcepts(self, request: Any, context: Any) -> generator_pb2.ListConceptsResponse:
@@ -46,8 +58,9 @@ class _StubGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         return generator_pb2.ListStylesResponse(styles=[generator_pb2.Style(name="plain")], digest="0" * 64)
 
     async def Generate(self, request: Any, context: Any) -> generator_pb2.GenerateResponse:
-        images = [self._pictures[place % PICTURES] for place in range(request.frame_count)]
-        return generator_pb2.GenerateResponse(images=images, size=self._engine.native_size)
+        made = self._pictures[request.size.width_px]
+        images = [made[place % PICTURES] for place in range(request.frame_count)]
+        return generator_pb2.GenerateResponse(images=images, size=request.size)
 
 
 async def relay(quick: bool) -> list[Measurement]:
@@ -63,22 +76,30 @@ async def relay(quick: bool) -> list[Measurement]:
             DEEPSING_COMPOSER_GENERATOR_TARGET=generator,
         ) as composer,
     ):
-        return [await _measured(composer.target, images, quick) for images in ("jpeg", "raw")]
+        found: list[Measurement] = []
+        for way, (images, side) in WAYS.items():
+            options = StoryOptions(fps=FPS, images=images, size=f"{side}x{side}", duration_s=20 if quick else None)
+            rounds = [await _told(composer, options) for _ in range(1 if quick else 3)]
+            name = f"composer with a stub generator, frames {way}"
+            found += [
+                Measurement(name, "frames/s", [rate for rate, _ in rounds]),
+                Measurement(f"{name}: CPU", "ms/frame", [cpu_ms for _, cpu_ms in rounds]),
+            ]
+        return found
 
 
-async def _measured(target: str, images: Images, quick: bool) -> Measurement:
-    options = StoryOptions(fps=FPS, images=images, duration_s=20 if quick else None)
-    rates = [await _rate(target, options) for _ in range(1 if quick else 3)]
-    return Measurement(f"composer with a stub generator, {images} frames", "frames/s", rates)
-
-
-async def _rate(target: str, options: StoryOptions) -> float:
+async def _told(composer: Running, options: StoryOptions) -> tuple[float, float]:
+    """Frames a second from the first to the last, and the composer's processor time a frame, ms."""
     times: list[float] = []
-    async with Client(target, credit_window=WINDOW) as client, aclosing(client.compose(BUNDLED, options)) as events:
+    used_s = cpu_s(composer.pid)
+    async with (
+        Client(composer.target, credit_window=WINDOW) as client,
+        aclosing(client.compose(BUNDLED, options)) as events,
+    ):
         async for event in events:
             if isinstance(event, Frame):
                 times.append(time.perf_counter())
-    return (len(times) - 1) / (times[-1] - times[0])
+    return (len(times) - 1) / (times[-1] - times[0]), 1e3 * (cpu_s(composer.pid) - used_s) / len(times)
 
 
 @asynccontextmanager

@@ -5,12 +5,14 @@ import io
 import math
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
+from unittest.mock import Mock
 
 import grpc
 import numpy as np
 import pytest
 from PIL import Image
 
+from deepsing.runtime.batching import MicroBatcher
 from deepsing.runtime.channel import open_channel
 from deepsing.runtime.errors import error_of
 from deepsing.runtime.server import GrpcServer, Service
@@ -247,3 +249,30 @@ async def test_a_batch_that_is_not_ready_in_time_ends_with_its_reason() -> None:
     await server.drain(0)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert error_of(caught.value)[0] == "DEADLINE_PASSED"
+
+
+async def test_the_callers_deadline_comes_with_the_batch_and_one_that_cannot_be_met_is_refused_unpainted(
+    held: tuple[HeldPainter, Stub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    painter, stub = held
+    painter.released.set()
+    await stub.Generate(asked(1))
+    monkeypatch.setattr(MicroBatcher, "_pace_s", property(lambda _: 60.0, lambda *_: None), raising=False)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.Generate(asked(2), timeout=10)
+    assert (caught.value.code(), error_of(caught.value)[0]) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_PASSED")
+    assert caught.value.details() == "the deadline passes before 2 pictures are painted; allow more time"
+    assert painter.counts == [1]
+
+
+async def test_a_device_without_memory_says_when_to_come_again(held: tuple[HeldPainter, Stub]) -> None:
+    painter, stub = held
+    painter.released.set()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Painter, "paint", Mock(side_effect=RuntimeError("CUDA failure 2: out of memory")))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Generate(asked(1))
+    assert (caught.value.code(), error_of(caught.value)[0]) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+    assert caught.value.details() == (
+        "the device has no memory left for the batch; try again in 1 s, or ask for less at once"
+    )

@@ -30,19 +30,50 @@ def test_a_row_is_the_same_bytes_whatever_the_company(lanes: int, rows_per_run: 
         assert with_others[1].images == whole[:count]
 
 
+class Watched(Morph):
+    """Notes how many rows it is given, and has memory for so many."""
+
+    def __init__(self, room: int = 64) -> None:
+        super().__init__("tiny", "0" * 64, session(WEIGHTS / "tiny.onnx"))
+        self.seen: list[int] = []
+        self.room = room
+
+    def paint(self, class_weights: np.ndarray, noise: np.ndarray, truncation: np.ndarray) -> np.ndarray:
+        self.seen.append(len(class_weights))
+        if len(class_weights) > self.room:
+            raise RuntimeError("CUDA failure 2: out of memory")
+        return super().paint(class_weights, noise, truncation)
+
+
 def test_the_longest_runs_that_a_batch_fills_go_first() -> None:
-    seen: list[int] = []
-
-    class Watched(Morph):
-        def paint(self, class_weights: np.ndarray, noise: np.ndarray, truncation: np.ndarray) -> np.ndarray:
-            seen.append(len(class_weights))
-            return super().paint(class_weights, noise, truncation)
-
-    engine = Watched("tiny", "0" * 64, session(WEIGHTS / "tiny.onnx"))
-    several = Painter({"tiny": engine}, two_styles(), 1, (2, 8, 4))
-    (painted,) = several.paint([job(15)])
-    assert seen == [8, 4, 2, 2]  # the last is filled up
+    engine = Watched()
+    (painted,) = Painter({"tiny": engine}, two_styles(), 1, (2, 8, 4)).paint([job(15)])
+    assert engine.seen == [8, 4, 2, 2]  # the last is filled up
     assert painted.images == painter().paint([job(15)])[0].images
+
+
+def test_jobs_of_several_callers_share_the_runs_of_one_length() -> None:
+    engine, jobs = Watched(), [job(3), job(2, seed=1), job(4, seed=2), job(1, seed=3)]
+    painted = Painter({"tiny": engine}, two_styles(), 1, (8,)).paint(jobs)
+    assert engine.seen == [8, 8]  # 10 rows; by themselves the jobs would take four runs
+    assert [one.images for one in painted] == [painter(rows_per_run=8).paint([alone])[0].images for alone in jobs]
+
+
+def test_each_job_is_told_its_share_of_the_time() -> None:
+    one, three = painter().paint([job(1), job(3)])
+    assert three.compute_s == pytest.approx(3 * one.compute_s)
+
+
+def test_a_run_that_memory_does_not_suffice_for_is_painted_in_halves() -> None:
+    engine = Watched(room=2)
+    (painted,) = Painter({"tiny": engine}, two_styles(), 1, (8,)).paint([job(7)])
+    assert engine.seen == [8, 4, 2, 2, 4, 2, 2]
+    assert painted.images == painter().paint([job(7)])[0].images
+
+
+def test_a_row_that_memory_does_not_suffice_for_fails() -> None:
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Painter({"tiny": Watched(room=0)}, two_styles(), 1, (4,)).paint([job(4)])
 
 
 def test_lanes_do_not_change_a_byte() -> None:
@@ -106,4 +137,8 @@ def test_lack_of_memory_is_told_from_other_failures() -> None:
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(RuntimeError("[ONNXRuntimeError] : 6 : std::bad_alloc"))
     assert is_out_of_memory(RuntimeError("Failed to allocate memory for requested buffer of size 42"))
+    assert is_out_of_memory(RuntimeError("CUDA failure 2: out of memory ; GPU=0 ; expr=cudaMalloc"))
+    assert is_out_of_memory(RuntimeError("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0"))
+    assert is_out_of_memory(RuntimeError("CUDNN failure: CUDNN_STATUS_ALLOC_FAILED"))
+    assert is_out_of_memory(RuntimeError("CUDA error cudaErrorMemoryAllocation"))
     assert not is_out_of_memory(RuntimeError("Invalid rank for input: latent"))

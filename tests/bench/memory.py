@@ -1,0 +1,74 @@
+"""What a session holds of the composer's memory: one that waits for audio, and one that is being told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from deepsing.runtime.channel import open_channel
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
+from deepsing.v1.sentiment_pb2 import Size
+from tests.bench.measurement import Measurement
+from tests.bench.processes import resident_bytes, running
+from tests.bench.songs import BUNDLED
+
+__all__ = ["memory", "opened"]
+
+KIB = 1024
+IDLE, ACTIVE = 200, 16
+CONFIG = pb.ComposeRequest(config=pb.StoryConfig(size=Size(width_px=256, height_px=256), initial_credit=24))
+
+
+async def memory(quick: bool) -> list[Measurement]:
+    """Opens sessions, holds them, and drops them, after a first crowd that is not counted."""
+    rounds = 2 if quick else 5
+    async with (
+        running("audio_sentiment") as audio,
+        running("translator") as translator,
+        running("generator") as generator,
+        running(
+            "composer",
+            DEEPSING_COMPOSER_AUDIO_SENTIMENT_TARGET=audio.target,
+            DEEPSING_COMPOSER_TRANSLATOR_TARGET=translator.target,
+            DEEPSING_COMPOSER_GENERATOR_TARGET=generator.target,
+            DEEPSING_COMPOSER_MAX_SESSIONS=str(2 * IDLE),
+        ) as composer,
+        open_channel(composer.target) as channel,
+    ):
+        stub, sizes = ComposerServiceStub(channel), {}
+        for name, count, song in (("idle", IDLE, b""), ("active", ACTIVE, BUNDLED.read_bytes())):
+            sizes[name] = [await _each_kib(stub, composer.pid, count, song) for _ in range(rounds + 1)][1:]
+    return [
+        Measurement(f"composer's memory of an idle session, of {IDLE}", "KiB", sizes["idle"], "<= 300"),
+        Measurement(f"composer's memory of an active session, of {ACTIVE}", "KiB", sizes["active"]),
+    ]
+
+
+async def _each_kib(stub: ComposerServiceStub, pid: int, count: int, song: bytes) -> float:
+    before = resident_bytes(pid)
+    calls = [await opened(stub, song) for _ in range(count)]
+    held = resident_bytes(pid)
+    for call in calls:
+        call.cancel()
+    await asyncio.sleep(1.0)
+    return (held - before) / count / KIB
+
+
+async def opened(stub: ComposerServiceStub, song: bytes = b"") -> Any:
+    """A session that has begun: its config was sent, and `song`, whose frames are read until credit is used up."""
+
+    async def upload() -> AsyncIterator[pb.ComposeRequest]:
+        yield CONFIG
+        for first in range(0, len(song), 65_536):
+            yield pb.ComposeRequest(audio_chunk=song[first : first + 65_536])
+        if song:
+            yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
+        await asyncio.Event().wait()
+
+    call = stub.Compose(upload())
+    frames = 0
+    async for response in call:
+        frames += response.HasField("frame")
+        if (response.HasField("session_started") and not song) or frames == CONFIG.config.initial_credit:
+            break
+    return call

@@ -1,0 +1,103 @@
+"""Many sessions at once: how many a core tells in real time, when each has its first frame, how far live ones trail."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from deepsing.cli.services import NAMES, LocalServices, free_ports
+from deepsing.client import Client, StoryOptions
+from deepsing.runtime.onnx import available_cores
+from deepsing.v1.composer_pb2 import Frame
+from deepsing.v1.sentiment_pb2 import SAMPLE_FORMAT_S16LE, AudioFormat
+from tests.bench.measurement import Measurement
+from tests.bench.songs import BUNDLED, RATE_HZ, chords
+
+__all__ = ["sessions"]
+
+FPS, SIZE = 12, "256x256"
+CROWDS = (1, 4, 16)
+BLOCK = RATE_HZ // 10  # samples of 100 ms, as a microphone would hand them over
+LIVE = AudioFormat(sample_format=SAMPLE_FORMAT_S16LE, sample_rate_hz=RATE_HZ, channel_count=1)
+
+
+@dataclass
+class _Seen:
+    """What one session saw: seconds from its start to its first frame, and of each frame behind its sound."""
+
+    began_s: float = field(default_factory=time.perf_counter)
+    first_s: float = 0.0
+    lags_s: list[float] = field(default_factory=list)
+
+    def take(self, frame: Frame) -> None:
+        elapsed_s = time.perf_counter() - self.began_s
+        self.first_s = self.first_s or elapsed_s
+        self.lags_s.append(elapsed_s - frame.pts_us / 1e6)
+
+
+async def sessions(quick: bool) -> list[Measurement]:
+    """Tells the same part of a song in 1, 4 and 16 sessions at once, offline and live."""
+    part_s = 5.0 if quick else 20.0
+    found: list[Measurement] = []
+    async with (
+        LocalServices(free_ports(dict.fromkeys(NAMES, 0))) as services,
+        Client(services.targets["composer"], retries=0) as client,
+    ):
+        await _crowd(client, 1, 2.0, live=False)
+        for count in CROWDS:
+            began_s = time.perf_counter()
+            seen = await _crowd(client, count, part_s, live=False)
+            rate = count * part_s / (time.perf_counter() - began_s)
+            name = f"{count} offline sessions"
+            found.append(Measurement(f"{name}: at real time, a core", "sessions", [rate / available_cores()]))
+            found += _shares(f"{name}: first frame", [one.first_s for one in seen])
+        for count in CROWDS:
+            seen = await _crowd(client, count, part_s, live=True)
+            found += _shares(f"{count} live sessions: first frame", [one.first_s for one in seen])
+            found += _shares(f"{count} live sessions: lag", [lag for one in seen for lag in one.lags_s])
+    return found
+
+
+def _shares(name: str, values_s: Sequence[float]) -> list[Measurement]:
+    """Half, and 99 of a hundred, stay below."""
+    half, most = np.percentile(values_s, (50, 99))
+    return [
+        Measurement(f"{name}, {share} of {len(values_s)}", "s", [float(value)])
+        for share, value in (("p50", half), ("p99", most))
+    ]
+
+
+async def _crowd(client: Client, count: int, part_s: float, *, live: bool) -> list[_Seen]:
+    tell = _live if live else _offline
+    return list(await asyncio.gather(*(tell(client, part_s, seed) for seed in range(count))))
+
+
+async def _offline(client: Client, part_s: float, seed: int) -> _Seen:
+    seen = _Seen()
+    options = StoryOptions(fps=FPS, size=SIZE, duration_s=part_s, seed=seed)
+    async with aclosing(client.compose(BUNDLED, options)) as events:
+        async for event in events:
+            if isinstance(event, Frame):
+                seen.take(event)
+    return seen
+
+
+async def _live(client: Client, part_s: float, seed: int) -> _Seen:
+    """Sound goes up in real time from the moment that the composer asks for it."""
+    samples, seen = chords(part_s)[0], _Seen()
+
+    async def microphone() -> AsyncIterator[bytes]:
+        seen.began_s = time.perf_counter()
+        for end in range(BLOCK, samples.size + 1, BLOCK):
+            await asyncio.sleep(max(0.0, seen.began_s + end / RATE_HZ - time.perf_counter()))
+            yield samples[end - BLOCK : end].tobytes()
+
+    options = StoryOptions(fps=FPS, size=SIZE, live=True, audio_format=LIVE, seed=seed)
+    async with aclosing(client.compose(microphone(), options)) as events:
+        async for event in events:
+            if isinstance(event, Frame):
+                seen.take(event)
+    return seen
