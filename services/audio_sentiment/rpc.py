@@ -1,52 +1,36 @@
 """audio_sentiment on the wire: checks the upload against the contract and converts; the maths is in sentiment.py."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
 
 from deepsing.access.protection import protection_from_environment
 from deepsing.audio import AudioError, SongFacts
-from deepsing.runtime.artifacts import load_artifact
 from deepsing.runtime.errors import Exhausted, InvalidInput, ServiceError, TooLate
-from deepsing.runtime.onnx import DeviceThread, open_session
+from deepsing.runtime.onnx import DeviceThread
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import SettingsError, settings_from_environment
 from deepsing.v1 import audio_sentiment_pb2 as messages
 from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
-from services.audio_sentiment.features import SAMPLE_RATE_HZ
 from services.audio_sentiment.hearing import Hearing, RawFormat
-from services.audio_sentiment.sentiment import WINDOW_US, Analyser, Head, Pacing, Point
+from services.audio_sentiment.models import Models, open_models
+from services.audio_sentiment.sentiment import WINDOW_US, Analyser, Pacing, Point
 from services.audio_sentiment.settings import PREFIX, Settings
 
-__all__ = ["SERVICE", "AudioSentimentServicer", "Models", "open_models"]
+__all__ = ["SERVICE", "AudioSentimentServicer"]
 
 MAX_CHUNK_BYTES = 64 * 1024
 MAX_SONG_BYTES = 512 * 2**20
 MAX_SMOOTHING_US, MAX_CONTEXT_US = 60_000_000, 600_000_000
 RETRY_S = 10.0
-WEIGHTS = Path(__file__).with_name("weights")
 RAW_FORMATS: dict[int, Literal["s16le", "f32le"]] = {
     sentiment_pb2.SAMPLE_FORMAT_S16LE: "s16le",
     sentiment_pb2.SAMPLE_FORMAT_F32LE: "f32le",
 }
 Requests = AsyncIterator[messages.AnalyzeRequest]
-
-
-@dataclass(frozen=True)
-class Models:
-    """The embedded models."""
-
-    network: Any  # the music network's onnxruntime session
-    head: Head  # what training found
-    digest: str  # SHA-256 over the digests of both files
 
 
 class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
@@ -68,7 +52,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
         """Answers a point for every half second as soon as it can be known, then the summary."""
         with self._session(), _audio_errors():
             config = await self._config(request_iterator)
-            analyser = Analyser(self._models.network, self._models.head, self._pacing(config))
+            analyser = Analyser(self._models.networks, self._models.head, self._pacing(config))
             hearing = Hearing(live=config.live, limit_bytes=MAX_SONG_BYTES, raw=_raw_format(config.audio_format))
             async with hearing, self._uploading(request_iterator, hearing) as upload:
                 async for block in hearing.blocks():
@@ -218,19 +202,6 @@ def _song_facts(facts: SongFacts) -> sentiment_pb2.SongFacts:
         container=facts.container,
         warnings=warnings,
     )
-
-
-def open_models(settings: Settings) -> Models:
-    """Opens the network and its head, their digests checked, and runs them once."""
-    folder = Path(settings.weights) if settings.weights else WEIGHTS
-    network_manifest, network_path = load_artifact(folder / "network.json")
-    head_manifest, head_path = load_artifact(folder / "head.json")
-    session = open_session(network_path, provider=settings.provider, threads=settings.threads)
-    with np.load(head_path, allow_pickle=False) as arrays:
-        head = Head.from_arrays(arrays)
-    digest = hashlib.sha256(f"{network_manifest.sha256}{head_manifest.sha256}".encode()).hexdigest()
-    list(Analyser(session, head, Pacing()).push(np.zeros(4 * SAMPLE_RATE_HZ, np.float32)))
-    return Models(session, head, digest)
 
 
 async def _open() -> AudioSentimentServicer:

@@ -18,6 +18,7 @@ from deepsing.v1 import audio_sentiment_pb2 as messages
 from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
 from deepsing.v1 import sentiment_pb2
 from services.audio_sentiment import rpc
+from services.audio_sentiment.models import open_models
 from services.audio_sentiment.settings import Settings
 from tests.unit.audio_sentiment.signals import chords
 
@@ -26,7 +27,7 @@ Stub = stubs.AudioSentimentServiceStub
 
 async def open_servicer() -> rpc.AudioSentimentServicer:
     settings = Settings(upload_stall_s=0.3, max_sessions=2)
-    return rpc.AudioSentimentServicer(rpc.open_models(settings), settings)
+    return rpc.AudioSentimentServicer(open_models(settings), settings)
 
 
 @pytest.fixture
