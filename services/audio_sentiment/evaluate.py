@@ -24,7 +24,7 @@ from services.audio_sentiment.embedding import Network, Networks
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 from services.audio_sentiment.labels import LabelsError, RatedSong, read_labels
 from services.audio_sentiment.rendering import RenderingError, audible
-from services.audio_sentiment.report import Reading, as_table, report, typical
+from services.audio_sentiment.report import Reading, as_table, report, spread, typical
 from services.audio_sentiment.sentiment import WINDOW_S, Analyser, Head, Pacing, Point
 
 __all__ = ["Reader", "main"]
@@ -122,7 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = as_table(answer)
         answer["typical"] = music
     else:
-        answer = {"collections": reports, "typical": music}
+        everything = [reading for rows in heard.values() for _, reading, _ in rows]
+        answer = {"collections": reports, "readings": spread(everything), "typical": music}
         text = "\n".join(f"{name}: {as_table(row)}" for name, row in reports.items())
         rows = (f"{name} {row['mean']:.3f} (sd {row['sd']:.3f}, n = {row['n']})" for name, row in music.items())
         text += f"\nall collections alike, points from the fifth second on: {', '.join(rows)}\n"

@@ -42,7 +42,7 @@ class Recipe:
 
     level_ridge: Ridges = (("hidden", 0.18), ("pools", 0.46), ("patch", 0.42), ("harmony", 0.06), ("timbre", 0.29))
     stretch_windows: float = 20.0
-    moves_ridge: Ridges = (("pools", 40.0), ("harmony", 13.0), ("time", 40.0))
+    moves_ridge: Ridges = (("pools", 40.0), ("harmony", 13.0), ("timbre", 40.0), ("time", 40.0))
     moves_gain: float = 4.5
     collection_weights: tuple[tuple[str, float], ...] = (("emotify", 0.8),)
     spread: float = 0.45

@@ -33,7 +33,7 @@ class Leveller:
     def gain(self, samples: F32) -> float:
         """Takes the next window; returns the amplitude factor that levels it."""
         if samples.size:
-            self._power.add(np.mean(np.square(samples, dtype=np.float64)), 1.0)
+            self._power.add(np.asarray(np.mean(np.square(samples, dtype=np.float64))), 1.0)
         power = self._power.mean()
         return math.sqrt(TYPICAL_POWER / max(LEAST_POWER, 0.0 if power is None else float(power)))
 

@@ -86,8 +86,8 @@ def read_published(model: Path, statistics: Path | None = None) -> Perceptron:
         if arrays[name].shape != shape:
             raise PublishedFileError(f"{model}: {name} is {arrays[name].shape}; the original's is {shape}")
     mean, spread = _read_statistics(statistics) if statistics else (np.zeros(2, np.float32), np.ones(2, np.float32))
-    layers = (arrays["fc1.weight"].T, arrays["fc1.bias"], arrays["fc2.weight"].T, arrays["fc2.bias"])
-    return Perceptron(*map(np.ascontiguousarray, layers), mean, spread)
+    hidden, output = (np.ascontiguousarray(arrays[f"{name}.weight"].T) for name in ("fc1", "fc2"))
+    return Perceptron(hidden, arrays["fc1.bias"], output, arrays["fc2.bias"], mean, spread)
 
 
 def _read_statistics(path: Path) -> tuple[F32, F32]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,8 @@ from deepsing.audio import decode_blocks
 from services.audio_sentiment.corpus import read_corpus
 from services.audio_sentiment.fit import Recipe, targets
 from services.audio_sentiment.labels import FOLD_COUNT, RatedSong, fold_of
-from services.audio_sentiment.original import SAMPLE_RATE_HZ, WINDOW_S, windows
-from services.audio_sentiment.perceptron import FEATURE_COUNT, HIDDEN_COUNT, OUTPUT_COUNT, Perceptron, read_published
+from services.audio_sentiment.original import FEATURE_COUNT, SAMPLE_RATE_HZ, WINDOW_S, windows
+from services.audio_sentiment.perceptron import HIDDEN_COUNT, OUTPUT_COUNT, Perceptron, read_published
 from services.audio_sentiment.rendering import audible
 from services.audio_sentiment.report import Reading
 from services.audio_sentiment.validation import OutOfFold
@@ -73,10 +73,17 @@ def fit_perceptron(heard: Sequence[NDArray[np.float16]], wanted: Sequence[F64], 
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-    layers = [value.detach().numpy() for value in (first.weight.T, first.bias, last.weight.T, last.bias)]
-    plain = Perceptron(*map(np.ascontiguousarray, layers), np.zeros(2, np.float32), np.ones(2, np.float32))
+    plain = Perceptron(
+        *(_array(value) for value in (first.weight.T, first.bias, last.weight.T, last.bias)),
+        mean=np.zeros(OUTPUT_COUNT, np.float32),
+        spread=np.ones(OUTPUT_COUNT, np.float32),
+    )
     said = np.concatenate([plain.read(song[::4].astype(np.float32)) for song in heard])
-    return Perceptron(*layers, said.mean(axis=0), said.std(axis=0))
+    return replace(plain, mean=said.mean(axis=0), spread=said.std(axis=0))
+
+
+def _array(value: torch.Tensor) -> F32:
+    return np.ascontiguousarray(value.detach().numpy())
 
 
 def train_perceptron(options: argparse.Namespace) -> list[OutOfFold]:

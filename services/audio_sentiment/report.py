@@ -11,7 +11,7 @@ from services.audio_sentiment.labels import RatedSong
 from services.audio_sentiment.metrics import agreement, bootstrap_intervals, correlation, quadrant_f1
 from services.audio_sentiment.sentiment import WINDOW_S
 
-__all__ = ["Reading", "as_table", "report", "typical"]
+__all__ = ["Reading", "as_table", "report", "spread", "typical"]
 
 F64 = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ def report(songs: Sequence[RatedSong], readings: Sequence[Reading]) -> dict[str,
         inside = np.stack(courses)
         answer["dynamics"] = {"n": len(inside), **_means(inside, inside)}
         answer["intervals"]["dynamics"] = bootstrap_intervals(_means, inside, inside)
-    answer["readings"] = _spread(said)
+    answer["readings"] = spread(readings)
     kept = [(r.middle, f) for r, f in zip(readings, felt, strict=True) if r.middle is not None]
     if kept:
         short, truth = (np.stack(column) for column in zip(*kept, strict=True))
@@ -79,7 +79,9 @@ def _means(values: F64, _: F64) -> dict[str, float]:
     return dict(zip(DIMENSIONS, values.mean(axis=0).tolist(), strict=True))
 
 
-def _spread(said: F64) -> dict[str, Any]:
+def spread(readings: Sequence[Reading]) -> dict[str, Any]:
+    """Mean and sd of readings of whole songs, and their number, of both dimensions."""
+    said = np.stack([reading.song for reading in readings])
     means, spreads = said.mean(axis=0).tolist(), said.std(axis=0).tolist()
     return {name: {"mean": means[i], "sd": spreads[i], "n": len(said)} for i, name in enumerate(DIMENSIONS)}
 

@@ -3,7 +3,8 @@
     z(k) = clip((features(k) - mean) / spread, ±3)                     what the music is like in window k
     long(k), short(k) = averages of z over the past, old windows forgotten exponentially, silent ones left out
     sentiment(k) = evidence(k) level(long(k))                          the piece, the surer the more was heard
-                 + moves(short(k) - long(k)) + settling(k)             changes inside it, and listeners' getting into it
+                 + moves(short(k) - known(k) long(k))                  changes: from music in general, soon from the piece
+                 + (known(k) - 1) settling                             listeners' getting into it
 
 Scale ("raw"): each of arousal and valence in [-1, 1], 0 = the neutral of the rating scale; see the model card.
 """
@@ -87,11 +88,11 @@ class Pacing:
         memory_s: time constant of the piece's level, seconds >= smoothing_s.
         context_s: most that is listened back to, seconds; 0 is no limit.
         evidence_s: time constant with which the level is believed.
-        settling_s: time constant with which listeners get into a piece.
+        settling_s: time constant with which a piece gets known, to listeners and to this formula.
     """
 
     smoothing_s: float = 4.0
-    memory_s: float = 60.0
+    memory_s: float = 120.0
     context_s: float = 0.0
     evidence_s: float = 5.0
     settling_s: float = 30.0
@@ -141,7 +142,8 @@ class SongReader:
             return SILENCE
         head, pacing = self._head, self._pacing
         music = ramp(self._heard_s, pacing.evidence_s) * self._level(long)
-        music = music + (short - long) @ head.moves + (ramp(self._heard_s, pacing.settling_s) - 1.0) * head.settling
+        known = ramp(self._heard_s, pacing.settling_s)
+        music = music + (short - known * long) @ head.moves + (known - 1.0) * head.settling
         return _blended(music, self._audible.mean())
 
     def whole(self) -> F64:

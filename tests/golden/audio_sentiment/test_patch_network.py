@@ -52,7 +52,7 @@ def described(mel: np.ndarray, tensors: dict[str, np.ndarray]) -> np.ndarray:
         x = F.max_pool2d(normalised(x, tensors, i + 1), *POOLS[i])
         if i:
             found += [x.mean((2, 3))[0, keep], x.amax((2, 3))[0, keep]]
-    return torch.cat(found).numpy()
+    return np.asarray(torch.cat(found).numpy())
 
 
 @pytest.fixture(scope="module")

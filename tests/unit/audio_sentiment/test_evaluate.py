@@ -3,7 +3,6 @@ import json
 import wave
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from services.audio_sentiment.evaluate import main
@@ -71,6 +70,7 @@ def test_a_folder_of_collections_is_reported_by_collection(
     assert {name: row["n"] for name, row in answer["collections"].items()} == {"one": 3, "two": 1}
     assert answer["readings"]["valence"]["n"] == 4
     assert answer["collections"]["two"]["context_10s"]["n"] == 1
+    assert answer["typical"]["arousal"]["n"] == 14  # of 24 half seconds, without the first ten
 
 
 def test_a_piece_that_cannot_be_rendered_is_named_and_left_out(

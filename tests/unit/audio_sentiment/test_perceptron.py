@@ -4,6 +4,7 @@ import argparse
 import pickle
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tests.unit.audio_sentiment.signals import chords
 MEAN, SPREAD = np.array([0.1, -0.2], np.float32), np.array([0.5, 0.25], np.float32)
 
 
-def state() -> dict[str, "torch.Tensor"]:
+def state() -> dict[str, Any]:
     shapes = {"fc1.weight": (256, 9156), "fc1.bias": (256,), "fc2.weight": (2, 256), "fc2.bias": (2,)}
     generator = torch.Generator().manual_seed(0)
     return {name: 0.05 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
