@@ -3,8 +3,8 @@
     z(k) = clip((features(k) - mean) / spread, ±3)                     what the music is like in window k
     long(k), short(k) = averages of z over the past, old windows forgotten exponentially, silent ones left out
     sentiment(k) = evidence(k) level(long(k))                          the piece, the surer the more was heard
-                 + moves(short(k) - known(k) long(k))                  changes: from music in general, soon from the piece
-                 + (known(k) - 1) settling                             listeners' getting into it
+                 + moves(short(k) - known(k) long(k))                  changes, told from music at large, then the piece
+                 + (settled(k) - 1) settling                           listeners' getting into it
 
 Scale ("raw"): each of arousal and valence in [-1, 1], 0 = the neutral of the rating scale; see the model card.
 """
@@ -88,13 +88,15 @@ class Pacing:
         memory_s: time constant of the piece's level, seconds >= smoothing_s.
         context_s: most that is listened back to, seconds; 0 is no limit.
         evidence_s: time constant with which the level is believed.
-        settling_s: time constant with which a piece gets known, to listeners and to this formula.
+        acquaintance_s: time constant with which a piece, not music in general, is what changes are told from.
+        settling_s: time constant with which listeners get into a piece.
     """
 
     smoothing_s: float = 4.0
     memory_s: float = 120.0
     context_s: float = 0.0
     evidence_s: float = 5.0
+    acquaintance_s: float = 10.0
     settling_s: float = 30.0
 
     @property
@@ -142,8 +144,9 @@ class SongReader:
             return SILENCE
         head, pacing = self._head, self._pacing
         music = ramp(self._heard_s, pacing.evidence_s) * self._level(long)
-        known = ramp(self._heard_s, pacing.settling_s)
-        music = music + (short - known * long) @ head.moves + (known - 1.0) * head.settling
+        known = ramp(self._heard_s, pacing.acquaintance_s)
+        settled = ramp(self._heard_s, pacing.settling_s)
+        music = music + (short - known * long) @ head.moves + (settled - 1.0) * head.settling
         return _blended(music, self._audible.mean())
 
     def whole(self) -> F64:
