@@ -86,9 +86,12 @@ def build_patch_graph(tensors: Tensors) -> onnx.ModelProto:
             for op in ("ReduceMean", "ReduceMax"):
                 pooled.append(add(op, [below], f"{op}{i}", axes=[0, 2, 3], keepdims=0))
     add("Concat", pooled, "patch", axis=0)
-    count = sum(2 * filters.size for filters in live[1:])
+    return _model(nodes, weights, sum(2 * filters.size for filters in live[1:]))
+
+
+def _model(nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto], feature_count: int) -> onnx.ModelProto:
     mel = helper.make_tensor_value_info("mel", TensorProto.FLOAT, [1, 1, PATCH_FRAMES, N_MELS])
-    patch = helper.make_tensor_value_info("patch", TensorProto.FLOAT, [count])
+    patch = helper.make_tensor_value_info("patch", TensorProto.FLOAT, [feature_count])
     body = helper.make_graph(nodes, "musicnn_patch", [mel], [patch], weights)
     model = helper.make_model(body, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
     onnx.checker.check_model(model, full_check=True)
