@@ -73,11 +73,9 @@ def fit_perceptron(heard: Sequence[NDArray[np.float16]], wanted: Sequence[F64], 
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-    plain = Perceptron(
-        *(_array(value) for value in (first.weight.T, first.bias, last.weight.T, last.bias)),
-        mean=np.zeros(OUTPUT_COUNT, np.float32),
-        spread=np.ones(OUTPUT_COUNT, np.float32),
-    )
+    neutral = np.zeros(OUTPUT_COUNT, np.float32), np.ones(OUTPUT_COUNT, np.float32)
+    hidden, output = _array(first.weight.T), _array(last.weight.T)
+    plain = Perceptron(hidden, _array(first.bias), output, _array(last.bias), *neutral)
     said = np.concatenate([plain.read(song[::4].astype(np.float32)) for song in heard])
     return replace(plain, mean=said.mean(axis=0), spread=said.std(axis=0))
 
