@@ -39,8 +39,8 @@ class Norm:
         return np.asarray((other.mean + other.spread * unusual).clip(-1, 1))
 
 
-# Readings of audio_sentiment by heads that never saw the song's group, from the fifth second on, each of three collections
-# counting alike (n = 87,031 points of 1,109 songs; the last line of `deepsing train audio --evaluate`).
+# Readings of audio_sentiment by heads that never saw the song's group, from the fifth second on, each of three
+# collections counting alike (n = 87,031 points of 1,109 songs; the last line of `deepsing train audio --evaluate`).
 MUSIC = Norm(np.array([0.01, 0.06]), np.array([0.39, 0.30]))
 
 
