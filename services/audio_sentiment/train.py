@@ -21,6 +21,7 @@ from services.audio_sentiment.embedding import Network, Networks
 from services.audio_sentiment.export import MODELS, WEIGHTS, export_networks, read_musicnn, write_head
 from services.audio_sentiment.fit import Recipe, fit_head, study
 from services.audio_sentiment.network import tagger_weights
+from services.audio_sentiment.perceptron import PublishedFileError
 from services.audio_sentiment.perceptron_training import train_perceptron
 from services.audio_sentiment.report import as_table, typical
 from services.audio_sentiment.validation import OutOfFold, cross_validate, tabulate
@@ -52,7 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if options.model == "deepsing-mlp":
-        tell(train_perceptron(options))
+        try:
+            tell(train_perceptron(options))
+        except PublishedFileError as error:
+            parser.error(str(error))
         return 0
     if options.musicnn is None:
         parser.error("--musicnn is missing; unpack the wheel of pip download --no-deps musicnn==0.1.0")
