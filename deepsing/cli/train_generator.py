@@ -55,7 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--name", default="mine", help="of the engine (default: mine)")
     parser.add_argument(
-        "--out", type=Path, default=Path("models"), metavar="DIR", help="for the engine (default: models)"
+        "--out",
+        type=Path,
+        default=models_folder(),
+        metavar="DIR",
+        help="for the engine (default: where deepsing models looks)",
     )
     parser.add_argument("--steps", type=int, nargs=3, default=(1500, 2000, 5000), help="at 64, 128 and 256 px")
     parser.add_argument("--start", type=Path, metavar="FILE", help="checkpoint of another training to begin with")
@@ -85,7 +89,8 @@ def _steps(options: argparse.Namespace) -> None:
         rows = [_row(picture, sentiment) for picture, sentiment in zip(pictures, felt, strict=True)]
         _write(ratings, ["file", "arousal_mean", "valence_mean"], rows)
     anchors, checkpoint = work / "anchors.csv", work / "checkpoint.pt"
-    _write(anchors, ["file", "concept"], _concepts(ratings, pictures))
+    concepts = _concepts(ratings, pictures)
+    _write(anchors, ["file", "concept"], concepts)
     shared = ("--images", options.images, "--anchors", anchors, "--checkpoint", checkpoint)
     more = ("--start", options.start) if options.start else ()
     threads = ("--threads", options.threads) if options.threads else ()
@@ -93,7 +98,7 @@ def _steps(options: argparse.Namespace) -> None:
     _run("services.generator.export", *shared, "--ratings", ratings, "--out", options.out, "--name", options.name)
     table = options.out / f"{options.name}_concepts.json"
     _run("services.translator.build_concepts", "--anchors", anchors, "--oasis", ratings, "--out", table)
-    print(f"{options.out / options.name}.onnx: an engine of {len(pictures)} concepts; try it:")
+    print(f"{options.out / options.name}.onnx: an engine of {len(concepts)} concepts; try it:")
     elsewhere = "" if options.out == models_folder() else f"DEEPSING_MODELS_DIR={options.out.resolve()} "
     print(f"  {elsewhere}deepsing render SONG story.mp4 --engine {options.name}")
 

@@ -20,13 +20,15 @@ fi
 
 title "audio sentiment: the shipped model, which was trained on these songs"
 "$deepsing" eval audio --data "$data/music"
-title "audio sentiment: cross-validated, and the original's features"
+title "audio sentiment: cross-validated"
 if [ ! -d "$work/musicnn/MSD_musicnn" ]; then
 	.venv/bin/python -m pip download --quiet --no-deps --dest "$work" musicnn==0.1.0
 	.venv/bin/python -m zipfile -e "$work"/musicnn-0.1.0-*.whl "$work"
 fi
-"$deepsing" train audio --data "$data/music" --musicnn "$work/musicnn/MSD_musicnn" --cache "$work/features" \
+"$deepsing" train audio --data "$data/music" --musicnn "$work/musicnn" --cache "$work/features" \
 	--weights "$work" --evaluate
+title "audio sentiment: the original's model, and its features with a linear head, on the same songs and folds"
+"$deepsing" train audio --model deepsing-mlp --data "$data/music" --cache "$work/features" --evaluate
 .venv/bin/python -m services.audio_sentiment.baseline --data "$data/music" --cache "$work/features"
 title "image sentiment"
 "$deepsing" eval image-sentiment --oasis "$data/oasis" --engine "$engine"

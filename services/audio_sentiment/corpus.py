@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deepsing.audio import decode_blocks
-from services.audio_sentiment.embedding import Network
+from services.audio_sentiment.embedding import Networks
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 from services.audio_sentiment.labels import RatedSong, fold_of, read_labels
 from services.audio_sentiment.listening import Listener, Window
-from services.audio_sentiment.rendering import audible
+from services.audio_sentiment.rendering import SOUNDFONT, audible
 
-__all__ = ["HeardSong", "hear", "read_corpus"]
+__all__ = ["HeardSong", "features_digest", "hear", "read_corpus"]
 
 F32 = NDArray[np.float32]
-GAIN_RANGE_DB = (-15.0, 8.0)  # of the gain augmentation; the sets' levels differ by 11 dB
+MAKERS = ("averaging", "embedding", "features", "harmony", "levelling", "listening", "patches")  # of windows
 
 
 @dataclass(frozen=True)
@@ -45,42 +45,52 @@ def read_corpus(data: Path) -> list[tuple[str, RatedSong]]:
     return [(folder.name, song) for folder in folders for song in read_labels(folder)]
 
 
+def features_digest(*networks: Path) -> str:
+    """SHA-256, hex, of all that makes windows: the networks' files and the modules that run them."""
+    files = [*networks, *(Path(__file__).with_name(f"{name}.py") for name in MAKERS)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
 def hear(
-    songs: Iterable[tuple[str, RatedSong]], network: Network, digest: str, cache: Path, *, take: int = 0
+    songs: Iterable[tuple[str, RatedSong]],
+    networks: Networks,
+    digest: str,
+    cache: Path,
+    *,
+    soundfont: Path = SOUNDFONT,
+    middle_s: float = 0.0,
 ) -> list[HeardSong]:
     """Computes, or finds in the cache, the windows of all songs; may be interrupted and started again.
 
     Args:
         songs: collection and song.
-        network: the music network's session.
-        digest: of the network, hex; windows of another network are not mixed in.
+        networks: the music networks' sessions.
+        digest: `features_digest`; windows that were made otherwise are not mixed in.
         cache: a folder for windows and renderings.
-        take: 0 for the songs as they are, 1, 2, … for versions at another level each.
+        soundfont: instruments of MIDI files.
+        middle_s: length of the part in the middle that is heard, alone, seconds; 0 is the whole song.
     """
-    heard = []
-    for collection, song in tqdm(list(songs), desc=f"hearing, take {take}", mininterval=5):
-        path = cache / digest[:12] / str(take) / f"{collection}_{song.path.name}.npz"
+    heard, version = [], f"{soundfont.stem}_{middle_s:g}s" if middle_s else soundfont.stem
+    for collection, song in tqdm(list(songs), desc=f"hearing, {version}", mininterval=5):
+        path = cache / digest[:12] / version / f"{collection}_{song.path.name}.npz"
         if not path.is_file():
-            windows = _heard(audible(song.path, cache / "renderings"), network, _gain(song.path.name, take))
-            _save(path, windows)
+            _save(path, _heard(audible(song.path, cache / "renderings", soundfont), networks, middle_s))
         heard.append(HeardSong(song, collection, fold_of(song.group), _load(path)))
     return heard
 
 
-def _gain(name: str, take: int) -> float:
-    """Amplitude factor of a song's take; the same in every run."""
-    if not take:
-        return 1.0
-    seed = int(hashlib.sha256(f"{name} {take}".encode()).hexdigest()[:8], 16)
-    return float(10 ** (np.random.default_rng(seed).uniform(*GAIN_RANGE_DB) / 20))
-
-
-def _heard(path: Path, network: Network, gain: float) -> list[Window]:
-    listener = Listener(network)
+def _heard(path: Path, networks: Networks, middle_s: float) -> list[Window]:
+    listener = Listener(networks)
     windows: list[Window] = []
-    with decode_blocks(path, mono=True, sample_rate_hz=SAMPLE_RATE_HZ) as decoding:
+    part: dict[str, float] = {}
+    if middle_s:
+        with decode_blocks(path, mono=True, sample_rate_hz=SAMPLE_RATE_HZ) as decoding:
+            for _ in decoding:
+                pass
+            part = {"start_s": max(0.0, (decoding.facts.duration_s - middle_s) / 2), "duration_s": middle_s}
+    with decode_blocks(path, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, **part) as decoding:
         for block in decoding:
-            windows.extend(listener.push(block * np.float32(gain)))
+            windows.extend(listener.push(block))
         facts = decoding.facts
     windows.extend(listener.finish(-(-2 * facts.sample_count // facts.sample_rate_hz)))
     return windows
@@ -92,6 +102,8 @@ def _save(path: Path, windows: list[Window]) -> None:
     np.savez(
         unfinished,
         embedding=np.array([window.embedding for window in windows], np.float16),
+        patch=np.array([window.patch for window in windows], np.float16),
+        harmony=np.array([window.harmony for window in windows], np.float16),
         timbre=np.array([window.timbre for window in windows], np.float16),
         loudness=np.array([window.loudness for window in windows], np.float32),
         onset_strength=np.array([window.onset_strength for window in windows], np.float32),
@@ -101,6 +113,6 @@ def _save(path: Path, windows: list[Window]) -> None:
 
 def _load(path: Path) -> list[Window]:
     with np.load(path, allow_pickle=False) as arrays:
-        embedding, timbre = arrays["embedding"].astype(np.float32), arrays["timbre"].astype(np.float32)
+        kinds = [arrays[name].astype(np.float32) for name in ("embedding", "patch", "harmony", "timbre")]
         loudness, onset = arrays["loudness"].tolist(), arrays["onset_strength"].tolist()
-    return [Window(*parts) for parts in zip(embedding, timbre, loudness, onset, strict=True)]
+    return [Window(*parts) for parts in zip(*kinds, loudness, onset, strict=True)]

@@ -1,9 +1,10 @@
 """Runs the music network over a stream: samples in, one pooled embedding per half second out."""
 
-__all__ = ["Embedder", "Network"]
+__all__ = ["PATCH_FRAMES", "Embedder", "Network", "Networks"]
 
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,8 +29,21 @@ class Network(Protocol):
         ...
 
     def get_inputs(self) -> list[Any]:
-        """Describes the inputs, `mel` and `past`, each with name and shape."""
+        """Describes the inputs, each with name and shape."""
         ...
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The two music networks, opened.
+
+    Attributes:
+        stream: inputs `mel` and `past`, see network.py.
+        patch: input `mel`, see patch_network.py.
+    """
+
+    stream: Network
+    patch: Network
 
 
 class _Pass:

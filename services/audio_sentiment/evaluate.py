@@ -10,10 +10,8 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -22,66 +20,53 @@ from rich.console import Console
 from rich.progress import track
 
 from deepsing.audio import AudioError, decode_blocks
-from services.audio_sentiment.embedding import Network
+from services.audio_sentiment.embedding import Network, Networks
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 from services.audio_sentiment.labels import LabelsError, RatedSong, read_labels
-from services.audio_sentiment.metrics import agreement, bootstrap_interval, correlation, quadrant_f1
 from services.audio_sentiment.rendering import RenderingError, audible
+from services.audio_sentiment.report import Reading, as_table, report, spread, typical
 from services.audio_sentiment.sentiment import WINDOW_S, Analyser, Head, Pacing, Point
 
-__all__ = ["Reading", "Reader", "main", "report"]
+__all__ = ["Reader", "main"]
 
 F64 = NDArray[np.float64]
 WEIGHTS = Path(__file__).with_name("weights")
-DIMENSIONS = ("arousal", "valence")
+Heard = tuple[RatedSong, Reading, list[Point]]
 MIDDLE_S = 10.0
-MIN_MEASURES = 3  # fewer have no course that could be followed
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the model makes of a song.
-
-    Attributes:
-        song: (2,), arousal and valence of the whole, or of the part that the context leaves.
-        points: every half second, of the whole song.
-        middle: (2,), of the ten seconds in its middle alone; None where the song is shorter or a context is set.
-    """
-
-    song: F64
-    points: list[Point]
-    middle: F64 | None = None
 
 
 class Reader:
     """Reads songs as the service does.
 
     Args:
-        weights: folder with network.onnx and head.npz.
+        weights: folder with network.onnx, patch.onnx and head.npz.
         context_s: most that the model hears, seconds; 0 is all.
     """
 
     def __init__(self, weights: Path = WEIGHTS, context_s: float = 0.0) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        self._network: Network = onnxruntime.InferenceSession(
-            str(weights / "network.onnx"), options, providers=["CPUExecutionProvider"]
-        )
+        sessions: list[Network] = [
+            onnxruntime.InferenceSession(str(weights / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
+            for name in ("network", "patch")
+        ]
+        self._networks = Networks(*sessions)
         with np.load(weights / "head.npz", allow_pickle=False) as arrays:
             self._head = Head.from_arrays(arrays)
         self._context_s = context_s
 
-    def read(self, path: Path) -> Reading:
-        """Reads a song; with a context, the song's sentiment is that of its middle `context_s` seconds.
+    def read(self, path: Path) -> tuple[Reading, list[Point]]:
+        """Reads a song, and gives the points of the whole; with a context, the song's sentiment is that of its middle.
 
         Raises:
             AudioError: the song cannot be used.
         """
         points, song, duration_s = self._analysed(path, Pacing(context_s=self._context_s))
+        course = np.array([(point.arousal, point.valence) for point in points])
         if self._context_s:
             part = self._middle(path, duration_s, self._context_s)
-            return Reading(song if part is None else part, points)
-        return Reading(song, points, self._middle(path, duration_s, MIDDLE_S))
+            return Reading(song if part is None else part, course), points
+        return Reading(song, course, self._middle(path, duration_s, MIDDLE_S)), points
 
     def _middle(self, path: Path, duration_s: float, length_s: float) -> F64 | None:
         """The sentiment of the middle of a song heard alone; None where the song is not longer."""
@@ -91,7 +76,7 @@ class Reader:
         return self._analysed(path, Pacing(), start_s=start_s, duration_s=length_s)[1]
 
     def _analysed(self, path: Path, pacing: Pacing, **part: float) -> tuple[list[Point], F64, float]:
-        analyser = Analyser(self._network, self._head, pacing)
+        analyser = Analyser(self._networks, self._head, pacing)
         points: list[Point] = []
         with decode_blocks(path, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, **part) as decoding:
             for block in decoding:
@@ -101,85 +86,14 @@ class Reader:
         return points, np.array(analyser.sentiment()), facts.duration_s
 
 
-def report(songs: Sequence[RatedSong], readings: Sequence[Reading]) -> dict[str, Any]:
-    """Compares readings with ratings.
-
-    Returns:
-        `n`; for `arousal` and `valence` each `r`, `ccc`, `rmse`, `accuracy`; `quadrant_f1`, None unless the ratings
-        are quadrants; where songs have curves, `dynamics`: their number `n` and the mean within-piece r of `arousal`
-        and `valence`. `readings` holds mean, sd and n of what was read, `intervals` the 95 % intervals of the r's over
-        songs; `context_10s` the agreement of the ten seconds in the middle of the `n` songs that are longer.
-    """
-    said = np.array([reading.song for reading in readings])
-    felt = np.array([(song.arousal, song.valence) for song in songs])
-    answer: dict[str, Any] = {"n": len(songs)}
-    for i, name in enumerate(DIMENSIONS):
-        answer[name] = agreement(said[:, i], felt[:, i])
-    answer["quadrant_f1"] = quadrant_f1(said, felt) if all(song.kind == "quadrant" for song in songs) else None
-    courses = [c for pair in zip(songs, readings, strict=True) if (c := _course_agreement(*pair)) is not None]
-    if courses:
-        arousal, valence = np.mean(courses, axis=0).tolist()
-        answer["dynamics"] = {"n": len(courses), "arousal": arousal, "valence": valence}
-    answer["readings"] = _spread(said)
-    answer["intervals"] = {name: _r_interval(said[:, i], felt[:, i]) for i, name in enumerate(DIMENSIONS)}
-    if courses:
-        inside = np.stack(courses)
-        bounds = [bootstrap_interval(lambda a, _: float(a.mean()), c, c) for c in inside.T]
-        answer["intervals"]["dynamics"] = dict(zip(DIMENSIONS, map(list, bounds), strict=True))
-    kept = [(r.middle, f) for r, f in zip(readings, felt, strict=True) if r.middle is not None]
-    if kept:
-        short, truth = (np.stack(column) for column in zip(*kept, strict=True))
-        answer["context_10s"] = {"n": len(kept)} | {
-            name: agreement(short[:, i], truth[:, i]) | {"r_95": _r_interval(short[:, i], truth[:, i])}
-            for i, name in enumerate(DIMENSIONS)
-        }
-    return answer
-
-
-def _r_interval(said: F64, felt: F64) -> list[float]:
-    return list(bootstrap_interval(correlation, said, felt))
-
-
-def _spread(said: F64) -> dict[str, Any]:
-    return {
-        name: {"mean": float(said[:, i].mean()), "sd": float(said[:, i].std()), "n": len(said)}
-        for i, name in enumerate(DIMENSIONS)
-    }
-
-
-def _course_agreement(song: RatedSong, reading: Reading) -> F64 | None:
-    """Within-piece r of (arousal, valence); None without a curve."""
-    if song.curve is None or len(song.curve) < MIN_MEASURES:
-        return None
-    measures = len(song.curve)
-    duration_s = song.duration_s or len(reading.points) * WINDOW_S
-    middles_s = (np.arange(measures) + 0.5) * duration_s / measures
-    known_s = (np.arange(len(reading.points)) + 1) * WINDOW_S
-    said = np.array([(point.arousal, point.valence) for point in reading.points])
-    return np.array([correlation(np.interp(middles_s, known_s, said[:, i]), song.curve[:, i]) for i in range(2)])
-
-
-def _write_curves(path: Path, songs: Iterable[RatedSong], readings: Iterable[Reading]) -> None:
+def _write_curves(path: Path, heard: Iterable[Heard]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "time_s", "arousal", "valence", "loudness", "onset_strength"])
-        for song, reading in zip(songs, readings, strict=True):
-            for p in reading.points:
+        for song, _, points in heard:
+            for p in points:
                 values = (f"{v:.4f}" for v in (p.arousal, p.valence, p.loudness, p.onset_strength))
                 writer.writerow([song.path.name, f"{p.time_us / 1e6:g}", *values])
-
-
-def as_table(answer: dict[str, Any]) -> str:
-    """The report for people."""
-    lines = [f"{answer['n']} songs", f"{'':10}{'r':>8}{'CCC':>8}{'RMSE':>8}{'sign':>8}"]
-    for name in DIMENSIONS:
-        lines.append(f"{name:10}" + "".join(f"{answer[name][key]:8.3f}" for key in ("r", "ccc", "rmse", "accuracy")))
-    if answer["quadrant_f1"] is not None:
-        lines.append(f"quadrants, macro F1: {answer['quadrant_f1']:.3f}")
-    if "dynamics" in answer:
-        moves = answer["dynamics"]
-        lines.append(f"inside {moves['n']} pieces: r {moves['arousal']:.3f} arousal, {moves['valence']:.3f} valence")
-    return "\n".join(lines) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -195,25 +109,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--context is {options.context}; choose {WINDOW_S} seconds or more")
     console = Console(stderr=True)
     reader = Reader(options.weights, options.context)
-    heard = {}
     folders = _collections(options.data)
-    for folder in folders:
-        if pairs := _listen(reader, folder, console):
-            heard[folder.name] = pairs
+    heard = {folder.name: found for folder in folders if (found := _listen(reader, folder, console))}
     if not heard:
         return 2
-    everything = [pair for pairs in heard.values() for pair in pairs]
     if options.curves:
-        _write_curves(options.curves, *zip(*everything, strict=True))
-    reports = {name: report(*zip(*pairs, strict=True)) for name, pairs in heard.items()}
+        _write_curves(options.curves, (row for rows in heard.values() for row in rows))
+    reports = {name: report(*_columns(rows)) for name, rows in heard.items()}
+    music = typical([_columns(rows)[1] for rows in heard.values()])
     if folders == [options.data]:
         (answer,) = reports.values()
         text = as_table(answer)
+        answer["typical"] = music
     else:
-        answer = {"collections": reports, "readings": _spread(np.stack([reading.song for _, reading in everything]))}
+        everything = [reading for rows in heard.values() for _, reading, _ in rows]
+        answer = {"collections": reports, "readings": spread(everything), "typical": music}
         text = "\n".join(f"{name}: {as_table(row)}" for name, row in reports.items())
+        rows = (f"{name} {row['mean']:.3f} (sd {row['sd']:.3f}, n = {row['n']})" for name, row in music.items())
+        text += f"\nall collections alike, points from the fifth second on: {', '.join(rows)}\n"
     sys.stdout.write(json.dumps(answer) + "\n" if options.json else text)
     return 0
+
+
+def _columns(rows: Sequence[Heard]) -> tuple[list[RatedSong], list[Reading]]:
+    return [song for song, _, _ in rows], [reading for _, reading, _ in rows]
 
 
 def _collections(data: Path) -> list[Path]:
@@ -222,20 +141,24 @@ def _collections(data: Path) -> list[Path]:
     return [data] if (data / "labels.csv").is_file() or not inside else inside
 
 
-def _listen(reader: Reader, folder: Path, console: Console) -> list[tuple[RatedSong, Reading]]:
+def _listen(reader: Reader, folder: Path, console: Console) -> list[Heard]:
     """Reads a collection; says what cannot be read, and leaves it out."""
-    pairs = []
+    heard: list[Heard] = []
     complain = partial(_complain, console)
     try:
-        with tempfile.TemporaryDirectory() as renderings:
-            for song in track(read_labels(folder, complain), f"listening {folder.name}", console=console):
-                try:
-                    pairs.append((song, reader.read(audible(song.path, Path(renderings)))))
-                except AudioError as error:
-                    complain(f"{song.path.name}: {error.message}; left out")
-    except (LabelsError, RenderingError) as error:
+        songs = read_labels(folder, complain)
+    except LabelsError as error:
         complain(str(error))
-    return pairs
+        return []
+    with tempfile.TemporaryDirectory() as renderings:
+        for song in track(songs, f"listening {folder.name}", console=console):
+            try:
+                heard.append((song, *reader.read(audible(song.path, Path(renderings)))))
+            except AudioError as error:
+                complain(f"{song.path.name}: {error.message}; left out")
+            except RenderingError as error:
+                complain(f"{error}; left out")
+    return heard
 
 
 def _complain(console: Console, message: str) -> None:

@@ -1,6 +1,6 @@
-"""Writes the models as the service opens them: network.onnx from musicnn's checkpoint, head.npz from training.
+"""Writes the models as the service opens them: the networks from musicnn's checkpoints, head.npz from training.
 
-`python -m services.audio_sentiment.export --musicnn DIR` takes the folder `musicnn/MSD_musicnn` of the unpacked wheel
+`python -m services.audio_sentiment.export --musicnn DIR` takes the folder `musicnn` of the unpacked wheel
 (`pip download --no-deps musicnn==0.1.0`; its other requirements no longer install and are not needed).
 """
 
@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 
 from services.audio_sentiment.checkpoint import read_checkpoint
 from services.audio_sentiment.network import build_graph
+from services.audio_sentiment.patch_network import build_patch_graph
 
-__all__ = ["export_network", "main", "read_musicnn", "write_head"]
+__all__ = ["MODELS", "export_networks", "main", "read_musicnn", "write_head"]
 
 F32 = NDArray[np.float32]
 WEIGHTS = Path(__file__).with_name("weights")
+MODELS = {"network": "MSD_musicnn", "patch": "MSD_vgg"}  # folders of the wheel
+BUILDERS = {"network": build_graph, "patch": build_patch_graph}
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # equal arrays make equal files
 
 
@@ -31,19 +34,29 @@ def read_musicnn(folder: Path) -> dict[str, F32]:
     return {name: value for name, value in tensors.items() if "Adam" not in name}
 
 
-def export_network(tensors: Mapping[str, F32], folder: Path) -> Path:
-    """Writes network.onnx and its manifest; returns the network's path."""
+def export_networks(musicnn: Path, folder: Path) -> dict[str, Path]:
+    """Writes the networks and their manifests.
+
+    Args:
+        musicnn: folder `musicnn` of the unpacked wheel.
+        folder: where to write.
+
+    Returns:
+        `network` and `patch`, the files.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "network.onnx"
-    path.write_bytes(build_graph(tensors).SerializeToString(deterministic=True))
-    facts = {
-        "source": "PyPI musicnn 0.1.0, MSD_musicnn: Pons & Serra 2019, Music Technology Group, UPF",
-        "licence": "ISC",
-        "trained_on": "Million Song Dataset audio with last.fm tags (50 tags)",
-        "command": "python -m services.audio_sentiment.export --musicnn DIR",
-    }
-    _write_manifest(path, "audio-sentiment-network", facts)
-    return path
+    paths = {}
+    for name, model in MODELS.items():
+        path = paths[name] = folder / f"{name}.onnx"
+        path.write_bytes(BUILDERS[name](read_musicnn(musicnn / model)).SerializeToString(deterministic=True))
+        facts = {
+            "source": f"PyPI musicnn 0.1.0, {model}: Pons & Serra 2019, Music Technology Group, UPF",
+            "licence": "ISC",
+            "trained_on": "Million Song Dataset audio with last.fm tags (50 tags)",
+            "command": "python -m services.audio_sentiment.export --musicnn DIR",
+        }
+        _write_manifest(path, f"audio-sentiment-{name}", facts)
+    return paths
 
 
 def write_head(arrays: Mapping[str, F32], folder: Path, facts: Mapping[str, Any]) -> Path:
@@ -67,10 +80,10 @@ def _write_manifest(path: Path, name: str, facts: Mapping[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exports the network; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--musicnn", type=Path, required=True, help="folder MSD_musicnn of the unpacked wheel")
+    parser.add_argument("--musicnn", type=Path, required=True, help="folder musicnn of the unpacked wheel")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where to write")
     options = parser.parse_args(arguments)
-    export_network(read_musicnn(options.musicnn), options.weights)
+    export_networks(options.musicnn, options.weights)
     return 0
 
 

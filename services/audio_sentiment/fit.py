@@ -11,13 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from services.audio_sentiment.averaging import ramp
 from services.audio_sentiment.corpus import HeardSong
-from services.audio_sentiment.sentiment import FEATURE_LIMIT, WINDOW_S, Head, Pacing, ramp
+from services.audio_sentiment.labels import RatedSong
+from services.audio_sentiment.sentiment import FEATURE_LIMIT, WINDOW_S, Head, Pacing, audibility
 
 __all__ = ["Recipe", "Studied", "fit_head", "study", "targets"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
+Ridges = tuple[tuple[str, float], ...]
+INSIDE_STEP = 3  # every third window tells how windows differ inside a song
+MIN_MEASURES = 3  # fewer have no course that could be followed
 TIME_WEIGHT = 3.0  # of the time feature before the ridge: it is one, the others are hundreds
 
 
@@ -26,18 +31,18 @@ class Recipe:
     """What was chosen by cross-validation.
 
     Attributes:
-        level_ridge: of the level, in variances of a feature.
+        level_ridge: of the level, for each kind of feature, in variances of a feature; inf leaves a kind out.
         stretch_windows: length of the shortest stretch that the level should bear, half seconds.
-        moves_ridge: of the moves, in pieces.
+        moves_ridge: of the moves, likewise, in pieces; `time` is of the feature that only tells the time.
         moves_gain: the moves' size; 1 would be the least-squares size, which hardly moves.
         collection_weights: how much a song counts; 1 where none is stated.
         spread: standard deviation of arousal and valence over a balanced collection, on the common scale.
         rating_gain: common scale per unit of a continuous rating (raters use the middle of their scale only).
     """
 
-    level_ridge: float = 0.12
+    level_ridge: Ridges = (("hidden", 0.18), ("pools", 0.46), ("patch", 0.42), ("harmony", 0.06), ("timbre", 0.29))
     stretch_windows: float = 20.0
-    moves_ridge: float = 20.0
+    moves_ridge: Ridges = (("pools", 40.0), ("harmony", 13.0), ("timbre", 40.0), ("time", 40.0))
     moves_gain: float = 4.5
     collection_weights: tuple[tuple[str, float], ...] = (("emotify", 0.8),)
     spread: float = 0.45
@@ -62,28 +67,28 @@ class Studied:
 def study(songs: Sequence[HeardSong], dense: Mapping[str, F32], recipe: Recipe) -> list[Studied]:
     """Computes the features of all windows and the targets on the common scale."""
     plain = _head_with(dense, np.zeros(1, np.float32), np.ones(1, np.float32))
-    wanted = targets(songs, recipe)
+    wanted = targets([song.rating for song in songs], recipe)
     return [
         Studied(song, np.stack([plain.raw_features(window) for window in song.windows]), target)
         for song, target in zip(songs, wanted, strict=True)
     ]
 
 
-def targets(songs: Sequence[HeardSong], recipe: Recipe) -> F64:
+def targets(songs: Sequence[RatedSong], recipe: Recipe) -> F64:
     """Brings each collection's ratings to the common scale, (songs, 2).
 
     Quadrants: signs, half and half with the tags' word norms where given, as the norms say how far. Emotions: centred,
     as their nine names lean to the pleasant. Continuous ratings: widened; their 0 is the scale's 0.
     """
-    felt = np.array([(song.rating.arousal, song.rating.valence) for song in songs])
-    kinds = np.array([song.rating.kind for song in songs])
+    felt = np.array([(song.arousal, song.valence) for song in songs])
+    kinds = np.array([song.kind for song in songs])
     answer = felt * recipe.rating_gain
     for kind in ("quadrant", "emotions"):
         chosen = np.flatnonzero(kinds == kind)
         if not chosen.size:
             continue
         values = felt[chosen]
-        rows = [songs[int(i)].rating.row for i in chosen]
+        rows = [songs[int(i)].row for i in chosen]
         if all("tag_arousal" in row for row in rows):
             norms = np.array([(float(row["tag_arousal"]), float(row["tag_valence"])) for row in rows])
             values = (values + _standardised(norms)) / 2
@@ -99,11 +104,25 @@ def fit_head(songs: Sequence[Studied], dense: Mapping[str, F32], recipe: Recipe)
     """Fits a head on some songs; dense are the network's layers that it carries along."""
     every_fourth = np.concatenate([song.raw[::4] for song in songs])
     mean, spread = every_fourth.mean(axis=0), every_fourth.std(axis=0) + 1e-3
-    plain = [np.clip((song.raw - mean) / spread, -FEATURE_LIMIT, FEATURE_LIMIT).astype(np.float64) for song in songs]
-    level, bias = _fit_level(songs, plain, recipe)
-    moves, settling = _fit_moves(songs, plain, recipe)
+    plain = [np.clip((song.raw - mean) / spread, -FEATURE_LIMIT, FEATURE_LIMIT) for song in songs]
+    kinds = _kinds(songs[0], dense)
+    level, bias = _fit_level(songs, plain, _penalties(recipe.level_ridge, kinds), recipe)
+    moves, settling = _fit_moves(songs, plain, _penalties(recipe.moves_ridge, [*kinds, "time"]), recipe)
     fitted = {"level": level, "level_bias": bias, "moves": moves, "settling": settling}
     return _head_with(dense, mean, spread, **fitted)
+
+
+def _kinds(song: Studied, dense: Mapping[str, F32]) -> list[str]:
+    """The kind of each feature, in the order of `Head.raw_features`."""
+    window = song.song.windows[0]
+    sizes = {"hidden": dense["hidden_bias"].size, "pools": window.embedding.size, "patch": window.patch.size}
+    sizes |= {"harmony": window.harmony.size, "timbre": window.timbre.size}
+    return [kind for kind, size in sizes.items() for _ in range(size)]
+
+
+def _penalties(ridges: Ridges, kinds: Sequence[str]) -> F64:
+    chosen = dict(ridges)
+    return np.array([chosen.get(kind, np.inf) for kind in kinds])
 
 
 def _head_with(dense: Mapping[str, F32], mean: F32, spread: F32, **fitted: F64) -> Head:
@@ -112,47 +131,60 @@ def _head_with(dense: Mapping[str, F32], mean: F32, spread: F32, **fitted: F64) 
     return Head.from_arrays({**dense, "mean": mean, "spread": spread, **arrays})
 
 
-def _fit_level(songs: Sequence[Studied], plain: Sequence[F64], recipe: Recipe) -> tuple[F64, F64]:
+def _fit_level(songs: Sequence[Studied], plain: Sequence[F32], penalties: F64, recipe: Recipe) -> tuple[F64, F64]:
     """Ridge from a song's average to its target; returns (features, 2) and (2,)."""
     chosen_weights = dict(recipe.collection_weights)
     weights = np.array([chosen_weights.get(song.song.collection, 1.0) for song in songs])[:, None]
-    averages, wanted = np.stack([z.mean(axis=0) for z in plain]), np.stack([song.target for song in songs])
+    averages, wanted = np.stack(list(map(_average, songs, plain))), np.stack([song.target for song in songs])
     centre, middle = ((v * weights).sum(axis=0) / weights.sum() for v in (averages, wanted))
-    inside = sum(np.cov(z.T) for z in plain if len(z) > 1) / len(plain)
-    x = averages - centre
-    penalty = recipe.level_ridge * np.eye(x.shape[1]) + inside / recipe.stretch_windows
-    level = np.linalg.solve(x.T @ (x * weights) + weights.sum() * penalty, x.T @ ((wanted - middle) * weights))
+    used = np.flatnonzero(np.isfinite(penalties))
+    inside = np.zeros((used.size, used.size), np.float32)
+    for z in plain:
+        part = z[::INSIDE_STEP, used]
+        part = part - part.mean(axis=0)
+        inside += part.T @ part / np.float32(len(part) * len(plain))
+    x = (averages - centre)[:, used]
+    penalty = np.diag(penalties[used]) + inside / recipe.stretch_windows
+    level = np.zeros((averages.shape[1], 2))
+    level[used] = np.linalg.solve(x.T @ (x * weights) + weights.sum() * penalty, x.T @ ((wanted - middle) * weights))
     return level, middle - centre @ level
 
 
-def _fit_moves(songs: Sequence[Studied], plain: Sequence[F64], recipe: Recipe) -> tuple[F64, F64]:
+def _average(song: Studied, z: F32) -> F64:
+    """A song's features as the service averages them: silent windows left out."""
+    weights = np.array([audibility(window) for window in song.song.windows])
+    return np.asarray(weights @ z / max(float(weights.sum()), 1e-6))
+
+
+def _fit_moves(songs: Sequence[Studied], plain: Sequence[F32], penalties: F64, recipe: Recipe) -> tuple[F64, F64]:
     """Ridge from smoothed features to the rating's course inside pieces; returns (features, 2) and (2,).
 
     Every piece counts alike, however much its ratings move. The last feature is time: raters settle into a piece.
     """
-    features = plain[0].shape[1]
-    square, product, pieces, size = 1e-9 * np.eye(features + 1), np.zeros((features + 1, 2)), 0, np.zeros(2)
+    used = np.flatnonzero(np.isfinite(penalties))
+    square, product = np.zeros((used.size, used.size)), np.zeros((used.size, 2))
+    pieces, size = 0, np.zeros(2)
     for song, z in zip(songs, plain, strict=True):
         curve = song.song.rating.curve
-        if curve is None or len(curve) < 3:
+        if curve is None or len(curve) < MIN_MEASURES:
             continue
-        x = _course(z, len(curve), song.song.rating.duration_s)
+        x = _course(z[:, used[:-1]], len(curve), song.song.rating.duration_s)
         x, y = x - x.mean(axis=0), curve - curve.mean(axis=0)
         square += x.T @ x / len(x)
         product += x.T @ (y / (y.std(axis=0) + 0.02)) / len(x)
         pieces, size = pieces + 1, size + y.std(axis=0)
-    if not pieces:
-        return np.zeros((features, 2)), np.zeros(2)
-    moves = np.linalg.solve(square + recipe.moves_ridge * np.eye(features + 1), product)
-    moves *= recipe.moves_gain * recipe.rating_gain * size / pieces
-    return np.asarray(moves[:-1]), np.asarray(TIME_WEIGHT * moves[-1])
+    moves = np.zeros((penalties.size, 2))
+    if pieces:
+        gain = recipe.moves_gain * recipe.rating_gain * size / pieces
+        moves[used] = gain * np.linalg.solve(square + np.diag(penalties[used]), product)
+    return moves[:-1], TIME_WEIGHT * moves[-1]
 
 
-def _course(z: F64, measures: int, duration_s: float) -> F64:
+def _course(z: F32, measures: int, duration_s: float) -> F64:
     """Features in the middle of each measure, (measures, features + 1): smoothed ones, and how far raters settled."""
     pacing = Pacing()
     keep, total, weight = np.exp(-WINDOW_S / pacing.smoothing_s), np.zeros(z.shape[1]), 0.0
-    smooth = np.empty_like(z)
+    smooth = np.empty(z.shape)
     for k, row in enumerate(z):
         total, weight = total * keep + row, weight * keep + 1.0
         smooth[k] = total / weight

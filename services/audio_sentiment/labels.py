@@ -67,7 +67,7 @@ def read_labels(folder: Path, complain: Callable[[str], None] | None = None) -> 
 
     Args:
         folder: holds the table and the songs.
-        complain: told of each row that cannot be used, which is then left out; without it, such a row raises.
+        complain: told of each row or curve that cannot be used, which is then left out; without it, such a one raises.
 
     Raises:
         LabelsError: no table, unknown columns, a bad value, a song that is not there.
@@ -79,28 +79,41 @@ def read_labels(folder: Path, complain: Callable[[str], None] | None = None) -> 
         rows = list(csv.DictReader(file))
     if not rows:
         raise LabelsError(f"{table} has no rows; list at least one song")
-    curves = _read_curves(folder / "per_measure.json")
+    curves = _read_curves(folder / "per_measure.json", complain)
     songs = []
     for number, row in enumerate(rows, start=2):
         try:
             songs.append(_song(folder, row, number, curves))
         except LabelsError as error:
-            if complain is None:
-                raise
-            complain(f"{error}; left out")
+            _tell(str(error), complain)
     return songs
 
 
-def _read_curves(path: Path) -> dict[str, F64]:
+def _read_curves(path: Path, complain: Callable[[str], None] | None) -> dict[str, F64]:
+    """The curves of a collection by file name; those that cannot be read are told of and left out, or raise."""
     if not path.is_file():
         return {}
+    curves = {}
     try:
-        pieces = json.loads(path.read_text(encoding="utf-8"))
-        return {name: np.array([p["arousal"], p["valence"]], np.float64).T for name, p in pieces.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LabelsError(
-            f"{path} cannot be read ({error}); it maps a file to equally long lists arousal and valence"
-        ) from error
+        pieces = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        pieces = {}
+        _tell(f"{path} cannot be read ({error}); it maps a file to its lists arousal and valence", complain)
+    for name, piece in pieces.items():
+        try:
+            curves[name] = np.array([piece["arousal"], piece["valence"]], np.float64).T
+            if curves[name].ndim != 2 or not np.isfinite(curves[name]).all():
+                raise ValueError("they hold other things than numbers")
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            curves.pop(name, None)
+            _tell(f"{path}: {name} ({error!r}); give equally long lists arousal and valence", complain)
+    return curves
+
+
+def _tell(message: str, complain: Callable[[str], None] | None) -> None:
+    if complain is None:
+        raise LabelsError(message)
+    complain(f"{message}; left out")
 
 
 def _song(folder: Path, row: dict[str, str], number: int, curves: Mapping[str, F64]) -> RatedSong:

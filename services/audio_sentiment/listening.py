@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.audio_sentiment.embedding import Embedder, Network
+from services.audio_sentiment.embedding import Embedder, Networks
 from services.audio_sentiment.features import (
     HOP_LENGTH,
     MEL_COUNT,
@@ -18,6 +18,9 @@ from services.audio_sentiment.features import (
     loudness,
     onset_strength,
 )
+from services.audio_sentiment.harmony import Harmony
+from services.audio_sentiment.levelling import Leveller, levelled
+from services.audio_sentiment.patches import PatchReader
 
 F32 = NDArray[np.float32]
 
@@ -30,13 +33,17 @@ class Window:
     """The features of one half second, and of what came before it.
 
     Attributes:
-        embedding: (2, channels), what the music network makes of the last three seconds: mean and maximum.
-        timbre: (MEL_COUNT,), mean log-mel frame of the window.
-        loudness: [0, 1], of the window.
-        onset_strength: [0, 1], of the window.
+        embedding: (2, channels), what the streaming network makes of the last three seconds: mean and maximum.
+        patch: (features,), what the patch network makes of them.
+        harmony: (HARMONY_SIZE,), chord, key and roughness.
+        timbre: (MEL_COUNT,), mean log-mel frame of the window. All of these at a typical level.
+        loudness: [0, 1], of the window as it came.
+        onset_strength: [0, 1], of the window as it came.
     """
 
     embedding: F32
+    patch: F32
+    harmony: F32
     timbre: F32
     loudness: float
     onset_strength: float
@@ -46,12 +53,15 @@ class Listener:
     """Takes samples in pieces of any size and yields windows as soon as they can be known.
 
     Args:
-        network: the music network's session.
+        networks: the music networks' sessions.
         window_limit: most windows listened back to; 0 is no limit.
     """
 
-    def __init__(self, network: Network, window_limit: int = 0) -> None:
-        self._embedder = Embedder(network, window_limit)
+    def __init__(self, networks: Networks, window_limit: int = 0) -> None:
+        self._embedder = Embedder(networks.stream, window_limit)
+        self._patches = PatchReader(networks.patch, window_limit)
+        self._harmony = Harmony(window_limit)
+        self._leveller = Leveller(window_limit)
         self._mel = MelStream()
         self._pending: F32 = np.empty(0, np.float32)
         self._start = 0  # sample index of the next window
@@ -88,8 +98,11 @@ class Listener:
         onset = onset_strength(frames, self._last_frame)
         if len(frames):
             self._last_frame = frames[-1]
-        embedding = self._embedder.push(frames)
-        timbre = frames.mean(axis=0) if len(frames) else self._last_frame
+        gain = self._leveller.gain(own)
+        music = levelled(frames, gain)
+        embedding, patch = self._embedder.push(music), self._patches.push(music)
+        harmony = self._harmony.push(samples * np.float32(gain))
+        timbre = music.mean(axis=0) if len(music) else levelled(self._last_frame, gain)
         self._consumed += samples.size
         self._start += WINDOW_SAMPLES
-        return Window(embedding, timbre, loudness(own), onset)
+        return Window(embedding, patch, harmony, timbre, loudness(own), onset)

@@ -1,9 +1,9 @@
 """How well readings agree with ratings: correlation, concordance, error, sign accuracy, quadrant F1."""
 
-__all__ = ["agreement", "bootstrap_interval", "correlation", "quadrant_f1"]
+__all__ = ["agreement", "bootstrap_intervals", "correlation", "quadrant_f1"]
 
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,11 +55,10 @@ def quadrant_f1(reading: F64, rating: F64) -> float:
     return float(np.mean(scores))
 
 
-def bootstrap_interval(
-    measure: Callable[[F64, F64], float], reading: F64, rating: F64, *, draws: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """95 % interval of a measure over resampled songs (first axis)."""
-    rng = np.random.default_rng(seed)
-    picks = rng.integers(0, len(reading), (draws, len(reading)))
-    low, high = np.percentile([measure(reading[pick], rating[pick]) for pick in picks], [2.5, 97.5])
-    return float(low), float(high)
+def bootstrap_intervals(
+    measures: Callable[[F64, F64], Mapping[str, float]], reading: F64, rating: F64, *, draws: int = 1000, seed: int = 0
+) -> dict[str, list[float]]:
+    """95 % interval, low and high, of each measure over resampled songs (first axis)."""
+    picks = np.random.default_rng(seed).integers(0, len(reading), (draws, len(reading)))
+    found = [measures(reading[pick], rating[pick]) for pick in picks]
+    return {name: np.percentile([row[name] for row in found], [2.5, 97.5]).tolist() for name in found[0]}

@@ -8,7 +8,7 @@ A graph takes the next mel frames, with `BEFORE` and `AFTER` frames around them,
 it gives mean and maximum over these frames of its 561 (less when pruned) + 3 x 64 channels.
 """
 
-__all__ = ["build_graph", "live_channels", "tagger_weights"]
+__all__ = ["batch_norm", "build_graph", "live_channels", "tagger_weights"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ _HALF_SIZE = 1024  # kernels; the rounding of folded batch norms would show
 _OPSET = 17
 
 
-def _affine(tensors: Tensors, index: int) -> tuple[F32, F32]:
+def batch_norm(tensors: Tensors, index: int) -> tuple[F32, F32]:
     """Batch norm `index` as scale and shift."""
     name = f"batch_normalization_{index}" if index else "batch_normalization"
     scale = tensors[f"{name}/gamma"] / np.sqrt(tensors[f"{name}/moving_variance"] + _EPSILON)
@@ -83,7 +83,7 @@ class _Graph:
 
 def _front(graph: _Graph, tensors: Tensors) -> str:
     """Mel frames (1, 1, frames + 127, 96) → front rows (1, channels, frames)."""
-    scale, shift = _affine(tensors, 0)
+    scale, shift = batch_norm(tensors, 0)
     scaled = graph.add("Mul", ["mel", graph.weight("mel_scale", scale)], "mel_scaled")
     mel = graph.add("Add", [scaled, graph.weight("mel_shift", shift)], "mel_normal")
     parts = []
@@ -93,7 +93,7 @@ def _front(graph: _Graph, tensors: Tensors) -> str:
         cut = graph.slice(mel, f"cut{i}", BEFORE - before, -(AFTER - after), 2) if before < BEFORE else mel
         names = [graph.weight(f"k{i}", kernel[live]), graph.weight(f"b{i}", bias[live])]
         active = graph.add("Relu", [graph.add("Conv", [cut, *names], f"c{i}")], f"r{i}")
-        scale, shift = (v[live].reshape(-1, 1, 1) for v in _affine(tensors, i + 1))
+        scale, shift = (v[live].reshape(-1, 1, 1) for v in batch_norm(tensors, i + 1))
         normal = graph.add("Mul", [active, graph.weight(f"s{i}", scale)], f"m{i}")
         normal = graph.add("Add", [normal, graph.weight(f"t{i}", shift)], f"n{i}")
         parts.append(graph.add("ReduceMax", [normal], f"p{i}", axes=[3], keepdims=0))
@@ -111,7 +111,7 @@ def _middle(graph: _Graph, tensors: Tensors, rows: str) -> list[str]:
             taps = taps[:, keep]
         names = [graph.weight(f"mk{j}", np.ascontiguousarray(taps)), graph.weight(f"mb{j}", bias)]
         active = graph.add("Relu", [graph.add("Conv", [below, *names], f"mc{j}")], f"mr{j}")
-        scale, shift = (v.reshape(-1, 1) for v in _affine(tensors, _FRONT_LAYERS + 1 + j))
+        scale, shift = (v.reshape(-1, 1) for v in batch_norm(tensors, _FRONT_LAYERS + 1 + j))
         normal = graph.add("Mul", [active, graph.weight(f"ms{j}", scale)], f"mm{j}")
         normal = graph.add("Add", [normal, graph.weight(f"mt{j}", shift)], f"mn{j}")
         if j:
@@ -178,9 +178,9 @@ def tagger_weights(tensors: Tensors) -> dict[str, F32]:
     middle = np.arange(sum(tensors[f"batch_normalization_{i + 1}/gamma"].size for i in range(_FRONT_LAYERS)), pooled)
     keep = np.concatenate([*_offset_live(tensors), middle])
     both = np.concatenate([2 * keep, 2 * keep + 1])  # TensorFlow flattens (channel, [maximum, mean])
-    scale, shift = _affine(tensors, 9)
+    scale, shift = batch_norm(tensors, 9)
     kernel = tensors["dense/kernel"]
-    hidden_scale, hidden_shift = _affine(tensors, 10)
+    hidden_scale, hidden_shift = batch_norm(tensors, 10)
     return {
         "hidden": (kernel * scale[:, None])[both],
         "hidden_bias": tensors["dense/bias"] + shift @ kernel,

@@ -53,7 +53,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
         """Answers a point for every half second as soon as it can be known, then the summary."""
         with self._session(), _audio_errors():
             config = await self._config(request_iterator)
-            analyser = Analyser(self._models.network, self._models.head, self._pacing(config))
+            analyser = Analyser(self._models.networks, self._models.head, self._pacing(config))
             hearing = Hearing(live=config.live, limit_bytes=MAX_SONG_BYTES, raw=_raw_format(config.audio_format))
             async with hearing, self._uploading(request_iterator, hearing) as upload:
                 async for block in hearing.blocks():

@@ -3,20 +3,21 @@
     z(k) = clip((features(k) - mean) / spread, ±3)                     what the music is like in window k
     long(k), short(k) = averages of z over the past, old windows forgotten exponentially, silent ones left out
     sentiment(k) = evidence(k) level(long(k))                          the piece, the surer the more was heard
-                 + moves(short(k) - long(k)) + settling(k)             changes inside it, and listeners' getting into it
+                 + moves(short(k) - known(k) long(k))                  changes, told from music at large, then the piece
+                 + (settled(k) - 1) settling                           listeners' getting into it
 
 Scale ("raw"): each of arousal and valence in [-1, 1], 0 = the neutral of the rating scale; see the model card.
 """
 
 import math
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.audio_sentiment.embedding import Network
+from services.audio_sentiment.averaging import ForgettingMean, ramp
+from services.audio_sentiment.embedding import Networks
 from services.audio_sentiment.listening import Listener, Window
 
 __all__ = ["Analyser", "Head", "Pacing", "Point", "SongReader"]
@@ -61,15 +62,21 @@ class Head:
         return cls(**{name: np.asarray(arrays[name], np.float32) for name in cls.__annotations__})
 
     def raw_features(self, window: Window) -> F32:
-        """The network's last hidden layer and the mean mels, (features,)."""
+        """The streaming network's last hidden layer and pools, the patch network's, harmony and mels, (features,)."""
         mean, top = window.embedding
-        hidden = np.maximum(np.concatenate([top, mean]) @ self.hidden + self.hidden_bias, 0.0)
-        return np.concatenate([hidden * self.hidden_scale + self.hidden_shift, window.timbre])
+        pools = np.concatenate([top, mean])
+        hidden = np.maximum(pools @ self.hidden + self.hidden_bias, 0.0) * self.hidden_scale + self.hidden_shift
+        return np.concatenate([hidden, pools, window.patch, window.harmony, window.timbre])
 
     def features(self, window: Window) -> F64:
         """What a window is like, (features,), standardised and limited."""
         z = (self.raw_features(window) - self.mean) / self.spread
         return np.asarray(np.clip(z, -FEATURE_LIMIT, FEATURE_LIMIT), np.float64)
+
+
+def audibility(window: Window) -> float:
+    """How much a window counts, [0, 1]: silent ones not at all."""
+    return min(1.0, window.loudness / AUDIBLE_LOUDNESS)
 
 
 @dataclass(frozen=True)
@@ -81,13 +88,15 @@ class Pacing:
         memory_s: time constant of the piece's level, seconds >= smoothing_s.
         context_s: most that is listened back to, seconds; 0 is no limit.
         evidence_s: time constant with which the level is believed.
+        acquaintance_s: time constant with which a piece, not music in general, is what changes are told from.
         settling_s: time constant with which listeners get into a piece.
     """
 
     smoothing_s: float = 4.0
-    memory_s: float = 60.0
+    memory_s: float = 120.0
     context_s: float = 0.0
     evidence_s: float = 5.0
+    acquaintance_s: float = 10.0
     settling_s: float = 30.0
 
     @property
@@ -107,42 +116,6 @@ class Point:
     onset_strength: float
 
 
-def ramp(elapsed_s: float | F64, time_constant_s: float) -> F64:
-    """Grows from 0 towards 1 with time."""
-    return 1.0 - np.exp(-np.asarray(elapsed_s, np.float64) / time_constant_s)
-
-
-class ForgettingMean:
-    """A weighted mean whose past weighs less the older it is, and nothing beyond a limit.
-
-    Args:
-        keep: what is left of a weight after one step, (0, 1]; 1 is a plain mean.
-        limit: most steps looked back; 0 is no limit.
-    """
-
-    def __init__(self, keep: float, limit: int = 0) -> None:
-        self._keep = keep
-        self._limit = limit
-        self._total: F64 | float = 0.0
-        self._weight = 0.0
-        self._recent: deque[tuple[F64, float]] = deque(maxlen=limit or 1)
-
-    def add(self, value: F64, weight: float) -> None:
-        """Makes one step."""
-        self._total = self._total * self._keep + value * weight
-        self._weight = self._weight * self._keep + weight
-        if self._limit:
-            if len(self._recent) == self._limit:
-                old, old_weight = self._recent[0]
-                left = self._keep**self._limit * old_weight
-                self._total, self._weight = self._total - old * left, max(0.0, self._weight - left)
-            self._recent.append((value, weight))
-
-    def mean(self) -> F64 | None:
-        """The mean of what weighs anything; None where nothing does."""
-        return np.asarray(self._total / self._weight) if self._weight > 1e-9 else None
-
-
 class SongReader:
     """Keeps the averages of a stream and reads the sentiment off them."""
 
@@ -159,7 +132,7 @@ class SongReader:
 
     def read(self, window: Window) -> F64:
         """Takes the next window; returns (arousal, valence) of the song so far."""
-        weight = min(1.0, window.loudness / AUDIBLE_LOUDNESS)
+        weight = audibility(window)
         features = self._head.features(window)
         for mean in (self._short, self._long, self._song):
             mean.add(features, weight)
@@ -171,7 +144,9 @@ class SongReader:
             return SILENCE
         head, pacing = self._head, self._pacing
         music = ramp(self._heard_s, pacing.evidence_s) * self._level(long)
-        music = music + (short - long) @ head.moves + (ramp(self._heard_s, pacing.settling_s) - 1.0) * head.settling
+        known = ramp(self._heard_s, pacing.acquaintance_s)
+        settled = ramp(self._heard_s, pacing.settling_s)
+        music = music + (short - known * long) @ head.moves + (settled - 1.0) * head.settling
         return _blended(music, self._audible.mean())
 
     def whole(self) -> F64:
@@ -193,13 +168,13 @@ class Analyser:
     """Samples in, points out: the whole service without its wire.
 
     Args:
-        network: the music network's session.
+        networks: the music networks' sessions.
         head: what training found.
         pacing: how fast the past is forgotten.
     """
 
-    def __init__(self, network: Network, head: Head, pacing: Pacing) -> None:
-        self._listener = Listener(network, pacing.window_limit)
+    def __init__(self, networks: Networks, head: Head, pacing: Pacing) -> None:
+        self._listener = Listener(networks, pacing.window_limit)
         self._reader = SongReader(head, pacing)
 
     @property

@@ -1,14 +1,14 @@
-"""Trains the head and writes the models; with --evaluate, cross-validates the recipe first.
+"""Trains a model of audio sentiment and writes it; with --evaluate, cross-validates its recipe first.
 
-`python -m services.audio_sentiment.train --data DIR --musicnn DIR --cache DIR --evaluate`
+`deepsing train audio --data DIR --musicnn DIR --cache DIR --evaluate` trains the head of the shipped model;
+`deepsing train audio --model deepsing-mlp --data DIR --cache DIR --evaluate` trains the original's, the baseline.
 
-DIR of --data holds one folder per collection, each with a labels.csv. The windows' features are kept in the cache, so
-an interrupted run goes on where it was. On one core, hearing takes a hundredth of the songs' length, the fit seconds.
+DIR of --data holds one folder per collection, each with a labels.csv. What is heard is kept in the cache, so an
+interrupted run goes on where it was. On one core, hearing takes a hundredth of the songs' length, the fit a minute.
 """
 
 import argparse
 import dataclasses
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,49 +16,87 @@ from typing import Any
 
 import onnxruntime
 
-from services.audio_sentiment.corpus import hear, read_corpus
-from services.audio_sentiment.embedding import Network
-from services.audio_sentiment.export import WEIGHTS, export_network, read_musicnn, write_head
-from services.audio_sentiment.fit import Recipe, Studied, fit_head, study
+from services.audio_sentiment.corpus import features_digest, hear, read_corpus
+from services.audio_sentiment.embedding import Network, Networks
+from services.audio_sentiment.export import MODELS, WEIGHTS, export_networks, read_musicnn, write_head
+from services.audio_sentiment.fit import Recipe, fit_head, study
 from services.audio_sentiment.network import tagger_weights
-from services.audio_sentiment.validation import cross_validate, tabulate
+from services.audio_sentiment.perceptron import PublishedFileError
+from services.audio_sentiment.perceptron_training import train_perceptron
+from services.audio_sentiment.report import as_table, typical
+from services.audio_sentiment.validation import OutOfFold, cross_validate, tabulate
 
 __all__ = ["main"]
 
 CARRIED = ("hidden", "hidden_bias", "hidden_scale", "hidden_shift")
+MIDDLE_S = 10.0
 logger = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Trains; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="deepsing train audio", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="deepsing train audio", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", choices=("taggers", "deepsing-mlp"), default="taggers", help="(default: taggers)")
     parser.add_argument("--data", type=Path, required=True, help="folder of collections")
-    parser.add_argument("--musicnn", type=Path, required=True, help="folder MSD_musicnn of the unpacked wheel")
+    parser.add_argument("--musicnn", type=Path, help="folder musicnn of the unpacked wheel; taggers need it")
     parser.add_argument("--cache", type=Path, required=True, help="folder for features and renderings")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where to write the models")
-    parser.add_argument("--takes", type=int, default=0, help="versions of every song at another level to add")
-    parser.add_argument("--evaluate", action="store_true", help="cross-validate, and put the tables in the manifest")
+    parser.add_argument(
+        "--weights", type=Path, help="where to write (taggers: where the service looks; else the cache)"
+    )
+    parser.add_argument("--evaluate", action="store_true", help="cross-validate, and print the tables")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="deepsing-mlp: the authors' mlp.model, as it is"
+    )
+    parser.add_argument("--statistics", type=Path, metavar="FILE", help="deepsing-mlp: their space_statistics.pickle")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-
-    tensors = read_musicnn(options.musicnn)
-    network_path = export_network(tensors, options.weights)
-    digest = json.loads(network_path.with_suffix(".json").read_text(encoding="utf-8"))["sha256"]
-    dense = {name: value for name, value in tagger_weights(tensors).items() if name in CARRIED}
-    recipe = Recipe()
-    takes = [
-        study(hear(read_corpus(options.data), _opened(network_path), digest, options.cache, take=take), dense, recipe)
-        for take in range(options.takes + 1)
-    ]
-    songs, extra = takes[0], [song for take in takes[1:] for song in take]
-    facts = _facts(songs, recipe, options.takes)
-    if options.evaluate:
-        facts["cross_validation"] = tabulate(cross_validate(songs, extra, dense, recipe))
-        logger.info("%s", json.dumps(facts["cross_validation"], indent=1))
-    head = fit_head([*songs, *extra], dense, recipe)
-    arrays = {field.name: getattr(head, field.name) for field in dataclasses.fields(head)}
-    logger.info("%s", write_head(arrays, options.weights, facts))
+    if options.model == "deepsing-mlp":
+        try:
+            tell(train_perceptron(options))
+        except PublishedFileError as error:
+            parser.error(str(error))
+        return 0
+    if options.musicnn is None:
+        parser.error("--musicnn is missing; unpack the wheel of pip download --no-deps musicnn==0.1.0")
+    _train_head(options)
     return 0
+
+
+def tell(readings: Sequence[OutOfFold]) -> dict[str, Any]:
+    """Prints the tables of readings, of each collection; returns them as data."""
+    tables = tabulate(readings)
+    for name, answer in tables.items():
+        logger.info("%s: %s", name, as_table(answer))
+    if tables:
+        chosen = [[reading for place, _, reading in readings if place == name] for name in tables]
+        logger.info("music in general, from the fifth second on: %s", typical(chosen))
+    return tables
+
+
+def _train_head(options: argparse.Namespace) -> None:
+    weights = options.weights or WEIGHTS
+    paths = export_networks(options.musicnn, weights)
+    networks = Networks(*(_opened(paths[name]) for name in ("network", "patch")))
+    digest, recipe = features_digest(*paths.values()), Recipe()
+    tensors = tagger_weights(read_musicnn(options.musicnn / MODELS["network"]))
+    dense = {name: value for name, value in tensors.items() if name in CARRIED}
+    corpus = read_corpus(options.data)
+    songs = study(hear(corpus, networks, digest, options.cache), dense, recipe)
+    facts: dict[str, Any] = {
+        "trained_on": {name: sum(place == name for place, _ in corpus) for name in sorted({c for c, _ in corpus})},
+        "recipe": dataclasses.asdict(recipe),
+        "command": "deepsing train audio --data DIR --musicnn DIR --cache DIR --evaluate",
+        "card": "docs/models/audio_sentiment.md",
+    }
+    if options.evaluate:
+        middles = hear(corpus, networks, digest, options.cache, middle_s=MIDDLE_S)
+        readings = cross_validate(songs, [song.windows for song in middles], dense, recipe)
+        facts["cross_validation"] = rounded(tell(readings))
+    head = fit_head(songs, dense, recipe)
+    arrays = {field.name: getattr(head, field.name) for field in dataclasses.fields(head)}
+    logger.info("%s", write_head(arrays, weights, facts))
 
 
 def _opened(path: Path) -> Network:
@@ -68,14 +106,13 @@ def _opened(path: Path) -> Network:
     return session
 
 
-def _facts(songs: Sequence[Studied], recipe: Recipe, takes: int) -> dict[str, Any]:
-    collections = [song.song.collection for song in songs]
-    return {
-        "trained_on": {name: collections.count(name) for name in sorted(set(collections))},
-        "recipe": dataclasses.asdict(recipe),
-        "command": f"python -m services.audio_sentiment.train --data DIR --musicnn DIR --cache DIR --takes {takes}",
-        "card": "docs/models/audio_sentiment.md",
-    }
+def rounded(value: Any) -> Any:
+    """The same data with four digits after the point."""
+    if isinstance(value, dict):
+        return {name: rounded(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [rounded(part) for part in value]
+    return round(value, 4) if isinstance(value, float) else value
 
 
 if __name__ == "__main__":

@@ -7,22 +7,23 @@ import numpy as np
 import onnxruntime
 
 import services.audio_sentiment
-from services.audio_sentiment.embedding import Network
+from services.audio_sentiment.embedding import Networks
 from services.audio_sentiment.sentiment import Head
 
-__all__ = ["WEIGHTS", "head", "network"]
+__all__ = ["WEIGHTS", "head", "networks"]
 
 WEIGHTS = Path(services.audio_sentiment.__file__).with_name("weights")
 
 
 @functools.cache
-def network() -> Network:
+def networks() -> Networks:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    session: Network = onnxruntime.InferenceSession(
-        str(WEIGHTS / "network.onnx"), options, providers=["CPUExecutionProvider"]
-    )
-    return session
+    opened = [
+        onnxruntime.InferenceSession(str(WEIGHTS / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
+        for name in ("network", "patch")
+    ]
+    return Networks(*opened)
 
 
 @functools.cache

@@ -3,12 +3,9 @@ import json
 import wave
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from services.audio_sentiment.evaluate import Reading, main, report
-from services.audio_sentiment.labels import RatedSong
-from services.audio_sentiment.sentiment import Point
+from services.audio_sentiment.evaluate import main
 from tests.unit.audio_sentiment.signals import chords
 
 
@@ -28,36 +25,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def song(arousal: float, valence: float, **more: object) -> RatedSong:
-    return RatedSong(Path("x"), arousal, valence, str(more.pop("kind", "rating")), "g", {}, **more)  # type: ignore[arg-type]
-
-
-def points(values: list[float]) -> list[Point]:
-    return [Point(500_000 * k, value, -value, 0.5, 0.0) for k, value in enumerate(values)]
-
-
-def test_report_of_ratings_has_both_dimensions_and_no_quadrants() -> None:
-    readings = [Reading(np.array([0.5, -0.5]), []), Reading(np.array([-0.5, 0.5]), [])]
-    answer = report([song(0.4, 0.2), song(-0.2, 0.3)], readings)
-    assert answer["n"] == 2
-    assert answer["arousal"]["r"] == pytest.approx(1)
-    assert answer["arousal"]["accuracy"] == 1
-    assert answer["valence"]["accuracy"] == 0.5
-    assert answer["quadrant_f1"] is None
-    assert "dynamics" not in answer
-
-
-def test_dynamics_are_the_mean_course_agreement_inside_pieces() -> None:
-    curve = np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
-    rising, falling = points([0.1 * k for k in range(40)]), points([-0.1 * k for k in range(40)])
-    songs = [song(0, 0, curve=curve, duration_s=20.0)] * 2
-    answer = report(songs, [Reading(np.zeros(2), rising), Reading(np.zeros(2), falling)])
-    assert answer["dynamics"] == {"n": 2, "arousal": pytest.approx(0), "valence": pytest.approx(0)}
-    one = report(songs[:1], [Reading(np.zeros(2), rising)])
-    assert one["dynamics"]["arousal"] == pytest.approx(1, abs=1e-3)
-    assert one["dynamics"]["valence"] == pytest.approx(-1, abs=1e-3)
-
-
 def test_the_command_prints_one_json_object(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     curves = folder / "curves.csv"
     assert main(["--data", str(folder), "--json", "--curves", str(curves), "--context", "2"]) == 0
@@ -73,7 +40,10 @@ def test_without_json_people_read_a_table(folder: Path, capsys: pytest.CaptureFi
     assert main(["--data", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "3 songs"
-    assert [line.split()[0] for line in lines[2:]] == ["arousal", "valence", "quadrants,"]
+    assert lines[1].split() == ["r", "CCC", "RMSE", "sign"]
+    assert [line.split()[0] for line in lines[2:]] == ["arousal", "valence", "quadrants,", "mean"]
+    assert all(line.count("[") == line.count("]") == 4 for line in lines[2:4])
+    assert lines[-1].startswith("mean of 3 readings: arousal ")
 
 
 def test_a_song_that_cannot_be_read_is_named_and_left_out(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,6 +70,27 @@ def test_a_folder_of_collections_is_reported_by_collection(
     assert {name: row["n"] for name, row in answer["collections"].items()} == {"one": 3, "two": 1}
     assert answer["readings"]["valence"]["n"] == 4
     assert answer["collections"]["two"]["context_10s"]["n"] == 1
+    assert answer["typical"]["arousal"]["n"] == 14  # of 24 half seconds, without the first ten
+
+
+def test_a_piece_that_cannot_be_rendered_is_named_and_left_out(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "d.mid").write_bytes(b"MThd")
+    (folder / "labels.csv").write_text("file,quadrant\nd.mid,1\na.wav,1\nb.wav,3\n")
+    monkeypatch.setenv("PATH", "")
+    assert main(["--data", str(folder), "--json"]) == 0
+    streams = capsys.readouterr()
+    assert json.loads(streams.out)["n"] == 2
+    assert "apt install fluidsynth fluid-soundfont-gm; left out" in streams.err.replace("\n", " ")
+
+
+def test_curves_that_cannot_be_read_cost_no_song(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "per_measure.json").write_text("{")
+    assert main(["--data", str(folder), "--json"]) == 0
+    streams = capsys.readouterr()
+    assert json.loads(streams.out)["n"] == 3
+    assert "per_measure.json cannot be read" in streams.err.replace("\n", " ")
 
 
 def test_midi_without_fluidsynth_says_what_to_install(

@@ -37,6 +37,8 @@ def heard(index: int, rng: np.random.Generator) -> HeardSong:
     windows = [
         Window(
             np.stack([np.full(CHANNELS, valence), np.full(CHANNELS, 0.2)]).astype(np.float32),
+            rng.normal(0, 1, 3).astype(np.float32),
+            np.full(2, course[k], np.float32),
             (arousal + course[k] + rng.normal(0, 0.1, 96)).astype(np.float32),
             0.7,
             0.1,
@@ -55,12 +57,24 @@ def songs() -> list[HeardSong]:
 
 
 def test_cross_validation_finds_a_rule_that_is_there(songs: list[HeardSong]) -> None:
-    recipe = Recipe(level_ridge=0.01, moves_ridge=1.0)
-    table = tabulate(cross_validate(study(songs, DENSE, recipe), [], DENSE, recipe))
+    studied = study(songs, DENSE, Recipe())
+    middles = [song.windows[20:40] for song in songs]
+    table = tabulate(cross_validate(studied, middles, DENSE, Recipe()))
     assert table["games"]["n"] == 60
-    assert table["games"]["whole"]["arousal"]["r"] > 0.9
-    assert table["games"]["whole"]["valence"]["r"] > 0.9
-    assert table["games"]["dynamics"]["arousal"]["r"] > 0.5
+    assert table["games"]["arousal"]["r"] > 0.9
+    assert table["games"]["valence"]["r"] > 0.9
+    assert table["games"]["context_10s"]["valence"]["r"] > 0.8
+    assert table["games"]["dynamics"]["arousal"] > 0.5
+
+
+def test_a_kind_of_feature_without_a_ridge_is_left_out(songs: list[HeardSong]) -> None:
+    recipe = Recipe(level_ridge=(("hidden", 0.1),), moves_ridge=(("harmony", 1.0), ("time", 1.0)))
+    head = fit_head(study(songs[:20], DENSE, recipe), DENSE, recipe)
+    assert np.abs(head.level[:HIDDEN]).max() > 0
+    assert not head.level[HIDDEN:].any()
+    harmony = slice(HIDDEN + 2 * CHANNELS + 3, HIDDEN + 2 * CHANNELS + 5)
+    assert np.abs(head.moves[harmony]).max() > 0
+    assert np.count_nonzero(head.moves) == np.count_nonzero(head.moves[harmony])
 
 
 def test_a_written_head_reads_as_the_fitted_one(songs: list[HeardSong], tmp_path: Path) -> None:
@@ -88,9 +102,9 @@ def test_targets_bring_every_kind_of_rating_to_one_scale() -> None:
     tags = [{"tag_arousal": str(a), "tag_valence": str(v)} for a, v in ((0.3, 0.5), (0.1, -0.5), (-0.2, -0.4))]
     signs = [(1.0, 1.0), (1.0, -1.0), (-1.0, -1.0)]
     songs = [
-        *(HeardSong(rated(i, *signs[i], "quadrant", row=tags[i]), "clips", 0, []) for i in range(3)),
-        *(HeardSong(rated(i, 0.1 * i, 0.3 + 0.01 * i, "emotions"), "felt", 0, []) for i in range(3, 6)),
-        HeardSong(rated(6, 0.2, -0.1, "rating"), "games", 0, []),
+        *(rated(i, *signs[i], "quadrant", row=tags[i]) for i in range(3)),
+        *(rated(i, 0.1 * i, 0.3 + 0.01 * i, "emotions") for i in range(3, 6)),
+        rated(6, 0.2, -0.1, "rating"),
     ]
     found = targets(songs, Recipe(spread=0.4, rating_gain=2.0))
     np.testing.assert_allclose(found[:3].mean(axis=0), 0, atol=1e-9)

@@ -65,9 +65,38 @@ def test_a_folder_without_a_table_is_told(tmp_path: Path) -> None:
         read_labels(tmp_path)
 
 
-def test_curves_of_unequal_length_are_told(tmp_path: Path) -> None:
-    with pytest.raises(LabelsError, match=r"per_measure\.json"):
-        read_labels(folder(tmp_path, "file,quadrant\na.wav,1\n", curves={"a.wav": {"valence": [1], "arousal": [1, 2]}}))
+@pytest.mark.parametrize(
+    ("piece", "why"),
+    [
+        ({"valence": [1], "arousal": [1, 2]}, "inhomogeneous"),
+        ({"valence": [1, 2]}, "KeyError"),
+        ({"valence": ["x"], "arousal": [1]}, "could not convert"),
+        ({"valence": [None], "arousal": [1]}, "other things than numbers"),
+        ({"valence": [[1]], "arousal": [[1]]}, "other things than numbers"),
+        ([1, 2], "TypeError"),
+    ],
+)
+def test_a_curve_that_cannot_be_used_is_told_and_left_out(piece: object, why: str, tmp_path: Path) -> None:
+    good = {"valence": [0.1, 0.2], "arousal": [0.3, 0.4]}
+    place = folder(tmp_path, "file,quadrant\na.wav,1\nb.wav,2\n", curves={"a.wav": piece, "b.wav": good})
+    with pytest.raises(LabelsError, match=why):
+        read_labels(place)
+    told: list[str] = []
+    first, second = read_labels(place, told.append)
+    assert first.curve is None
+    assert second.curve is not None
+    assert len(told) == 1
+    assert "a.wav" in told[0]
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "7"])
+def test_a_file_of_curves_that_is_none_is_told(text: str, tmp_path: Path) -> None:
+    place = folder(tmp_path, "file,quadrant\na.wav,1\n")
+    (place / "per_measure.json").write_text(text)
+    with pytest.raises(LabelsError, match=r"per_measure\.json cannot be read"):
+        read_labels(place)
+    told: list[str] = []
+    assert len(read_labels(place, told.append)) == len(told) == 1
 
 
 def test_folds_follow_from_the_name_alone() -> None:

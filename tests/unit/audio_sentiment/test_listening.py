@@ -3,12 +3,12 @@ import pytest
 
 from services.audio_sentiment.embedding import Embedder
 from services.audio_sentiment.listening import LATE_SAMPLES, WINDOW_SAMPLES, Listener, Window
-from tests.unit.audio_sentiment.models import network
+from tests.unit.audio_sentiment.models import networks
 from tests.unit.audio_sentiment.signals import F32, chords, silence
 
 
 def heard(samples: F32, piece: int, window_count: int | None = None) -> list[Window]:
-    listener = Listener(network())
+    listener = Listener(networks())
     windows = [w for at in range(0, samples.size, piece) for w in listener.push(samples[at : at + piece])]
     return windows + list(listener.finish(-(-samples.size // WINDOW_SAMPLES) if window_count is None else window_count))
 
@@ -19,12 +19,13 @@ def test_windows_are_identical_for_any_piece_size(piece: int) -> None:
     expected, found = heard(samples, 1024), heard(samples, piece)
     assert len(found) == len(expected) == 11
     for one, other in zip(expected, found, strict=True):
-        assert one.embedding.tobytes() == other.embedding.tobytes()
+        for kind in ("embedding", "patch", "harmony", "timbre"):
+            assert getattr(one, kind).tobytes() == getattr(other, kind).tobytes(), kind
         assert (one.loudness, one.onset_strength) == (other.loudness, other.onset_strength)
 
 
 def test_the_first_window_comes_with_the_first_half_second() -> None:
-    listener = Listener(network())
+    listener = Listener(networks())
     assert list(listener.push(chords(0.5)[: -LATE_SAMPLES - 1])) == []
     assert len(list(listener.push(np.zeros(1, np.float32)))) == 1
     assert list(listener.push(np.zeros(LATE_SAMPLES, np.float32))) == []
@@ -60,4 +61,4 @@ def test_an_embedding_depends_on_no_later_sound() -> None:
 
 def test_an_embedder_without_a_frame_says_so() -> None:
     with pytest.raises(ValueError, match="push at least one"):
-        Embedder(network()).push(np.empty((0, 96), np.float32))
+        Embedder(networks().stream).push(np.empty((0, 96), np.float32))

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.audio_sentiment.metrics import agreement, bootstrap_interval, correlation, quadrant_f1
+from services.audio_sentiment.metrics import agreement, bootstrap_intervals, correlation, quadrant_f1
 
 
 def test_agreement_of_a_known_case() -> None:
@@ -31,10 +31,13 @@ def test_quadrant_f1_is_the_mean_over_the_quadrants_there_are() -> None:
     assert quadrant_f1(reading, rating) == pytest.approx((2 / 3 + 1 + 1) / 3)
 
 
-def test_a_bootstrap_interval_holds_the_estimate_and_repeats() -> None:
+def test_bootstrap_intervals_hold_the_estimates_and_repeat() -> None:
     rng = np.random.default_rng(3)
     rating = rng.normal(size=200)
     reading = rating + rng.normal(size=200)
-    low, high = bootstrap_interval(correlation, reading, rating)
-    assert low < correlation(reading, rating) < high
-    assert (low, high) == bootstrap_interval(correlation, reading, rating)
+    found = bootstrap_intervals(agreement, reading, rating)
+    estimates = agreement(reading, rating)
+    assert set(found) == {"r", "ccc", "rmse", "accuracy"}
+    for name, (low, high) in found.items():
+        assert low < estimates[name] < high < low + 0.3
+    assert found == bootstrap_intervals(agreement, reading, rating)

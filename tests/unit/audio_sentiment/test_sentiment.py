@@ -3,16 +3,14 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from services.audio_sentiment.sentiment import SILENCE, Analyser, ForgettingMean, Pacing, Point
-from tests.unit.audio_sentiment.models import head, network
+from services.audio_sentiment.sentiment import SILENCE, Analyser, Pacing, Point
+from tests.unit.audio_sentiment.models import head, networks
 from tests.unit.audio_sentiment.signals import F32, chords, silence
 
 
 def analysed(samples: F32, piece: int = 8192, pacing: Pacing | None = None) -> tuple[list[Point], tuple[float, float]]:
-    analyser = Analyser(network(), head(), pacing or Pacing())
+    analyser = Analyser(networks(), head(), pacing or Pacing())
     points = [p for at in range(0, samples.size, piece) for p in analyser.push(samples[at : at + piece])]
     points.extend(analyser.finish(-(-samples.size // 8000)))
     return points, analyser.sentiment()
@@ -56,8 +54,8 @@ def test_more_smoothing_moves_less() -> None:
     samples = np.concatenate([chords(8.0, level=0.9), np.random.default_rng(0).normal(0, 0.3, 128_000)])
     quick, _ = analysed(samples.astype(np.float32), pacing=Pacing(smoothing_s=1.0))
     slow, _ = analysed(samples.astype(np.float32), pacing=Pacing(smoothing_s=30.0))
-    travel = [sum(abs(b.arousal - a.arousal) for a, b in itertools.pairwise(ps)) for ps in (quick, slow)]
-    assert travel[1] < 0.5 * travel[0]
+    travel = [sum(abs(b.arousal - a.arousal) for a, b in itertools.pairwise(ps[12:])) for ps in (quick, slow)]
+    assert travel[1] < 0.7 * travel[0]
 
 
 def test_beyond_the_context_nothing_is_remembered() -> None:
@@ -70,21 +68,8 @@ def test_beyond_the_context_nothing_is_remembered() -> None:
     assert after_noise[-1].valence == pytest.approx(after_chords[-1].valence, abs=1e-5)
 
 
-@given(
-    st.lists(st.tuples(st.floats(-3, 3), st.floats(0, 1)), min_size=1, max_size=30),
-    st.floats(0.5, 1),
-    st.integers(0, 8),
-)
-def test_a_forgetting_mean_is_the_weighted_mean_of_what_is_in_reach(
-    steps: list[tuple[float, float]], keep: float, limit: int
-) -> None:
-    mean = ForgettingMean(keep, limit)
-    for value, weight in steps:
-        mean.add(np.array([value]), weight)
-    reach = steps[-limit:] if limit else steps
-    weights = np.array([weight * keep**age for age, (_, weight) in enumerate(reversed(reach))])
-    found = mean.mean()
-    if weights.sum() > 1e-3:
-        assert found is not None
-        values = np.array([value for value, _ in reversed(reach)])
-        assert found[0] == pytest.approx((values @ weights) / weights.sum(), abs=1e-6)
+@pytest.mark.parametrize("gain_db", [-12.0, -6.0, 6.0])
+def test_a_copy_at_another_level_reads_alike(gain_db: float) -> None:
+    samples = chords(10.0, level=0.3)
+    (_, plain), (_, moved) = analysed(samples), analysed(samples * np.float32(10 ** (gain_db / 20)))
+    np.testing.assert_allclose(moved, plain, atol=0.02)

@@ -1,0 +1,114 @@
+"""How music sounds together, from the samples: major or minor, how sure of its key, how rough.
+
+Source: correlation with the key profiles of Krumhansl & Kessler (1982). Differs: the pitch classes come from peaks of a
+compressed spectrum, and are remembered for two seconds (the chord) and for twenty (the key).
+"""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.audio_sentiment.averaging import ForgettingMean
+from services.audio_sentiment.features import SAMPLE_RATE_HZ
+
+__all__ = ["HARMONY_SIZE", "Harmony"]
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+FFT_LENGTH, HOP_LENGTH = 4096, 1024  # 256 ms: semitones are told apart from about 100 Hz on
+BIN_COUNT = 600  # up to 2.3 kHz
+LOWEST_HZ, OCTAVES = 65.406, 5  # from the low C of a cello
+SEMITONE_WIDTH = 0.35  # standard deviation of a semitone's band
+QUIET = 0.1  # mean band (of the compressed spectrum; typical music: 1) at which a frame counts half
+MEMORIES_S = (2.0, 20.0)
+WINDOW_S = 0.5
+INTERVALS = (1, 2, 3, 4, 5, 6, 7, 12)  # semitones, of simultaneous tones
+MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+KEY_SIZE = 7 + 12
+HARMONY_SIZE = len(MEMORIES_S) * KEY_SIZE + len(INTERVALS)
+_TINY = 1e-6
+
+
+@lru_cache(maxsize=1)
+def _bands() -> F32:
+    """Weights of the spectrum's bins in each semitone, (BIN_COUNT, 12 * OCTAVES)."""
+    hertz = np.arange(BIN_COUNT) * SAMPLE_RATE_HZ / FFT_LENGTH
+    pitch = 12 * np.log2(np.maximum(hertz, 1.0) / LOWEST_HZ)[:, None] - np.arange(12 * OCTAVES)
+    weights = np.exp(-0.5 * (pitch / SEMITONE_WIDTH) ** 2)
+    return np.asarray(weights / weights.sum(axis=0), np.float32)
+
+
+@lru_cache(maxsize=1)
+def _window() -> F32:
+    """Periodic Hann window, (FFT_LENGTH,)."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT_LENGTH) / FFT_LENGTH)).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def _profiles() -> F64:
+    """Unit profiles of the twelve major, then the twelve minor keys, (24, 12)."""
+    rows = [np.roll(profile, key) for profile in (MAJOR, MINOR) for key in range(12)]
+    return np.stack([_unit(row) for row in rows])
+
+
+def _unit(values: F64) -> F64:
+    deviation = values - values.mean()
+    return np.asarray(deviation / (np.linalg.norm(deviation) + _TINY))
+
+
+def key_features(classes: F64) -> F64:
+    """Reads twelve pitch classes (C first, any scale >= 0).
+
+    Returns:
+        (KEY_SIZE,): likeness to the best major less to the best minor key, likeness to the best key, major less minor
+        third, sixth and seventh, entropy, largest share; then the shares, from the tonic of the best key on.
+    """
+    likeness = _profiles() @ _unit(classes)
+    shares = np.roll(classes, -(int(likeness.argmax()) % 12)) / (classes.sum() + _TINY)
+    major, minor = likeness[:12].max(), likeness[12:].max()
+    thirds, sixths, sevenths = shares[4] - shares[3], shares[9] - shares[8], shares[11] - shares[10]
+    entropy = -(shares * np.log(shares + 1e-9)).sum()
+    return np.array([major - minor, max(major, minor), thirds, sixths, sevenths, entropy, shares.max(), *shares])
+
+
+class Harmony:
+    """Takes levelled samples in windows and reads their harmony.
+
+    Args:
+        window_limit: most windows remembered; 0 is no limit.
+    """
+
+    def __init__(self, window_limit: int = 0) -> None:
+        self._tail: F32 = np.zeros(FFT_LENGTH // 2, np.float32)
+        self._classes = [ForgettingMean(math.exp(-WINDOW_S / seconds), window_limit) for seconds in MEMORIES_S]
+        self._last = np.zeros(12 * OCTAVES), np.zeros(len(INTERVALS))
+
+    def push(self, samples: F32) -> F32:
+        """Takes the next samples, any number, at a typical level; returns (HARMONY_SIZE,)."""
+        signal = np.concatenate([self._tail, samples])
+        count = max(0, (signal.size - FFT_LENGTH) // HOP_LENGTH + 1)
+        self._tail = signal[count * HOP_LENGTH :]
+        if count:
+            frames = np.lib.stride_tricks.sliding_window_view(signal, FFT_LENGTH)[: count * HOP_LENGTH : HOP_LENGTH]
+            peaks = _peaks(np.abs(np.fft.rfft(frames * _window(), axis=1))[:, :BIN_COUNT])
+            shares = peaks / (peaks.sum(axis=1, keepdims=True) + _TINY)
+            together = [(shares[:, :-step] * shares[:, step:]).sum(axis=1).mean() for step in INTERVALS]
+            self._last = peaks.mean(axis=0), np.array(together)
+        peaks_now, together_now = self._last
+        classes = peaks_now.reshape(OCTAVES, 12).sum(axis=0)
+        for memory in self._classes:
+            memory.add(classes, 1.0)
+        keys = [key_features(np.asarray(memory.mean())) for memory in self._classes]
+        return np.concatenate([*keys, together_now]).astype(np.float32)
+
+
+def _peaks(spectrum: F64) -> F64:
+    """Magnitudes (frames, BIN_COUNT) → what stands out of each semitone's neighbours, (frames, 12 * OCTAVES)."""
+    bands = np.sqrt(spectrum).astype(np.float32) @ _bands()
+    bands = bands / (bands.mean(axis=1, keepdims=True) + QUIET)
+    padded = np.pad(bands, ((0, 0), (1, 1)), mode="edge")
+    return np.asarray(np.maximum(bands - (padded[:, :-2] + padded[:, 2:]) / 2, 0.0), np.float64)

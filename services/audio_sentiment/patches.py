@@ -1,0 +1,53 @@
+"""Runs the second music network on the last three seconds of a stream, once a second."""
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.audio_sentiment.embedding import PATCH_FRAMES, Network
+
+__all__ = ["PatchReader"]
+
+F32 = NDArray[np.float32]
+
+EVERY = 2  # windows: a half second's news changes little, and the network costs a hundredth of a core at this rate
+
+
+class PatchReader:
+    """Keeps the last frames and the network's last answer.
+
+    Before three seconds are heard, what was heard is repeated to fill the patch, as in the network's training.
+
+    Args:
+        network: the patch network's session.
+        block_limit: most half seconds to look at; 0 is no limit but the patch.
+    """
+
+    def __init__(self, network: Network, block_limit: int = 0) -> None:
+        self._network = network
+        self._blocks: deque[F32] = deque(maxlen=block_limit or PATCH_FRAMES)
+        self._count = 0
+        self._last: F32 | None = None
+
+    def push(self, frames: F32) -> F32:
+        """Takes the mel frames of the next half second, (n, mels); returns the latest features.
+
+        With n = 0 the answer is the last one (at least one frame must come first).
+        """
+        if len(frames):
+            self._blocks.append(frames)
+            if self._count % EVERY == 0 or self._last is None:
+                self._last = self._read()
+            self._count += 1
+        if self._last is None:
+            raise ValueError("no frame has come yet; push at least one")
+        return self._last
+
+    def _read(self) -> F32:
+        heard = np.concatenate(self._blocks)[-PATCH_FRAMES:]
+        while len(self._blocks) > 1 and sum(map(len, self._blocks)) - len(self._blocks[0]) >= PATCH_FRAMES:
+            self._blocks.popleft()
+        patch = np.tile(heard, (-(-PATCH_FRAMES // len(heard)), 1))[:PATCH_FRAMES]
+        (features,) = self._network.run(["patch"], {"mel": patch[None, None]})
+        return features
