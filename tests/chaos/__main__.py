@@ -18,7 +18,7 @@ from deepsing.client import StoryOptions
 from deepsing.client.errors import DeepsingError
 from tests.chaos.fleet import Fleet, Replica
 from tests.chaos.proxy import Proxy
-from tests.chaos.stories import Told, counts, tell
+from tests.chaos.stories import Told, counts, frame_came, tell
 from tests.encoding import encode, tone
 
 STORIES = 4  # different ones; streams take them in turn
@@ -26,7 +26,6 @@ SONG_S = 5.0
 STORY_LIMIT_S = 240.0  # one that takes longer hangs
 KINDS = {"kill": 6, "term": 4, "freeze": 3, "reset": 4, "silence": 3}  # and how often each is drawn
 MEAN_PAUSE_FRAMES = 28  # that streams get between kills: a machine that is slow has kills as far apart as a fast one
-POLL_S = 0.05
 FREEZE_S = (0.5, 25.0)  # shorter and longer than a connection's patience
 
 
@@ -99,7 +98,8 @@ class Chaos:
             while self.kills.total() < self.kill_count:
                 next_kill = counts["frames"] + self.kinds.expovariate(1 / MEAN_PAUSE_FRAMES)
                 while counts["frames"] < next_kill:
-                    await asyncio.sleep(POLL_S)
+                    frame_came.clear()
+                    await frame_came.wait()
                 (kind,) = self.kinds.choices(list(KINDS), list(KINDS.values()))
                 if kind in ways:
                     there = [replica for replica in fleet.replicas if replica.serving]

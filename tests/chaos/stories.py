@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -11,9 +12,10 @@ from deepsing.client import Client, StoryOptions, telling
 from deepsing.client.session import Event, Session
 from deepsing.v1 import composer_pb2 as pb
 
-__all__ = ["Told", "tell", "counts"]
+__all__ = ["Told", "tell", "counts", "frame_came"]
 
 counts: Counter[str] = Counter()  # of sessions, of those that found their song held, and of frames
+frame_came = asyncio.Event()
 
 
 @dataclass
@@ -52,6 +54,7 @@ async def tell(target: str, song: Path, options: StoryOptions, limit_s: float) -
         async for event in client.compose(song, options):
             if isinstance(event, pb.Frame):
                 counts["frames"] += 1
+                frame_came.set()
                 told.seqs.append(event.seq)
                 hashed.update(event.image)
             elif isinstance(event, pb.SessionEnd):
