@@ -15,8 +15,11 @@ from tests.bench.songs import BUNDLED
 __all__ = ["memory", "opened"]
 
 KIB = 1024
-IDLE, ACTIVE = 200, 16
-CONFIG = pb.ComposeRequest(config=pb.StoryConfig(size=Size(width_px=256, height_px=256), initial_credit=24))
+IDLE, ACTIVE = 200, 8
+PART_US = 10_000_000  # of the song that an active session tells
+CONFIG = pb.ComposeRequest(
+    config=pb.StoryConfig(size=Size(width_px=256, height_px=256), initial_credit=24, duration_us=PART_US)
+)
 
 
 async def memory(quick: bool) -> list[Measurement]:

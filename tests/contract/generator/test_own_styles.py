@@ -11,7 +11,7 @@ from deepsing.runtime.settings import SettingsError
 from deepsing.v1 import generator_pb2
 from services.generator import rpc
 from services.generator.settings import Settings
-from tests.contract.generator.test_generate import Stub, asked, serve
+from tests.contract.generator.serving import Stub, asked, serve
 from tests.unit.generator.opened import WEIGHTS
 
 

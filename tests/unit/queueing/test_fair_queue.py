@@ -100,12 +100,15 @@ def test_one_eighth_is_offline_while_live_jobs_never_end() -> None:
     assert offline / sum(one.weight for one in served) == pytest.approx(OFFLINE_SHARE, abs=0.01)
 
 
-def test_live_jobs_run_up_no_debt_while_no_offline_job_waits() -> None:
-    queue = filled([ticket(job, weight=8, live=True) for job in range(20)])
-    for _ in range(18):
+def test_what_is_owed_to_offline_jobs_is_forgotten_once_none_waits() -> None:
+    gone = ticket(50, weight=16)
+    queue = filled([gone, *(ticket(job, weight=8, live=True) for job in range(20))])
+    for _ in range(13):  # 13 live jobs of weight 8: 14.9 is owed
         queue.take(8)
+    queue.drop(gone)
+    queue.take(8)
     queue.put(ticket(99, weight=1))
-    assert [one.job for one in queue.take(8)] == [18]
+    assert [one.job for one in queue.take(8)] == [14]
 
 
 @given(jobs=st.lists(tickets, max_size=30), now_s=st.floats(0, 100), pace_s=st.floats(0, 5))
