@@ -205,7 +205,11 @@ async def _fill(spool: Spool, requests: AsyncIterator[pb.CreateStoryRequest], st
             raise TooLate(message, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
         if request is None:
             return
-        if request.WhichOneof("payload") != "audio_chunk":
-            message = "a second config, or an empty message, arrived; send the config once, first"
+        kind = request.WhichOneof("payload")
+        if kind is None:
+            message = "a message is empty; send audio_chunk"
+            raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_MISSING, field="payload")
+        if kind == "config":
+            message = "a second config arrived; send it once, first"
             raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_DUPLICATE, field="config")
         spool.append(request.audio_chunk)
