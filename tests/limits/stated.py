@@ -46,7 +46,7 @@ class Limit:
 
 
 def stated() -> list[Limit]:
-    """All limits of what is asked, in the order of the files; what is only answered may name reasons, and limits nobody."""
+    """All limits, in the order of the files; what is only answered may name a reason, and limits nobody."""
     found: list[Limit] = []
     codes = _codes()
     asked = sent() | {method.service.rpartition(".")[2] for method in methods()}
