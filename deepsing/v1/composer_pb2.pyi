@@ -383,8 +383,9 @@ class ResumePoint(google.protobuf.message.Message):
     """First frame wanted, ≤ the frame count, else INVALID_ARGUMENT RESUME_OUT_OF_RANGE."""
     song_digest: builtins.str
     """SHA-256 of the encoded song, lower-case hex, or empty. With it, send audio only once SessionStarted has come: where
-    this composer still holds the song, which the same caller sent it whole, SessionStarted.song_held says so. Another
-    song than this one: FAILED_PRECONDITION RESUME_MISMATCH, once all of it has come.
+    this composer still holds the song, which the same caller sent it whole, SessionStarted.song_held says so, and audio
+    is refused: INVALID_ARGUMENT AUDIO_AFTER_END. Another song than this one: FAILED_PRECONDITION RESUME_MISMATCH, once
+    all of it has come.
     """
     def __init__(
         self,
@@ -606,9 +607,7 @@ class SessionStarted(google.protobuf.message.Message):
     story_digest: builtins.str
     """Hash of all that decides the story's frames beside the song (config and digests), lower-case hex."""
     song_held: builtins.bool
-    """True where the song of ResumePoint.song_digest is held: send no audio (INVALID_ARGUMENT AUDIO_AFTER_END), only
-    end_of_audio.
-    """
+    """True where the song of ResumePoint.song_digest is held: send no audio, only end_of_audio."""
     @property
     def size(self) -> deepsing.v1.sentiment_pb2.Size:
         """Size of every frame."""
@@ -1147,7 +1146,9 @@ class CreateStoryRequest(google.protobuf.message.Message):
     AUDIO_CHUNK_FIELD_NUMBER: builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: builtins.int
     audio_chunk: builtins.bytes
-    """Bytes of audio in order, ≤ 65,536. The song ends where the caller half-closes."""
+    """Bytes of audio in order, ≤ 65,536, else INVALID_ARGUMENT CHUNK_TOO_LARGE. The song ends where the caller
+    half-closes.
+    """
     idempotency_key: builtins.str
     """First message only: makes it safe to send the same request again. Up to 64 characters of A-Z, a-z, 0-9, "-" and
     "_", else INVALID_ARGUMENT IDEMPOTENCY_KEY_INVALID; empty is none. With the same song and config it answers with

@@ -111,8 +111,8 @@ class ComposerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateStory(self, request_iterator, context):
-        """The five below tell stories while nobody waits, and keep them for a while. A caller sees its own stories only. On a
-        composer that keeps none (DEEPSING_COMPOSER_STORE is not set): FAILED_PRECONDITION STORIES_OFF. The store does not
+        """The five below tell stories while nobody waits, and keep them for a while. A caller sees its own stories only. The
+        composer has no store (DEEPSING_COMPOSER_STORE) to keep them in: FAILED_PRECONDITION STORIES_OFF. The store does not
         answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
 
         Takes a song and answers once it is stored; the story is then told by any composer at that store. The limits of

@@ -249,8 +249,8 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
     """
 
     CreateStory: _ComposerServiceCreateStoryType
-    """The five below tell stories while nobody waits, and keep them for a while. A caller sees its own stories only. On a
-    composer that keeps none (DEEPSING_COMPOSER_STORE is not set): FAILED_PRECONDITION STORIES_OFF. The store does not
+    """The five below tell stories while nobody waits, and keep them for a while. A caller sees its own stories only. The
+    composer has no store (DEEPSING_COMPOSER_STORE) to keep them in: FAILED_PRECONDITION STORIES_OFF. The store does not
     answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
 
     Takes a song and answers once it is stored; the story is then told by any composer at that store. The limits of
@@ -351,8 +351,8 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[deepsing.v1.composer_pb2.CreateStoryRequest],
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.composer_pb2.CreateStoryResponse, collections.abc.Awaitable[deepsing.v1.composer_pb2.CreateStoryResponse]]:
-        """The five below tell stories while nobody waits, and keep them for a while. A caller sees its own stories only. On a
-        composer that keeps none (DEEPSING_COMPOSER_STORE is not set): FAILED_PRECONDITION STORIES_OFF. The store does not
+        """The five below tell stories while nobody waits, and keep them for a while. A caller sees its own stories only. The
+        composer has no store (DEEPSING_COMPOSER_STORE) to keep them in: FAILED_PRECONDITION STORIES_OFF. The store does not
         answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
 
         Takes a song and answers once it is stored; the story is then told by any composer at that store. The limits of

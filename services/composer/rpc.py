@@ -32,7 +32,7 @@ from services.composer.settings import PREFIX, ComposerSettings
 from services.composer.spool import CHUNK_BYTES, Spool
 from services.composer.stored.stories import StoriesServicer
 from services.composer.timeline import frame_count
-from services.composer.uploading import config_of
+from services.composer.uploading import config_of, receive_song
 
 __all__ = ["SERVICE", "ComposerServicer"]
 
@@ -117,7 +117,7 @@ class ComposerServicer(StoriesServicer, composer_pb2_grpc.ComposerServiceService
         with tempfile.TemporaryDirectory(dir=self.scratch.path) as folder:
             spool = Spool(Path(folder) / "song", self.settings.max_song_bytes)
             try:
-                await _fill(spool, incoming)
+                await receive_song(incoming, spool, self.settings.upload_stall_s)
                 facts = await asyncio.to_thread(_decoded, spool.path)
             except AudioError as error:
                 raise refusal_of(error) from error
@@ -139,19 +139,6 @@ def _end_with(context: grpc.aio.ServicerContext) -> None:
     left_s = context.time_remaining()
     if left_s is not None:
         call_ends_s.set(time.monotonic() + left_s)
-
-
-async def _fill(spool: Spool, requests: AsyncIterator[pb.ProbeRequest]) -> None:
-    async for request in requests:
-        kind = request.WhichOneof("payload")
-        if kind == "config":
-            message = "a second config arrived; send it once, first"
-            raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_DUPLICATE, field="config")
-        if kind is None:
-            message = "a message is empty; send audio_chunk"
-            raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_MISSING, field="payload")
-        spool.append(request.audio_chunk)
-    spool.finish()
 
 
 def _decoded(song: Path) -> SongFacts:

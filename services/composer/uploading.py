@@ -11,10 +11,12 @@ from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.gate import FrameGate
 from services.composer.spool import Spool
 
-__all__ = ["config_of", "receive"]
+__all__ = ["config_of", "receive", "receive_song"]
+
+SongRequest = pb.ProbeRequest | pb.CreateStoryRequest
 
 
-async def config_of(incoming: AsyncIterator[pb.ComposeRequest] | AsyncIterator[pb.ProbeRequest]) -> pb.StoryConfig:
+async def config_of(incoming: AsyncIterator[pb.ComposeRequest | SongRequest]) -> pb.StoryConfig:
     """The config, which has to be the first message."""
     async for request in incoming:
         if request.WhichOneof("payload") == "config":
@@ -44,8 +46,7 @@ async def receive(
         try:
             request = await asyncio.wait_for(anext(incoming, None), None if spool.finished else stall_s)
         except TimeoutError:
-            message = f"no audio came for {stall_s:g} s; send it faster, or end_of_audio"
-            raise TooLate(message, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
+            raise _stalled(stall_s, "end_of_audio") from None
         if request is None:
             break
         kind = request.WhichOneof("payload")
@@ -57,13 +58,44 @@ async def receive(
         elif kind in ("end_of_audio", "stop"):
             spool.finish(cut=kind == "stop")
         elif kind == "config":
-            message = "a second config arrived; send it once, first"
-            raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_DUPLICATE, field="config")
+            raise _second_config()
         else:
-            message = "a message is empty; send audio_chunk, end_of_audio, credit or stop"
-            raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_MISSING, field="payload")
+            raise _empty("audio_chunk, end_of_audio, credit or stop")
     spool.finish()
     gate.close()
+
+
+async def receive_song(incoming: AsyncIterator[SongRequest], spool: Spool, stall_s: float) -> None:
+    """Fills the spool with nothing but audio until the caller half-closes; arguments as of `receive`."""
+    while True:
+        try:
+            request = await asyncio.wait_for(anext(incoming, None), stall_s)
+        except TimeoutError:
+            raise _stalled(stall_s, "half-close") from None
+        if request is None:
+            break
+        kind = request.WhichOneof("payload")
+        if kind == "config":
+            raise _second_config()
+        if kind is None:
+            raise _empty("audio_chunk")
+        spool.append(request.audio_chunk)
+    spool.finish()
+
+
+def _stalled(stall_s: float, way_out: str) -> TooLate:
+    message = f"no audio came for {stall_s:g} s; send it faster, or {way_out}"
+    return TooLate(message, reason=reasons.ERROR_REASON_UPLOAD_STALLED)
+
+
+def _second_config() -> InvalidInput:
+    message = "a second config arrived; send it once, first"
+    return InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_DUPLICATE, field="config")
+
+
+def _empty(choices: str) -> InvalidInput:
+    message = f"a message is empty; send {choices}"
+    return InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_MISSING, field="payload")
 
 
 def _take_audio(chunk: bytes, spool: Spool) -> None:

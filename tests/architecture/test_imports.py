@@ -81,8 +81,8 @@ def model_tree(tmp_path: Path) -> Path:
         for module in ("__main__", "bento", "rpc"):
             (tmp_path / "services" / service / f"{module}.py").touch()
     (tmp_path / "services/generator/train.py").write_text("import torch\n")
-    parts = ("audio-sentiment", "composer", "generator", "translator")
-    for module in (name for part in parts for name in section(f"inside-{part}", "protected_modules")):
+    inner = [contract for contract in OFFENCES if contract.startswith("inside-")]
+    for module in (name for contract in inner for name in section(contract, "protected_modules")):
         (tmp_path / f"{module.replace('.', '/')}.py").touch()
     shutil.copy(ROOT / ".importlinter", tmp_path)
     return tmp_path

@@ -38,6 +38,11 @@ def _heard(song: bytes, **config: Any) -> Crossing:
     return _compose(*pieces, pb.ComposeRequest(end_of_audio=pb.EndOfAudio()), **config)
 
 
+def _create(*steps: Message, key: str = "", **config: Any) -> Crossing:
+    first = pb.CreateStoryRequest(config=pb.StoryConfig(**config), idempotency_key=key)
+    return Crossing("CreateStory", (first, *steps))
+
+
 def _probe(*steps: Message, **config: Any) -> Crossing:
     return Crossing("Probe", (pb.ProbeRequest(config=pb.StoryConfig(**config)), *steps))
 
@@ -81,6 +86,7 @@ OF_AUDIO = {
     "AnalyzeRequest.audio_chunk CONFIG_MISSING": Crossing("Analyze", (audio.AnalyzeRequest(audio_chunk=sound()),)),
     "AnalyzeConfig.smoothing_us SMOOTHING_OUT_OF_RANGE": _analyze(smoothing_us=60_000_001),
     "AnalyzeConfig.context_us CONTEXT_OUT_OF_RANGE": _analyze(context_us=600_000_001),
+    "AnalyzeConfig.model_digest MODEL_MISMATCH": _analyze(model_digest="9ab0"),
     "AudioFormat.sample_format ENUM_UNKNOWN": _analyze(audio_format=base.AudioFormat(sample_format=99)),
     "AudioFormat.sample_rate_hz AUDIO_FORMAT_INVALID": _compose(
         audio_format=base.AudioFormat(**RAW, sample_rate_hz=192_001, channel_count=1)
@@ -132,6 +138,19 @@ OF_COMPOSER = {
     "Size.width_px SIZE_OUT_OF_RANGE": _compose(size=base.Size(width_px=1922, height_px=64)),
     "Size.height_px SIZE_OUT_OF_RANGE": _compose(size=base.Size(width_px=64, height_px=62)),
 }
+NOWHERE = "0" * 32
+OF_STORIES = {
+    "CreateStoryRequest.payload CONFIG_MISSING": _create(pb.CreateStoryRequest()),
+    "CreateStoryRequest.config CONFIG_DUPLICATE": _create(pb.CreateStoryRequest(config=pb.StoryConfig())),
+    "CreateStoryRequest.config FILES_INVALID": _create(pacing=pb.PACING_LIVE),
+    "CreateStoryRequest.audio_chunk CHUNK_TOO_LARGE": _create(pb.CreateStoryRequest(audio_chunk=BIG)),
+    "CreateStoryRequest.idempotency_key IDEMPOTENCY_KEY_INVALID": _create(key="x" * 65),
+    "GetStoryRequest.story_id STORY_NOT_FOUND": Crossing("GetStory", (pb.GetStoryRequest(story_id=NOWHERE),)),
+    "ListStoriesRequest.page_size PAGE_INVALID": Crossing("ListStories", (pb.ListStoriesRequest(page_size=101),)),
+    "ListStoriesRequest.page_token PAGE_INVALID": Crossing("ListStories", (pb.ListStoriesRequest(page_token="x"),)),
+    "CancelStoryRequest.story_id STORY_NOT_FOUND": Crossing("CancelStory", (pb.CancelStoryRequest(story_id=NOWHERE),)),
+    "WatchStoryRequest.story_id STORY_NOT_FOUND": Crossing("WatchStory", (pb.WatchStoryRequest(story_id=NOWHERE),)),
+}
 OF_GENERATOR = {
     "GenerateRequest.engine ENGINE_UNKNOWN": _generate(engine="dalle"),
     "GenerateRequest.frame_count BATCH_EMPTY": _generate(frame_count=0),
@@ -163,14 +182,17 @@ OF_TRANSLATOR = {
     "Picture.image PICTURE_TOO_LARGE": _read(image=picture() + bytes(2**20 + 1 - len(picture()))),
     "Picture.concepts CONCEPT_UNKNOWN": _read(concepts=(0,) * 17),
 }
-CROSSINGS: dict[str, Crossing] = {**OF_AUDIO, **OF_COMPOSER, **OF_GENERATOR, **OF_TRANSLATOR}
+CROSSINGS: dict[str, Crossing] = {**OF_AUDIO, **OF_COMPOSER, **OF_STORIES, **OF_GENERATOR, **OF_TRANSLATOR}
 
 # What no single call can break: time, other sessions, a service that is away, or hours of sound.
 FLOW, SESSION = "tests/unit/composer/test_flow.py", "tests/unit/composer/test_session.py"
+HELD, STORIES = "tests/unit/composer/test_held.py", "tests/unit/composer/stored/test_stories.py"
 ANALYZED, READ = "tests/contract/audio_sentiment/test_analyze.py", "tests/contract/translator/test_read_pictures.py"
 ELSEWHERE: dict[str, str] = {
     f"{ANALYZE} SONG_TOO_LARGE": f"{ANALYZED}::test_a_song_of_too_many_bytes_is_refused",
     f"{ANALYZE} SONG_TOO_LONG": f"{ANALYZED}::test_a_song_of_too_many_hours_is_refused",
+    f"{ANALYZE} UPLOAD_STALLED": f"{ANALYZED}::test_a_stalled_upload_is_ended",
+    f"{ANALYZE} SESSIONS_EXHAUSTED": f"{ANALYZED}::test_one_session_too_many_is_told_when_to_come_back",
     "AnalyzeConfig.live SONG_UNREADABLE": "tests/contract/audio_sentiment/test_encoded.py::"
     "test_an_m4a_with_its_index_at_the_end_plays_as_a_file_but_not_live",
     f"{COMPOSE} SONG_TOO_LARGE": "tests/unit/composer/test_refusals.py::test_a_song_over_the_limit_is_refused",
@@ -179,6 +201,14 @@ ELSEWHERE: dict[str, str] = {
     f"{COMPOSE} CREDIT_STALLED": f"{FLOW}::test_credit_withheld_for_too_long_ends_the_session",
     f"{COMPOSE} SESSIONS_EXHAUSTED": f"{SESSION}::test_one_session_too_many_is_refused_with_a_time_to_retry",
     f"{COMPOSE} DEPENDENCY_UNAVAILABLE": f"{SESSION}::test_a_generator_that_stays_away_is_named",
+    "ComposerService.CreateStory STORIES_OFF": f"{STORIES}::test_a_composer_without_a_store_says_so",
+    "ComposerService.CreateStory DEPENDENCY_UNAVAILABLE": f"{STORIES}::"
+    "test_a_store_that_is_away_is_told_as_a_service_that_is",
+    "CreateStoryRequest.idempotency_key IDEMPOTENCY_KEY_REUSED": f"{STORIES}::"
+    "test_a_key_makes_a_request_one_and_is_refused_for_another",
+    "ResumePoint.song_digest AUDIO_AFTER_END": f"{HELD}::test_audio_beside_a_held_song_is_refused",
+    "ResumePoint.song_digest RESUME_MISMATCH": f"{HELD}::"
+    "test_another_song_than_the_one_announced_is_refused_once_it_has_come",
     "ResumePoint.next_seq RESUME_OUT_OF_RANGE": f"{SESSION}::test_a_resume_point_of_another_story_is_refused",
     "GeneratorService.Generate QUEUE_FULL": "tests/contract/generator/test_generate.py::"
     "test_a_full_queue_says_when_to_come_again",

@@ -1,22 +1,25 @@
 """The limits that the contract states, read from the comments of its .proto files: `python -m tests.limits.stated`."""
 
-__all__ = ["Limit", "comments", "stated", "table"]
+__all__ = ["Limit", "comments", "sent", "stated", "table"]
 
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
+from google.protobuf.descriptor import Descriptor
+
 from deepsing.v1 import error_reason_pb2
+from tests.fuzz.messages import methods
 from tests.limits.crossings import ELSEWHERE
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos" / "deepsing" / "v1"
 HERE = "tests/limits/test_limits.py"
 REASON = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
 NAMED = re.compile(r"(?:(?:message|service|enum|oneof|rpc) |(?:repeated )?[\w.]+ )?(\w+)(?: =|\(| \{)")
-CODES = re.compile(
-    r"\b(INVALID_ARGUMENT|FAILED_PRECONDITION|RESOURCE_EXHAUSTED|DEADLINE_EXCEEDED|UNAVAILABLE|NOT_FOUND)\b"
-)
+CODES = re.compile(rf"\b({'|'.join(code.name for code in grpc.StatusCode)})\b")
 HEAD = """# Limits
 
 Every limit that the contract states, what breaking it is answered with, and the test that breaks it. Made by
@@ -43,13 +46,21 @@ class Limit:
 
 
 def stated() -> list[Limit]:
-    """All limits, in the order of the files."""
+    """All limits, in the order of the files; what is only answered may name a reason, and limits nobody."""
     found: list[Limit] = []
     codes = _codes()
+    asked = sent() | {method.service.rpartition(".")[2] for method in methods()}
     for where, comment in comments():
+        if where.split(".")[0] not in asked:
+            continue
         for rule, reason in _threats(comment, set(codes)):
             found.append(Limit(where, rule, codes[reason], reason))
     return found
+
+
+def sent() -> set[str]:
+    """Names of the messages and enums that a request is made of, at any depth."""
+    return {name for method in methods() for name in _within(method.request)}
 
 
 def comments() -> list[tuple[str, str]]:
@@ -65,6 +76,15 @@ def table() -> str:
         for one in stated()
     )
     return HEAD + "\n".join(rows) + "\n"
+
+
+def _within(message: Descriptor) -> Iterator[str]:
+    yield message.name
+    for field in message.fields:
+        if field.message_type:
+            yield from _within(field.message_type)
+        elif field.enum_type:
+            yield field.enum_type.name
 
 
 def _codes() -> dict[str, str]:

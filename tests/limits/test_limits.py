@@ -1,13 +1,12 @@
 """Every limit of the contract is broken over the wire, and answered with the code and the reason that it states."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
 import pytest
 import pytest_asyncio
-from google.protobuf.descriptor import Descriptor
 
 from deepsing.runtime.early_end import keep_status
 from deepsing.runtime.errors import error_of
@@ -19,9 +18,8 @@ from services.generator import rpc as generator
 from services.generator.settings import Settings
 from services.translator import rpc as translator
 from tests.architecture.tree import ROOT
-from tests.fuzz.messages import methods
 from tests.limits.crossings import CROSSINGS, ELSEWHERE
-from tests.limits.stated import Limit, comments, stated, table
+from tests.limits.stated import Limit, comments, sent, stated, table
 from tests.unit.composer.fakes import stage
 from tests.unit.generator.opened import WEIGHTS
 
@@ -35,13 +33,14 @@ async def _small_generator() -> generator.GeneratorServicer:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stubs() -> AsyncIterator[Stubs]:
+async def stubs(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stubs]:
     small = Service(generator.SERVICE.name, generator.SERVICE.grpc_name, generator.SERVICE.register, _small_generator)
     services = (audio_sentiment.SERVICE, small, translator.SERVICE)
     servers = [GrpcServer(service, ServerSettings(port=0)) for service in services]
     targets = [f"127.0.0.1:{await server.start()}" for server in servers]
+    store = str(tmp_path_factory.mktemp("store"))
     async with (
-        stage(audio_sentiment_target=targets[0]) as composer,
+        stage(audio_sentiment_target=targets[0], store=store, stories_running=0) as composer,
         grpc.aio.insecure_channel(targets[0]) as heard,
         grpc.aio.insecure_channel(targets[1]) as painted,
         grpc.aio.insecure_channel(targets[2]) as translated,
@@ -85,17 +84,18 @@ def test_every_limit_is_broken_by_a_request_or_by_a_test_that_is_named() -> None
 
 
 def test_a_bound_on_what_is_sent_threatens_with_a_reason() -> None:
-    sent = {message.name for method in methods() for message in _within(method.request)}
-    bounds = {where for where, comment in comments() if where.split(".")[0] in sent and BOUND.search(comment)}
+    asked = sent()
+    bounds = {where for where, comment in comments() if where.split(".")[0] in asked and BOUND.search(comment)}
     assert len(bounds) >= 25
     assert bounds - {limit.where for limit in LIMITS.values()} == set()
 
 
-def _within(message: Descriptor) -> Iterator[Descriptor]:
-    yield message
-    for field in message.fields:
-        if field.message_type:
-            yield from _within(field.message_type)
+def test_what_is_only_answered_limits_nobody() -> None:
+    named = {where for where, comment in comments() if "SONG_TOO_SHORT" in comment}
+    limited = {limit.where for limit in LIMITS.values() if limit.reason == "SONG_TOO_SHORT"}
+    assert named - limited == {"StoryError.reason"}
+    assert {"Sentiment", "SentimentMode", "Picture"} <= sent()  # the first is answered too
+    assert sent() & {"Story", "StoryError", "SessionStarted", "Phase"} == set()
 
 
 @pytest.mark.parametrize("key", ELSEWHERE)

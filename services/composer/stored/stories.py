@@ -15,9 +15,7 @@ from typing import Any
 import grpc
 
 from deepsing.access.accounts import caller_account
-from deepsing.runtime.errors import InvalidInput, TooLate
 from deepsing.v1 import composer_pb2 as pb
-from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.peers import Peers
 from services.composer.plan import plan_of
 from services.composer.scratch import Scratch
@@ -32,7 +30,7 @@ from services.composer.stored.store import Conflict, Missing
 from services.composer.stored.stores import store_at
 from services.composer.stored.twins import content_digest, pcm_digest, stored_config
 from services.composer.stored.worker import Worker
-from services.composer.uploading import config_of
+from services.composer.uploading import config_of, receive_song
 
 __all__ = ["StoriesServicer"]
 
@@ -77,7 +75,7 @@ class StoriesServicer:
         with tempfile.TemporaryDirectory(dir=self.scratch.path) as folder, answering():
             spool = Spool(Path(folder) / "song", self.settings.max_song_bytes)
             try:
-                await _fill(spool, incoming, self.settings.upload_stall_s)
+                await receive_song(incoming, spool, self.settings.upload_stall_s)
             finally:
                 spool.close()
             request = hashlib.sha256(config.SerializeToString(deterministic=True) + spool.digest.encode()).hexdigest()
@@ -194,18 +192,3 @@ def _owner() -> str:
 
 async def _first(request: pb.CreateStoryRequest) -> AsyncIterator[Any]:
     yield request
-
-
-async def _fill(spool: Spool, requests: AsyncIterator[pb.CreateStoryRequest], stall_s: float) -> None:
-    while True:
-        try:
-            request = await asyncio.wait_for(anext(requests, None), stall_s)
-        except TimeoutError:
-            message = f"no audio came for {stall_s:g} s; send it faster, or half-close"
-            raise TooLate(message, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
-        if request is None:
-            return
-        if request.WhichOneof("payload") != "audio_chunk":
-            message = "a second config, or an empty message, arrived; send the config once, first"
-            raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_DUPLICATE, field="config")
-        spool.append(request.audio_chunk)

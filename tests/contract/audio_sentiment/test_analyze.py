@@ -49,9 +49,8 @@ def chunk(data: bytes) -> messages.AnalyzeRequest:
 
 
 def pcm_config(rate_hz: int = 16_000, **fields: object) -> messages.AnalyzeRequest:
-    audio = sentiment_pb2.AudioFormat(
-        sample_format=sentiment_pb2.SAMPLE_FORMAT_F32LE, sample_rate_hz=rate_hz, channel_count=1
-    )
+    form = sentiment_pb2.SAMPLE_FORMAT_F32LE
+    audio = sentiment_pb2.AudioFormat(sample_format=form, sample_rate_hz=rate_hz, channel_count=1)
     return config(audio_format=audio, **fields)
 
 

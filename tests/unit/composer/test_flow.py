@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
+from deepsing.runtime.errors import error_of
 from deepsing.v1 import composer_pb2 as pb
 
 from .fakes import Stage, config, stage, upload
@@ -63,11 +66,25 @@ async def test_credit_withheld_for_too_long_ends_the_session() -> None:
 
 async def test_a_silent_upload_ends_the_session() -> None:
     async with stage(upload_stall_s=0.2) as composer:
-        hold = asyncio.Event()
-
-        async def requests() -> AsyncIterator[pb.ComposeRequest]:
-            yield pb.ComposeRequest(config=config())
-            await hold.wait()
-
-        code, reason, _ = await refusal(composer.stub.Compose(requests()))
+        code, reason, _ = await refusal(composer.stub.Compose(silent(pb.ComposeRequest(config=config()))))
         assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "UPLOAD_STALLED")
+
+
+@pytest.mark.parametrize(
+    ("method", "request_type"), [("Probe", pb.ProbeRequest), ("CreateStory", pb.CreateStoryRequest)]
+)
+async def test_a_silent_upload_to_be_answered_at_its_end_is_given_up(
+    method: str, request_type: Any, tmp_path: Path
+) -> None:
+    async with stage(upload_stall_s=0.2, store=str(tmp_path), stories_running=0) as composer:
+        call = getattr(composer.stub, method)(silent(request_type(config=config())), timeout=30)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        code, reason = caught.value.code(), error_of(caught.value)[0]
+        assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "UPLOAD_STALLED")
+
+
+async def silent(first: Any) -> AsyncIterator[Any]:
+    """An upload of which nothing comes but the first message."""
+    yield first
+    await asyncio.Event().wait()

@@ -156,7 +156,8 @@ async def test_audio_beside_a_held_song_is_refused() -> None:
         await call.write(pb.ComposeRequest(audio_chunk=SONG[:1000]))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await read_out(call)
-    assert error_of(caught.value)[0] == "AUDIO_AFTER_END"
+    code, reason = caught.value.code(), error_of(caught.value)[0]
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "AUDIO_AFTER_END")
 
 
 async def test_another_caller_does_not_learn_that_a_song_is_held() -> None:

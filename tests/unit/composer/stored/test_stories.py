@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -181,20 +182,26 @@ async def empty_upload() -> Any:
 
 async def test_a_composer_without_a_store_says_so() -> None:
     async with stage() as on:
-        for call in (
-            on.stub.CreateStory(upload(SONG)),
-            on.stub.GetStory(pb.GetStoryRequest(story_id="0" * 32)),
-            on.stub.ListStories(pb.ListStoriesRequest()),
-        ):
+        for call in all_calls(on):
             assert (await refused(call))[:2] == ("FAILED_PRECONDITION", "STORIES_OFF")
 
 
 async def test_a_store_that_is_away_is_told_as_a_service_that_is(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path), stories_running=0) as on:
         put_away(on)
-        got = await refused(on.stub.ListStories(pb.ListStoriesRequest()))
-    assert got[:2] == ("UNAVAILABLE", "DEPENDENCY_UNAVAILABLE")
-    assert "try again in 5 s" in got[2]
+        for call in all_calls(on):
+            got = await refused(call)
+            assert got[:2] == ("UNAVAILABLE", "DEPENDENCY_UNAVAILABLE")
+            assert "try again in 5 s" in got[2]
+
+
+def all_calls(on: Stage) -> Iterator[Any]:
+    """Each RPC of stored stories, one after another."""
+    yield on.stub.CreateStory(upload(SONG))
+    yield on.stub.GetStory(pb.GetStoryRequest(story_id="0" * 32))
+    yield on.stub.ListStories(pb.ListStoriesRequest())
+    yield on.stub.CancelStory(pb.CancelStoryRequest(story_id="0" * 32))
+    yield on.stub.WatchStory(pb.WatchStoryRequest(story_id="0" * 32)).read()
 
 
 class Away:
