@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import bentoml
 
+from deepsing.runtime.heap import share_arenas
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.telemetry.logs import configure_logs
 from deepsing.telemetry.meters import enable
@@ -23,6 +24,7 @@ class BentoHost:
     service: ClassVar[Service]
 
     def __init__(self) -> None:
+        share_arenas()
         enable()  # BentoML shows the meters with its own
         self.server = GrpcServer(self.service)
         self._draining: asyncio.Task[None] | None = None

@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from deepsing.runtime.guard import Guard
+from deepsing.runtime.heap import share_arenas
 from deepsing.runtime.settings import SERVER_PREFIX, ServerSettings, SettingsError, settings_from_environment
 from deepsing.telemetry.logs import configure_logs
 from deepsing.telemetry.observation import Observation
@@ -175,6 +176,7 @@ def run(service: Service) -> int:
     Returns:
         The process's exit code: 0 after a drain, 1 if the service could not start.
     """
+    share_arenas()
     configure_logs(service.name)
     try:
         settings = settings_from_environment(ServerSettings, SERVER_PREFIX)

@@ -91,7 +91,7 @@ async def throw(seed: int, numbers: Iterable[int], songs: Iterable[int], only: s
                 await wait_until_serving(target, 10)
             await asyncio.sleep(2)
             sampling.cancel()
-            wire.left = sorted(os.listdir(folder / "tmp"))
+            wire.left = census.left()
             for name in services.pids:
                 wire.memory.append(verdict_of(name, "rss_mib", census.times_s, census.series(name, "rss_mib")))
     return wire

@@ -86,7 +86,7 @@ async def _soak(folder: Path, seconds: float, share: float, seed: int) -> Report
         await asyncio.sleep(REST_S)
         watching.cancel()
         census.sample(time.monotonic() - began)
-        return Report(census, done, failures, cpu_share, sorted(os.listdir(folder / "tmp")), load_s)
+        return Report(census, done, failures, cpu_share, census.left(), load_s)
 
 
 async def _all(work) -> None:  # type: ignore[no-untyped-def]

@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,13 +23,20 @@ def test_warming_up_is_no_leak() -> None:
     assert verdict.highest == 200
 
 
-def test_a_sample_has_what_this_process_holds(tmp_path: object) -> None:
-    folder = str(tmp_path)
-    census = Census({"me": os.getpid()}, folder)  # type: ignore[arg-type]
+def test_a_sample_has_what_this_process_holds(tmp_path: Path) -> None:
+    census = Census({"me": os.getpid()}, tmp_path)
     census.sample(0.0)
-    with open(f"{folder}/left", "wb"):
+    with (tmp_path / "left").open("wb"):
         census.sample(1.0)
     assert census.series("me", "files")[1] == census.series("me", "files")[0] + 1
     assert census.temporary_count == [0, 1]
     assert min(census.series("me", what)[0] for what in ALLOWED) >= 1
     assert cpu_s([os.getpid()]) > 0
+
+
+def test_only_what_a_session_leaves_counts_as_left(tmp_path: Path) -> None:
+    own = tmp_path / "deepsing-composer-x"
+    for folder in (own / "session-1", tmp_path / "tmp1"):
+        folder.mkdir(parents=True)
+    (own / "held-1").touch()
+    assert Census({}, tmp_path).left() == ["deepsing-composer-x/session-1", "tmp1"]

@@ -47,9 +47,15 @@ class Census:
     def sample(self, time_s: float) -> None:
         """Adds one moment."""
         self.times_s.append(time_s)
-        self.temporary_count.append(len(os.listdir(self.temporary)))
+        self.temporary_count.append(len(self.left()))
         for name, pid in self.pids.items():
             self.held.setdefault(name, []).append(Held.of(pid))
+
+    def left(self) -> list[str]:
+        """Temporary files and folders there now, but for the composer's own folder and the songs that it holds."""
+        paths = [*self.temporary.glob("*"), *self.temporary.glob("deepsing-composer-*/*")]
+        kept = [path for path in paths if path.match("deepsing-composer-*") or path.match("deepsing-composer-*/held-*")]
+        return sorted(str(path.relative_to(self.temporary)) for path in paths if path not in kept)
 
     def series(self, name: str, what: str) -> list[float]:
         """One process's values of one kind, over time."""
