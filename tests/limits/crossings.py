@@ -187,7 +187,8 @@ CROSSINGS: dict[str, Crossing] = {**OF_AUDIO, **OF_COMPOSER, **OF_STORIES, **OF_
 # What no single call can break: time, other sessions, a service that is away, or hours of sound.
 FLOW, SESSION = "tests/unit/composer/test_flow.py", "tests/unit/composer/test_session.py"
 HELD, STORIES = "tests/unit/composer/test_held.py", "tests/unit/composer/stored/test_stories.py"
-ANALYZED, READ = "tests/contract/audio_sentiment/test_analyze.py", "tests/contract/translator/test_read_pictures.py"
+ANALYZED, QUEUE = "tests/contract/generator/test_queue.py"
+READ = "tests/contract/audio_sentiment/test_analyze.py", "tests/contract/translator/test_read_pictures.py"
 ELSEWHERE: dict[str, str] = {
     f"{ANALYZE} SONG_TOO_LARGE": f"{ANALYZED}::test_a_song_of_too_many_bytes_is_refused",
     f"{ANALYZE} SONG_TOO_LONG": f"{ANALYZED}::test_a_song_of_too_many_hours_is_refused",
@@ -210,8 +211,11 @@ ELSEWHERE: dict[str, str] = {
     "ResumePoint.song_digest RESUME_MISMATCH": f"{HELD}::"
     "test_another_song_than_the_one_announced_is_refused_once_it_has_come",
     "ResumePoint.next_seq RESUME_OUT_OF_RANGE": f"{SESSION}::test_a_resume_point_of_another_story_is_refused",
-    "GeneratorService.Generate QUEUE_FULL": "tests/contract/generator/test_generate.py::"
-    "test_a_full_queue_says_when_to_come_again",
+    "GeneratorService.Generate QUEUE_FULL": f"{QUEUE}::test_a_full_queue_says_when_to_come_again",
+    "GeneratorService.Generate DEADLINE_PASSED": f"{QUEUE}::"
+    "test_the_callers_deadline_comes_with_the_batch_and_one_that_cannot_be_met_is_refused_unpainted",
+    "GeneratorService.Generate DEPENDENCY_UNAVAILABLE": f"{QUEUE}::"
+    "test_a_device_without_memory_says_when_to_come_again",
     "TranslatorService.ReadPictures JUDGE_MISSING": f"{READ}::test_a_server_without_a_judge_says_so_and_translates",
     "TranslatorService.ReadPictures QUEUE_FULL": f"{READ}::test_more_than_can_be_held_is_to_come_again",
 }
