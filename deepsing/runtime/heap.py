@@ -4,7 +4,6 @@ import asyncio
 import ctypes
 import gc
 import os
-import sys
 
 __all__ = ["keep_tidy", "share_arenas"]
 
@@ -13,10 +12,7 @@ TIDY_S = 30.0
 
 
 def share_arenas() -> None:
-    """Lets all threads share two of glibc's arenas; call it while there are few. MALLOC_ARENA_MAX has its way.
-
-    By default each thread gets one, up to eight for each processor, and keeps there what its largest song took.
-    """
+    """Lets all threads share two of glibc's arenas, not eight a core; call it early. MALLOC_ARENA_MAX goes first."""
     if "MALLOC_ARENA_MAX" not in os.environ:
         _call("mallopt", M_ARENA_MAX, ARENAS)
 
@@ -32,6 +28,6 @@ async def keep_tidy() -> None:
 
 def _call(name: str, *arguments: int) -> None:
     """A function of glibc's; other C libraries do without."""
-    function = getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
+    function = getattr(ctypes.CDLL(None), name, None)
     if function is not None:
         function(*arguments)

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -36,7 +37,8 @@ async def _open() -> None:
     met.wait()
     for thread in threads:
         thread.join()
-    print(_arena_count())
+    sys.stdout.write(f"{_arena_count()}\n")
+    sys.stdout.flush()
     os.kill(os.getpid(), signal.SIGTERM)
 
 
