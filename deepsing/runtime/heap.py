@@ -1,22 +1,33 @@
-"""Keeps freed memory from lying idle in a heap for each thread."""
+"""Gives memory that songs have left back to the system; glibc and the garbage collector keep it for long."""
 
+import asyncio
 import ctypes
+import gc
 import os
-import sys
 
-__all__ = ["share_arenas"]
+__all__ = ["keep_tidy", "share_arenas"]
 
-ARENAS = 2
-M_ARENA_MAX = -8  # <malloc.h>
+ARENAS, M_ARENA_MAX = 2, -8  # the number of the option is that of <malloc.h>
+TIDY_S = 30.0
 
 
 def share_arenas() -> None:
-    """Lets all threads of this process share two of glibc's malloc arenas; call it before there are many threads.
+    """Lets all threads share two of glibc's arenas, not eight a core; call it early. MALLOC_ARENA_MAX goes first."""
+    if "MALLOC_ARENA_MAX" not in os.environ:
+        _call("mallopt", M_ARENA_MAX, ARENAS)
 
-    By default each thread gets one, up to eight for each processor, and keeps what its largest song took. Where
-    MALLOC_ARENA_MAX is set the operator has chosen; other C libraries, or another malloc, are left as they are.
-    """
-    if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(M_ARENA_MAX, ARENAS)
+
+async def keep_tidy() -> None:
+    """Collects garbage now and then: sessions end in cycles, whose decoders and encoders Python counts as nothing."""
+    gc.freeze()  # what a service starts with stays, and need not be looked at each time
+    while True:
+        await asyncio.sleep(TIDY_S)
+        gc.collect()
+        await asyncio.to_thread(_call, "malloc_trim", 0)
+
+
+def _call(name: str, *arguments: int) -> None:
+    """A function of glibc's; other C libraries do without."""
+    function = getattr(ctypes.CDLL(None), name, None)
+    if function is not None:
+        function(*arguments)

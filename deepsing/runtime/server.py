@@ -15,7 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from deepsing.runtime.guard import Guard
-from deepsing.runtime.heap import share_arenas
+from deepsing.runtime.heap import keep_tidy, share_arenas
 from deepsing.runtime.settings import SERVER_PREFIX, ServerSettings, SettingsError, settings_from_environment
 from deepsing.telemetry.logs import configure_logs
 from deepsing.telemetry.observation import Observation
@@ -206,7 +206,9 @@ async def _serve(service: Service, settings: ServerSettings) -> int:
         return 1
     if opening.done():
         logger.info("serving on %s after %.2f s", server.address, time.monotonic() - began, extra=address)
+        tidying = asyncio.create_task(keep_tidy())
         await stopping
+        tidying.cancel()
     opening.cancel()
     logger.info("draining, up to %g s", settings.grace_s)
     await server.drain()
