@@ -187,8 +187,8 @@ CROSSINGS: dict[str, Crossing] = {**OF_AUDIO, **OF_COMPOSER, **OF_STORIES, **OF_
 # What no single call can break: time, other sessions, a service that is away, or hours of sound.
 FLOW, SESSION = "tests/unit/composer/test_flow.py", "tests/unit/composer/test_session.py"
 HELD, STORIES = "tests/unit/composer/test_held.py", "tests/unit/composer/stored/test_stories.py"
-ANALYZED, QUEUE = "tests/contract/generator/test_queue.py"
-READ = "tests/contract/audio_sentiment/test_analyze.py", "tests/contract/translator/test_read_pictures.py"
+QUEUE = "tests/contract/generator/test_queue.py"
+ANALYZED, READ = "tests/contract/audio_sentiment/test_analyze.py", "tests/contract/translator/test_read_pictures.py"
 ELSEWHERE: dict[str, str] = {
     f"{ANALYZE} SONG_TOO_LARGE": f"{ANALYZED}::test_a_song_of_too_many_bytes_is_refused",
     f"{ANALYZE} SONG_TOO_LONG": f"{ANALYZED}::test_a_song_of_too_many_hours_is_refused",
