@@ -113,7 +113,7 @@ class ComposerServicer(StoriesServicer, composer_pb2_grpc.ComposerServiceService
     ) -> pb.ProbeResponse:
         """See the contract."""
         incoming = aiter(request_iterator)
-        plan = plan_of(await config_of(incoming))
+        plan = plan_of(await config_of(incoming, self.settings.upload_stall_s))
         with tempfile.TemporaryDirectory(dir=self.scratch.path) as folder:
             spool = Spool(Path(folder) / "song", self.settings.max_song_bytes)
             try:

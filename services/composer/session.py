@@ -91,7 +91,7 @@ class Session:
         """Receives and tells at the same time; the first failure ends both."""
         try:
             incoming = aiter(requests)
-            config = await config_of(incoming)
+            config = await config_of(incoming, self.settings.upload_stall_s)
             plan = plan_of(config)
             backlog = max(1, round(self.settings.live_late_s * plan.rate)) if plan.live else None
             credit = None if self.unlimited else plan.initial_credit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 from deepsing.runtime.errors import InvalidInput, TooLate
 from deepsing.v1 import composer_pb2 as pb
@@ -11,17 +12,29 @@ from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.gate import FrameGate
 from services.composer.spool import Spool
 
-__all__ = ["config_of", "receive", "receive_song"]
+__all__ = ["config_in", "config_of", "first_of", "receive", "receive_song"]
 
 SongRequest = pb.ProbeRequest | pb.CreateStoryRequest
+Request = TypeVar("Request")
 
 
-async def config_of(incoming: AsyncIterator[pb.ComposeRequest | SongRequest]) -> pb.StoryConfig:
-    """The config, which has to be the first message."""
-    async for request in incoming:
-        if request.WhichOneof("payload") == "config":
-            return request.config
-        break
+async def config_of(incoming: AsyncIterator[pb.ComposeRequest | pb.ProbeRequest], stall_s: float) -> pb.StoryConfig:
+    """The config, which has to be the first message; raises TooLate UPLOAD_STALLED where none comes for `stall_s`."""
+    return config_in(await first_of(incoming, stall_s))
+
+
+async def first_of(incoming: AsyncIterator[Request], stall_s: float) -> Request | None:
+    """The first message, or None where there is none; raises TooLate UPLOAD_STALLED where none comes for `stall_s`."""
+    try:
+        return await asyncio.wait_for(anext(incoming, None), stall_s)
+    except TimeoutError:
+        raise _stalled(stall_s, "half-close") from None
+
+
+def config_in(request: pb.ComposeRequest | SongRequest | None) -> pb.StoryConfig:
+    """The config of a first message; raises InvalidInput CONFIG_MISSING."""
+    if request is not None and request.WhichOneof("payload") == "config":
+        return request.config
     message = "the first message has no config; send the config first"
     raise InvalidInput(message, reason=reasons.ERROR_REASON_CONFIG_MISSING, field="config")
 

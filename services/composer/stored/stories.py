@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import grpc
 
@@ -30,7 +29,7 @@ from services.composer.stored.store import Conflict, Missing
 from services.composer.stored.stores import store_at
 from services.composer.stored.twins import content_digest, pcm_digest, stored_config
 from services.composer.stored.worker import Worker
-from services.composer.uploading import config_of, receive_song
+from services.composer.uploading import config_in, first_of, receive_song
 
 __all__ = ["StoriesServicer"]
 
@@ -69,8 +68,8 @@ class StoriesServicer:
         """See the contract."""
         shelf, owner = self._opened(), _owner()
         incoming = aiter(request_iterator)
-        first = await anext(incoming, pb.CreateStoryRequest())
-        config, key = stored_config(await config_of(_first(first))), key_of(first.idempotency_key)
+        first = await first_of(incoming, self.settings.upload_stall_s) or pb.CreateStoryRequest()
+        config, key = stored_config(config_in(first)), key_of(first.idempotency_key)
         plan = plan_of(config)
         with tempfile.TemporaryDirectory(dir=self.scratch.path) as folder, answering():
             spool = Spool(Path(folder) / "song", self.settings.max_song_bytes)
@@ -188,7 +187,3 @@ class StoriesServicer:
 def _owner() -> str:
     account = caller_account.get()
     return owner_tag(account.name if account else "")
-
-
-async def _first(request: pb.CreateStoryRequest) -> AsyncIterator[Any]:
-    yield request

@@ -84,7 +84,18 @@ async def test_a_silent_upload_to_be_answered_at_its_end_is_given_up(
         assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "UPLOAD_STALLED")
 
 
-async def silent(first: Any) -> AsyncIterator[Any]:
-    """An upload of which nothing comes but the first message."""
-    yield first
+@pytest.mark.parametrize("method", ["Compose", "Probe", "CreateStory"])
+async def test_a_caller_who_sends_nothing_at_all_is_given_up(method: str, tmp_path: Path) -> None:
+    async with stage(upload_stall_s=0.2, store=str(tmp_path), stories_running=0) as composer:
+        call = getattr(composer.stub, method)(silent(), timeout=30)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await (call.read() if method == "Compose" else call)
+        code, reason = caught.value.code(), error_of(caught.value)[0]
+        assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "UPLOAD_STALLED")
+
+
+async def silent(*first: Any) -> AsyncIterator[Any]:
+    """An upload of which nothing comes but the first messages, if any."""
+    for one in first:
+        yield one
     await asyncio.Event().wait()
