@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,16 +43,21 @@ class CountedSession(Session):
 telling.Session = CountedSession  # type: ignore[misc]
 
 
-async def tell(target: str, song: Path, options: StoryOptions, limit_s: float) -> Told:
-    """Has a story told; raises what the client raises.
+async def tell(target: str, song: Path, options: StoryOptions, hang_s: float) -> Told:
+    """Has a story told; raises what the client raises, and TimeoutError where nothing comes for `hang_s`.
 
     Args:
         target: of a composer, or of a proxy before several.
-        limit_s: for the whole story.
+        hang_s: longest time between two events.
     """
     told, hashed = Told(), hashlib.sha256()
-    async with Client(target, retries=50, timeout_s=limit_s, credit_window=24) as client:
-        async for event in client.compose(song, options):
+    async with (
+        Client(target, retries=50, credit_window=24) as client,
+        asyncio.timeout(hang_s) as hang,
+        aclosing(client.compose(song, options)) as events,
+    ):
+        async for event in events:
+            hang.reschedule(asyncio.get_running_loop().time() + hang_s)
             if isinstance(event, pb.Frame):
                 counts["frames"] += 1
                 frame_came.set()
