@@ -23,7 +23,7 @@ from tests.encoding import encode, tone
 
 STORIES = 4  # different ones; streams take them in turn
 SONG_S = 5.0
-HANG_S = 120.0  # a stream to which nothing comes for so long hangs; how long it takes in all depends on the kills
+HANG_S = 120.0  # a stream to which no frame comes for so long hangs; how long it takes in all depends on the kills
 KINDS = {"kill": 6, "term": 4, "freeze": 3, "reset": 4, "silence": 3}  # and how often each is drawn
 MEAN_PAUSE_FRAMES = 28  # that streams get between kills: a machine that is slow has kills as far apart as a fast one
 FREEZE_S = (0.5, 25.0)  # shorter and longer than a connection's patience
@@ -72,7 +72,7 @@ class Chaos:
             try:
                 told = await self._story(target, songs[place], place)
             except TimeoutError:
-                self.faults.append(f"stream {number} hangs: nothing came for {HANG_S:g} s")
+                self.faults.append(f"stream {number} hangs: no frame came for {HANG_S:g} s")
             except DeepsingError as error:
                 self.faults.append(f"stream {number} failed: {error.code.name} {error.reason}: {error}")
             else:

@@ -44,11 +44,11 @@ telling.Session = CountedSession  # type: ignore[misc]
 
 
 async def tell(target: str, song: Path, options: StoryOptions, hang_s: float) -> Told:
-    """Has a story told; raises what the client raises, and TimeoutError where nothing comes for `hang_s`.
+    """Has a story told; raises what the client raises, and TimeoutError where no frame comes for `hang_s`.
 
     Args:
         target: of a composer, or of a proxy before several.
-        hang_s: longest time between two events.
+        hang_s: longest time between two frames; heartbeats do not count.
     """
     told, hashed = Told(), hashlib.sha256()
     async with (
@@ -57,8 +57,8 @@ async def tell(target: str, song: Path, options: StoryOptions, hang_s: float) ->
         aclosing(client.compose(song, options)) as events,
     ):
         async for event in events:
-            hang.reschedule(asyncio.get_running_loop().time() + hang_s)
             if isinstance(event, pb.Frame):
+                hang.reschedule(asyncio.get_running_loop().time() + hang_s)
                 counts["frames"] += 1
                 frame_came.set()
                 told.seqs.append(event.seq)
