@@ -110,7 +110,7 @@ class Chaos:
                     victim = self.victims.choice(there)
                     returns.create_task(ways[kind](victim))  # type: ignore[arg-type]
                     kind = f"{kind} {victim.service}"
-                elif not (proxy.reset() if kind == "reset" else proxy.silence()):
+                elif not (proxy.reset(self.victims) if kind == "reset" else proxy.silence(self.victims)):
                     continue
                 self.kills[kind] += 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
 from collections.abc import Sequence
@@ -47,18 +48,24 @@ class Proxy:
         """Its "host:port"."""
         return f"127.0.0.1:{self.port}"
 
-    def reset(self) -> int:
-        """Resets all connections; returns how many there were."""
-        lines = list(self._lines.values())
+    def reset(self, chance: random.Random | None = None) -> int:
+        """Resets one connection, drawn by `chance`, or all; returns how many."""
+        lines = self._drawn(chance)
         for line in lines:
             line.reset()
         return len(lines)
 
-    def silence(self) -> int:
-        """Lets no byte through any more on the connections that there are; returns how many there were."""
-        for line in self._lines.values():
+    def silence(self, chance: random.Random | None = None) -> int:
+        """Lets no byte through any more on one connection, drawn by `chance`, or on all; returns how many."""
+        lines = self._drawn(chance)
+        for line in lines:
             line.flowing.clear()
-        return len(self._lines)
+        return len(lines)
+
+    def _drawn(self, chance: random.Random | None) -> list[_Line]:
+        """Of the connections that there are and let bytes through: one by chance, or all."""
+        lines = [line for line in self._lines.values() if line.flowing.is_set()]
+        return [chance.choice(lines)] if chance and lines else lines
 
     def deafen(self) -> None:
         """From now on connections are accepted and never answered; those that there are fall silent."""
