@@ -12,7 +12,7 @@ from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.gate import FrameGate
 from services.composer.spool import Spool
 
-__all__ = ["config_in", "config_of", "first_of", "receive", "receive_song"]
+__all__ = ["config_in", "config_of", "next_of", "receive", "receive_song"]
 
 SongRequest = pb.ProbeRequest | pb.CreateStoryRequest
 Request = TypeVar("Request")
@@ -20,15 +20,18 @@ Request = TypeVar("Request")
 
 async def config_of(incoming: AsyncIterator[pb.ComposeRequest | pb.ProbeRequest], stall_s: float) -> pb.StoryConfig:
     """The config, which has to be the first message; raises TooLate UPLOAD_STALLED where none comes for `stall_s`."""
-    return config_in(await first_of(incoming, stall_s))
+    return config_in(await next_of(incoming, stall_s))
 
 
-async def first_of(incoming: AsyncIterator[Request], stall_s: float) -> Request | None:
-    """The first message, or None where there is none; raises TooLate UPLOAD_STALLED where none comes for `stall_s`."""
+async def next_of(
+    incoming: AsyncIterator[Request], stall_s: float | None, way_out: str = "half-close"
+) -> Request | None:
+    """The next message, or None after the last; raises TooLate UPLOAD_STALLED where none comes for `stall_s`."""
     try:
         return await asyncio.wait_for(anext(incoming, None), stall_s)
     except TimeoutError:
-        raise _stalled(stall_s, "half-close") from None
+        message = f"no audio came for {stall_s:g} s; send it faster, or {way_out}"
+        raise TooLate(message, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
 
 
 def config_in(request: pb.ComposeRequest | SongRequest | None) -> pb.StoryConfig:
@@ -56,10 +59,7 @@ async def receive(
         stall_s: silence, while audio is still to come, that ends the session with UPLOAD_STALLED.
     """
     while True:
-        try:
-            request = await asyncio.wait_for(anext(incoming, None), None if spool.finished else stall_s)
-        except TimeoutError:
-            raise _stalled(stall_s, "end_of_audio") from None
+        request = await next_of(incoming, None if spool.finished else stall_s, "end_of_audio")
         if request is None:
             break
         kind = request.WhichOneof("payload")
@@ -81,10 +81,7 @@ async def receive(
 async def receive_song(incoming: AsyncIterator[SongRequest], spool: Spool, stall_s: float) -> None:
     """Fills the spool with nothing but audio until the caller half-closes; arguments as of `receive`."""
     while True:
-        try:
-            request = await asyncio.wait_for(anext(incoming, None), stall_s)
-        except TimeoutError:
-            raise _stalled(stall_s, "half-close") from None
+        request = await next_of(incoming, stall_s)
         if request is None:
             break
         kind = request.WhichOneof("payload")
@@ -94,11 +91,6 @@ async def receive_song(incoming: AsyncIterator[SongRequest], spool: Spool, stall
             raise _empty("audio_chunk")
         spool.append(request.audio_chunk)
     spool.finish()
-
-
-def _stalled(stall_s: float, way_out: str) -> TooLate:
-    message = f"no audio came for {stall_s:g} s; send it faster, or {way_out}"
-    return TooLate(message, reason=reasons.ERROR_REASON_UPLOAD_STALLED)
 
 
 def _second_config() -> InvalidInput:

@@ -29,7 +29,7 @@ from services.composer.stored.store import Conflict, Missing
 from services.composer.stored.stores import store_at
 from services.composer.stored.twins import content_digest, pcm_digest, stored_config
 from services.composer.stored.worker import Worker
-from services.composer.uploading import config_in, first_of, receive_song
+from services.composer.uploading import config_in, next_of, receive_song
 
 __all__ = ["StoriesServicer"]
 
@@ -68,7 +68,7 @@ class StoriesServicer:
         """See the contract."""
         shelf, owner = self._opened(), _owner()
         incoming = aiter(request_iterator)
-        first = await first_of(incoming, self.settings.upload_stall_s) or pb.CreateStoryRequest()
+        first = await next_of(incoming, self.settings.upload_stall_s) or pb.CreateStoryRequest()
         config, key = stored_config(config_in(first)), key_of(first.idempotency_key)
         plan = plan_of(config)
         with tempfile.TemporaryDirectory(dir=self.scratch.path) as folder, answering():
