@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
@@ -16,13 +16,12 @@ from deepsing.access.outgoing import Tls, open_channel
 from deepsing.client.errors import Failed, Refused
 from deepsing.client.files import StoryFiles, paths_beside
 from deepsing.client.options import StoryOptions
+from deepsing.client.sending import answer_to
 from deepsing.client.session import Event
 from deepsing.client.song import Song, SongSource
-from deepsing.client.status import error_from
 from deepsing.client.stored import StoredStories
 from deepsing.client.story import Story
 from deepsing.client.telling import Telling
-from deepsing.runtime.early_end import keep_status
 from deepsing.runtime.settings import SettingsError
 from deepsing.v1 import composer_pb2 as composer
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
@@ -101,29 +100,10 @@ class Client(StoredStories):
             DeepsingError: see `deepsing.client.errors`.
             OSError: the song cannot be read.
         """
-        source, config = SongSource(song), options.to_config()
-        unreadable: list[OSError] = []
-
-        async def requests() -> AsyncIterator[composer.ProbeRequest]:
-            yield composer.ProbeRequest(config=config)
-            try:
-                async for chunk in source.chunks():
-                    yield composer.ProbeRequest(audio_chunk=chunk)
-            except OSError as error:  # gRPC would only say that the call was cancelled
-                unreadable.append(error)
-                raise
-
-        try:
-            call = self._stub().Probe(requests(), timeout=self._timeout_s)
-            keep_status(call)
-            facts: composer.ProbeResponse = await call
-            return facts
-        except grpc.aio.AioRpcError as call_error:
-            raise error_from(call_error, self.target) from None
-        except asyncio.CancelledError:
-            if unreadable:
-                raise unreadable[0] from None
-            raise
+        source, first = SongSource(song), composer.ProbeRequest(config=options.to_config())
+        with self._named():
+            facts: composer.ProbeResponse = await answer_to(self._stub().Probe, first, _probed, source, self._timeout_s)
+        return facts
 
     async def compose(self, song: Song, options: StoryOptions = PLAIN) -> AsyncGenerator[Event, None]:
         """Yields the story's events as they happen; the composer waits for a reader that takes its time.
@@ -233,6 +213,10 @@ class Client(StoredStories):
         if self._channel is None:
             raise RuntimeError("the client is not open; use it as `async with Client(…) as client:`")
         return ComposerServiceStub(self._channel)
+
+
+def _probed(chunk: bytes) -> composer.ProbeRequest:
+    return composer.ProbeRequest(audio_chunk=chunk)
 
 
 def _forbid_overwriting(song: Song, paths: Iterable[Path]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import urllib.error
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from http.client import HTTPException
 from pathlib import Path
@@ -16,9 +16,9 @@ import grpc
 from deepsing.client.errors import Failed, Refused, Unavailable
 from deepsing.client.files import StoryFiles, paths_beside
 from deepsing.client.options import StoryOptions
+from deepsing.client.sending import answer_to
 from deepsing.client.song import CHUNK_BYTES, Song, SongSource
 from deepsing.client.status import error_from
-from deepsing.runtime.early_end import keep_status
 from deepsing.v1 import composer_pb2 as composer
 
 if TYPE_CHECKING:
@@ -55,28 +55,13 @@ class StoredStories:
         Raises:
             OSError: the song cannot be read.
         """
-        source, config = SongSource(song), options.to_config()
-        unreadable: list[OSError] = []
-
-        async def requests() -> AsyncIterator[composer.CreateStoryRequest]:
-            yield composer.CreateStoryRequest(config=config, idempotency_key=idempotency_key)
-            try:
-                async for chunk in source.chunks():
-                    yield composer.CreateStoryRequest(audio_chunk=chunk)
-            except OSError as error:  # gRPC would only say that the call was cancelled
-                unreadable.append(error)
-                raise
-
-        try:
-            with self._named():
-                call = self._stub().CreateStory(requests(), timeout=self._timeout_s)
-                keep_status(call)
-                answer: composer.CreateStoryResponse = await call
-                return answer.story
-        except asyncio.CancelledError:
-            if unreadable:
-                raise unreadable[0] from None
-            raise
+        source = SongSource(song)
+        first = composer.CreateStoryRequest(config=options.to_config(), idempotency_key=idempotency_key)
+        with self._named():
+            answer: composer.CreateStoryResponse = await answer_to(
+                self._stub().CreateStory, first, _created, source, self._timeout_s
+            )
+        return answer.story
 
     async def get_story(self, story_id: str) -> composer.Story:
         """Says how a story stands, with fresh links to its files."""
@@ -160,6 +145,10 @@ class StoredStories:
             yield
         except grpc.aio.AioRpcError as error:
             raise error_from(error, self.target) from None
+
+
+def _created(chunk: bytes) -> composer.CreateStoryRequest:
+    return composer.CreateStoryRequest(audio_chunk=chunk)
 
 
 def _fetch(file: composer.StoredFile, files: StoryFiles) -> None:
