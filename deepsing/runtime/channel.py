@@ -45,6 +45,7 @@ def open_channel(
         ("grpc.keepalive_timeout_ms", 5_000),
         ("grpc.http2.max_pings_without_data", 0),  # streams may be quiet for long
         ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.min_reconnect_backoff_ms", 8_000),  # longest wait for a connection; a frozen process accepts them, too
         ("grpc.max_reconnect_backoff_ms", 5_000),
         ("grpc.use_local_subchannel_pool", 1),  # channels do not share a connection, nor its faults
     ]

@@ -10,7 +10,7 @@ from deepsing.telemetry.meters import Counter, Gauge, Histogram
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2
 
-__all__ = ["PEER_FAILURES", "PEER_RETRIES", "metered"]
+__all__ = ["PEER_FAILURES", "PEER_HEDGES", "PEER_RETRIES", "metered"]
 
 PACINGS = ("live", "offline")
 PEERS = ("audio_sentiment", "translator", "generator")
@@ -49,6 +49,11 @@ PEER_FAILURES = Counter(
     {"dependency": PEERS, "code": CODES},
 )
 PEER_RETRIES = Counter("deepsing_dependency_retries", "Failed calls that were tried again.", {"dependency": PEERS})
+PEER_HEDGES = Counter(
+    "deepsing_dependency_hedges",
+    "Calls made again, of another replica, while a slow first one was still waited for.",
+    {"dependency": PEERS},
+)
 
 Requests = AsyncIterator[pb.ComposeRequest]
 

@@ -15,6 +15,7 @@ from deepsing.access.outgoing import service_channel
 from deepsing.runtime.early_end import keep_status
 from deepsing.v1 import audio_sentiment_pb2, audio_sentiment_pb2_grpc, generator_pb2_grpc, translator_pb2_grpc
 from services.composer.attempts import Attempts, Breaker
+from services.composer.hedging import Hedge
 from services.composer.settings import ComposerSettings
 
 __all__ = ["BATCH_BYTES", "Peers", "call_ends_s"]
@@ -32,6 +33,7 @@ class Peers:
         self.settings = settings
         self.pace = Pace()
         self.breakers = {service: Breaker(service, settings.patience_s) for service in SERVICES}
+        self.hedges = {service: Hedge(service) for service in SERVICES}
         targets = (settings.audio_sentiment_target, settings.translator_target, settings.generator_target)
         self.channels = [service_channel(target, max_message_bytes=BATCH_BYTES + 2**20) for target in targets]
         self.audio_sentiment = audio_sentiment_pb2_grpc.AudioSentimentServiceStub(self.channels[0])
@@ -61,20 +63,19 @@ class Peers:
             InvalidInput, Unmet: the service refused the request; its reason is passed on.
             NotReady: DEPENDENCY_UNAVAILABLE.
         """
-        attempts = Attempts(self.breakers[service])
+        attempts, hedge = Attempts(self.breakers[service]), self.hedges[service]
         while True:
             attempts.begin()
-            call: Any = method(request, timeout=min(self.settings.call_timeout_s, _left_s()))
             try:
-                answer: Response = await call
+                answer: Response = await hedge.answer(
+                    lambda: method(request, timeout=min(self.settings.call_timeout_s, _left_s())), type(request)
+                )
                 if fits(answer):
                     attempts.succeed()
                     return answer
                 await attempts.after_unfit()
             except grpc.aio.AioRpcError as error:
                 await attempts.after(error)
-            finally:
-                call.cancel()  # a task that is cancelled before its request is out would leave the call running
 
     async def analyze(
         self, requests: Callable[[], AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]], complete: Callable[[], bool]
