@@ -30,9 +30,9 @@ from deepsing.v1.sentiment_pb2 import AffectPoint
 if TYPE_CHECKING:
     from deepsing.v1.composer_pb2_grpc import ComposerServiceAsyncStub  # the stub's type; not there at run time
 
-__all__ = ["Session", "Event"]
+__all__ = ["Session", "Event", "SILENCE_LIMIT_S"]
 
-SILENCE_LIMIT_S = 60.0  # the contract promises a heartbeat every 15 s
+SILENCE_LIMIT_S = 25.0  # the contract promises a heartbeat every 15 s
 
 Event: TypeAlias = (
     SessionStarted | AffectPoint | Frame | AchievedPoint | Heartbeat | FramesDropped | StoryFileChunk | SessionEnd

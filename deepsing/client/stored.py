@@ -17,6 +17,7 @@ from deepsing.client.errors import Failed, Refused, Unavailable
 from deepsing.client.files import StoryFiles, paths_beside
 from deepsing.client.options import StoryOptions
 from deepsing.client.sending import answer_to
+from deepsing.client.session import SILENCE_LIMIT_S
 from deepsing.client.song import CHUNK_BYTES, Song, SongSource
 from deepsing.client.status import error_from
 from deepsing.v1 import composer_pb2 as composer
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredStories"]
 
-SILENCE_LIMIT_S = 60.0  # the contract promises a word every 15 s
 PAUSE_S = 1.0  # before a watch that broke is taken up again
 FETCH_LIMIT_S = 60.0  # without a byte
 PLAIN = StoryOptions()

@@ -42,6 +42,7 @@ class Proxy:
         for task in list(self._lines):
             task.cancel()
         await asyncio.gather(*self._lines, return_exceptions=True)
+        await asyncio.sleep(0)  # in which aborted connections close their sockets
 
     @property
     def target(self) -> str:
