@@ -18,7 +18,6 @@ __all__ = ["ChannelSettings", "Tls", "open_channel", "service_channel", "key_fil
 
 CHANNEL_PREFIX = "DEEPSING_CHANNEL_"
 MESSAGE_BYTES = 4 * 2**20
-SERVICE_PING_S = 15.0  # lines between services are fast
 SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -58,14 +57,8 @@ def service_channel(target: str, *, max_message_bytes: int = MESSAGE_BYTES) -> g
     """Opens a channel to another service as the environment says; see `open_channel`."""
     settings = ChannelSettings.from_environment()
     key = None if settings.key_file is None else key_file(settings.key_file)
-    return open_channel(
-        target,
-        max_message_bytes=max_message_bytes,
-        key=key,
-        tls=settings.to_tls(),
-        plaintext_key=settings.plaintext_key,
-        ping_timeout_s=SERVICE_PING_S,
-    )
+    tls, allowed = settings.to_tls(), settings.plaintext_key
+    return open_channel(target, max_message_bytes=max_message_bytes, key=key, tls=tls, plaintext_key=allowed)
 
 
 def open_channel(
@@ -75,7 +68,6 @@ def open_channel(
     key: str | Callable[[], str] | None = None,
     tls: Tls | None = None,
     plaintext_key: bool = False,
-    ping_timeout_s: float = 60.0,
 ) -> grpc.aio.Channel:
     """Opens a channel that presents a key with every call; close it when done.
 
@@ -85,7 +77,6 @@ def open_channel(
         key: API key or token, or what returns one for each call.
         tls: None is plaintext. Files are read now; new ones count for channels opened later.
         plaintext_key: lets a key go to another machine without TLS.
-        ping_timeout_s: see `deepsing.runtime.channel.open_channel`.
 
     Raises:
         SettingsError: a key would cross a network in the clear, it cannot be sent, or TLS's files cannot be used.
@@ -99,7 +90,7 @@ def open_channel(
     if current is not None:
         _sendable(current(), "the key")
     secure = None if tls is None else _secure(tls)
-    channel = plain.open_channel(target, max_message_bytes=max_message_bytes, tls=secure, ping_timeout_s=ping_timeout_s)
+    channel = plain.open_channel(target, max_message_bytes=max_message_bytes, tls=secure)
     if current is None:
         return channel
     return with_each_call(channel, lambda path: ((("authorization", f"Bearer {current()}"),), None))

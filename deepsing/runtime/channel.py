@@ -10,6 +10,7 @@ from deepsing.telemetry.outgoing import carry_ids
 
 __all__ = ["open_channel", "remaining_s"]
 
+PING_TIMEOUT_MS = 15_000  # of pings that measure the line while data flows; meanwhile no other is sent
 RETRIES = {
     "maxAttempts": 4,
     "initialBackoff": "0.1s",
@@ -24,11 +25,7 @@ SERVICE_CONFIG = {
 
 
 def open_channel(
-    target: str,
-    *,
-    max_message_bytes: int = 4 * 2**20,
-    tls: grpc.ChannelCredentials | None = None,
-    ping_timeout_s: float = 60.0,
+    target: str, *, max_message_bytes: int = 4 * 2**20, tls: grpc.ChannelCredentials | None = None
 ) -> grpc.aio.Channel:
     """Opens a channel, whose calls carry the ids of the call that is being served; close it when done.
 
@@ -39,8 +36,6 @@ def open_channel(
         target: "host:port" or any gRPC target; a name with several addresses is balanced call by call.
         max_message_bytes: of one message, either way.
         tls: None is plaintext.
-        ping_timeout_s: for the answer to any ping, also to those that measure the line and keep others back; on a slow
-            line such an answer waits behind what is under way, so this is no shorter than that may take.
     """
     options = [
         ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
@@ -49,7 +44,7 @@ def open_channel(
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", 10_000),
         ("grpc.keepalive_timeout_ms", 5_000),
-        ("grpc.http2.ping_timeout_ms", int(ping_timeout_s * 1e3)),
+        ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
         ("grpc.http2.max_pings_without_data", 0),  # streams may be quiet for long
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.min_reconnect_backoff_ms", 8_000),  # longest wait for a connection; a frozen process accepts them, too

@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from deepsing.access.outgoing import Tls, is_here, open_channel, service_channel
 from deepsing.runtime.early_end import keep_status
 from deepsing.runtime.settings import SettingsError
-from tests.chaos.proxy import Proxy
 from tests.unit.access.authority import Authority
 from tests.unit.access.conftest import SOON_S, Serve, add_key, rewrite
 from tests.unit.runtime.echo import KINDS, NAME, call
@@ -98,24 +96,3 @@ def test_half_an_identity_is_refused(authority: Authority, tmp_path: Path) -> No
         open_channel("127.0.0.1:1", tls=Tls(authority.ca, certificate=authority.ca))
     with pytest.raises(SettingsError, match="cannot be read"):
         open_channel("127.0.0.1:1", tls=Tls(tmp_path / "nothing"))
-
-
-async def test_a_line_to_a_service_that_falls_silent_under_load_is_given_up(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A ping that measures the line is out by then, and gRPC sends no other before it is answered."""
-    monkeypatch.setattr("deepsing.access.outgoing.SERVICE_PING_S", 0.3)
-    server = await serve()
-    async with Proxy([int(server.address.rpartition(":")[2])]) as proxy, service_channel(proxy.target) as channel:
-        call = channel.unary_stream(f"/{NAME}/unary_stream")(b"flood")
-        for _ in range(20):
-            assert await call.read()
-        assert proxy.silence() == 1
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await asyncio.wait_for(_read_out(call), 8)  # keepalive alone would take ten
-    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-
-
-async def _read_out(call: Any) -> None:
-    while await call.read():
-        pass

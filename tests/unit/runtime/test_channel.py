@@ -6,6 +6,7 @@ import pytest
 
 from deepsing.runtime.channel import open_channel, remaining_s
 from deepsing.runtime.server import GrpcServer
+from tests.chaos.proxy import Proxy
 from tests.unit.runtime.echo import NAME
 
 
@@ -55,3 +56,23 @@ async def test_a_web_proxy_in_the_environment_is_not_used(server: GrpcServer, mo
     monkeypatch.setenv("no_proxy", "")
     async with open_channel(server.address) as channel:
         assert await asyncio.wait_for(channel.unary_unary(f"/{NAME}/unary_unary")(b"x"), 10) == b"x"
+
+
+async def test_a_line_that_falls_silent_under_load_is_given_up(
+    server: GrpcServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ping that measures the line is out by then, and gRPC sends no other before it is answered."""
+    monkeypatch.setattr("deepsing.runtime.channel.PING_TIMEOUT_MS", 300)
+    async with Proxy([int(server.address.rpartition(":")[2])]) as proxy, open_channel(proxy.target) as channel:
+        call = channel.unary_stream(f"/{NAME}/unary_stream")(b"flood")
+        for _ in range(20):
+            assert await call.read()
+        assert proxy.silence() == 1
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await asyncio.wait_for(_read_out(call), 8)  # keepalive alone would take ten
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def _read_out(call: Any) -> None:
+    while await call.read():
+        pass
