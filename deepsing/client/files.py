@@ -74,11 +74,13 @@ class StoryFiles:
         self._discard()
 
     def write(self, chunk: composer.StoryFileChunk) -> None:
-        """Adds the next piece of a file.
+        """Adds the next piece of a file; its first one begins it anew, whatever there was of it.
 
         Raises:
             Failed: a file that nobody asked for, a piece after the last one, or bytes that differ from their digest.
         """
+        if not chunk.offset_bytes and chunk.kind in self._parts:
+            self._begin(chunk.kind)
         if chunk.kind not in self._open:
             raise Failed(f"the composer sent a piece of a file (kind {chunk.kind}) that nobody waits for; report this")
         file, digest = self._open[chunk.kind], self._digests[chunk.kind]
@@ -91,6 +93,12 @@ class StoryFiles:
             file.flush()
             os.fsync(file.fileno())
             self._open.pop(chunk.kind).close()
+
+    def _begin(self, kind: int) -> None:
+        if kind in self._open:
+            self._open.pop(kind).close()
+        self._open[kind] = self._parts[kind].open("wb")
+        self._digests[kind] = hashlib.sha256()
 
     def commit(self) -> None:
         """Gives all files their names.

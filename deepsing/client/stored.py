@@ -162,9 +162,12 @@ def _fetch(file: composer.StoredFile, files: StoryFiles) -> None:
                 data = answer.read(min(CHUNK_BYTES, left))
                 if not data:
                     raise Failed(f"{parts.netloc or parts.path} broke off, {left} bytes before the end; try again")
-                left -= len(data)
-                chunk = composer.StoryFileChunk(kind=file.kind, data=data, last=not left, digest=file.digest)
-                files.write(chunk)
+                offset, left = file.byte_count - left, left - len(data)
+                files.write(
+                    composer.StoryFileChunk(
+                        kind=file.kind, data=data, last=not left, digest=file.digest, offset_bytes=offset
+                    )
+                )
     except (urllib.error.URLError, HTTPException) as error:
         where = parts.netloc or f"{parts.path} on the composer's machine"
         raise Failed(f"{where} cannot be fetched ({getattr(error, 'reason', error)})") from None

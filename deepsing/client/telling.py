@@ -58,17 +58,20 @@ class Telling:
         self._next_seq = 0
         self._next_time_us = 0
         self._next_achieved_us = 0
+        self._next_bytes: dict[int, int | None] = {}  # of each file in this session; None where it is whole
         self._breaks = 0
-        self._has_file_parts = False
         self._is_over = False
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Yields each event once, whatever breaks in between; credit is granted as frames are taken.
 
+        Pieces of files are the exception: after a break each file comes again from its first byte.
+
         Raises:
             DeepsingError: the story cannot be told, or not after `retries` more attempts.
         """
         while not self._is_over:
+            self._next_bytes = {}
             async with Session(self._stub, self._target, self._config(), self._song, self._left_s()) as session:
                 try:
                     async for event in self._told(session):
@@ -118,7 +121,7 @@ class Telling:
             case FramesDropped():
                 return self._follows(event.first_seq, event.frame_count)
             case StoryFileChunk():
-                self._has_file_parts = True
+                return self._goes_on(event)
         return True
 
     def _starts(self, started: SessionStarted) -> bool:
@@ -137,12 +140,20 @@ class Telling:
         self._breaks = 0
         return True
 
+    def _goes_on(self, piece: StoryFileChunk) -> bool:
+        wanted = self._next_bytes.get(piece.kind, 0)
+        if piece.offset_bytes != wanted:
+            place = "nothing more" if wanted is None else f"byte {wanted}"
+            raise Failed(f"{self._target} sent byte {piece.offset_bytes} of a file where {place} is due; report this")
+        self._next_bytes[piece.kind] = None if piece.last else piece.offset_bytes + len(piece.data)
+        return True
+
     def _left_s(self) -> float | None:
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     def _pause_s(self, error: DeepsingError) -> float:
         """Seconds to wait before going on after a break; raises the break again where there is no going on."""
-        may_repeat = self._song.replayable and not self._options.live and not self._has_file_parts
+        may_repeat = self._song.replayable and not self._options.live
         if not (self._is_break(error) and may_repeat and self._breaks < self._retries):
             raise error
         pause_s = error.retry_after_s or min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._breaks)

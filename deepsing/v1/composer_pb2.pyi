@@ -780,6 +780,7 @@ class StoryFileChunk(google.protobuf.message.Message):
     DATA_FIELD_NUMBER: builtins.int
     LAST_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
+    OFFSET_BYTES_FIELD_NUMBER: builtins.int
     kind: Global___StoryFileKind.ValueType
     """Which file."""
     data: builtins.bytes
@@ -788,6 +789,10 @@ class StoryFileChunk(google.protobuf.message.Message):
     """True on the last piece of this file."""
     digest: builtins.str
     """On the last piece: SHA-256 of the whole file, lower-case hex."""
+    offset_bytes: builtins.int
+    """Where in the file they begin, bytes. A session sends each file once, from 0; one that resumes after a break sends all
+    of them anew, so that a piece at 0 takes the place of what was there.
+    """
     def __init__(
         self,
         *,
@@ -795,8 +800,9 @@ class StoryFileChunk(google.protobuf.message.Message):
         data: builtins.bytes = ...,
         last: builtins.bool = ...,
         digest: builtins.str = ...,
+        offset_bytes: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["data", b"data", "digest", b"digest", "kind", b"kind", "last", b"last"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["data", b"data", "digest", b"digest", "kind", b"kind", "last", b"last", "offset_bytes", b"offset_bytes"]) -> None: ...
 
 Global___StoryFileChunk: typing_extensions.TypeAlias = StoryFileChunk
 

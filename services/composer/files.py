@@ -62,14 +62,15 @@ def source_of(file: BinaryIO, form: base.AudioFormat) -> BinaryIO | PcmSource:
 
 def pieces_of(kind: pb.StoryFileKind.ValueType, path: Path) -> Iterator[pb.StoryFileChunk]:
     """A finished file in pieces of CHUNK_BYTES; the last one holds its digest."""
-    hashed, left = hashlib.sha256(), path.stat().st_size
+    hashed, left, offset = hashlib.sha256(), path.stat().st_size, 0
     with path.open("rb") as file:
         while True:
             data = file.read(CHUNK_BYTES)
             hashed.update(data)
             left -= len(data)
             digest = "" if left > 0 else hashed.hexdigest()
-            yield pb.StoryFileChunk(kind=kind, data=data, last=left <= 0, digest=digest)
+            yield pb.StoryFileChunk(kind=kind, data=data, last=left <= 0, digest=digest, offset_bytes=offset)
+            offset += len(data)
             if left <= 0:
                 return
 

@@ -168,6 +168,7 @@ def file_pieces(*kinds: int, spoil: int = 0) -> list[Step]:
                         data=content[start : start + 65_536],
                         last=last,
                         digest=digest if last else "",
+                        offset_bytes=start,
                     )
                 )
             )

@@ -90,9 +90,10 @@ async def test_a_story_becomes_four_files_and_a_result(song: Path, out: Path) ->
         ([started(), the_whole_song, *file_pieces(spoil=pb.STORY_FILE_KIND_CURVE), ended()], "story.curve.png arrived"),
         ([started(), *file_pieces(pb.STORY_FILE_KIND_VIDEO), ended()], "without story.json, story.contact-sheet.png"),
         ([started(), *file_pieces()], "without ending the story"),
-        ([started(), *file_pieces(), *file_pieces(pb.STORY_FILE_KIND_CURVE), ended()], "that nobody waits for"),
+        ([started(), *file_pieces(), *file_pieces(pb.STORY_FILE_KIND_CURVE), ended()], "nothing more is due"),
+        ([started(), *file_pieces()[1:], ended()], "sent byte 65536 of a file where byte 0 is due"),
     ],
-    ids=["bytes differ from their digest", "a file is missing", "no end", "a file comes twice"],
+    ids=["bytes differ from their digest", "a file is missing", "no end", "a file comes twice", "a piece is missing"],
 )
 async def test_an_answer_other_than_promised_leaves_what_was_there(
     song: Path, last_weeks: Path, script: list[Step], message: str
@@ -116,13 +117,35 @@ async def test_a_break_before_the_files_starts_the_story_once_more(
     assert composer.calls[1].config.resume.next_seq == 0
 
 
-async def test_a_break_within_the_files_leaves_nothing(song: Path, out: Path) -> None:
-    composer = FakeComposer([started(), *file_pieces(pb.STORY_FILE_KIND_VIDEO), GONE])
+@pytest.mark.parametrize("came", [1, 2, len(file_pieces())])
+async def test_after_a_break_within_the_files_they_are_taken_anew(
+    song: Path, out: Path, monkeypatch: pytest.MonkeyPatch, came: int
+) -> None:
+    monkeypatch.setattr(telling_module, "FIRST_PAUSE_S", 0.0)
+    composer = FakeComposer([started(), the_whole_song, *file_pieces()[:came], GONE], whole_story())
     async with serving(composer) as target, Client(target) as client:
+        await client.render(song, out)
+    assert names(out) == NAMES
+    assert content(out) == CONTENTS[pb.STORY_FILE_KIND_VIDEO]
+    assert len(composer.calls) == 2
+
+
+async def test_a_composer_that_keeps_breaking_off_within_the_files_leaves_nothing(song: Path, out: Path) -> None:
+    composer = FakeComposer([started(), *file_pieces(pb.STORY_FILE_KIND_VIDEO), GONE])
+    async with serving(composer) as target, Client(target, retries=0) as client:
         with pytest.raises(Unavailable):
             await client.render(song, out)
     assert names(out) == []
-    assert len(composer.calls) == 1
+
+
+async def test_a_piece_that_is_not_the_next_is_refused(song: Path, out: Path) -> None:
+    pieces = file_pieces(pb.STORY_FILE_KIND_VIDEO)
+    assert len(pieces) > 1
+    composer = FakeComposer([started(), the_whole_song, *pieces, pieces[-1], ended()])
+    async with serving(composer) as target, Client(target) as client:
+        with pytest.raises(Failed, match=r"sent byte 65536 of a file where nothing more is due"):
+            await client.render(song, out)
+    assert names(out) == []
 
 
 async def test_a_cancelled_render_leaves_nothing(song: Path, out: Path) -> None:
