@@ -1,8 +1,8 @@
-"""Fits the head: a regularised linear level for whole pieces, and linear moves for what changes inside them.
+"""Fits the head: a regularised level for whole pieces, and linear moves for what changes inside them.
 
 Averages over few windows are noisy. Training on stretches of random length would teach the level to bear that; for a
-linear level this has a closed form: the covariance of windows inside songs, over the number of windows of a short
-stretch, is added to the ridge.
+line this has a closed form: the covariance of windows inside songs, over the number of windows of a short stretch, is
+added to the ridge. Distances between songs (`fit_level.py`) are taken in its measure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from services.audio_sentiment.averaging import ramp
 from services.audio_sentiment.corpus import HeardSong
+from services.audio_sentiment.fit_level import fit_level
 from services.audio_sentiment.labels import RatedSong
 from services.audio_sentiment.sentiment import FEATURE_LIMIT, WINDOW_S, Head, Pacing, audibility
 
@@ -23,6 +24,7 @@ F64 = NDArray[np.float64]
 Ridges = tuple[tuple[str, float], ...]
 INSIDE_STEP = 3  # every third window tells how windows differ inside a song
 MIN_MEASURES = 3  # fewer have no course that could be followed
+FITTED = ("level", "level_bias", "view", "centres", "centre_weights", "moves", "settling")
 TIME_WEIGHT = 3.0  # of the time feature before the ridge: it is one, the others are hundreds
 
 
@@ -33,6 +35,9 @@ class Recipe:
     Attributes:
         level_ridge: of the level, for each kind of feature, in variances of a feature; inf leaves a kind out.
         stretch_windows: length of the shortest stretch that the level should bear, half seconds.
+        kernel_share: variance of what rated pieces near by add to the level's line.
+        kernel_width: how near that is, in medians of the distance between two songs.
+        kernel_dimensions: in which the distance is taken.
         moves_ridge: of the moves, likewise, in pieces; `time` is of the feature that only tells the time.
         moves_gain: the moves' size; 1 would be the least-squares size, which hardly moves.
         collection_weights: how much a song counts; 1 where none is stated.
@@ -42,6 +47,9 @@ class Recipe:
 
     level_ridge: Ridges = (("hidden", 0.18), ("pools", 0.46), ("patch", 0.42), ("harmony", 0.06), ("timbre", 0.29))
     stretch_windows: float = 20.0
+    kernel_share: float = 1.0
+    kernel_width: float = 0.5
+    kernel_dimensions: int = 64
     moves_ridge: Ridges = (("pools", 40.0), ("harmony", 13.0), ("timbre", 40.0), ("time", 40.0))
     moves_gain: float = 4.5
     collection_weights: tuple[tuple[str, float], ...] = (("emotify", 0.8),)
@@ -106,10 +114,9 @@ def fit_head(songs: Sequence[Studied], dense: Mapping[str, F32], recipe: Recipe)
     mean, spread = every_fourth.mean(axis=0), every_fourth.std(axis=0) + 1e-3
     plain = [np.clip((song.raw - mean) / spread, -FEATURE_LIMIT, FEATURE_LIMIT) for song in songs]
     kinds = _kinds(songs[0], dense)
-    level, bias = _fit_level(songs, plain, _penalties(recipe.level_ridge, kinds), recipe)
+    level = _fit_level(songs, plain, _penalties(recipe.level_ridge, kinds), recipe)
     moves, settling = _fit_moves(songs, plain, _penalties(recipe.moves_ridge, [*kinds, "time"]), recipe)
-    fitted = {"level": level, "level_bias": bias, "moves": moves, "settling": settling}
-    return _head_with(dense, mean, spread, **fitted)
+    return _head_with(dense, mean, spread, **level, moves=moves, settling=settling)
 
 
 def _kinds(song: Studied, dense: Mapping[str, F32]) -> list[str]:
@@ -126,28 +133,35 @@ def _penalties(ridges: Ridges, kinds: Sequence[str]) -> F64:
 
 
 def _head_with(dense: Mapping[str, F32], mean: F32, spread: F32, **fitted: F64) -> Head:
-    names = ("level", "level_bias", "moves", "settling")
-    arrays = {name: np.asarray(fitted.get(name, 0.0), np.float32) for name in names}
+    arrays = {name: np.asarray(fitted.get(name, 0.0), np.float32) for name in FITTED}
     return Head.from_arrays({**dense, "mean": mean, "spread": spread, **arrays})
 
 
-def _fit_level(songs: Sequence[Studied], plain: Sequence[F32], penalties: F64, recipe: Recipe) -> tuple[F64, F64]:
-    """Ridge from a song's average to its target; returns (features, 2) and (2,)."""
+def _fit_level(songs: Sequence[Studied], plain: Sequence[F32], penalties: F64, recipe: Recipe) -> dict[str, F64]:
+    """The level's part of a head, from songs' averages to their targets; kinds without a ridge are left out."""
     chosen_weights = dict(recipe.collection_weights)
-    weights = np.array([chosen_weights.get(song.song.collection, 1.0) for song in songs])[:, None]
+    weights = np.array([chosen_weights.get(song.song.collection, 1.0) for song in songs])
     averages, wanted = np.stack(list(map(_average, songs, plain))), np.stack([song.target for song in songs])
-    centre, middle = ((v * weights).sum(axis=0) / weights.sum() for v in (averages, wanted))
     used = np.flatnonzero(np.isfinite(penalties))
     inside = np.zeros((used.size, used.size), np.float32)
     for z in plain:
         part = z[::INSIDE_STEP, used]
         part = part - part.mean(axis=0)
         inside += part.T @ part / np.float32(len(part) * len(plain))
-    x = (averages - centre)[:, used]
-    penalty = np.diag(penalties[used]) + inside / recipe.stretch_windows
-    level = np.zeros((averages.shape[1], 2))
-    level[used] = np.linalg.solve(x.T @ (x * weights) + weights.sum() * penalty, x.T @ ((wanted - middle) * weights))
-    return level, middle - centre @ level
+    found = fit_level(
+        averages[:, used],
+        wanted,
+        weights,
+        np.diag(penalties[used]) + inside / recipe.stretch_windows,
+        share=recipe.kernel_share,
+        width=recipe.kernel_width,
+        dimensions=recipe.kernel_dimensions,
+    )
+    for name in ("level", "view"):
+        whole = np.zeros((penalties.size, found[name].shape[1]))
+        whole[used] = found[name]
+        found[name] = whole
+    return found
 
 
 def _average(song: Studied, z: F32) -> F64:

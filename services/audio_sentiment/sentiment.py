@@ -2,6 +2,7 @@
 
     z(k) = clip((features(k) - mean) / spread, ±3)                     what the music is like in window k
     long(k), short(k) = averages of z over the past, old windows forgotten exponentially, silent ones left out
+    level(a) = a line of the average a + sum over rated pieces i of weight(i) exp(-|view(a) - centre(i)|^2)
     sentiment(k) = evidence(k) level(long(k))                          the piece, the surer the more was heard
                  + moves(short(k) - known(k) long(k))                  changes, told from music at large, then the piece
                  + (settled(k) - 1) settling                           listeners' getting into it
@@ -39,8 +40,11 @@ class Head:
     Attributes:
         hidden, hidden_bias, hidden_scale, hidden_shift: the network's dense layer over the pooled channels.
         mean, spread: (features,), of the features in training.
-        level: (features, 2), arousal and valence of a piece's average.
+        level: (features, 2), arousal and valence of a piece's average, as far as they follow a line.
         level_bias: (2,).
+        view: (features, dimensions), in which pieces are alike or not, in the kernel's width.
+        centres: (pieces, dimensions), where rated pieces lie in it.
+        centre_weights: (pieces, 2), what each adds to the line near by.
         moves: (features, 2), of deviations from it.
         settling: (2,), what is missing at the start of a piece and comes with time.
     """
@@ -53,6 +57,9 @@ class Head:
     spread: F32
     level: F32
     level_bias: F32
+    view: F32
+    centres: F32
+    centre_weights: F32
     moves: F32
     settling: F32
 
@@ -155,7 +162,9 @@ class SongReader:
         return SILENCE if mean is None else _blended(self._level(mean), self._song_audible.mean())
 
     def _level(self, average: F64) -> F64:
-        return np.asarray(average @ self._head.level + self._head.level_bias)
+        head = self._head
+        near = np.exp(-((average @ head.view - head.centres) ** 2).sum(axis=1))
+        return np.asarray(average @ head.level + head.level_bias + near @ head.centre_weights)
 
 
 def _blended(music: F64, audible: F64 | None) -> F64:
