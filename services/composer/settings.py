@@ -38,6 +38,7 @@ class ComposerSettings:
     store_endpoint: str = ""  # of an S3 server that is not Amazon's, e.g. http://127.0.0.1:8333
     story_ttl_s: Annotated[float, Between(1)] = 604_800.0  # after its end a stored story is deleted; a week
     stories_running: Annotated[int, Between(0, 64)] = 1  # stored stories that this composer tells at a time; 0: none
+    stories_waiting: Annotated[int, Between(1)] = 1000  # stored stories of one caller that have not ended
     segment_s: Annotated[float, Between(0.5, 600)] = 10.0  # of a story, stored at a time: as much is painted twice
     lease_s: Annotated[float, Between(1, 3600)] = 30.0  # silence of a composer after which another takes its story
     link_s: Annotated[int, Between(1, 604_800)] = 3600  # for which links to files of S3 hold

@@ -205,6 +205,7 @@ ELSEWHERE: dict[str, str] = {
     "ComposerService.CreateStory STORIES_OFF": f"{STORIES}::test_a_composer_without_a_store_says_so",
     "ComposerService.CreateStory DEPENDENCY_UNAVAILABLE": f"{STORIES}::"
     "test_a_store_that_is_away_is_told_as_a_service_that_is",
+    "ComposerService.CreateStory QUEUE_FULL": f"{STORIES}::test_one_story_too_many_is_refused_until_another_has_ended",
     "CreateStoryRequest.idempotency_key IDEMPOTENCY_KEY_REUSED": f"{STORIES}::"
     "test_a_key_makes_a_request_one_and_is_refused_for_another",
     "ResumePoint.song_digest AUDIO_AFTER_END": f"{HELD}::test_audio_beside_a_held_song_is_refused",

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,16 @@ def key_of(text: str) -> str:
     return text
 
 
-async def written(shelf: Shelf, wanted: Record, song: Path) -> tuple[Record, bool]:
+async def written(
+    shelf: Shelf, wanted: Record, song: Path, admit: Callable[[], None] = lambda: None
+) -> tuple[Record, bool]:
     """Puts a story into the store, or finds it there.
 
     Args:
         shelf: of the stories.
         wanted: as a new story has it.
         song: file to store with it.
+        admit: raises where no more may be queued; asked before one is.
 
     Returns:
         The story as it stands, and whether it was there; one that failed, was cancelled or has expired is queued anew.
@@ -48,6 +52,7 @@ async def written(shelf: Shelf, wanted: Record, song: Path) -> tuple[Record, boo
             there = await shelf.record(wanted.name)
         if there is not None and there[0].state not in ("FAILED", "CANCELLED", "EXPIRED"):
             return there[0], True
+        admit()
         await shelf.do(shelf.store.put, wanted.song, song)
         with suppress(Conflict):  # somebody was faster: look again
             if there is None:

@@ -66,8 +66,15 @@ class Worker:
         """There is something new in the store."""
         self._news.set()
 
+    def waiting(self, owner: str) -> int:
+        """How many of a caller's stories have not ended, as far as is known here."""
+        names = {name for name, seen in self._seen.items() if seen.record.owner == owner and not seen.record.ended}
+        return len(names.union(name for name in self.accounts if name.startswith(f"records/{owner}/")))
+
     def stop(self, name: str) -> None:
-        """Stops work on a story that was cancelled, if it is done here."""
+        """Stops work on a story that was cancelled, if it is done here; what is known of it is read anew."""
+        self._seen.pop(name, None)
+        self.accounts.pop(name, None)
         if name in self.running:
             self.running[name].cancel()
 
