@@ -8,14 +8,13 @@ from contextlib import contextmanager
 
 import grpc
 
-from deepsing.runtime.errors import Exhausted, InvalidInput, NotReady, ServiceError, Unmet
+from deepsing.runtime.errors import InvalidInput, NotReady, ServiceError, Unmet
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.stored.store import StoreError
 
-__all__ = ["answering", "key_reused", "page_invalid", "queue_full", "stories_off", "story_unknown"]
+__all__ = ["key_reused", "stories_off", "story_unknown", "page_invalid", "answering"]
 
 RETRY_AFTER_S = 5.0
-QUEUE_RETRY_S = 60.0  # a story takes minutes
 logger = logging.getLogger(__name__)
 
 
@@ -41,12 +40,6 @@ def story_unknown(story_id: str) -> ServiceError:
     """The caller has no such story."""
     message = f"there is no story {story_id[:40]!r}; see ListStories"
     return _Unknown(message, reason=reasons.ERROR_REASON_STORY_NOT_FOUND, field="story_id", value=story_id)
-
-
-def queue_full(count: int) -> ServiceError:
-    """The caller has as many stories under way as it may."""
-    message = f"{count} of your stories have not ended, the most there may be; try again in {QUEUE_RETRY_S:g} s"
-    return Exhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=QUEUE_RETRY_S)
 
 
 def stories_off() -> ServiceError:

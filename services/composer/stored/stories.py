@@ -24,7 +24,7 @@ from services.composer.stored.answers import story_message, with_links
 from services.composer.stored.creation import ClaimedKey, key_of, written
 from services.composer.stored.lease import Shelf
 from services.composer.stored.record import Record, owner_tag
-from services.composer.stored.refusals import answering, page_invalid, queue_full, stories_off, story_unknown
+from services.composer.stored.refusals import answering, page_invalid, stories_off, story_unknown
 from services.composer.stored.store import Conflict, Missing
 from services.composer.stored.stores import store_at
 from services.composer.stored.twins import content_digest, pcm_digest, stored_config
@@ -91,7 +91,7 @@ class StoriesServicer:
                 story_id, owner, "QUEUED", config.SerializeToString(), song, now, now + self.settings.story_ttl_s
             )
             await claimed.claim(story_id)
-            record, existed = await written(shelf, wanted, spool.path, lambda: self._admit(owner))
+            record, existed = await written(shelf, wanted, spool.path, lambda: self.worker.admit(owner))
         if not existed:
             self.worker.accounts[record.name] = caller_account.get()
         self.worker.wake()
@@ -163,11 +163,6 @@ class StoriesServicer:
             if record.ended:
                 return
             await asyncio.sleep(WATCH_EVERY_S)
-
-    def _admit(self, owner: str) -> None:
-        """Raises QUEUE_FULL where a caller has as many stories under way as it may."""
-        if (count := self.worker.waiting(owner)) >= self.settings.stories_waiting:
-            raise queue_full(count)
 
     def _opened(self) -> Shelf:
         if self.shelf is None:

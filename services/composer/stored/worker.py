@@ -16,6 +16,7 @@ import grpc
 
 from deepsing.access.accounts import Account, caller_account
 from deepsing.runtime.errors import Exhausted, NotReady, ServiceError, TooLate
+from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.peers import Peers
 from services.composer.settings import ComposerSettings
 from services.composer.stored.lease import Lease, Lost, Shelf
@@ -28,6 +29,7 @@ __all__ = ["Worker"]
 
 LOOKS = 4  # at the store, in the time of a lease
 MOST_LOSSES = 5  # composers that one story may silence before it is given up
+QUEUE_S = 60.0  # after which there may be room; a story takes minutes
 REST_S = 30.0  # before a story is tried again that could not be told just now
 NOT_NOW = (NotReady, Exhausted, TooLate)
 logger = logging.getLogger(__name__)
@@ -66,10 +68,13 @@ class Worker:
         """There is something new in the store."""
         self._news.set()
 
-    def waiting(self, owner: str) -> int:
-        """How many of a caller's stories have not ended, as far as is known here."""
+    def admit(self, owner: str) -> None:
+        """Raises Exhausted QUEUE_FULL where, as far as is known here, a caller may have no further story."""
         names = {name for name, seen in self._seen.items() if seen.record.owner == owner and not seen.record.ended}
-        return len(names.union(name for name in self.accounts if name.startswith(f"records/{owner}/")))
+        names.update(name for name in self.accounts if name.startswith(f"records/{owner}/"))
+        if len(names) >= self.settings.stories_waiting:
+            message = f"{len(names)} of your stories have not ended, the most there may be; try again in {QUEUE_S:g} s"
+            raise Exhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=QUEUE_S)
 
     def stop(self, name: str) -> None:
         """Stops work on a story that was cancelled, if it is done here; what is known of it is read anew."""
