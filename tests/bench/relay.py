@@ -31,6 +31,7 @@ WAYS: dict[str, tuple[Images, int]] = {  # what a caller asks for: format, side 
 }
 SEED, GRAIN = 11, 16.0  # of the pictures, in levels
 PICTURES = 16  # made beforehand, shown in turn
+DIGEST = "0" * 64  # of the stub's engine and style
 WINDOW = 256  # frames on their way to the reader
 
 
@@ -49,18 +50,18 @@ class _StubGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         self._pictures = {side: [picture.tobytes() for picture in pictures(side)] for _, side in WAYS.values()}
         self._concepts = [generator_pb2.Concept(name=f"concept {i}") for i in range(concept_count)]
         size = Size(width_px=256, height_px=256)
-        self._engine = generator_pb2.Engine(name="stub", native_size=size, noise_size=noise_size, digest="0" * 64)
+        self._engine = generator_pb2.Engine(name="stub", native_size=size, noise_size=noise_size, digest=DIGEST)
 
     async def ListConcepts(self, request: Any, context: Any) -> generator_pb2.ListConceptsResponse:
         return generator_pb2.ListConceptsResponse(engine=self._engine, concepts=self._concepts)
 
     async def ListStyles(self, request: Any, context: Any) -> generator_pb2.ListStylesResponse:
-        return generator_pb2.ListStylesResponse(styles=[generator_pb2.Style(name="plain")], digest="0" * 64)
+        return generator_pb2.ListStylesResponse(styles=[generator_pb2.Style(name="plain")], digest=DIGEST)
 
     async def Generate(self, request: Any, context: Any) -> generator_pb2.GenerateResponse:
         made = self._pictures[request.size.width_px]
         images = [made[place % PICTURES] for place in range(request.frame_count)]
-        return generator_pb2.GenerateResponse(images=images, size=request.size)
+        return generator_pb2.GenerateResponse(images=images, size=request.size, engine_digest=DIGEST)
 
 
 async def relay(quick: bool) -> list[Measurement]:
