@@ -62,15 +62,13 @@ def affect_point(point: Point) -> sentiment_pb2.AffectPoint:
 
 def frame(shown: Shown, image: bytes) -> pb.Frame:
     """One frame with all that it shows."""
-    return pb.Frame(
-        seq=shown.seq,
-        pts_us=round(shown.time_s * 1e6),
-        image=image,
-        target=_sentiment(shown.target),
-        expected=_sentiment(shown.expected),
-        concepts=[pb.NamedWeight(name=name, weight=weight) for name, weight in shown.concepts],
-        styles=[pb.NamedWeight(name=name, weight=weight) for name, weight in shown.styles],
-    )
+    made = pb.Frame(seq=shown.seq, pts_us=round(shown.time_s * 1e6), image=image)
+    made.target.arousal, made.target.valence = shown.target  # filled in place: what is made elsewhere is copied
+    made.expected.arousal, made.expected.valence = shown.expected
+    for named, weights in ((made.concepts, shown.concepts), (made.styles, shown.styles)):
+        for name, weight in weights:
+            named.add(name=name, weight=weight)
+    return made
 
 
 def achieved_point(reading: Reading) -> pb.AchievedPoint:

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,7 +133,8 @@ class Painter:
     async def _advance(self, frames: int) -> AsyncGenerator[Painting]:
         """Plans the first `frames` frames as far as they are settled, and keeps the generator busy with them."""
         rate, ready_s = self.plan.rate, self.timeline.ready_s
-        while self.planned < frames and self.planned / rate < ready_s:
+        settled = frames if self.timeline.finished else min(frames, ceil(Fraction(ready_s) * rate))
+        while self.planned < settled:
             self.rows.append(self._row(self.planned, self.planned / rate))
             self.planned += 1
             if len(self.rows) == self.batch:
@@ -165,10 +167,10 @@ class Painter:
         request = generator_pb2.GenerateRequest(
             engine=self.plan.engine,
             frame_count=len(rows),
-            class_weights=np.concatenate([row.classes for row in rows]),
-            noise=np.concatenate([row.noise for row in rows]),
+            class_weights=np.concatenate([row.classes for row in rows]).tolist(),  # a list is read five times as fast
+            noise=np.concatenate([row.noise for row in rows]).tolist(),
             truncation=self.plan.truncation,
-            style_weights=np.concatenate([row.style for row in rows]),
+            style_weights=np.concatenate([row.style for row in rows]).tolist(),
             size=self.size,
             image_format=sentiment_pb2.IMAGE_FORMAT_RAW_RGB,
             priority=generator_pb2.PRIORITY_LIVE if live else generator_pb2.PRIORITY_OFFLINE,
