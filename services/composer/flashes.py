@@ -81,7 +81,9 @@ class FlashCounter:
             self.per_cell -= gone
         if opposing is not None or gone is not None:
             place = -max(1, int(AREA * self.per_cell.size))
-            self.flashes = int(np.partition(self.per_cell, place)[place]) // 2  # changes that a quarter of cells reached
+            self.flashes = (
+                int(np.partition(self.per_cell, place)[place]) // 2
+            )  # changes that a quarter of cells reached
             self.worst = max(self.worst, self.flashes)
 
 

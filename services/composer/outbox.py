@@ -11,7 +11,7 @@ from services.composer.gate import FrameGate
 
 __all__ = ["Outbox"]
 
-SIZE = 8  # messages that wait offline; a raw frame may have 11 MB
+SIZE = 8  # messages that wait offline, and no others but a batch of frames; a raw frame may have 11 MB
 LIVE_SIZE = 64  # small messages that wait live; frames do so in the gate
 MAY_BE_MISSED = {"affect_point", "achieved_point", "heartbeat"}
 LIVE_FAREWELL_S = 2.0  # for credit for the last live frames
@@ -45,13 +45,16 @@ class Outbox:
 
     async def put(self, response: pb.ComposeResponse) -> None:
         """Adds a message; offline it waits for room, live the oldest that may be missed makes room."""
-        while self.full():
-            self._room.clear()
-            await self._room.wait()
+        await self._has_room()
         self.put_nowait(response)
         if self.live and len(self.waiting) > LIVE_SIZE:
             oldest = next(one for one in self.waiting if one is not None and one.WhichOneof("payload") in MAY_BE_MISSED)
             self.waiting.remove(oldest)
+
+    async def _has_room(self) -> None:
+        while self.full():
+            self._room.clear()
+            await self._room.wait()
 
     def put_nowait(self, response: pb.ComposeResponse | None) -> None:
         """Adds a message in any case."""
@@ -63,7 +66,8 @@ class Outbox:
         while True:
             if self.waiting:
                 response = self.waiting.popleft()
-                self._room.set()
+                if not self.full():
+                    self._room.set()
                 return response
             frame = self.gate.next() if self.live and self.gate is not None else None
             if frame is not None:
@@ -72,14 +76,15 @@ class Outbox:
             await self._news.wait()
 
     async def release(self) -> None:
-        """Lets go what the gate lets out: offline now, live as it is read."""
+        """Lets go what the gate lets out: offline now and all at once, where there is room; live as it is read."""
         assert self.gate is not None
         if self.live:
             self._news.set()
             return
         async with self._releasing:
+            await self._has_room()
             while (response := self.gate.next()) is not None:
-                await self.put(response)
+                self.put_nowait(response)
 
     async def farewell(self) -> None:
         """Gives the last live frames some time to go; those that are left then are dropped and named."""

@@ -199,5 +199,5 @@ class Painter:
 
 def _named(names: tuple[str, ...], weights: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
     """(name, weight) of all weights from NAMED_FROM on, heaviest first."""
-    heavy = [int(place) for place in np.flatnonzero(weights >= NAMED_FROM)]
+    heavy: list[int] = (weights >= NAMED_FROM).nonzero()[0].tolist()
     return tuple((names[place], float(weights[place])) for place in sorted(heavy, key=lambda p: -weights[p]))

@@ -62,9 +62,10 @@ class Session:
         work.add_done_callback(self._wake)
         try:
             while not (work.done() and self.outbox.empty()):
+                limit_s = self.settings.heartbeat_s if self.outbox.empty() else None
                 try:
-                    ready, heartbeat_s = not self.outbox.empty(), self.settings.heartbeat_s
-                    response = await (self.outbox.get() if ready else asyncio.wait_for(self.outbox.get(), heartbeat_s))
+                    async with asyncio.timeout(limit_s):
+                        response = await self.outbox.get()
                 except TimeoutError:
                     response = None if work.done() else pb.ComposeResponse(heartbeat=self.beat)
                 if response is not None:

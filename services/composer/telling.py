@@ -142,11 +142,12 @@ class Telling:
                 agreement.add(shown.target[axis], shown.expected[axis])
             self.beat.frames_done = shown.seq + 1
             if self.files.shows_frames:
-                if self.gate.backlog is None and self.gate.blocked:
-                    self.beat.phase = pb.PHASE_WAITING_FOR_CREDIT
-                    await self.gate.granted()
                 self.gate.offer(frame(shown, image))
-                await self.outbox.release()
+        await self.outbox.release()
+        while self.gate.backlog is None and self.gate.waiting:
+            self.beat.phase = pb.PHASE_WAITING_FOR_CREDIT
+            await self.gate.granted()
+            await self.outbox.release()
         for picture, shown in zip(painting.pictures, painting.shown, strict=True):
             if reader.sampling.takes(shown.seq):
                 reader.offer(await self._in_thread(excerpt, picture), shown)
