@@ -33,7 +33,7 @@ def cells(picture: U8) -> F32:
 
 @lru_cache(8)
 def _places(height: int, width: int) -> NDArray[np.intp]:
-    """Where in a picture's bytes the pixels lie that are looked at: 4 x 4 of each cell, row by row, (GRID² * 16 * 3,)."""
+    """Where in a picture's bytes those lie that are looked at: 4 x 4 pixels of each cell, row by row, (GRID² * 48,)."""
     rows, columns = (np.arange(GRID * 4) * side // (GRID * 4) for side in (height, width))
     return ((rows[:, None] * width + columns)[..., None] * 3 + np.arange(3)).ravel()
 
@@ -81,9 +81,8 @@ class FlashCounter:
             self.per_cell -= gone
         if opposing is not None or gone is not None:
             place = -max(1, int(AREA * self.per_cell.size))
-            self.flashes = (
-                int(np.partition(self.per_cell, place)[place]) // 2
-            )  # changes that a quarter of cells reached
+            shared = int(np.partition(self.per_cell, place)[place])  # changes that a quarter of the cells reached
+            self.flashes = shared // 2
             self.worst = max(self.worst, self.flashes)
 
 
