@@ -148,11 +148,12 @@ class Painter:
         self.timeline.forget(min(float(self.planned / rate), ready_s))
 
     def _row(self, seq: int, time_s: Fraction) -> tuple[Row, Shown]:
-        moment = self.timeline.moment(float(time_s))
+        at_s = float(time_s)
+        moment = self.timeline.moment(at_s)
         row = self.path.row(moment)
         shown = Shown(
             seq=seq,
-            time_s=float(time_s),
+            time_s=at_s,
             target=(moment.arousal, moment.valence),
             expected=row.expected,
             concepts=_named(self.palette.concepts, row.classes),

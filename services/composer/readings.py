@@ -42,7 +42,8 @@ class Sampling:
 
     def takes(self, seq: int) -> bool:
         """Whether a frame is the first at or after a multiple of the time between readings."""
-        return self.step > 0 and seq // self.step * self.step > seq - 1
+        step, parts = self.step.numerator, self.step.denominator  # in whole numbers: asked of every frame
+        return step > 0 and seq * parts // step * step > (seq - 1) * parts
 
 
 def excerpt(picture: NDArray[np.uint8]) -> bytes:

@@ -50,6 +50,43 @@ def test_turning_noise_a_whole_round_brings_it_back() -> None:
     assert np.abs(turned(noise, 0.02) - noise).max() < 0.08
 
 
+@pytest.mark.parametrize("size", [(64, 64), (100, 100), (270, 480), (40, 30)])
+def test_a_cell_is_the_mean_light_of_sixteen_of_its_pixels(size: tuple[int, int]) -> None:
+    height, width = size
+    picture = np.random.default_rng(2).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    light = (picture / 255) ** 2.2 @ [0.2126, 0.7152, 0.0722]
+    light = light[np.arange(64) * height // 64][:, np.arange(64) * width // 64]
+    expected = [light[4 * row : 4 * row + 4, 4 * column : 4 * column + 4].mean() for row, column in np.ndindex(16, 16)]
+    assert cells(picture) == pytest.approx(np.array(expected), abs=1e-6)
+
+
+def counted_plainly(lights: list[np.ndarray]) -> list[int]:
+    """Flashes of each frame's last second by the definition, one cell after another."""
+    changes = np.zeros((len(lights), lights[0].size), int)
+    for cell in range(lights[0].size):
+        extreme, rising = 0.0, 0.0
+        for seq, light in enumerate(float(one[cell]) for one in lights):
+            if seq % (2 * FPS) == 0:
+                extreme, rising = light, 0.0
+            change = light - extreme
+            if np.sign(change) == rising:
+                extreme = light
+            elif abs(change) >= 0.1 and min(light, extreme) < 0.8:
+                extreme, rising, changes[seq, cell] = light, np.sign(change), 1
+    shared = [
+        np.sort(changes[max(0, seq - FPS + 1) : seq + 1].sum(0))[-lights[0].size // 4] for seq in range(len(lights))
+    ]
+    return [int(count) // 2 for count in shared]
+
+
+@pytest.mark.parametrize("roughness", [0.01, 0.05, 0.2, 0.5])
+def test_flashes_are_those_of_the_definition(roughness: float) -> None:
+    rng, counter = np.random.default_rng(round(100 * roughness)), FlashCounter(FPS)
+    walk = 0.4 + roughness * rng.normal(size=(5 * FPS, 1)) + 0.02 * rng.normal(size=(5 * FPS, 256))
+    lights = list(walk.clip(0, 1).astype(np.float32))
+    assert [counter.add(light) for light in lights] == counted_plainly(lights)
+
+
 def strobe(hertz: float, seconds: float, low: int = 0, high: int = 255) -> list[np.ndarray]:
     frames = []
     for k in range(round(seconds * FPS)):

@@ -43,6 +43,25 @@ async def test_offline_frames_keep_their_place_among_other_messages() -> None:
     assert [(await box.get()) for _ in range(2)] == [pb.ComposeResponse(frame=pb.Frame(seq=0)), beat(1)]
 
 
+async def test_offline_a_batch_goes_at_once_as_far_as_credit_does_wherever_one_message_has_room() -> None:
+    box = outbox(live=False, credit=3)
+    for number in range(SIZE - 1):
+        await box.put(beat(number))
+    for seq in range(4):
+        of(box).offer(pb.Frame(seq=seq))
+    await asyncio.wait_for(box.release(), 5)
+    assert len(box.waiting) == SIZE + 2
+    of(box).grant(1)
+    rest = asyncio.ensure_future(box.release())
+    assert [(await box.get()) for _ in range(2)] == [beat(0), beat(1)]
+    await asyncio.sleep(0)
+    assert not rest.done()  # as many wait as may
+    told = [(await box.get()) for _ in range(SIZE)]
+    assert told == [*map(beat, range(2, SIZE - 1)), *(pb.ComposeResponse(frame=pb.Frame(seq=seq)) for seq in range(3))]
+    await asyncio.wait_for(rest, 5)
+    assert await box.get() == pb.ComposeResponse(frame=pb.Frame(seq=3))
+
+
 async def test_live_a_writer_never_waits_and_a_slow_reader_finds_the_newest_frames() -> None:
     box = outbox(live=True)
     for seq in range(1000):
