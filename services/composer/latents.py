@@ -63,8 +63,10 @@ class LatentPath:
     def row(self, moment: Moment) -> Row:
         """The latent of a moment whose two keys are known."""
         left, right, share = self.keys[moment.left], self.keys[moment.right], np.float32(moment.progress)
-        noise = turned(left.noise, moment.phase) * (1 - share) + turned(right.noise, moment.phase) * share
-        noise /= np.sqrt((1 - share) ** 2 + share**2)  # the mean of two independent normals is narrower
+        noise = turned(left.noise, moment.phase)
+        if share:
+            noise = noise * (1 - share) + turned(right.noise, moment.phase) * share
+            noise /= np.sqrt((1 - share) ** 2 + share**2)  # the mean of two independent normals is narrower
         expected = tuple(a + (b - a) * moment.progress for a, b in zip(left.expected, right.expected, strict=True))
         return Row(
             classes=left.classes + (right.classes - left.classes) * share,

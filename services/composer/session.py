@@ -62,10 +62,8 @@ class Session:
         work.add_done_callback(self._wake)
         try:
             while not (work.done() and self.outbox.empty()):
-                limit_s = self.settings.heartbeat_s if self.outbox.empty() else None
                 try:
-                    async with asyncio.timeout(limit_s):
-                        response = await self.outbox.get()
+                    response = await self._next()
                 except TimeoutError:
                     response = None if work.done() else pb.ComposeResponse(heartbeat=self.beat)
                 if response is not None:
@@ -73,6 +71,13 @@ class Session:
             await work
         finally:
             await self._close(work)
+
+    async def _next(self) -> pb.ComposeResponse | None:
+        """The next message; raises TimeoutError where none comes for `heartbeat_s`."""
+        if not self.outbox.empty():
+            return await self.outbox.get()  # without a clock, which costs more than the message
+        async with asyncio.timeout(self.settings.heartbeat_s):
+            return await self.outbox.get()
 
     def _wake(self, _work: asyncio.Task[None]) -> None:
         """Ends the wait for more once there is no more; never waits itself, for the reader may be gone."""
