@@ -80,7 +80,7 @@ async def relay(quick: bool) -> list[Measurement]:
         found: list[Measurement] = []
         for way, (images, side) in WAYS.items():
             options = StoryOptions(fps=FPS, images=images, size=f"{side}x{side}", duration_s=20 if quick else None)
-            rounds = [await _told(composer, options) for _ in range(1 if quick else 3)]
+            rounds = [await _told(composer, options) for _ in range(1 if quick else 5)]
             name = f"composer with a stub generator, frames {way}"
             found += [
                 Measurement(name, "frames/s", [rate for rate, _ in rounds]),
