@@ -82,7 +82,8 @@ class Outbox:
             self._news.set()
             return
         async with self._releasing:
-            await self._has_room()
+            if self.gate.waiting and not self.gate.blocked:
+                await self._has_room()
             while (response := self.gate.next()) is not None:
                 self.put_nowait(response)
 

@@ -62,6 +62,16 @@ async def test_offline_a_batch_goes_at_once_as_far_as_credit_does_wherever_one_m
     assert await box.get() == pb.ComposeResponse(frame=pb.Frame(seq=3))
 
 
+async def test_offline_a_grant_waits_for_no_reader_where_no_frame_may_go() -> None:
+    box = outbox(live=False, credit=0)
+    for number in range(SIZE):
+        await box.put(beat(number))
+    await asyncio.wait_for(box.release(), 5)
+    of(box).offer(pb.Frame(seq=0))
+    await asyncio.wait_for(box.release(), 5)
+    assert len(box.waiting) == SIZE
+
+
 async def test_live_a_writer_never_waits_and_a_slow_reader_finds_the_newest_frames() -> None:
     box = outbox(live=True)
     for seq in range(1000):
