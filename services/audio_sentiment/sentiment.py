@@ -3,8 +3,8 @@
     z(k) = clip((features(k) - mean) / spread, ±3)                     what the music is like in window k
     long(k), short(k) = averages of z over the past, old windows forgotten exponentially, silent ones left out
     level(a) = a line of the average a + sum over rated pieces i of weight(i) exp(-|view(a) - centre(i)|^2)
-    sentiment(k) = evidence(k) level(long(k))                          the piece, the surer the more was heard
-                 + moves(short(k) - known(k) long(k))                  changes, told from music at large, then the piece
+    sentiment(k) = evidence(k) (level(long(k))                         the piece, the surer the more was heard
+                    + moves(short(k) - known(k) long(k)))              changes, told from music at large, then the piece
                  + (settled(k) - 1) settling                           listeners' getting into it
 
 Scale ("raw"): each of arousal and valence in [-1, 1], 0 = the neutral of the rating scale; see the model card.
@@ -94,7 +94,7 @@ class Pacing:
         smoothing_s: time constant of what a reading follows, seconds > 0.
         memory_s: time constant of the piece's level, seconds >= smoothing_s.
         context_s: most that is listened back to, seconds; 0 is no limit.
-        evidence_s: time constant with which the level is believed.
+        evidence_s: time constant with which what was heard is believed.
         acquaintance_s: time constant with which a piece, not music in general, is what changes are told from.
         settling_s: time constant with which listeners get into a piece.
     """
@@ -150,10 +150,10 @@ class SongReader:
         if long is None or short is None:
             return SILENCE
         head, pacing = self._head, self._pacing
-        music = ramp(self._heard_s, pacing.evidence_s) * self._level(long)
-        known = ramp(self._heard_s, pacing.acquaintance_s)
-        settled = ramp(self._heard_s, pacing.settling_s)
-        music = music + (short - known * long) @ head.moves + (settled - 1.0) * head.settling
+        elapsed_s = self._heard_s
+        known = ramp(elapsed_s, pacing.acquaintance_s)
+        music = self._level(long) + (short - known * long) @ head.moves
+        music = ramp(elapsed_s, pacing.evidence_s) * music + (ramp(elapsed_s, pacing.settling_s) - 1.0) * head.settling
         return _blended(music, self._audible.mean())
 
     def whole(self) -> F64:
