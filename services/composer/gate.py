@@ -9,6 +9,7 @@ from collections.abc import Callable
 from deepsing.runtime.errors import InvalidInput, TooLate
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.meters import LIVE_LAG
 
 __all__ = ["FrameGate"]
 
@@ -131,4 +132,6 @@ class FrameGate:
             self.credit -= 1
         self.frame_count -= 1
         self.lag_s = self.age_s(item.pts_us)
+        if self.backlog is not None:
+            LIVE_LAG.observe(self.lag_s)
         return pb.ComposeResponse(frame=item)

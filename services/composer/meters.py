@@ -8,9 +8,8 @@ from time import monotonic
 
 from deepsing.telemetry.meters import Counter, Gauge, Histogram
 from deepsing.v1 import composer_pb2 as pb
-from deepsing.v1 import sentiment_pb2
 
-__all__ = ["PEER_FAILURES", "PEER_HEDGES", "PEER_RETRIES", "metered"]
+__all__ = ["LIVE_LAG", "PEER_FAILURES", "PEER_HEDGES", "PEER_RETRIES", "metered"]
 
 PACINGS = ("live", "offline")
 PEERS = ("audio_sentiment", "translator", "generator")
@@ -18,7 +17,6 @@ CODES = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "INTERNAL", "
 FIRST_FRAMES_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 20, 30, 60, 120)
 LAGS_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1, 2, 5, 10)
 RS = (0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
-SAMPLE_BYTES = {sentiment_pb2.SAMPLE_FORMAT_S16LE: 2, sentiment_pb2.SAMPLE_FORMAT_F32LE: 4}
 
 SESSIONS = Gauge(
     "deepsing_sessions", "Sessions that are open; pending until their first frame.", {"state": ("active", "pending")}
@@ -32,7 +30,7 @@ FIRST_FRAME = Histogram(
     {"pacing": PACINGS},
 )
 LIVE_LAG = Histogram(
-    "deepsing_live_lag_seconds", "From the arrival of raw live audio until its frame leaves; credit counts.", LAGS_S
+    "deepsing_live_lag_seconds", "From the arrival of live audio until its frame leaves; credit counts.", LAGS_S
 )
 FRAMES_MADE = Counter("deepsing_frames_made", "Frames finished, as heartbeats tell it.", {"pacing": PACINGS})
 FRAMES_SENT = Counter("deepsing_frames_sent", "Frames sent to callers; none where only files are wanted.")
@@ -83,15 +81,12 @@ class _SessionMeter:
         self.painting = False
         self._began = monotonic()
         self._pacing = "offline"
-        self._arrivals = _Arrivals(0, 0)
         self._made = 0  # frames, counted from the story's first
 
     async def received(self, requests: Requests) -> AsyncGenerator[pb.ComposeRequest]:
         """Passes requests on."""
         async for request in requests:
-            if request.audio_chunk:
-                self._arrivals.note(len(request.audio_chunk))
-            elif request.HasField("config"):
+            if request.HasField("config"):
                 self._configure(request.config)
             yield request
 
@@ -100,10 +95,7 @@ class _SessionMeter:
             RESUMES.add()
             self._made = config.resume.next_seq
         if config.pacing == pb.PACING_LIVE:
-            audio = config.audio_format
-            sample_bytes = SAMPLE_BYTES.get(audio.sample_format, 0)
             self._pacing = "live"
-            self._arrivals = _Arrivals(sample_bytes * audio.channel_count * audio.sample_rate_hz, config.start_us)
 
     def count(self, response: pb.ComposeResponse) -> None:
         """Counts a response that is about to leave."""
@@ -111,8 +103,6 @@ class _SessionMeter:
         if kind == "frame":
             FRAMES_SENT.add()
             self._see_first()
-            if (arrived := self._arrivals.of(response.frame.pts_us)) is not None:
-                LIVE_LAG.observe(monotonic() - arrived)
         elif kind == "heartbeat":
             self._see_made(response.heartbeat.frames_done)
         elif kind == "frames_dropped":
@@ -136,32 +126,3 @@ class _SessionMeter:
             SESSIONS.add(-1, "pending")
             SESSIONS.add(1, "active")
             FIRST_FRAME.observe(monotonic() - self._began, self._pacing)
-
-
-class _Arrivals:
-    """When which part of a raw live song came.
-
-    Args:
-        bytes_per_s: of the audio; 0 where that is not known, and nothing is noted.
-        start_us: where the story begins in the song.
-    """
-
-    def __init__(self, bytes_per_s: int, start_us: int) -> None:
-        self._bytes_per_s, self._start_us = bytes_per_s, start_us
-        self._came = 0  # bytes
-        self._times: list[tuple[float, float]] = []  # (microseconds of song that had come, when), of what has no frame
-
-    def note(self, size: int) -> None:
-        """Notes bytes that come now."""
-        if self._bytes_per_s:
-            self._came += size
-            self._times.append((1e6 * self._came / self._bytes_per_s, monotonic()))
-
-    def of(self, pts_us: int) -> float | None:
-        """When the audio of a frame came; frames are asked for in order, and each forgets what was before it."""
-        wanted = pts_us + self._start_us
-        while self._times and self._times[0][0] <= wanted:
-            if len(self._times) == 1:
-                return None  # the audio ends at this frame, which shows what was before
-            self._times.pop(0)
-        return self._times[0][1] if self._times else None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from deepsing.runtime.errors import InvalidInput
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.gate import FrameGate
+from tests.unit.telemetry.counted import Counted
 
 
 def gate(credit: int | None, backlog: int | None) -> FrameGate:
@@ -89,6 +90,7 @@ def test_giving_up_names_all_that_waits() -> None:
 
 
 def test_lag_is_the_age_of_the_audio_when_its_frame_left() -> None:
+    counted = Counted()
     live = FrameGate(None, 10, 1.0, {0: 0.25, 40_000: 0.125}.__getitem__)
     live.offer(pb.Frame(seq=0, pts_us=0))
     live.offer(pb.Frame(seq=1, pts_us=40_000))
@@ -96,6 +98,7 @@ def test_lag_is_the_age_of_the_audio_when_its_frame_left() -> None:
     assert live.lag_s == 0.25
     live.next()
     assert live.lag_s == 0.125
+    assert (counted("deepsing_live_lag_seconds_count"), counted("deepsing_live_lag_seconds_sum")) == (2, 0.375)
 
 
 @pytest.mark.parametrize("frames", [0, 1_000_001])
