@@ -24,7 +24,8 @@ F64 = NDArray[np.float64]
 Ridges = tuple[tuple[str, float], ...]
 INSIDE_STEP = 3  # every third window tells how windows differ inside a song
 MIN_MEASURES = 3  # fewer have no course that could be followed
-FITTED = ("level", "level_bias", "view", "centres", "centre_weights", "moves", "settling")
+FITTED = ("level", "level_bias", "view", "centres", "centre_weights", "moves")
+SETTLING_S = 30.0  # time constant with which raters settle into a piece
 TIME_WEIGHT = 3.0  # of the time feature before the ridge: it is one, the others are hundreds
 
 
@@ -115,8 +116,8 @@ def fit_head(songs: Sequence[Studied], dense: Mapping[str, F32], recipe: Recipe)
     plain = [np.clip((song.raw - mean) / spread, -FEATURE_LIMIT, FEATURE_LIMIT) for song in songs]
     kinds = _kinds(songs[0], dense)
     level = _fit_level(songs, plain, _penalties(recipe.level_ridge, kinds), recipe)
-    moves, settling = _fit_moves(songs, plain, _penalties(recipe.moves_ridge, [*kinds, "time"]), recipe)
-    return _head_with(dense, mean, spread, **level, moves=moves, settling=settling)
+    moves = _fit_moves(songs, plain, _penalties(recipe.moves_ridge, [*kinds, "time"]), recipe)
+    return _head_with(dense, mean, spread, **level, moves=moves)
 
 
 def _kinds(song: Studied, dense: Mapping[str, F32]) -> list[str]:
@@ -170,10 +171,11 @@ def _average(song: Studied, z: F32) -> F64:
     return np.asarray(weights @ z / max(float(weights.sum()), 1e-6))
 
 
-def _fit_moves(songs: Sequence[Studied], plain: Sequence[F32], penalties: F64, recipe: Recipe) -> tuple[F64, F64]:
-    """Ridge from smoothed features to the rating's course inside pieces; returns (features, 2) and (2,).
+def _fit_moves(songs: Sequence[Studied], plain: Sequence[F32], penalties: F64, recipe: Recipe) -> F64:
+    """Ridge from smoothed features to the rating's course inside pieces, (features, 2).
 
-    Every piece counts alike, however much its ratings move. The last feature is time: raters settle into a piece.
+    Every piece counts alike, however much its ratings move. A further feature is time, as raters take half a minute to
+    settle into a piece: it keeps that out of the others, and is left out of what is read, for listeners do not.
     """
     used = np.flatnonzero(np.isfinite(penalties))
     square, product = np.zeros((used.size, used.size)), np.zeros((used.size, 2))
@@ -191,7 +193,7 @@ def _fit_moves(songs: Sequence[Studied], plain: Sequence[F32], penalties: F64, r
     if pieces:
         gain = recipe.moves_gain * recipe.rating_gain * size / pieces
         moves[used] = gain * np.linalg.solve(square + np.diag(penalties[used]), product)
-    return moves[:-1], TIME_WEIGHT * moves[-1]
+    return moves[:-1]
 
 
 def _course(z: F32, measures: int, duration_s: float) -> F64:
@@ -205,4 +207,4 @@ def _course(z: F32, measures: int, duration_s: float) -> F64:
     known_s = (np.arange(len(z)) + 1) * WINDOW_S
     middles_s = (np.arange(measures) + 0.5) * (duration_s or known_s[-1]) / measures
     columns = [np.interp(middles_s, known_s, column) for column in smooth.T]
-    return np.stack([*columns, TIME_WEIGHT * ramp(middles_s, pacing.settling_s)], axis=1)
+    return np.stack([*columns, TIME_WEIGHT * ramp(middles_s, SETTLING_S)], axis=1)

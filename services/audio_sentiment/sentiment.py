@@ -5,7 +5,6 @@
     level(a) = a line of the average a + sum over rated pieces i of weight(i) exp(-|view(a) - centre(i)|^2)
     sentiment(k) = evidence(k) (level(long(k))                         the piece, the surer the more was heard
                     + moves(short(k) - known(k) long(k)))              changes, told from music at large, then the piece
-                 + (settled(k) - 1) settling                           listeners' getting into it
 
 Scale ("raw"): each of arousal and valence in [-1, 1], 0 = the neutral of the rating scale; see the model card.
 """
@@ -46,7 +45,6 @@ class Head:
         centres: (pieces, dimensions), where rated pieces lie in it.
         centre_weights: (pieces, 2), what each adds to the line near by.
         moves: (features, 2), of deviations from it.
-        settling: (2,), what is missing at the start of a piece and comes with time.
     """
 
     hidden: F32
@@ -61,7 +59,6 @@ class Head:
     centres: F32
     centre_weights: F32
     moves: F32
-    settling: F32
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "Head":
@@ -96,7 +93,6 @@ class Pacing:
         context_s: most that is listened back to, seconds; 0 is no limit.
         evidence_s: time constant with which what was heard is believed.
         acquaintance_s: time constant with which a piece, not music in general, is what changes are told from.
-        settling_s: time constant with which listeners get into a piece.
     """
 
     smoothing_s: float = 4.0
@@ -104,7 +100,6 @@ class Pacing:
     context_s: float = 0.0
     evidence_s: float = 5.0
     acquaintance_s: float = 10.0
-    settling_s: float = 30.0
 
     @property
     def window_limit(self) -> int:
@@ -150,11 +145,9 @@ class SongReader:
         if long is None or short is None:
             return SILENCE
         head, pacing = self._head, self._pacing
-        elapsed_s = self._heard_s
-        known = ramp(elapsed_s, pacing.acquaintance_s)
+        known = ramp(self._heard_s, pacing.acquaintance_s)
         music = self._level(long) + (short - known * long) @ head.moves
-        music = ramp(elapsed_s, pacing.evidence_s) * music + (ramp(elapsed_s, pacing.settling_s) - 1.0) * head.settling
-        return _blended(music, self._audible.mean())
+        return _blended(ramp(self._heard_s, pacing.evidence_s) * music, self._audible.mean())
 
     def whole(self) -> F64:
         """(arousal, valence) of the whole song, every audible window counting alike."""
