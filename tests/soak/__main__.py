@@ -1,7 +1,8 @@
 """Mixed load on the four real services while what they hold is watched: `make soak MINUTES=30`.
 
-Passes where memory, threads and open files stay flat (least squares over the floor of what is held, after a warm-up of
-a quarter of the run; see `watching.verdict_of`), no call fails that should not, and no temporary file is left.
+Ten times the load pauses until the services have tidied up. Passes where memory, threads and open files at these rests
+stay flat (least squares after a warm-up of a quarter of the run; see `watching.verdict_of`), no call fails that should
+not, and no temporary file is left.
 """
 
 import argparse
@@ -12,6 +13,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -26,7 +29,8 @@ __all__ = ["main"]
 CALLERS = 3  # at a time
 SAMPLE_S = 3.0
 CALL_LIMIT_S = 120.0
-REST_S = 5.0  # after the load, for what is still being tidied up
+PARTS = 10  # of the load, each with a rest behind it
+REST_S = 40.0  # services tidy up every 30 s
 AHEAD_S = 3.0  # of processor time that may be used before its share is looked at
 
 
@@ -64,29 +68,49 @@ async def _soak(folder: Path, seconds: float, share: float, seed: int) -> Report
     async with LocalServices(free_ports(dict.fromkeys(NAMES, 0)), logs=logs) as services:
         census = Census(services.pids, folder / "tmp")
         pids, began = list(services.pids.values()), time.monotonic()
-        used_s = cpu_s(pids)
         watching = asyncio.create_task(_watch(census, began))
         done: Counter[str] = Counter()
         failures: list[str] = []
-
-        async def calling(number: int) -> None:
-            caller = Caller(services.targets["composer"], folder / "songs", seed * 1000 + number)
-            try:
-                while (elapsed_s := time.monotonic() - began) < seconds:
-                    if cpu_s(pids) - used_s > share * elapsed_s + AHEAD_S:
-                        await asyncio.sleep(0.5)
-                        continue
-                    await _one_call(caller, done, failures)
-            finally:
-                await caller.close()
-
-        await services.watch(_all(calling(number) for number in range(CALLERS)))
-        load_s = time.monotonic() - began
-        cpu_share = (cpu_s(pids) - used_s) / load_s
-        await asyncio.sleep(REST_S)
+        callers = [
+            Caller(services.targets["composer"], folder / "songs", seed * 1000 + number) for number in range(CALLERS)
+        ]
+        used_s = load_s = 0.0
+        for _ in range(PARTS):
+            before_s, part_began = cpu_s(pids), time.monotonic()
+            load = _Load(part_began, seconds / PARTS, lambda before_s=before_s: cpu_s(pids) - before_s, share)
+            await services.watch(_all(load.calls(caller, done, failures) for caller in callers))
+            load_s += time.monotonic() - part_began
+            used_s += cpu_s(pids) - before_s
+            await asyncio.sleep(REST_S)
+            census.sample(time.monotonic() - began, at_rest=True)
         watching.cancel()
-        census.sample(time.monotonic() - began)
-        return Report(census, done, failures, cpu_share, census.left(), load_s)
+        await _all(caller.close() for caller in callers)
+        return Report(census, done, failures, used_s / load_s, census.left(), load_s)
+
+
+@dataclass(frozen=True)
+class _Load:
+    """A part of the load.
+
+    Attributes:
+        began: on the monotonic clock.
+        seconds: how long.
+        used_s: processor time that the services have used in it.
+        share: of one core that they may.
+    """
+
+    began: float
+    seconds: float
+    used_s: Callable[[], float]
+    share: float
+
+    async def calls(self, caller: Caller, done: Counter[str], failures: list[str]) -> None:
+        """Calls one after another until the part is over."""
+        while (elapsed_s := time.monotonic() - self.began) < self.seconds:
+            if self.used_s() > self.share * elapsed_s + AHEAD_S:
+                await asyncio.sleep(0.5)
+                continue
+            await _one_call(caller, done, failures)
 
 
 async def _all(work) -> None:  # type: ignore[no-untyped-def]

@@ -4,7 +4,7 @@ __all__ = ["Report"]
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.table import Table
@@ -21,17 +21,18 @@ class Report:
     failures: list[str]
     cpu_share: float  # of one core, all processes of the services
     left: list[str]  # temporary files and folders that were there once all calls had ended
-    load_s: float  # how long there was load; the rest is rest
+    load_s: float  # how long there was load
 
     def verdicts(self) -> list[Verdict]:
-        """One for each service and each kind of thing, over the time of load."""
-        most = sum(time_s <= self.load_s for time_s in self.census.times_s)
-        times_s = self.census.times_s[:most]
-        return [
-            verdict_of(service, what, times_s, self.census.series(service, what)[:most])
-            for service in self.census.pids
-            for what in ALLOWED
-        ]
+        """One for each service and each kind of thing."""
+        times_s = [self.census.times_s[place] for place in self.census.rests]
+        found = []
+        for service in self.census.pids:
+            for what in ALLOWED:
+                values = self.census.series(service, what)
+                verdict = verdict_of(service, what, times_s, [values[place] for place in self.census.rests])
+                found.append(replace(verdict, highest=max(values)))
+        return found
 
     @property
     def passed(self) -> bool:
@@ -57,6 +58,7 @@ class Report:
             "cpu_share": round(self.cpu_share, 4),
             "left": self.left,
             "verdicts": [asdict(one) | {"growth": one.growth, "flat": one.flat} for one in self.verdicts()],
+            "rests": self.census.rests,
             "times_s": [round(time_s, 1) for time_s in self.census.times_s],
             "temporary_count": self.census.temporary_count,
             "samples": {name: {what: self.census.series(name, what) for what in ALLOWED} for name in self.census.pids},
@@ -73,6 +75,8 @@ class Report:
         for axis, what in zip(axes, ALLOWED, strict=False):
             for name in self.census.pids:
                 axis.plot(minutes, self.census.series(name, what), label=name)
+                at_rest = [(minutes[place], self.census.series(name, what)[place]) for place in self.census.rests]
+                axis.plot(*zip(*at_rest, strict=True), "o", color=axis.lines[-1].get_color())
             axis.set(ylabel=what.replace("_mib", ", MiB"), ylim=(0, None))
         axes[0].legend(ncols=4, fontsize="small")
         axes[3].plot(minutes, self.census.temporary_count, color="grey")

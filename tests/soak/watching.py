@@ -12,7 +12,6 @@ import numpy as np
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 TICKS_HZ = os.sysconf("SC_CLK_TCK")
-STRETCHES = 40
 WARM_UP_SHARE = 1 / 4  # of the run: arenas, caches and thread pools fill; not judged
 # The most that the trend may rise over the rest of the run, by what is held. Noise of a flat process is far below.
 ALLOWED = {"rss_mib": 6.0, "threads": 3.0, "files": 6.0}
@@ -43,9 +42,12 @@ class Census:
     times_s: list[float] = field(default_factory=list)
     held: dict[str, list[Held]] = field(default_factory=dict)
     temporary_count: list[int] = field(default_factory=list)
+    rests: list[int] = field(default_factory=list)  # places of samples taken at rest
 
-    def sample(self, time_s: float) -> None:
+    def sample(self, time_s: float, *, at_rest: bool = False) -> None:
         """Adds one moment."""
+        if at_rest:
+            self.rests.append(len(self.times_s))
         self.times_s.append(time_s)
         self.temporary_count.append(len(self.left()))
         for name, pid in self.pids.items():
@@ -64,7 +66,7 @@ class Census:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether one kind of thing grew: least squares over all samples after the warm-up."""
+    """Whether one kind of thing grew: least squares over what was held at rest after the warm-up."""
 
     service: str
     what: str
@@ -85,16 +87,10 @@ class Verdict:
 
 
 def verdict_of(service: str, what: str, times_s: Sequence[float], values: Sequence[float]) -> Verdict:
-    """Fits a line to the floor after the warm-up: the least value of each of forty stretches of the run.
-
-    Garbage in cycles makes a saw of a service's memory; what it cannot let go of raises the floor.
-    """
-    floors: dict[int, tuple[float, float]] = {}
-    for time_s, value in zip(times_s, values, strict=True):
-        if time_s >= WARM_UP_SHARE * times_s[-1]:
-            stretch = int(STRETCHES * time_s / times_s[-1])
-            floors[stretch] = min(floors.get(stretch, (time_s, value)), (time_s, value), key=lambda one: one[1])
-    time, floor = np.array(sorted(floors.values())).T
+    """Fits a line to what was held at rest after the warm-up."""
+    warm_s = WARM_UP_SHARE * times_s[-1]
+    judged = [(time_s, value) for time_s, value in zip(times_s, values, strict=True) if time_s >= warm_s]
+    time, floor = np.array(judged).T
     slope, base = np.polyfit(time, floor, 1) if len(time) > 2 else (0.0, median(floor))
     start, end = (float(base + slope * at) for at in (time[0], time[-1]))
     return Verdict(service, what, start, end, max(values), ALLOWED[what])
