@@ -118,7 +118,8 @@ class ComposerServiceServicer(object):
         Takes a song and answers once it is stored; the story is then told by any composer at that store. The limits of
         Compose on config and audio hold here too. The same decoded samples with the same config and models are the same
         story: it is answered with, and nothing is told twice. One that failed or was cancelled is told anew.
-        Limits: stories of one caller that have not ended ≤ 1,000, else RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
+        Limits: stories of one caller that have not ended, as far as this composer knows, ≤ 1,000, else RESOURCE_EXHAUSTED
+        QUEUE_FULL with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

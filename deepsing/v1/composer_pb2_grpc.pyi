@@ -256,7 +256,8 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
     Takes a song and answers once it is stored; the story is then told by any composer at that store. The limits of
     Compose on config and audio hold here too. The same decoded samples with the same config and models are the same
     story: it is answered with, and nothing is told twice. One that failed or was cancelled is told anew.
-    Limits: stories of one caller that have not ended ≤ 1,000, else RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
+    Limits: stories of one caller that have not ended, as far as this composer knows, ≤ 1,000, else RESOURCE_EXHAUSTED
+    QUEUE_FULL with RetryInfo.
     """
 
     GetStory: _ComposerServiceGetStoryType
@@ -359,7 +360,8 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         Takes a song and answers once it is stored; the story is then told by any composer at that store. The limits of
         Compose on config and audio hold here too. The same decoded samples with the same config and models are the same
         story: it is answered with, and nothing is told twice. One that failed or was cancelled is told anew.
-        Limits: stories of one caller that have not ended ≤ 1,000, else RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
+        Limits: stories of one caller that have not ended, as far as this composer knows, ≤ 1,000, else RESOURCE_EXHAUSTED
+        QUEUE_FULL with RetryInfo.
         """
 
     @abc.abstractmethod

@@ -77,10 +77,22 @@ def _read(choose: Random) -> list[Message]:
     return [tr.ReadPicturesRequest(pictures=[tr.Picture(image=picture(), concepts=[choose.randrange(CONCEPTS)])])]
 
 
+def _create(choose: Random) -> list[Message]:
+    config = pb.StoryConfig(frame_rate=SLOW, size=SIZE, seed=choose.randrange(9))
+    first = pb.CreateStoryRequest(config=config, idempotency_key=choose.choice(["", "one", "two"]))
+    return [first, pb.CreateStoryRequest(audio_chunk=sound())]
+
+
+def _list(choose: Random) -> list[Message]:
+    return [pb.ListStoriesRequest(page_size=choose.randrange(1, 101), page_token=choose.choice(["", "7f" * 16]))]
+
+
 EXAMPLES: Mapping[str, Callable[[Random], list[Message]]] = {
     "deepsing.v1.ComposerService.Compose": _compose,
     "deepsing.v1.ComposerService.Probe": _probe,
     "deepsing.v1.ComposerService.Render": _render,
+    "deepsing.v1.ComposerService.CreateStory": _create,
+    "deepsing.v1.ComposerService.ListStories": _list,
     "deepsing.v1.AudioSentimentService.Analyze": _analyze,
     "deepsing.v1.GeneratorService.Generate": _generate,
     "deepsing.v1.TranslatorService.Translate": _translate,

@@ -29,6 +29,7 @@ AT_ONCE = 8
 SAMPLE_S = 1.0
 GROWTH_MIB = 48.0  # that a service's memory may show beyond its warm-up; a leak of 10 kB a call would show more
 PATIENCE = {  # so that stories which wait for what never comes are over soon
+    "DEEPSING_COMPOSER_STORIES_RUNNING": "0",  # those that are stored wait
     "DEEPSING_COMPOSER_HEARTBEAT_S": "2",
     "DEEPSING_COMPOSER_UPLOAD_STALL_S": "1",
     "DEEPSING_COMPOSER_CREDIT_STALL_S": "1",
@@ -82,8 +83,9 @@ async def throw(seed: int, numbers: Iterable[int], songs: Iterable[int], only: s
         CommandError: a service died.
     """
     wire = Wire()
+    ports = free_ports(dict.fromkeys(NAMES, 0))
     with _folder() as folder:
-        async with LocalServices(free_ports(dict.fromkeys(NAMES, 0)), logs=folder / "logs") as services:
+        async with LocalServices(ports, logs=folder / "logs", guarded=True) as services:
             census = Census(services.pids, folder / "tmp")
             sampling = asyncio.create_task(_sample(census))
             await services.watch(_all_calls(wire, services.targets, _Wanted(seed, list(numbers), list(songs), only)))
@@ -101,7 +103,7 @@ async def throw(seed: int, numbers: Iterable[int], songs: Iterable[int], only: s
 def _folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         (Path(name) / "tmp").mkdir()
-        with patch.dict(os.environ, PATIENCE | {"TMPDIR": f"{name}/tmp"}):
+        with patch.dict(os.environ, PATIENCE | {"TMPDIR": f"{name}/tmp", "DEEPSING_COMPOSER_STORE": f"{name}/store"}):
             yield Path(name)
 
 

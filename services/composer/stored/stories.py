@@ -25,7 +25,7 @@ from services.composer.stored.creation import ClaimedKey, key_of, written
 from services.composer.stored.lease import Shelf
 from services.composer.stored.record import Record, owner_tag
 from services.composer.stored.refusals import answering, page_invalid, stories_off, story_unknown
-from services.composer.stored.store import Conflict, Missing
+from services.composer.stored.store import Conflict, Missing, StoreError
 from services.composer.stored.stores import store_at
 from services.composer.stored.twins import content_digest, pcm_digest, stored_config
 from services.composer.stored.worker import Worker
@@ -91,9 +91,11 @@ class StoriesServicer:
                 story_id, owner, "QUEUED", config.SerializeToString(), song, now, now + self.settings.story_ttl_s
             )
             await claimed.claim(story_id)
-            record, existed = await written(shelf, wanted, spool.path, lambda: self.worker.admit(owner))
-        if not existed:
-            self.worker.accounts[record.name] = caller_account.get()
+            try:
+                record, existed = await written(shelf, wanted, spool.path, lambda: self.worker.admit(wanted))
+            except StoreError:
+                self.worker.accounts.pop(wanted.name, None)
+                raise
         self.worker.wake()
         return pb.CreateStoryResponse(story=await self._story(record), existed=existed)
 

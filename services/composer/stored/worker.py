@@ -68,13 +68,19 @@ class Worker:
         """There is something new in the store."""
         self._news.set()
 
-    def admit(self, owner: str) -> None:
-        """Raises Exhausted QUEUE_FULL where, as far as is known here, a caller may have no further story."""
+    def admit(self, story: Record) -> None:
+        """Counts a story that is about to be stored, and charges its caller with the work.
+
+        Raises:
+            Exhausted: QUEUE_FULL, as far as is known here, which other composers' latest stories are not.
+        """
+        owner = story.owner
         names = {name for name, seen in self._seen.items() if seen.record.owner == owner and not seen.record.ended}
         names.update(name for name in self.accounts if name.startswith(f"records/{owner}/"))
         if len(names) >= self.settings.stories_waiting:
             message = f"{len(names)} of your stories have not ended, the most there may be; try again in {QUEUE_S:g} s"
             raise Exhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=QUEUE_S)
+        self.accounts[story.name] = caller_account.get()
 
     def stop(self, name: str) -> None:
         """Stops work on a story that was cancelled, if it is done here; what is known of it is read anew."""

@@ -17,6 +17,7 @@ import pytest
 from deepsing.runtime.errors import error_of
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2
+from services.composer.settings import ComposerSettings
 from services.composer.stored.folder import FolderStore
 from services.composer.stored.store import StoreError
 from tests.encoding import encode, tone
@@ -182,14 +183,17 @@ async def empty_upload() -> Any:
 
 async def test_one_story_too_many_is_refused_until_another_has_ended(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path), stories_running=0, stories_waiting=2) as on:
-        first, _ = [(await create(on, seed=seed)).story.story_id for seed in (1, 2)]
+        first, second = [(await create(on, seed=seed)).story.story_id for seed in (1, 2)]
         code, reason, said = await refused(on.stub.CreateStory(upload(SONG, seed=3)))
         assert (code, reason) == ("RESOURCE_EXHAUSTED", "QUEUE_FULL")
         assert said == "2 of your stories have not ended, the most there may be; try again in 60 s"
         assert (await create(on, seed=2)).existed, "one that is there is no further one"
         await on.stub.CancelStory(pb.CancelStoryRequest(story_id=first))
         assert not (await create(on, seed=3)).existed
-    assert len(list(FolderStore(tmp_path).list("records/"))) == 3
+        await on.stub.CancelStory(pb.CancelStoryRequest(story_id=second))
+        at_once = await asyncio.gather(*(create(on, seed=seed) for seed in (4, 5, 6)), return_exceptions=True)
+        assert sum(isinstance(answer, pb.CreateStoryResponse) for answer in at_once) == 1
+    assert ComposerSettings().stories_waiting == 1000, "as the contract says"
 
 
 async def test_a_composer_without_a_store_says_so() -> None:
