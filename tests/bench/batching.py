@@ -55,7 +55,8 @@ async def _rate(
         own = GenerateRequest(session_id=session)
         own.MergeFrom(request)
         while time.perf_counter() - began_s < seconds:
-            painted += len((await stub.Generate(own)).images)
+            answer = await stub.Generate(own)
+            painted += len(answer.images)  # a sum that awaits within would be that of before the wait
 
     await asyncio.gather(*(ask(f"bench-{one}") for one in range(sessions) for _ in range(in_flight)))
     return painted / (time.perf_counter() - began_s)
