@@ -33,14 +33,17 @@ class Palette:
     @classmethod
     async def of(cls, plan: StoryPlan, peers: Peers) -> Palette:
         """Asks the services; raises InvalidInput where the plan names something that they do not have."""
-        async with asyncio.TaskGroup() as group:
-            ear = group.create_task(
-                peers.call(peers.audio_sentiment.GetModel, audio_sentiment_pb2.GetModelRequest(), "audio_sentiment")
-            )
-            painted = group.create_task(_of_generator(plan, peers))
-            tongues = group.create_task(
-                peers.call(peers.translator.ListTranslators, translator_pb2.ListTranslatorsRequest(), "translator")
-            )
+        try:
+            async with asyncio.TaskGroup() as group:
+                ear = group.create_task(
+                    peers.call(peers.audio_sentiment.GetModel, audio_sentiment_pb2.GetModelRequest(), "audio_sentiment")
+                )
+                painted = group.create_task(_of_generator(plan, peers))
+                tongues = group.create_task(
+                    peers.call(peers.translator.ListTranslators, translator_pb2.ListTranslatorsRequest(), "translator")
+                )
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
         vocabulary, manners = painted.result()
         engine, listed, styles = vocabulary.engine, vocabulary.concepts, manners.styles
         digests = {"audio_sentiment": ear.result().digest, "engine": engine.digest}

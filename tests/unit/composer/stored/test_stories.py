@@ -14,8 +14,9 @@ import av
 import grpc
 import pytest
 
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import InvalidInput, error_of
 from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
 from services.composer.settings import ComposerSettings
 from services.composer.stored.folder import FolderStore
@@ -179,6 +180,17 @@ async def test_what_breaks_a_rule_is_refused(tmp_path: Path, call: Any, code: st
 
 async def empty_upload() -> Any:
     yield pb.CreateStoryRequest()
+
+
+async def test_what_the_generator_refuses_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def without_the_engine(*_: object) -> None:
+        message = "engine is 'none'; choose one of: morph"
+        raise InvalidInput(message, reason=reasons.ERROR_REASON_ENGINE_UNKNOWN, field="engine", value="none")
+
+    monkeypatch.setattr("services.composer.palette._of_generator", without_the_engine)
+    async with stage(store=str(tmp_path)) as on:
+        code, reason, said = await refused(on.stub.CreateStory(upload(SONG, engine="none")))
+    assert (code, reason, said) == ("INVALID_ARGUMENT", "ENGINE_UNKNOWN", "engine is 'none'; choose one of: morph")
 
 
 async def test_one_story_too_many_is_refused_until_another_has_ended(tmp_path: Path) -> None:
