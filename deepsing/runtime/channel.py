@@ -10,7 +10,8 @@ from deepsing.telemetry.outgoing import carry_ids
 
 __all__ = ["open_channel", "remaining_s"]
 
-PING_TIMEOUT_MS = 15_000  # of pings that measure the line while data flows; meanwhile no other is sent
+KEEPALIVE_MS, PING_TIMEOUT_MS = 10_000, 10_000  # a ping after so long without a byte, and how long for its answer
+AHEAD_BYTES = 256 * 2**10  # that may be on their way to a reader; it keeps what queues behind a slow line short
 RETRIES = {
     "maxAttempts": 4,
     "initialBackoff": "0.1s",
@@ -42,9 +43,14 @@ def open_channel(
         ("grpc.enable_http_proxy", 0),  # a web proxy in the environment is not meant for these
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.keepalive_time_ms", 10_000),
-        ("grpc.keepalive_timeout_ms", 5_000),
-        ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
+        ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
+        (
+            "grpc.http2.ping_timeout_ms",
+            PING_TIMEOUT_MS,
+        ),  # grpcio 1.85 heeds only this one, a minute where it is not set
+        ("grpc.http2.bdp_probe", 0),  # its pings go out while data flows, and their answers queue behind that
+        ("grpc.http2.lookahead_bytes", AHEAD_BYTES),
         ("grpc.http2.max_pings_without_data", 0),  # streams may be quiet for long
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.min_reconnect_backoff_ms", 8_000),  # longest wait for a connection; a frozen process accepts them, too

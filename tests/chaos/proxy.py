@@ -39,10 +39,11 @@ class Proxy:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._server.close()
+        await asyncio.sleep(0.01)  # in which connections just accepted become lines
         for task in list(self._lines):
             task.cancel()
         await asyncio.gather(*self._lines, return_exceptions=True)
-        await asyncio.sleep(0)  # in which aborted connections close their sockets
+        await asyncio.sleep(0.01)  # in which aborted connections close their sockets
 
     @property
     def target(self) -> str:
