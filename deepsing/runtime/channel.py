@@ -48,7 +48,7 @@ def open_channel(
         (
             "grpc.http2.ping_timeout_ms",
             PING_TIMEOUT_MS,
-        ),  # grpcio 1.85 heeds only this one, a minute where it is not set
+        ),  # grpcio 1.85 heeds this one; unset it is a minute
         ("grpc.http2.bdp_probe", 0),  # its pings go out while data flows, and their answers queue behind that
         ("grpc.http2.lookahead_bytes", AHEAD_BYTES),
         ("grpc.http2.max_pings_without_data", 0),  # streams may be quiet for long
