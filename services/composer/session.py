@@ -26,6 +26,8 @@ from services.composer.uploading import config_of, receive
 
 __all__ = ["Session"]
 
+UNDER_WAY: set[asyncio.Task[None]] = set()  # sessions being closed; the loop itself holds tasks weakly
+
 
 class Session:
     """Runs one Compose call.
@@ -70,7 +72,10 @@ class Session:
                     yield response
             await work
         finally:
-            await self._close(work)
+            closing = asyncio.create_task(self._close(work))  # goes on where the caller is cancelled once more
+            UNDER_WAY.add(closing)
+            closing.add_done_callback(UNDER_WAY.discard)
+            await asyncio.shield(closing)
 
     async def _next(self) -> pb.ComposeResponse | None:
         """The next message; raises TimeoutError where none comes for `heartbeat_s`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 import pytest
 
@@ -25,6 +26,37 @@ async def test_a_reader_that_stops_and_leaves_does_not_hold_the_session() -> Non
             await told.aclose()
         assert not timer.expired()
         assert not session.folder.exists()
+
+
+async def test_a_session_that_is_cancelled_twice_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stage() as composer:
+        composer.generator.held = asyncio.Event()
+        session = Session(composer.servicer.settings, composer.servicer.peers, "s")
+        closing, may_close, close = asyncio.Event(), asyncio.Event(), Session._close
+
+        async def slow(self: Session, work: asyncio.Task[None]) -> None:
+            closing.set()
+            await may_close.wait()
+            await close(self, work)
+
+        monkeypatch.setattr(Session, "_close", slow)
+        reading = asyncio.create_task(_read(session))
+        await composer.generator.called.wait()
+        reading.cancel()
+        await closing.wait()
+        reading.cancel()
+        await asyncio.wait({reading})
+        assert session.folder.exists()
+        may_close.set()
+        async with asyncio.timeout(10):
+            while session.folder.exists():  # noqa: ASYNC110 - nobody is told any more
+                await asyncio.sleep(0.01)
+
+
+async def _read(session: Session) -> None:
+    async with aclosing(session.run(upload(config(), pcm(2.0)))) as told:
+        async for _ in told:
+            pass
 
 
 async def test_a_failure_that_nobody_foresaw_leaves_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
