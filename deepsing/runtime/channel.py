@@ -44,11 +44,10 @@ def open_channel(
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-        ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
         (
             "grpc.http2.ping_timeout_ms",
             PING_TIMEOUT_MS,
-        ),  # grpcio 1.85 heeds this one; unset it is a minute
+        ),  # of keepalive, too, in grpcio 1.85; unset it is a minute
         ("grpc.http2.bdp_probe", 0),  # its pings go out while data flows, and their answers queue behind that
         ("grpc.http2.lookahead_bytes", AHEAD_BYTES),
         ("grpc.http2.max_pings_without_data", 0),  # streams may be quiet for long
