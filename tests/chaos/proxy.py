@@ -40,9 +40,11 @@ class Proxy:
     ) -> None:
         self._server.close()
         await asyncio.sleep(0.01)  # in which connections just accepted become lines
-        for task in list(self._lines):
-            task.cancel()
-        await asyncio.gather(*self._lines, return_exceptions=True)
+        while self._lines:  # to their end, never cancelled: a connection that is being opened would stay open
+            for line in self._lines.values():
+                line.flowing.set()
+                line.close()
+            await asyncio.wait(set(self._lines), timeout=0.05)
         await asyncio.sleep(0.01)  # in which aborted connections close their sockets
 
     @property
