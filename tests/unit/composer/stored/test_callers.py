@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ async def test_a_caller_sees_its_own_stories_only(tmp_path: Path) -> None:
         return protection_from_environment(name, environ)
 
     async with stage(protect=protect, store=str(tmp_path / "store")) as on:
+        on.generator.held = asyncio.Event()  # so that neither story has ended when both are looked at
         made = await on.stub.CreateStory(upload(SONG, "k"), metadata=ann)
         story_id = made.story.story_id
         asked = pb.GetStoryRequest(story_id=story_id)
@@ -44,6 +46,7 @@ async def test_a_caller_sees_its_own_stories_only(tmp_path: Path) -> None:
         twin = await on.stub.CreateStory(upload(SONG, "k"), metadata=bob)
         assert (twin.story.story_id, twin.existed) == (story_id, False)  # its own, with its own key "k"
         accounts = list(on.servicer.worker.accounts.values())
+        on.generator.held.set()
         call = on.stub.WatchStory(pb.WatchStoryRequest(story_id=story_id), metadata=ann)
         assert [answer.story.state async for answer in call][-1] == pb.STORY_STATE_SUCCEEDED
         assert sorted(account.name for account in accounts if account) == ["key ann", "key bob"]
