@@ -10,7 +10,8 @@ from deepsing.telemetry.outgoing import carry_ids
 
 __all__ = ["open_channel", "remaining_s"]
 
-KEEPALIVE_MS, PING_TIMEOUT_MS = 10_000, 10_000  # a ping after so long without a byte, and how long for its answer
+KEEPALIVE_MS = 10_000  # a ping after so long without a byte
+PING_TIMEOUT_MS = 10_000  # for its answer; grpcio 1.85 heeds this one alone, and unset it is a minute
 AHEAD_BYTES = 256 * 2**10  # that may be on their way to a reader; it keeps what queues behind a slow line short
 RETRIES = {
     "maxAttempts": 4,
@@ -44,10 +45,7 @@ def open_channel(
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-        (
-            "grpc.http2.ping_timeout_ms",
-            PING_TIMEOUT_MS,
-        ),  # of keepalive, too, in grpcio 1.85; unset it is a minute
+        ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
         ("grpc.http2.bdp_probe", 0),  # its pings go out while data flows, and their answers queue behind that
         ("grpc.http2.lookahead_bytes", AHEAD_BYTES),
         ("grpc.http2.max_pings_without_data", 0),  # streams may be quiet for long

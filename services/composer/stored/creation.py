@@ -32,9 +32,7 @@ def key_of(text: str) -> str:
     return text
 
 
-async def written(
-    shelf: Shelf, wanted: Record, song: Path, admit: Callable[[], None] = lambda: None
-) -> tuple[Record, bool]:
+async def written(shelf: Shelf, wanted: Record, song: Path, admit: Callable[[], None]) -> tuple[Record, bool]:
     """Puts a story into the store, or finds it there.
 
     Args:
