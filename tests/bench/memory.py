@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from deepsing.runtime.channel import open_channel
@@ -9,10 +10,10 @@ from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
 from deepsing.v1.sentiment_pb2 import Size
 from tests.bench.measurement import Measurement
-from tests.bench.processes import resident_bytes, running
+from tests.bench.processes import Running, resident_bytes, running
 from tests.bench.songs import BUNDLED
 
-__all__ = ["memory", "opened"]
+__all__ = ["memory", "opened", "running_composer"]
 
 KIB = 1024
 IDLE, ACTIVE = 200, 8
@@ -26,16 +27,7 @@ async def memory(quick: bool) -> list[Measurement]:
     """Opens sessions, holds them, and drops them, after a first crowd that is not counted."""
     rounds = 2 if quick else 5
     async with (
-        running("audio_sentiment") as audio,
-        running("translator") as translator,
-        running("generator") as generator,
-        running(
-            "composer",
-            DEEPSING_COMPOSER_AUDIO_SENTIMENT_TARGET=audio.target,
-            DEEPSING_COMPOSER_TRANSLATOR_TARGET=translator.target,
-            DEEPSING_COMPOSER_GENERATOR_TARGET=generator.target,
-            DEEPSING_COMPOSER_MAX_SESSIONS=str(2 * IDLE),
-        ) as composer,
+        running_composer(DEEPSING_COMPOSER_MAX_SESSIONS=str(2 * IDLE)) as composer,
         open_channel(composer.target) as channel,
     ):
         stub, sizes = ComposerServiceStub(channel), {}
@@ -45,6 +37,24 @@ async def memory(quick: bool) -> list[Measurement]:
         Measurement(f"composer's memory of an idle session, of {IDLE}", "KiB", sizes["idle"], "<= 300"),
         Measurement(f"composer's memory of an active session, of {ACTIVE}", "KiB", sizes["active"]),
     ]
+
+
+@asynccontextmanager
+async def running_composer(**settings: str) -> AsyncIterator[Running]:
+    """Starts all four services; yields the composer, which has these settings and the others behind it."""
+    async with (
+        running("audio_sentiment") as audio,
+        running("translator") as translator,
+        running("generator") as generator,
+        running(
+            "composer",
+            DEEPSING_COMPOSER_AUDIO_SENTIMENT_TARGET=audio.target,
+            DEEPSING_COMPOSER_TRANSLATOR_TARGET=translator.target,
+            DEEPSING_COMPOSER_GENERATOR_TARGET=generator.target,
+            **settings,
+        ) as composer,
+    ):
+        yield composer
 
 
 async def _each_kib(stub: ComposerServiceStub, pid: int, count: int, song: bytes) -> float:

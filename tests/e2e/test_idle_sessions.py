@@ -6,8 +6,8 @@ import pytest
 
 from deepsing.runtime.channel import open_channel
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
-from tests.bench.memory import opened
-from tests.bench.processes import resident_bytes, running
+from tests.bench.memory import opened, running_composer
+from tests.bench.processes import resident_bytes
 
 CROWD, ROUNDS = 100, 10
 SETTLED = 3  # rounds after which a process has what it needs
@@ -16,16 +16,7 @@ SETTLED = 3  # rounds after which a process has what it needs
 @pytest.mark.slow
 async def test_a_thousand_sessions_that_come_and_go_leave_no_memory_behind() -> None:
     async with (
-        running("audio_sentiment") as audio,
-        running("translator") as translator,
-        running("generator") as generator,
-        running(
-            "composer",
-            DEEPSING_COMPOSER_AUDIO_SENTIMENT_TARGET=audio.target,
-            DEEPSING_COMPOSER_TRANSLATOR_TARGET=translator.target,
-            DEEPSING_COMPOSER_GENERATOR_TARGET=generator.target,
-            DEEPSING_COMPOSER_MAX_SESSIONS=str(CROWD),
-        ) as composer,
+        running_composer(DEEPSING_COMPOSER_MAX_SESSIONS=str(CROWD)) as composer,
         open_channel(composer.target) as channel,
     ):
         stub, sizes = ComposerServiceStub(channel), []

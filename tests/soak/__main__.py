@@ -13,8 +13,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -76,11 +74,10 @@ async def _soak(folder: Path, seconds: float, share: float, seed: int) -> Report
         ]
         used_s = load_s = 0.0
         for _ in range(PARTS):
-            before_s, part_began = cpu_s(pids), time.monotonic()
-            load = _Load(part_began, seconds / PARTS, lambda before_s=before_s: cpu_s(pids) - before_s, share)
+            load = _Load(pids, seconds / PARTS, share)
             await services.watch(_all(load.calls(caller, done, failures) for caller in callers))
-            load_s += time.monotonic() - part_began
-            used_s += cpu_s(pids) - before_s
+            load_s += load.elapsed_s()
+            used_s += load.used_s()
             await asyncio.sleep(REST_S)
             census.sample(time.monotonic() - began, at_rest=True)
         watching.cancel()
@@ -88,25 +85,30 @@ async def _soak(folder: Path, seconds: float, share: float, seed: int) -> Report
         return Report(census, done, failures, used_s / load_s, census.left(), load_s)
 
 
-@dataclass(frozen=True)
 class _Load:
-    """A part of the load.
+    """A part of the load, which begins now.
 
-    Attributes:
-        began: on the monotonic clock.
+    Args:
+        pids: of the services.
         seconds: how long.
-        used_s: processor time that the services have used in it.
-        share: of one core that they may.
+        share: of one core that they may use.
     """
 
-    began: float
-    seconds: float
-    used_s: Callable[[], float]
-    share: float
+    def __init__(self, pids: list[int], seconds: float, share: float) -> None:
+        self.pids, self.seconds, self.share = pids, seconds, share
+        self.began, self.before_s = time.monotonic(), cpu_s(pids)
+
+    def elapsed_s(self) -> float:
+        """Seconds since it began."""
+        return time.monotonic() - self.began
+
+    def used_s(self) -> float:
+        """Processor time that the services have used since then."""
+        return cpu_s(self.pids) - self.before_s
 
     async def calls(self, caller: Caller, done: Counter[str], failures: list[str]) -> None:
         """Calls one after another until the part is over."""
-        while (elapsed_s := time.monotonic() - self.began) < self.seconds:
+        while (elapsed_s := self.elapsed_s()) < self.seconds:
             if self.used_s() > self.share * elapsed_s + AHEAD_S:
                 await asyncio.sleep(0.5)
                 continue

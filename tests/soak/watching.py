@@ -10,8 +10,9 @@ from statistics import median
 
 import numpy as np
 
+from tests.bench import processes
+
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-TICKS_HZ = os.sysconf("SC_CLK_TCK")
 WARM_UP_SHARE = 1 / 4  # of the run: arenas, caches and thread pools fill; not judged
 # The most that the trend may rise over the rest of the run, by what is held. Noise of a flat process is far below.
 ALLOWED = {"rss_mib": 6.0, "threads": 3.0, "files": 6.0}
@@ -98,5 +99,4 @@ def verdict_of(service: str, what: str, times_s: Sequence[float], values: Sequen
 
 def cpu_s(pids: Sequence[int]) -> float:
     """Processor time that the processes have used so far, seconds."""
-    fields = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids)
-    return sum(int(one[11]) + int(one[12]) for one in fields) / TICKS_HZ
+    return sum(processes.cpu_s(pid) for pid in pids)
