@@ -77,6 +77,7 @@ class Worker:
         owner = story.owner
         names = {name for name, seen in self._seen.items() if seen.record.owner == owner and not seen.record.ended}
         names.update(name for name in self.accounts if name.startswith(f"records/{owner}/"))
+        names.discard(story.name)  # one that is tried again after a conflict is no further one
         if len(names) >= self.settings.stories_waiting:
             message = f"{len(names)} of your stories have not ended, the most there may be; try again in {QUEUE_S:g} s"
             raise Exhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=QUEUE_S)
