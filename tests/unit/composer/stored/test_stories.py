@@ -20,7 +20,7 @@ from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
 from services.composer.settings import ComposerSettings
 from services.composer.stored.folder import FolderStore
-from services.composer.stored.store import Conflict, StoreError
+from services.composer.stored.store import StoreError
 from tests.encoding import encode, tone
 from tests.unit.composer.fakes import Stage, config, pcm, stage
 from tests.unit.composer.fakes import upload as compose_upload
@@ -206,24 +206,6 @@ async def test_one_story_too_many_is_refused_until_another_has_ended(tmp_path: P
         at_once = await asyncio.gather(*(create(on, seed=seed) for seed in (4, 5, 6)), return_exceptions=True)
         assert sum(isinstance(answer, pb.CreateStoryResponse) for answer in at_once) == 1
     assert ComposerSettings().stories_waiting == 1000, "as the contract says"
-
-
-async def test_a_story_does_not_count_against_itself_where_its_writing_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    create_object, conflicts = FolderStore.create, 1
-
-    def contested(self: FolderStore, name: str, content: bytes) -> None:
-        nonlocal conflicts
-        if name.startswith("records/") and conflicts:
-            conflicts -= 1
-            raise Conflict
-        create_object(self, name, content)
-
-    monkeypatch.setattr(FolderStore, "create", contested)
-    async with stage(store=str(tmp_path), stories_running=0, stories_waiting=1) as on:
-        assert not (await create(on)).existed
-    assert conflicts == 0
 
 
 async def test_a_composer_without_a_store_says_so() -> None:
