@@ -38,8 +38,11 @@ class Proxy:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._server.close()
+        loop = asyncio.get_running_loop()
+        for listening in self._server.sockets:  # asyncio loses what it accepts while its server closes
+            loop.remove_reader(listening.fileno())
         await asyncio.sleep(0.01)  # in which connections just accepted become lines
+        self._server.close()
         while self._lines:  # to their end, never cancelled: a connection that is being opened would stay open
             for line in self._lines.values():
                 line.flowing.set()
