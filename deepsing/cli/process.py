@@ -66,9 +66,11 @@ class ServiceProcess:
         await asyncio.wait([self.ended])
 
     def obituary(self) -> str:
-        """Says how the process ended, and its last line."""
+        """Says how the process ended, and the last that it complained of."""
         code = self.ended.result()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        if code == -signal.SIGKILL:
+            how += ", by hand or by a system short of memory"
         words = self._last_words()
         return f"{self.name} {how}" + (f"; its last words: {words}" if words else "; it left no word")
 
@@ -82,16 +84,16 @@ class ServiceProcess:
     def _last_words(self) -> str:
         with self._log.open("rb") as log:
             log.seek(max(0, self._log.stat().st_size - LAST_BYTES))
-            lines = [line.strip() for line in log.read().decode(errors="replace").splitlines() if line.strip()]
-        return _sentence(lines[-1])[:LAST_WORDS] if lines else ""
+            lines = log.read().decode(errors="replace").splitlines()
+        return next(filter(None, map(_complaint, reversed(lines))), "")[:LAST_WORDS]
 
 
-def _sentence(line: str) -> str:
-    """Returns what a log line says: the message of one in JSON, else all that is printable."""
+def _complaint(line: str) -> str:
+    """What a log line complains of, as far as it is printable: nothing where it tells of work done."""
     try:
         entry = json.loads(line)
     except ValueError:
         entry = None
     if isinstance(entry, dict):
-        line = str(entry.get("message", line))
-    return re.sub(r"[^\x20-\x7e\u00a0-\U0010ffff]", " ", line)
+        line = "" if entry.get("level") in ("DEBUG", "INFO") else str(entry.get("message", line))
+    return re.sub(r"[^\x20-\x7e\u00a0-\U0010ffff]", " ", line).strip()
