@@ -78,7 +78,7 @@ def _calls(seed: int, numbers: Iterable[int], songs: range, only: str, console: 
 
 def _report(wire: Wire, title: str, console: Console) -> None:
     table = Table("RPC", "calls", "answers", title=f"malformed calls and mutated songs over the wire, {title}")
-    for method, counts in wire.counts.items():
+    for method, counts in sorted(wire.counts.items()):
         answers = ", ".join(f"{what.replace('INVALID_ARGUMENT ', '')} {count}" for what, count in counts.most_common())
         table.add_row(method, str(counts.total()), answers)
     console.print(table)

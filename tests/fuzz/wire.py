@@ -4,6 +4,7 @@ __all__ = ["Finding", "Wire", "throw"]
 
 import asyncio
 import os
+import random
 import tempfile
 import time
 from collections import Counter
@@ -115,14 +116,16 @@ class _Wanted:
     only: str
 
     def jobs(self) -> Iterator[tuple[Method, int, list[bytes]]]:
-        """All calls: the malformed ones of each method, then the songs, whose numbers are negative."""
-        for method in methods():
-            if self.only not in ("", method.name):
-                continue
-            for number in self.numbers:
+        """All calls, malformed ones and songs, whose numbers are negative: mixed, or the work would have a trend."""
+        chosen = [method for method in methods() if self.only in ("", method.name)]
+        calls = [(method, number) for method in chosen for number in self.numbers]
+        calls += [(method, -1 - number) for method in chosen if method.name in SONG_CALLS for number in self.songs]
+        random.Random(self.seed).shuffle(calls)
+        for method, number in calls:
+            if number < 0:
+                yield method, number, _song_requests(method.name, self.seed, -1 - number)
+            else:
                 yield method, number, requests_of(method, self.seed, number)
-            for number in self.songs if method.name in SONG_CALLS else ():
-                yield method, -number, _song_requests(method.name, self.seed, number)
 
 
 async def _all_calls(wire: Wire, targets: Mapping[str, str], wanted: _Wanted) -> None:
