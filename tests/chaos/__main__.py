@@ -18,12 +18,11 @@ from deepsing.client import StoryOptions
 from deepsing.client.errors import DeepsingError
 from tests.chaos.fleet import Fleet, Replica
 from tests.chaos.proxy import Proxy
-from tests.chaos.stories import Told, counts, frame_came, tell
+from tests.chaos.stories import HANG_S, STARVE_S, Told, counts, frame_came, tell
 from tests.encoding import encode, tone
 
 STORIES = 4  # different ones; streams take them in turn
 SONG_S = 5.0
-HANG_S = 120.0  # a stream to which no frame comes for so long hangs; how long it takes in all depends on the kills
 KINDS = {"kill": 6, "term": 4, "freeze": 3, "reset": 4, "silence": 3}  # and how often each is drawn
 MEAN_PAUSE_FRAMES = 28  # that streams get between kills: a machine that is slow has kills as far apart as a fast one
 FREEZE_S = (0.5, 25.0)  # shorter and longer than a connection's patience
@@ -61,7 +60,7 @@ class Chaos:
                     group.create_task(self._streams(proxy.target, songs, whole, kills))
 
     async def _story(self, target: str, song: Path, place: int) -> Told:
-        return await tell(target, song, StoryOptions(fps=24, size=(64, 64), images="raw", seed=place), HANG_S)
+        return await tell(target, song, StoryOptions(fps=24, size=(64, 64), images="raw", seed=place))
 
     async def _streams(self, target: str, songs: list[Path], whole: list[Told], kills: asyncio.Task[None]) -> None:
         """Tells one story after another for as long as there are kills, or streams are missing."""
@@ -72,7 +71,9 @@ class Chaos:
             try:
                 told = await self._story(target, songs[place], place)
             except TimeoutError:
-                self.faults.append(f"stream {number} hangs: no frame came for {HANG_S:g} s")
+                self.faults.append(
+                    f"stream {number} hangs: no frame in {HANG_S:g} s of a session or {STARVE_S:g} s of several"
+                )
             except DeepsingError as error:
                 self.faults.append(f"stream {number} failed: {error.code.name} {error.reason}: {error}")
             else:

@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
+from collections.abc import Callable
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from deepsing.client import Client, StoryOptions, telling
 from deepsing.client.session import Event, Session
 from deepsing.v1 import composer_pb2 as pb
 
-__all__ = ["Told", "tell", "counts", "frame_came"]
+__all__ = ["HANG_S", "STARVE_S", "Told", "tell", "counts", "frame_came"]
+
+HANG_S = 60.0  # a session that gives neither a frame nor an end for so long hangs; heartbeats do not count
+STARVE_S = 240.0  # nor may a story be without a frame for so long, however many sessions are broken off meanwhile
 
 counts: Counter[str] = Counter()  # of sessions, of those that found their song held, and of frames
 frame_came = asyncio.Event()
+renew_patience: ContextVar[Callable[[], None]] = ContextVar("renew_patience")  # of the story that is being told
 
 
 @dataclass
@@ -29,7 +36,12 @@ class Told:
 
 
 class CountedSession(Session):
-    """Counts what a story needs to be told."""
+    """Counts what a story needs to be told; each session has patience of its own."""
+
+    async def __aenter__(self) -> Self:
+        """See Session."""
+        renew_patience.get()()
+        return await super().__aenter__()
 
     async def read(self) -> Event | None:
         """See Session."""
@@ -43,22 +55,24 @@ class CountedSession(Session):
 telling.Session = CountedSession  # type: ignore[misc]
 
 
-async def tell(target: str, song: Path, options: StoryOptions, hang_s: float) -> Told:
-    """Has a story told; raises what the client raises, and TimeoutError where no frame comes for `hang_s`.
+async def tell(target: str, song: Path, options: StoryOptions) -> Told:
+    """Has a story told; raises what the client raises, and TimeoutError where it hangs or starves.
 
     Args:
         target: of a composer, or of a proxy before several.
-        hang_s: longest time between two frames; heartbeats do not count.
     """
-    told, hashed = Told(), hashlib.sha256()
+    told, hashed, now_s = Told(), hashlib.sha256(), asyncio.get_running_loop().time
     async with (
         Client(target, retries=50, credit_window=24) as client,
-        asyncio.timeout(hang_s) as hang,
+        asyncio.timeout(STARVE_S) as starving,
+        asyncio.timeout(HANG_S) as hanging,
         aclosing(client.compose(song, options)) as events,
     ):
+        renew_patience.set(lambda: hanging.reschedule(now_s() + HANG_S))
         async for event in events:
             if isinstance(event, pb.Frame):
-                hang.reschedule(asyncio.get_running_loop().time() + hang_s)
+                renew_patience.get()()
+                starving.reschedule(now_s() + STARVE_S)
                 counts["frames"] += 1
                 frame_came.set()
                 told.seqs.append(event.seq)

@@ -1,0 +1,50 @@
+"""What counts as a hang: a session in which nothing happens, or breaks without end, but not a few of them in a row."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from deepsing.client import StoryOptions, telling
+from deepsing.runtime.errors import NotReady
+from deepsing.v1 import error_reason_pb2 as reasons
+from tests.chaos import stories
+from tests.unit.client.fake_composer import Call, FakeComposer, Step, ended, frames, heartbeat, serving, started
+
+REST: list[Step] = [*frames(0, 24), ended()]
+AWAY = NotReady("away", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE, retry_after_s=0.01)
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stories, "HANG_S", 0.4)
+    monkeypatch.setattr(stories, "STARVE_S", 1.5)
+    monkeypatch.setattr(telling, "FIRST_PAUSE_S", 0.01)
+
+
+def wait(seconds: float) -> Callable[[Call], Awaitable[None]]:
+    return lambda call: asyncio.sleep(seconds)
+
+
+async def told(tmp_path: Path, *scripts: list[Step]) -> stories.Told:
+    song = tmp_path / "song.mp3"
+    song.write_bytes(b"song")
+    async with serving(FakeComposer(*scripts)) as target:
+        return await stories.tell(target, song, StoryOptions())
+
+
+async def test_breaks_in_a_row_are_no_hang(tmp_path: Path) -> None:
+    broken: list[Step] = [started(), wait(0.25), AWAY]
+    assert (await told(tmp_path, broken, broken, broken, [started(), *REST])).seqs == [*range(24)]
+
+
+async def test_a_session_that_only_beats_hangs(tmp_path: Path) -> None:
+    beating: list[Step] = [step for _ in range(20) for step in (heartbeat(0, 24), wait(0.05))]
+    with pytest.raises(TimeoutError):
+        await told(tmp_path, [started(), *beating, *REST])
+
+
+async def test_breaks_without_end_starve_a_story(tmp_path: Path) -> None:
+    with pytest.raises(TimeoutError):
+        await told(tmp_path, [started(), wait(0.25), AWAY])
