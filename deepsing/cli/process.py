@@ -14,7 +14,7 @@ from deepsing.cli.source import python_command, python_environment, service_root
 __all__ = ["ServiceProcess", "SERVICE_HINT"]
 
 SERVICE_HINT = "give --target HOST:PORT of a running one, or work in a clone of the repository (see its README)"
-LAST_BYTES = 4096  # of a log that are looked at
+LAST_BYTES = 2**16  # of a log that are looked at; a line with a traceback is long
 LAST_WORDS = 300  # characters of a last line that are shown
 
 
@@ -83,7 +83,9 @@ class ServiceProcess:
 
     def _last_words(self) -> str:
         with self._log.open("rb") as log:
-            log.seek(max(0, self._log.stat().st_size - LAST_BYTES))
+            if (begin := self._log.stat().st_size - LAST_BYTES) > 0:
+                log.seek(begin - 1)
+                log.readline()  # the end of a line that begins earlier
             lines = log.read().decode(errors="replace").splitlines()
         return next(filter(None, map(_complaint, reversed(lines))), "")[:LAST_WORDS]
 

@@ -13,12 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from unittest.mock import patch
 
-from deepsing.client import StoryOptions
+from deepsing.client import StoryOptions, telling
 from deepsing.client.errors import DeepsingError
 from tests.chaos.fleet import Fleet, Replica
 from tests.chaos.proxy import Proxy
-from tests.chaos.stories import HANG_S, STARVE_S, Told, counts, frame_came, tell
+from tests.chaos.stories import HANG_S, STARVE_S, CountedSession, Told, counts, frame_came, tell
 from tests.encoding import encode, tone
 
 STORIES = 4  # different ones; streams take them in turn
@@ -127,7 +128,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))  # so that no process is left behind
     chaos = Chaos(chosen.seed, chosen.kills, chosen.streams, chosen.at_once)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="deepsing-chaos-", ignore_cleanup_errors=True) as folder:
+    with (
+        patch.object(telling, "Session", CountedSession),
+        tempfile.TemporaryDirectory(prefix="deepsing-chaos-", ignore_cleanup_errors=True) as folder,
+    ):
         asyncio.run(chaos.run(Path(folder)))
     say = sys.stdout.write
     say(f"seed {chosen.seed}: {chaos.kills.total()} kills over {chaos.begun} streams, ")

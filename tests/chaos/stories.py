@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from deepsing.client import Client, StoryOptions, telling
+from deepsing.client import Client, StoryOptions
 from deepsing.client.session import Event, Session
 from deepsing.v1 import composer_pb2 as pb
 
-__all__ = ["HANG_S", "STARVE_S", "Told", "tell", "counts", "frame_came"]
+__all__ = ["HANG_S", "STARVE_S", "CountedSession", "Told", "tell", "counts", "frame_came"]
 
 HANG_S = 60.0  # a session that gives neither a frame nor an end for so long hangs; heartbeats do not count
 STARVE_S = 240.0  # nor may a story be without a frame for so long, however many sessions are broken off meanwhile
@@ -52,11 +52,10 @@ class CountedSession(Session):
         return event
 
 
-telling.Session = CountedSession  # type: ignore[misc]
-
-
 async def tell(target: str, song: Path, options: StoryOptions) -> Told:
     """Has a story told; raises what the client raises, and TimeoutError where it hangs or starves.
+
+    A session has patience of its own only where the client opens a CountedSession.
 
     Args:
         target: of a composer, or of a proxy before several.

@@ -18,6 +18,7 @@ AWAY = NotReady("away", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE, retr
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telling, "Session", stories.CountedSession)
     monkeypatch.setattr(stories, "HANG_S", 0.4)
     monkeypatch.setattr(stories, "STARVE_S", 1.5)
     monkeypatch.setattr(telling, "FIRST_PAUSE_S", 0.01)

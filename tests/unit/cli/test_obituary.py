@@ -33,7 +33,7 @@ async def test_its_last_complaint_is_told_not_what_it_last_did(tmp_path: Path, l
     assert await obituary(tmp_path / "log", "exit 3") == f"generator ended with exit code 3; its last words: {words}"
 
 
-@pytest.mark.parametrize("log", ["", line("INFO", "answered")])
+@pytest.mark.parametrize("log", ["", line("INFO", "answered"), line("INFO", "answered") * 2000])
 async def test_one_killed_at_work_left_no_word_and_the_likely_reason_is_named(tmp_path: Path, log: str) -> None:
     (tmp_path / "log").write_text(log)
     killed = "generator was killed by SIGKILL, by hand or by a system short of memory; it left no word"
