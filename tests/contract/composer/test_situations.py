@@ -11,6 +11,7 @@ import pytest
 
 from deepsing.client import Client, StoryOptions
 from deepsing.runtime.early_end import keep_status
+from deepsing.runtime.heap import tidy_up
 from deepsing.v1 import composer_pb2 as pb
 from tests.encoding import encode, tone
 from tests.unit.audio.test_hostile import resident_bytes
@@ -44,14 +45,16 @@ async def opened_and_dropped(composer: Stage, count: int, at_once: int = 20) -> 
 async def test_a_thousand_sessions_opened_and_dropped_leave_nothing() -> None:
     async with stage() as composer:
         await opened_and_dropped(composer, 300)
+        await tidy_up()
         before = resident_bytes(), len(os.listdir("/proc/self/fd"))
         await opened_and_dropped(composer, 700)
+        await tidy_up()
         grown, files = resident_bytes() - before[0], len(os.listdir("/proc/self/fd")) - before[1]
         assert composer.servicer.sessions == 0
         assert [
             path.name for path in composer.servicer.scratch.path.iterdir() if not path.name.startswith("held-")
         ] == []
-    assert grown < 16 << 20
+    assert grown < 8 << 20
     assert files <= 4
 
 
