@@ -33,6 +33,4 @@ async def tidy_up() -> None:
 
 def _call(name: str, *arguments: int) -> None:
     """A function of glibc's; other C libraries do without."""
-    function = getattr(ctypes.CDLL(None), name, None)
-    if function is not None:
-        function(*arguments)
+    getattr(ctypes.CDLL(None), name, lambda *_: None)(*arguments)
