@@ -5,7 +5,7 @@ import ctypes
 import gc
 import os
 
-__all__ = ["keep_tidy", "share_arenas", "tidy_up"]
+__all__ = ["keep_tidy", "share_arenas"]
 
 ARENAS, M_ARENA_MAX = 2, -8  # the number of the option is that of <malloc.h>
 TIDY_S = 30.0
@@ -22,15 +22,12 @@ async def keep_tidy() -> None:
     gc.freeze()  # what a service starts with stays, and need not be looked at each time
     while True:
         await asyncio.sleep(TIDY_S)
-        await tidy_up()
-
-
-async def tidy_up() -> None:
-    """Collects garbage and gives back what it held."""
-    gc.collect()
-    await asyncio.to_thread(_call, "malloc_trim", 0)
+        gc.collect()
+        await asyncio.to_thread(_call, "malloc_trim", 0)
 
 
 def _call(name: str, *arguments: int) -> None:
     """A function of glibc's; other C libraries do without."""
-    getattr(ctypes.CDLL(None), name, lambda *_: None)(*arguments)
+    function = getattr(ctypes.CDLL(None), name, None)
+    if function is not None:
+        function(*arguments)
