@@ -118,12 +118,12 @@ class _Wanted:
     def jobs(self) -> Iterator[tuple[Method, int, list[bytes]]]:
         """All calls, malformed ones and songs, whose numbers are negative: mixed, or the work would have a trend."""
         chosen = [method for method in methods() if self.only in ("", method.name)]
-        calls = [(method, number) for method in chosen for number in self.numbers]
-        calls += [(method, -1 - number) for method in chosen if method.name in SONG_CALLS for number in self.songs]
+        calls = [(method, number, False) for method in chosen for number in self.numbers]
+        calls += [(method, song, True) for method in chosen if method.name in SONG_CALLS for song in self.songs]
         random.Random(self.seed).shuffle(calls)
-        for method, number in calls:
-            if number < 0:
-                yield method, number, _song_requests(method.name, self.seed, -1 - number)
+        for method, number, is_song in calls:
+            if is_song:
+                yield method, -number, _song_requests(method.name, self.seed, number)
             else:
                 yield method, number, requests_of(method, self.seed, number)
 
