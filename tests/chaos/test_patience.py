@@ -17,11 +17,9 @@ AWAY = NotReady("away", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE, retr
 
 
 @pytest.fixture(autouse=True)
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telling, "Session", stories.CountedSession)
-    monkeypatch.setattr(stories, "HANG_S", 0.4)
-    monkeypatch.setattr(stories, "STARVE_S", 1.5)
-    monkeypatch.setattr(telling, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(stories, "HANG_S", 1.0)
 
 
 def wait(seconds: float) -> Callable[[Call], Awaitable[None]]:
@@ -36,16 +34,18 @@ async def told(tmp_path: Path, *scripts: list[Step]) -> stories.Told:
 
 
 async def test_breaks_in_a_row_are_no_hang(tmp_path: Path) -> None:
-    broken: list[Step] = [started(), wait(0.25), AWAY]
+    broken: list[Step] = [started(), wait(0.4), AWAY]
     assert (await told(tmp_path, broken, broken, broken, [started(), *REST])).seqs == [*range(24)]
 
 
 async def test_a_session_that_only_beats_hangs(tmp_path: Path) -> None:
-    beating: list[Step] = [step for _ in range(20) for step in (heartbeat(0, 24), wait(0.05))]
+    beating: list[Step] = [step for _ in range(40) for step in (heartbeat(0, 24), wait(0.05))]
     with pytest.raises(TimeoutError):
         await told(tmp_path, [started(), *beating, *REST])
 
 
-async def test_breaks_without_end_starve_a_story(tmp_path: Path) -> None:
+async def test_breaks_without_end_starve_a_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stories, "HANG_S", 60.0)
+    monkeypatch.setattr(stories, "STARVE_S", 1.0)
     with pytest.raises(TimeoutError):
         await told(tmp_path, [started(), wait(0.25), AWAY])
