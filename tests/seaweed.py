@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from deepsing.cli.services import free_ports
+from deepsing.cli.services import find_free_ports
 
-__all__ = ["SeaweedFs", "seaweed_fs"]
+__all__ = ["SeaweedFs", "start_seaweed"]
 
 WEED = Path(sys.executable).with_name("weed")
 BUCKET, KEY, SECRET = "stories", "deepsing", "a-secret-of-these-tests"
@@ -48,7 +48,7 @@ class SeaweedFs:
 
 
 @contextmanager
-def seaweed_fs(folder: Path) -> Iterator[SeaweedFs]:
+def start_seaweed(folder: Path) -> Iterator[SeaweedFs]:
     """Starts the server and ends it; skips where it is not installed."""
     pytest.importorskip("boto3")
     if not WEED.exists():
@@ -57,7 +57,7 @@ def seaweed_fs(folder: Path) -> Iterator[SeaweedFs]:
     identity = {"name": KEY, "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
     (folder / "id.json").write_text(json.dumps({"identities": [identity]}))
     parts = ("master", "volume", "filer", "s3")
-    ports = free_ports(dict.fromkeys([f"-{part}.port{kind}" for part in parts for kind in ("", ".grpc")], 0))
+    ports = find_free_ports(dict.fromkeys([f"-{part}.port{kind}" for part in parts for kind in ("", ".grpc")], 0))
     words = [str(WEED), "server", "-s3", f"-s3.config={folder / 'id.json'}", f"-dir={folder / 'data'}"]
     words += ["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false"]
     words += ["-master.volumeSizeLimitMB=64", "-volume.max=20", *(f"{name}={port}" for name, port in ports.items())]

@@ -45,12 +45,12 @@ class Song:
 def make_song(folder: Path, kind: str) -> Path:
     """Writes SONGS[kind] into the folder, under its own name, and gives its path."""
     path = folder / SONGS[kind].file_name
-    path.write_bytes(_bytes_of(kind))
+    path.write_bytes(_make_bytes(kind))
     return path
 
 
 @cache
-def _bytes_of(kind: str) -> bytes:
+def _make_bytes(kind: str) -> bytes:
     return SONGS[kind].make()
 
 
@@ -77,7 +77,7 @@ def _with_values(*values: float) -> bytes:
     return wav(sound, CD_HZ, tag=FLOAT)
 
 
-def _damaged(data: bytes, at: int, size: int = 200) -> bytes:
+def _damage(data: bytes, at: int, size: int = 200) -> bytes:
     return data[:at] + _junk(size) + data[at + size :]
 
 
@@ -86,16 +86,16 @@ def _without_channels(samples: npt.NDArray[Any], tag: int) -> bytes:
     return song[:22] + bytes(2) + song[24:]  # the header's number of channels
 
 
-def _tagged(picture: bool = False) -> bytes:
+def _tag_mp3(picture: bool = False) -> bytes:
     title = id3(b"TIT2", b"\xe9\xff\xfe\x80caf\xe9" + b"x" * 100_000 * picture)
     return title + _mp3()
 
 
-def _refused(error: str, file_name: str, make: Callable[[], bytes]) -> Song:
+def _song_to_refuse(error: str, file_name: str, make: Callable[[], bytes]) -> Song:
     return Song(make, file_name, 0.0, error=error)
 
 
-def _warned(*warnings: str, file_name: str, make: Callable[[], bytes], **answers: float) -> Song:
+def _song_with_warnings(*warnings: str, file_name: str, make: Callable[[], bytes], **answers: float) -> Song:
     return Song(make, file_name, warnings=frozenset(warnings), **answers)  # type: ignore[arg-type]
 
 
@@ -129,8 +129,8 @@ HEALTHY = {
     "wav_4_gib": Song(lambda: wav(_samples("<i2"), CD_HZ, tag=INTEGER, data_size=0xFFFFFFFF), "4 GiB.wav"),
     "wav_0_bytes": Song(lambda: wav(_samples("<i2"), CD_HZ, tag=INTEGER, data_size=0), "0 bytes.wav"),
     "mp3_named_wav": Song(_mp3, "really an mp3.wav"),
-    "non_utf8_tags": Song(_tagged, "tags.mp3"),
-    "large_tag": Song(lambda: _tagged(picture=True), "large tag.mp3"),
+    "non_utf8_tags": Song(_tag_mp3, "tags.mp3"),
+    "large_tag": Song(lambda: _tag_mp3(picture=True), "large tag.mp3"),
     "spaces_and_quotes": Song(_mp3, 'it\'s a "song" ; $(x) %d.mp3'),
     "emoji": Song(_mp3, "🎵 песня.mp3"),
     "leading_dash": Song(_mp3, "-i.mp3"),
@@ -138,83 +138,91 @@ HEALTHY = {
 }
 
 PECULIAR = {
-    "hot_float": _warned("CLIPPED", file_name="hot.wav", make=lambda: wav(tone(2.0, level=4.0), CD_HZ, tag=FLOAT)),
-    "clipped": _warned(
+    "hot_float": _song_with_warnings(
+        "CLIPPED", file_name="hot.wav", make=lambda: wav(tone(2.0, level=4.0), CD_HZ, tag=FLOAT)
+    ),
+    "clipped": _song_with_warnings(
         "CLIPPED",
         file_name="clipped.wav",
         make=lambda: wav((np.clip(tone(2.0, level=2.0), -1, 1) * 32767).astype("<i2"), CD_HZ, tag=INTEGER),
     ),
-    "anti_phase": _warned(
+    "anti_phase": _song_with_warnings(
         "ANTI_PHASE", file_name="anti.wav", make=lambda: wav(tone(2.0)[[0, 0]] * [[1], [-1]], CD_HZ, tag=FLOAT)
     ),
-    "silence": _warned("SILENT", file_name="silence.wav", make=lambda: wav(_samples("<f4", 0.0), CD_HZ, tag=FLOAT)),
-    "nan_and_inf": _warned("NOT_FINITE", file_name="nan.wav", make=lambda: _with_values(np.nan, np.inf, -np.inf, 1e30)),
-    "truncated_mp3": _warned(
+    "silence": _song_with_warnings(
+        "SILENT", file_name="silence.wav", make=lambda: wav(_samples("<f4", 0.0), CD_HZ, tag=FLOAT)
+    ),
+    "nan_and_inf": _song_with_warnings(
+        "NOT_FINITE", file_name="nan.wav", make=lambda: _with_values(np.nan, np.inf, -np.inf, 1e30)
+    ),
+    "truncated_mp3": _song_with_warnings(
         "TRUNCATED", file_name="cut.mp3", make=lambda: _mp3()[: len(_mp3()) // 2], duration_s=1.0, tolerance_s=0.05
     ),
-    "truncated_wav": _warned(
+    "truncated_wav": _song_with_warnings(
         "TRUNCATED",
         file_name="cut.wav",
         make=lambda: wav(_samples("<i2"), CD_HZ, tag=INTEGER)[: 44 + CD_HZ * 4],
         duration_s=1.0,
     ),
-    "truncated_ogg": _warned(
+    "truncated_ogg": _song_with_warnings(
         "TRUNCATED",
         "DAMAGED",
         file_name="cut.opus",
-        make=lambda: _bytes_of("opus")[:-2000],
+        make=lambda: _make_bytes("opus")[:-2000],
         duration_s=1.0,
         tolerance_s=0.1,
     ),
-    "garbage_tail": _warned("DAMAGED", file_name="tail.mp3", make=lambda: _mp3() + _junk(20_000)),
-    "junk_between_frames": _warned(
+    "garbage_tail": _song_with_warnings("DAMAGED", file_name="tail.mp3", make=lambda: _mp3() + _junk(20_000)),
+    "junk_between_frames": _song_with_warnings(
         "DAMAGED",
         file_name="junk.mp3",
         make=lambda: _mp3()[:8000] + _junk(5000) + _mp3()[8000:20_000] + _junk(700) + _mp3()[20_000:],
         tolerance_s=0.2,
     ),
-    "damaged_flac": _warned(
-        "DAMAGED", file_name="hole.flac", make=lambda: _damaged(_bytes_of("flac"), 30_000), tolerance_s=0.25
+    "damaged_flac": _song_with_warnings(
+        "DAMAGED", file_name="hole.flac", make=lambda: _damage(_make_bytes("flac"), 30_000), tolerance_s=0.25
     ),
-    "damaged_opus": _warned(
-        "DAMAGED", file_name="hole.opus", make=lambda: _damaged(_bytes_of("opus"), 16_000), tolerance_s=1.1
+    "damaged_opus": _song_with_warnings(
+        "DAMAGED", file_name="hole.opus", make=lambda: _damage(_make_bytes("opus"), 16_000), tolerance_s=1.1
     ),
-    "damaged_m4a": _warned(
-        "DAMAGED", file_name="hole.m4a", make=lambda: _damaged(_bytes_of("m4a"), 15_000), tolerance_s=0.15
+    "damaged_m4a": _song_with_warnings(
+        "DAMAGED", file_name="hole.m4a", make=lambda: _damage(_make_bytes("m4a"), 15_000), tolerance_s=0.15
     ),
-    "chained_ogg": _warned(
+    "chained_ogg": _song_with_warnings(
         "FORMAT_CHANGES",
         file_name="chained.ogg",
-        make=lambda: _bytes_of("vorbis") + encode(tone(1.0, 22_050), 22_050, "ogg", "vorbis"),
+        make=lambda: _make_bytes("vorbis") + encode(tone(1.0, 22_050), 22_050, "ogg", "vorbis"),
         duration_s=3.0,
         tolerance_s=0.02,
     ),
-    "joined_aac": _warned(
+    "joined_aac": _song_with_warnings(
         "FORMAT_CHANGES",
         file_name="joined.aac",
-        make=lambda: _bytes_of("adts") + encode(tone(1.0, 48_000, 1), 48_000, "adts", "aac"),
+        make=lambda: _make_bytes("adts") + encode(tone(1.0, 48_000, 1), 48_000, "adts", "aac"),
         duration_s=3.0,
         tolerance_s=0.15,
     ),
 }
 
 REFUSED = {
-    "short": _refused("too_short", "short.wav", lambda: wav(tone(0.2), CD_HZ, tag=FLOAT)),
-    "one_sample_less": _refused("too_short", "less.wav", lambda: wav(tone(22_049 / CD_HZ), CD_HZ, tag=FLOAT)),
-    "header_only": _refused("too_short", "header.wav", lambda: wav(_samples("<i2"), CD_HZ, tag=INTEGER)[:44]),
-    "silent_film": _refused(
+    "short": _song_to_refuse("too_short", "short.wav", lambda: wav(tone(0.2), CD_HZ, tag=FLOAT)),
+    "one_sample_less": _song_to_refuse("too_short", "less.wav", lambda: wav(tone(22_049 / CD_HZ), CD_HZ, tag=FLOAT)),
+    "header_only": _song_to_refuse("too_short", "header.wav", lambda: wav(_samples("<i2"), CD_HZ, tag=INTEGER)[:44]),
+    "silent_film": _song_to_refuse(
         "no_audio", "film.mp4", lambda: encode(tone(2.0), CD_HZ, "mp4", "", video=True, sound=False)
     ),
-    "empty": _refused("empty", "empty.mp3", lambda: b""),
-    "random": _refused("unreadable", "random.mp3", lambda: _junk(60_000)),
-    "text": _refused("unreadable", "words.mp3", lambda: b"this is no song\n" * 1000),
-    "m4a_without_index": _refused("unreadable", "cut.m4a", lambda: _bytes_of("m4a")[:20_000]),
-    "playlist": _refused("unreadable", "list.m3u8", lambda: b"#EXTM3U\n#EXTINF:9,\nfile:///etc/passwd\n"),
-    "65_channels": _refused("unreadable", "many.wav", lambda: wav(np.zeros((65, 1000), "<i2"), CD_HZ, tag=INTEGER)),
-    "1_hz": _refused("unreadable", "slow.wav", lambda: wav(_samples("<i2"), 1, tag=INTEGER)),
-    "no_channels": _refused("unreadable", "none.wav", lambda: _without_channels(_samples("<i2"), INTEGER)),
-    "no_codec": _refused("unreadable", "what.wav", lambda: _without_channels(_samples("<i2"), 0)),
-    "1_ghz": _refused("unreadable", "fast.wav", lambda: wav(_samples("<i2"), 10**9, tag=INTEGER)),
+    "empty": _song_to_refuse("empty", "empty.mp3", lambda: b""),
+    "random": _song_to_refuse("unreadable", "random.mp3", lambda: _junk(60_000)),
+    "text": _song_to_refuse("unreadable", "words.mp3", lambda: b"this is no song\n" * 1000),
+    "m4a_without_index": _song_to_refuse("unreadable", "cut.m4a", lambda: _make_bytes("m4a")[:20_000]),
+    "playlist": _song_to_refuse("unreadable", "list.m3u8", lambda: b"#EXTM3U\n#EXTINF:9,\nfile:///etc/passwd\n"),
+    "65_channels": _song_to_refuse(
+        "unreadable", "many.wav", lambda: wav(np.zeros((65, 1000), "<i2"), CD_HZ, tag=INTEGER)
+    ),
+    "1_hz": _song_to_refuse("unreadable", "slow.wav", lambda: wav(_samples("<i2"), 1, tag=INTEGER)),
+    "no_channels": _song_to_refuse("unreadable", "none.wav", lambda: _without_channels(_samples("<i2"), INTEGER)),
+    "no_codec": _song_to_refuse("unreadable", "what.wav", lambda: _without_channels(_samples("<i2"), 0)),
+    "1_ghz": _song_to_refuse("unreadable", "fast.wav", lambda: wav(_samples("<i2"), 10**9, tag=INTEGER)),
 }
 
 SONGS: dict[str, Song] = {**HEALTHY, **PECULIAR, **REFUSED}

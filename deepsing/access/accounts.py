@@ -6,14 +6,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from deepsing.runtime.errors import Exhausted
+from deepsing.runtime.errors import ResourceExhausted
 from deepsing.v1 import error_reason_pb2 as reasons
 
 __all__ = ["Account", "Accounts", "Quotas", "caller_account", "charge"]
 
 DAY_S = 86_400
 CLOSE_ONE_S = 10.0  # when to ask again for a stream
-MOST_ACCOUNTS = 10_000  # those of callers who are idle are forgotten beyond
+MAX_ACCOUNTS = 10_000  # those of callers who are idle are forgotten beyond
 caller_account: ContextVar["Account | None"] = ContextVar("caller_account", default=None)
 
 
@@ -33,7 +33,7 @@ def charge(work_s: float) -> None:
         work_s: seconds of it, >= 0.
 
     Raises:
-        Exhausted: QUOTA_EXCEEDED, with this the day's share is used up.
+        ResourceExhausted: QUOTA_EXCEEDED, with this the day's share is used up.
     """
     account = caller_account.get()
     if account is not None:
@@ -53,30 +53,30 @@ class Account:
         self.quotas = Quotas()
         self.open_streams = 0
         self._clock = clock
-        self._tokens, self._filled = 0.0, 0.0  # of the bucket, and when it was looked at
+        self._tokens, self._refilled_at = 0.0, 0.0  # of the bucket, and when it was looked at
         self._day, self._work_s = 0, 0.0
 
     def admit(self) -> None:
-        """Counts a request; raises Exhausted where it is one too many, or the day's work is used up."""
+        """Counts a request; raises ResourceExhausted where it is one too many, or the day's work is used up."""
         self._refuse_overwork()
         rate = self.quotas.requests_per_minute / 60
         if not rate:
             return
         now = self._clock()
         most = float(self.quotas.requests_per_minute)
-        self._tokens = min(most, self._tokens + max(0.0, now - self._filled) * rate)
-        self._filled = now
+        self._tokens = min(most, self._tokens + max(0.0, now - self._refilled_at) * rate)
+        self._refilled_at = now
         if self._tokens < 1:
             wait_s = (1 - self._tokens) / rate
-            raise self._exceeded(f"{most:g} requests a minute", f"try again in {wait_s:.3g} s", wait_s)
+            raise self._build_refusal(f"{most:g} requests a minute", f"try again in {wait_s:.3g} s", wait_s)
         self._tokens -= 1
 
     @contextmanager
-    def stream(self) -> Iterator[None]:
-        """Counts a stream while it is open; raises Exhausted where it is one too many."""
+    def count_stream(self) -> Iterator[None]:
+        """Counts a stream while it is open; raises ResourceExhausted where it is one too many."""
         most = self.quotas.streams
         if most and self.open_streams >= most:
-            raise self._exceeded(f"{most} streams at once", "close one", CLOSE_ONE_S)
+            raise self._build_refusal(f"{most} streams at once", "close one", CLOSE_ONE_S)
         self.open_streams += 1
         try:
             yield
@@ -84,31 +84,33 @@ class Account:
             self.open_streams -= 1
 
     def charge(self, work_s: float) -> None:
-        """Adds work that was done; raises Exhausted where that is more than a day's."""
-        self._turn_the_day()
+        """Adds work that was done; raises ResourceExhausted where that is more than a day's."""
+        self._start_new_day()
         self._work_s += work_s
         self._refuse_overwork()
 
-    def idle(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether forgetting it would give its caller nothing."""
-        self._turn_the_day()
-        return not self.open_streams and not self._work_s and self._clock() - self._filled > 60
+        self._start_new_day()
+        return not self.open_streams and not self._work_s and self._clock() - self._refilled_at > 60
 
     def _refuse_overwork(self) -> None:
-        self._turn_the_day()
+        self._start_new_day()
         most = self.quotas.work_s_per_day
         if most and self._work_s >= most:
             wait_s = (self._day + 1) * DAY_S - self._clock()
-            raise self._exceeded(f"{most:g} s of work a day", f"try again in {wait_s / 3600:.3g} h", wait_s)
+            raise self._build_refusal(f"{most:g} s of work a day", f"try again in {wait_s / 3600:.3g} h", wait_s)
 
-    def _turn_the_day(self) -> None:
+    def _start_new_day(self) -> None:
         today = int(self._clock() // DAY_S)
         if today != self._day:
             self._day, self._work_s = today, 0.0
 
-    def _exceeded(self, quota: str, way_out: str, wait_s: float) -> Exhausted:
+    def _build_refusal(self, quota: str, way_out: str, wait_s: float) -> ResourceExhausted:
         text = f"the quota of {self.name}, {quota}, is used up; {way_out}"
-        return Exhausted(text, reason=reasons.ERROR_REASON_QUOTA_EXCEEDED, retry_after_s=wait_s, quota=self.name)
+        return ResourceExhausted(
+            text, reason=reasons.ERROR_REASON_QUOTA_EXCEEDED, retry_after_s=wait_s, quota=self.name
+        )
 
 
 class Accounts:
@@ -117,11 +119,11 @@ class Accounts:
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
 
-    def of(self, name: str, quotas: Quotas) -> Account:
+    def get_or_create(self, name: str, quotas: Quotas) -> Account:
         """The account of a caller, under the quotas that hold for it now."""
         if name not in self._accounts:
-            if len(self._accounts) >= MOST_ACCOUNTS:
-                self._accounts = {kept: one for kept, one in self._accounts.items() if not one.idle()}
+            if len(self._accounts) >= MAX_ACCOUNTS:
+                self._accounts = {kept: one for kept, one in self._accounts.items() if not one.is_idle()}
             self._accounts[name] = Account(name)
         account = self._accounts[name]
         account.quotas = quotas

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from deepsing.access.accounts import Account, Accounts, Quotas, caller_account
-from deepsing.access.keys import KEY_MARK, ApiKey, key_in
+from deepsing.access.keys import KEY_PREFIX, ApiKey, find_key
 from deepsing.access.keys_file import read_keys
 from deepsing.access.refusals import key_invalid, key_missing
 from deepsing.access.settings import ACCESS_PREFIX, AccessSettings
@@ -19,13 +19,13 @@ from deepsing.runtime.settings import SettingsError
 from deepsing.telemetry.logs import call_facts
 
 if TYPE_CHECKING:
-    from deepsing.access.tokens import Tokens
+    from deepsing.access.tokens import TokenVerifier
 
-__all__ = ["Doorkeeper"]
+__all__ = ["AuthInterceptor"]
 
-OPEN_TO_ALL = "/grpc.health.v1.Health/"
+HEALTH_PREFIX = "/grpc.health.v1.Health/"
 FOREIGN = "/grpc."  # reflection: for those who are known, and counted as a request
-LOOK_AGAIN_S = 1.0  # how often an open stream's key is looked at
+RECHECK_S = 1.0  # how often an open stream's key is looked at
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class _Caller:
     key: ApiKey | None = None  # None came with a token
 
 
-class Doorkeeper(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
+class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     """Stands inside the guard, and refuses by raising.
 
     Args:
@@ -50,8 +50,8 @@ class Doorkeeper(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has 
         self._service = service
         self._quotas = Quotas(settings.streams, settings.requests_per_minute, settings.work_s_per_day)
         self._accounts = Accounts()
-        self._keys = _keys(settings)
-        self._tokens = _tokens(settings)
+        self._keys = _load_keys(settings)
+        self._tokens = _load_tokens(settings)
 
     async def intercept_service(
         self,
@@ -62,70 +62,74 @@ class Doorkeeper(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has 
 
         Raises:
             Unauthenticated: KEY_MISSING or KEY_INVALID.
-            Exhausted: QUOTA_EXCEEDED.
+            ResourceExhausted: QUOTA_EXCEEDED.
         """
         method: str = handler_call_details.method
-        if method.startswith(OPEN_TO_ALL):
+        if method.startswith(HEALTH_PREFIX):
             return await continuation(handler_call_details)
-        caller = self._caller(handler_call_details.invocation_metadata or ())
+        caller = self._identify(handler_call_details.invocation_metadata or ())
         call_facts.get()["caller"] = caller.name
-        account = self._accounts.of(caller.name, caller.quotas)
+        account = self._accounts.get_or_create(caller.name, caller.quotas)
         account.admit()
         caller_account.set(account)
         handler = await continuation(handler_call_details)
         if handler is None or method.startswith(FOREIGN):
             return handler
-        return self._counted(handler, caller, account)
+        return self._wrap_handler(handler, caller, account)
 
-    def _caller(self, metadata: Sequence[tuple[str, str | bytes]]) -> _Caller:
-        presented = [credential for name, value in metadata if (credential := _credential(name, value)) is not None]
+    def _identify(self, metadata: Sequence[tuple[str, str | bytes]]) -> _Caller:
+        presented = [
+            credential for name, value in metadata if (credential := _parse_credential(name, value)) is not None
+        ]
         if not presented:
             raise key_missing()
         if len(presented) > 1:  # whoever stands between must not be able to choose
             raise key_invalid()
-        caller = self._owner(presented[0]) if presented[0].startswith(KEY_MARK) else self._bearer(presented[0])
+        caller = (
+            self._check_key(presented[0]) if presented[0].startswith(KEY_PREFIX) else self._check_token(presented[0])
+        )
         if caller is None:
             raise key_invalid()
         return caller
 
-    def _owner(self, text: str) -> _Caller | None:
-        key = key_in(self._keys.value(), text) if self._keys else None
-        if key is None or not key.opens(self._service, datetime.now(UTC)):
+    def _check_key(self, text: str) -> _Caller | None:
+        key = find_key(self._keys.value(), text) if self._keys else None
+        if key is None or not key.is_valid_for(self._service, datetime.now(UTC)):
             return None
         own = (key.streams, key.requests_per_minute, key.work_s_per_day)
         usual = (self._quotas.streams, self._quotas.requests_per_minute, self._quotas.work_s_per_day)
         streams, requests, work_s = (limit if mine is None else mine for mine, limit in zip(own, usual, strict=True))
         return _Caller(f"key {key.id}", Quotas(int(streams), int(requests), work_s), key)
 
-    def _bearer(self, token: str) -> _Caller | None:
-        subject = self._tokens.subject_of(token) if self._tokens else None
+    def _check_token(self, token: str) -> _Caller | None:
+        subject = self._tokens.verify(token) if self._tokens else None
         return None if subject is None else _Caller(f"token {subject}", self._quotas)
 
-    def _still_opens(self, caller: _Caller) -> bool:
+    def _is_key_still_valid(self, caller: _Caller) -> bool:
         """Whether a key is what it was when the stream began: neither revoked nor expired."""
         if caller.key is None or self._keys is None:
             return True
         now = self._keys.value().get(caller.key.id)
         same = now is not None and now.sha256 == caller.key.sha256
-        return same and now is not None and now.opens(self._service, datetime.now(UTC))
+        return same and now is not None and now.is_valid_for(self._service, datetime.now(UTC))
 
-    def _counted(self, handler: grpc.RpcMethodHandler, caller: _Caller, account: Account) -> grpc.RpcMethodHandler:
+    def _wrap_handler(self, handler: grpc.RpcMethodHandler, caller: _Caller, account: Account) -> grpc.RpcMethodHandler:
         """The handler of a stream as one that counts while it is open, and ends when its key does."""
         read, write = handler.request_deserializer, handler.response_serializer
 
         async def answer(requests: Any, context: Any) -> Any:
-            with account.stream():
+            with account.count_stream():
                 return await handler.stream_unary(requests, context)
 
         async def answers(request: Any, context: Any) -> AsyncIterator[Any]:
             inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
-            look_again = time.monotonic() + LOOK_AGAIN_S
-            with account.stream():
+            recheck_at = time.monotonic() + RECHECK_S
+            with account.count_stream():
                 async with aclosing(inner(request, context)) as messages:
                     async for message in messages:
-                        if time.monotonic() > look_again:
-                            look_again = time.monotonic() + LOOK_AGAIN_S
-                            if not self._still_opens(caller):
+                        if time.monotonic() > recheck_at:
+                            recheck_at = time.monotonic() + RECHECK_S
+                            if not self._is_key_still_valid(caller):
                                 raise key_invalid()
                         yield message
 
@@ -140,7 +144,7 @@ class Doorkeeper(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has 
                 return handler
 
 
-def _credential(name: str, value: str | bytes) -> str | None:
+def _parse_credential(name: str, value: str | bytes) -> str | None:
     """What a piece of metadata presents: 'authorization: Bearer X', or 'x-api-key: X'; else None."""
     if not isinstance(value, str):
         return None
@@ -150,7 +154,7 @@ def _credential(name: str, value: str | bytes) -> str | None:
     return rest.strip() if name == "authorization" and scheme.lower() == "bearer" else None
 
 
-def _keys(settings: AccessSettings) -> "WatchedFiles[dict[str, ApiKey]] | None":
+def _load_keys(settings: AccessSettings) -> "WatchedFiles[dict[str, ApiKey]] | None":
     path = settings.keys_file
     if path is None:
         return None
@@ -160,9 +164,9 @@ def _keys(settings: AccessSettings) -> "WatchedFiles[dict[str, ApiKey]] | None":
         raise SettingsError(f"{ACCESS_PREFIX}KEYS_FILE is {str(path)!r}, which cannot be used: {error}") from None
 
 
-def _tokens(settings: AccessSettings) -> "Tokens | None":
+def _load_tokens(settings: AccessSettings) -> "TokenVerifier | None":
     if settings.jwks_file is None:
         return None
-    from deepsing.access.tokens import Tokens  # brings PyJWT and cryptography, which nobody else waits for
+    from deepsing.access.tokens import TokenVerifier  # brings PyJWT and cryptography, which nobody else waits for
 
-    return Tokens(settings)
+    return TokenVerifier(settings)

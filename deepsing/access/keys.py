@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-__all__ = ["ApiKey", "KEY_ID", "KEY_MARK", "key_in", "new_key"]
+__all__ = ["ApiKey", "KEY_ID", "KEY_PREFIX", "find_key", "new_key"]
 
-KEY_MARK = "deepsing_"  # scanners for leaked secrets find it
+KEY_PREFIX = "deepsing_"  # scanners for leaked secrets find it
 KEY_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 SECRET_BYTES, SALT_BYTES = 32, 16
-_KEY = re.compile(rf"{KEY_MARK}({KEY_ID.pattern})_[A-Za-z0-9_-]{{43}}")
+_KEY = re.compile(rf"{KEY_PREFIX}({KEY_ID.pattern})_[A-Za-z0-9_-]{{43}}")
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ApiKey:
     requests_per_minute: int | None = None
     work_s_per_day: float | None = None
 
-    def opens(self, service: str, now: datetime) -> bool:
+    def is_valid_for(self, service: str, now: datetime) -> bool:
         """Whether it is good for a service now."""
         return (self.expires is None or now < self.expires) and (not self.services or service in self.services)
 
@@ -49,7 +49,7 @@ def new_key(
     work_s_per_day: float | None = None,
 ) -> tuple[str, ApiKey]:
     """Makes a key; returns its text, which is not to be had again, and what is kept of it."""
-    text = f"{KEY_MARK}{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
+    text = f"{KEY_PREFIX}{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
     salt = secrets.token_hex(SALT_BYTES)
     kept = ApiKey(
         key_id,
@@ -65,7 +65,7 @@ def new_key(
     return text, kept
 
 
-def key_in(keys: Mapping[str, ApiKey], text: str) -> ApiKey | None:
+def find_key(keys: Mapping[str, ApiKey], text: str) -> ApiKey | None:
     """Finds the key with this text, in the same steps whether there is one or not.
 
     Args:
@@ -74,7 +74,7 @@ def key_in(keys: Mapping[str, ApiKey], text: str) -> ApiKey | None:
     """
     match = _KEY.fullmatch(text)
     found = keys.get(match[1]) if match else None
-    compared = found or _NOBODY
+    compared = found or _DUMMY_KEY
     same = hmac.compare_digest(_digest(compared.salt, text), compared.sha256)
     return found if same else None
 
@@ -83,4 +83,4 @@ def _digest(salt: str, text: str) -> str:
     return hashlib.sha256(bytes.fromhex(salt) + text.encode()).hexdigest()
 
 
-_NOBODY = ApiKey("", secrets.token_hex(SALT_BYTES), secrets.token_hex(32), datetime.fromtimestamp(0, UTC))
+_DUMMY_KEY = ApiKey("", secrets.token_hex(SALT_BYTES), secrets.token_hex(32), datetime.fromtimestamp(0, UTC))

@@ -13,7 +13,7 @@ from typing import Any
 
 from deepsing.access.keys import KEY_ID, ApiKey
 
-__all__ = ["read_keys", "changed_keys", "time_from"]
+__all__ = ["read_keys", "edit_keys", "parse_time"]
 
 KNOWN = {field.name for field in fields(ApiKey)}
 NEEDED = {"id", "salt", "sha256", "created"}
@@ -34,7 +34,7 @@ def read_keys(path: Path) -> dict[str, ApiKey]:
     keys: dict[str, ApiKey] = {}
     for number, entry in enumerate(content["keys"], 1):
         try:
-            key = _key(entry)
+            key = _parse_key(entry)
         except (TypeError, ValueError) as error:
             raise ValueError(f"key {number} of {len(content['keys'])}: {error}") from None
         if key.id in keys:
@@ -44,7 +44,7 @@ def read_keys(path: Path) -> dict[str, ApiKey]:
 
 
 @contextmanager
-def changed_keys(path: Path) -> Iterator[dict[str, ApiKey]]:
+def edit_keys(path: Path) -> Iterator[dict[str, ApiKey]]:
     """Yields the keys of a file, or none, to be changed; at the end they take the file's place, mode 600.
 
     Others who change the same file wait meanwhile; others who read it see the old keys or the new ones.
@@ -58,19 +58,19 @@ def changed_keys(path: Path) -> Iterator[dict[str, ApiKey]]:
         fcntl.flock(folder, fcntl.LOCK_EX)
         keys = read_keys(path) if path.exists() else {}
         yield keys
-        _write(path, keys)
+        _write_keys(path, keys)
         os.fsync(folder)
     finally:
         os.close(folder)
 
 
-def time_from(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """Reads a date (its midnight) or a time in ISO 8601; without a zone it is UTC. Raises ValueError."""
     time = datetime.fromisoformat(text)
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _key(entry: Any) -> ApiKey:
+def _parse_key(entry: Any) -> ApiKey:
     if not isinstance(entry, dict):
         raise ValueError("it is no object")
     if wrong := (set(entry) - KNOWN) | (NEEDED - set(entry)):
@@ -81,8 +81,8 @@ def _key(entry: Any) -> ApiKey:
     expires = entry.get("expires")
     return replace(
         ApiKey(**entry),
-        created=time_from(entry["created"]),
-        expires=None if expires is None else time_from(expires),
+        created=parse_time(entry["created"]),
+        expires=None if expires is None else parse_time(expires),
         services=tuple(entry.get("services") or ()),
     )
 
@@ -106,7 +106,7 @@ RULES: Mapping[str, Callable[[Any], bool]] = {
 }
 
 
-def _write(path: Path, keys: Mapping[str, ApiKey]) -> None:
+def _write_keys(path: Path, keys: Mapping[str, ApiKey]) -> None:
     entries = [{name: value for name, value in asdict(key).items() if value not in (None, ())} for key in keys.values()]
     text = json.dumps({"keys": entries}, indent=1, default=lambda time: time.isoformat())
     descriptor, part = tempfile.mkstemp(prefix=".keys-", dir=path.parent)  # mode 600

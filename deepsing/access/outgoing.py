@@ -12,13 +12,13 @@ import grpc
 from deepsing.access.watched import WatchedFiles
 from deepsing.runtime import channel as plain
 from deepsing.runtime.settings import SettingsError, settings_from_environment
-from deepsing.telemetry.outgoing import with_each_call
+from deepsing.telemetry.outgoing import wrap_each_call
 
-__all__ = ["ChannelSettings", "Tls", "open_channel", "service_channel", "key_file"]
+__all__ = ["ChannelSettings", "Tls", "open_channel", "open_service_channel", "watch_key_file"]
 
 CHANNEL_PREFIX = "DEEPSING_CHANNEL_"
 MESSAGE_BYTES = 4 * 2**20
-SENDABLE = re.compile(r"[\x21-\x7e]+")
+KEY_CHARACTERS = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class ChannelSettings:
         return settings_from_environment(cls, CHANNEL_PREFIX)
 
 
-def service_channel(target: str, *, max_message_bytes: int = MESSAGE_BYTES) -> grpc.aio.Channel:
+def open_service_channel(target: str, *, max_message_bytes: int = MESSAGE_BYTES) -> grpc.aio.Channel:
     """Opens a channel to another service as the environment says; see `open_channel`."""
     settings = ChannelSettings.from_environment()
-    key = None if settings.key_file is None else key_file(settings.key_file)
+    key = None if settings.key_file is None else watch_key_file(settings.key_file)
     tls, allowed = settings.to_tls(), settings.plaintext_key
     return open_channel(target, max_message_bytes=max_message_bytes, key=key, tls=tls, plaintext_key=allowed)
 
@@ -81,34 +81,34 @@ def open_channel(
     Raises:
         SettingsError: a key would cross a network in the clear, it cannot be sent, or TLS's files cannot be used.
     """
-    if key is not None and tls is None and not plaintext_key and not is_here(target):
+    if key is not None and tls is None and not plaintext_key and not is_local(target):
         raise SettingsError(
             f"a key for {target} would cross the network in the clear; use TLS (DEEPSING_CHANNEL_TLS_CA, --tls-ca), "
             f"or allow it where nobody can listen ({CHANNEL_PREFIX}PLAINTEXT_KEY=1)"
         )
-    current = key if callable(key) or key is None else (lambda text=key: text)
-    if current is not None:
-        _sendable(current(), "the key")
-    secure = None if tls is None else _secure(tls)
+    get_key = key if callable(key) or key is None else (lambda text=key: text)
+    if get_key is not None:
+        _check_key(get_key(), "the key")
+    secure = None if tls is None else _load_tls(tls)
     channel = plain.open_channel(target, max_message_bytes=max_message_bytes, tls=secure)
-    if current is None:
+    if get_key is None:
         return channel
-    return with_each_call(channel, lambda path: ((("authorization", f"Bearer {current()}"),), None))
+    return wrap_each_call(channel, lambda path: ((("authorization", f"Bearer {get_key()}"),), None))
 
 
-def key_file(path: Path) -> Callable[[], str]:
+def watch_key_file(path: Path) -> Callable[[], str]:
     """Returns what reads the key in a file, anew when the file changes.
 
     Raises:
         SettingsError: there is no key in it.
     """
     try:
-        return WatchedFiles([path], lambda: _sendable(path.read_text(encoding="utf-8").strip(), str(path))).value
+        return WatchedFiles([path], lambda: _check_key(path.read_text(encoding="utf-8").strip(), str(path))).value
     except (OSError, ValueError) as error:
         raise SettingsError(f"the key file {path} cannot be used: {error}") from None
 
 
-def is_here(target: str) -> bool:
+def is_local(target: str) -> bool:
     """Whether a target is surely this machine."""
     if target.startswith(("unix:", "unix-abstract:")):
         return True
@@ -123,13 +123,13 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _sendable(key: str, what: str) -> str:
-    if not SENDABLE.fullmatch(key):
+def _check_key(key: str, what: str) -> str:
+    if not KEY_CHARACTERS.fullmatch(key):
         raise SettingsError(f"{what} is empty or holds what a key cannot hold; give one line of it, as it was shown")
     return key
 
 
-def _secure(tls: Tls) -> grpc.ChannelCredentials:
+def _load_tls(tls: Tls) -> grpc.ChannelCredentials:
     if (tls.certificate is None) != (tls.key is None):
         raise SettingsError("a certificate of one's own and its key go together; give both, or neither")
     try:

@@ -8,16 +8,16 @@ from dataclasses import fields
 from typing import Any
 
 from deepsing.access.settings import ACCESS_PREFIX, TLS_PREFIX, AccessSettings, TlsSettings
-from deepsing.runtime.server import Protection
+from deepsing.runtime.server import ServerSecurity
 from deepsing.runtime.settings import SERVER_PREFIX, SettingsError, settings_from_environment
 
-__all__ = ["protection_from_environment"]
+__all__ = ["security_from_environment"]
 
 CALLS_LOGGER = "deepsing.runtime.guard"  # writes a line for every call
 logger = logging.getLogger(__name__)
 
 
-def protection_from_environment(service: str, environ: Mapping[str, str] = os.environ) -> Protection:
+def security_from_environment(service: str, environ: Mapping[str, str] = os.environ) -> ServerSecurity:
     """Reads DEEPSING_ACCESS_* and DEEPSING_SERVER_TLS_*.
 
     Args:
@@ -29,28 +29,31 @@ def protection_from_environment(service: str, environ: Mapping[str, str] = os.en
             must not leave a door open.
     """
     if not any(name.startswith((ACCESS_PREFIX, TLS_PREFIX)) for name in environ):
-        return Protection()
-    access, tls = _read(AccessSettings, ACCESS_PREFIX, environ), _read(TlsSettings, TLS_PREFIX, environ)
-    from deepsing.access.tls import server_credentials  # these are imported by those who want them
+        return ServerSecurity()
+    access, tls = (
+        _read_settings(AccessSettings, ACCESS_PREFIX, environ),
+        _read_settings(TlsSettings, TLS_PREFIX, environ),
+    )
+    from deepsing.access.tls import load_server_credentials  # these are imported by those who want them
 
-    credentials = server_credentials(tls)
+    credentials = load_server_credentials(tls)
     if access.keys_file is None and access.jwks_file is None:
         if access != AccessSettings():
             raise SettingsError(
                 f"{ACCESS_PREFIX}* is set in part; set {ACCESS_PREFIX}KEYS_FILE or …JWKS_FILE, or nothing"
             )
-        return Protection(credentials=credentials)
-    from deepsing.access.doorkeeper import Doorkeeper
+        return ServerSecurity(credentials=credentials)
+    from deepsing.access.doorkeeper import AuthInterceptor
 
-    doorkeeper = Doorkeeper(service, access)
+    auth = AuthInterceptor(service, access)
     logging.getLogger(CALLS_LOGGER).setLevel(logging.INFO)  # who called is kept, whatever else is not
     host = environ.get(f"{SERVER_PREFIX}HOST", "127.0.0.1")
     if credentials is None and not _is_loopback(host):
         logger.warning("keys are asked for on %s without TLS: they cross the network in the clear", host)
-    return Protection((doorkeeper,), credentials)
+    return ServerSecurity((auth,), credentials)
 
 
-def _read(cls: type[Any], prefix: str, environ: Mapping[str, str]) -> Any:
+def _read_settings(cls: type[Any], prefix: str, environ: Mapping[str, str]) -> Any:
     known = {prefix + field.name.upper() for field in fields(cls)}
     unknown = sorted(name for name in environ if name.startswith(prefix) and name not in known)
     if unknown:

@@ -9,10 +9,10 @@ from deepsing.access.settings import TLS_PREFIX, TlsSettings
 from deepsing.access.watched import WatchedFiles
 from deepsing.runtime.settings import SettingsError
 
-__all__ = ["server_credentials"]
+__all__ = ["load_server_credentials"]
 
 
-def server_credentials(settings: TlsSettings) -> grpc.ServerCredentials | None:
+def load_server_credentials(settings: TlsSettings) -> grpc.ServerCredentials | None:
     """Returns credentials for a port; None where TLS is not asked for.
 
     Raises:
@@ -25,28 +25,30 @@ def server_credentials(settings: TlsSettings) -> grpc.ServerCredentials | None:
         return None
     paths = [path for path in (certificate, key, client_ca) if path is not None]
     try:
-        files = WatchedFiles(paths, lambda: _configuration(certificate, key, client_ca))
+        files = WatchedFiles(paths, lambda: _load_configuration(certificate, key, client_ca))
         first = files.value()
     except (OSError, ValueError) as error:
         names = ", ".join(map(str, paths))
         raise SettingsError(f"{TLS_PREFIX}*: {names} cannot be used: {error}") from None
     latest = [first]
 
-    def changed() -> grpc.ServerCertificateConfiguration | None:
+    def reload_if_changed() -> grpc.ServerCertificateConfiguration | None:
         configuration = files.value()
         if configuration is latest[0]:
             return None  # gRPC goes on with what it has
         latest[0] = configuration
         return configuration
 
-    return grpc.dynamic_ssl_server_credentials(first, changed, require_client_authentication=client_ca is not None)
+    return grpc.dynamic_ssl_server_credentials(
+        first, reload_if_changed, require_client_authentication=client_ca is not None
+    )
 
 
-def _configuration(certificate: Path, key: Path, client_ca: Path | None) -> grpc.ServerCertificateConfiguration:
-    checked = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    checked.load_cert_chain(certificate, key, password="")  # raises where the two are no pair; never asks a terminal
+def _load_configuration(certificate: Path, key: Path, client_ca: Path | None) -> grpc.ServerCertificateConfiguration:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key, password="")  # raises where the two are no pair; never asks a terminal
     if client_ca is not None:
-        checked.load_verify_locations(client_ca)
+        context.load_verify_locations(client_ca)
     return grpc.ssl_server_certificate_configuration(
         [(key.read_bytes(), certificate.read_bytes())],
         root_certificates=None if client_ca is None else client_ca.read_bytes(),

@@ -17,15 +17,15 @@ except ModuleNotFoundError:
         f"{ACCESS_PREFIX}JWKS_FILE is set, but PyJWT is not installed; install 'pyjwt[crypto]'"
     ) from None
 
-__all__ = ["Tokens"]
+__all__ = ["TokenVerifier"]
 
 ALGORITHMS = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}  # by the key's type: a token cannot choose another
-LEAST_RSA_BITS = 2048
-MOST_USED = 100_000  # tokens of one use that are remembered
+MIN_RSA_BITS = 2048
+MAX_USED_TOKENS = 100_000  # tokens of one use that are remembered
 SUBJECT_LIMIT = 128  # characters, in logs
 
 
-class Tokens:
+class TokenVerifier:
     """Checks tokens.
 
     Args:
@@ -43,14 +43,14 @@ class Tokens:
         self._settings = settings
         self._used: dict[str, float] = {}  # by jti: when it expires
         try:
-            self._keys = WatchedFiles([path], lambda: _public_keys(path))
+            self._keys = WatchedFiles([path], lambda: _read_public_keys(path))
         except (OSError, ValueError) as error:
             raise SettingsError(f"{ACCESS_PREFIX}JWKS_FILE is {str(path)!r}, which cannot be used: {error}") from None
 
-    def subject_of(self, token: str) -> str | None:
+    def verify(self, token: str) -> str | None:
         """Says whose a token is; None where it is not good, for whatever reason."""
         try:
-            claims = self._claims(token)
+            claims = self._decode_claims(token)
         except jwt.PyJWTError:
             return None
         ends = int(claims["exp"])
@@ -59,11 +59,11 @@ class Tokens:
         words = claims.get("scope", "")
         if self._settings.token_scope and self._settings.token_scope not in str(words).split():
             return None
-        if self._settings.one_use_tokens and not self._first_use(claims["jti"], ends):
+        if self._settings.one_use_tokens and not self._register_use(claims["jti"], ends):
             return None
         return str(claims["sub"])[:SUBJECT_LIMIT]
 
-    def _claims(self, token: str) -> dict[str, Any]:
+    def _decode_claims(self, token: str) -> dict[str, Any]:
         key = self._keys.value().get(jwt.get_unverified_header(token).get("kid", ""))
         if key is None:
             raise jwt.InvalidKeyError("no such key")
@@ -79,18 +79,18 @@ class Tokens:
         )
         return claims
 
-    def _first_use(self, token_id: str, ends: float) -> bool:
+    def _register_use(self, token_id: str, ends: float) -> bool:
         """Whether a token was not seen before; while as many are remembered as may be, none is taken."""
         now = time.time() - self._settings.token_leeway_s
-        if len(self._used) >= MOST_USED:
+        if len(self._used) >= MAX_USED_TOKENS:
             self._used = {used: until for used, until in self._used.items() if until > now}
-        if token_id in self._used or len(self._used) >= MOST_USED:
+        if token_id in self._used or len(self._used) >= MAX_USED_TOKENS:
             return False
         self._used[token_id] = ends
         return True
 
 
-def _public_keys(path: Path) -> Mapping[str, jwt.PyJWK]:
+def _read_public_keys(path: Path) -> Mapping[str, jwt.PyJWK]:
     """The keys of a JWKS file that tokens may be signed with, by kid; raises ValueError where there are none."""
     content = json.loads(path.read_text(encoding="utf-8"))
     entries = content.get("keys") if isinstance(content, dict) else None
@@ -111,8 +111,8 @@ def _public_keys(path: Path) -> Mapping[str, jwt.PyJWK]:
             keys[kid] = jwt.PyJWK(entry, algorithm)
         except jwt.PyJWTError as error:
             raise ValueError(f"the key {kid!r} cannot be read: {error}") from None
-        if algorithm == "RS256" and keys[kid].key.key_size < LEAST_RSA_BITS:
-            raise ValueError(f"the RSA key {kid!r} is shorter than {LEAST_RSA_BITS} bits")
+        if algorithm == "RS256" and keys[kid].key.key_size < MIN_RSA_BITS:
+            raise ValueError(f"the RSA key {kid!r} is shorter than {MIN_RSA_BITS} bits")
     if not keys:
         raise ValueError("it holds no public key for RS256, ES256 or EdDSA")
     return keys

@@ -28,28 +28,28 @@ class WatchedFiles(Generic[Value]):
         self._paths = paths
         self._read = read
         self._lock = threading.Lock()  # TLS asks from gRPC's threads
-        self._stamp = self._look()
+        self._stamp = self._stat_files()
         self._value = read()
 
     def value(self) -> Value:
         """What the files say now, or last said."""
         with self._lock:
-            stamp = self._look()
+            stamp = self._stat_files()
             if stamp != self._stamp:
                 self._stamp = stamp  # of before they are read: a change in between is seen the next time
                 try:
                     self._value = self._read()
-                    logger.info("read again: %s", self._names())
+                    logger.info("read again: %s", self._format_names())
                 except (OSError, ValueError) as error:
-                    logger.error("%s cannot be used (%s); what was there before holds", self._names(), error)
+                    logger.error("%s cannot be used (%s); what was there before holds", self._format_names(), error)
             return self._value
 
-    def _look(self) -> Stamp:
+    def _stat_files(self) -> Stamp:
         try:
             states = [path.stat() for path in self._paths]
         except OSError:  # reading them says what is wrong
             return ()
         return tuple((state.st_mtime_ns, state.st_ctime_ns, state.st_ino) for state in states)
 
-    def _names(self) -> str:
+    def _format_names(self) -> str:
         return ", ".join(map(str, self._paths))

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import av
 
 from .errors import AudioError
-from .headers import declared_duration_s
+from .headers import read_duration_s
 from .ogg import OggChain, is_ogg
 from .packets import PacketDecoder
 from .samples import Chunk
@@ -24,7 +24,7 @@ OPTIONS = {"format_whitelist": FORMATS.replace(" ", ","), "protocol_whitelist": 
 # A live song is not to be looked at for seconds before it is heard.
 LIVE_OPTIONS = {"probesize": "4096", "max_probe_packets": "1", "analyzeduration": "100000"}
 FRAME_SAMPLES_MAX = 1 << 22  # no honest frame is longer; keeps a forged header from taking memory
-GOOD = "send mp3, m4a, flac, ogg or wav"
+FORMAT_HINT = "send mp3, m4a, flac, ogg or wav"
 
 av.logging.set_level(None)  # FFmpeg's remarks on damaged songs reach the user as warnings of ours
 
@@ -36,7 +36,7 @@ class ContainerSource:
         codec, container: FFmpeg's names, "" until opened.
         declared_s: length by the header, None where it does not say.
         damaged_count: parts that could not be decoded, so far.
-        cut: why the song ends before its end, "" if it does not.
+        cut_reason: why the song ends before its end, "" if it does not.
     """
 
     def __init__(self, file: Readable) -> None:
@@ -44,7 +44,7 @@ class ContainerSource:
         self.container = ""
         self.declared_s: float | None = None
         self.damaged_count = 0
-        self.cut = ""
+        self.cut_reason = ""
         self._file = file
         self._cleanup = ExitStack()
 
@@ -59,39 +59,39 @@ class ContainerSource:
         if not view.peek(1):
             raise AudioError("empty", "the song has no bytes; send a file", field="byte_count", value=0)
         if not is_ogg(view):
-            yield from self._decoded(view, view)
+            yield from self._decode(view, view)
             return
         chain = OggChain(view)
         for index, link in enumerate(chain.links()):
             try:
-                yield from self._decoded(link, view)
+                yield from self._decode(link, view)
             except AudioError:
                 if index == 0:
                     raise
                 self.damaged_count += 1
             self.damaged_count += chain.take_damage()
         if chain.broken_off:
-            self.cut = "the last page of the ogg file is missing"
+            self.cut_reason = "the last page of the ogg file is missing"
 
     def close(self) -> None:
         """Free the decoder; the file is the caller's."""
         self._cleanup.close()
 
-    def _decoded(self, file: Readable, view: FileView) -> Iterator[Chunk]:
+    def _decode(self, file: Readable, view: FileView) -> Iterator[Chunk]:
         with self._cleanup:
-            container = self._opened(file, view)
+            container = self._open_container(file, view)
             self._cleanup.callback(container.close)
-            stream = self._sound(container)
+            stream = self._select_stream(container)
             self.container, self.codec = container.format.name, stream.codec_context.codec.name
-            self.declared_s = declared_duration_s(container, stream, view.head)
+            self.declared_s = read_duration_s(container, stream, view.head)
             decoder = PacketDecoder(container, stream, view, self.declared_s)
             for chunk in decoder.chunks():
                 yield chunk
                 self.damaged_count += decoder.take_damage()
             self.damaged_count += decoder.take_damage()
-            self.cut = decoder.cut
+            self.cut_reason = decoder.cut_reason
 
-    def _opened(self, file: Readable, view: FileView) -> av.container.InputContainer:
+    def _open_container(self, file: Readable, view: FileView) -> av.container.InputContainer:
         options = OPTIONS if view.seekable() else OPTIONS | LIVE_OPTIONS
         try:
             return av.open(file, mode="r", container_options=options, metadata_errors="replace")
@@ -101,9 +101,11 @@ class ContainerSource:
             why = error.strerror
             if view.head[4:8] == b"ftyp":
                 why = "the index of this mp4 is missing, or comes too late to play it live"
-            raise AudioError("unreadable", f"the song is in no format that we can read ({why}); {GOOD}") from None
+            raise AudioError(
+                "unreadable", f"the song is in no format that we can read ({why}); {FORMAT_HINT}"
+            ) from None
 
-    def _sound(self, container: av.container.InputContainer) -> av.AudioStream:
+    def _select_stream(self, container: av.container.InputContainer) -> av.AudioStream:
         stream = container.streams.best("audio")
         if stream is None and not container.streams.audio:
             named = (f"{one.type} ({getattr(one, 'name', None) or 'unknown'})" for one in container.streams)
@@ -111,7 +113,9 @@ class ContainerSource:
             message = f"the file has no audio stream, only {found}; send a file with sound"
             raise AudioError("no_audio", message, field="streams", value=found)
         if stream is None or stream.codec_context is None:  # a codec that is not known, or a header without channels
-            raise AudioError("unreadable", f"we cannot decode the sound in this {container.format.name} file; {GOOD}")
+            raise AudioError(
+                "unreadable", f"we cannot decode the sound in this {container.format.name} file; {FORMAT_HINT}"
+            )
         assert isinstance(stream, av.AudioStream)
         stream.codec_context.options = {"max_samples": str(FRAME_SAMPLES_MAX)}
         stream.codec_context.thread_count = 1

@@ -16,8 +16,8 @@ from .growing_file import GrowingFile
 from .levels import LevelMeter
 from .pcm import PcmSource
 from .rates import F32, RateConverter
-from .samples import gathered
-from .uniform import Uniform
+from .samples import join_chunks
+from .uniform import FormatUnifier
 
 MIN_DURATION_S = 0.5
 MAX_DURATION_S = 4 * 3600.0
@@ -83,8 +83,8 @@ class Decoding(Iterator[F32]):
         self._mono = mono
         self._part_s = (start_s, duration_s)
         self._cleanup = ExitStack()
-        self._source, self._live = self._opened(source)
-        self._uniform = Uniform()
+        self._source, self._live = self._open_source(source)
+        self._unifier = FormatUnifier()
         self._levels = LevelMeter()
         self._position = 0  # samples decoded from the song's start, at its own rate
         self._taken = 0  # of these, samples in the part asked for
@@ -99,8 +99,8 @@ class Decoding(Iterator[F32]):
         warnings.sort(key=lambda warning: get_args(WarningKind).index(warning.kind))
         return SongFacts(
             sample_count=self._taken,
-            sample_rate_hz=self._uniform.sample_rate_hz,
-            channel_count=self._uniform.channel_count,
+            sample_rate_hz=self._unifier.sample_rate_hz,
+            channel_count=self._unifier.channel_count,
             codec=source.codec,
             container=source.container,
             peak=self._levels.peak,
@@ -122,16 +122,16 @@ class Decoding(Iterator[F32]):
         self._blocks.close()
         self._cleanup.close()
 
-    def _opened(self, source: Source) -> tuple[ContainerSource | PcmSource, bool]:
+    def _open_source(self, source: Source) -> tuple[ContainerSource | PcmSource, bool]:
         if isinstance(source, PcmSource):
             return source, source.live
         if isinstance(source, str | os.PathLike):
             file = Path(source).open("rb")  # noqa: SIM115 - stays open as long as this object
             self._cleanup.callback(file.close)
-            return self._cleaned(ContainerSource(file)), False
-        return self._cleaned(ContainerSource(source)), isinstance(source, GrowingFile) and source.live
+            return self._close_later(ContainerSource(file)), False
+        return self._close_later(ContainerSource(source)), isinstance(source, GrowingFile) and source.live
 
-    def _cleaned(self, source: ContainerSource) -> ContainerSource:
+    def _close_later(self, source: ContainerSource) -> ContainerSource:
         self._cleanup.callback(source.close)
         return source
 
@@ -139,44 +139,44 @@ class Decoding(Iterator[F32]):
         converter: RateConverter | None = None
         with self._cleanup:
             for part in self._parts():
-                own_hz = self._uniform.sample_rate_hz
+                own_hz = self._unifier.sample_rate_hz
                 self.sample_rate_hz = self.sample_rate_hz or own_hz
                 if converter is None and self.sample_rate_hz != own_hz:
                     converter = RateConverter(own_hz, self.sample_rate_hz, len(part))
-                yield from self._shaped(part if converter is None else converter.convert(part))
+                yield from self._yield_block(part if converter is None else converter.convert(part))
             if converter is not None:
-                yield from self._shaped(converter.flush())
+                yield from self._yield_block(converter.flush())
             self._check_length()
 
-    def _shaped(self, block: F32) -> Iterator[F32]:
+    def _yield_block(self, block: F32) -> Iterator[F32]:
         if block.shape[1]:
             yield block[0] if self._mono else block
 
     def _parts(self) -> Iterator[F32]:
         """Yield the part asked for, at the song's own rate, (1 or channels, n)."""
         full_scale = 1.0
-        for chunk in gathered(self._source.chunks(), 0.0 if self._live else PIECE_S):
+        for chunk in join_chunks(self._source.chunks(), 0.0 if self._live else PIECE_S):
             full_scale = chunk.full_scale
             for at in range(0, chunk.channels.shape[1], chunk.sample_rate_hz):
                 piece = self._levels.clean(chunk.channels[:, at : at + chunk.sample_rate_hz])
-                yield self._taken_of(self._uniform.take(chunk._replace(channels=piece)), full_scale)
-                if self._position >= self._end():
+                yield self._take_part(self._unifier.take(chunk._replace(channels=piece)), full_scale)
+                if self._position >= self._end_position():
                     return
         self._complete = True
-        if self._uniform.sample_rate_hz:
-            yield self._taken_of(self._uniform.flush(), full_scale)
+        if self._unifier.sample_rate_hz:
+            yield self._take_part(self._unifier.flush(), full_scale)
 
-    def _end(self) -> float:
+    def _end_position(self) -> float:
         """Tell where the part asked for ends, samples from the song's start."""
         start_s, part_s = self._part_s
-        rate_hz = self._uniform.sample_rate_hz
+        rate_hz = self._unifier.sample_rate_hz
         return math.inf if part_s is None else round(start_s * rate_hz) + round(part_s * rate_hz)
 
-    def _taken_of(self, block: F32, full_scale: float) -> F32:
+    def _take_part(self, block: F32, full_scale: float) -> F32:
         """Count a block and cut it to the part asked for."""
-        rate_hz, count = self._uniform.sample_rate_hz, block.shape[1]
+        rate_hz, count = self._unifier.sample_rate_hz, block.shape[1]
         first = min(max(round(self._part_s[0] * rate_hz) - self._position, 0), count)
-        last = int(min(max(self._end() - self._position, first), count))
+        last = int(min(max(self._end_position() - self._position, first), count))
         self._position += count
         longest_s = self.limits_s[1]
         if self._position > longest_s * rate_hz and rate_hz:
@@ -203,19 +203,19 @@ class Decoding(Iterator[F32]):
     def _source_warnings(self) -> list[SongWarning]:
         found = []
         source = self._source
-        length_s = self._position / max(self._uniform.sample_rate_hz, 1)
+        length_s = self._position / max(self._unifier.sample_rate_hz, 1)
         missing_s = (source.declared_s or 0.0) - length_s
         if self._complete and missing_s >= max(TRUNCATED_S, TRUNCATED_SHARE * length_s):
             message = f"The header says {source.declared_s:.1f} s, but the song ends after {length_s:.1f} s."
             found.append(SongWarning("TRUNCATED", message))
-        elif self._complete and source.cut:
-            found.append(SongWarning("TRUNCATED", f"The song ends after {length_s:.1f} s: {source.cut}."))
+        elif self._complete and source.cut_reason:
+            found.append(SongWarning("TRUNCATED", f"The song ends after {length_s:.1f} s: {source.cut_reason}."))
         if source.damaged_count:
             message = (
                 "1 damaged part was" if source.damaged_count == 1 else f"{source.damaged_count} damaged parts were"
             )
             found.append(SongWarning("DAMAGED", f"{message} left out."))
-        if len(self._uniform.forms) > 1:
-            forms = ", ".join(f"{rate_hz} Hz ({count} ch)" for rate_hz, count in sorted(self._uniform.forms))
+        if len(self._unifier.forms) > 1:
+            forms = ", ".join(f"{rate_hz} Hz ({count} ch)" for rate_hz, count in sorted(self._unifier.forms))
             found.append(SongWarning("FORMAT_CHANGES", f"The format changes on the way, all was made one: {forms}."))
         return found

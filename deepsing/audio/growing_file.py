@@ -12,7 +12,7 @@ from .errors import AudioError
 MEMORY_BYTES = 1 << 20  # a larger song moves to a temporary file on disk
 
 
-class _Spool:
+class _SharedBytes:
     """The bytes, shared by all readers of one upload; `changed` guards every attribute."""
 
     def __init__(self, limit_bytes: int | None) -> None:
@@ -40,20 +40,20 @@ class GrowingFile:
     """
 
     def __init__(self, *, live: bool = False, limit_bytes: int | None = None) -> None:
-        self._enter(_Spool(limit_bytes), live=live)
+        self._attach(_SharedBytes(limit_bytes), live=live)
 
-    def _enter(self, spool: _Spool, *, live: bool) -> None:
-        self._spool = spool
+    def _attach(self, shared: _SharedBytes, *, live: bool) -> None:
+        self._shared = shared
         self._live = live
         self._position = 0
         self._closed = False
-        with spool.changed:
-            spool.reader_count += 1
+        with shared.changed:
+            shared.reader_count += 1
 
     @property
     def length(self) -> int:
         """Bytes appended so far."""
-        return self._spool.length
+        return self._shared.length
 
     @property
     def live(self) -> bool:
@@ -73,37 +73,37 @@ class GrowingFile:
             ValueError: after `finish` or `close`.
             Exception: what `abort` was called with.
         """
-        spool = self._spool
-        with spool.changed:
-            self._check()
-            if spool.finished:
+        shared = self._shared
+        with shared.changed:
+            self._check_usable()
+            if shared.finished:
                 raise ValueError("the file is finished; append before finish()")
-            if spool.limit_bytes is not None and spool.length + len(chunk) > spool.limit_bytes:
-                spool.error = AudioError(
+            if shared.limit_bytes is not None and shared.length + len(chunk) > shared.limit_bytes:
+                shared.error = AudioError(
                     "too_large",
-                    f"the song has more than {spool.limit_bytes} bytes; send a shorter or a compressed one",
+                    f"the song has more than {shared.limit_bytes} bytes; send a shorter or a compressed one",
                     field="byte_count",
-                    value=spool.length + len(chunk),
+                    value=shared.length + len(chunk),
                 )
-                spool.changed.notify_all()
-                raise spool.error
-            spool.file.seek(spool.length)
-            spool.file.write(chunk)
-            spool.length += len(chunk)
-            spool.digest.update(chunk)
-            spool.changed.notify_all()
+                shared.changed.notify_all()
+                raise shared.error
+            shared.file.seek(shared.length)
+            shared.file.write(chunk)
+            shared.length += len(chunk)
+            shared.digest.update(chunk)
+            shared.changed.notify_all()
 
     def finish(self) -> None:
         """Say that the last byte was appended; may be repeated."""
-        with self._spool.changed:
-            self._spool.finished = True
-            self._spool.changed.notify_all()
+        with self._shared.changed:
+            self._shared.finished = True
+            self._shared.changed.notify_all()
 
     def abort(self, error: Exception) -> None:
         """Make all current and later reads and appends raise `error`; the first abort counts."""
-        with self._spool.changed:
-            self._spool.error = self._spool.error or error
-            self._spool.changed.notify_all()
+        with self._shared.changed:
+            self._shared.error = self._shared.error or error
+            self._shared.changed.notify_all()
 
     def read(self, size: int = -1) -> bytes:
         """Read what is there, at most `size` bytes; wait for the first byte; all up to the end if negative.
@@ -111,15 +111,15 @@ class GrowingFile:
         Returns:
             b"" only at the end of the finished file (or if `size` is 0).
         """
-        spool = self._spool
-        with spool.changed:
-            while not (spool.finished or (size >= 0 and self._position < spool.length) or size == 0):
-                self._check()
-                spool.changed.wait()
-            self._check()
-            available = max(spool.length - self._position, 0)
-            spool.file.seek(self._position)
-            piece: bytes = spool.file.read(available if size < 0 else min(size, available))
+        shared = self._shared
+        with shared.changed:
+            while not (shared.finished or (size >= 0 and self._position < shared.length) or size == 0):
+                self._check_usable()
+                shared.changed.wait()
+            self._check_usable()
+            available = max(shared.length - self._position, 0)
+            shared.file.seek(self._position)
+            piece: bytes = shared.file.read(available if size < 0 else min(size, available))
             self._position += len(piece)
             return piece
 
@@ -131,13 +131,13 @@ class GrowingFile:
         """
         if self._live:
             raise io.UnsupportedOperation("a live song is read forward only")
-        spool = self._spool
-        with spool.changed:
-            while whence == io.SEEK_END and not spool.finished:
-                self._check()
-                spool.changed.wait()
-            self._check()
-            base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: spool.length}[whence]
+        shared = self._shared
+        with shared.changed:
+            while whence == io.SEEK_END and not shared.finished:
+                self._check_usable()
+                shared.changed.wait()
+            self._check_usable()
+            base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: shared.length}[whence]
             if base + offset < 0:
                 raise OSError(f"position {base + offset} lies before the start of the file")
             self._position = base + offset
@@ -161,8 +161,8 @@ class GrowingFile:
 
     def digest(self) -> str:
         """Give the SHA-256 of all bytes appended so far, lower-case hex."""
-        with self._spool.changed:
-            return self._spool.digest.hexdigest()
+        with self._shared.changed:
+            return self._shared.digest.hexdigest()
 
     def open_again(self) -> "GrowingFile":
         """Give a second reader of the same bytes, seekable, at the start; it is to be closed by itself.
@@ -170,25 +170,25 @@ class GrowingFile:
         Raises:
             ValueError: before `finish` or after `close`.
         """
-        with self._spool.changed:
-            self._check()
-            if not self._spool.finished:
+        with self._shared.changed:
+            self._check_usable()
+            if not self._shared.finished:
                 raise ValueError("the file is still growing; open it again after finish()")
         again = GrowingFile.__new__(GrowingFile)
-        again._enter(self._spool, live=False)
+        again._attach(self._shared, live=False)
         return again
 
     def close(self) -> None:
         """End this reader, waking it where it waits; the last one deletes the bytes. May be repeated."""
-        spool = self._spool
-        with spool.changed:
+        shared = self._shared
+        with shared.changed:
             if self._closed:
                 return
             self._closed = True
-            spool.reader_count -= 1
-            if spool.reader_count == 0:
-                spool.file.close()
-            spool.changed.notify_all()
+            shared.reader_count -= 1
+            if shared.reader_count == 0:
+                shared.file.close()
+            shared.changed.notify_all()
 
     def __enter__(self) -> "GrowingFile":
         return self
@@ -196,8 +196,8 @@ class GrowingFile:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _check(self) -> None:
+    def _check_usable(self) -> None:
         if self._closed:
             raise ValueError("the file is closed")
-        if self._spool.error is not None:
-            raise self._spool.error
+        if self._shared.error is not None:
+            raise self._shared.error

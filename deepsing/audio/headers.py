@@ -1,13 +1,13 @@
 """What a file's own header promises, to tell a song that was cut from one that ends where it should."""
 
-__all__ = ["declared_duration_s"]
+__all__ = ["read_duration_s"]
 
 import struct
 
 import av
 
 # Containers whose header holds the length; elsewhere FFmpeg guesses from the bit rate or looks at the last page.
-TELLING_CONTAINERS = frozenset(
+TIMED_HEADERS = frozenset(
     {"flac", "mov,mp4,m4a,3gp,3g2,mj2", "aiff", "caf", "tta", "ape", "wv", "matroska,webm", "asf"}
 )
 PLACEHOLDER_BYTES = 0x7FFFF000  # writers that cannot seek back leave this or more (or 0) as the size of a wav
@@ -16,7 +16,7 @@ XING_BYTES = 144
 MPEG1_RATES_FROM_HZ = 32_000  # slower mp3 is MPEG-2, whose frames have half the samples
 
 
-def declared_duration_s(container: av.container.InputContainer, stream: av.AudioStream, head: bytes) -> float | None:
+def read_duration_s(container: av.container.InputContainer, stream: av.AudioStream, head: bytes) -> float | None:
     """Read the length off the header.
 
     Args:
@@ -32,7 +32,7 @@ def declared_duration_s(container: av.container.InputContainer, stream: av.Audio
         return _riff_duration_s(head)
     if name == "mp3":
         return _mp3_duration_s(head, stream.codec_context.sample_rate)
-    if name not in TELLING_CONTAINERS:
+    if name not in TIMED_HEADERS:
         return None
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)

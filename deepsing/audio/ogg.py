@@ -62,7 +62,7 @@ class OggChain:
         """Give the link's next page, or the junk before it; b"" at the end of the link."""
         header = self._view.peek(HEADER_BYTES)
         if header[: len(MAGIC)] != MAGIC or len(header) < HEADER_BYTES:
-            return self._junk()
+            return self._take_junk()
         flags, serial = header[FLAGS_AT], header[SERIAL]
         if flags & BEGINS and self._data_seen:
             return b""
@@ -84,7 +84,7 @@ class OggChain:
         broken = checksum(page) != int.from_bytes(page[CHECKSUM], "little")
         self._damage += missing + broken
 
-    def _junk(self) -> bytes:
+    def _take_junk(self) -> bytes:
         window = self._view.peek(PAGE_BYTES_MAX)
         at = window.find(MAGIC, 1)
         return self._take(at if at > 0 else max(len(window) - len(MAGIC) + 1, 1))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import av
 
 from .errors import AudioError
-from .samples import Chunk, channels_of
+from .samples import Chunk, frame_to_chunk
 from .view import FileView
 
 BAD_IN_A_ROW = 5000  # after so many packets without a good one nothing more is expected
@@ -39,7 +39,7 @@ class PacketDecoder:
         view: FileView,
         declared_s: float | None,
     ) -> None:
-        self.cut = ""
+        self.cut_reason = ""
         self._container = container
         self._stream = stream
         self._view = view
@@ -65,29 +65,29 @@ class PacketDecoder:
             Exception: what the file raised when it was read.
         """
         if self._container.format.name in PADDED_CONTAINERS and self._declared_s:
-            return self._without_padding(self._sound(), self._declared_s)
-        return self._sound()
+            return self._strip_padding(self._decode_packets(), self._declared_s)
+        return self._decode_packets()
 
-    def _sound(self) -> Iterator[Chunk]:
+    def _decode_packets(self) -> Iterator[Chunk]:
         bad_in_a_row = 0
         for packet in self._packets():
             try:
                 frames = [frame for frame in packet.decode() if frame.samples]
             except av.error.FFmpegError:
                 self._raise_read_error()
-                self._lose()
+                self._mark_damage()
                 bad_in_a_row += 1
                 if bad_in_a_row >= BAD_IN_A_ROW:
-                    self.cut = "what follows cannot be decoded"
+                    self.cut_reason = "what follows cannot be decoded"
                     return
                 continue
             if frames:
                 bad_in_a_row = 0
-                self._doubt_change(packet)
-            yield from self._proven([self._checked(frame) for frame in frames])
+                self._detect_format_change(packet)
+            yield from self._hold_unproven([self._convert_frame(frame) for frame in frames])
         self._damage += len(self._unproven or ())
 
-    def _proven(self, chunks: list[Chunk]) -> Iterator[Chunk]:
+    def _hold_unproven(self, chunks: list[Chunk]) -> Iterator[Chunk]:
         """Hold chunks back after damage until enough of them follow each other."""
         if self._unproven is None:
             yield from chunks
@@ -98,7 +98,7 @@ class PacketDecoder:
                 for one in proven:
                     yield from one
 
-    def _doubt_change(self, packet: "av.Packet[av.AudioStream]") -> None:
+    def _detect_format_change(self, packet: "av.Packet[av.AudioStream]") -> None:
         """Ask for proof where an mpeg frame's version, layer or rate is another: junk often looks like such a frame."""
         if not self._stream.codec_context.codec.name.startswith(("mp1", "mp2", "mp3")):
             return
@@ -108,11 +108,11 @@ class PacketDecoder:
             self._unproven = []
         self._frame_format = header
 
-    def _lose(self) -> None:
+    def _mark_damage(self) -> None:
         self._damage += 1 + len(self._unproven or ())
         self._unproven = []
 
-    def _checked(self, frame: av.AudioFrame) -> Chunk:
+    def _convert_frame(self, frame: av.AudioFrame) -> Chunk:
         _check_format(frame.layout.nb_channels, frame.sample_rate)
         if frame.time is not None and self._container.format.name in TIMED_CONTAINERS:
             ahead_s = frame.time - self._decoded_s
@@ -120,7 +120,7 @@ class PacketDecoder:
                 self._damage += 1
             self._ahead_s = ahead_s
         self._decoded_s += frame.samples / frame.sample_rate
-        return channels_of(frame)
+        return frame_to_chunk(frame)
 
     def _packets(self) -> "Iterator[av.Packet[av.AudioStream]]":
         """Demux to the end, going on after errors as long as something comes between them."""
@@ -134,18 +134,18 @@ class PacketDecoder:
                 return
             except av.error.FFmpegError:
                 self._raise_read_error()
-                self._lose()
+                self._mark_damage()
                 errors_in_a_row += 1
             except IndexError:  # PyAV, at the very end, looks for streams that appeared on the way; ours was flushed
                 self._raise_read_error()
                 return
-        self.cut = "what follows cannot be read"
+        self.cut_reason = "what follows cannot be read"
 
     def _raise_read_error(self) -> None:
         if self._view.error is not None:
             raise self._view.error
 
-    def _without_padding(self, chunks: Iterator[Chunk], duration_s: float) -> Iterator[Chunk]:
+    def _strip_padding(self, chunks: Iterator[Chunk], duration_s: float) -> Iterator[Chunk]:
         """Cut the last frames' padding; a header that says still less is not believed."""
         position = 0
         beyond: list[Chunk] | None = []

@@ -32,7 +32,7 @@ class PcmSource:
     container = ""
     declared_s: float | None = None  # raw samples have no header that could promise a length
     damaged_count = 0
-    cut = ""
+    cut_reason = ""
 
     def __init__(
         self, file: Readable, *, sample_format: Literal["s16le", "f32le"], sample_rate_hz: int, channel_count: int

@@ -30,13 +30,13 @@ class RateConverter:
         self._in_count += block.shape[1]
         if not block.shape[1]:
             return block
-        return self._count_out(np.concatenate([self._resample(row, block[row]) for row in range(len(block))]))
+        return self._trim_to_count(np.concatenate([self._resample(row, block[row]) for row in range(len(block))]))
 
     def flush(self) -> F32:
         """Give the end of the stream, (channels, m); the converter is used up then."""
         tail = np.concatenate([self._resample(row, None) for row in range(len(self._resamplers))])
         missing = round(self._in_count * self._to_hz / self._from_hz) - self._out_count - tail.shape[1]
-        return self._count_out(np.pad(tail, ((0, 0), (0, missing))) if missing > 0 else tail)
+        return self._trim_to_count(np.pad(tail, ((0, 0), (0, missing))) if missing > 0 else tail)
 
     def _resample(self, row: int, samples: F32 | None) -> F32:
         frame = None
@@ -46,7 +46,7 @@ class RateConverter:
         pieces = [piece.to_ndarray() for piece in self._resamplers[row].resample(frame)]
         return np.concatenate([np.zeros((1, 0), np.float32), *pieces], axis=1)
 
-    def _count_out(self, block: F32) -> F32:
+    def _trim_to_count(self, block: F32) -> F32:
         """Cut what exceeds the exact count so far (the filter's tail rings on)."""
         due = round(self._in_count * self._to_hz / self._from_hz) - self._out_count
         block = block[:, : max(due, 0)]

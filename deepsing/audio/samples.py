@@ -1,6 +1,6 @@
 """Turns decoded samples of any format into float32 channels."""
 
-__all__ = ["Chunk", "channels_of", "float_channels", "gathered"]
+__all__ = ["Chunk", "frame_to_chunk", "float_channels", "join_chunks"]
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -48,7 +48,7 @@ def float_channels(values: npt.NDArray[Any]) -> F32:
     return values.astype(np.float32) * np.float32(2.0 ** (1 - 8 * values.dtype.itemsize))
 
 
-def channels_of(frame: av.AudioFrame) -> Chunk:
+def frame_to_chunk(frame: av.AudioFrame) -> Chunk:
     """Copy a decoded frame's samples, whatever its format and channel layout."""
     name = frame.format.name
     dtype = np.dtype(DTYPES[name.removesuffix("p")])
@@ -62,28 +62,28 @@ def channels_of(frame: av.AudioFrame) -> Chunk:
     return Chunk(float_channels(values), frame.sample_rate, FULL_SCALES[dtype.str[1:]])
 
 
-def gathered(chunks: Iterable[Chunk], duration_s: float) -> Iterator[Chunk]:
+def join_chunks(chunks: Iterable[Chunk], duration_s: float) -> Iterator[Chunk]:
     """Join chunks of one format until they are at least so long; what remains at a change or the end is shorter."""
     pending: list[Chunk] = []
     count = 0
     for chunk in chunks:
         if pending and _form(chunk) != _form(pending[0]):
-            yield _joined(pending)
+            yield _concatenate(pending)
             pending, count = [], 0
         pending.append(chunk)
         count += chunk.channels.shape[1]
         if count >= duration_s * chunk.sample_rate_hz:
-            yield _joined(pending)
+            yield _concatenate(pending)
             pending, count = [], 0
     if pending:
-        yield _joined(pending)
+        yield _concatenate(pending)
 
 
 def _form(chunk: Chunk) -> tuple[int, int, float]:
     return chunk.sample_rate_hz, len(chunk.channels), chunk.full_scale
 
 
-def _joined(chunks: list[Chunk]) -> Chunk:
+def _concatenate(chunks: list[Chunk]) -> Chunk:
     if len(chunks) == 1:
         return chunks[0]
     return chunks[0]._replace(channels=np.concatenate([chunk.channels for chunk in chunks], axis=1))

@@ -1,6 +1,6 @@
 """Bring a stream whose format changes on the way to the format it began with."""
 
-__all__ = ["Uniform"]
+__all__ = ["FormatUnifier"]
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from .rates import F32, RateConverter
 from .samples import Chunk
 
 
-class Uniform:
+class FormatUnifier:
     """Resamples and re-channels what differs from the first chunk.
 
     Attributes:
@@ -21,16 +21,16 @@ class Uniform:
         self.sample_rate_hz = 0
         self.channel_count = 0
         self.forms: set[tuple[int, int]] = set()
-        self._now = (0, 0)
+        self._current_form = (0, 0)
         self._converter: RateConverter | None = None
 
     def take(self, chunk: Chunk) -> F32:
         """Give (channel_count, m) at sample_rate_hz; m may be 0 while the resampler fills."""
         form = (chunk.sample_rate_hz, len(chunk.channels))
         if not self.sample_rate_hz:
-            self.sample_rate_hz, self.channel_count = self._now = form
+            self.sample_rate_hz, self.channel_count = self._current_form = form
             self.forms.add(form)
-        before = self._change(form) if form != self._now else None
+        before = self._switch_form(form) if form != self._current_form else None
         channels = chunk.channels
         if len(channels) != self.channel_count:
             mono = channels.mean(axis=0, dtype=np.float32, keepdims=True)
@@ -46,10 +46,10 @@ class Uniform:
         converter, self._converter = self._converter, None
         return converter.flush()
 
-    def _change(self, form: tuple[int, int]) -> F32:
+    def _switch_form(self, form: tuple[int, int]) -> F32:
         self.forms.add(form)
         tail = self.flush()
-        self._now = form
+        self._current_form = form
         if form[0] != self.sample_rate_hz:
             self._converter = RateConverter(form[0], self.sample_rate_hz, self.channel_count)
         return tail

@@ -7,7 +7,7 @@ from typing import Protocol
 
 HEAD_BYTES = 1 << 16  # enough for the headers that we read ourselves
 ID3_HEADER_BYTES = 10
-FAR = 1 << 40  # beyond every song; forged headers send us to places that no file system has
+MAX_SEEK_BYTES = 1 << 40  # beyond every song; forged headers send us to places that no file system has
 
 
 class Readable(Protocol):
@@ -54,7 +54,7 @@ class FileView:
             self._head_start = _id3_bytes(self.peek(ID3_HEADER_BYTES))
         piece = self._ahead[:size] or self._fetch(size)
         self._ahead = self._ahead[size:]
-        self._keep(piece)
+        self._keep_head(piece)
         self._position += len(piece)
         return piece
 
@@ -63,7 +63,7 @@ class FileView:
         assert self._seek is not None
         assert whence in (io.SEEK_SET, io.SEEK_END)
         try:
-            self._position = int(self._seek(min(offset, FAR), whence))
+            self._position = int(self._seek(min(offset, MAX_SEEK_BYTES), whence))
         except Exception as error:
             self.error = error
             raise
@@ -78,7 +78,7 @@ class FileView:
         """Tell whether `seek` may be used."""
         return self._seek is not None
 
-    def _keep(self, piece: bytes) -> None:
+    def _keep_head(self, piece: bytes) -> None:
         """Add to the head what of a piece continues it."""
         assert self._head_start is not None
         begins = self._head_start + len(self.head) - self._position

@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Sequence
 
-from deepsing.cli.entry import entered
-from deepsing.cli.hand_over import hand_over
-from deepsing.cli.parser import parser
+from deepsing.cli.entry import run_command
+from deepsing.cli.hand_over import exec_program
+from deepsing.cli.parser import build_parser
 
 __all__ = ["main"]
 
@@ -19,12 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
 
     def work() -> int:
-        hand_over(words)
-        namespace = parser().parse_args(words)
+        exec_program(words)
+        namespace = build_parser().parse_args(words)
         status: int = namespace.run(namespace)
         return status
 
-    return entered(work)
+    return run_command(work)
 
 
 if __name__ == "__main__":

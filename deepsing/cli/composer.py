@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from deepsing.cli.credentials import add_credentials, client_credentials
+from deepsing.cli.credentials import add_credentials, read_client_credentials
 from deepsing.cli.progress import Report
-from deepsing.cli.services import NAMES, LocalServices, free_ports
+from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client
 
-__all__ = ["add_arguments", "ask", "service_at"]
+__all__ = ["add_arguments", "ask", "open_service"]
 
 Answer = TypeVar("Answer")
 
@@ -43,13 +43,13 @@ async def ask(
         DeepsingError: see `deepsing.client.errors`.
     """
     if arguments.target:
-        credentials = client_credentials(arguments)
+        credentials = read_client_credentials(arguments)
         async with Client(arguments.target, timeout_s=arguments.timeout, retries=1, **credentials) as client:
             return await question(client)
     report("starting the services")
     async with (
         LocalServices(
-            free_ports(dict.fromkeys(NAMES, 0)), logs=arguments.logs, engine=getattr(arguments, "engine", "")
+            find_free_ports(dict.fromkeys(NAMES, 0)), logs=arguments.logs, engine=getattr(arguments, "engine", "")
         ) as services,
         Client(services.targets["composer"], timeout_s=arguments.timeout, retries=0) as client,  # the dead stay dead
     ):
@@ -57,10 +57,10 @@ async def ask(
 
 
 @asynccontextmanager
-async def service_at(target: str | None, name: str, engine: str = "") -> AsyncIterator[str]:
+async def open_service(target: str | None, name: str, engine: str = "") -> AsyncIterator[str]:
     """Yields the "host:port" of a service: `target`, or of one started, with `engine`, for the time of the context."""
     if target:
         yield target
         return
-    async with LocalServices(free_ports({name: 0}), engine=engine) as services:
+    async with LocalServices(find_free_ports({name: 0}), engine=engine) as services:
         yield services.targets[name]

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from deepsing.access.outgoing import ChannelSettings, key_file
+from deepsing.access.outgoing import ChannelSettings, watch_key_file
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.runtime.settings import SettingsError
 
-__all__ = ["add_credentials", "channel_credentials", "client_credentials"]
+__all__ = ["add_credentials", "read_channel_credentials", "read_client_credentials"]
 
 KEY_VARIABLE = "DEEPSING_API_KEY"
 
@@ -24,7 +24,7 @@ def add_credentials(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls-ca", type=Path, metavar="PEM", help="speak TLS with --target; this CA vouches for it")
 
 
-def channel_credentials(arguments: argparse.Namespace) -> dict[str, Any]:
+def read_channel_credentials(arguments: argparse.Namespace) -> dict[str, Any]:
     """What `deepsing.access.outgoing.open_channel` takes: from the arguments, else from the environment.
 
     Raises:
@@ -40,17 +40,17 @@ def channel_credentials(arguments: argparse.Namespace) -> dict[str, Any]:
         )
         key = os.environ.get(KEY_VARIABLE) or None
         if settings.key_file and (arguments.api_key_file or not key):
-            return {"key": key_file(settings.key_file), **_rest(settings)}
+            return {"key": watch_key_file(settings.key_file), **_tls_arguments(settings)}
     except SettingsError as error:
         raise CommandError(str(error), USAGE) from None
-    return {"key": key, **_rest(settings)}
+    return {"key": key, **_tls_arguments(settings)}
 
 
-def client_credentials(arguments: argparse.Namespace) -> dict[str, Any]:
+def read_client_credentials(arguments: argparse.Namespace) -> dict[str, Any]:
     """The same as `deepsing.client.Client` takes it. Raises CommandError."""
-    found = channel_credentials(arguments)
+    found = read_channel_credentials(arguments)
     return {"api_key": found["key"], "tls": found["tls"] or False, "plaintext_key": found["plaintext_key"]}
 
 
-def _rest(settings: ChannelSettings) -> dict[str, Any]:
+def _tls_arguments(settings: ChannelSettings) -> dict[str, Any]:
     return {"tls": settings.to_tls(), "plaintext_key": settings.plaintext_key}

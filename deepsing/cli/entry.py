@@ -9,17 +9,17 @@ from deepsing.cli.failures import INTERRUPTED, CommandError, exit_status
 from deepsing.client.errors import DeepsingError
 from deepsing.runtime.settings import SettingsError
 
-__all__ = ["entered"]
+__all__ = ["run_command"]
 
 SIGINT = 2
 SIGPIPE = 13
 
 
-def entered(work: Callable[[], int]) -> int:
+def run_command(work: Callable[[], int]) -> int:
     """Does the work of a program and returns its exit status; an expected failure is told in one line."""
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # a service that stops is no news for standard error
     for stream in (sys.stdout, sys.stderr):
-        _print_any_name(stream)
+        _allow_any_name(stream)
     try:
         status = work()
         sys.stdout.flush()
@@ -30,18 +30,18 @@ def entered(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED + SIGPIPE
     except (CommandError, DeepsingError, SettingsError, OSError) as error:
-        print(f"deepsing: {_line(error)}", file=sys.stderr)
+        print(f"deepsing: {_format_error(error)}", file=sys.stderr)
         return exit_status(error)
 
 
-def _line(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return f"{name}{error.strerror[0].lower()}{error.strerror[1:]}"
     return " ".join(str(error).split())
 
 
-def _print_any_name(stream: TextIO) -> None:
+def _allow_any_name(stream: TextIO) -> None:
     """Lets file names through that the terminal's encoding does not know."""
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure:

@@ -16,17 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deepsing.cli.composer import add_arguments, ask
-from deepsing.cli.entry import entered
+from deepsing.cli.entry import run_command
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.story_figures import Figures
-from deepsing.cli.story_summary import summary, table
+from deepsing.cli.story_summary import format_table, summarize
 from deepsing.client import Client, StoryOptions
 from deepsing.client.errors import InvalidSong, Refused
 
 __all__ = ["main"]
 
-BESIDE = "original"  # measured beside the default translator where the service has it
+COMPARED = "original"  # measured beside the default translator where the service has it
 EXAMPLES = """examples:
   deepsing eval story --songs DIR
   deepsing eval story --songs DIR --translator dictionary --translator view-1 --limit-s 60 --json
@@ -46,7 +46,7 @@ class Evaluation:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program and returns its exit status."""
     options = _parser().parse_args(arguments)
-    return entered(lambda: _evaluate(options))
+    return run_command(lambda: _evaluate(options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         "--translator",
         action="append",
         metavar="NAME",
-        help=f"as often as wanted (default: the default one, and {BESIDE} where there is one)",
+        help=f"as often as wanted (default: the default one, and {COMPARED} where there is one)",
     )
     parser.add_argument("--engine", default="", metavar="NAME", help="which generator (default: the built-in one)")
     parser.add_argument("--style", default="none", metavar="NAME", help="none (default), auto, or see deepsing styles")
@@ -77,29 +77,35 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    _options(arguments, "").to_config()  # mistakes are told before anything is started
-    songs = _songs(arguments.songs)
-    report = _silence if arguments.json else _tell
+    _build_options(arguments, "").to_config()  # mistakes are told before anything is started
+    songs = _find_songs(arguments.songs)
+    report = _ignore_news if arguments.json else _print_news
     return run_to_end(_run(arguments, songs, report))
 
 
 async def _run(arguments: argparse.Namespace, songs: Sequence[Path], report: Callable[[object], None]) -> int:
     async def question(client: Client) -> Evaluation:
-        return await _all(client, arguments, songs, report)
+        return await _measure_all(client, arguments, songs, report)
 
-    done = await ask(question, arguments=arguments, report=report)
-    if not any(done.stories.values()):
-        raise CommandError(f"none of the {len(songs)} files in {arguments.songs} has a story: {_why(done)}", USAGE)
+    evaluation = await ask(question, arguments=arguments, report=report)
+    if not any(evaluation.stories.values()):
+        raise CommandError(
+            f"none of the {len(songs)} files in {arguments.songs} has a story: {_first_reason(evaluation)}", USAGE
+        )
     if arguments.json:
-        print(json.dumps(_facts(done, arguments)))
+        print(json.dumps(_build_report(evaluation, arguments)))
         return 0
-    print("\n\n".join(table(name, stories, arguments.fps) for name, stories in done.stories.items() if stories))
-    for name, why in done.skipped.items():
+    print(
+        "\n\n".join(
+            format_table(name, stories, arguments.fps) for name, stories in evaluation.stories.items() if stories
+        )
+    )
+    for name, why in evaluation.skipped.items():
         print(f"skipped: {name}: {why}")
     return 0
 
 
-def _songs(folder: Path) -> list[Path]:
+def _find_songs(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise CommandError(f"{folder} is no folder; say where the songs are", USAGE)
     found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
@@ -108,33 +114,36 @@ def _songs(folder: Path) -> list[Path]:
     return found
 
 
-async def _all(
+async def _measure_all(
     client: Client, arguments: argparse.Namespace, songs: Sequence[Path], report: Callable[[object], None]
 ) -> Evaluation:
     """Tells all stories, song by song, so that what has been done at any time compares the same songs."""
-    done = Evaluation({name: [] for name in arguments.translator or ("", BESIDE)})
+    evaluation = Evaluation({name: [] for name in arguments.translator or ("", COMPARED)})
     began = time.monotonic()
     for number, song in enumerate(songs):
         name = str(song.relative_to(arguments.songs))
-        for translator in list(done.stories):
+        for translator in list(evaluation.stories):
             try:
-                story = await _told(client, song, name, _options(arguments, translator))
+                story = await _measure_story(client, song, name, _build_options(arguments, translator))
             except (InvalidSong, OSError) as error:
-                done.skipped[name] = str(error)
+                evaluation.skipped[name] = str(error)
                 break
             except Refused as error:
                 if error.reason != "TRANSLATOR_UNKNOWN" or arguments.translator:
                     raise
-                del done.stories[translator]
-                done.unknown.append(translator)
+                del evaluation.stories[translator]
+                evaluation.unknown.append(translator)
                 continue
-            done.stories[translator].append(story)
+            evaluation.stories[translator].append(story)
         left_s = (time.monotonic() - began) / (number + 1) * (len(songs) - number - 1)
-        report(f"{number + 1} of {len(songs)} songs, {_duration(left_s)} left: {name}{_gist(done, name)}")
-    return done
+        report(
+            f"{number + 1} of {len(songs)} songs, {_format_duration(left_s)} left: "
+            f"{name}{_format_latest(evaluation, name)}"
+        )
+    return evaluation
 
 
-async def _told(client: Client, song: Path, name: str, options: StoryOptions) -> Figures:
+async def _measure_story(client: Client, song: Path, name: str, options: StoryOptions) -> Figures:
     figures = Figures(name, options.translator)
     async with aclosing(client.compose(song, options)) as events:
         async for event in events:
@@ -142,7 +151,7 @@ async def _told(client: Client, song: Path, name: str, options: StoryOptions) ->
     return figures
 
 
-def _options(arguments: argparse.Namespace, translator: str) -> StoryOptions:
+def _build_options(arguments: argparse.Namespace, translator: str) -> StoryOptions:
     return StoryOptions(
         seed=arguments.seed,
         fps=arguments.fps,
@@ -157,7 +166,7 @@ def _options(arguments: argparse.Namespace, translator: str) -> StoryOptions:
     )
 
 
-def _facts(done: Evaluation, arguments: argparse.Namespace) -> dict[str, object]:
+def _build_report(evaluation: Evaluation, arguments: argparse.Namespace) -> dict[str, object]:
     return {
         "fps": arguments.fps,
         "style": arguments.style,
@@ -165,40 +174,40 @@ def _facts(done: Evaluation, arguments: argparse.Namespace) -> dict[str, object]
         "seed": arguments.seed,
         "limit_s": arguments.limit_s,
         "translators": {
-            name or "default": {"all": summary(stories), "songs": [story.facts() for story in stories]}
-            for name, stories in done.stories.items()
+            name or "default": {"all": summarize(stories), "songs": [story.facts() for story in stories]}
+            for name, stories in evaluation.stories.items()
             if stories
         },
-        "unknown_translators": done.unknown,
-        "skipped": done.skipped,
+        "unknown_translators": evaluation.unknown,
+        "skipped": evaluation.skipped,
     }
 
 
-def _gist(done: Evaluation, name: str) -> str:
+def _format_latest(evaluation: Evaluation, name: str) -> str:
     """The latest song's agreement in a few words, or why it has none."""
-    if name in done.skipped:
-        return f": {done.skipped[name]}"
-    ends = {translator: stories[-1].end.achieved for translator, stories in done.stories.items() if stories}
+    if name in evaluation.skipped:
+        return f": {evaluation.skipped[name]}"
+    ends = {translator: stories[-1].end.achieved for translator, stories in evaluation.stories.items() if stories}
     return "".join(
         f"; {translator or 'default'} r(A) {achieved.arousal.r:.2f} r(V) {achieved.valence.r:.2f}"
         for translator, achieved in ends.items()
     )
 
 
-def _why(done: Evaluation) -> str:
-    name, why = next(iter(done.skipped.items()), ("", "no translator is there"))
+def _first_reason(evaluation: Evaluation) -> str:
+    name, why = next(iter(evaluation.skipped.items()), ("", "no translator is there"))
     return f"{name}: {why}" if name else why
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def _tell(news: object) -> None:
+def _print_news(news: object) -> None:
     print(f"deepsing: {news}", file=sys.stderr, flush=True)
 
 
-def _silence(news: object) -> None:
+def _ignore_news(news: object) -> None:
     """Says nothing."""
 
 

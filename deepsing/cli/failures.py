@@ -9,7 +9,14 @@ FAILURE = 1  # a service or the machine
 USAGE = 2  # what was asked for
 INTERRUPTED = 128  # plus the signal's number: Ctrl-C is 130
 
-MISTAKES = (SettingsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError)
+USAGE_ERRORS = (
+    SettingsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+    FileExistsError,
+)
 
 
 class CommandError(Exception):
@@ -29,4 +36,4 @@ def exit_status(error: Exception) -> int:
     """Tells whose fault a failure is: USAGE where other arguments would help, else FAILURE."""
     if isinstance(error, CommandError):
         return error.status
-    return USAGE if isinstance(error, (Refused, *MISTAKES)) else FAILURE
+    return USAGE if isinstance(error, (Refused, *USAGE_ERRORS)) else FAILURE

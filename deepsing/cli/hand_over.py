@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.source import python_command, python_environment, service_root
 
-__all__ = ["hand_over", "PROGRAMS"]
+__all__ = ["exec_program", "PROGRAMS"]
 
 PROGRAMS: Mapping[tuple[str, ...], str] = {
     ("eval", "audio"): "services.audio_sentiment.evaluate",
@@ -23,10 +23,10 @@ PROGRAMS: Mapping[tuple[str, ...], str] = {
     ("train", "translator"): "services.translator.train",
     ("bench",): "tests.bench",
 }
-TORCH = {"deepsing.cli.train_generator", "services.audio_sentiment.train"}  # what cannot do without it
+NEEDS_TORCH = {"deepsing.cli.train_generator", "services.audio_sentiment.train"}  # what cannot do without it
 
 
-def hand_over(arguments: Sequence[str]) -> None:
+def exec_program(arguments: Sequence[str]) -> None:
     """Replaces this process by the program that the first words name, if they name one.
 
     Raises:
@@ -34,12 +34,12 @@ def hand_over(arguments: Sequence[str]) -> None:
     """
     for words, module in PROGRAMS.items():
         if tuple(arguments[: len(words)]) == words:
-            _become(module, arguments[len(words) :])
+            _exec_module(module, arguments[len(words) :])
 
 
-def _become(module: str, arguments: Sequence[str]) -> None:
+def _exec_module(module: str, arguments: Sequence[str]) -> None:
     root = service_root(module, "work in a clone of the repository (see its README)")
-    if module in TORCH and find_spec("torch") is None:
+    if module in NEEDS_TORCH and find_spec("torch") is None:
         raise CommandError("training needs PyTorch; run: pip install -e '.[serve,train]'", USAGE)
     command = python_command("-m", module, *arguments)
     sys.stdout.flush()

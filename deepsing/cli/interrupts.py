@@ -18,10 +18,10 @@ def run_to_end(command: Coroutine[Any, Any, int]) -> int:
 
     A second signal changes nothing: what tidying up may take is bounded where it is done.
     """
-    return asyncio.run(_interruptible(command))
+    return asyncio.run(_run_interruptible(command))
 
 
-async def _interruptible(command: Coroutine[Any, Any, int]) -> int:
+async def _run_interruptible(command: Coroutine[Any, Any, int]) -> int:
     task = asyncio.ensure_future(command)
     received: list[signal.Signals] = []
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from deepsing.access.keys import KEY_ID, ApiKey, new_key
-from deepsing.access.keys_file import changed_keys, read_keys, time_from
+from deepsing.access.keys_file import edit_keys, parse_time, read_keys
 from deepsing.access.settings import ACCESS_PREFIX
 from deepsing.cli.failures import USAGE, CommandError
 
@@ -59,10 +59,10 @@ def _add(arguments: argparse.Namespace) -> int:
     for limit, value in limits.items():
         if value is not None and not 0 <= value < float("inf"):
             raise CommandError(f"--{limit.replace('_', '-')} is {value}; choose 0 or more", USAGE)
-    text, kept = new_key(name, expires=_expiry(arguments.expires), services=services, **limits)
-    path = _path(arguments)
+    text, kept = new_key(name, expires=_parse_expiry(arguments.expires), services=services, **limits)
+    path = _find_keys_file(arguments)
     try:
-        with changed_keys(path) as keys:
+        with edit_keys(path) as keys:
             if name in keys:
                 raise CommandError(f"{path} has a key {name} already; revoke it, or choose another name", USAGE)
             keys[name] = kept
@@ -74,9 +74,9 @@ def _add(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    path = _path(arguments)
+    path = _find_keys_file(arguments)
     try:
-        rows = [_shown(key) for key in read_keys(path).values()]
+        rows = [_to_row(key) for key in read_keys(path).values()]
     except ValueError as error:
         raise CommandError(f"{path} cannot be used: {error}", USAGE) from None
     if arguments.json:
@@ -88,11 +88,11 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _revoke(arguments: argparse.Namespace) -> int:
-    path = _path(arguments)
+    path = _find_keys_file(arguments)
     if not path.exists():
         raise FileNotFoundError(2, "no such file", str(path))
     try:
-        with changed_keys(path) as keys:
+        with edit_keys(path) as keys:
             if keys.pop(arguments.name, None) is None:
                 raise CommandError(f"{path} has no key {arguments.name}; see deepsing keys list", USAGE)
     except ValueError as error:
@@ -100,20 +100,20 @@ def _revoke(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _path(arguments: argparse.Namespace) -> Path:
+def _find_keys_file(arguments: argparse.Namespace) -> Path:
     named = arguments.file or os.environ.get(VARIABLE)
     if not named:
         raise CommandError(f"no file of keys is named; give --file, or set {VARIABLE}", USAGE)
     return Path(named)
 
 
-def _expiry(text: str | None) -> datetime | None:
+def _parse_expiry(text: str | None) -> datetime | None:
     if text is None:
         return None
     now = datetime.now(UTC).replace(microsecond=0)
     span = re.fullmatch(r"(\d{1,5})([dh])", text)
     try:
-        time = now + timedelta(**{{"d": "days", "h": "hours"}[span[2]]: int(span[1])}) if span else time_from(text)
+        time = now + timedelta(**{{"d": "days", "h": "hours"}[span[2]]: int(span[1])}) if span else parse_time(text)
     except ValueError:
         raise CommandError(f"--expires is {text!r}; say 90d, 12h, or a date such as 2027-01-31", USAGE) from None
     if time <= now:
@@ -121,7 +121,7 @@ def _expiry(text: str | None) -> datetime | None:
     return time
 
 
-def _shown(key: ApiKey) -> dict[str, object]:
+def _to_row(key: ApiKey) -> dict[str, object]:
     over = key.expires is not None and key.expires <= datetime.now(UTC)
     return {
         "name": key.id,

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from deepsing.access.outgoing import open_channel
-from deepsing.cli.composer import service_at
-from deepsing.cli.credentials import add_credentials, channel_credentials
+from deepsing.cli.composer import open_service
+from deepsing.cli.credentials import add_credentials, read_channel_credentials
 from deepsing.cli.interrupts import run_to_end
-from deepsing.client.status import error_from
+from deepsing.client.status import convert_error
 from deepsing.v1.generator_pb2 import ListConceptsRequest, ListStylesRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
 from deepsing.v1.translator_pb2 import ListTranslatorsRequest
@@ -49,51 +49,51 @@ def add_arguments(parser: argparse.ArgumentParser, listing: str) -> None:
         parser.add_argument("--engine", default="", metavar="NAME", help="of which engine (default: the built-in one)")
 
 
-async def _concepts(channel: Any, engine: str) -> Rows:
+async def _fetch_concepts(channel: Any, engine: str) -> Rows:
     answer = await GeneratorServiceStub(channel).ListConcepts(ListConceptsRequest(engine=engine), timeout=CALL_LIMIT_S)
-    return [_rated(concept) for concept in answer.concepts]
+    return [_to_row(concept) for concept in answer.concepts]
 
 
-async def _styles(channel: Any, engine: str) -> Rows:
+async def _fetch_styles(channel: Any, engine: str) -> Rows:
     answer = await GeneratorServiceStub(channel).ListStyles(ListStylesRequest(), timeout=CALL_LIMIT_S)
-    return [_rated(style) for style in answer.styles]
+    return [_to_row(style) for style in answer.styles]
 
 
-async def _translators(channel: Any, engine: str) -> Rows:
+async def _fetch_translators(channel: Any, engine: str) -> Rows:
     answer = await TranslatorServiceStub(channel).ListTranslators(ListTranslatorsRequest(), timeout=CALL_LIMIT_S)
     return [{"name": t.name, "engine": t.engine, "description": t.description} for t in answer.translators]
 
 
 SOURCES: dict[str, tuple[str, Callable[[Any, str], Awaitable[Rows]]]] = {
-    "concepts": ("generator", _concepts),
-    "styles": ("generator", _styles),
-    "translators": ("translator", _translators),
+    "concepts": ("generator", _fetch_concepts),
+    "styles": ("generator", _fetch_styles),
+    "translators": ("translator", _fetch_translators),
 }
 
 
 async def _list(arguments: argparse.Namespace, service: str, rows: Callable[[Any, str], Awaitable[Rows]]) -> int:
-    credentials = channel_credentials(arguments) if arguments.target else {}
+    credentials = read_channel_credentials(arguments) if arguments.target else {}
     async with (
-        service_at(arguments.target, service, arguments.engine) as target,
+        open_service(arguments.target, service, arguments.engine) as target,
         open_channel(target, **credentials) as channel,
     ):
         try:
             found = await rows(channel, arguments.engine)
         except grpc.aio.AioRpcError as call_error:
-            raise error_from(call_error, target) from None
+            raise convert_error(call_error, target) from None
     if arguments.json:
         print(json.dumps(found))
     else:
-        _show(found)
+        _print_rows(found)
     return 0
 
 
-def _rated(item: Any) -> dict[str, object]:
+def _to_row(item: Any) -> dict[str, object]:
     sentiment = item.sentiment
     return {"name": item.name, "arousal": round(sentiment.arousal, 4), "valence": round(sentiment.valence, 4)}
 
 
-def _show(rows: Rows) -> None:
+def _print_rows(rows: Rows) -> None:
     console = Console()
     if not console.is_terminal:  # one row a line, for other programs
         print("\n".join("\t".join(map(str, row.values())) for row in rows))

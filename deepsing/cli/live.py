@@ -12,7 +12,7 @@ from deepsing.cli.composer import ask
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.live_report import LiveReport
-from deepsing.cli.sound import Sound, file_sound, microphone_sound
+from deepsing.cli.sound import Sound, open_file_sound, open_microphone
 from deepsing.cli.viewer import Viewer
 from deepsing.client import Client, StoryOptions
 from deepsing.v1.composer_pb2 import Frame, SessionEnd
@@ -83,14 +83,14 @@ def live(arguments: argparse.Namespace) -> int:
     )
     options.to_config()  # mistakes are told before anything is started
     if arguments.file:
-        sound = file_sound(arguments.file, arguments.seconds)
+        sound = open_file_sound(arguments.file, arguments.seconds)
     else:
-        sound = microphone_sound(arguments.device or "default", arguments.seconds)
+        sound = open_microphone(arguments.device or "default", arguments.seconds)
     return run_to_end(_live(arguments, options, sound))
 
 
 async def _live(arguments: argparse.Namespace, options: StoryOptions, sound: Sound) -> int:
-    def say(news: object) -> None:
+    def print_news(news: object) -> None:
         if isinstance(news, str) and not arguments.json:
             print(f"deepsing: {news}", file=sys.stderr, flush=True)
 
@@ -100,21 +100,21 @@ async def _live(arguments: argparse.Namespace, options: StoryOptions, sound: Sou
             viewer = await open_things.enter_async_context(Viewer(arguments.view))
             print(f"deepsing: watch at {viewer.address}", file=sys.stderr, flush=True)
         if arguments.out:
-            out = sys.stdout.buffer if arguments.out == "-" else open_things.enter_context(_written(arguments.out))
+            out = sys.stdout.buffer if arguments.out == "-" else open_things.enter_context(_open_output(arguments.out))
 
-        async def told(client: Client) -> None:
-            say("listening")
-            await _tell(client, options, sound, LiveReport(as_json=arguments.json), viewer, out)
+        async def forward(client: Client) -> None:
+            print_news("listening")
+            await _forward_events(client, options, sound, LiveReport(as_json=arguments.json), viewer, out)
 
-        await ask(told, arguments=arguments, report=say)
+        await ask(forward, arguments=arguments, report=print_news)
     return 0
 
 
-def _written(path: str) -> BinaryIO:
+def _open_output(path: str) -> BinaryIO:
     return open(path, "wb")
 
 
-async def _tell(
+async def _forward_events(
     client: Client,
     options: StoryOptions,
     sound: Sound,

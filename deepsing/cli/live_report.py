@@ -11,7 +11,7 @@ __all__ = ["LiveReport"]
 
 SPAN_S = 2.0  # over which frames a second are counted
 LINE_EVERY_S, TERMINAL_EVERY_S, JSON_EVERY_S = 5.0, 0.25, 1.0
-MOST_LAGS = 200_000  # of the last frames, over which the summary is made
+MAX_LAGS = 200_000  # of the last frames, over which the summary is made
 
 
 class LiveReport:
@@ -26,8 +26,8 @@ class LiveReport:
         self._terminal = sys.stderr.isatty() and not as_json
         self._every_s = JSON_EVERY_S if as_json else TERMINAL_EVERY_S if self._terminal else LINE_EVERY_S
         self._next_s = time.monotonic() + self._every_s
-        self._came_s: deque[float] = deque()
-        self._lags_s: deque[float] = deque(maxlen=MOST_LAGS)
+        self._arrivals_s: deque[float] = deque()
+        self._lags_s: deque[float] = deque(maxlen=MAX_LAGS)
         self._time_s = self._composer_lag_s = 0.0
         self._frames = self._dropped = 0
 
@@ -38,22 +38,22 @@ class LiveReport:
             case Frame():
                 self._time_s, self._frames = event.pts_us / 1e6, self._frames + 1
                 self._lags_s.append(max(0.0, now_s - began_s - self._time_s))
-                self._came_s.append(now_s)
+                self._arrivals_s.append(now_s)
             case FramesDropped():
                 self._dropped += event.frame_count
             case Heartbeat():
                 self._composer_lag_s = event.lag_us / 1e6
-        while self._came_s and self._came_s[0] < now_s - SPAN_S:
-            self._came_s.popleft()
+        while self._arrivals_s and self._arrivals_s[0] < now_s - SPAN_S:
+            self._arrivals_s.popleft()
         if now_s >= self._next_s and self._lags_s:
             self._next_s = now_s + self._every_s
-            self._tell()
+            self._print_line()
 
-    def _tell(self) -> None:
+    def _print_line(self) -> None:
         facts = {
             "time_s": round(self._time_s, 3),
             "frames": self._frames,
-            "frames_per_second": round(len(self._came_s) / SPAN_S, 2),
+            "frames_per_second": round(len(self._arrivals_s) / SPAN_S, 2),
             "lag_s": round(self._lags_s[-1], 3),
             "composer_lag_s": round(self._composer_lag_s, 3),
             "dropped": self._dropped,

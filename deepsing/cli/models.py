@@ -16,7 +16,7 @@ from rich.table import Table
 
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.models_fetch import Progress, fetch
-from deepsing.cli.models_folder import models, models_folder
+from deepsing.cli.models_folder import list_models, models_folder
 from deepsing.cli.source import python_command, python_environment, service_root
 
 __all__ = ["EXAMPLES", "add_arguments"]
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _list(arguments: argparse.Namespace) -> int:
     folder = models_folder()
-    found = models(folder)
+    found = list_models(folder)
     if arguments.json:
         print(json.dumps([vars(model) for model in found]))
         return 0
@@ -86,11 +86,11 @@ def _pull(arguments: argparse.Namespace) -> int:
             USAGE,
         )
     _check_digest(arguments.sha256)
-    weights, config = _addresses(arguments.source)
+    weights, config = _locate_files(arguments.source)
     folder = models_folder() / name
     folder.mkdir(parents=True, exist_ok=True)
     fetch(config, folder / CONFIG)
-    with _shown(name) as progress:
+    with _show_progress(name) as progress:
         digest = fetch(weights, folder / WEIGHTS, sha256=arguments.sha256, progress=progress)
     if not arguments.sha256:
         print(f"deepsing: {WEIGHTS} has sha256 {digest}, which nobody checked; compare it, or use --sha256")
@@ -102,7 +102,7 @@ def _check_digest(text: str) -> None:
         raise CommandError(f"--sha256 is {text!r}; give 64 hex digits, or leave it out", USAGE)
 
 
-def _addresses(source: str) -> tuple[str, str]:
+def _locate_files(source: str) -> tuple[str, str]:
     """Where the weights and the config are."""
     weights = source if source.endswith(WEIGHTS) else f"{source.rstrip('/')}/{WEIGHTS}"
     return weights, weights.removesuffix(WEIGHTS) + CONFIG
@@ -134,7 +134,7 @@ def _convert(arguments: argparse.Namespace, folder: Path) -> int:
 
 
 @contextmanager
-def _shown(name: str) -> Iterator[Progress]:
+def _show_progress(name: str) -> Iterator[Progress]:
     """A bar with the time that remains on a terminal, nothing elsewhere."""
     console = Console(stderr=True)
     columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())

@@ -17,7 +17,7 @@ from deepsing.cli.failures import USAGE, CommandError
 __all__ = ["fetch"]
 
 BLOCK_BYTES = 1 << 20
-PATIENCE_S = 60.0  # without a byte
+IDLE_LIMIT_S = 60.0  # without a byte
 PARTIAL_CONTENT, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE = 206, 412, 416
 RESTARTS = (PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE)
 OFFLINE = "without a network, give --from the path of a copy that was fetched elsewhere"
@@ -26,7 +26,7 @@ Progress = Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True)
-class Opened:
+class SourceStream:
     """The rest of a file: what comes, from which byte on, of how many, and what tells this version from others."""
 
     stream: IO[bytes]
@@ -60,7 +60,7 @@ def fetch(source: str, target: Path, *, sha256: str = "", progress: Progress = l
         note.write_text(opened.version, encoding="utf-8")
         here = opened.offset
         with partial.open("ab" if here else "wb") as file:
-            while block := _block(opened.stream, source):
+            while block := _read_block(opened.stream, source):
                 file.write(block)
                 here += len(block)
                 progress(here, opened.total)
@@ -78,17 +78,17 @@ def fetch(source: str, target: Path, *, sha256: str = "", progress: Progress = l
     return digest
 
 
-def _open(source: str, offset: int, version: str) -> AbstractContextManager[Opened]:
+def _open(source: str, offset: int, version: str) -> AbstractContextManager[SourceStream]:
     """Opens a source from `offset` on, or from its start where it is not of this version any more."""
     scheme = urlsplit(source).scheme
     if scheme in ("http", "https"):
-        return _over_http(source, offset, version)
+        return _open_http(source, offset, version)
     if scheme == "s3":
-        return _from_s3(source, offset, version)
-    return _from_path(Path(source).expanduser(), offset, version)
+        return _open_s3(source, offset, version)
+    return _open_path(Path(source).expanduser(), offset, version)
 
 
-def _block(stream: IO[bytes], source: str) -> bytes:
+def _read_block(stream: IO[bytes], source: str) -> bytes:
     try:
         return stream.read(BLOCK_BYTES)
     except (OSError, HTTPException) as error:
@@ -96,24 +96,24 @@ def _block(stream: IO[bytes], source: str) -> bytes:
 
 
 @contextmanager
-def _from_path(path: Path, offset: int, version: str) -> Iterator[Opened]:
+def _open_path(path: Path, offset: int, version: str) -> Iterator[SourceStream]:
     facts = path.stat()
     current = f"{facts.st_size} {facts.st_mtime_ns}"
     with path.open("rb") as file:
         file.seek(offset if version == current else 0)
-        yield Opened(file, file.tell(), facts.st_size, current)
+        yield SourceStream(file, file.tell(), facts.st_size, current)
 
 
 @contextmanager
-def _over_http(url: str, offset: int, version: str) -> Iterator[Opened]:
+def _open_http(url: str, offset: int, version: str) -> Iterator[SourceStream]:
     wanted = {"Range": f"bytes={offset}-", "If-Range": version} if offset and version else {}
     try:
         try:
-            answer = _asked(url, wanted)
+            answer = _request(url, wanted)
         except urllib.error.HTTPError as error:
             if not wanted or error.code != RANGE_NOT_SATISFIABLE:
                 raise
-            answer = _asked(url, {})
+            answer = _request(url, {})
     except urllib.error.HTTPError as error:
         raise CommandError(f"{url} answers {error.code} {error.reason}; check the address", USAGE) from None
     except OSError as error:  # URLError too
@@ -121,23 +121,23 @@ def _over_http(url: str, offset: int, version: str) -> Iterator[Opened]:
     with answer:
         begin = offset if answer.status == PARTIAL_CONTENT else 0
         length = answer.headers.get("Content-Length")
-        yield Opened(answer, begin, begin + int(length) if length else None, _http_version(answer.headers))
+        yield SourceStream(answer, begin, begin + int(length) if length else None, _version_tag(answer.headers))
 
 
-def _asked(url: str, headers: Mapping[str, str]) -> HTTPResponse:
+def _request(url: str, headers: Mapping[str, str]) -> HTTPResponse:
     request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 - http and https only come here
-    answer: HTTPResponse = urllib.request.urlopen(request, timeout=PATIENCE_S)  # noqa: S310
+    answer: HTTPResponse = urllib.request.urlopen(request, timeout=IDLE_LIMIT_S)  # noqa: S310
     return answer
 
 
-def _http_version(headers: Message) -> str:
+def _version_tag(headers: Message) -> str:
     """What If-Range may hold: weak tags must not stand there."""
     tag = headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
 
 
 @contextmanager
-def _from_s3(url: str, offset: int, version: str) -> Iterator[Opened]:
+def _open_s3(url: str, offset: int, version: str) -> Iterator[SourceStream]:
     try:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError
@@ -146,17 +146,17 @@ def _from_s3(url: str, offset: int, version: str) -> Iterator[Opened]:
             "s3:// needs boto3; run: pip install 'deepsing[s3]', or give an https address", USAGE
         ) from None
     parts = urlsplit(url)
-    asked = {"Bucket": parts.netloc, "Key": parts.path.lstrip("/")}
+    location = {"Bucket": parts.netloc, "Key": parts.path.lstrip("/")}
     client = boto3.client("s3")
     offset = offset if version else 0
     wanted = {"Range": f"bytes={offset}-", "IfMatch": version} if offset else {}
     try:
         try:
-            answer = client.get_object(**asked, **wanted)
+            answer = client.get_object(**location, **wanted)
         except ClientError as error:
             if not wanted or error.response["ResponseMetadata"]["HTTPStatusCode"] not in RESTARTS:
                 raise
-            offset, answer = 0, client.get_object(**asked)
-        yield Opened(answer["Body"], offset, offset + answer["ContentLength"], answer["ETag"])
+            offset, answer = 0, client.get_object(**location)
+        yield SourceStream(answer["Body"], offset, offset + answer["ContentLength"], answer["ETag"])
     except (BotoCoreError, ClientError) as error:
         raise CommandError(f"{url} cannot be fetched ({error}); check the address and your credentials") from None

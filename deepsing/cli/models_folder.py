@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Model", "engine_settings", "models", "models_folder"]
+__all__ = ["Model", "engine_settings", "list_models", "models_folder"]
 
 VARIABLE = "DEEPSING_MODELS_DIR"
 BUILT_IN = "morph"  # stays the default of services that are started with one more engine
@@ -31,9 +31,9 @@ def models_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "deepsing" / "models"
 
 
-def models(folder: Path) -> list[Model]:
+def list_models(folder: Path) -> list[Model]:
     """Everything in the folder, by name."""
-    ready = {model.name: model for model in _ready(folder)}
+    ready = {model.name: model for model in _read_ready(folder)}
     fetched = {
         path.parent.name: Model(path.parent.name, "fetched", "", path.stat().st_size, "")
         for path in folder.glob("*/pytorch_model.bin")
@@ -41,7 +41,7 @@ def models(folder: Path) -> list[Model]:
     return [model for _, model in sorted((fetched | ready).items())]
 
 
-def _ready(folder: Path) -> Iterator[Model]:
+def _read_ready(folder: Path) -> Iterator[Model]:
     for path in folder.glob("*.json"):
         try:
             manifest: Any = json.loads(path.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from deepsing.cli import top as top_command
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.hand_over import PROGRAMS
 
-__all__ = ["parser"]
+__all__ = ["build_parser"]
 
 EXAMPLES = """examples:
   deepsing render song.mp3 story.mp4
@@ -32,7 +32,7 @@ class _Parser(argparse.ArgumentParser):
         raise CommandError(f"{message}; see {self.prog} --help", USAGE)
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Builds the parser; the namespace it fills has `run`, which takes the namespace and returns an exit status."""
     top = _Parser(
         prog="deepsing",
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("--version", action="version", version=f"deepsing {_version()}")
+    top.add_argument("--version", action="version", version=f"deepsing {_read_version()}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, what: str, epilog: str) -> argparse.ArgumentParser:
@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _version() -> str:
+def _read_version() -> str:
     try:
         return version("deepsing")
     except PackageNotFoundError:  # run from a folder that was never installed

@@ -6,7 +6,7 @@ import json
 from deepsing.cli.composer import add_arguments as add_composer_arguments
 from deepsing.cli.composer import ask
 from deepsing.cli.interrupts import run_to_end
-from deepsing.cli.progress import progress
+from deepsing.cli.progress import show_progress
 from deepsing.client import Client, StoryOptions
 from deepsing.client.song import SongSource
 from deepsing.client.story import warning_facts
@@ -39,15 +39,15 @@ def probe(arguments: argparse.Namespace) -> int:
 
 
 async def _probe(arguments: argparse.Namespace, options: StoryOptions) -> int:
-    with progress(quiet=arguments.json) as report:
+    with show_progress(quiet=arguments.json) as report:
 
-        async def asked(client: Client) -> ProbeResponse:
+        async def probe_song(client: Client) -> ProbeResponse:
             report("listening")
             return await client.probe(arguments.song, options)
 
-        answer = await ask(asked, arguments=arguments, report=report)
+        answer = await ask(probe_song, arguments=arguments, report=report)
     facts = _facts(arguments.song, answer)
-    print(json.dumps(facts) if arguments.json else _lines(facts))
+    print(json.dumps(facts) if arguments.json else _format_facts(facts))
     return 0
 
 
@@ -68,7 +68,7 @@ def _facts(song: str, answer: ProbeResponse) -> dict[str, object]:
     }
 
 
-def _lines(facts: dict[str, object]) -> str:
+def _format_facts(facts: dict[str, object]) -> str:
     width = max(map(len, facts))
     values = {**facts, "warnings": "none"}
     warnings = facts["warnings"]

@@ -15,7 +15,7 @@ __all__ = ["ServiceProcess", "SERVICE_HINT"]
 
 SERVICE_HINT = "give --target HOST:PORT of a running one, or work in a clone of the repository (see its README)"
 LAST_BYTES = 2**16  # of a log that are looked at; a line with a traceback is long
-LAST_WORDS = 300  # characters of a last line that are shown
+COMPLAINT_CHARACTERS = 300  # characters of a last line that are shown
 
 
 class ServiceProcess:
@@ -65,13 +65,13 @@ class ServiceProcess:
         self._signal(signal.SIGKILL)
         await asyncio.wait([self.ended])
 
-    def obituary(self) -> str:
+    def exit_message(self) -> str:
         """Says how the process ended, and the last that it complained of."""
         code = self.ended.result()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         if code == -signal.SIGKILL:
             how += ", by hand or by a system short of memory"
-        words = self._last_words()
+        words = self._last_complaint()
         return f"{self.name} {how}" + (f"; its last words: {words}" if words else "; it left no word")
 
     def _signal(self, number: signal.Signals) -> None:
@@ -81,16 +81,16 @@ class ServiceProcess:
             except ProcessLookupError:  # it has just ended
                 return
 
-    def _last_words(self) -> str:
+    def _last_complaint(self) -> str:
         with self._log.open("rb") as log:
             if (begin := self._log.stat().st_size - LAST_BYTES) > 0:
                 log.seek(begin - 1)
                 log.readline()  # the end of a line that begins earlier
             lines = log.read().decode(errors="replace").splitlines()
-        return next(filter(None, map(_complaint, reversed(lines))), "")[:LAST_WORDS]
+        return next(filter(None, map(_parse_complaint, reversed(lines))), "")[:COMPLAINT_CHARACTERS]
 
 
-def _complaint(line: str) -> str:
+def _parse_complaint(line: str) -> str:
     """What a log line complains of, as far as it is printable: nothing where it tells of work done."""
     try:
         entry = json.loads(line)

@@ -17,7 +17,7 @@ from deepsing.v1.composer_pb2 import (
     Heartbeat,
 )
 
-__all__ = ["progress", "Report"]
+__all__ = ["show_progress", "Report"]
 
 Report = Callable[[object], None]
 """Takes a sentence for a new stage, or an event of a story; only heartbeats move the bar."""
@@ -33,7 +33,7 @@ LINE_EVERY_S = 10.0
 
 
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Report]:
+def show_progress(*, quiet: bool) -> Iterator[Report]:
     """Shows progress until the context is left, and then removes a bar without a trace.
 
     Args:
@@ -43,7 +43,7 @@ def progress(*, quiet: bool) -> Iterator[Report]:
     if quiet:
         yield lambda _: None
     elif not console.is_terminal:
-        yield _Lines()
+        yield _LineReport()
     else:
         columns = (
             SpinnerColumn(),
@@ -61,12 +61,12 @@ def progress(*, quiet: bool) -> Iterator[Report]:
                     bar.update(task, description=news)
                 elif isinstance(news, Heartbeat):
                     total = news.frames_total or None
-                    bar.update(task, description=_phase(news), completed=news.frames_done, total=total)
+                    bar.update(task, description=_phase_name(news), completed=news.frames_done, total=total)
 
             yield report
 
 
-class _Lines:
+class _LineReport:
     """Progress for a log file: each stage once, and within a stage a line every LINE_EVERY_S."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class _Lines:
 
     def __call__(self, news: object) -> None:
         if isinstance(news, Heartbeat):
-            stage, detail = _phase(news), _count(news)
+            stage, detail = _phase_name(news), _format_count(news)
         elif isinstance(news, str):
             stage, detail = news, ""
         else:
@@ -86,9 +86,9 @@ class _Lines:
             print(f"deepsing: {stage}{detail}", file=sys.stderr, flush=True)
 
 
-def _phase(heartbeat: Heartbeat) -> str:
+def _phase_name(heartbeat: Heartbeat) -> str:
     return PHASES.get(heartbeat.phase, "working")
 
 
-def _count(heartbeat: Heartbeat) -> str:
+def _format_count(heartbeat: Heartbeat) -> str:
     return f", frame {heartbeat.frames_done} of {heartbeat.frames_total}" if heartbeat.frames_total else ""

@@ -9,10 +9,10 @@ from deepsing.cli.composer import add_arguments as add_composer_arguments
 from deepsing.cli.composer import ask
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.interrupts import run_to_end
-from deepsing.cli.progress import progress
+from deepsing.cli.progress import show_progress
 from deepsing.cli.story_options import add_story_options, story_options
 from deepsing.client import Client, Story, StoryOptions
-from deepsing.client.files import paths_beside
+from deepsing.client.files import story_paths
 from deepsing.client.song import SongSource
 from deepsing.v1.composer_pb2 import Agreement, SessionEnd
 
@@ -56,14 +56,14 @@ def render(arguments: argparse.Namespace) -> int:
     if arguments.style_pictures and not arguments.style:
         arguments.style = "auto"
     options = story_options(arguments)
-    _offer(arguments.style_pictures, arguments.target)
+    _set_style_pictures(arguments.style_pictures, arguments.target)
     options.to_config()  # mistakes are told before anything is started
     SongSource(arguments.song)
-    paths_beside(Path(arguments.out))
+    story_paths(Path(arguments.out))
     return run_to_end(_render(arguments, options))
 
 
-def _offer(style_pictures: Path | None, target: str | None) -> None:
+def _set_style_pictures(style_pictures: Path | None, target: str | None) -> None:
     """Tells the generator that will be started here which pictures are its styles."""
     if style_pictures is None:
         return
@@ -80,18 +80,18 @@ def _offer(style_pictures: Path | None, target: str | None) -> None:
 
 
 async def _render(arguments: argparse.Namespace, options: StoryOptions) -> int:
-    with progress(quiet=arguments.json) as report:
+    with show_progress(quiet=arguments.json) as report:
 
-        async def told(client: Client) -> Story:
+        async def render_song(client: Client) -> Story:
             report("listening")
             return await client.render(arguments.song, arguments.out, options, on_event=report)
 
-        story = await ask(told, arguments=arguments, report=report)
-    print(json.dumps(story.to_json()) if arguments.json else _summary(story))
+        story = await ask(render_song, arguments=arguments, report=report)
+    print(json.dumps(story.to_json()) if arguments.json else _format_summary(story))
     return 0
 
 
-def _summary(story: Story) -> str:
+def _format_summary(story: Story) -> str:
     size, rate = story.started.size, story.started.frame_rate
     fps = rate.numerator / max(1, rate.denominator)
     lines = [
@@ -99,8 +99,8 @@ def _summary(story: Story) -> str:
         f"of {size.width_px}x{size.height_px}, {fps:.6g} a second",
         f"beside it: {story.manifest.name}, {story.contact_sheet.name}, {story.curve.name}",
         f"agreement of pictures and song by people's ratings of what is shown: "
-        f"arousal {_agreement(story.end.arousal)}; valence {_agreement(story.end.valence)}",
-        *_judged(story.end),
+        f"arousal {_format_agreement(story.end.arousal)}; valence {_format_agreement(story.end.valence)}",
+        *_format_judgement(story.end),
         *(f"note: {warning.message}" for warning in story.end.song.warnings),
         *(f"note: {warning}" for warning in story.end.warnings),
         f"took {story.elapsed_s:.1f} s, {story.realtime_factor:.2f} x real time",
@@ -108,18 +108,18 @@ def _summary(story: Story) -> str:
     return "\n".join(lines)
 
 
-def _agreement(agreement: Agreement) -> str:
+def _format_agreement(agreement: Agreement) -> str:
     return f"r {agreement.r:.2f}, ccc {agreement.ccc:.2f}, rmse {agreement.rmse:.2f}"
 
 
-def _judged(end: SessionEnd) -> list[str]:
+def _format_judgement(end: SessionEnd) -> list[str]:
     """What the judge read off the finished pictures, and how far it can be believed; nothing where it read none."""
     if not end.HasField("achieved"):
         return []
     achieved, judge = end.achieved, end.achieved.judge
     lines = [
         f"by a judge that reads the finished pictures ({achieved.arousal.n} of them): "
-        f"arousal {_agreement(achieved.arousal)}; valence {_agreement(achieved.valence)}"
+        f"arousal {_format_agreement(achieved.arousal)}; valence {_format_agreement(achieved.valence)}"
     ]
     if judge.arousal.n:
         lines.append(

@@ -9,9 +9,9 @@ from http.client import HTTPException
 from urllib.parse import urlsplit
 
 from deepsing.cli.failures import USAGE, CommandError
-from deepsing.telemetry.summary import Scrape, scrape_of
+from deepsing.telemetry.summary import Scrape, build_scrape
 
-__all__ = ["metrics_url", "scrapes"]
+__all__ = ["metrics_url", "fetch_scrapes"]
 
 LIMIT_S = 3.0
 LIMIT_BYTES = 16 * 2**20
@@ -34,18 +34,18 @@ def metrics_url(target: str) -> str:
     return parts._replace(path=parts.path.rstrip("/") or "/metrics").geturl()
 
 
-async def scrapes(urls: Sequence[str]) -> list[Scrape | str]:
+async def fetch_scrapes(urls: Sequence[str]) -> list[Scrape | str]:
     """Fetches all at once; a word on why stands in the place of what cannot be had within a few seconds."""
-    return await asyncio.gather(*(asyncio.to_thread(_scrape, url) for url in urls))
+    return await asyncio.gather(*(asyncio.to_thread(_fetch_scrape, url) for url in urls))
 
 
-def _scrape(url: str) -> Scrape | str:
+def _fetch_scrape(url: str) -> Scrape | str:
     from prometheus_client.parser import text_string_to_metric_families
 
     try:
         with NO_PROXY.open(url, timeout=LIMIT_S) as answer:
             text = answer.read(LIMIT_BYTES).decode()
-        return scrape_of(text_string_to_metric_families(text), time.monotonic())
+        return build_scrape(text_string_to_metric_families(text), time.monotonic())
     except urllib.error.HTTPError as error:
         return f"answers {error.code}"
     except OSError as error:

@@ -17,7 +17,7 @@ from deepsing.cli.models_folder import engine_settings
 from deepsing.cli.process import ServiceProcess
 from deepsing.client.errors import Unavailable
 
-__all__ = ["LocalServices", "free_ports", "NAMES"]
+__all__ = ["LocalServices", "find_free_ports", "NAMES"]
 
 Result = TypeVar("Result")
 
@@ -25,9 +25,9 @@ HOST = "127.0.0.1"
 NAMES = ("composer", "audio_sentiment", "translator", "generator")
 START_LIMIT_S = 120.0  # a cold disk and a busy machine
 STOP_LIMIT_S = 5.0  # then they are killed
-OF_ACCESS = ("DEEPSING_ACCESS_", "DEEPSING_CHANNEL_", "DEEPSING_SERVER_TLS_", "DEEPSING_SERVER_HEALTH_")
+ACCESS_PREFIXES = ("DEEPSING_ACCESS_", "DEEPSING_CHANNEL_", "DEEPSING_SERVER_TLS_", "DEEPSING_SERVER_HEALTH_")
 STORE = "DEEPSING_COMPOSER_STORE"
-DEATH_NEWS_S = 1.0  # a broken connection is known a moment before the death of the process behind it
+EXIT_NOTICE_S = 1.0  # a broken connection is known a moment before the death of the process behind it
 
 
 class LocalServices:
@@ -86,7 +86,7 @@ class LocalServices:
             for name in self._ports:
                 log = self._folder / f"{name}.log"
                 self._running.append(await ServiceProcess.start(name, log, self._settings(name)))
-            await self.watch(self._all_serving())
+            await self.watch(self._wait_until_all_serve())
         except BaseException:
             await self._stop()
             raise
@@ -104,14 +104,14 @@ class LocalServices:
             CommandError: a service ended; the work has been cancelled.
         """
         task = asyncio.ensure_future(work)
-        deaths = [service.ended for service in self._running]
+        exits = [service.ended for service in self._running]
         try:
-            await asyncio.wait([task, *deaths], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([task, *exits], return_when=asyncio.FIRST_COMPLETED)
             if task.done() and isinstance(task.exception(), Unavailable):
-                await asyncio.wait(deaths, timeout=DEATH_NEWS_S, return_when=asyncio.FIRST_COMPLETED)
-            dead = [service.obituary() for service in self._running if service.ended.done()]
-            if dead and not (task.done() and task.exception() is None):
-                raise CommandError(f"{' · '.join(dead)}")
+                await asyncio.wait(exits, timeout=EXIT_NOTICE_S, return_when=asyncio.FIRST_COMPLETED)
+            messages = [service.exit_message() for service in self._running if service.ended.done()]
+            if messages and not (task.done() and task.exception() is None):
+                raise CommandError(f"{' · '.join(messages)}")
             return await task
         finally:
             task.cancel()
@@ -120,18 +120,18 @@ class LocalServices:
     def _settings(self, name: str) -> dict[str, str | None]:
         settings: dict[str, str | None] = {}
         if not self._guarded:
-            settings = {variable: None for variable in os.environ if variable.startswith(OF_ACCESS)}
+            settings = {variable: None for variable in os.environ if variable.startswith(ACCESS_PREFIXES)}
         settings |= {"DEEPSING_SERVER_HOST": HOST, "DEEPSING_SERVER_PORT": str(self._ports[name])}
         settings["DEEPSING_SERVER_METRICS_PORT"] = str(self._metrics[name]) if name in self._metrics else None
         if name in ("generator", "translator"):
             settings |= engine_settings(self._engine)
         if name == "composer":
-            behind = {other: target for other, target in self._targets.items() if other != name}
-            settings |= {f"DEEPSING_COMPOSER_{other.upper()}_TARGET": target for other, target in behind.items()}
+            backends = {other: target for other, target in self._targets.items() if other != name}
+            settings |= {f"DEEPSING_COMPOSER_{other.upper()}_TARGET": target for other, target in backends.items()}
             settings[STORE] = (os.environ.get(STORE) or str(_stories_folder())) if self._guarded else None
         return settings
 
-    async def _all_serving(self) -> None:
+    async def _wait_until_all_serve(self) -> None:
         for target in self._targets.values():  # they start side by side; this only waits
             await wait_until_serving(
                 target, START_LIMIT_S, ChannelSettings.from_environment() if self._guarded else None
@@ -152,7 +152,7 @@ def _stories_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "deepsing" / "stories"
 
 
-def free_ports(wanted: Mapping[str, int], option: str = "--port") -> dict[str, int]:
+def find_free_ports(wanted: Mapping[str, int], option: str = "--port") -> dict[str, int]:
     """Chooses a free port for each name that wants 0, and checks the others.
 
     Args:

@@ -15,7 +15,7 @@ from deepsing.audio import AudioError, decode_blocks
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.v1.sentiment_pb2 import SAMPLE_FORMAT_S16LE, AudioFormat
 
-__all__ = ["Sound", "file_sound", "microphone_sound"]
+__all__ = ["Sound", "open_file_sound", "open_microphone"]
 
 RATE_HZ = 48_000
 PIECE_S = 0.02  # sent at a time
@@ -71,13 +71,13 @@ def _seconds(byte_count: int) -> float:
     return byte_count / (2 * RATE_HZ)
 
 
-def file_sound(path: str, seconds: float | None = None) -> Sound:
+def open_file_sound(path: str, seconds: float | None = None) -> Sound:
     """A song of any format that FFmpeg decodes, played; OSError where it cannot be read."""
     with open(path, "rb"):  # says now what would else be found out after connecting
-        return Sound(_played(path), paced=True, seconds=seconds)
+        return Sound(_decode_file(path), paced=True, seconds=seconds)
 
 
-def _played(path: str) -> Generator[bytes]:
+def _decode_file(path: str) -> Generator[bytes]:
     try:
         with decode_blocks(path, sample_rate_hz=RATE_HZ) as decoding:
             for block in decoding:
@@ -86,7 +86,7 @@ def _played(path: str) -> Generator[bytes]:
         raise CommandError(error.message, USAGE) from None
 
 
-def microphone_sound(device: str = "default", seconds: float | None = None, capture: str = "") -> Sound:
+def open_microphone(device: str = "default", seconds: float | None = None, capture: str = "") -> Sound:
     """What a microphone hears.
 
     Args:
@@ -108,10 +108,10 @@ def microphone_sound(device: str = "default", seconds: float | None = None, capt
         container = av.open(device, format=capture)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise CommandError(NO_MICROPHONE.format(why=f"{capture} '{device}': {error}"), USAGE) from None
-    return Sound(_captured(container), paced=False, seconds=seconds)
+    return Sound(_capture_blocks(container), paced=False, seconds=seconds)
 
 
-def _captured(container: av.container.InputContainer) -> Generator[bytes]:
+def _capture_blocks(container: av.container.InputContainer) -> Generator[bytes]:
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
     with container:
         for frame in container.decode(audio=0):

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deepsing.cli.credentials import add_credentials, client_credentials
+from deepsing.cli.credentials import add_credentials, read_client_credentials
 from deepsing.cli.failures import FAILURE
 from deepsing.cli.interrupts import run_to_end
-from deepsing.cli.progress import progress
+from deepsing.cli.progress import show_progress
 from deepsing.cli.story_options import add_story_options, story_options
 from deepsing.client import Client
 from deepsing.client.client import DEFAULT_TARGET
@@ -74,12 +74,12 @@ def _run(work: Callable[..., Coroutine[Any, Any, int]], arguments: argparse.Name
         story_options(arguments).to_config()
         SongSource(arguments.song)
 
-    async def asked() -> int:
-        credentials = client_credentials(arguments)
+    async def work_with_client() -> int:
+        credentials = read_client_credentials(arguments)
         async with Client(arguments.target, timeout_s=arguments.timeout, **credentials) as client:
             return await work(client, arguments)
 
-    return run_to_end(asked())
+    return run_to_end(work_with_client())
 
 
 async def _create(client: Client, arguments: argparse.Namespace) -> int:
@@ -98,30 +98,30 @@ async def _list(client: Client, arguments: argparse.Namespace) -> int:
         print(json.dumps([_facts(story) for story in stories]))
         return 0
     for story in stories:
-        print(f"{story.story_id}  {_time(story.create_time_us)}  {_standing(story)}  {story.title}".rstrip())
+        print(f"{story.story_id}  {_format_time(story.create_time_us)}  {_describe(story)}  {story.title}".rstrip())
     return 0
 
 
 async def _show(client: Client, arguments: argparse.Namespace) -> int:
-    _print(await client.get_story(arguments.story_id), arguments)
+    _print_story(await client.get_story(arguments.story_id), arguments)
     return 0
 
 
 async def _cancel(client: Client, arguments: argparse.Namespace) -> int:
-    _print(await client.cancel_story(arguments.story_id), arguments)
+    _print_story(await client.cancel_story(arguments.story_id), arguments)
     return 0
 
 
 async def _watch(client: Client, arguments: argparse.Namespace) -> int:
     story = composer.Story()
-    with progress(quiet=arguments.json) as report:
+    with show_progress(quiet=arguments.json) as report:
         async for story in client.watch_story(arguments.story_id):
             if arguments.json:
                 print(json.dumps(_facts(story)), flush=True)
             else:
-                report(_standing(story))
+                report(_describe(story))
     if not arguments.json:
-        _print(story, arguments)
+        _print_story(story, arguments)
     return 0 if story.state == composer.STORY_STATE_SUCCEEDED else FAILURE
 
 
@@ -132,41 +132,41 @@ async def _fetch(client: Client, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print(story: composer.Story, arguments: argparse.Namespace) -> None:
+def _print_story(story: composer.Story, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(_facts(story)))
         return
-    print(f"{story.story_id}  {_standing(story)}")
+    print(f"{story.story_id}  {_describe(story)}")
     if story.HasField("error"):
         print(f"{story.error.message} ({story.error.reason})", file=sys.stderr)
     for file in story.files:
-        print(f"{_kind(file)}  {file.byte_count} bytes  {file.url}")
+        print(f"{_kind_name(file)}  {file.byte_count} bytes  {file.url}")
 
 
 def _facts(story: composer.Story) -> dict[str, object]:
     error = story.error
     return {
         "story_id": story.story_id,
-        "state": _state(story),
+        "state": _state_name(story),
         "title": story.title,
         "frames_done": story.frames_done,
         "frames_total": story.frames_total,
         "remaining_s": None if story.remaining_us < 0 else story.remaining_us / 1e6,
-        "created": _time(story.create_time_us),
-        "ended": _time(story.end_time_us),
-        "expires": _time(story.expire_time_us),
+        "created": _format_time(story.create_time_us),
+        "ended": _format_time(story.end_time_us),
+        "expires": _format_time(story.expire_time_us),
         "attempt": story.attempt,
         "files": [
-            {"kind": _kind(file), "bytes": file.byte_count, "digest": file.digest, "url": file.url}
+            {"kind": _kind_name(file), "bytes": file.byte_count, "digest": file.digest, "url": file.url}
             for file in story.files
         ],
         "error": {"reason": error.reason, "message": error.message} if story.HasField("error") else None,
     }
 
 
-def _standing(story: composer.Story) -> str:
+def _describe(story: composer.Story) -> str:
     """How a story stands, in a few words."""
-    words = _state(story)
+    words = _state_name(story)
     if story.frames_total and story.state != composer.STORY_STATE_SUCCEEDED:
         words += f", frame {story.frames_done} of {story.frames_total}"
     if story.remaining_us >= 0:
@@ -174,13 +174,13 @@ def _standing(story: composer.Story) -> str:
     return words
 
 
-def _state(story: composer.Story) -> str:
+def _state_name(story: composer.Story) -> str:
     return composer.StoryState.Name(story.state).removeprefix("STORY_STATE_").lower()
 
 
-def _kind(file: composer.StoredFile) -> str:
+def _kind_name(file: composer.StoredFile) -> str:
     return composer.StoryFileKind.Name(file.kind).removeprefix("STORY_FILE_KIND_").lower()
 
 
-def _time(time_us: int) -> str | None:
+def _format_time(time_us: int) -> str | None:
     return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds") if time_us else None

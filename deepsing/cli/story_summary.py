@@ -7,7 +7,7 @@ import numpy as np
 
 from deepsing.cli.story_figures import F64, Figures, agreement
 
-__all__ = ["summary", "table"]
+__all__ = ["summarize", "format_table"]
 
 DIMENSIONS = ("arousal", "valence")
 DRAWS = 1000  # of the bootstrap; whole songs are drawn, for what belongs to one song errs together
@@ -16,7 +16,7 @@ COLUMNS = ("judge r", "ccc", "rmse", "people r", "ccc", "rmse", "latent", "pixel
 LEGEND = "pairs: arousal/valence; latent, pixels: mean/largest step from frame to frame; n: frames that the judge read"
 
 
-def summary(stories: Sequence[Figures]) -> dict[str, Any]:
+def summarize(stories: Sequence[Figures]) -> dict[str, Any]:
     """Sums up the stories of one translator.
 
     Returns:
@@ -29,19 +29,19 @@ def summary(stories: Sequence[Figures]) -> dict[str, Any]:
     judged = [story for story in stories if story.read]
     return {
         "songs": len(stories),
-        "by_judge": _by_judge(judged) if judged else None,
-        "by_people": _pooled([np.hstack([story.targets, story.rated]) for story in stories]),
-        "concepts_per_minute": _spread([one["concepts_per_minute"] for one in facts]),
+        "by_judge": _summarize_judge(judged) if judged else None,
+        "by_people": _pool_songs([np.hstack([story.targets, story.rated]) for story in stories]),
+        "concepts_per_minute": _quartiles([one["concepts_per_minute"] for one in facts]),
         **{
-            name: {part: _spread([one[name][part] for one in facts]) for part in ("mean", "max")}
+            name: {part: _quartiles([one[name][part] for one in facts]) for part in ("mean", "max")}
             for name in ("latent_step", "pixel_step", "light_step")
         },
         "flashes_per_second": max(one["flashes_per_second"] for one in facts),
     }
 
 
-def _by_judge(stories: Sequence[Figures]) -> dict[str, Any]:
-    pooled = _pooled([np.array(story.read) for story in stories])
+def _summarize_judge(stories: Sequence[Figures]) -> dict[str, Any]:
+    pooled = _pool_songs([np.array(story.read) for story in stories])
     beside = np.concatenate([story.rated_and_read for story in stories])
     judge = stories[-1].end.achieved.judge
     for column, name in enumerate(DIMENSIONS):
@@ -52,7 +52,7 @@ def _by_judge(stories: Sequence[Figures]) -> dict[str, Any]:
     return {**pooled, "judge": judge.digest}
 
 
-def _pooled(songs: Sequence[F64]) -> dict[str, Any]:
+def _pool_songs(songs: Sequence[F64]) -> dict[str, Any]:
     """Agreement over all songs; a song is (n, 4): wanted arousal and valence, then given."""
     rng, everything = np.random.default_rng(0), np.concatenate(songs)
     drawn = [np.concatenate([songs[k] for k in rng.integers(len(songs), size=len(songs))]) for _ in range(DRAWS)]
@@ -66,24 +66,24 @@ def _pooled(songs: Sequence[F64]) -> dict[str, Any]:
             "ccc": round(ccc, 4),
             "rmse": round(rmse, 4),
             "n": len(everything),
-            "song_r": _spread([agreement(song[:, column], song[:, 2 + column])[0] for song in songs]),
+            "song_r": _quartiles([agreement(song[:, column], song[:, 2 + column])[0] for song in songs]),
         }
     return report
 
 
-def _spread(values: Sequence[float]) -> dict[str, Any]:
+def _quartiles(values: Sequence[float]) -> dict[str, Any]:
     low, middle, high = (round(float(value), 4) for value in np.quantile(values, (0.25, 0.5, 0.75)))
     return {"median": middle, "quartiles": [low, high]}
 
 
-def table(translator: str, stories: Sequence[Figures], fps: str) -> str:
+def format_table(translator: str, stories: Sequence[Figures], fps: str) -> str:
     """A line for each song of a translator, and what holds for all of them."""
-    total = summary(stories)
+    total = summarize(stories)
     head = "".join(f"{name:>12}" for name in COLUMNS)
     lines = [
         f"translator: {translator or 'the default'} ({len(stories)} songs, {fps} frames a second)",
         f"{'song':<{NAME_WIDTH}}{'s':>5}{'n':>5}{head}{'concepts/min':>14}{'flashes':>9}",
-        *(_line(story.facts()) for story in stories),
+        *(_format_line(story.facts()) for story in stories),
         LEGEND,
     ]
     for source, title in (("by_judge", "the judge"), ("by_people", "people's ratings of what is shown")):
@@ -91,17 +91,18 @@ def table(translator: str, stories: Sequence[Figures], fps: str) -> str:
             lines.append(f"by {title}: not read")
             continue
         for name in DIMENSIONS:
-            lines.append(f"by {title}, {name}: {_total(total[source][name])}")
+            lines.append(f"by {title}, {name}: {_format_total(total[source][name])}")
     variety, latent, pixels = total["concepts_per_minute"], total["latent_step"], total["pixel_step"]
     lines.append(
-        f"median of songs [quartiles]: {_middle(variety)} concepts a minute; from frame to frame latent mean "
-        f"{_middle(latent['mean'])}, max {_middle(latent['max'])}; pixels mean {_middle(pixels['mean'])}, "
-        f"max {_middle(pixels['max'])}; at most {total['flashes_per_second']} flashes a second"
+        f"median of songs [quartiles]: {_format_quartiles(variety)} concepts a minute; from frame to frame latent mean "
+        f"{_format_quartiles(latent['mean'])}, max {_format_quartiles(latent['max'])}; "
+        f"pixels mean {_format_quartiles(pixels['mean'])}, "
+        f"max {_format_quartiles(pixels['max'])}; at most {total['flashes_per_second']} flashes a second"
     )
     return "\n".join(lines)
 
 
-def _line(facts: dict[str, Any]) -> str:
+def _format_line(facts: dict[str, Any]) -> str:
     judge, cells = facts["by_judge"], []
     for source in (judge, facts["by_people"]):
         for measure in ("r", "ccc", "rmse"):
@@ -114,16 +115,16 @@ def _line(facts: dict[str, Any]) -> str:
     )
 
 
-def _total(one: dict[str, Any]) -> str:
+def _format_total(one: dict[str, Any]) -> str:
     low, high = one["r_95"]
     said = f"r {one['r']:.3f} [{low:.3f}, {high:.3f}], ccc {one['ccc']:.3f}, rmse {one['rmse']:.3f}, n {one['n']}"
-    said += f"; songs' own r: {_middle(one['song_r'])}"
+    said += f"; songs' own r: {_format_quartiles(one['song_r'])}"
     if "ceiling" not in one or not one["ceiling"]["n"]:
         return said
     share = f"{one['share']:.0%} of its ceiling {one['ceiling']['r']:.3f} (photos, n {one['ceiling']['n']})"
     return f"{said}; {share}; with the ratings of what these pictures show r {one['judge_with_people']:.3f}"
 
 
-def _middle(spread: dict[str, Any]) -> str:
+def _format_quartiles(spread: dict[str, Any]) -> str:
     low, high = spread["quartiles"]
     return f"{spread['median']:.3g} [{low:.3g}, {high:.3g}]"

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from deepsing.cli.failures import FAILURE, USAGE, CommandError
 from deepsing.cli.interrupts import run_to_end
-from deepsing.cli.scrape import metrics_url, scrapes
-from deepsing.telemetry.summary import Scrape, summary
+from deepsing.cli.scrape import fetch_scrapes, metrics_url
+from deepsing.telemetry.summary import Scrape, summarize
 
 __all__ = ["add_arguments", "top", "EXAMPLES", "FIRST_METRICS_PORT"]
 
@@ -24,7 +24,7 @@ EXAMPLES = f"""examples:
   deepsing top 10.0.0.7:9464 http://10.0.0.8:3000/metrics
   deepsing top --json                   one object, measured over two seconds
 """
-HELD_AT_ONCE = 64
+MAX_TARGETS = 64
 COLUMNS = (
     "service", "state", "sessions", "queue", "frames/s", "p50", "p99", "errors", "lag p99", "dropped",
     "r arousal", "r valence", "× real time",
@@ -46,42 +46,44 @@ def top(arguments: argparse.Namespace) -> int:
     if not 0.1 <= arguments.interval <= 3600:
         raise CommandError(f"--interval is {arguments.interval:g}; choose 0.1 to 3600", USAGE)
     targets = arguments.targets or [f"127.0.0.1:{FIRST_METRICS_PORT + place}" for place in range(4)]
-    if len(targets) > HELD_AT_ONCE:
-        raise CommandError(f"{len(targets)} targets are given; give at most {HELD_AT_ONCE}", USAGE)
+    if len(targets) > MAX_TARGETS:
+        raise CommandError(f"{len(targets)} targets are given; give at most {MAX_TARGETS}", USAGE)
     urls = [metrics_url(target) for target in targets]
     return run_to_end(_watch(targets, urls, arguments.interval, arguments.json))
 
 
 async def _watch(targets: Sequence[str], urls: Sequence[str], interval_s: float, as_json: bool) -> int:
     console = Console()
-    before = await scrapes(urls)
+    before = await fetch_scrapes(urls)
     await asyncio.sleep(interval_s)
-    now = await scrapes(urls)
+    now = await fetch_scrapes(urls)
     if as_json:
-        print(json.dumps({"interval_s": interval_s, "services": _rows(targets, before, now)}))
+        print(json.dumps({"interval_s": interval_s, "services": _build_rows(targets, before, now)}))
     elif not console.is_terminal:
-        Console(width=160).print(_table(_rows(targets, before, now)))
+        Console(width=160).print(_build_table(_build_rows(targets, before, now)))
     else:
-        with Live(_table(_rows(targets, before, now)), console=console, auto_refresh=False) as live:
+        with Live(_build_table(_build_rows(targets, before, now)), console=console, auto_refresh=False) as live:
             while True:
                 await asyncio.sleep(interval_s)
-                before, now = now, await scrapes(urls)
-                live.update(_table(_rows(targets, before, now)), refresh=True)
+                before, now = now, await fetch_scrapes(urls)
+                live.update(_build_table(_build_rows(targets, before, now)), refresh=True)
     return 0 if any(isinstance(one, Scrape) for one in now) else FAILURE
 
 
-def _rows(targets: Sequence[str], before: Sequence[Scrape | str], now: Sequence[Scrape | str]) -> list[dict[str, Any]]:
+def _build_rows(
+    targets: Sequence[str], before: Sequence[Scrape | str], now: Sequence[Scrape | str]
+) -> list[dict[str, Any]]:
     """A row a target: `up`, and either the figures or the `error` that there are none."""
     rows: list[dict[str, Any]] = []
     for target, old, new in zip(targets, before, now, strict=True):
         if isinstance(new, str):
             rows.append({"target": target, "up": False, "error": new})
         else:
-            rows.append({"target": target, "up": True, **asdict(summary(new, None if isinstance(old, str) else old))})
+            rows.append({"target": target, "up": True, **asdict(summarize(new, None if isinstance(old, str) else old))})
     return rows
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> Table:
+def _build_table(rows: Sequence[dict[str, Any]]) -> Table:
     table = Table(*COLUMNS[:2], caption="sessions: active + pending · p50, p99: composer, first frame; others, calls")
     for name in COLUMNS[2:]:
         table.add_column(name, justify="right")
@@ -92,18 +94,18 @@ def _table(rows: Sequence[dict[str, Any]]) -> Table:
         state = "[green]serving[/green]" if row["serving"] else "[yellow]not serving[/yellow]"
         sessions = "" if row["sessions_active"] is None else f"{row['sessions_active']} + {row['sessions_pending']}"
         numbers = (
-            row["queue"], row["frames_per_s"], _ms(row["p50_s"]), _ms(row["p99_s"]), row["errors"],
-            _ms(row["lag_p99_s"]), row["dropped"], row["arousal_r"], row["valence_r"], row["realtime"],
+            row["queue"], row["frames_per_s"], _format_ms(row["p50_s"]), _format_ms(row["p99_s"]), row["errors"],
+            _format_ms(row["lag_p99_s"]), row["dropped"], row["arousal_r"], row["valence_r"], row["realtime"],
         )  # fmt: skip
-        table.add_row(row["service"] or row["target"], state, sessions, *map(_shown, numbers))
+        table.add_row(row["service"] or row["target"], state, sessions, *map(_format_value, numbers))
     return table
 
 
-def _ms(seconds: float | None) -> str | None:
+def _format_ms(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
 
 
-def _shown(value: float | str | None) -> str:
+def _format_value(value: float | str | None) -> str:
     return "" if value is None else value if isinstance(value, str) else f"{value:.3g}" if value % 1 else f"{value:.0f}"

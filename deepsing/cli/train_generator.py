@@ -13,12 +13,12 @@ import grpc
 from PIL import Image, ImageOps
 from rich.progress import track
 
-from deepsing.cli.composer import service_at
-from deepsing.cli.entry import entered
+from deepsing.cli.composer import open_service
+from deepsing.cli.entry import run_command
 from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.models_folder import models_folder
 from deepsing.cli.source import python_command, python_environment, service_root
-from deepsing.client.status import error_from
+from deepsing.client.status import convert_error
 from deepsing.runtime.channel import open_channel
 from deepsing.v1.sentiment_pb2 import Sentiment
 from deepsing.v1.translator_pb2 import Picture, ReadPicturesRequest
@@ -27,7 +27,7 @@ from deepsing.v1.translator_pb2_grpc import TranslatorServiceStub
 __all__ = ["main"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-FEWEST = 2
+MIN_PICTURES = 2
 SIZE_PX = 256  # what the judge looks at
 BATCH = 16
 CALL_LIMIT_S = 60.0
@@ -65,70 +65,74 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--start", type=Path, metavar="FILE", help="checkpoint of another training to begin with")
     parser.add_argument("--threads", type=int, metavar="N", help="(default: one a core)")
     options = parser.parse_args(arguments)
-    return entered(lambda: _make(options))
+    return run_command(lambda: _train(options))
 
 
-def _make(options: argparse.Namespace) -> int:
+def _train(options: argparse.Namespace) -> int:
     try:
-        _steps(options)
+        _run_steps(options)
     except KeyboardInterrupt:
         print("deepsing: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
         raise
     return 0
 
 
-def _steps(options: argparse.Namespace) -> None:
+def _run_steps(options: argparse.Namespace) -> None:
     work: Path = options.out / f"{options.name}.training"
     work.mkdir(parents=True, exist_ok=True)
-    pictures = _pictures(options.images)
+    pictures = _find_pictures(options.images)
     ratings = work / "ratings.csv"
     if options.ratings:
         ratings.write_bytes(options.ratings.read_bytes())
     elif not ratings.exists():
-        felt = asyncio.run(_rated(pictures))
-        rows = [_row(picture, sentiment) for picture, sentiment in zip(pictures, felt, strict=True)]
-        _write(ratings, ["file", "arousal_mean", "valence_mean"], rows)
+        felt = asyncio.run(_rate_pictures(pictures))
+        rows = [_to_row(picture, sentiment) for picture, sentiment in zip(pictures, felt, strict=True)]
+        _write_csv(ratings, ["file", "arousal_mean", "valence_mean"], rows)
     anchors, checkpoint = work / "anchors.csv", work / "checkpoint.pt"
-    concepts = _concepts(ratings, pictures)
-    _write(anchors, ["file", "concept"], concepts)
+    concepts = _read_concepts(ratings, pictures)
+    _write_csv(anchors, ["file", "concept"], concepts)
     shared = ("--images", options.images, "--anchors", anchors, "--checkpoint", checkpoint)
     more = ("--start", options.start) if options.start else ()
     threads = ("--threads", options.threads) if options.threads else ()
-    _run("services.generator.train", *shared, "--steps", *options.steps, *more, *threads)
-    _run("services.generator.export", *shared, "--ratings", ratings, "--out", options.out, "--name", options.name)
+    _run_module("services.generator.train", *shared, "--steps", *options.steps, *more, *threads)
+    _run_module(
+        "services.generator.export", *shared, "--ratings", ratings, "--out", options.out, "--name", options.name
+    )
     table = options.out / f"{options.name}_concepts.json"
-    _run("services.translator.build_concepts", "--anchors", anchors, "--oasis", ratings, "--out", table)
+    _run_module("services.translator.build_concepts", "--anchors", anchors, "--oasis", ratings, "--out", table)
     print(f"{options.out / options.name}.onnx: an engine of {len(concepts)} concepts; try it:")
     elsewhere = "" if options.out == models_folder() else f"DEEPSING_MODELS_DIR={options.out.resolve()} "
     print(f"  {elsewhere}deepsing render SONG story.mp4 --engine {options.name}")
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _find_pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise CommandError(f"--images is {folder}, which is not a folder; give one with pictures", USAGE)
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if len(found) < FEWEST:
+    if len(found) < MIN_PICTURES:
         kinds = ", ".join(sorted(SUFFIXES))
-        raise CommandError(f"{folder} holds {len(found)} pictures ({kinds}); an engine needs at least {FEWEST}", USAGE)
+        raise CommandError(
+            f"{folder} holds {len(found)} pictures ({kinds}); an engine needs at least {MIN_PICTURES}", USAGE
+        )
     return found
 
 
-async def _rated(pictures: list[Path]) -> list[Sentiment]:
+async def _rate_pictures(pictures: list[Path]) -> list[Sentiment]:
     """What the judge reads off the pictures, in their order."""
     felt: list[Sentiment] = []
-    async with service_at(None, "translator") as target, open_channel(target) as channel:
+    async with open_service(None, "translator") as target, open_channel(target) as channel:
         stub = TranslatorServiceStub(channel)
         for first in track(range(0, len(pictures), BATCH), description="rating the pictures"):
-            batch = [Picture(image=_encoded(path)) for path in pictures[first : first + BATCH]]
+            batch = [Picture(image=_encode_picture(path)) for path in pictures[first : first + BATCH]]
             try:
                 answer = await stub.ReadPictures(ReadPicturesRequest(pictures=batch), timeout=CALL_LIMIT_S)
             except grpc.aio.AioRpcError as call_error:
-                raise error_from(call_error, target) from None
+                raise convert_error(call_error, target) from None
             felt += answer.achieved
     return felt
 
 
-def _encoded(path: Path) -> bytes:
+def _encode_picture(path: Path) -> bytes:
     encoded = io.BytesIO()
     with Image.open(path) as picture:
         square = ImageOps.fit(picture.convert("RGB"), (SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
@@ -136,29 +140,29 @@ def _encoded(path: Path) -> bytes:
     return encoded.getvalue()
 
 
-def _row(picture: Path, felt: Sentiment) -> list[object]:
+def _to_row(picture: Path, felt: Sentiment) -> list[object]:
     """On the scale of people's ratings, 1 to 7."""
     return [picture.name, round(4 + 3 * felt.arousal, 3), round(4 + 3 * felt.valence, 3)]
 
 
-def _concepts(ratings: Path, pictures: list[Path]) -> list[list[object]]:
+def _read_concepts(ratings: Path, pictures: list[Path]) -> list[list[object]]:
     """The rated pictures of the folder, each with the name of its concept."""
     with ratings.open(newline="", encoding="utf-8") as lines:
         names = {row["file"]: row.get("concept") for row in csv.DictReader(lines)}
     rows: list[list[object]] = [
         [path.name, names[path.name] or path.stem.replace("_", " ").lower()] for path in pictures if path.name in names
     ]
-    if len(rows) < FEWEST:
-        raise CommandError(f"{ratings} rates {len(rows)} of the pictures; at least {FEWEST} are needed", USAGE)
+    if len(rows) < MIN_PICTURES:
+        raise CommandError(f"{ratings} rates {len(rows)} of the pictures; at least {MIN_PICTURES} are needed", USAGE)
     return rows
 
 
-def _write(path: Path, head: list[str], rows: list[list[object]]) -> None:
+def _write_csv(path: Path, head: list[str], rows: list[list[object]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([head, *rows])
 
 
-def _run(module: str, *arguments: object) -> None:
+def _run_module(module: str, *arguments: object) -> None:
     root = service_root(module, "work in a clone of the repository (see its README)")
     done = subprocess.run(python_command("-m", module, *map(str, arguments)), env=python_environment(root))
     if done.returncode:

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from deepsing.cli.failures import CommandError
 from deepsing.cli.interrupts import run_to_end
-from deepsing.cli.progress import progress
-from deepsing.cli.services import NAMES, LocalServices, free_ports
+from deepsing.cli.progress import show_progress
+from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.cli.top import FIRST_METRICS_PORT
 
 __all__ = ["add_arguments", "up", "EXAMPLES"]
@@ -48,33 +48,33 @@ def up(arguments: argparse.Namespace) -> int:
     """Serves until a signal comes (exit status 130 for Ctrl-C) or a service ends."""
     first = arguments.port
     services = LocalServices(
-        free_ports(_four(first)),
+        find_free_ports(_four_ports(first)),
         logs=arguments.logs,
         engine=arguments.engine,
         grace_s=DRAIN_S,
-        metrics=_metrics_ports(arguments.metrics_port),
+        metrics=_choose_metrics_ports(arguments.metrics_port),
         guarded=True,
     )
     return run_to_end(_serve(services, arguments.json))
 
 
-def _four(first: int) -> dict[str, int]:
+def _four_ports(first: int) -> dict[str, int]:
     return {name: first and first + place for place, name in enumerate(NAMES)}
 
 
-def _metrics_ports(first: int | None) -> dict[str, int]:
-    """Those that are asked for, else the usual ones, else free ones; raises CommandError as `free_ports` does."""
+def _choose_metrics_ports(first: int | None) -> dict[str, int]:
+    """Those that are asked for, else the usual ones, else free ones; raises CommandError as `find_free_ports` does."""
     if first is not None:
-        return free_ports(_four(first), "--metrics-port")
+        return find_free_ports(_four_ports(first), "--metrics-port")
     try:
-        return free_ports(_four(FIRST_METRICS_PORT))
+        return find_free_ports(_four_ports(FIRST_METRICS_PORT))
     except CommandError:
-        return free_ports(_four(0))
+        return find_free_ports(_four_ports(0))
 
 
 async def _serve(services: LocalServices, as_json: bool) -> int:
     async with AsyncExitStack() as stack:
-        with progress(quiet=as_json) as report:
+        with show_progress(quiet=as_json) as report:
             report("starting the services")
             await stack.enter_async_context(services)
         if as_json:
@@ -85,16 +85,16 @@ async def _serve(services: LocalServices, as_json: bool) -> int:
                 flush=True,
             )
         else:
-            _show(services)
-        return await services.watch(_forever())
+            _print_table(services)
+        return await services.watch(_wait_forever())
 
 
-async def _forever() -> int:
+async def _wait_forever() -> int:
     never: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     return await never
 
 
-def _show(services: LocalServices) -> None:
+def _print_table(services: LocalServices) -> None:
     table = Table("service", "address", "metrics", "process", "health")
     for name, target in services.targets.items():
         table.add_row(

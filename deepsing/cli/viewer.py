@@ -10,7 +10,7 @@ from deepsing.cli.failures import USAGE, CommandError
 __all__ = ["Viewer"]
 
 HOST = "127.0.0.1"
-MOST_VIEWERS = 16
+MAX_VIEWERS = 16
 HEAD_LIMIT_S = 5.0  # for a browser to say what it wants
 PAGE = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>deepsing live</title>
 <style>html,body{margin:0;height:100%;background:#000}img{width:100%;height:100%;object-fit:contain}</style>
@@ -79,13 +79,13 @@ class Viewer:
         method, path, *_ = [*head[0].split(" "), "", ""]
         hosts = [line.partition(":")[2].strip() for line in head[1:] if line.lower().startswith("host:")]
         if hosts != [f"{HOST}:{self._port}"] and hosts != [f"localhost:{self._port}"]:  # another site's name for us
-            await _send(writer, "403 Forbidden", "text/plain", b"this page is for this machine only\n")
+            await _send_response(writer, "403 Forbidden", "text/plain", b"this page is for this machine only\n")
         elif method != "GET" or path not in ("/", "/frames"):
-            await _send(writer, "404 Not Found", "text/plain", b"try /\n")
+            await _send_response(writer, "404 Not Found", "text/plain", b"try /\n")
         elif path == "/":
-            await _send(writer, "200 OK", "text/html; charset=utf-8", PAGE)
-        elif len(self._viewers) > MOST_VIEWERS:
-            await _send(writer, "503 Service Unavailable", "text/plain", b"too many viewers; close one\n")
+            await _send_response(writer, "200 OK", "text/html; charset=utf-8", PAGE)
+        elif len(self._viewers) > MAX_VIEWERS:
+            await _send_response(writer, "503 Service Unavailable", "text/plain", b"too many viewers; close one\n")
         else:
             await self._stream(writer)
 
@@ -101,7 +101,7 @@ class Viewer:
             await news.wait()
 
 
-async def _send(writer: asyncio.StreamWriter, status: str, kind: str, body: bytes) -> None:
+async def _send_response(writer: asyncio.StreamWriter, status: str, kind: str, body: bytes) -> None:
     head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     writer.write(head.encode() + body)
     await writer.drain()

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 
 from deepsing.access.outgoing import Tls
-from deepsing.client.client import DEFAULT_TARGET, PLAIN, Client
+from deepsing.client.client import DEFAULT_OPTIONS, DEFAULT_TARGET, Client
 from deepsing.client.options import StoryOptions
 from deepsing.client.session import Event
 from deepsing.client.song import Song
@@ -17,7 +17,7 @@ __all__ = ["render_story"]
 def render_story(
     song: Song,
     out: str | os.PathLike[str],
-    options: StoryOptions = PLAIN,
+    options: StoryOptions = DEFAULT_OPTIONS,
     *,
     target: str = DEFAULT_TARGET,
     timeout_s: float | None = None,

@@ -14,14 +14,14 @@ import grpc
 
 from deepsing.access.outgoing import Tls, open_channel
 from deepsing.client.errors import Failed, Refused
-from deepsing.client.files import StoryFiles, paths_beside
+from deepsing.client.files import StoryFiles, story_paths
 from deepsing.client.options import StoryOptions
-from deepsing.client.sending import answer_to
+from deepsing.client.sending import send_song
 from deepsing.client.session import Event
 from deepsing.client.song import Song, SongSource
 from deepsing.client.stored import StoredStories
 from deepsing.client.story import Story
-from deepsing.client.telling import Telling
+from deepsing.client.telling import ResumableStory
 from deepsing.runtime.settings import SettingsError
 from deepsing.v1 import composer_pb2 as composer
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
@@ -35,9 +35,9 @@ DEFAULT_TARGET = "127.0.0.1:50051"  # where `deepsing up` serves the composer
 DEFAULT_FPS = 24  # the composer's
 MAX_MESSAGE_BYTES = 16 * 2**20  # a raw frame of 1920 x 1920 is 11 MB
 LIVE_WINDOW_S = 0.5  # of live frames that may be on their way; a slow reader sees each so much later
-LEAST_LIVE_WINDOW = 4  # frames
-BARE_WINDOW = 1000  # frames without pictures that may be on their way
-PLAIN = StoryOptions()
+MIN_LIVE_WINDOW = 4  # frames
+NO_IMAGES_WINDOW = 1000  # frames without pictures that may be on their way
+DEFAULT_OPTIONS = StoryOptions()
 
 
 class Client(StoredStories):
@@ -93,7 +93,7 @@ class Client(StoredStories):
         if channel is not None:
             await channel.close()
 
-    async def probe(self, song: Song, options: StoryOptions = PLAIN) -> composer.ProbeResponse:
+    async def probe(self, song: Song, options: StoryOptions = DEFAULT_OPTIONS) -> composer.ProbeResponse:
         """Says what a song is and what its story would cost.
 
         Raises:
@@ -101,11 +101,13 @@ class Client(StoredStories):
             OSError: the song cannot be read.
         """
         source, first = SongSource(song), composer.ProbeRequest(config=options.to_config())
-        with self._named():
-            facts: composer.ProbeResponse = await answer_to(self._stub().Probe, first, _probed, source, self._timeout_s)
+        with self._convert_errors():
+            facts: composer.ProbeResponse = await send_song(
+                self._stub().Probe, first, _build_probe_request, source, self._timeout_s
+            )
         return facts
 
-    async def compose(self, song: Song, options: StoryOptions = PLAIN) -> AsyncGenerator[Event, None]:
+    async def compose(self, song: Song, options: StoryOptions = DEFAULT_OPTIONS) -> AsyncGenerator[Event, None]:
         """Yields the story's events as they happen; the composer waits for a reader that takes its time.
 
         A break is healed where the song can be sent again (a path or bytes, not live): every frame comes once.
@@ -114,12 +116,14 @@ class Client(StoredStories):
             DeepsingError: see `deepsing.client.errors`.
             OSError: the song cannot be read.
         """
-        window = BARE_WINDOW if options.images == "none" else self._credit_window
-        async with aclosing(self._told(song, options, window)) as events:
+        window = NO_IMAGES_WINDOW if options.images == "none" else self._credit_window
+        async with aclosing(self._stream_events(song, options, window)) as events:
             async for event in events:
                 yield event
 
-    async def live(self, sound: AsyncIterable[bytes], options: StoryOptions = PLAIN) -> AsyncGenerator[Event, None]:
+    async def live(
+        self, sound: AsyncIterable[bytes], options: StoryOptions = DEFAULT_OPTIONS
+    ) -> AsyncGenerator[Event, None]:
         """Yields the events of a story while its sound is still being made.
 
         Frames are granted as they are taken. A reader that takes its time loses the oldest, which FramesDropped names;
@@ -137,13 +141,13 @@ class Client(StoredStories):
         wanted = dataclasses.replace(options, live=True)
         rate = wanted.to_config().frame_rate
         frames = LIVE_WINDOW_S * (rate.numerator / rate.denominator if rate.denominator else DEFAULT_FPS)
-        window = BARE_WINDOW if options.images == "none" else max(LEAST_LIVE_WINDOW, round(frames))
-        async with aclosing(self._told(sound, wanted, window)) as events:
+        window = NO_IMAGES_WINDOW if options.images == "none" else max(MIN_LIVE_WINDOW, round(frames))
+        async with aclosing(self._stream_events(sound, wanted, window)) as events:
             async for event in events:
                 yield event
 
-    async def _told(self, song: Song, options: StoryOptions, window: int) -> AsyncGenerator[Event, None]:
-        telling = Telling(
+    async def _stream_events(self, song: Song, options: StoryOptions, window: int) -> AsyncGenerator[Event, None]:
+        story = ResumableStory(
             self._stub(),
             self.target,
             SongSource(song),
@@ -152,7 +156,7 @@ class Client(StoredStories):
             retries=self._retries,
             timeout_s=self._timeout_s,
         )
-        async with aclosing(telling.events()) as events:
+        async with aclosing(story.events()) as events:
             async for event in events:
                 yield event
 
@@ -160,7 +164,7 @@ class Client(StoredStories):
         self,
         song: Song,
         out: str | os.PathLike[str],
-        options: StoryOptions = PLAIN,
+        options: StoryOptions = DEFAULT_OPTIONS,
         *,
         on_event: Callable[[Event], None] | None = None,
     ) -> Story:
@@ -178,20 +182,20 @@ class Client(StoredStories):
             DeepsingError: see `deepsing.client.errors`.
             OSError: the song cannot be read, or the files cannot be written.
         """
-        begun = time.monotonic()
-        paths = paths_beside(Path(out))
+        began_s = time.monotonic()
+        paths = story_paths(Path(out))
         _forbid_overwriting(song, paths.values())
         title = options.title or (Path(song).stem[:200] if isinstance(song, str | os.PathLike) else "")
         wanted = dataclasses.replace(
             options, images="none", files=("video", "manifest", "contact-sheet", "curve"), title=title
         )
         with StoryFiles(paths) as files:
-            started, end = await self._received(song, wanted, files, on_event or (lambda event: None))
+            started, end = await self._receive_story(song, wanted, files, on_event or (lambda event: None))
             files.commit()  # not in a thread: a cancelled task must not leave it half done
         video, manifest, contact_sheet, curve = paths.values()
-        return Story(video, manifest, contact_sheet, curve, started, end, time.monotonic() - begun)
+        return Story(video, manifest, contact_sheet, curve, started, end, time.monotonic() - began_s)
 
-    async def _received(
+    async def _receive_story(
         self, song: Song, options: StoryOptions, files: StoryFiles, on_event: Callable[[Event], None]
     ) -> tuple[composer.SessionStarted, composer.SessionEnd]:
         started, end = composer.SessionStarted(), None
@@ -215,7 +219,7 @@ class Client(StoredStories):
         return ComposerServiceStub(self._channel)
 
 
-def _probed(chunk: bytes) -> composer.ProbeRequest:
+def _build_probe_request(chunk: bytes) -> composer.ProbeRequest:
     return composer.ProbeRequest(audio_chunk=chunk)
 
 

@@ -12,7 +12,7 @@ from typing import BinaryIO, Self
 from deepsing.client.errors import Failed, Refused
 from deepsing.v1 import composer_pb2 as composer
 
-__all__ = ["StoryFiles", "paths_beside"]
+__all__ = ["StoryFiles", "story_paths"]
 
 SUFFIXES: Mapping[int, str] = {
     composer.STORY_FILE_KIND_VIDEO: ".mp4",
@@ -22,7 +22,7 @@ SUFFIXES: Mapping[int, str] = {
 }
 
 
-def paths_beside(out: Path) -> dict[int, Path]:
+def story_paths(out: Path) -> dict[int, Path]:
     """Names the four files of a story: story.mp4, story.json, story.contact-sheet.png, story.curve.png.
 
     Args:
@@ -54,14 +54,14 @@ class StoryFiles:
     def __init__(self, paths: Mapping[int, Path]) -> None:
         self._paths = dict(paths)
         self._parts: dict[int, Path] = {}
-        self._open: dict[int, BinaryIO] = {}
+        self._open_files: dict[int, BinaryIO] = {}
         self._digests = {kind: hashlib.sha256() for kind in paths}
 
     def __enter__(self) -> Self:
         try:
             for kind, path in self._paths.items():
                 part = path.with_name(f".deepsing-{secrets.token_hex(8)}.part")
-                self._open[kind] = part.open("xb")
+                self._open_files[kind] = part.open("xb")
                 self._parts[kind] = part
         except BaseException:
             self._discard()
@@ -80,10 +80,10 @@ class StoryFiles:
             Failed: a file that nobody asked for, a piece after the last one, or bytes that differ from their digest.
         """
         if not chunk.offset_bytes and chunk.kind in self._parts:
-            self._begin(chunk.kind)
-        if chunk.kind not in self._open:
+            self._begin_file(chunk.kind)
+        if chunk.kind not in self._open_files:
             raise Failed(f"the composer sent a piece of a file (kind {chunk.kind}) that nobody waits for; report this")
-        file, digest = self._open[chunk.kind], self._digests[chunk.kind]
+        file, digest = self._open_files[chunk.kind], self._digests[chunk.kind]
         file.write(chunk.data)
         digest.update(chunk.data)
         if chunk.last:
@@ -92,12 +92,12 @@ class StoryFiles:
                 raise Failed(f"{name} arrived with digest {digest.hexdigest()}, not {chunk.digest}; try again")
             file.flush()
             os.fsync(file.fileno())
-            self._open.pop(chunk.kind).close()
+            self._open_files.pop(chunk.kind).close()
 
-    def _begin(self, kind: int) -> None:
-        if kind in self._open:
-            self._open.pop(kind).close()
-        self._open[kind] = self._parts[kind].open("wb")
+    def _begin_file(self, kind: int) -> None:
+        if kind in self._open_files:
+            self._open_files.pop(kind).close()
+        self._open_files[kind] = self._parts[kind].open("wb")
         self._digests[kind] = hashlib.sha256()
 
     def commit(self) -> None:
@@ -106,8 +106,8 @@ class StoryFiles:
         Raises:
             Failed: a file is missing or not whole.
         """
-        if self._open:
-            names = ", ".join(self._paths[kind].name for kind in self._open)
+        if self._open_files:
+            names = ", ".join(self._paths[kind].name for kind in self._open_files)
             raise Failed(f"the composer ended the story without {names}; try again")
         for kind, part in list(self._parts.items()):
             part.replace(self._paths[kind])
@@ -116,7 +116,7 @@ class StoryFiles:
             _sync_folder(folder)
 
     def _discard(self) -> None:
-        for file in list(self._open.values()):
+        for file in list(self._open_files.values()):
             with contextlib.suppress(OSError):  # a full disk fails once more at close
                 file.close()
         for part in list(self._parts.values()):

@@ -69,43 +69,43 @@ class StoryOptions:
         """
         plain = self.style_strength == 0  # the contract's 0 stands for its default
         config = composer.StoryConfig(
-            seed=_within(self.seed, MAX_SEED, "seed"),
+            seed=_check_range(self.seed, MAX_SEED, "seed"),
             engine=self.engine,
             translator=self.translator,
             style="none" if plain else self.style,
             style_strength=self.style_strength or 0.0,
-            sentiment_mode=_listed(self.mode or ("adaptive" if self.live else "absolute"), MODES, "mode"),
-            image_format=_listed(self.images, IMAGES, "images"),
-            jpeg_quality=_within(self.jpeg_quality or 0, 2**32 - 1, "jpeg_quality"),
+            sentiment_mode=_parse_choice(self.mode or ("adaptive" if self.live else "absolute"), MODES, "mode"),
+            image_format=_parse_choice(self.images, IMAGES, "images"),
+            jpeg_quality=_check_range(self.jpeg_quality or 0, 2**32 - 1, "jpeg_quality"),
             pacing=composer.PACING_LIVE if self.live else composer.PACING_OFFLINE,
             audio_format=self.audio_format,
-            start_us=_microseconds(self.start_s, "start"),
-            duration_us=0 if self.duration_s is None else _microseconds(self.duration_s, "duration", 1),
-            files=[_listed(file, FILES, "files") for file in self.files],
-            title=_encodable(self.title),
+            start_us=_to_microseconds(self.start_s, "start"),
+            duration_us=0 if self.duration_s is None else _to_microseconds(self.duration_s, "duration", 1),
+            files=[_parse_choice(file, FILES, "files") for file in self.files],
+            title=_replace_unencodable(self.title),
             send_achieved=self.achieved,
         )
         if self.fps is not None:
-            config.frame_rate.CopyFrom(pictures.frame_rate(self.fps))
+            config.frame_rate.CopyFrom(pictures.parse_frame_rate(self.fps))
         if self.size is not None:
-            config.size.CopyFrom(pictures.size(self.size))
+            config.size.CopyFrom(pictures.parse_size(self.size))
         return config
 
 
-def _within(value: int, most: int, field: str) -> int:
+def _check_range(value: int, most: int, field: str) -> int:
     if not 0 <= value <= most:
         raise Refused(f"{field} is {value}; choose 0 to {most}", metadata={"field": field, "value": str(value)})
     return value
 
 
-def _listed(name: str, choices: Mapping[str, Number], field: str) -> Number:
+def _parse_choice(name: str, choices: Mapping[str, Number], field: str) -> Number:
     if name not in choices:
         message = f"{field} is {name!r}; choose one of: {', '.join(choices)}"
         raise Refused(message, reason="ENUM_UNKNOWN", metadata={"field": field, "value": name})
     return choices[name]
 
 
-def _microseconds(seconds: float, field: str, least: int = 0) -> int:
+def _to_microseconds(seconds: float, field: str, least: int = 0) -> int:
     microseconds = round(seconds * 1e6) if math.isfinite(seconds) else -1
     if not least <= microseconds <= MAX_MICROSECONDS:
         message = f"{field} is {seconds} s; choose a part that lies within the song, at least 0.5 s long"
@@ -113,6 +113,6 @@ def _microseconds(seconds: float, field: str, least: int = 0) -> int:
     return microseconds
 
 
-def _encodable(text: str) -> str:
+def _replace_unencodable(text: str) -> str:
     """A title may come from a file's name, which need not be UTF-8."""
     return text.encode("utf-8", "replace").decode()

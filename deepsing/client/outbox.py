@@ -51,11 +51,11 @@ class Outbox:
                 await self._changed.wait_for(lambda: self._closed or self._credit > 0 or bool(self._waiting))
                 if self._closed:
                     return
-                request = self._next()
+                request = self._take_next()
                 self._changed.notify_all()
             yield request
 
-    def _next(self) -> ComposeRequest:
+    def _take_next(self) -> ComposeRequest:
         if not self._credit:
             return self._waiting.popleft()
         granted = min(self._credit, MAX_CREDIT)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from deepsing.client.errors import Refused
 from deepsing.v1.sentiment_pb2 import FrameRate, Size
 
-__all__ = ["frame_rate", "size", "SHORT_SIDE_PX"]
+__all__ = ["parse_frame_rate", "parse_size", "SHORT_SIDE_PX"]
 
 SHORT_SIDE_PX = 256  # of a size given as a shape; the embedded engine's own side
 MAX_DENOMINATOR = 1001  # of the contract's FrameRate; NTSC's
@@ -17,7 +17,7 @@ RATES = "1 to 60, for example 24, 23.976 or 30000/1001"
 SIZES = "even sides from 64 to 1920, for example 512x288, or a shape such as 16:9"
 
 
-def frame_rate(wanted: str | float | Fraction) -> FrameRate:
+def parse_frame_rate(wanted: str | float | Fraction) -> FrameRate:
     """Reads a frame rate; a rounded NTSC rate (23.976, 29.97, 59.94) becomes the exact one.
 
     Args:
@@ -31,7 +31,7 @@ def frame_rate(wanted: str | float | Fraction) -> FrameRate:
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 1 <= rate <= 60:
-        raise _refused("frame rate", "FRAME_RATE_OUT_OF_RANGE", "frame_rate", str(wanted), RATES)
+        raise _build_refusal("frame rate", "FRAME_RATE_OUT_OF_RANGE", "frame_rate", str(wanted), RATES)
     for base in NTSC_BASES:
         exact = Fraction(base * 1000, MAX_DENOMINATOR)
         if abs(rate - exact) < NTSC_TOLERANCE_HZ:
@@ -40,7 +40,7 @@ def frame_rate(wanted: str | float | Fraction) -> FrameRate:
     return FrameRate(numerator=rate.numerator, denominator=rate.denominator)
 
 
-def size(wanted: str | tuple[int, int]) -> Size:
+def parse_size(wanted: str | tuple[int, int]) -> Size:
     """Reads a size of pictures.
 
     Args:
@@ -59,7 +59,7 @@ def size(wanted: str | tuple[int, int]) -> Size:
     elif shape and min(across := float(shape[1]), down := float(shape[2])) > 0:
         width, height = _side_px(across / min(across, down)), _side_px(down / min(across, down))
     if not all(64 <= side <= 1920 and side % 2 == 0 for side in (width, height)):
-        raise _refused("size", "SIZE_OUT_OF_RANGE", "size", text, SIZES)
+        raise _build_refusal("size", "SIZE_OUT_OF_RANGE", "size", text, SIZES)
     return Size(width_px=width, height_px=height)
 
 
@@ -67,7 +67,7 @@ def _side_px(ratio: float) -> int:
     return 2 * math.floor(SHORT_SIDE_PX * ratio / 2 + 0.5)
 
 
-def _refused(name: str, reason: str, field: str, value: str, choice: str) -> Refused:
+def _build_refusal(name: str, reason: str, field: str, value: str, choice: str) -> Refused:
     return Refused(
         f"{name} is {value!r}; choose {choice}", reason=reason, metadata={"field": field, "value": value[:200]}
     )

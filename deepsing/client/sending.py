@@ -7,10 +7,10 @@ from typing import Any
 from deepsing.client.song import SongSource
 from deepsing.runtime.early_end import keep_status
 
-__all__ = ["answer_to"]
+__all__ = ["send_song"]
 
 
-async def answer_to(
+async def send_song(
     method: Callable[..., Any], first: Any, audio: Callable[[bytes], Any], song: SongSource, timeout_s: float | None
 ) -> Any:
     """Sends a message and then a song, and returns the answer.

@@ -10,7 +10,7 @@ import grpc
 from deepsing.client.errors import Failed, Unavailable
 from deepsing.client.outbox import Outbox
 from deepsing.client.song import SongSource
-from deepsing.client.status import error_from
+from deepsing.client.status import convert_error
 from deepsing.runtime.early_end import keep_status
 from deepsing.v1.composer_pb2 import (
     AchievedPoint,
@@ -94,7 +94,7 @@ class Session:
             DeepsingError: the call failed, or the composer has been silent for too long.
             Exception: what reading the song raised.
         """
-        response = await self._response()
+        response = await self._read_response()
         if response is None:
             return None
         field = response.WhichOneof("payload")
@@ -106,7 +106,7 @@ class Session:
             self._may_send.set()
         return event
 
-    async def _response(self) -> ComposeResponse | None:
+    async def _read_response(self) -> ComposeResponse | None:
         try:
             async with asyncio.timeout(SILENCE_LIMIT_S):
                 response = await self._call.read()
@@ -114,9 +114,9 @@ class Session:
             message = f"{self._target} has said nothing for {SILENCE_LIMIT_S:.0f} s; try again"
             raise Unavailable(message) from None
         except grpc.aio.AioRpcError as call_error:
-            raise error_from(call_error, self._target) from None
+            raise convert_error(call_error, self._target) from None
         except asyncio.CancelledError:
-            if failure := _failure_of(self._upload):
+            if failure := _get_failure(self._upload):
                 raise failure from None
             raise
         return None if response is grpc.aio.EOF else response
@@ -132,9 +132,9 @@ class Session:
         await self._outbox.put(ComposeRequest(end_of_audio=EndOfAudio()))
 
     def _give_up_on_failure(self, upload: asyncio.Task[None]) -> None:
-        if _failure_of(upload):
+        if _get_failure(upload):
             self._call.cancel()
 
 
-def _failure_of(task: asyncio.Task[None]) -> BaseException | None:
+def _get_failure(task: asyncio.Task[None]) -> BaseException | None:
     return task.exception() if task.done() and not task.cancelled() else None

@@ -36,21 +36,21 @@ class SongSource:
         """Yields the song from its start, never more than CHUNK_BYTES at a time."""
         song = self._song
         if isinstance(song, str | os.PathLike):
-            pieces = _read(Path(song))
+            pieces = _read_file(Path(song))
         elif isinstance(song, AsyncIterable):
             pieces = aiter(song)
         else:
-            pieces = _one(song)
+            pieces = _yield_whole(song)
         async for piece in pieces:
             for start in range(0, len(piece), CHUNK_BYTES):
                 yield bytes(piece[start : start + CHUNK_BYTES])
 
 
-async def _read(path: Path) -> AsyncIterator[bytes]:
+async def _read_file(path: Path) -> AsyncIterator[bytes]:
     with await asyncio.to_thread(path.open, "rb") as file:
         while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
             yield chunk
 
 
-async def _one(song: bytes) -> AsyncIterator[bytes]:
+async def _yield_whole(song: bytes) -> AsyncIterator[bytes]:
     yield song

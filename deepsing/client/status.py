@@ -5,9 +5,9 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from deepsing.client.errors import DeepsingError, Failed, InvalidSong, Refused, Unavailable
-from deepsing.runtime.errors import STATUS_DETAILS, error_of
+from deepsing.runtime.errors import STATUS_DETAILS, parse_error_info
 
-__all__ = ["error_from"]
+__all__ = ["convert_error"]
 
 REFUSALS = frozenset(
     {
@@ -31,7 +31,7 @@ LATER = frozenset(
 )
 
 
-def error_from(call_error: grpc.aio.AioRpcError, target: str) -> DeepsingError:
+def convert_error(call_error: grpc.aio.AioRpcError, target: str) -> DeepsingError:
     """Names what a failed call means for its caller.
 
     Args:
@@ -39,19 +39,19 @@ def error_from(call_error: grpc.aio.AioRpcError, target: str) -> DeepsingError:
         target: "host:port" that was called, for the message.
     """
     code = call_error.code()
-    reason, metadata = error_of(call_error)
+    reason, metadata = parse_error_info(call_error)
     message = call_error.details() or code.name
     if not reason:
-        message = _without_reason(code, message, target)
+        message = _explain_status(code, message, target)
     kind: type[DeepsingError] = Failed
     if code in REFUSALS:
         kind = InvalidSong if reason.startswith("SONG_") else Refused
     elif code in LATER or (code in BROKEN and not reason):
         kind = Unavailable
-    return kind(message, code=code, reason=reason, metadata=metadata, retry_after_s=_retry_after_s(call_error))
+    return kind(message, code=code, reason=reason, metadata=metadata, retry_after_s=_parse_retry_after_s(call_error))
 
 
-def _without_reason(code: grpc.StatusCode, message: str, target: str) -> str:
+def _explain_status(code: grpc.StatusCode, message: str, target: str) -> str:
     """Says what gRPC's own failures mean, which know no reason and no way out."""
     if code is grpc.StatusCode.UNAVAILABLE:
         return f"{target} does not answer ({message}); check the address, or try again"
@@ -66,7 +66,7 @@ def _without_reason(code: grpc.StatusCode, message: str, target: str) -> str:
     return message
 
 
-def _retry_after_s(call_error: grpc.aio.AioRpcError) -> float | None:
+def _parse_retry_after_s(call_error: grpc.aio.AioRpcError) -> float | None:
     for key, value in call_error.trailing_metadata() or ():
         if key != STATUS_DETAILS:
             continue

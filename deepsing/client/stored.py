@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import grpc
 
 from deepsing.client.errors import Failed, Refused, Unavailable
-from deepsing.client.files import StoryFiles, paths_beside
+from deepsing.client.files import StoryFiles, story_paths
 from deepsing.client.options import StoryOptions
-from deepsing.client.sending import answer_to
+from deepsing.client.sending import send_song
 from deepsing.client.session import SILENCE_LIMIT_S
 from deepsing.client.song import CHUNK_BYTES, Song, SongSource
-from deepsing.client.status import error_from
+from deepsing.client.status import convert_error
 from deepsing.v1 import composer_pb2 as composer
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ __all__ = ["StoredStories"]
 
 PAUSE_S = 1.0  # before a watch that broke is taken up again
 FETCH_LIMIT_S = 60.0  # without a byte
-PLAIN = StoryOptions()
+DEFAULT_OPTIONS = StoryOptions()
 
 
 class StoredStories:
@@ -43,7 +43,7 @@ class StoredStories:
         raise NotImplementedError
 
     async def create_story(
-        self, song: Song, options: StoryOptions = PLAIN, *, idempotency_key: str = ""
+        self, song: Song, options: StoryOptions = DEFAULT_OPTIONS, *, idempotency_key: str = ""
     ) -> composer.Story:
         """Sends a song and returns once the story is queued, or the same story was there.
 
@@ -57,15 +57,15 @@ class StoredStories:
         """
         source = SongSource(song)
         first = composer.CreateStoryRequest(config=options.to_config(), idempotency_key=idempotency_key)
-        with self._named():
-            answer: composer.CreateStoryResponse = await answer_to(
-                self._stub().CreateStory, first, _created, source, self._timeout_s
+        with self._convert_errors():
+            answer: composer.CreateStoryResponse = await send_song(
+                self._stub().CreateStory, first, _build_create_request, source, self._timeout_s
             )
         return answer.story
 
     async def get_story(self, story_id: str) -> composer.Story:
         """Says how a story stands, with fresh links to its files."""
-        with self._named():
+        with self._convert_errors():
             request = composer.GetStoryRequest(story_id=story_id)
             answer: composer.GetStoryResponse = await self._stub().GetStory(request, timeout=self._timeout_s)
         return answer.story
@@ -74,7 +74,7 @@ class StoredStories:
         """Yields all stories of the caller, in order of their ids; pages are fetched as they are needed."""
         request = composer.ListStoriesRequest()
         while True:
-            with self._named():
+            with self._convert_errors():
                 page: composer.ListStoriesResponse = await self._stub().ListStories(request, timeout=self._timeout_s)
             for story in page.stories:
                 yield story
@@ -84,7 +84,7 @@ class StoredStories:
 
     async def cancel_story(self, story_id: str) -> composer.Story:
         """Stops a story that has not ended, and says how it stands."""
-        with self._named():
+        with self._convert_errors():
             request = composer.CancelStoryRequest(story_id=story_id)
             answer: composer.CancelStoryResponse = await self._stub().CancelStory(request, timeout=self._timeout_s)
         return answer.story
@@ -94,7 +94,7 @@ class StoredStories:
         breaks = 0
         while True:
             try:
-                async with aclosing(self._watched(story_id)) as stories:
+                async with aclosing(self._watch_once(story_id)) as stories:
                     async for story in stories:
                         breaks = 0
                         yield story
@@ -105,11 +105,11 @@ class StoredStories:
                     raise
             await asyncio.sleep(PAUSE_S)
 
-    async def _watched(self, story_id: str) -> AsyncGenerator[composer.Story, None]:
+    async def _watch_once(self, story_id: str) -> AsyncGenerator[composer.Story, None]:
         call = self._stub().WatchStory(composer.WatchStoryRequest(story_id=story_id), timeout=self._timeout_s)
         try:
             while True:
-                with self._named():
+                with self._convert_errors():
                     answer: Any = await asyncio.wait_for(call.read(), SILENCE_LIMIT_S)
                 if answer is grpc.aio.EOF:
                     return
@@ -131,27 +131,27 @@ class StoredStories:
         if story.state != composer.STORY_STATE_SUCCEEDED:
             state = composer.StoryState.Name(story.state).removeprefix("STORY_STATE_").lower()
             raise Refused(f"the story {story_id} is {state} and has no files; watch it until it has succeeded")
-        paths = paths_beside(Path(folder) / "story.mp4")
+        paths = story_paths(Path(folder) / "story.mp4")
         with StoryFiles({file.kind: paths[file.kind] for file in story.files}) as files:
             for file in story.files:
-                await asyncio.to_thread(_fetch, file, files)
+                await asyncio.to_thread(_fetch_file, file, files)
             files.commit()
         return [paths[file.kind] for file in story.files]
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
+    def _convert_errors(self) -> Iterator[None]:
         """Failed calls as exceptions of `deepsing.client.errors`."""
         try:
             yield
         except grpc.aio.AioRpcError as error:
-            raise error_from(error, self.target) from None
+            raise convert_error(error, self.target) from None
 
 
-def _created(chunk: bytes) -> composer.CreateStoryRequest:
+def _build_create_request(chunk: bytes) -> composer.CreateStoryRequest:
     return composer.CreateStoryRequest(audio_chunk=chunk)
 
 
-def _fetch(file: composer.StoredFile, files: StoryFiles) -> None:
+def _fetch_file(file: composer.StoredFile, files: StoryFiles) -> None:
     parts = urlsplit(file.url)
     if parts.scheme not in ("http", "https", "file"):
         raise Failed(f"the composer names {parts.scheme!r} as the way to a file; update deepsing")

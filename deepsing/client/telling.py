@@ -18,14 +18,14 @@ from deepsing.v1.sentiment_pb2 import AffectPoint
 if TYPE_CHECKING:
     from deepsing.v1.composer_pb2_grpc import ComposerServiceAsyncStub  # the stub's type; not there at run time
 
-__all__ = ["Telling"]
+__all__ = ["ResumableStory"]
 
 FIRST_PAUSE_S = 0.2  # before a second attempt; doubles with each
 LONGEST_PAUSE_S = 5.0
 LONGEST_QUEUE_S = 60.0  # a composer that is full for longer ends the story
 
 
-class Telling:
+class ResumableStory:
     """Tells one story; iterate over `events` once.
 
     Args:
@@ -72,20 +72,22 @@ class Telling:
         """
         while not self._is_over:
             self._next_bytes = {}
-            async with Session(self._stub, self._target, self._config(), self._song, self._left_s()) as session:
+            async with Session(
+                self._stub, self._target, self._build_config(), self._song, self._remaining_s()
+            ) as session:
                 try:
-                    async for event in self._told(session):
+                    async for event in self._read_events(session):
                         yield event
                 except Unavailable as error:
                     self._song_digest = self._song_digest or session.song_digest
-                    pause_s = self._pause_s(error)
+                    pause_s = self._pause_or_raise(error)
             if not self._is_over:
                 await asyncio.sleep(pause_s)
 
-    async def _told(self, session: Session) -> AsyncIterator[Event]:
+    async def _read_events(self, session: Session) -> AsyncIterator[Event]:
         taken = 0
         while (event := await session.read()) is not None:
-            if self._is_new(event):
+            if self._accept(event):
                 yield event
             if isinstance(event, Frame):
                 taken += 1
@@ -94,7 +96,7 @@ class Telling:
                 taken = 0
         self._is_over = True
 
-    def _config(self) -> StoryConfig:
+    def _build_config(self) -> StoryConfig:
         config = self._options.to_config()
         config.initial_credit = self._window
         if self._story_digest:
@@ -103,11 +105,11 @@ class Telling:
             config.resume.song_digest = self._song_digest
         return config
 
-    def _is_new(self, event: Event) -> bool:
+    def _accept(self, event: Event) -> bool:
         """Whether the caller has not had this event yet; notes that it has now."""
         match event:
             case SessionStarted():
-                return self._starts(event)
+                return self._accept_start(event)
             case AffectPoint():
                 is_new: bool = event.time_us >= self._next_time_us
                 self._next_time_us = max(self._next_time_us, event.time_us + 1)
@@ -117,21 +119,21 @@ class Telling:
                 self._next_achieved_us = max(self._next_achieved_us, event.pts_us + 1)
                 return is_new
             case Frame():
-                return self._follows(event.seq, 1)
+                return self._accept_frames(event.seq, 1)
             case FramesDropped():
-                return self._follows(event.first_seq, event.frame_count)
+                return self._accept_frames(event.first_seq, event.frame_count)
             case StoryFileChunk():
-                return self._goes_on(event)
+                return self._accept_piece(event)
         return True
 
-    def _starts(self, started: SessionStarted) -> bool:
+    def _accept_start(self, started: SessionStarted) -> bool:
         if self._story_digest and started.story_digest != self._story_digest:
             raise Failed(f"{self._target} tells another story than before the break (its models differ); start anew")
         is_first = not self._story_digest
         self._story_digest = started.story_digest
         return is_first
 
-    def _follows(self, first_seq: int, frame_count: int) -> bool:
+    def _accept_frames(self, first_seq: int, frame_count: int) -> bool:
         if first_seq > self._next_seq:
             raise Failed(f"{self._target} sent frame {first_seq} where {self._next_seq} is next; report this")
         if first_seq < self._next_seq:
@@ -140,7 +142,7 @@ class Telling:
         self._breaks = 0
         return True
 
-    def _goes_on(self, piece: StoryFileChunk) -> bool:
+    def _accept_piece(self, piece: StoryFileChunk) -> bool:
         wanted = self._next_bytes.get(piece.kind, 0)
         if piece.offset_bytes != wanted:
             place = "nothing more" if wanted is None else f"byte {wanted}"
@@ -148,19 +150,19 @@ class Telling:
         self._next_bytes[piece.kind] = None if piece.last else piece.offset_bytes + len(piece.data)
         return True
 
-    def _left_s(self) -> float | None:
+    def _remaining_s(self) -> float | None:
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
-    def _pause_s(self, error: DeepsingError) -> float:
+    def _pause_or_raise(self, error: DeepsingError) -> float:
         """Seconds to wait before going on after a break; raises the break again where there is no going on."""
         may_repeat = self._song.replayable and not self._options.live
-        if not (self._is_break(error) and may_repeat and self._breaks < self._retries):
+        if not (self._is_resumable(error) and may_repeat and self._breaks < self._retries):
             raise error
         pause_s = error.retry_after_s or min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._breaks)
         self._breaks += 1
         return pause_s
 
-    def _is_break(self, error: DeepsingError) -> bool:
+    def _is_resumable(self, error: DeepsingError) -> bool:
         """Whether it is worth going on: for a story that has begun also where there soon is room for it again."""
         if error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             return bool(self._story_digest) and (error.retry_after_s or math.inf) <= LONGEST_QUEUE_S

@@ -35,7 +35,7 @@ def load_artifact(manifest_path: Path) -> tuple[Manifest, Path]:
     Raises:
         ArtifactError: either file is missing, the manifest is not one, or the digest differs.
     """
-    manifest = _manifest(manifest_path)
+    manifest = _read_manifest(manifest_path)
     weights = manifest_path.parent / manifest.file
     try:
         with weights.open("rb") as file:
@@ -51,7 +51,7 @@ def load_artifact(manifest_path: Path) -> tuple[Manifest, Path]:
     return manifest, weights
 
 
-def _manifest(path: Path) -> Manifest:
+def _read_manifest(path: Path) -> Manifest:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -17,11 +17,11 @@ __all__ = ["MicroBatcher", "QueueFull"]
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 GROW_AFTER = 64  # batches without lack of memory, then they may be twice as large
-SLOWER, REFUSED = 1.05, 0.8  # how the pace is raised by a slower batch, and lowered where it refused
+PACE_RISE, PACE_FALL = 1.05, 0.8  # how the pace is raised by a slower batch, and lowered where it refused
 
 
 @dataclass(frozen=True)
-class _Order(Generic[Job, Result]):
+class _PendingJob(Generic[Job, Result]):
     job: Job
     answer: asyncio.Future[Result]
 
@@ -49,12 +49,12 @@ class MicroBatcher(Generic[Job, Result]):
         is_out_of_memory: Callable[[BaseException], bool] = lambda error: isinstance(error, MemoryError),
     ) -> None:
         self.max_batch = max_batch  # halved when memory runs out, doubled again after GROW_AFTER batches
-        self._limit, self._calm = max_batch, 0
+        self._limit, self._batches_in_memory = max_batch, 0
         self._compute = compute
         self._device = device
         self._max_wait_s = max_wait_s
         self._is_out_of_memory = is_out_of_memory
-        self._queue: FairQueue[_Order[Job, Result]] = FairQueue(max_queue)
+        self._queue: FairQueue[_PendingJob[Job, Result]] = FairQueue(max_queue)
         self._pace_s = 0.0  # the least that a unit of weight lately took
         self._arrival = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
@@ -77,10 +77,10 @@ class MicroBatcher(Generic[Job, Result]):
         """
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        order = _Order[Job, Result](job, loop.create_future())
-        ticket = Ticket(order, weight, session, live, now_s + (inf if timeout_s is None else timeout_s), now_s)
+        pending = _PendingJob[Job, Result](job, loop.create_future())
+        ticket = Ticket(pending, weight, session, live, now_s + (inf if timeout_s is None else timeout_s), now_s)
         if ticket.is_late(now_s, self._pace_s):
-            raise self._refused()
+            raise self._build_refusal()
         self._queue.put(ticket)
         QUEUE_JOBS.set(len(self._queue))
         self._arrival.set()
@@ -88,16 +88,16 @@ class MicroBatcher(Generic[Job, Result]):
             self._worker = asyncio.create_task(self._work(), context=Context())  # not the first caller's
         try:
             async with asyncio.timeout(timeout_s):
-                return await order.answer
+                return await pending.answer
         finally:
             self._queue.drop(ticket)
             QUEUE_JOBS.set(len(self._queue))
 
     async def _work(self) -> None:
         while self._queue:
-            await self._wait_for_company()
+            await self._wait_for_batch()
             if late := self._queue.drop_late(asyncio.get_running_loop().time(), self._pace_s):
-                refusal = self._refused()
+                refusal = self._build_refusal()
                 for ticket in late:
                     ticket.job.answer.set_exception(refusal)
             batch = self._queue.take(self.max_batch)
@@ -105,11 +105,11 @@ class MicroBatcher(Generic[Job, Result]):
             if batch:
                 await self._run(batch)
 
-    def _refused(self) -> TimeoutError:
-        self._pace_s *= REFUSED  # so that a pace that is too slow does not refuse for ever
+    def _build_refusal(self) -> TimeoutError:
+        self._pace_s *= PACE_FALL  # so that a pace that is too slow does not refuse for ever
         return TimeoutError("the job cannot be done within its time")
 
-    async def _wait_for_company(self) -> None:
+    async def _wait_for_batch(self) -> None:
         while self._queue and self._queue.weight < self.max_batch:
             self._arrival.clear()
             try:
@@ -118,15 +118,15 @@ class MicroBatcher(Generic[Job, Result]):
             except TimeoutError:
                 return
 
-    async def _run(self, batch: list[Ticket[_Order[Job, Result]]]) -> None:
+    async def _run(self, batch: list[Ticket[_PendingJob[Job, Result]]]) -> None:
         wanted = [ticket for ticket in batch if not ticket.job.answer.done()]
         if not wanted:
             return
         weight, began_s = sum(ticket.weight for ticket in wanted), asyncio.get_running_loop().time()
-        run = asyncio.ensure_future(self._device.run(self._computed, [ticket.job.job for ticket in wanted]))
+        run = asyncio.ensure_future(self._device.run(self._compute_batch, [ticket.job.job for ticket in wanted]))
         await asyncio.wait({run})
         error = RuntimeError("the device is closed") if run.cancelled() else run.exception()
-        self._learn(weight, (asyncio.get_running_loop().time() - began_s) / weight, error)
+        self._adapt(weight, (asyncio.get_running_loop().time() - began_s) / weight, error)
         if error and len(wanted) > 1:
             middle = len(wanted) // 2  # a job that always fails must not take others with it
             await self._run(wanted[:middle])
@@ -140,20 +140,20 @@ class MicroBatcher(Generic[Job, Result]):
             else:
                 ticket.job.answer.set_result(run.result()[position])
 
-    def _learn(self, weight: int, pace_s: float, error: BaseException | None) -> None:
+    def _adapt(self, weight: int, pace_s: float, error: BaseException | None) -> None:
         """Draws conclusions from a batch: how fast the device is, and how much fits it."""
         if error is None:
             BATCH_SIZE.observe(weight)
             ITEM_SECONDS.observe(pace_s)
-            self._pace_s = min(pace_s, SLOWER * self._pace_s) if self._pace_s else pace_s
-            self._calm += 1
-            if self._calm >= GROW_AFTER:
-                self.max_batch, self._calm = min(self._limit, 2 * self.max_batch), 0
+            self._pace_s = min(pace_s, PACE_RISE * self._pace_s) if self._pace_s else pace_s
+            self._batches_in_memory += 1
+            if self._batches_in_memory >= GROW_AFTER:
+                self.max_batch, self._batches_in_memory = min(self._limit, 2 * self.max_batch), 0
         elif self._is_out_of_memory(error):
             OUT_OF_MEMORY.add()
-            self.max_batch, self._calm = max(1, min(self.max_batch, weight) // 2), 0
+            self.max_batch, self._batches_in_memory = max(1, min(self.max_batch, weight) // 2), 0
 
-    def _computed(self, jobs: list[Job]) -> Sequence[Result]:
+    def _compute_batch(self, jobs: list[Job]) -> Sequence[Result]:
         results = self._compute(jobs)
         if len(results) != len(jobs):
             raise ValueError(f"{len(results)} results came for {len(jobs)} jobs")

@@ -25,7 +25,7 @@ class BentoHost:
 
     def __init__(self) -> None:
         share_arenas()
-        enable()  # BentoML shows the meters with its own
+        enable()  # BentoML shows the metrics with its own
         self.server = GrpcServer(self.service)
         self._draining: asyncio.Task[None] | None = None
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import grpc
 
-from deepsing.telemetry.outgoing import carry_ids
+from deepsing.telemetry.outgoing import propagate_ids
 
 __all__ = ["open_channel", "remaining_s"]
 
 KEEPALIVE_MS = 10_000  # a ping after so long without a byte
 PING_TIMEOUT_MS = 10_000  # for its answer; grpcio 1.85 heeds this one alone, and unset it is a minute
-AHEAD_BYTES = 256 * 2**10  # that may be on their way to a reader; it keeps what queues behind a slow line short
+LOOKAHEAD_BYTES = 256 * 2**10  # that may be on their way to a reader; it keeps what queues behind a slow line short
 RETRIES = {
     "maxAttempts": 4,
     "initialBackoff": "0.1s",
@@ -47,15 +47,15 @@ def open_channel(
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
         ("grpc.http2.bdp_probe", 0),  # its pings go out while data flows, and their answers queue behind that
-        ("grpc.http2.lookahead_bytes", AHEAD_BYTES),
+        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         ("grpc.http2.max_pings_without_data", 0),  # streams may be quiet for long
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.min_reconnect_backoff_ms", 8_000),  # longest wait for a connection; a frozen process accepts them, too
         ("grpc.max_reconnect_backoff_ms", 5_000),
         ("grpc.use_local_subchannel_pool", 1),  # channels do not share a connection, nor its faults
     ]
-    open_it = grpc.aio.secure_channel if tls else grpc.aio.insecure_channel
-    return carry_ids(open_it(target, *([tls] if tls else []), options=options))
+    new_channel = grpc.aio.secure_channel if tls else grpc.aio.insecure_channel
+    return propagate_ids(new_channel(target, *([tls] if tls else []), options=options))
 
 
 def remaining_s(context: Any, cap_s: float) -> float:

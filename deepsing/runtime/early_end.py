@@ -19,10 +19,10 @@ def keep_status(call: Any) -> None:
     """
     core = getattr(call, "_cython_call", None)
     if core is not None:
-        call._cython_call = _DeafToWriteFailures(core)
+        call._cython_call = _IgnoresWriteErrors(core)
 
 
-class _DeafToWriteFailures:
+class _IgnoresWriteErrors:
     def __init__(self, core: Any) -> None:
         self._core = core
 

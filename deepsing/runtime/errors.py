@@ -4,36 +4,36 @@ import grpc
 
 from deepsing.runtime.status import STATUS_DETAILS as STATUS_DETAILS
 from deepsing.runtime.status import ServiceError as ServiceError
-from deepsing.runtime.status import error_of as error_of
+from deepsing.runtime.status import parse_error_info as parse_error_info
 
-__all__ = ["InvalidInput", "Unmet", "NotReady", "Exhausted", "TooLate"]
+__all__ = ["InvalidArgument", "FailedPrecondition", "Unavailable", "ResourceExhausted", "DeadlineExceeded"]
 
 
-class InvalidInput(ServiceError):
+class InvalidArgument(ServiceError):
     """The request breaks a rule of the contract; sending it again is no use."""
 
     code = grpc.StatusCode.INVALID_ARGUMENT
 
 
-class Unmet(ServiceError):
+class FailedPrecondition(ServiceError):
     """The request is well formed, but does not fit the state that it refers to."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
 
 
-class NotReady(ServiceError):
+class Unavailable(ServiceError):
     """Something that is needed does not answer now; try again after `retry_after_s`."""
 
     code = grpc.StatusCode.UNAVAILABLE
 
 
-class Exhausted(ServiceError):
+class ResourceExhausted(ServiceError):
     """A bound on sessions, queues or quotas is reached; try again after `retry_after_s`."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-class TooLate(ServiceError):
+class DeadlineExceeded(ServiceError):
     """The time for it has run out."""
 
     code = grpc.StatusCode.DEADLINE_EXCEEDED

@@ -15,12 +15,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from deepsing.runtime.guard import Guard
-from deepsing.runtime.heap import keep_tidy, share_arenas
+from deepsing.runtime.heap import collect_periodically, share_arenas
 from deepsing.runtime.settings import SERVER_PREFIX, ServerSettings, SettingsError, settings_from_environment
 from deepsing.telemetry.logs import configure_logs
-from deepsing.telemetry.observation import Observation
+from deepsing.telemetry.observation import ServiceTelemetry
 
-__all__ = ["run", "GrpcServer", "Protection", "Service"]
+__all__ = ["run", "GrpcServer", "ServerSecurity", "Service"]
 
 SETTLE_S = 0.2  # time for connections to end by themselves
 CLOSE_S = 5.0  # time for a servicer to close, after the last call
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Protection:
+class ServerSecurity:
     """What keeps strangers out: nothing, unless an operator asks for it."""
 
     interceptors: tuple[grpc.aio.ServerInterceptor, ...] = ()
@@ -45,7 +45,9 @@ class Service:
     register: Callable[[Any, Any], None]  # the generated add_…Servicer_to_server
     open: Callable[[], Awaitable[Any]]  # opens and warms up; returns the servicer, which may have `async close()`
     largest_request_bytes: int = 0  # where the contract allows more in a message than the settings do
-    protect: Callable[[str], Protection] = lambda name: Protection()  # by the name above; may raise SettingsError
+    protect: Callable[[str], ServerSecurity] = lambda name: (
+        ServerSecurity()
+    )  # by the name above; may raise SettingsError
 
 
 class GrpcServer:
@@ -66,13 +68,15 @@ class GrpcServer:
         self.settings = settings or settings_from_environment(ServerSettings, SERVER_PREFIX)
         self.port = self.health_port = self.metrics_port = 0  # known once it listens
         self._service = service
-        protection = service.protect(service.name)
-        self._credentials = protection.credentials
+        security = service.protect(service.name)
+        self._credentials = security.credentials
         self._guard = Guard(service.name, self.settings.max_deadline_s)
-        self._seen = Observation(service.name, service.grpc_name, metrics=self.settings.metrics_port is not None)
+        self._telemetry = ServiceTelemetry(
+            service.name, service.grpc_name, metrics=self.settings.metrics_port is not None
+        )
         self._server = grpc.aio.server(
-            interceptors=[*self._seen.interceptors, self._guard, *protection.interceptors, *interceptors],
-            options=_options(self.settings, service.largest_request_bytes),
+            interceptors=[*self._telemetry.interceptors, self._guard, *security.interceptors, *interceptors],
+            options=_build_options(self.settings, service.largest_request_bytes),
             maximum_concurrent_rpcs=self.settings.max_concurrent_rpcs,
         )
         self._health = health.aio.HealthServicer()
@@ -82,7 +86,7 @@ class GrpcServer:
     @property
     def address(self) -> str:
         """Host and bound port, as a channel's target."""
-        return self._at(self.port)
+        return self._format_address(self.port)
 
     @property
     def serving(self) -> bool:
@@ -110,10 +114,12 @@ class GrpcServer:
         self.port = server.add_secure_port(self.address, tls) if tls else server.add_insecure_port(self.address)
         if self._health_server is not None:
             health_pb2_grpc.add_HealthServicer_to_server(self._health, self._health_server)
-            self.health_port = self._health_server.add_insecure_port(self._at(self.settings.health_port or 0))
+            self.health_port = self._health_server.add_insecure_port(
+                self._format_address(self.settings.health_port or 0)
+            )
             await self._health_server.start()
         if self.settings.metrics_port is not None:
-            self.metrics_port = self._seen.listen(self.settings.host, self.settings.metrics_port)
+            self.metrics_port = self._telemetry.listen(self.settings.host, self.settings.metrics_port)
         await self._server.start()
         return self.port
 
@@ -122,7 +128,7 @@ class GrpcServer:
         self._servicer = await self._service.open()
         self._service.register(self._servicer, _LateHandlers(self._server))
         self._guard.ready = True
-        self._seen.serving(True)
+        self._telemetry.set_serving(True)
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def drain(self, grace_s: float | None = None) -> None:
@@ -131,7 +137,7 @@ class GrpcServer:
         Args:
             grace_s: after it, calls under way are cut off; None takes the settings'.
         """
-        self._seen.serving(False)
+        self._telemetry.set_serving(False)
         await self._health.enter_graceful_shutdown()
         stopping = asyncio.create_task(self._server.stop(self.settings.grace_s if grace_s is None else grace_s))
         idle = asyncio.create_task(self._guard.wait_idle())
@@ -149,9 +155,9 @@ class GrpcServer:
                 await asyncio.wait_for(servicer.close(), CLOSE_S)
         except TimeoutError:
             logger.error("%s did not close within %g s", self._service.name, CLOSE_S)
-        await asyncio.to_thread(self._seen.close)
+        await asyncio.to_thread(self._telemetry.close)
 
-    def _at(self, port: int) -> str:
+    def _format_address(self, port: int) -> str:
         host = self.settings.host
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -206,9 +212,9 @@ async def _serve(service: Service, settings: ServerSettings) -> int:
         return 1
     if opening.done():
         logger.info("serving on %s after %.2f s", server.address, time.monotonic() - began, extra=address)
-        tidying = asyncio.create_task(keep_tidy())
+        collecting = asyncio.create_task(collect_periodically())
         await stopping
-        tidying.cancel()
+        collecting.cancel()
     opening.cancel()
     logger.info("draining, up to %g s", settings.grace_s)
     await server.drain()
@@ -231,7 +237,7 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def _options(settings: ServerSettings, largest_request_bytes: int) -> list[tuple[str, int]]:
+def _build_options(settings: ServerSettings, largest_request_bytes: int) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", int(settings.reuse_port)),
         ("grpc.max_metadata_size", METADATA_BYTES),

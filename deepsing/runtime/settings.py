@@ -59,7 +59,7 @@ def settings_from_environment(cls: type[T], prefix: str, environ: Mapping[str, s
     hints = get_type_hints(cls, include_extras=True)
     values: dict[str, Any] = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        name, (rule, parse) = prefix + field.name.upper(), _reading(hints[field.name])
+        name, (rule, parse) = prefix + field.name.upper(), _parser_for(hints[field.name])
         if name in environ:
             try:
                 values[field.name] = parse(environ[name].strip())
@@ -70,34 +70,36 @@ def settings_from_environment(cls: type[T], prefix: str, environ: Mapping[str, s
     return cls(**values)
 
 
-def _reading(hint: Any) -> tuple[str, Callable[[str], Any]]:
+def _parser_for(hint: Any) -> tuple[str, Callable[[str], Any]]:
     """The rule of a field in words, and what reads its text; a ValueError says that the rule is broken."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        (rule, parse), bounds = _reading(arguments[0]), arguments[1]
+        (rule, parse), bounds = _parser_for(arguments[0]), arguments[1]
         words = f"of {bounds.low} or more" if bounds.high == math.inf else f"from {bounds.low} to {bounds.high}"
-        return f"{rule} {words}", lambda text: _kept(parse(text), lambda number: bounds.low <= number <= bounds.high)
+        return f"{rule} {words}", lambda text: _check_value(
+            parse(text), lambda number: bounds.low <= number <= bounds.high
+        )
     if origin in (Union, types.UnionType):
-        rule, parse = _reading(next(kind for kind in arguments if kind is not types.NoneType))
+        rule, parse = _parser_for(next(kind for kind in arguments if kind is not types.NoneType))
         return f"{rule}, or nothing", lambda text: parse(text) if text else None
     if origin is Literal:
-        return "one of: " + ", ".join(arguments), lambda text: _kept(text, arguments.__contains__)
+        return "one of: " + ", ".join(arguments), lambda text: _check_value(text, arguments.__contains__)
     if origin is tuple:
         return "texts with commas between", lambda text: tuple(part.strip() for part in text.split(",") if part.strip())
-    return _READINGS[hint]
+    return _PARSERS[hint]
 
 
-def _kept(value: Any, fits: Callable[[Any], bool]) -> Any:
+def _check_value(value: Any, fits: Callable[[Any], bool]) -> Any:
     if not fits(value):
         raise ValueError(value)
     return value
 
 
-_TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-_READINGS: dict[Any, tuple[str, Callable[[str], Any]]] = {
+_BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_PARSERS: dict[Any, tuple[str, Callable[[str], Any]]] = {
     str: ("a text", str),
     int: ("a whole number", int),
-    float: ("a number", lambda text: _kept(float(text), math.isfinite)),
-    bool: ("true or false", lambda text: _TRUTHS[_kept(text.lower(), _TRUTHS.__contains__)]),
-    Path: ("a path", lambda text: Path(_kept(text, bool)).expanduser()),
+    float: ("a number", lambda text: _check_value(float(text), math.isfinite)),
+    bool: ("true or false", lambda text: _BOOLEANS[_check_value(text.lower(), _BOOLEANS.__contains__)]),
+    Path: ("a path", lambda text: Path(_check_value(text, bool)).expanduser()),
 }

@@ -12,7 +12,7 @@ from deepsing.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from deepsing.v1.error_reason_pb2 import _ErrorReason
 
-__all__ = ["ServiceError", "error_of", "STATUS_DETAILS"]
+__all__ = ["ServiceError", "parse_error_info", "STATUS_DETAILS"]
 
 DOMAIN = "deepsing"
 STATUS_DETAILS = "grpc-status-details-bin"  # trailing metadata key of a serialised google.rpc.Status
@@ -46,7 +46,7 @@ class ServiceError(Exception):
         quota: str = "",
         **metadata: str,
     ) -> None:
-        super().__init__(_shortened(message, MESSAGE_LIMIT))
+        super().__init__(_truncate(message, MESSAGE_LIMIT))
         self.reason = reason
         self.field = field
         self.value = value
@@ -59,15 +59,17 @@ class ServiceError(Exception):
         """The reason as ErrorInfo carries it, e.g. "SONG_EMPTY"."""
         return ErrorReason.Name(self.reason).removeprefix("ERROR_REASON_")
 
-    def status(self) -> status_pb2.Status:
+    def to_status(self) -> status_pb2.Status:
         """The google.rpc.Status that goes to the caller, with all details."""
         code: int = self.code.value[0]
-        return status_pb2.Status(code=code, message=str(self), details=[_packed(detail) for detail in self._details()])
+        return status_pb2.Status(
+            code=code, message=str(self), details=[_pack_detail(detail) for detail in self._build_details()]
+        )
 
-    def _details(self) -> list[message.Message]:
+    def _build_details(self) -> list[message.Message]:
         metadata = dict(self.metadata)
         if self.field:
-            metadata |= {"field": self.field, "value": _shortened(str(self.value), VALUE_LIMIT)}
+            metadata |= {"field": self.field, "value": _truncate(str(self.value), VALUE_LIMIT)}
         details: list[message.Message] = []
         if self.reason:
             details.append(error_details_pb2.ErrorInfo(reason=self.reason_name, domain=DOMAIN, metadata=metadata))
@@ -78,11 +80,11 @@ class ServiceError(Exception):
             spent = error_details_pb2.QuotaFailure.Violation(subject=self.quota, description=str(self))
             details.append(error_details_pb2.QuotaFailure(violations=[spent]))
         if self.retry_after_s is not None:
-            details.append(error_details_pb2.RetryInfo(retry_delay=_duration(self.retry_after_s)))
+            details.append(error_details_pb2.RetryInfo(retry_delay=_to_duration(self.retry_after_s)))
         return details
 
 
-def error_of(rpc_error: grpc.RpcError) -> tuple[str, dict[str, str]]:
+def parse_error_info(rpc_error: grpc.RpcError) -> tuple[str, dict[str, str]]:
     """Reads the reason out of a failed call.
 
     Args:
@@ -95,11 +97,11 @@ def error_of(rpc_error: grpc.RpcError) -> tuple[str, dict[str, str]]:
     trailers: tuple[tuple[str, bytes], ...] = getattr(rpc_error, "trailing_metadata", tuple)() or ()
     for key, value in trailers:
         if key == STATUS_DETAILS:
-            return _info_in(value)
+            return _decode_status(value)
     return "", {}
 
 
-def _info_in(serialised: bytes) -> tuple[str, dict[str, str]]:
+def _decode_status(serialised: bytes) -> tuple[str, dict[str, str]]:
     status = status_pb2.Status()
     info = error_details_pb2.ErrorInfo()
     try:
@@ -111,16 +113,16 @@ def _info_in(serialised: bytes) -> tuple[str, dict[str, str]]:
     return "", {}
 
 
-def _packed(detail: message.Message) -> any_pb2.Any:
+def _pack_detail(detail: message.Message) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(detail)
     return packed
 
 
-def _duration(seconds: float) -> duration_pb2.Duration:
+def _to_duration(seconds: float) -> duration_pb2.Duration:
     whole = math.floor(seconds)
     return duration_pb2.Duration(seconds=whole, nanos=int((seconds - whole) * 1e9))
 
 
-def _shortened(text: str, limit: int) -> str:
+def _truncate(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,4 +1,4 @@
-"""The meters of whatever gathers jobs into batches for a device."""
+"""The metrics of whatever gathers jobs into batches for a device."""
 
 from deepsing.telemetry.meters import Counter, Gauge, Histogram
 

@@ -13,18 +13,18 @@ from deepsing.telemetry.logs import call_facts
 from deepsing.telemetry.meters import Counter, Histogram
 from deepsing.v1.error_reason_pb2 import ErrorReason
 
-__all__ = ["CallObserver"]
+__all__ = ["MetricsInterceptor"]
 
 FOREIGN = "/grpc."  # health and reflection
 KINDS = ("unary", "client_stream", "server_stream", "bidi_stream")  # by whether requests, answers are streams
 SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 REASONS = [name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys()[1:]]
 CODES = [code.name for code in grpc.StatusCode]
-Call = tuple[str, str, str]  # values of the labels grpc_type, grpc_service, grpc_method
-OTHER: Call = ("other", "other", "other")
+CallLabels = tuple[str, str, str]  # values of the labels grpc_type, grpc_service, grpc_method
+OTHER: CallLabels = ("other", "other", "other")
 
 
-class CallObserver(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
+class MetricsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     """Stands outside the guard, and learns from `call_facts` how the guard ended a call.
 
     Args:
@@ -32,13 +32,18 @@ class CallObserver(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ha
     """
 
     def __init__(self, grpc_name: str) -> None:
-        self._calls = _calls(grpc_name)
-        kinds, services, methods = ([*dict.fromkeys(values)] for values in zip(*self._calls.values(), strict=True))
+        self._labels_by_path = _build_labels(grpc_name)
+        kinds, services, methods = (
+            [*dict.fromkeys(values)] for values in zip(*self._labels_by_path.values(), strict=True)
+        )
         labels = {"grpc_type": kinds, "grpc_service": services, "grpc_method": methods}
-        calls, ends = self._calls.values(), [(*call, code) for call in self._calls.values() for code in CODES]
-        coded = labels | {"grpc_code": CODES}
+        calls, ends = (
+            self._labels_by_path.values(),
+            [(*call, code) for call in self._labels_by_path.values() for code in CODES],
+        )
+        code_labels = labels | {"grpc_code": CODES}
         self.started = Counter("grpc_server_started", "Calls begun.", labels, start=calls)
-        self.handled = Counter("grpc_server_handled", "Calls ended, by status.", coded, start=ends)
+        self.handled = Counter("grpc_server_handled", "Calls ended, by status.", code_labels, start=ends)
         self.received = Counter("grpc_server_msg_received", "Messages received.", labels, start=calls)
         self.sent = Counter("grpc_server_msg_sent", "Messages sent.", labels, start=calls)
         self.seconds = Histogram(
@@ -55,28 +60,28 @@ class CallObserver(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ha
         handler = await continuation(handler_call_details)
         if handler is None or method.startswith(FOREIGN):
             return handler
-        return self._observed(handler, self._calls.get(method, OTHER))
+        return self._wrap_handler(handler, self._labels_by_path.get(method, OTHER))
 
-    def _observed(self, handler: grpc.RpcMethodHandler, call: Call) -> grpc.RpcMethodHandler:
+    def _wrap_handler(self, handler: grpc.RpcMethodHandler, call: CallLabels) -> grpc.RpcMethodHandler:
         names = {True: "stream", False: "unary"}
         kind = f"{names[handler.request_streaming]}_{names[handler.response_streaming]}"
         inner = getattr(handler, kind)
 
-        def taken(request: Any) -> Any:
+        def count_requests(request: Any) -> Any:
             if handler.request_streaming:
-                return self._each(request, call)
+                return self._count_each(request, call)
             self.received.add(1, *call)
             return request
 
         async def answer(request: Any, context: Any) -> Any:
-            with self._call(call):
-                response = await inner(taken(request), context)
+            with self._track_call(call):
+                response = await inner(count_requests(request), context)
                 self.sent.add(1, *call)
                 return response
 
         async def answers(request: Any, context: Any) -> AsyncIterator[Any]:
-            with self._call(call):
-                async with aclosing(inner(taken(request), context)) as messages:
+            with self._track_call(call):
+                async with aclosing(inner(count_requests(request), context)) as messages:
                     async for message in messages:
                         self.sent.add(1, *call)
                         yield message
@@ -86,16 +91,16 @@ class CallObserver(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ha
             answers if handler.response_streaming else answer, handler.request_deserializer, handler.response_serializer
         )
 
-    async def _each(self, requests: AsyncIterator[Any], call: Call) -> AsyncIterator[Any]:
+    async def _count_each(self, requests: AsyncIterator[Any], call: CallLabels) -> AsyncIterator[Any]:
         async for request in requests:
             self.received.add(1, *call)
             yield request
 
     @contextmanager
-    def _call(self, call: Call) -> Iterator[None]:
+    def _track_call(self, call: CallLabels) -> Iterator[None]:
         began = perf_counter()
         self.started.add(1, *call)
-        with tracing.served(f"{call[1]}/{call[2]}") as span:
+        with tracing.start_server_span(f"{call[1]}/{call[2]}") as span:
             try:
                 yield
             finally:
@@ -111,7 +116,7 @@ class CallObserver(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc ha
 REFUSALS = Counter("deepsing_errors", "Calls refused or failed, by reason of the contract.", {"reason": REASONS})
 
 
-def _calls(grpc_name: str) -> dict[str, Call]:
+def _build_labels(grpc_name: str) -> dict[str, CallLabels]:
     """Path of each method → its labels, streams as the contract declares them."""
     try:
         methods = descriptor_pool.Default().FindServiceByName(grpc_name).methods

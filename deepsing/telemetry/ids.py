@@ -5,13 +5,13 @@ import uuid
 from collections.abc import Iterable
 from contextvars import ContextVar
 
-__all__ = ["take_ids", "carried_ids", "log_ids", "request_id", "session_id"]
+__all__ = ["take_ids", "outgoing_metadata", "log_ids", "request_id", "session_id"]
 
 REQUEST_ID_KEY, SESSION_ID_KEY, TRACE_KEY = "x-request-id", "x-session-id", "traceparent"
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 session_id: ContextVar[str] = ContextVar("session_id", default="")  # of the story that a call belongs to
 traceparent: ContextVar[str] = ContextVar("traceparent", default="")  # W3C: 00-<32 hex>-<16 hex>-<2 hex>
-_ACCEPTABLE = re.compile(r"(?!deepsing_)[A-Za-z0-9._-]{1,64}")  # not an API key by mistake: ids are logged
+_VALID_ID = re.compile(r"(?!deepsing_)[A-Za-z0-9._-]{1,64}")  # not an API key by mistake: ids are logged
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 Metadata = Iterable[tuple[str, str | bytes]]
 
@@ -23,13 +23,13 @@ def take_ids(metadata: Metadata) -> None:
         metadata: of the call; an id is taken if it has 1 to 64 characters of A-Z a-z 0-9 . _ -
     """
     found = {key: value for key, value in metadata if isinstance(value, str)}
-    request_id.set(_fit(found.get(REQUEST_ID_KEY, "")) or uuid.uuid4().hex)
-    session_id.set(_fit(found.get(SESSION_ID_KEY, "")))
+    request_id.set(_valid_or_empty(found.get(REQUEST_ID_KEY, "")) or uuid.uuid4().hex)
+    session_id.set(_valid_or_empty(found.get(SESSION_ID_KEY, "")))
     parent = found.get(TRACE_KEY, "")
     traceparent.set(parent if _TRACEPARENT.fullmatch(parent) else "")
 
 
-def carried_ids() -> tuple[tuple[str, str], ...]:
+def outgoing_metadata() -> tuple[tuple[str, str], ...]:
     """Metadata that a call to another service takes along; nothing outside a call."""
     ids = ((REQUEST_ID_KEY, request_id), (SESSION_ID_KEY, session_id), (TRACE_KEY, traceparent))
     return tuple((key, variable.get()) for key, variable in ids if variable.get())
@@ -46,5 +46,5 @@ def trace_id() -> str:
     return traceparent.get()[3:35]
 
 
-def _fit(value: str) -> str:
-    return value if _ACCEPTABLE.fullmatch(value) else ""
+def _valid_or_empty(value: str) -> str:
+    return value if _VALID_ID.fullmatch(value) else ""

@@ -12,15 +12,15 @@ from typing import Any
 
 from deepsing.telemetry.ids import trace_id
 
-__all__ = ["Counter", "Gauge", "Histogram", "enable", "enabled"]
+__all__ = ["Counter", "Gauge", "Histogram", "enable", "is_enabled"]
 
 OTHER = "other"  # stands for every value of a label that was not declared
-DECLARED: "dict[str, Meter]" = {}  # all meters of the modules that are loaded, by name
+DECLARED: "dict[str, Metric]" = {}  # all metrics of the modules that are loaded, by name
 _families: dict[str, Any] = {}  # Prometheus' own, by name
 _enabled = False
 
 
-class Meter:
+class Metric:
     """A named family of numbers.
 
     Args:
@@ -58,12 +58,12 @@ class Meter:
             _families[self.name] = make(self.name, self.text, tuple(self.labels), **self._options())
         self._family = _families[self.name]
         for values in self.start:
-            self._of(values)
+            self._get_series(values)
 
     def _options(self) -> dict[str, Any]:
         return {}
 
-    def _of(self, values: tuple[str, ...]) -> Any:
+    def _get_series(self, values: tuple[str, ...]) -> Any:
         """The series of the values of its labels."""
         series = self._series.get(values)
         if series is None:
@@ -72,7 +72,7 @@ class Meter:
         return series
 
 
-class Counter(Meter):
+class Counter(Metric):
     """A number that only grows."""
 
     kind = "Counter"
@@ -80,10 +80,10 @@ class Counter(Meter):
     def add(self, amount: float = 1.0, *values: str) -> None:
         """Adds `amount` >= 0 to the series of the labels' values."""
         if self._family is not None:
-            self._of(values).inc(amount)
+            self._get_series(values).inc(amount)
 
 
-class Gauge(Meter):
+class Gauge(Metric):
     """A number that goes up and down."""
 
     kind = "Gauge"
@@ -91,18 +91,18 @@ class Gauge(Meter):
     def add(self, amount: float, *values: str) -> None:
         """Adds `amount`, which may be less than 0."""
         if self._family is not None:
-            self._of(values).inc(amount)
+            self._get_series(values).inc(amount)
 
     def set(self, number: float, *values: str) -> None:
         """Puts `number` in its place."""
         if self._family is not None:
-            self._of(values).set(number)
+            self._get_series(values).set(number)
 
     def _options(self) -> dict[str, Any]:
         return {"multiprocess_mode": "livesum"}  # under BentoML: of the processes that live
 
 
-class Histogram(Meter):
+class Histogram(Metric):
     """How often a number fell into each of some ranges.
 
     Args:
@@ -110,7 +110,7 @@ class Histogram(Meter):
         text: what is measured.
         buckets: upper ends of the ranges, rising.
         labels: each with all its values.
-        start: as of a Meter.
+        start: as of a Metric.
     """
 
     kind = "Histogram"
@@ -131,23 +131,23 @@ class Histogram(Meter):
         """Takes a measurement, with the id of the trace that it was made in as its exemplar; NaN is left out."""
         if self._family is not None and not math.isnan(number):
             trace = trace_id()
-            self._of(values).observe(number, {"trace_id": trace} if trace else None)
+            self._get_series(values).observe(number, {"trace_id": trace} if trace else None)
 
     def _options(self) -> dict[str, Any]:
         return {"buckets": self.buckets}
 
 
-def enabled() -> bool:
-    """Whether the meters count."""
+def is_enabled() -> bool:
+    """Whether the metrics count."""
     return _enabled
 
 
 def enable() -> None:
-    """Has all meters count from now on, those declared later too."""
+    """Has all metrics count from now on, those declared later too."""
     global _enabled
     import prometheus_client
 
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     _enabled = True
-    for meter in DECLARED.values():
-        meter.bind()
+    for metric in DECLARED.values():
+        metric.bind()

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from deepsing.telemetry.calls import CallObserver
-from deepsing.telemetry.meters import Gauge, enable, enabled
+from deepsing.telemetry.calls import MetricsInterceptor
+from deepsing.telemetry.meters import Gauge, enable, is_enabled
 from deepsing.telemetry.tracing import start_tracing
 
 if TYPE_CHECKING:
     from deepsing.telemetry.page import MetricsPage
 
-__all__ = ["Observation"]
+__all__ = ["ServiceTelemetry"]
 
 
-class Observation:
+class ServiceTelemetry:
     """Metrics and traces of one service.
 
     Args:
@@ -30,8 +30,8 @@ class Observation:
             enable()
         traced = start_tracing(service)
         self.interceptors: list[grpc.aio.ServerInterceptor] = []  # go around all others
-        if traced or enabled():
-            self.interceptors.append(CallObserver(grpc_name))
+        if traced or is_enabled():
+            self.interceptors.append(MetricsInterceptor(grpc_name))
         self._service = service
         self._serving = Gauge("deepsing_serving", "1 while calls are taken, else 0.", {"service": (service,)})
         self._page: MetricsPage | None = None
@@ -46,7 +46,7 @@ class Observation:
             raise RuntimeError(f"the port of metrics, {port}, cannot be bound ({error.strerror})") from None
         return self._page.port
 
-    def serving(self, now: bool) -> None:
+    def set_serving(self, now: bool) -> None:
         """Notes whether calls are taken."""
         self._serving.set(int(now), self._service)
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from deepsing.telemetry.meters import DECLARED
-from deepsing.telemetry.summary import Scrape, Summary, scrape_of, summary
+from deepsing.telemetry.summary import Scrape, Summary, build_scrape, summarize
 
 __all__ = ["MetricsPage"]
 
@@ -14,7 +14,7 @@ TEXT = ("Content-Type", "text/plain; charset=utf-8")
 
 
 class MetricsPage:
-    """An HTTP server in threads of its own, which shows the meters of this process; they must be enabled.
+    """An HTTP server in threads of its own, which shows the metrics of this process; they must be enabled.
 
     Args:
         host: to listen on.
@@ -49,23 +49,23 @@ class MetricsPage:
             start_response("404 Not Found", [TEXT])
             return [b"/ is for people, /metrics for Prometheus\n"]
         start_response("200 OK", [TEXT])
-        return [_readable().encode()]
+        return [_format_page().encode()]
 
 
-def _readable() -> str:
-    """What the process says of itself, a figure a line, and below it every meter with its meaning."""
+def _format_page() -> str:
+    """What the process says of itself, a figure a line, and below it every metric with its meaning."""
     from prometheus_client import REGISTRY
 
-    now = scrape_of(REGISTRY.collect(), time.monotonic())
-    figures = summary(now)
+    now = build_scrape(REGISTRY.collect(), time.monotonic())
+    figures = summarize(now)
     state = "serving" if figures.serving else "NOT serving"
-    meters = [f"{name:<36}{_total(now, name):>12.6g}  {meter.text}" for name, meter in sorted(DECLARED.items())]
-    lines = [f"deepsing {figures.service}: {state}", "", *_figures(figures), ""]
-    lines += ["all since the process began; /metrics has them in full:", "", *meters, ""]
+    metrics = [f"{name:<36}{_total(now, name):>12.6g}  {metric.text}" for name, metric in sorted(DECLARED.items())]
+    lines = [f"deepsing {figures.service}: {state}", "", *_format_figures(figures), ""]
+    lines += ["all since the process began; /metrics has them in full:", "", *metrics, ""]
     return "\n".join(lines)
 
 
-def _figures(figures: Summary) -> list[str]:
+def _format_figures(figures: Summary) -> list[str]:
     shown = {name: value for name, value in asdict(figures).items() if name not in ("service", "serving")}
     return [f"{name:<36}{value:>12.4g}" for name, value in shown.items() if value is not None]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Scrape", "Summary", "summary", "scrape_of"]
+__all__ = ["Scrape", "Summary", "summarize", "build_scrape"]
 
 UNARY = {"grpc_type": "unary"}
 Labels = dict[str, str]
@@ -44,7 +44,7 @@ class Summary:
     realtime: float | None  # seconds of song heard in a second of work
 
 
-def scrape_of(families: Iterable[Any], at_s: float) -> Scrape:
+def build_scrape(families: Iterable[Any], at_s: float) -> Scrape:
     """Makes a scrape of what prometheus_client collects or parses."""
     samples: dict[str, list[tuple[Labels, float]]] = {}
     for family in families:
@@ -53,7 +53,7 @@ def scrape_of(families: Iterable[Any], at_s: float) -> Scrape:
     return Scrape(at_s, samples)
 
 
-def summary(now: Scrape, before: Scrape | None = None) -> Summary:
+def summarize(now: Scrape, before: Scrape | None = None) -> Summary:
     """Sums up a scrape.
 
     Args:
@@ -61,33 +61,33 @@ def summary(now: Scrape, before: Scrape | None = None) -> Summary:
         before: an earlier one of the same process; rates and quantiles are then those of the time between, as far as
             anything happened in it. Without it rates are None.
     """
-    before = before if before and before.total("process_start_time_seconds") == _start(now) else None
+    before = before if before and before.total("process_start_time_seconds") == _start_time(now) else None
     service = next((labels["service"] for labels, _ in now.samples.get("deepsing_serving", ())), "")
     waits = ("deepsing_first_frame_seconds", {}) if service == "composer" else ("grpc_server_handling_seconds", UNARY)
-    heard, worked = (now.total(f"deepsing_listening_{what}_seconds_total") for what in ("audio", "compute"))
+    audio_s, compute_s = (now.total(f"deepsing_listening_{what}_seconds_total") for what in ("audio", "compute"))
 
-    def whole(name: str, **labels: str) -> int | None:
+    def rounded_total(name: str, **labels: str) -> int | None:
         return round(now.total(name, **labels)) if name in now.samples else None
 
     return Summary(
         service=service,
         serving=bool(now.total("deepsing_serving")),
-        sessions_active=whole("deepsing_sessions", state="active"),
-        sessions_pending=whole("deepsing_sessions", state="pending"),
-        queue=whole("deepsing_batch_queue_jobs"),
+        sessions_active=rounded_total("deepsing_sessions", state="active"),
+        sessions_pending=rounded_total("deepsing_sessions", state="pending"),
+        queue=rounded_total("deepsing_batch_queue_jobs"),
         frames_per_s=_rate(now, before, "deepsing_frames_made_total", "deepsing_batch_size_sum"),
         p50_s=_quantile(now, before, 0.5, *waits),
         p99_s=_quantile(now, before, 0.99, *waits),
         errors=round(now.total("deepsing_errors_total")),
         lag_p99_s=_quantile(now, before, 0.99, "deepsing_live_lag_seconds", {}),
-        dropped=whole("deepsing_frames_dropped_total"),
+        dropped=rounded_total("deepsing_frames_dropped_total"),
         arousal_r=_mean(now, "deepsing_story_r", dimension="arousal"),
         valence_r=_mean(now, "deepsing_story_r", dimension="valence"),
-        realtime=heard / worked if worked else None,
+        realtime=audio_s / compute_s if compute_s else None,
     )
 
 
-def _start(scrape: Scrape) -> float:
+def _start_time(scrape: Scrape) -> float:
     return scrape.total("process_start_time_seconds")
 
 
@@ -106,8 +106,10 @@ def _mean(now: Scrape, name: str, **labels: str) -> float | None:
 def _quantile(now: Scrape, before: Scrape | None, share: float, name: str, labels: Labels) -> float | None:
     """A quantile of a histogram, linear inside a bucket; what lies above the last finite bucket counts as its end."""
     ends = sorted({float(own["le"]) for own, _ in now.samples.get(f"{name}_bucket", ())})
-    counts = [now.total(f"{name}_bucket", le=_le(now, name, end), **labels) for end in ends]
-    earlier = [before.total(f"{name}_bucket", le=_le(now, name, end), **labels) if before else 0.0 for end in ends]
+    counts = [now.total(f"{name}_bucket", le=_bucket_label(now, name, end), **labels) for end in ends]
+    earlier = [
+        before.total(f"{name}_bucket", le=_bucket_label(now, name, end), **labels) if before else 0.0 for end in ends
+    ]
     since = [count - old for count, old in zip(counts, earlier, strict=True)]
     counts = since if since and since[-1] > 0 else counts
     if not counts or not counts[-1]:
@@ -121,6 +123,6 @@ def _quantile(now: Scrape, before: Scrape | None, share: float, name: str, label
     return low + (ends[place] - low) * (wanted - below) / (counts[place] - below)
 
 
-def _le(scrape: Scrape, name: str, end: float) -> str:
+def _bucket_label(scrape: Scrape, name: str, end: float) -> str:
     """A bucket's end as the scrape spells it."""
     return next(own["le"] for own, _ in scrape.samples[f"{name}_bucket"] if float(own["le"]) == end)

@@ -9,15 +9,15 @@ from typing import Any
 
 from deepsing.telemetry.ids import session_id, traceparent
 
-__all__ = ["start_tracing", "served", "calling", "past", "SpanOfCall"]
+__all__ = ["start_tracing", "start_server_span", "start_client_span", "record_stages", "CallSpan"]
 
-ASKS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-OWN_FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
+OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+SERVER_FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 logger = logging.getLogger(__name__)
 _tracer: Any = None  # None while nobody asks for traces
 
 
-class SpanOfCall:
+class CallSpan:
     """The span of one call; of none where traces are off.
 
     Args:
@@ -37,7 +37,7 @@ class SpanOfCall:
         self._span.set_attribute("rpc.response.status_code", code)
         if session_id.get():
             self._span.set_attribute("deepsing.session_id", session_id.get())
-        if code in OWN_FAULTS or (not self._served and code not in ("OK", "CANCELLED")):
+        if code in SERVER_FAULTS or (not self._served and code not in ("OK", "CANCELLED")):
             self._span.set_status(StatusCode.ERROR, code)
         self._span.end()
 
@@ -61,7 +61,7 @@ def start_tracing(service: str, environ: Mapping[str, str] = os.environ) -> bool
         Whether spans are made; where they cannot be, the log says why, and the service runs without.
     """
     global _tracer
-    exporter = environ.get("OTEL_TRACES_EXPORTER") or ("otlp" if any(map(environ.get, ASKS)) else "none")
+    exporter = environ.get("OTEL_TRACES_EXPORTER") or ("otlp" if any(map(environ.get, OTLP_VARIABLES)) else "none")
     if exporter == "none" or environ.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return False
     protocol = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
@@ -84,42 +84,42 @@ def start_tracing(service: str, environ: Mapping[str, str] = os.environ) -> bool
 
 
 @contextmanager
-def served(method: str) -> Iterator[SpanOfCall]:
+def start_server_span(method: str) -> Iterator[CallSpan]:
     """A call that this process serves, in the trace of its caller; the one who leaves the context ends the span.
 
     What is called meanwhile, and what is logged, belongs to it.
     """
     if _tracer is None:
-        yield SpanOfCall()
+        yield CallSpan()
         return
     from opentelemetry.trace import SpanKind
 
-    span = SpanOfCall(_started(method, SpanKind.SERVER), served=True)
+    span = CallSpan(_start_span(method, SpanKind.SERVER), served=True)
     traceparent.set(span.traceparent)  # for good: the task ends with the call
     yield span
 
 
-def calling(method: str) -> SpanOfCall:
+def start_client_span(method: str) -> CallSpan:
     """A call to another service, as part of what is served here."""
     if _tracer is None:
-        return SpanOfCall()
+        return CallSpan()
     from opentelemetry.trace import SpanKind
 
-    return SpanOfCall(_started(method, SpanKind.CLIENT))
+    return CallSpan(_start_span(method, SpanKind.CLIENT))
 
 
-def past(**seconds: float) -> None:
+def record_stages(**seconds: float) -> None:
     """Notes stages of the call under way that lasted so long, one after the other, the last until now."""
     if _tracer is None:
         return
     begin_ns = time.time_ns() - round(1e9 * sum(seconds.values()))
     for name, length_s in seconds.items():
         end_ns = begin_ns + round(1e9 * length_s)
-        _started(name, start_time=begin_ns).end(end_time=end_ns)
+        _start_span(name, start_time=begin_ns).end(end_time=end_ns)
         begin_ns = end_ns
 
 
-def _started(name: str, kind: Any = None, start_time: int | None = None) -> Any:
+def _start_span(name: str, kind: Any = None, start_time: int | None = None) -> Any:
     from opentelemetry.trace import SpanKind
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 

@@ -5,7 +5,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ForgettingMean", "ramp"]
+__all__ = ["RunningMean", "ramp"]
 
 F64 = NDArray[np.float64]
 
@@ -15,7 +15,7 @@ def ramp(elapsed_s: float | F64, time_constant_s: float) -> F64:
     return 1.0 - np.exp(-np.asarray(elapsed_s, np.float64) / time_constant_s)
 
 
-class ForgettingMean:
+class RunningMean:
     """A weighted mean whose past weighs less the older it is, and nothing beyond a limit.
 
     Args:

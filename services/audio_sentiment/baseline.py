@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 from deepsing.audio import decode_blocks
 from services.audio_sentiment.corpus import read_corpus
-from services.audio_sentiment.labels import FOLD_COUNT, RatedSong, fold_of
+from services.audio_sentiment.labels import FOLD_COUNT, RatedSong, assign_fold
 from services.audio_sentiment.metrics import agreement
 from services.audio_sentiment.original import SAMPLE_RATE_HZ, frames
-from services.audio_sentiment.rendering import audible
+from services.audio_sentiment.rendering import render_if_midi
 
-__all__ = ["clip_statistics", "cross_validated", "main"]
+__all__ = ["clip_statistics", "cross_validate", "main"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -37,7 +37,7 @@ def clip_statistics(samples: F32) -> F64:
     return np.concatenate([rows.mean(axis=0), rows.std(axis=0)]).astype(np.float64)
 
 
-def cross_validated(features: F64, ratings: F64, folds: Sequence[int]) -> F64:
+def cross_validate(features: F64, ratings: F64, folds: Sequence[int]) -> F64:
     """Ridge readings of every song from the songs of other folds, (songs, 2)."""
     fold, readings = np.asarray(folds), np.zeros_like(ratings)
     for unseen in range(FOLD_COUNT):
@@ -52,10 +52,10 @@ def cross_validated(features: F64, ratings: F64, folds: Sequence[int]) -> F64:
     return readings
 
 
-def _statistics(song: RatedSong, collection: str, cache: Path) -> F64:
+def _load_statistics(song: RatedSong, collection: str, cache: Path) -> F64:
     path = cache / "baseline" / f"{collection}_{song.path.name}.npy"
     if not path.is_file():
-        source = audible(song.path, cache / "renderings")
+        source = render_if_midi(song.path, cache / "renderings")
         with decode_blocks(source, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, duration_s=CLIP_S) as decoding:
             samples = np.concatenate(list(decoding))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,10 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for collection in sorted({name for name, _ in songs}):
         chosen = [song for name, song in songs if name == collection][: options.limit or None]
         bar = tqdm(chosen, desc=collection, mininterval=5)
-        features = np.stack([_statistics(song, collection, options.cache) for song in bar])
-        felt = np.array([(song.arousal, song.valence) for song in chosen])
-        said = cross_validated(features, felt, [fold_of(song.group) for song in chosen])
-        table = {name: agreement(said[:, i], felt[:, i]) for i, name in enumerate(("arousal", "valence"))}
+        features = np.stack([_load_statistics(song, collection, options.cache) for song in bar])
+        rated = np.array([(song.arousal, song.valence) for song in chosen])
+        predicted = cross_validate(features, rated, [assign_fold(song.group) for song in chosen])
+        table = {name: agreement(predicted[:, i], rated[:, i]) for i, name in enumerate(("arousal", "valence"))}
         logger.info("%s %d %s", collection, len(chosen), json.dumps(table))
     return 0
 

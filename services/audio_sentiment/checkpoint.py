@@ -63,7 +63,7 @@ def read_checkpoint(index_path: Path, shard_path: Path) -> dict[str, NDArray[np.
     return tensors
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
     """Returns the value of a base-128 number and the position after it."""
     value = shift = 0
     while True:
@@ -80,13 +80,13 @@ def _table_entries(table: bytes) -> Iterator[tuple[bytes, bytes]]:
     footer = table[-_FOOTER_BYTES:]
     if len(footer) < _FOOTER_BYTES or int.from_bytes(footer[-8:], "little") != _TABLE_MAGIC:
         raise CheckpointError("the index is no LevelDB table; give the .index file of a TensorFlow-1 checkpoint")
-    _, at = _varint(footer, 0)
-    _, at = _varint(footer, at)  # handle of the meta index: offset, size
-    offset, at = _varint(footer, at)
-    size, _ = _varint(footer, at)
+    _, at = _read_varint(footer, 0)
+    _, at = _read_varint(footer, at)  # handle of the meta index: offset, size
+    offset, at = _read_varint(footer, at)
+    size, _ = _read_varint(footer, at)
     for _, handle in _block_entries(table, offset, size):
-        block_offset, at = _varint(handle, 0)
-        block_size, _ = _varint(handle, at)
+        block_offset, at = _read_varint(handle, 0)
+        block_size, _ = _read_varint(handle, at)
         yield from _block_entries(table, block_offset, block_size)
 
 
@@ -98,9 +98,9 @@ def _block_entries(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes
     end = size - 4 - 4 * int.from_bytes(block[-4:], "little")  # before the restart points and their count
     key, at = b"", 0
     while at < end:
-        shared, at = _varint(block, at)
-        fresh, at = _varint(block, at)
-        length, at = _varint(block, at)
+        shared, at = _read_varint(block, at)
+        fresh, at = _read_varint(block, at)
+        length, at = _read_varint(block, at)
         key = key[:shared] + block[at : at + fresh]
         at += fresh
         yield key, block[at : at + length]
@@ -111,14 +111,14 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Walks the fields of a protobuf message."""
     at = 0
     while at < len(message):
-        tag, at = _varint(message, at)
+        tag, at = _read_varint(message, at)
         number, wire = tag >> 3, tag & 7
         if wire == _VARINT:
-            value, at = _varint(message, at)
+            value, at = _read_varint(message, at)
             yield number, value
             continue
         if wire == _BYTES:
-            length, at = _varint(message, at)
+            length, at = _read_varint(message, at)
         elif wire in (_FIXED32, _FIXED64):
             length = 4 if wire == _FIXED32 else 8
         else:

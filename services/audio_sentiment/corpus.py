@@ -12,25 +12,25 @@ from tqdm import tqdm
 from deepsing.audio import decode_blocks
 from services.audio_sentiment.embedding import Networks
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
-from services.audio_sentiment.labels import RatedSong, fold_of, read_labels
-from services.audio_sentiment.listening import Listener, Window
-from services.audio_sentiment.rendering import SOUNDFONT, audible
+from services.audio_sentiment.labels import RatedSong, assign_fold, read_labels
+from services.audio_sentiment.listening import FeatureExtractor, Window
+from services.audio_sentiment.rendering import SOUNDFONT, render_if_midi
 
-__all__ = ["HeardSong", "features_digest", "hear", "read_corpus"]
+__all__ = ["WindowedSong", "features_digest", "load_windows", "read_corpus"]
 
 F32 = NDArray[np.float32]
-MAKERS = ("averaging", "embedding", "features", "harmony", "levelling", "listening", "patches")  # of windows
+WINDOW_MODULES = ("averaging", "embedding", "features", "harmony", "levelling", "listening", "patches")  # of windows
 
 
 @dataclass(frozen=True)
-class HeardSong:
+class WindowedSong:
     """A rated song and its windows.
 
     Attributes:
         rating: what people felt.
         collection: name of the folder it comes from.
         fold: [0, 10), by artist, game or song.
-        windows: what was heard, every half second.
+        windows: their features, every half second.
     """
 
     rating: RatedSong
@@ -47,11 +47,11 @@ def read_corpus(data: Path) -> list[tuple[str, RatedSong]]:
 
 def features_digest(*networks: Path) -> str:
     """SHA-256, hex, of all that makes windows: the networks' files and the modules that run them."""
-    files = [*networks, *(Path(__file__).with_name(f"{name}.py") for name in MAKERS)]
+    files = [*networks, *(Path(__file__).with_name(f"{name}.py") for name in WINDOW_MODULES)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def hear(
+def load_windows(
     songs: Iterable[tuple[str, RatedSong]],
     networks: Networks,
     digest: str,
@@ -59,7 +59,7 @@ def hear(
     *,
     soundfont: Path = SOUNDFONT,
     middle_s: float = 0.0,
-) -> list[HeardSong]:
+) -> list[WindowedSong]:
     """Computes, or finds in the cache, the windows of all songs; may be interrupted and started again.
 
     Args:
@@ -70,17 +70,19 @@ def hear(
         soundfont: instruments of MIDI files.
         middle_s: length of the part in the middle that is heard, alone, seconds; 0 is the whole song.
     """
-    heard, version = [], f"{soundfont.stem}_{middle_s:g}s" if middle_s else soundfont.stem
-    for collection, song in tqdm(list(songs), desc=f"hearing, {version}", mininterval=5):
+    songs_read, version = [], f"{soundfont.stem}_{middle_s:g}s" if middle_s else soundfont.stem
+    for collection, song in tqdm(list(songs), desc=f"reading, {version}", mininterval=5):
         path = cache / digest[:12] / version / f"{collection}_{song.path.name}.npz"
         if not path.is_file():
-            _save(path, _heard(audible(song.path, cache / "renderings", soundfont), networks, middle_s))
-        heard.append(HeardSong(song, collection, fold_of(song.group), _load(path)))
-    return heard
+            _save(
+                path, _extract_windows(render_if_midi(song.path, cache / "renderings", soundfont), networks, middle_s)
+            )
+        songs_read.append(WindowedSong(song, collection, assign_fold(song.group), _load(path)))
+    return songs_read
 
 
-def _heard(path: Path, networks: Networks, middle_s: float) -> list[Window]:
-    listener = Listener(networks)
+def _extract_windows(path: Path, networks: Networks, middle_s: float) -> list[Window]:
+    extractor = FeatureExtractor(networks)
     windows: list[Window] = []
     part: dict[str, float] = {}
     if middle_s:
@@ -90,9 +92,9 @@ def _heard(path: Path, networks: Networks, middle_s: float) -> list[Window]:
             part = {"start_s": max(0.0, (decoding.facts.duration_s - middle_s) / 2), "duration_s": middle_s}
     with decode_blocks(path, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, **part) as decoding:
         for block in decoding:
-            windows.extend(listener.push(block))
+            windows.extend(extractor.push(block))
         facts = decoding.facts
-    windows.extend(listener.finish(-(-2 * facts.sample_count // facts.sample_rate_hz)))
+    windows.extend(extractor.finish(-(-2 * facts.sample_count // facts.sample_rate_hz)))
     return windows
 
 

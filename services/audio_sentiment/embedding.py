@@ -79,7 +79,7 @@ class Embedder:
         self._network = network
         self._pass = _Pass(network)
         self._frame_count = 0
-        self._heard: deque[F32] = deque(maxlen=block_limit or PATCH_BLOCKS)
+        self._first_frames: deque[F32] = deque(maxlen=block_limit or PATCH_BLOCKS)
         self._blocks: deque[F32] = deque(maxlen=min(block_limit or PATCH_BLOCKS, PATCH_BLOCKS))
         self._last: F32 | None = None
 
@@ -99,8 +99,8 @@ class Embedder:
             if known:  # before that, the network has only seen the silence before the start
                 self._blocks.append(pooled)
             if self._frame_count < PATCH_FRAMES:
-                self._heard.append(frames)
-                self._last = self._repeated()
+                self._first_frames.append(frames)
+                self._last = self._pool_repeated()
             else:
                 blocks = np.stack(self._blocks)
                 self._last = np.stack([blocks[:, 0].mean(axis=0), blocks[:, 1].max(axis=0)])
@@ -108,11 +108,11 @@ class Embedder:
             raise ValueError("no frame has come yet; push at least one")
         return self._last
 
-    def _repeated(self) -> F32:
+    def _pool_repeated(self) -> F32:
         """Pools over the heard frames, repeated until they fill a patch, with repetitions around them."""
-        heard = np.concatenate(self._heard)
+        first = np.concatenate(self._first_frames)
         total = PATCH_FRAMES + BEFORE + MIDDLE_LAG + LAG_FRAMES
-        tiled = np.tile(heard, (-(-total // len(heard)), 1))[:total]
+        tiled = np.tile(first, (-(-total // len(first)), 1))[:total]
         patch = _Pass(self._network)
         patch.step(tiled[: total - PATCH_FRAMES])
         return patch.step(tiled[total - PATCH_FRAMES :])

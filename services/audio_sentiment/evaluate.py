@@ -1,6 +1,6 @@
 """`python -m services.audio_sentiment.evaluate --data DIR`: how well the served model agrees with people.
 
-It runs what the service runs: the same decoder, streaming features, network, head and pacing. DIR is one collection, a
+It runs what the service runs: the same decoder, streaming features, network, model and pacing. DIR is one collection, a
 folder with labels.csv, or holds several. Songs that cannot be read are named and left out.
 """
 
@@ -23,19 +23,19 @@ from deepsing.audio import AudioError, decode_blocks
 from services.audio_sentiment.embedding import Network, Networks
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 from services.audio_sentiment.labels import LabelsError, RatedSong, read_labels
-from services.audio_sentiment.rendering import RenderingError, audible
-from services.audio_sentiment.report import Reading, as_table, report, spread, typical
-from services.audio_sentiment.sentiment import WINDOW_S, Analyser, Head, Pacing, Point
+from services.audio_sentiment.rendering import RenderingError, render_if_midi
+from services.audio_sentiment.report import Reading, format_table, mean_and_sd, pool_collections, report
+from services.audio_sentiment.sentiment import WINDOW_S, Analyser, Pacing, Point, SentimentModel
 
-__all__ = ["Reader", "main"]
+__all__ = ["OfflineReader", "main"]
 
 F64 = NDArray[np.float64]
 WEIGHTS = Path(__file__).with_name("weights")
-Heard = tuple[RatedSong, Reading, list[Point]]
+ReadSong = tuple[RatedSong, Reading, list[Point]]
 MIDDLE_S = 10.0
 
 
-class Reader:
+class OfflineReader:
     """Reads songs as the service does.
 
     Args:
@@ -52,7 +52,7 @@ class Reader:
         ]
         self._networks = Networks(*sessions)
         with np.load(weights / "head.npz", allow_pickle=False) as arrays:
-            self._head = Head.from_arrays(arrays)
+            self._model = SentimentModel.from_arrays(arrays)
         self._context_s = context_s
 
     def read(self, path: Path) -> tuple[Reading, list[Point]]:
@@ -61,7 +61,7 @@ class Reader:
         Raises:
             AudioError: the song cannot be used.
         """
-        points, song, duration_s = self._analysed(path, Pacing(context_s=self._context_s))
+        points, song, duration_s = self._analyse(path, Pacing(context_s=self._context_s))
         course = np.array([(point.arousal, point.valence) for point in points])
         if self._context_s:
             part = self._middle(path, duration_s, self._context_s)
@@ -73,10 +73,10 @@ class Reader:
         if duration_s <= length_s:
             return None
         start_s = (duration_s - length_s) / 2
-        return self._analysed(path, Pacing(), start_s=start_s, duration_s=length_s)[1]
+        return self._analyse(path, Pacing(), start_s=start_s, duration_s=length_s)[1]
 
-    def _analysed(self, path: Path, pacing: Pacing, **part: float) -> tuple[list[Point], F64, float]:
-        analyser = Analyser(self._networks, self._head, pacing)
+    def _analyse(self, path: Path, pacing: Pacing, **part: float) -> tuple[list[Point], F64, float]:
+        analyser = Analyser(self._networks, self._model, pacing)
         points: list[Point] = []
         with decode_blocks(path, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, **part) as decoding:
             for block in decoding:
@@ -86,11 +86,11 @@ class Reader:
         return points, np.array(analyser.sentiment()), facts.duration_s
 
 
-def _write_curves(path: Path, heard: Iterable[Heard]) -> None:
+def _write_curves(path: Path, songs_read: Iterable[ReadSong]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "time_s", "arousal", "valence", "loudness", "onset_strength"])
-        for song, _, points in heard:
+        for song, _, points in songs_read:
             for p in points:
                 values = (f"{v:.4f}" for v in (p.arousal, p.valence, p.loudness, p.onset_strength))
                 writer.writerow([song.path.name, f"{p.time_us / 1e6:g}", *values])
@@ -108,60 +108,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.context and not options.context >= WINDOW_S:
         parser.error(f"--context is {options.context}; choose {WINDOW_S} seconds or more")
     console = Console(stderr=True)
-    reader = Reader(options.weights, options.context)
-    folders = _collections(options.data)
-    heard = {folder.name: found for folder in folders if (found := _listen(reader, folder, console))}
-    if not heard:
+    reader = OfflineReader(options.weights, options.context)
+    folders = _find_collections(options.data)
+    songs_read = {folder.name: found for folder in folders if (found := _read_collection(reader, folder, console))}
+    if not songs_read:
         return 2
     if options.curves:
-        _write_curves(options.curves, (row for rows in heard.values() for row in rows))
-    reports = {name: report(*_columns(rows)) for name, rows in heard.items()}
-    music = typical([_columns(rows)[1] for rows in heard.values()])
+        _write_curves(options.curves, (row for rows in songs_read.values() for row in rows))
+    reports = {name: report(*_split_columns(rows)) for name, rows in songs_read.items()}
+    music = pool_collections([_split_columns(rows)[1] for rows in songs_read.values()])
     if folders == [options.data]:
         (answer,) = reports.values()
-        text = as_table(answer)
+        text = format_table(answer)
         answer["typical"] = music
     else:
-        everything = [reading for rows in heard.values() for _, reading, _ in rows]
-        answer = {"collections": reports, "readings": spread(everything), "typical": music}
-        text = "\n".join(f"{name}: {as_table(row)}" for name, row in reports.items())
+        everything = [reading for rows in songs_read.values() for _, reading, _ in rows]
+        answer = {"collections": reports, "readings": mean_and_sd(everything), "typical": music}
+        text = "\n".join(f"{name}: {format_table(row)}" for name, row in reports.items())
         rows = (f"{name} {row['mean']:.3f} (sd {row['sd']:.3f}, n = {row['n']})" for name, row in music.items())
         text += f"\nall collections alike, points from the fifth second on: {', '.join(rows)}\n"
     sys.stdout.write(json.dumps(answer) + "\n" if options.json else text)
     return 0
 
 
-def _columns(rows: Sequence[Heard]) -> tuple[list[RatedSong], list[Reading]]:
+def _split_columns(rows: Sequence[ReadSong]) -> tuple[list[RatedSong], list[Reading]]:
     return [song for song, _, _ in rows], [reading for _, reading, _ in rows]
 
 
-def _collections(data: Path) -> list[Path]:
+def _find_collections(data: Path) -> list[Path]:
     """The folder itself, or those in it that have labels."""
     inside = sorted(table.parent for table in data.glob("*/labels.csv"))
     return [data] if (data / "labels.csv").is_file() or not inside else inside
 
 
-def _listen(reader: Reader, folder: Path, console: Console) -> list[Heard]:
+def _read_collection(reader: OfflineReader, folder: Path, console: Console) -> list[ReadSong]:
     """Reads a collection; says what cannot be read, and leaves it out."""
-    heard: list[Heard] = []
-    complain = partial(_complain, console)
+    songs_read: list[ReadSong] = []
+    warn = partial(_print_warning, console)
     try:
-        songs = read_labels(folder, complain)
+        songs = read_labels(folder, warn)
     except LabelsError as error:
-        complain(str(error))
+        warn(str(error))
         return []
     with tempfile.TemporaryDirectory() as renderings:
-        for song in track(songs, f"listening {folder.name}", console=console):
+        for song in track(songs, f"reading {folder.name}", console=console):
             try:
-                heard.append((song, *reader.read(audible(song.path, Path(renderings)))))
+                songs_read.append((song, *reader.read(render_if_midi(song.path, Path(renderings)))))
             except AudioError as error:
-                complain(f"{song.path.name}: {error.message}; left out")
+                warn(f"{song.path.name}: {error.message}; left out")
             except RenderingError as error:
-                complain(f"{error}; left out")
-    return heard
+                warn(f"{error}; left out")
+    return songs_read
 
 
-def _complain(console: Console, message: str) -> None:
+def _print_warning(console: Console, message: str) -> None:
     console.print(message, style="red", highlight=False, soft_wrap=True)
 
 

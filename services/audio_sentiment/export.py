@@ -19,7 +19,7 @@ from services.audio_sentiment.checkpoint import read_checkpoint
 from services.audio_sentiment.network import build_graph
 from services.audio_sentiment.patch_network import build_patch_graph
 
-__all__ = ["MODELS", "export_networks", "main", "read_musicnn", "write_head"]
+__all__ = ["MODELS", "export_networks", "main", "read_musicnn", "write_sentiment_model"]
 
 F32 = NDArray[np.float32]
 WEIGHTS = Path(__file__).with_name("weights")
@@ -59,7 +59,7 @@ def export_networks(musicnn: Path, folder: Path) -> dict[str, Path]:
     return paths
 
 
-def write_head(arrays: Mapping[str, F32], folder: Path, facts: Mapping[str, Any]) -> Path:
+def write_sentiment_model(arrays: Mapping[str, F32], folder: Path, facts: Mapping[str, Any]) -> Path:
     """Writes head.npz, float16, and its manifest with training data, command and metrics."""
     path = folder / "head.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -47,7 +47,7 @@ def mel_filters() -> F32:
 
 
 @lru_cache(maxsize=1)
-def _window() -> F32:
+def _hann_window() -> F32:
     """Periodic Hann window, (FFT_LENGTH,)."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT_LENGTH) / FFT_LENGTH)).astype(np.float32)
 
@@ -73,7 +73,7 @@ class MelStream:
         if not count:
             return np.empty((0, MEL_COUNT), np.float32)
         frames = np.lib.stride_tricks.sliding_window_view(signal, FFT_LENGTH)[: count * HOP_LENGTH : HOP_LENGTH]
-        spectrum = np.fft.rfft(frames * _window())
+        spectrum = np.fft.rfft(frames * _hann_window())
         power = spectrum.real**2 + spectrum.imag**2
         mel: F32 = power.astype(np.float32) @ mel_filters()
         return np.asarray(np.log10(np.float32(10_000.0) * mel + np.float32(1.0)))

@@ -1,4 +1,4 @@
-"""Fits the head: a regularised level for whole pieces, and linear moves for what changes inside them.
+"""Fits the model: a regularised level for whole pieces, and linear moves for what changes inside them.
 
 Averages over few windows are noisy. Training on stretches of random length would teach the level to bear that; for a
 line this has a closed form: the covariance of windows inside songs, over the number of windows of a short stretch, is
@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.audio_sentiment.averaging import ramp
-from services.audio_sentiment.corpus import HeardSong
+from services.audio_sentiment.corpus import WindowedSong
 from services.audio_sentiment.fit_level import fit_level
 from services.audio_sentiment.labels import RatedSong
-from services.audio_sentiment.sentiment import FEATURE_LIMIT, WINDOW_S, Head, Pacing, audibility
+from services.audio_sentiment.sentiment import FEATURE_LIMIT, WINDOW_S, Pacing, SentimentModel, audibility
 
-__all__ = ["Recipe", "Studied", "fit_head", "study", "targets"]
+__all__ = ["Recipe", "FeaturedSong", "fit_sentiment_model", "compute_features", "targets"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -59,7 +59,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Studied:
+class FeaturedSong:
     """A song as the fit sees it.
 
     Attributes:
@@ -68,17 +68,17 @@ class Studied:
         target: (2,), arousal and valence on the common scale.
     """
 
-    song: HeardSong
+    song: WindowedSong
     raw: F32
     target: F64
 
 
-def study(songs: Sequence[HeardSong], dense: Mapping[str, F32], recipe: Recipe) -> list[Studied]:
+def compute_features(songs: Sequence[WindowedSong], dense: Mapping[str, F32], recipe: Recipe) -> list[FeaturedSong]:
     """Computes the features of all windows and the targets on the common scale."""
-    plain = _head_with(dense, np.zeros(1, np.float32), np.ones(1, np.float32))
+    plain = _build_model(dense, np.zeros(1, np.float32), np.ones(1, np.float32))
     wanted = targets([song.rating for song in songs], recipe)
     return [
-        Studied(song, np.stack([plain.raw_features(window) for window in song.windows]), target)
+        FeaturedSong(song, np.stack([plain.raw_features(window) for window in song.windows]), target)
         for song, target in zip(songs, wanted, strict=True)
     ]
 
@@ -89,39 +89,39 @@ def targets(songs: Sequence[RatedSong], recipe: Recipe) -> F64:
     Quadrants: signs, half and half with the tags' word norms where given, as the norms say how far. Emotions: centred,
     as their nine names lean to the pleasant. Continuous ratings: widened; their 0 is the scale's 0.
     """
-    felt = np.array([(song.arousal, song.valence) for song in songs])
+    rated = np.array([(song.arousal, song.valence) for song in songs])
     kinds = np.array([song.kind for song in songs])
-    answer = felt * recipe.rating_gain
+    answer = rated * recipe.rating_gain
     for kind in ("quadrant", "emotions"):
         chosen = np.flatnonzero(kinds == kind)
         if not chosen.size:
             continue
-        values = felt[chosen]
+        values = rated[chosen]
         rows = [songs[int(i)].row for i in chosen]
         if all("tag_arousal" in row for row in rows):
             norms = np.array([(float(row["tag_arousal"]), float(row["tag_valence"])) for row in rows])
-            values = (values + _standardised(norms)) / 2
-        answer[chosen] = recipe.spread * _standardised(values)
+            values = (values + _standardise(norms)) / 2
+        answer[chosen] = recipe.spread * _standardise(values)
     return answer
 
 
-def _standardised(values: F64) -> F64:
+def _standardise(values: F64) -> F64:
     return np.asarray((values - values.mean(axis=0)) / (values.std(axis=0) + 1e-9))
 
 
-def fit_head(songs: Sequence[Studied], dense: Mapping[str, F32], recipe: Recipe) -> Head:
-    """Fits a head on some songs; dense are the network's layers that it carries along."""
+def fit_sentiment_model(songs: Sequence[FeaturedSong], dense: Mapping[str, F32], recipe: Recipe) -> SentimentModel:
+    """Fits a model on some songs; dense are the network's layers that it carries along."""
     every_fourth = np.concatenate([song.raw[::4] for song in songs])
     mean, spread = every_fourth.mean(axis=0), every_fourth.std(axis=0) + 1e-3
     plain = [np.clip((song.raw - mean) / spread, -FEATURE_LIMIT, FEATURE_LIMIT) for song in songs]
-    kinds = _kinds(songs[0], dense)
+    kinds = _feature_kinds(songs[0], dense)
     level = _fit_level(songs, plain, _penalties(recipe.level_ridge, kinds), recipe)
     moves = _fit_moves(songs, plain, _penalties(recipe.moves_ridge, [*kinds, "time"]), recipe)
-    return _head_with(dense, mean, spread, **level, moves=moves)
+    return _build_model(dense, mean, spread, **level, moves=moves)
 
 
-def _kinds(song: Studied, dense: Mapping[str, F32]) -> list[str]:
-    """The kind of each feature, in the order of `Head.raw_features`."""
+def _feature_kinds(song: FeaturedSong, dense: Mapping[str, F32]) -> list[str]:
+    """The kind of each feature, in the order of `SentimentModel.raw_features`."""
     window = song.song.windows[0]
     sizes = {"hidden": dense["hidden_bias"].size, "pools": window.embedding.size, "patch": window.patch.size}
     sizes |= {"harmony": window.harmony.size, "timbre": window.timbre.size}
@@ -133,13 +133,13 @@ def _penalties(ridges: Ridges, kinds: Sequence[str]) -> F64:
     return np.array([chosen.get(kind, np.inf) for kind in kinds])
 
 
-def _head_with(dense: Mapping[str, F32], mean: F32, spread: F32, **fitted: F64) -> Head:
+def _build_model(dense: Mapping[str, F32], mean: F32, spread: F32, **fitted: F64) -> SentimentModel:
     arrays = {name: np.asarray(fitted.get(name, 0.0), np.float32) for name in FITTED}
-    return Head.from_arrays({**dense, "mean": mean, "spread": spread, **arrays})
+    return SentimentModel.from_arrays({**dense, "mean": mean, "spread": spread, **arrays})
 
 
-def _fit_level(songs: Sequence[Studied], plain: Sequence[F32], penalties: F64, recipe: Recipe) -> dict[str, F64]:
-    """The level's part of a head, from songs' averages to their targets; kinds without a ridge are left out."""
+def _fit_level(songs: Sequence[FeaturedSong], plain: Sequence[F32], penalties: F64, recipe: Recipe) -> dict[str, F64]:
+    """The level's part of a model, from songs' averages to their targets; kinds without a ridge are left out."""
     chosen_weights = dict(recipe.collection_weights)
     weights = np.array([chosen_weights.get(song.song.collection, 1.0) for song in songs])
     averages, wanted = np.stack(list(map(_average, songs, plain))), np.stack([song.target for song in songs])
@@ -165,13 +165,13 @@ def _fit_level(songs: Sequence[Studied], plain: Sequence[F32], penalties: F64, r
     return found
 
 
-def _average(song: Studied, z: F32) -> F64:
+def _average(song: FeaturedSong, z: F32) -> F64:
     """A song's features as the service averages them: silent windows left out."""
     weights = np.array([audibility(window) for window in song.song.windows])
     return np.asarray(weights @ z / max(float(weights.sum()), 1e-6))
 
 
-def _fit_moves(songs: Sequence[Studied], plain: Sequence[F32], penalties: F64, recipe: Recipe) -> F64:
+def _fit_moves(songs: Sequence[FeaturedSong], plain: Sequence[F32], penalties: F64, recipe: Recipe) -> F64:
     """Ridge from smoothed features to the rating's course inside pieces, (features, 2).
 
     Every piece counts alike, however much its ratings move. A further feature is time, as raters take half a minute to

@@ -7,7 +7,7 @@ distance between two pieces, in the ridge's own measure: what the ridge trusts l
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["fit_level", "squared_distances"]
+__all__ = ["fit_level", "pairwise_distances"]
 
 F64 = NDArray[np.float64]
 
@@ -15,7 +15,7 @@ F64 = NDArray[np.float64]
 def fit_level(
     averages: F64, wanted: F64, weights: F64, penalty: F64, *, share: float, width: float, dimensions: int
 ) -> dict[str, F64]:
-    """Fits a head's level.
+    """Fits a model's level.
 
     Args:
         averages: (songs, features), of each song's windows.
@@ -27,14 +27,14 @@ def fit_level(
         dimensions: in which distances are taken, the principal ones.
 
     Returns:
-        level, level_bias, view, centres and centre_weights of `sentiment.Head`.
+        level, level_bias, view, centres and centre_weights of `sentiment.SentimentModel`.
     """
     total = weights.sum()
     centre, middle = (weights @ values / total for values in (averages, wanted))
     measure = np.linalg.inv(np.linalg.cholesky(penalty)).T
     songs = (averages - centre) @ measure
     axes = _principal(songs, dimensions)
-    distances = squared_distances(songs @ axes, songs @ axes)
+    distances = pairwise_distances(songs @ axes, songs @ axes)
     reach = np.sqrt(2.0 * max(float(np.median(distances)), 1e-9)) * width
     kernel = songs @ songs.T / total + share * np.exp(-distances / reach**2)
     root = np.sqrt(weights)[:, None]
@@ -50,7 +50,7 @@ def fit_level(
     }
 
 
-def squared_distances(ones: F64, others: F64) -> F64:
+def pairwise_distances(ones: F64, others: F64) -> F64:
     """(ones, others), of rows."""
     squares = (ones**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2.0 * ones @ others.T
     return np.asarray(np.maximum(squares, 0.0))

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from services.audio_sentiment.averaging import ForgettingMean
+from services.audio_sentiment.averaging import RunningMean
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 
 __all__ = ["HARMONY_SIZE", "Harmony"]
@@ -43,7 +43,7 @@ def _bands() -> F32:
 
 
 @lru_cache(maxsize=1)
-def _window() -> F32:
+def _hann_window() -> F32:
     """Periodic Hann window, (FFT_LENGTH,)."""
     return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT_LENGTH) / FFT_LENGTH)).astype(np.float32)
 
@@ -84,7 +84,7 @@ class Harmony:
 
     def __init__(self, window_limit: int = 0) -> None:
         self._tail: F32 = np.zeros(FFT_LENGTH // 2, np.float32)
-        self._classes = [ForgettingMean(math.exp(-WINDOW_S / seconds), window_limit) for seconds in MEMORIES_S]
+        self._classes = [RunningMean(math.exp(-WINDOW_S / seconds), window_limit) for seconds in MEMORIES_S]
         self._last = np.zeros(12 * OCTAVES), np.zeros(len(INTERVALS))
 
     def push(self, samples: F32) -> F32:
@@ -94,7 +94,7 @@ class Harmony:
         self._tail = signal[count * HOP_LENGTH :]
         if count:
             frames = np.lib.stride_tricks.sliding_window_view(signal, FFT_LENGTH)[: count * HOP_LENGTH : HOP_LENGTH]
-            peaks = _peaks(np.abs(np.fft.rfft(frames * _window(), axis=1))[:, :BIN_COUNT])
+            peaks = _peaks(np.abs(np.fft.rfft(frames * _hann_window(), axis=1))[:, :BIN_COUNT])
             shares = peaks / (peaks.sum(axis=1, keepdims=True) + _TINY)
             together = [(shares[:, :-step] * shares[:, step:]).sum(axis=1).mean() for step in INTERVALS]
             self._last = peaks.mean(axis=0), np.array(together)

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from deepsing.audio import AudioError, GrowingFile, PcmSource, SongFacts, decode_blocks
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 
-__all__ = ["Hearing", "RawFormat"]
+__all__ = ["SongDecoder", "RawFormat"]
 
 F32 = NDArray[np.float32]
 WINDOWS_PER_SECOND = 2
 MAX_SONG_S = 4 * 3600.0
 
 
-class _GoneError(Exception):
+class _StreamEndedError(Exception):
     """Wakes the decoding thread of a stream that has ended."""
 
 
@@ -32,10 +32,10 @@ class RawFormat:
     channel_count: int
 
 
-class Hearing:
+class SongDecoder:
     """Takes a song's bytes and gives its samples; to be used in an async with statement.
 
-    The next block is decoded only when it is asked for, so a slow listener slows the decoding; the bytes that wait lie
+    The next block is decoded only when it is asked for, so a slow reader slows the decoding; the bytes that wait lie
     in a temporary file.
 
     Args:
@@ -62,7 +62,7 @@ class Hearing:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self.abort(_GoneError())
+        self.abort(_StreamEndedError())
         self._thread.submit(self._release)
         self._thread.shutdown(wait=False)  # the thread ends by itself: nothing it waits for can keep it now
 
@@ -78,7 +78,7 @@ class Hearing:
         return -(-facts.sample_count * WINDOWS_PER_SECOND // facts.sample_rate_hz)
 
     @property
-    def heard_us(self) -> int:
+    def position_us(self) -> int:
         """Length of the blocks given so far, microseconds."""
         return self._sample_count * 1_000_000 // SAMPLE_RATE_HZ
 

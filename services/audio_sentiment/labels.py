@@ -1,6 +1,6 @@
 """Reads a folder of rated songs: labels.csv in any of the three kinds, and per_measure.json beside it."""
 
-__all__ = ["LabelsError", "RatedSong", "fold_of", "read_labels"]
+__all__ = ["LabelsError", "RatedSong", "assign_fold", "read_labels"]
 
 
 import csv
@@ -50,7 +50,7 @@ class RatedSong:
     duration_s: float = 0.0
 
 
-def fold_of(group: str) -> int:
+def assign_fold(group: str) -> int:
     """The fold [0, 10) of a group: the first eight hex digits of the SHA-256 of its name, modulo 10.
 
     It depends on the name alone, so that no fold changes when songs come or go.
@@ -58,7 +58,7 @@ def fold_of(group: str) -> int:
     return int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) % FOLD_COUNT
 
 
-def read_labels(folder: Path, complain: Callable[[str], None] | None = None) -> list[RatedSong]:
+def read_labels(folder: Path, warn: Callable[[str], None] | None = None) -> list[RatedSong]:
     """Reads the rated songs of a folder.
 
     Columns: `file`, and `arousal` + `valence` (-1..1), or `quadrant` (1 high A high V, 2 high A low V, 3 low A low V,
@@ -67,7 +67,7 @@ def read_labels(folder: Path, complain: Callable[[str], None] | None = None) -> 
 
     Args:
         folder: holds the table and the songs.
-        complain: told of each row or curve that cannot be used, which is then left out; without it, such a one raises.
+        warn: called with each row or curve that cannot be used, which is then left out; without it, such a one raises.
 
     Raises:
         LabelsError: no table, unknown columns, a bad value, a song that is not there.
@@ -79,18 +79,18 @@ def read_labels(folder: Path, complain: Callable[[str], None] | None = None) -> 
         rows = list(csv.DictReader(file))
     if not rows:
         raise LabelsError(f"{table} has no rows; list at least one song")
-    curves = _read_curves(folder / "per_measure.json", complain)
+    curves = _read_curves(folder / "per_measure.json", warn)
     songs = []
     for number, row in enumerate(rows, start=2):
         try:
-            songs.append(_song(folder, row, number, curves))
+            songs.append(_parse_song(folder, row, number, curves))
         except LabelsError as error:
-            _tell(str(error), complain)
+            _warn_or_raise(str(error), warn)
     return songs
 
 
-def _read_curves(path: Path, complain: Callable[[str], None] | None) -> dict[str, F64]:
-    """The curves of a collection by file name; those that cannot be read are told of and left out, or raise."""
+def _read_curves(path: Path, warn: Callable[[str], None] | None) -> dict[str, F64]:
+    """The curves of a collection by file name; those that cannot be read are warned of and left out, or raise."""
     if not path.is_file():
         return {}
     curves = {}
@@ -98,7 +98,7 @@ def _read_curves(path: Path, complain: Callable[[str], None] | None) -> dict[str
         pieces = dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         pieces = {}
-        _tell(f"{path} cannot be read ({error}); it maps a file to its lists arousal and valence", complain)
+        _warn_or_raise(f"{path} cannot be read ({error}); it maps a file to its lists arousal and valence", warn)
     for name, piece in pieces.items():
         try:
             curves[name] = np.array([piece["arousal"], piece["valence"]], np.float64).T
@@ -106,24 +106,24 @@ def _read_curves(path: Path, complain: Callable[[str], None] | None) -> dict[str
                 raise ValueError("they hold other things than numbers")
         except (ValueError, KeyError, TypeError, IndexError) as error:
             curves.pop(name, None)
-            _tell(f"{path}: {name} ({error!r}); give equally long lists arousal and valence", complain)
+            _warn_or_raise(f"{path}: {name} ({error!r}); give equally long lists arousal and valence", warn)
     return curves
 
 
-def _tell(message: str, complain: Callable[[str], None] | None) -> None:
-    if complain is None:
+def _warn_or_raise(message: str, warn: Callable[[str], None] | None) -> None:
+    if warn is None:
         raise LabelsError(message)
-    complain(f"{message}; left out")
+    warn(f"{message}; left out")
 
 
-def _song(folder: Path, row: dict[str, str], number: int, curves: Mapping[str, F64]) -> RatedSong:
+def _parse_song(folder: Path, row: dict[str, str], number: int, curves: Mapping[str, F64]) -> RatedSong:
     where = f"{folder / 'labels.csv'} line {number}"
     name = row.get("file") or ""
     path = folder / name
     if not name or not path.is_file():
         raise LabelsError(f"{where}: file is {name!r}; name a file of the folder")
     try:
-        arousal, valence, kind = _rating(row)
+        arousal, valence, kind = _parse_rating(row)
         duration_s = float(row.get("duration_s") or 0.0)
     except (ValueError, KeyError) as error:
         raise LabelsError(
@@ -133,7 +133,7 @@ def _song(folder: Path, row: dict[str, str], number: int, curves: Mapping[str, F
     return RatedSong(path, arousal, valence, kind, group, row, curves.get(name), duration_s)
 
 
-def _rating(row: Mapping[str, str]) -> tuple[float, float, str]:
+def _parse_rating(row: Mapping[str, str]) -> tuple[float, float, str]:
     if row.get("arousal") and row.get("valence"):
         values = float(row["arousal"]), float(row["valence"])
         if not all(-1.0 <= value <= 1.0 for value in values):
@@ -142,11 +142,11 @@ def _rating(row: Mapping[str, str]) -> tuple[float, float, str]:
     if row.get("quadrant"):
         return *QUADRANT_SIGNS[row["quadrant"].strip()], "quadrant"
     if row.get("tension"):
-        return _balance(row, AROUSAL_EMOTIONS), _balance(row, VALENCE_EMOTIONS), "emotions"
+        return _emotion_balance(row, AROUSAL_EMOTIONS), _emotion_balance(row, VALENCE_EMOTIONS), "emotions"
     raise ValueError(f"the columns are {', '.join(row)}")
 
 
-def _balance(row: Mapping[str, str], emotions: tuple[tuple[str, ...], tuple[str, ...]]) -> float:
+def _emotion_balance(row: Mapping[str, str], emotions: tuple[tuple[str, ...], tuple[str, ...]]) -> float:
     """Shares that speak for a dimension minus shares against it, over the number of the larger side: [-1, 1]."""
     for_it, against = ([float(row[name]) for name in names] for names in emotions)
     return (sum(for_it) - sum(against)) / max(len(for_it), len(against))

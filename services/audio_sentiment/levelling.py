@@ -9,9 +9,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from services.audio_sentiment.averaging import ForgettingMean
+from services.audio_sentiment.averaging import RunningMean
 
-__all__ = ["Leveller", "levelled"]
+__all__ = ["RunningGain", "apply_gain"]
 
 F32 = NDArray[np.float32]
 
@@ -20,7 +20,7 @@ LEAST_POWER = 1e-6  # -60 dBFS: less is not made louder, or noise would become m
 MEMORY_WINDOWS = 120.0  # a minute
 
 
-class Leveller:
+class RunningGain:
     """Keeps the mean power of a stream.
 
     Args:
@@ -28,9 +28,9 @@ class Leveller:
     """
 
     def __init__(self, window_limit: int = 0) -> None:
-        self._power = ForgettingMean(math.exp(-1.0 / MEMORY_WINDOWS), window_limit)
+        self._power = RunningMean(math.exp(-1.0 / MEMORY_WINDOWS), window_limit)
 
-    def gain(self, samples: F32) -> float:
+    def update(self, samples: F32) -> float:
         """Takes the next window; returns the amplitude factor that levels it."""
         if samples.size:
             self._power.add(np.asarray(np.mean(np.square(samples, dtype=np.float64))), 1.0)
@@ -38,7 +38,7 @@ class Leveller:
         return math.sqrt(TYPICAL_POWER / max(LEAST_POWER, 0.0 if power is None else float(power)))
 
 
-def levelled(frames: F32, gain: float) -> F32:
+def apply_gain(frames: F32, gain: float) -> F32:
     """What log-mel frames (n, mels) would be with the samples times `gain`."""
     power = np.float32(10.0) ** frames - np.float32(1.0)
     return np.asarray(np.log10(np.maximum(power, 0.0) * np.float32(gain * gain) + np.float32(1.0)))

@@ -1,6 +1,6 @@
 """Cuts a stream of samples into half-second windows and reads each one's features, the same for any chunk sizes."""
 
-__all__ = ["WINDOW_SAMPLES", "Listener", "Window"]
+__all__ = ["WINDOW_SAMPLES", "FeatureExtractor", "Window"]
 
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from services.audio_sentiment.features import (
     onset_strength,
 )
 from services.audio_sentiment.harmony import Harmony
-from services.audio_sentiment.levelling import Leveller, levelled
+from services.audio_sentiment.levelling import RunningGain, apply_gain
 from services.audio_sentiment.patches import PatchReader
 
 F32 = NDArray[np.float32]
@@ -49,7 +49,7 @@ class Window:
     onset_strength: float
 
 
-class Listener:
+class FeatureExtractor:
     """Takes samples in pieces of any size and yields windows as soon as they can be known.
 
     Args:
@@ -61,7 +61,7 @@ class Listener:
         self._embedder = Embedder(networks.stream, window_limit)
         self._patches = PatchReader(networks.patch, window_limit)
         self._harmony = Harmony(window_limit)
-        self._leveller = Leveller(window_limit)
+        self._gain = RunningGain(window_limit)
         self._mel = MelStream()
         self._pending: F32 = np.empty(0, np.float32)
         self._start = 0  # sample index of the next window
@@ -81,7 +81,7 @@ class Listener:
             if self._pending.size < need:
                 return
             head, self._pending = self._pending[:need], self._pending[need:]
-            yield self._window(head)
+            yield self._read_window(head)
 
     def finish(self, window_count: int) -> Iterator[Window]:
         """Yields what is missing to `window_count` windows; the last may be shorter than half a second."""
@@ -89,20 +89,20 @@ class Listener:
             head, self._pending = self._pending, np.empty(0, np.float32)
             if self.window_count == 0 and head.size < HOP_LENGTH:
                 head = np.pad(head, (0, HOP_LENGTH - head.size))  # enough for a first frame
-            yield self._window(head)
+            yield self._read_window(head)
 
-    def _window(self, samples: F32) -> Window:
+    def _read_window(self, samples: F32) -> Window:
         """Reads the next window; `samples` begin with the LATE_SAMPLES of the window before."""
         frames = self._mel.push(samples)
         own = samples[max(0, self._start - self._consumed) :]
         onset = onset_strength(frames, self._last_frame)
         if len(frames):
             self._last_frame = frames[-1]
-        gain = self._leveller.gain(own)
-        music = levelled(frames, gain)
+        gain = self._gain.update(own)
+        music = apply_gain(frames, gain)
         embedding, patch = self._embedder.push(music), self._patches.push(music)
         harmony = self._harmony.push(samples * np.float32(gain))
-        timbre = music.mean(axis=0) if len(music) else levelled(self._last_frame, gain)
+        timbre = music.mean(axis=0) if len(music) else apply_gain(self._last_frame, gain)
         self._consumed += samples.size
         self._start += WINDOW_SAMPLES
         return Window(embedding, patch, harmony, timbre, loudness(own), onset)

@@ -47,11 +47,11 @@ def quadrant_f1(reading: F64, rating: F64) -> float:
         reading: (n, 2), arousal and valence.
         rating: (n, 2), of which only the signs count.
     """
-    said, truth = ((2 * (xy[:, 0] >= 0) + (xy[:, 1] >= 0)) for xy in (reading, rating))
+    predicted, truth = ((2 * (xy[:, 0] >= 0) + (xy[:, 1] >= 0)) for xy in (reading, rating))
     scores = []
     for quadrant in np.unique(truth):
-        hits = float(((said == quadrant) & (truth == quadrant)).sum())
-        scores.append(2.0 * hits / float((said == quadrant).sum() + (truth == quadrant).sum()))
+        hits = float(((predicted == quadrant) & (truth == quadrant)).sum())
+        scores.append(2.0 * hits / float((predicted == quadrant).sum() + (truth == quadrant).sum()))
     return float(np.mean(scores))
 
 

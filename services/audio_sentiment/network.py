@@ -60,7 +60,7 @@ class _Graph:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     weights: list[onnx.TensorProto] = field(default_factory=list)
 
-    def weight(self, name: str, value: NDArray[np.generic]) -> str:
+    def add_weight(self, name: str, value: NDArray[np.generic]) -> str:
         """Adds a weight; large float32 ones are stored as float16 and widened when the graph is opened."""
         if value.dtype == np.float32 and value.size >= _HALF_SIZE:
             self.weights.append(numpy_helper.from_array(value.astype(np.float16), f"{name}_half"))
@@ -74,50 +74,50 @@ class _Graph:
         self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
         return name
 
-    def slice(self, source: str, name: str, start: int, end: int, axis: int) -> str:
+    def add_slice(self, source: str, name: str, start: int, end: int, axis: int) -> str:
         """Adds a cut; `end` 0 is the end of the axis."""
         bounds = [np.array([v], np.int64) for v in (start, end or np.iinfo(np.int64).max, axis)]
-        marks = [self.weight(f"{name}_{i}", bound) for i, bound in enumerate(bounds)]
+        marks = [self.add_weight(f"{name}_{i}", bound) for i, bound in enumerate(bounds)]
         return self.add("Slice", [source, *marks], name)
 
 
-def _front(graph: _Graph, tensors: Tensors) -> str:
+def _add_front(graph: _Graph, tensors: Tensors) -> str:
     """Mel frames (1, 1, frames + 127, 96) → front rows (1, channels, frames)."""
     scale, shift = batch_norm(tensors, 0)
-    scaled = graph.add("Mul", ["mel", graph.weight("mel_scale", scale)], "mel_scaled")
-    mel = graph.add("Add", [scaled, graph.weight("mel_shift", shift)], "mel_normal")
+    scaled = graph.add("Mul", ["mel", graph.add_weight("mel_scale", scale)], "mel_scaled")
+    mel = graph.add("Add", [scaled, graph.add_weight("mel_shift", shift)], "mel_normal")
     parts = []
     for i, live in enumerate(live_channels(tensors)):
         kernel, bias = _convolution(tensors, i)
         before, after = (kernel.shape[2] - 1) // 2, kernel.shape[2] // 2
-        cut = graph.slice(mel, f"cut{i}", BEFORE - before, -(AFTER - after), 2) if before < BEFORE else mel
-        names = [graph.weight(f"k{i}", kernel[live]), graph.weight(f"b{i}", bias[live])]
+        cut = graph.add_slice(mel, f"cut{i}", BEFORE - before, -(AFTER - after), 2) if before < BEFORE else mel
+        names = [graph.add_weight(f"k{i}", kernel[live]), graph.add_weight(f"b{i}", bias[live])]
         active = graph.add("Relu", [graph.add("Conv", [cut, *names], f"c{i}")], f"r{i}")
         scale, shift = (v[live].reshape(-1, 1, 1) for v in batch_norm(tensors, i + 1))
-        normal = graph.add("Mul", [active, graph.weight(f"s{i}", scale)], f"m{i}")
-        normal = graph.add("Add", [normal, graph.weight(f"t{i}", shift)], f"n{i}")
+        normal = graph.add("Mul", [active, graph.add_weight(f"s{i}", scale)], f"m{i}")
+        normal = graph.add("Add", [normal, graph.add_weight(f"t{i}", shift)], f"n{i}")
         parts.append(graph.add("ReduceMax", [normal], f"p{i}", axes=[3], keepdims=0))
     return graph.add("Concat", parts, "front", axis=1)
 
 
-def _middle(graph: _Graph, tensors: Tensors, rows: str) -> list[str]:
+def _add_middle(graph: _Graph, tensors: Tensors, rows: str) -> list[str]:
     """Front rows (1, channels, frames + 18) → front and three residual layers, each (1, channels, frames)."""
     keep = np.concatenate(_offset_live(tensors))
-    layers, below, trimmed = [graph.slice(rows, "l0", 9, -9, 2)], rows, MIDDLE_ROWS // 2
+    layers, below, trimmed = [graph.add_slice(rows, "l0", 9, -9, 2)], rows, MIDDLE_ROWS // 2
     for j in range(MIDDLE_LAYERS):
         kernel, bias = _convolution(tensors, _FRONT_LAYERS + j)  # (64, 1, 7, channels)
         taps = kernel[:, 0].transpose(0, 2, 1)  # (64, channels, 7)
         if j == 0:
             taps = taps[:, keep]
-        names = [graph.weight(f"mk{j}", np.ascontiguousarray(taps)), graph.weight(f"mb{j}", bias)]
+        names = [graph.add_weight(f"mk{j}", np.ascontiguousarray(taps)), graph.add_weight(f"mb{j}", bias)]
         active = graph.add("Relu", [graph.add("Conv", [below, *names], f"mc{j}")], f"mr{j}")
         scale, shift = (v.reshape(-1, 1) for v in batch_norm(tensors, _FRONT_LAYERS + 1 + j))
-        normal = graph.add("Mul", [active, graph.weight(f"ms{j}", scale)], f"mm{j}")
-        normal = graph.add("Add", [normal, graph.weight(f"mt{j}", shift)], f"mn{j}")
+        normal = graph.add("Mul", [active, graph.add_weight(f"ms{j}", scale)], f"mm{j}")
+        normal = graph.add("Add", [normal, graph.add_weight(f"mt{j}", shift)], f"mn{j}")
         if j:
-            normal = graph.add("Add", [normal, graph.slice(below, f"res{j}", 3, -3, 2)], f"ma{j}")
+            normal = graph.add("Add", [normal, graph.add_slice(below, f"res{j}", 3, -3, 2)], f"ma{j}")
         below, trimmed = normal, trimmed - MIDDLE_TAPS // 2
-        layers.append(graph.slice(below, f"l{j + 1}", trimmed, -trimmed, 2) if trimmed else below)
+        layers.append(graph.add_slice(below, f"l{j + 1}", trimmed, -trimmed, 2) if trimmed else below)
     return layers
 
 
@@ -142,9 +142,9 @@ def build_graph(tensors: Tensors) -> onnx.ModelProto:
     """
     graph = _Graph()
     channels = sum(live.size for live in live_channels(tensors))
-    rows = graph.add("Concat", ["past", _front(graph, tensors)], "all_rows", axis=2)
-    graph.slice(rows, "rows", -MIDDLE_ROWS, 0, 2)
-    stacked = graph.add("Concat", _middle(graph, tensors, rows), "stacked", axis=1)
+    rows = graph.add("Concat", ["past", _add_front(graph, tensors)], "all_rows", axis=2)
+    graph.add_slice(rows, "rows", -MIDDLE_ROWS, 0, 2)
+    stacked = graph.add("Concat", _add_middle(graph, tensors, rows), "stacked", axis=1)
     mean = graph.add("ReduceMean", [stacked], "mean", axes=[2], keepdims=0)
     top = graph.add("ReduceMax", [stacked], "max", axes=[2], keepdims=0)
     graph.add("Concat", [mean, top], "pooled", axis=0)

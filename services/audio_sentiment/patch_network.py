@@ -33,7 +33,7 @@ def live_filters(tensors: Tensors) -> list[NDArray[np.intp]]:
     return [np.flatnonzero(variance > _DEAD) for variance in variances]
 
 
-def _kernel(tensors: Tensors, layer: int) -> tuple[F32, F32]:
+def _prune_kernel(tensors: Tensors, layer: int) -> tuple[F32, F32]:
     """Kernel (out, in, time, frequency) and bias of a layer, pruned."""
     live = live_filters(tensors)
     kernel, bias = tensors[f"{layer + 1}CNN/kernel"].transpose(3, 2, 0, 1), tensors[f"{layer + 1}CNN/bias"]
@@ -63,33 +63,33 @@ def build_patch_graph(tensors: Tensors) -> onnx.ModelProto:
         nodes.append(helper.make_node(op, inputs, [name], **attributes))
         return name
 
-    def weight(name: str, value: F32, *, half: bool = False) -> str:
+    def add_weight(name: str, value: F32, *, half: bool = False) -> str:
         if not half:
             weights.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
             return name
         weights.append(numpy_helper.from_array(value.astype(np.float16), f"{name}_half"))
         return add("Cast", [f"{name}_half"], name, to=TensorProto.FLOAT)
 
-    def affine(below: str, index: int, keep: NDArray[np.intp] | slice) -> str:
+    def add_affine(below: str, index: int, keep: NDArray[np.intp] | slice) -> str:
         scale, shift = (value[keep].reshape(-1, 1, 1) for value in batch_norm(tensors, index))
-        scaled = add("Mul", [below, weight(f"s{index}", scale)], f"m{index}")
-        return add("Add", [scaled, weight(f"t{index}", shift)], f"n{index}")
+        scaled = add("Mul", [below, add_weight(f"s{index}", scale)], f"m{index}")
+        return add("Add", [scaled, add_weight(f"t{index}", shift)], f"n{index}")
 
-    below, pooled, live = affine("mel", 0, slice(None)), [], live_filters(tensors)
+    below, pooled, live = add_affine("mel", 0, slice(None)), [], live_filters(tensors)
     for i in range(LAYERS):
-        kernel, bias = _kernel(tensors, i)
-        inputs = [below, weight(f"k{i}", kernel, half=True), weight(f"b{i}", bias)]
+        kernel, bias = _prune_kernel(tensors, i)
+        inputs = [below, add_weight(f"k{i}", kernel, half=True), add_weight(f"b{i}", bias)]
         active = add("Relu", [add("Conv", inputs, f"c{i}", pads=[1, 1, 1, 1])], f"r{i}")
         size, stride = POOLS[i]
-        below = add("MaxPool", [affine(active, i + 1, live[i])], f"p{i}", kernel_shape=size, strides=stride)
+        below = add("MaxPool", [add_affine(active, i + 1, live[i])], f"p{i}", kernel_shape=size, strides=stride)
         if i:
             for op in ("ReduceMean", "ReduceMax"):
                 pooled.append(add(op, [below], f"{op}{i}", axes=[0, 2, 3], keepdims=0))
     add("Concat", pooled, "patch", axis=0)
-    return _model(nodes, weights, sum(2 * filters.size for filters in live[1:]))
+    return _build_model(nodes, weights, sum(2 * filters.size for filters in live[1:]))
 
 
-def _model(nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto], feature_count: int) -> onnx.ModelProto:
+def _build_model(nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto], feature_count: int) -> onnx.ModelProto:
     mel = helper.make_tensor_value_info("mel", TensorProto.FLOAT, [1, 1, PATCH_FRAMES, N_MELS])
     patch = helper.make_tensor_value_info("patch", TensorProto.FLOAT, [feature_count])
     body = helper.make_graph(nodes, "musicnn_patch", [mel], [patch], weights)

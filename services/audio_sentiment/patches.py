@@ -45,9 +45,9 @@ class PatchReader:
         return self._last
 
     def _read(self) -> F32:
-        heard = np.concatenate(self._blocks)[-PATCH_FRAMES:]
+        frames = np.concatenate(self._blocks)[-PATCH_FRAMES:]
         while len(self._blocks) > 1 and sum(map(len, self._blocks)) - len(self._blocks[0]) >= PATCH_FRAMES:
             self._blocks.popleft()
-        patch = np.tile(heard, (-(-PATCH_FRAMES // len(heard)), 1))[:PATCH_FRAMES]
+        patch = np.tile(frames, (-(-PATCH_FRAMES // len(frames)), 1))[:PATCH_FRAMES]
         (features,) = self._network.run(["patch"], {"mel": patch[None, None]})
         return features

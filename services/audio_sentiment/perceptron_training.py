@@ -21,10 +21,10 @@ from tqdm import tqdm
 from deepsing.audio import decode_blocks
 from services.audio_sentiment.corpus import read_corpus
 from services.audio_sentiment.fit import Recipe, targets
-from services.audio_sentiment.labels import FOLD_COUNT, RatedSong, fold_of
+from services.audio_sentiment.labels import FOLD_COUNT, RatedSong, assign_fold
 from services.audio_sentiment.original import FEATURE_COUNT, SAMPLE_RATE_HZ, WINDOW_S, windows
 from services.audio_sentiment.perceptron import HIDDEN_COUNT, OUTPUT_COUNT, Perceptron, read_published
-from services.audio_sentiment.rendering import audible
+from services.audio_sentiment.rendering import render_if_midi
 from services.audio_sentiment.report import Reading
 from services.audio_sentiment.validation import OutOfFold
 
@@ -49,11 +49,11 @@ class Schedule:
     seed: int = 0
 
 
-def fit_perceptron(heard: Sequence[NDArray[np.float16]], wanted: Sequence[F64], schedule: Schedule) -> Perceptron:
+def fit_perceptron(features: Sequence[NDArray[np.float16]], wanted: Sequence[F64], schedule: Schedule) -> Perceptron:
     """Fits on songs.
 
     Args:
-        heard: of each song (windows, FEATURE_COUNT).
+        features: of each song (windows, FEATURE_COUNT).
         wanted: of each song (windows, 2), on the common scale.
         schedule: of the training.
     """
@@ -64,75 +64,78 @@ def fit_perceptron(heard: Sequence[NDArray[np.float16]], wanted: Sequence[F64], 
     network = torch.nn.Sequential(drop, first, torch.nn.Sigmoid(), last)
     optimiser = torch.optim.Adam(network.parameters(), lr=schedule.rate)
     for _ in range(schedule.epochs):
-        picks = [rng.integers(0, len(song), schedule.windows_per_song) for song in heard]
-        x = np.concatenate([song[pick] for song, pick in zip(heard, picks, strict=True)])
+        picks = [rng.integers(0, len(song), schedule.windows_per_song) for song in features]
+        x = np.concatenate([song[pick] for song, pick in zip(features, picks, strict=True)])
         y = np.concatenate([target[pick] for target, pick in zip(wanted, picks, strict=True)]).astype(np.float32)
         for chosen in np.array_split(rng.permutation(len(x)), -(-len(x) // schedule.batch)):
-            said = network(torch.from_numpy(x[chosen].astype(np.float32)))
-            loss = torch.square(said - torch.from_numpy(y[chosen])).sum()
+            predicted = network(torch.from_numpy(x[chosen].astype(np.float32)))
+            loss = torch.square(predicted - torch.from_numpy(y[chosen])).sum()
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
     neutral = np.zeros(OUTPUT_COUNT, np.float32), np.ones(OUTPUT_COUNT, np.float32)
-    hidden, output = _array(first.weight.T), _array(last.weight.T)
-    plain = Perceptron(hidden, _array(first.bias), output, _array(last.bias), *neutral)
-    said = np.concatenate([plain.read(song[::4].astype(np.float32)) for song in heard])
-    return replace(plain, mean=said.mean(axis=0), spread=said.std(axis=0))
+    hidden, output = _to_numpy(first.weight.T), _to_numpy(last.weight.T)
+    plain = Perceptron(hidden, _to_numpy(first.bias), output, _to_numpy(last.bias), *neutral)
+    predicted = np.concatenate([plain.read(song[::4].astype(np.float32)) for song in features])
+    return replace(plain, mean=predicted.mean(axis=0), spread=predicted.std(axis=0))
 
 
-def _array(value: torch.Tensor) -> F32:
+def _to_numpy(value: torch.Tensor) -> F32:
     return np.ascontiguousarray(value.detach().numpy())
 
 
 def train_perceptron(options: argparse.Namespace) -> list[OutOfFold]:
-    """Does what `deepsing train audio --model deepsing-mlp` is asked to; returns readings to be told.
+    """Does what `deepsing train audio --model deepsing-mlp` is asked to; returns readings to be logged.
 
     With a checkpoint of the authors, it reads all songs (they were in none of its folds); with --evaluate, perceptrons
     that never saw a song's group read it; otherwise there are none, and a perceptron of all songs is written.
     """
     corpus = read_corpus(options.data)
-    heard = [_windows(song, name, options.cache) for name, song in tqdm(corpus, desc="hearing", mininterval=5)]
+    features = [_load_windows(song, name, options.cache) for name, song in tqdm(corpus, desc="reading", mininterval=5)]
     if options.checkpoint:
         model = read_published(options.checkpoint, options.statistics)
-        return [(name, song, _read(model, x)) for (name, song), x in zip(corpus, heard, strict=True)]
-    wanted = [_per_window(song, felt, len(x)) for (_, song), felt, x in zip(corpus, _felt(corpus), heard, strict=True)]
+        return [(name, song, _read(model, x)) for (name, song), x in zip(corpus, features, strict=True)]
+    wanted = [
+        _window_targets(song, rated, len(x))
+        for (_, song), rated, x in zip(corpus, _corpus_targets(corpus), features, strict=True)
+    ]
     schedule, readings = Schedule(), list[OutOfFold]()
-    folds = np.array([fold_of(song.group) for _, song in corpus])
+    folds = np.array([assign_fold(song.group) for _, song in corpus])
     if options.evaluate:
         for fold in tqdm(range(FOLD_COUNT), desc="folds"):
             train = np.flatnonzero(folds != fold)
-            model = fit_perceptron([heard[i] for i in train], [wanted[i] for i in train], schedule)
-            readings += [(*corpus[i], _read(model, heard[i])) for i in np.flatnonzero(folds == fold)]
-    _write(fit_perceptron(heard, wanted, schedule), options.weights or options.cache, schedule)
+            model = fit_perceptron([features[i] for i in train], [wanted[i] for i in train], schedule)
+            readings += [(*corpus[i], _read(model, features[i])) for i in np.flatnonzero(folds == fold)]
+    _write(fit_perceptron(features, wanted, schedule), options.weights or options.cache, schedule)
     return readings
 
 
-def _felt(corpus: Sequence[tuple[str, RatedSong]]) -> F64:
+def _corpus_targets(corpus: Sequence[tuple[str, RatedSong]]) -> F64:
     return targets([song for _, song in corpus], Recipe())
 
 
-def _per_window(song: RatedSong, felt: F64, count: int) -> F64:
+def _window_targets(song: RatedSong, rated: F64, count: int) -> F64:
     """The rating of each window, (count, 2): of the curve where there is one, else the song's."""
     if song.curve is None:
-        return np.tile(felt, (count, 1))
+        return np.tile(rated, (count, 1))
     middles_s = (np.arange(len(song.curve)) + 0.5) * (song.duration_s or count * WINDOW_S) / len(song.curve)
     known_s = (np.arange(count) + 1) * WINDOW_S
     return Recipe().rating_gain * np.stack([np.interp(known_s, middles_s, column) for column in song.curve.T], axis=1)
 
 
-def _read(model: Perceptron, heard: NDArray[np.float16]) -> Reading:
-    course = SPREAD * model.read(heard.astype(np.float32)).astype(np.float64)
+def _read(model: Perceptron, features: NDArray[np.float16]) -> Reading:
+    course = SPREAD * model.read(features.astype(np.float32)).astype(np.float64)
     start = (len(course) - MIDDLE_WINDOWS) // 2
     middle = course[start : start + MIDDLE_WINDOWS].mean(axis=0) if start > 0 else None
     return Reading(course.mean(axis=0), course, middle)
 
 
-def _windows(song: RatedSong, collection: str, cache: Path) -> NDArray[np.float16]:
+def _load_windows(song: RatedSong, collection: str, cache: Path) -> NDArray[np.float16]:
     """The song's features, computed once."""
     path = cache / "original" / f"{collection}_{song.path.name}.npy"
     if not path.is_file():
         with decode_blocks(
-            audible(song.path, cache / "renderings"), mono=True, sample_rate_hz=SAMPLE_RATE_HZ
+            render_if_midi(song.path, cache / "renderings"), mono=True, sample_rate_hz=SAMPLE_RATE_HZ
         ) as decoding:
             samples: F32 = np.concatenate(list(decoding))
         path.parent.mkdir(parents=True, exist_ok=True)

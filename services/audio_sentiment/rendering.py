@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-__all__ = ["SOUNDFONT", "RenderingError", "audible"]
+__all__ = ["SOUNDFONT", "RenderingError", "render_if_midi"]
 
 SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")  # Debian package fluid-soundfont-gm
 MIDI_SUFFIXES = {".mid", ".midi"}
@@ -17,7 +17,7 @@ class RenderingError(RuntimeError):
     """A MIDI file cannot be made audible here; the message says what to install."""
 
 
-def audible(path: Path, folder: Path, soundfont: Path = SOUNDFONT) -> Path:
+def render_if_midi(path: Path, folder: Path, soundfont: Path = SOUNDFONT) -> Path:
     """Returns a file that a decoder can read: the song itself, or a MIDI file's rendering.
 
     Args:

@@ -11,7 +11,7 @@ from services.audio_sentiment.labels import RatedSong
 from services.audio_sentiment.metrics import agreement, bootstrap_intervals, correlation, quadrant_f1
 from services.audio_sentiment.sentiment import WINDOW_S
 
-__all__ = ["Reading", "as_table", "report", "spread", "typical"]
+__all__ = ["Reading", "format_table", "report", "mean_and_sd", "pool_collections"]
 
 F64 = NDArray[np.float64]
 
@@ -45,32 +45,32 @@ def report(songs: Sequence[RatedSong], readings: Sequence[Reading]) -> dict[str,
         the same of the ten seconds in the middle of the `n` songs that are longer. Where songs have curves, `dynamics`
         is the mean within-piece r of both dimensions over `n` pieces. `readings`: mean, sd and n of what was read.
     """
-    said = np.stack([reading.song for reading in readings])
-    felt = np.array([(song.arousal, song.valence) for song in songs])
+    predicted = np.stack([reading.song for reading in readings])
+    rated = np.array([(song.arousal, song.valence) for song in songs])
     signs = all(song.kind == "quadrant" for song in songs)
-    answer = _measured(said, felt, signs)
+    answer = _measure(predicted, rated, signs)
     courses = [c for pair in zip(songs, readings, strict=True) if (c := _course_agreement(*pair)) is not None]
     if courses:
         inside = np.stack(courses)
         answer["dynamics"] = {"n": len(inside), **_means(inside, inside)}
         answer["intervals"]["dynamics"] = bootstrap_intervals(_means, inside, inside)
-    answer["readings"] = spread(readings)
-    kept = [(r.middle, f) for r, f in zip(readings, felt, strict=True) if r.middle is not None]
+    answer["readings"] = mean_and_sd(readings)
+    kept = [(r.middle, f) for r, f in zip(readings, rated, strict=True) if r.middle is not None]
     if kept:
         short, truth = (np.stack(column) for column in zip(*kept, strict=True))
-        answer["context_10s"] = _measured(short, truth, signs)
+        answer["context_10s"] = _measure(short, truth, signs)
     return answer
 
 
-def _measured(said: F64, felt: F64, signs: bool) -> dict[str, Any]:
-    answer: dict[str, Any] = {"n": len(said)}
+def _measure(predicted: F64, rated: F64, signs: bool) -> dict[str, Any]:
+    answer: dict[str, Any] = {"n": len(predicted)}
     intervals: dict[str, Any] = {}
     for i, name in enumerate(DIMENSIONS):
-        answer[name] = agreement(said[:, i], felt[:, i])
-        intervals[name] = bootstrap_intervals(agreement, said[:, i], felt[:, i])
-    answer["quadrant_f1"] = quadrant_f1(said, felt) if signs else None
+        answer[name] = agreement(predicted[:, i], rated[:, i])
+        intervals[name] = bootstrap_intervals(agreement, predicted[:, i], rated[:, i])
+    answer["quadrant_f1"] = quadrant_f1(predicted, rated) if signs else None
     if signs:
-        f1 = bootstrap_intervals(lambda a, b: {"quadrant_f1": quadrant_f1(a, b)}, said, felt)
+        f1 = bootstrap_intervals(lambda a, b: {"quadrant_f1": quadrant_f1(a, b)}, predicted, rated)
         intervals |= f1
     return answer | {"intervals": intervals}
 
@@ -79,11 +79,11 @@ def _means(values: F64, _: F64) -> dict[str, float]:
     return dict(zip(DIMENSIONS, values.mean(axis=0).tolist(), strict=True))
 
 
-def spread(readings: Sequence[Reading]) -> dict[str, Any]:
+def mean_and_sd(readings: Sequence[Reading]) -> dict[str, Any]:
     """Mean and sd of readings of whole songs, and their number, of both dimensions."""
-    said = np.stack([reading.song for reading in readings])
-    means, spreads = said.mean(axis=0).tolist(), said.std(axis=0).tolist()
-    return {name: {"mean": means[i], "sd": spreads[i], "n": len(said)} for i, name in enumerate(DIMENSIONS)}
+    predicted = np.stack([reading.song for reading in readings])
+    means, spreads = predicted.mean(axis=0).tolist(), predicted.std(axis=0).tolist()
+    return {name: {"mean": means[i], "sd": spreads[i], "n": len(predicted)} for i, name in enumerate(DIMENSIONS)}
 
 
 def _course_agreement(song: RatedSong, reading: Reading) -> F64 | None:
@@ -93,11 +93,11 @@ def _course_agreement(song: RatedSong, reading: Reading) -> F64 | None:
     measures, windows = len(song.curve), len(reading.course)
     middles_s = (np.arange(measures) + 0.5) * (song.duration_s or windows * WINDOW_S) / measures
     known_s = (np.arange(windows) + 1) * WINDOW_S
-    said = [np.interp(middles_s, known_s, column) for column in reading.course.T]
-    return np.array([correlation(said[i], song.curve[:, i]) for i in range(2)])
+    predicted = [np.interp(middles_s, known_s, column) for column in reading.course.T]
+    return np.array([correlation(predicted[i], song.curve[:, i]) for i in range(2)])
 
 
-def typical(collections: Sequence[Sequence[Reading]]) -> dict[str, Any]:
+def pool_collections(collections: Sequence[Sequence[Reading]]) -> dict[str, Any]:
     """Mean and sd of music in general: all points from the fifth second on, every collection counting alike."""
     points = [np.concatenate([reading.course[SETTLED_WINDOWS:] for reading in chosen]) for chosen in collections]
     points = [chosen for chosen in points if len(chosen)]
@@ -109,7 +109,7 @@ def typical(collections: Sequence[Sequence[Reading]]) -> dict[str, Any]:
     return {name: {"mean": m, "sd": s, "n": sum(map(len, points))} for name, m, s in rows}
 
 
-def as_table(answer: Mapping[str, Any]) -> str:
+def format_table(answer: Mapping[str, Any]) -> str:
     """The report for people: each measure with its 95 % interval."""
     lines = [f"{answer['n']} songs", *_rows(answer)]
     if "context_10s" in answer:
@@ -119,9 +119,9 @@ def as_table(answer: Mapping[str, Any]) -> str:
         moves, bounds = answer["dynamics"], answer["intervals"]["dynamics"]
         rs = ", ".join(f"{_cell(moves[name], bounds[name])} {name}" for name in DIMENSIONS)
         lines.append(f"inside {moves['n']} pieces: mean r {rs}")
-    said = answer["readings"]
-    spreads = ", ".join(f"{name} {said[name]['mean']:.3f} (sd {said[name]['sd']:.3f})" for name in DIMENSIONS)
-    lines.append(f"mean of {said['arousal']['n']} readings: {spreads}")
+    predicted = answer["readings"]
+    spreads = ", ".join(f"{name} {predicted[name]['mean']:.3f} (sd {predicted[name]['sd']:.3f})" for name in DIMENSIONS)
+    lines.append(f"mean of {predicted['arousal']['n']} readings: {spreads}")
     return "\n".join(lines) + "\n"
 
 

@@ -5,9 +5,15 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal
 
-from deepsing.access.protection import protection_from_environment
+from deepsing.access.protection import security_from_environment
 from deepsing.audio import AudioError, SongFacts
-from deepsing.runtime.errors import Exhausted, InvalidInput, ServiceError, TooLate, Unmet
+from deepsing.runtime.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    ResourceExhausted,
+    ServiceError,
+)
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import SettingsError, settings_from_environment
@@ -15,8 +21,8 @@ from deepsing.v1 import audio_sentiment_pb2 as messages
 from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
-from services.audio_sentiment.hearing import Hearing, RawFormat
-from services.audio_sentiment.meters import listened
+from services.audio_sentiment.hearing import RawFormat, SongDecoder
+from services.audio_sentiment.meters import collect_points
 from services.audio_sentiment.models import Models, open_models
 from services.audio_sentiment.sentiment import WINDOW_US, Analyser, Pacing, Point
 from services.audio_sentiment.settings import PREFIX, Settings
@@ -51,21 +57,23 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
         self, request_iterator: Requests, context: Any
     ) -> AsyncIterator[messages.AnalyzeResponse]:
         """Answers a point for every half second as soon as it can be known, then the summary."""
-        with self._session(), _audio_errors():
-            config = await self._config(request_iterator)
-            analyser = Analyser(self._models.networks, self._models.head, self._pacing(config))
-            hearing = Hearing(live=config.live, limit_bytes=MAX_SONG_BYTES, raw=_raw_format(config.audio_format))
-            async with hearing, self._uploading(request_iterator, hearing) as upload:
-                async for block in hearing.blocks():
+        with self._admit(), _translate_audio_errors():
+            config = await self._receive_config(request_iterator)
+            analyser = Analyser(self._models.networks, self._models.sentiment_model, self._parse_pacing(config))
+            decoder = SongDecoder(
+                live=config.live, limit_bytes=MAX_SONG_BYTES, raw=_parse_raw_format(config.audio_format)
+            )
+            async with decoder, self._run_upload(request_iterator, decoder) as upload:
+                async for block in decoder.blocks():
                     if config.send_progress:
-                        heard = messages.AnalyzeProgress(heard_us=hearing.heard_us, byte_count=hearing.byte_count)
-                        yield messages.AnalyzeResponse(progress=heard)
-                    for point in await self._device.run(listened, analyser.push(block)):
-                        yield messages.AnalyzeResponse(point=_affect_point(point))
-                for point in await self._device.run(listened, analyser.finish(hearing.window_count)):
-                    yield messages.AnalyzeResponse(point=_affect_point(point, hearing.facts.duration_us))
+                        progress = messages.AnalyzeProgress(heard_us=decoder.position_us, byte_count=decoder.byte_count)
+                        yield messages.AnalyzeResponse(progress=progress)
+                    for point in await self._device.run(collect_points, analyser.push(block)):
+                        yield messages.AnalyzeResponse(point=_encode_point(point))
+                for point in await self._device.run(collect_points, analyser.finish(decoder.window_count)):
+                    yield messages.AnalyzeResponse(point=_encode_point(point, decoder.facts.duration_us))
                 await upload
-            yield messages.AnalyzeResponse(summary=self._summary(analyser, hearing.facts))
+            yield messages.AnalyzeResponse(summary=self._build_summary(analyser, decoder.facts))
 
     async def GetModel(  # noqa: N802 (the contract's name)
         self, request: messages.GetModelRequest, context: Any
@@ -74,12 +82,12 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
         return messages.GetModelResponse(digest=self._models.digest)
 
     @contextmanager
-    def _session(self) -> Iterator[None]:
+    def _admit(self) -> Iterator[None]:
         """Counts a stream, or refuses it."""
-        most = self._settings.max_sessions
-        if self._session_count >= most:
-            raise Exhausted(
-                f"{most} songs are being analysed, the most there may be; try again in {RETRY_S:g} s",
+        limit = self._settings.max_sessions
+        if self._session_count >= limit:
+            raise ResourceExhausted(
+                f"{limit} songs are being analysed, the most there may be; try again in {RETRY_S:g} s",
                 reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED,
                 retry_after_s=RETRY_S,
             )
@@ -90,47 +98,49 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             self._session_count -= 1
 
     @asynccontextmanager
-    async def _uploading(self, requests: Requests, hearing: Hearing) -> AsyncIterator[asyncio.Task[None]]:
+    async def _run_upload(self, requests: Requests, decoder: SongDecoder) -> AsyncIterator[asyncio.Task[None]]:
         """Runs the upload beside the decoding, and ends it with the block."""
-        upload = asyncio.create_task(self._upload(requests, hearing))
+        upload = asyncio.create_task(self._feed_decoder(requests, decoder))
         upload.add_done_callback(lambda task: task.cancelled() or task.exception())  # the decoding raises it
         try:
             yield upload
         finally:
             upload.cancel()
 
-    async def _upload(self, requests: Requests, hearing: Hearing) -> None:
+    async def _feed_decoder(self, requests: Requests, decoder: SongDecoder) -> None:
         """Passes the bytes on; an error also ends the decoding."""
         try:
-            while (request := await self._next(requests)) is not None:
-                hearing.append(_chunk(request))
-            hearing.finish()
+            while (request := await self._receive_next(requests)) is not None:
+                decoder.append(_parse_chunk(request))
+            decoder.finish()
         except (ServiceError, AudioError) as error:
-            hearing.abort(error)
+            decoder.abort(error)
             raise
 
-    async def _next(self, requests: Requests) -> messages.AnalyzeRequest | None:
+    async def _receive_next(self, requests: Requests) -> messages.AnalyzeRequest | None:
         """Waits for the caller's next message; None where there are no more."""
-        patience_s = self._settings.upload_stall_s
+        stall_s = self._settings.upload_stall_s
         try:
-            async with asyncio.timeout(patience_s):
+            async with asyncio.timeout(stall_s):
                 return await anext(requests, None)
         except TimeoutError:
-            rule = f"no audio came for {patience_s:g} s; send it faster, or half-close"
-            raise TooLate(rule, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
+            rule = f"no audio came for {stall_s:g} s; send it faster, or half-close"
+            raise DeadlineExceeded(rule, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
 
-    async def _config(self, requests: Requests) -> messages.AnalyzeConfig:
-        request = await self._next(requests) or messages.AnalyzeRequest()
+    async def _receive_config(self, requests: Requests) -> messages.AnalyzeConfig:
+        request = await self._receive_next(requests) or messages.AnalyzeRequest()
         if (payload := request.WhichOneof("payload")) != "config":
             rule = "the first message has no config; send the config first"
-            raise _invalid(rule, "CONFIG_MISSING", "config", payload)
-        here, wanted = self._models.digest, request.config.model_digest
-        if wanted not in ("", here):
-            message = f"the model here is {here}, not {wanted[:64]!r}; ask GetModel anew"
-            raise Unmet(message, reason=reasons.ERROR_REASON_MODEL_MISMATCH, field="model_digest", value=wanted[:64])
+            raise _invalid_argument(rule, "CONFIG_MISSING", "config", payload)
+        served, wanted = self._models.digest, request.config.model_digest
+        if wanted not in ("", served):
+            message = f"the model here is {served}, not {wanted[:64]!r}; ask GetModel anew"
+            raise FailedPrecondition(
+                message, reason=reasons.ERROR_REASON_MODEL_MISMATCH, field="model_digest", value=wanted[:64]
+            )
         return request.config
 
-    def _pacing(self, config: messages.AnalyzeConfig) -> Pacing:
+    def _parse_pacing(self, config: messages.AnalyzeConfig) -> Pacing:
         ranges = (
             ("smoothing", "SMOOTHING_OUT_OF_RANGE", config.smoothing_us, MAX_SMOOTHING_US),
             ("context", "CONTEXT_OUT_OF_RANGE", config.context_us, MAX_CONTEXT_US),
@@ -138,17 +148,17 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
         for name, reason, value_us, most_us in ranges:
             if not 0 <= value_us <= most_us:
                 message = f"{name} is {value_us / 1e6:g} s; choose 0 to {most_us / 1e6:g}"
-                raise _invalid(message, reason, f"{name}_us", value_us)
+                raise _invalid_argument(message, reason, f"{name}_us", value_us)
         return Pacing(
             smoothing_s=config.smoothing_us / 1e6 or self._settings.smoothing_s,
             memory_s=self._settings.memory_s,
             context_s=config.context_us / 1e6,
         )
 
-    def _summary(self, analyser: Analyser, facts: SongFacts) -> messages.AnalyzeSummary:
+    def _build_summary(self, analyser: Analyser, facts: SongFacts) -> messages.AnalyzeSummary:
         arousal, valence = analyser.sentiment()
         return messages.AnalyzeSummary(
-            song=_song_facts(facts),
+            song=_encode_song_facts(facts),
             sentiment=sentiment_pb2.Sentiment(arousal=arousal, valence=valence),
             model_digest=self._models.digest,
             point_count=analyser.point_count,
@@ -156,42 +166,44 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
 
 
 @contextmanager
-def _audio_errors() -> Iterator[None]:
+def _translate_audio_errors() -> Iterator[None]:
     """Turns what the decoder refuses into what the contract says of it."""
     try:
         yield
     except AudioError as error:
         reason = "AUDIO_FORMAT_INVALID" if error.kind == "format" else f"SONG_{error.kind.upper()}"
-        raise _invalid(error.message, reason, error.field or "audio_chunk", error.value) from error
+        raise _invalid_argument(error.message, reason, error.field or "audio_chunk", error.value) from error
 
 
-def _invalid(message: str, reason: str, field: str, value: object = "") -> InvalidInput:
-    return InvalidInput(message, reason=reasons.ErrorReason.Value(f"ERROR_REASON_{reason}"), field=field, value=value)
+def _invalid_argument(message: str, reason: str, field: str, value: object = "") -> InvalidArgument:
+    return InvalidArgument(
+        message, reason=reasons.ErrorReason.Value(f"ERROR_REASON_{reason}"), field=field, value=value
+    )
 
 
-def _chunk(request: messages.AnalyzeRequest) -> bytes:
+def _parse_chunk(request: messages.AnalyzeRequest) -> bytes:
     """The bytes of a message after the config."""
     payload = request.WhichOneof("payload")
     if payload == "config":
-        raise _invalid("a second config arrived; send it once, first", "CONFIG_DUPLICATE", "config")
+        raise _invalid_argument("a second config arrived; send it once, first", "CONFIG_DUPLICATE", "config")
     if payload is None:
-        raise _invalid("a message carries no audio; send audio after the config", "CONFIG_MISSING", "payload")
+        raise _invalid_argument("a message carries no audio; send audio after the config", "CONFIG_MISSING", "payload")
     if (size := len(request.audio_chunk)) > MAX_CHUNK_BYTES:
         message = f"an audio chunk has {size} bytes; send at most {MAX_CHUNK_BYTES}"
-        raise _invalid(message, "CHUNK_TOO_LARGE", "audio_chunk", size)
+        raise _invalid_argument(message, "CHUNK_TOO_LARGE", "audio_chunk", size)
     return request.audio_chunk
 
 
-def _raw_format(audio: sentiment_pb2.AudioFormat) -> RawFormat | None:
+def _parse_raw_format(audio: sentiment_pb2.AudioFormat) -> RawFormat | None:
     if audio.sample_format == sentiment_pb2.SAMPLE_FORMAT_UNSPECIFIED:
         return None
     if (number := audio.sample_format) not in RAW_FORMATS:
         message = f"sample_format is {number}; choose one that the contract lists"
-        raise _invalid(message, "ENUM_UNKNOWN", "audio_format.sample_format", number)
+        raise _invalid_argument(message, "ENUM_UNKNOWN", "audio_format.sample_format", number)
     return RawFormat(RAW_FORMATS[number], audio.sample_rate_hz, audio.channel_count)
 
 
-def _affect_point(point: Point, song_us: int = 2**62) -> sentiment_pb2.AffectPoint:
+def _encode_point(point: Point, song_us: int = 2**62) -> sentiment_pb2.AffectPoint:
     return sentiment_pb2.AffectPoint(
         time_us=point.time_us,
         sentiment=sentiment_pb2.Sentiment(arousal=point.arousal, valence=point.valence),
@@ -201,9 +213,9 @@ def _affect_point(point: Point, song_us: int = 2**62) -> sentiment_pb2.AffectPoi
     )
 
 
-def _song_facts(facts: SongFacts) -> sentiment_pb2.SongFacts:
-    kinds, warning_of = sentiment_pb2.SongWarningKind, sentiment_pb2.SongWarning
-    warnings = [warning_of(kind=kinds.Value(f"SONG_WARNING_KIND_{w.kind}"), message=w.message) for w in facts.warnings]
+def _encode_song_facts(facts: SongFacts) -> sentiment_pb2.SongFacts:
+    kinds, new_warning = sentiment_pb2.SongWarningKind, sentiment_pb2.SongWarning
+    warnings = [new_warning(kind=kinds.Value(f"SONG_WARNING_KIND_{w.kind}"), message=w.message) for w in facts.warnings]
     return sentiment_pb2.SongFacts(
         duration_us=facts.duration_us,
         sample_count=facts.sample_count,
@@ -228,5 +240,5 @@ SERVICE = Service(
     grpc_name="deepsing.v1.AudioSentimentService",
     register=stubs.add_AudioSentimentServiceServicer_to_server,
     open=_open,
-    protect=protection_from_environment,
+    protect=security_from_environment,
 )

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.audio_sentiment.averaging import ForgettingMean, ramp
+from services.audio_sentiment.averaging import RunningMean, ramp
 from services.audio_sentiment.embedding import Networks
-from services.audio_sentiment.listening import Listener, Window
+from services.audio_sentiment.listening import FeatureExtractor, Window
 
-__all__ = ["Analyser", "Head", "Pacing", "Point", "SongReader"]
+__all__ = ["Analyser", "SentimentModel", "Pacing", "Point", "SentimentReader"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -33,7 +33,7 @@ AUDIBLE_LOUDNESS = 1.0 / 6.0  # -50 dBFS: from here on a window counts in full; 
 
 
 @dataclass(frozen=True)
-class Head:
+class SentimentModel:
     """What training found.
 
     Attributes:
@@ -61,8 +61,8 @@ class Head:
     moves: F32
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "Head":
-        """Takes the arrays of a head file, by attribute name."""
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "SentimentModel":
+        """Takes the arrays of a model file, by attribute name."""
         return cls(**{name: np.asarray(arrays[name], np.float32) for name in cls.__annotations__})
 
     def raw_features(self, window: Window) -> F32:
@@ -118,49 +118,49 @@ class Point:
     onset_strength: float
 
 
-class SongReader:
+class SentimentReader:
     """Keeps the averages of a stream and reads the sentiment off them."""
 
-    def __init__(self, head: Head, pacing: Pacing) -> None:
-        def forgetting(time_constant_s: float) -> ForgettingMean:
-            return ForgettingMean(math.exp(-WINDOW_S / time_constant_s), pacing.window_limit)
+    def __init__(self, model: SentimentModel, pacing: Pacing) -> None:
+        def new_mean(time_constant_s: float) -> RunningMean:
+            return RunningMean(math.exp(-WINDOW_S / time_constant_s), pacing.window_limit)
 
-        self._head = head
-        self._short, self._audible = forgetting(pacing.smoothing_s), forgetting(pacing.smoothing_s)
-        self._long = forgetting(max(pacing.memory_s, pacing.smoothing_s))
-        self._song, self._song_audible = ForgettingMean(1.0), ForgettingMean(1.0)
+        self._model = model
+        self._short, self._audible = new_mean(pacing.smoothing_s), new_mean(pacing.smoothing_s)
+        self._long = new_mean(max(pacing.memory_s, pacing.smoothing_s))
+        self._song, self._song_audible = RunningMean(1.0), RunningMean(1.0)
         self._pacing = pacing
-        self._heard_s = 0.0
+        self._elapsed_s = 0.0
 
     def read(self, window: Window) -> F64:
         """Takes the next window; returns (arousal, valence) of the song so far."""
         weight = audibility(window)
-        features = self._head.features(window)
+        features = self._model.features(window)
         for mean in (self._short, self._long, self._song):
             mean.add(features, weight)
         for share in (self._audible, self._song_audible):
             share.add(np.array(weight), 1.0)
-        self._heard_s += WINDOW_S
+        self._elapsed_s += WINDOW_S
         long, short = self._long.mean(), self._short.mean()
         if long is None or short is None:
             return SILENCE
-        head, pacing = self._head, self._pacing
-        known = ramp(self._heard_s, pacing.acquaintance_s)
-        music = self._level(long) + (short - known * long) @ head.moves
-        return _blended(ramp(self._heard_s, pacing.evidence_s) * music, self._audible.mean())
+        model, pacing = self._model, self._pacing
+        known = ramp(self._elapsed_s, pacing.acquaintance_s)
+        music = self._level(long) + (short - known * long) @ model.moves
+        return _blend_with_silence(ramp(self._elapsed_s, pacing.evidence_s) * music, self._audible.mean())
 
-    def whole(self) -> F64:
+    def song_sentiment(self) -> F64:
         """(arousal, valence) of the whole song, every audible window counting alike."""
         mean = self._song.mean()
-        return SILENCE if mean is None else _blended(self._level(mean), self._song_audible.mean())
+        return SILENCE if mean is None else _blend_with_silence(self._level(mean), self._song_audible.mean())
 
     def _level(self, average: F64) -> F64:
-        head = self._head
-        near = np.exp(-((average @ head.view - head.centres) ** 2).sum(axis=1))
-        return np.asarray(average @ head.level + head.level_bias + near @ head.centre_weights)
+        model = self._model
+        near = np.exp(-((average @ model.view - model.centres) ** 2).sum(axis=1))
+        return np.asarray(average @ model.level + model.level_bias + near @ model.centre_weights)
 
 
-def _blended(music: F64, audible: F64 | None) -> F64:
+def _blend_with_silence(music: F64, audible: F64 | None) -> F64:
     """Music within the scale, as far as any is to be heard; silence for the rest."""
     share = 0.0 if audible is None else float(audible)
     return np.asarray(SILENCE + share * (np.clip(music, -1.0, 1.0) - SILENCE))
@@ -171,33 +171,33 @@ class Analyser:
 
     Args:
         networks: the music networks' sessions.
-        head: what training found.
+        model: what training found.
         pacing: how fast the past is forgotten.
     """
 
-    def __init__(self, networks: Networks, head: Head, pacing: Pacing) -> None:
-        self._listener = Listener(networks, pacing.window_limit)
-        self._reader = SongReader(head, pacing)
+    def __init__(self, networks: Networks, model: SentimentModel, pacing: Pacing) -> None:
+        self._extractor = FeatureExtractor(networks, pacing.window_limit)
+        self._reader = SentimentReader(model, pacing)
 
     @property
     def point_count(self) -> int:
         """Points given so far."""
-        return self._listener.window_count
+        return self._extractor.window_count
 
     def push(self, samples: F32) -> Iterator[Point]:
         """Takes the next samples at 16 kHz, mono; gives the points they complete."""
-        return map(self._point, self._listener.push(samples))
+        return map(self._read_point, self._extractor.push(samples))
 
     def finish(self, window_count: int) -> Iterator[Point]:
         """Ends the song; gives what is missing to `window_count` points."""
-        return map(self._point, self._listener.finish(window_count))
+        return map(self._read_point, self._extractor.finish(window_count))
 
     def sentiment(self) -> tuple[float, float]:
         """Gives (arousal, valence) of all that was heard."""
-        arousal, valence = self._reader.whole()
+        arousal, valence = self._reader.song_sentiment()
         return float(arousal), float(valence)
 
-    def _point(self, window: Window) -> Point:
+    def _read_point(self, window: Window) -> Point:
         arousal, valence = self._reader.read(window)
         return Point(
             (self.point_count - 1) * WINDOW_US, float(arousal), float(valence), window.loudness, window.onset_strength

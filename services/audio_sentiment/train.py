@@ -1,6 +1,6 @@
 """Trains a model of audio sentiment and writes it; with --evaluate, cross-validates its recipe first.
 
-`deepsing train audio --data DIR --musicnn DIR --cache DIR --evaluate` trains the head of the shipped model;
+`deepsing train audio --data DIR --musicnn DIR --cache DIR --evaluate` trains the sentiment model that is shipped;
 `deepsing train audio --model deepsing-mlp --data DIR --cache DIR --evaluate` trains the original's, the baseline.
 
 DIR of --data holds one folder per collection, each with a labels.csv. What is heard is kept in the cache, so an
@@ -16,14 +16,14 @@ from typing import Any
 
 import onnxruntime
 
-from services.audio_sentiment.corpus import features_digest, hear, read_corpus
+from services.audio_sentiment.corpus import features_digest, load_windows, read_corpus
 from services.audio_sentiment.embedding import Network, Networks
-from services.audio_sentiment.export import MODELS, WEIGHTS, export_networks, read_musicnn, write_head
-from services.audio_sentiment.fit import Recipe, fit_head, study
+from services.audio_sentiment.export import MODELS, WEIGHTS, export_networks, read_musicnn, write_sentiment_model
+from services.audio_sentiment.fit import Recipe, compute_features, fit_sentiment_model
 from services.audio_sentiment.network import tagger_weights
 from services.audio_sentiment.perceptron import PublishedFileError
 from services.audio_sentiment.perceptron_training import train_perceptron
-from services.audio_sentiment.report import as_table, typical
+from services.audio_sentiment.report import format_table, pool_collections
 from services.audio_sentiment.validation import OutOfFold, cross_validate, tabulate
 
 __all__ = ["main"]
@@ -54,36 +54,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if options.model == "deepsing-mlp":
         try:
-            tell(train_perceptron(options))
+            log_tables(train_perceptron(options))
         except PublishedFileError as error:
             parser.error(str(error))
         return 0
     if options.musicnn is None:
         parser.error("--musicnn is missing; unpack the wheel of pip download --no-deps musicnn==0.1.0")
-    _train_head(options)
+    _train_sentiment_model(options)
     return 0
 
 
-def tell(readings: Sequence[OutOfFold]) -> dict[str, Any]:
+def log_tables(readings: Sequence[OutOfFold]) -> dict[str, Any]:
     """Prints the tables of readings, of each collection; returns them as data."""
     tables = tabulate(readings)
     for name, answer in tables.items():
-        logger.info("%s: %s", name, as_table(answer))
+        logger.info("%s: %s", name, format_table(answer))
     if tables:
         chosen = [[reading for place, _, reading in readings if place == name] for name in tables]
-        logger.info("music in general, from the fifth second on: %s", typical(chosen))
+        logger.info("music in general, from the fifth second on: %s", pool_collections(chosen))
     return tables
 
 
-def _train_head(options: argparse.Namespace) -> None:
+def _train_sentiment_model(options: argparse.Namespace) -> None:
     weights = options.weights or WEIGHTS
     paths = export_networks(options.musicnn, weights)
-    networks = Networks(*(_opened(paths[name]) for name in ("network", "patch")))
+    networks = Networks(*(_open_session(paths[name]) for name in ("network", "patch")))
     digest, recipe = features_digest(*paths.values()), Recipe()
     tensors = tagger_weights(read_musicnn(options.musicnn / MODELS["network"]))
     dense = {name: value for name, value in tensors.items() if name in CARRIED}
     corpus = read_corpus(options.data)
-    songs = study(hear(corpus, networks, digest, options.cache), dense, recipe)
+    songs = compute_features(load_windows(corpus, networks, digest, options.cache), dense, recipe)
     facts: dict[str, Any] = {
         "trained_on": {name: sum(place == name for place, _ in corpus) for name in sorted({c for c, _ in corpus})},
         "recipe": dataclasses.asdict(recipe),
@@ -91,27 +91,27 @@ def _train_head(options: argparse.Namespace) -> None:
         "card": "docs/models/audio_sentiment.md",
     }
     if options.evaluate:
-        middles = hear(corpus, networks, digest, options.cache, middle_s=MIDDLE_S)
+        middles = load_windows(corpus, networks, digest, options.cache, middle_s=MIDDLE_S)
         readings = cross_validate(songs, [song.windows for song in middles], dense, recipe)
-        facts["cross_validation"] = rounded(tell(readings))
-    head = fit_head(songs, dense, recipe)
-    arrays = {field.name: getattr(head, field.name) for field in dataclasses.fields(head)}
-    logger.info("%s", write_head(arrays, weights, facts))
+        facts["cross_validation"] = round_floats(log_tables(readings))
+    model = fit_sentiment_model(songs, dense, recipe)
+    arrays = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
+    logger.info("%s", write_sentiment_model(arrays, weights, facts))
 
 
-def _opened(path: Path) -> Network:
+def _open_session(path: Path) -> Network:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session: Network = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     return session
 
 
-def rounded(value: Any) -> Any:
+def round_floats(value: Any) -> Any:
     """The same data with four digits after the point."""
     if isinstance(value, dict):
-        return {name: rounded(part) for name, part in value.items()}
+        return {name: round_floats(part) for name, part in value.items()}
     if isinstance(value, list):
-        return [rounded(part) for part in value]
+        return [round_floats(part) for part in value]
     return round(value, 4) if isinstance(value, float) else value
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.audio_sentiment.fit import Recipe, Studied, fit_head
+from services.audio_sentiment.fit import FeaturedSong, Recipe, fit_sentiment_model
 from services.audio_sentiment.labels import FOLD_COUNT, RatedSong
 from services.audio_sentiment.listening import Window
 from services.audio_sentiment.report import Reading, report
-from services.audio_sentiment.sentiment import Head, Pacing, SongReader
+from services.audio_sentiment.sentiment import Pacing, SentimentModel, SentimentReader
 
 __all__ = ["OutOfFold", "cross_validate", "tabulate"]
 
@@ -19,31 +19,31 @@ OutOfFold = tuple[str, RatedSong, Reading]  # collection, song, and its reading 
 
 
 def cross_validate(
-    songs: Sequence[Studied], middles: Sequence[Sequence[Window]], dense: Mapping[str, F32], recipe: Recipe
+    songs: Sequence[FeaturedSong], middles: Sequence[Sequence[Window]], dense: Mapping[str, F32], recipe: Recipe
 ) -> list[OutOfFold]:
-    """Reads every song with a head fitted on the other folds.
+    """Reads every song with a model fitted on the other folds.
 
     Args:
         songs: with their windows and targets.
         middles: for each song, the windows of the ten seconds in its middle, heard alone.
-        dense: the network's layers that a head carries along.
-        recipe: of the head.
+        dense: the network's layers that a model carries along.
+        recipe: of the model.
     """
     readings = []
     for fold in range(FOLD_COUNT):
-        head = fit_head([song for song in songs if song.song.fold != fold], dense, recipe)
+        model = fit_sentiment_model([song for song in songs if song.song.fold != fold], dense, recipe)
         for song, middle in zip(songs, middles, strict=True):
             if song.song.fold == fold:
-                readings.append((song.song.collection, song.song.rating, _read(song.song.windows, middle, head)))
+                readings.append((song.song.collection, song.song.rating, _read(song.song.windows, middle, model)))
     return readings
 
 
-def _read(windows: Sequence[Window], middle: Sequence[Window], head: Head) -> Reading:
-    reader, short = SongReader(head, Pacing()), SongReader(head, Pacing())
+def _read(windows: Sequence[Window], middle: Sequence[Window], model: SentimentModel) -> Reading:
+    reader, short = SentimentReader(model, Pacing()), SentimentReader(model, Pacing())
     course = np.stack([reader.read(window) for window in windows])
     for window in middle:
         short.read(window)
-    return Reading(reader.whole(), course, short.whole() if len(middle) < len(windows) else None)
+    return Reading(reader.song_sentiment(), course, short.song_sentiment() if len(middle) < len(windows) else None)
 
 
 def tabulate(readings: Sequence[OutOfFold]) -> dict[str, Any]:

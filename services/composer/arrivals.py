@@ -6,13 +6,13 @@ from bisect import bisect_left
 from collections.abc import Callable
 from time import monotonic
 
-__all__ = ["Arrivals"]
+__all__ = ["ArrivalLog"]
 
 RESOLUTION_S = 0.01  # marks nearer than this are one, at the earlier time: lag is never told too small
 MOST_MARKS = 8192  # half of them are forgotten then; at one in RESOLUTION_S that leaves 40 s
 
 
-class Arrivals:
+class ArrivalLog:
     """Positions of a growing stream, and the times at which they were reached.
 
     Args:
@@ -24,7 +24,7 @@ class Arrivals:
         self.positions: list[int] = []
         self.times_s: list[float] = []
 
-    def note(self, position: int, time_s: float | None = None) -> None:
+    def record(self, position: int, time_s: float | None = None) -> None:
         """Takes a position, and when it was reached (now, where that is not said); one that lies behind is no news."""
         time_s = self.clock() if time_s is None else time_s
         if self.positions and position <= self.positions[-1]:
@@ -37,11 +37,11 @@ class Arrivals:
         if len(self.positions) > MOST_MARKS:
             del self.positions[: MOST_MARKS // 2], self.times_s[: MOST_MARKS // 2]
 
-    def reached_s(self, position: int) -> float:
+    def arrival_s(self, position: int) -> float:
         """When the stream was that long, on the clock; now, where it is not yet."""
         place = bisect_left(self.positions, position)
         return self.times_s[place] if place < len(self.times_s) else self.clock()
 
     def age_s(self, position: int) -> float:
         """How long ago the stream was that long; 0 where it is not yet."""
-        return self.clock() - self.reached_s(position)
+        return self.clock() - self.arrival_s(position)

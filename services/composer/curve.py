@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from services.composer.readings import Reading
-from services.composer.story import Shown, Thinning
+from services.composer.readings import Judgement
+from services.composer.story import EvenSampler, FrameInfo
 
 __all__ = ["Curve"]
 
@@ -28,19 +28,19 @@ class Curve:
     """Target and achieved sentiment over time, a panel for each dimension, with the story's pictures below."""
 
     def __init__(self) -> None:
-        self.rows: Thinning[Shown] = Thinning(POINTS)
+        self.samples: EvenSampler[FrameInfo] = EvenSampler(POINTS)
 
-    def add(self, shown: Shown) -> None:
+    def add(self, info: FrameInfo) -> None:
         """Offers a frame's feelings."""
-        if self.rows.takes_next():
-            self.rows.keep(shown)
+        if self.samples.takes_next():
+            self.samples.keep(info)
 
     def write(
         self,
         path: Path,
-        thumbnails: list[tuple[Image.Image, Shown]],
+        thumbnails: list[tuple[Image.Image, FrameInfo]],
         title: str,
-        readings: Sequence[Reading] = (),
+        judgements: Sequence[Judgement] = (),
         verdicts: tuple[str, str] = ("", ""),
     ) -> None:
         """Draws the curve as PNG (matplotlib is imported here: only stories that want the picture pay for it).
@@ -49,32 +49,32 @@ class Curve:
             path: of the PNG.
             thumbnails: pictures of the story, in order.
             title: of the story.
-            readings: by the judge, in order of time.
+            judgements: by the judge, in order of time.
             verdicts: for each dimension, how well the pictures follow the song, in words.
         """
-        DRAWING.submit(self._draw, path, thumbnails, title, readings, verdicts).result()
+        DRAWING.submit(self._draw, path, thumbnails, title, judgements, verdicts).result()
 
     def _draw(
         self,
         path: Path,
-        thumbnails: list[tuple[Image.Image, Shown]],
+        thumbnails: list[tuple[Image.Image, FrameInfo]],
         title: str,
-        readings: Sequence[Reading],
+        judgements: Sequence[Judgement],
         verdicts: tuple[str, str],
     ) -> None:
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-        rows = self.rows.spread()
-        end_s = max(rows[-1].time_s, 0.5)
+        samples = self.samples.select_evenly()
+        end_s = max(samples[-1].time_s, 0.5)
         figure = Figure(figsize=(14, 9), facecolor="white")
         *panels, strip = figure.subplots(3, 1, height_ratios=(3, 3, 1.3))
         for axis, panel in enumerate(panels):
-            self._draw_panel(panel, axis, rows, readings)
+            self._draw_panel(panel, axis, samples, judgements)
             panel.set_title(verdicts[axis], loc="right", fontsize=10, color="#444")
             panel.set(xlim=(0, end_s))
             panel.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 1.5, 2, 3, 6, 10]))
-            panel.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _clock(seconds)))
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _format_clock(seconds)))
         panels[1].set_xlabel("time in the song (minutes:seconds)")
         self._draw_strip(strip, thumbnails[:: max(1, -(-len(thumbnails) // STRIP))], end_s)
         handles, labels = panels[0].get_legend_handles_labels()
@@ -84,23 +84,25 @@ class Curve:
         figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
 
     @staticmethod
-    def _draw_panel(panel: Any, axis: int, rows: Sequence[Shown], readings: Sequence[Reading]) -> None:
+    def _draw_panel(panel: Any, axis: int, samples: Sequence[FrameInfo], judgements: Sequence[Judgement]) -> None:
         """One dimension: the target, what people felt at the concepts shown, and what the judge reads."""
         name, low, high, colour = PANELS[axis]
-        times = [row.time_s for row in rows]
+        times = [sample.time_s for sample in samples]
         panel.axhline(0, color="#ccc", linewidth=0.8)
-        panel.plot(times, [row.target[axis] for row in rows], color=colour, linewidth=2.2, label="the song asks for")
-        rated = [row.expected[axis] for row in rows]
+        panel.plot(
+            times, [sample.target[axis] for sample in samples], color=colour, linewidth=2.2, label="the song asks for"
+        )
+        rated = [sample.expected[axis] for sample in samples]
         label = "people felt at what is shown (ratings of its concepts)"
         panel.plot(times, rated, color=RATED, linewidth=1.1, linestyle="--", label=label)
-        if readings:
+        if judgements:
             panel.plot(
-                [reading.shown.time_s for reading in readings],
-                [reading.achieved[axis] for reading in readings],
+                [judgement.info.time_s for judgement in judgements],
+                [judgement.achieved[axis] for judgement in judgements],
                 color=JUDGED,
                 linewidth=0.8,
                 marker="o",
-                markersize=max(1.0, min(3.5, 600 / len(readings))),
+                markersize=max(1.0, min(3.5, 600 / len(judgements))),
                 label="a judge reads off the finished pictures",
             )
         panel.set_title(name, loc="left", fontsize=12, color=colour)
@@ -109,17 +111,17 @@ class Curve:
         panel.spines[["right", "top"]].set_visible(False)
 
     @staticmethod
-    def _draw_strip(strip: Any, thumbnails: list[tuple[Image.Image, Shown]], end_s: float) -> None:
+    def _draw_strip(strip: Any, thumbnails: list[tuple[Image.Image, FrameInfo]], end_s: float) -> None:
         """Pictures side by side in the order of the story, each with its time and its concept below."""
         strip.set(xlim=(0, end_s), ylim=(0, 1.25))
         strip.set_axis_off()
         width = end_s / max(1, len(thumbnails))
-        for place, (tile, shown) in enumerate(thumbnails):
+        for place, (tile, info) in enumerate(thumbnails):
             left = place * width
             strip.imshow(np.asarray(tile), extent=(left, left + width * 0.94, 0.25, 1.25), aspect="auto", zorder=2)
-            name = shown.concepts[0][0][:NAME_LENGTH] if shown.concepts else ""
-            strip.text(left, 0.05, f"{_clock(shown.time_s)} {name}", fontsize=7, color="#444")
+            name = info.concepts[0][0][:NAME_LENGTH] if info.concepts else ""
+            strip.text(left, 0.05, f"{_format_clock(info.time_s)} {name}", fontsize=7, color="#444")
 
 
-def _clock(seconds: float) -> str:
+def _format_clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

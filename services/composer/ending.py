@@ -10,43 +10,45 @@ from google.protobuf.json_format import MessageToDict
 from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.agreement import Agreement, RunningAgreement
-from services.composer.palette import Palette
+from services.composer.palette import Capabilities
 from services.composer.plan import StoryPlan
-from services.composer.reader import Reader
-from services.composer.readings import Reading, agreements
+from services.composer.reader import JudgeClient
+from services.composer.readings import Judgement, agreements
 
-__all__ = ["manifest_facts", "session_end"]
+__all__ = ["build_manifest_facts", "build_session_end"]
 
 
-def session_end(
+def build_session_end(
     plan: StoryPlan,
-    palette: Palette,
+    capabilities: Capabilities,
     summary: audio_sentiment_pb2.AnalyzeSummary | None,
     agreement: tuple[RunningAgreement, RunningAgreement],
-    reader: Reader,
+    judge_client: JudgeClient,
     frame_count: int,
 ) -> pb.SessionEnd:
     """The last message, but for digests of bytes and counts of drops."""
     end = pb.SessionEnd(frame_count=frame_count, duration_us=round(frame_count / plan.rate * 1_000_000))
-    end.digests.update(palette.digests)
+    end.digests.update(capabilities.digests)
     if summary is not None:
         end.song.CopyFrom(summary.song)
-    end.arousal.CopyFrom(_message(agreement[0].result()))
-    end.valence.CopyFrom(_message(agreement[1].result()))
-    if reader.readings:
-        arousal, valence = map(_message, agreements(reader.readings))
-        judged = pb.Achievement(arousal=arousal, valence=valence, judge=reader.judge, missed_count=reader.missed)
+    end.arousal.CopyFrom(_build_agreement(agreement[0].result()))
+    end.valence.CopyFrom(_build_agreement(agreement[1].result()))
+    if judge_client.judgements:
+        arousal, valence = map(_build_agreement, agreements(judge_client.judgements))
+        judged = pb.Achievement(
+            arousal=arousal, valence=valence, judge=judge_client.judge, missed_count=judge_client.missed_count
+        )
         end.achieved.CopyFrom(judged)
-    end.warnings.extend(reader.warnings)
+    end.warnings.extend(judge_client.warnings)
     return end
 
 
-def _message(agreement: Agreement) -> pb.Agreement:
+def _build_agreement(agreement: Agreement) -> pb.Agreement:
     return pb.Agreement(r=agreement.r, ccc=agreement.ccc, rmse=agreement.rmse, n=agreement.n)
 
 
-def manifest_facts(
-    plan: StoryPlan, size: sentiment_pb2.Size, end: pb.SessionEnd, readings: Sequence[Reading], session_id: str
+def build_manifest_facts(
+    plan: StoryPlan, size: sentiment_pb2.Size, end: pb.SessionEnd, judgements: Sequence[Judgement], session_id: str
 ) -> dict[str, Any]:
     """Everything of the manifest that is not a frame; with the song it is enough to tell the story again."""
     whole = MessageToDict(end, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
@@ -71,16 +73,16 @@ def manifest_facts(
         **whole,
         "readings": [
             {
-                "seq": reading.shown.seq,
-                "time_s": round(reading.shown.time_s, 6),
-                "target": _rounded(reading.shown.target),
-                "expected": _rounded(reading.shown.expected),
-                "achieved": _rounded(reading.achieved),
+                "seq": judgement.info.seq,
+                "time_s": round(judgement.info.time_s, 6),
+                "target": _round_pair(judgement.info.target),
+                "expected": _round_pair(judgement.info.expected),
+                "achieved": _round_pair(judgement.achieved),
             }
-            for reading in readings
+            for judgement in judgements
         ],
     }
 
 
-def _rounded(pair: tuple[float, float]) -> list[float]:
+def _round_pair(pair: tuple[float, float]) -> list[float]:
     return [round(value, 5) for value in pair]

@@ -17,12 +17,12 @@ from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
 from services.composer.curve import Curve
 from services.composer.plan import StoryPlan
-from services.composer.readings import Reading
+from services.composer.readings import Judgement
 from services.composer.spool import CHUNK_BYTES
-from services.composer.story import ContactSheet, ManifestWriter, Shown
-from services.composer.video import VideoWriter, join, write_audio
+from services.composer.story import ContactSheet, FrameInfo, ManifestWriter
+from services.composer.video import VideoWriter, join_videos, write_audio
 
-__all__ = ["StoryFiles", "encoded", "pieces_of"]
+__all__ = ["StoryFiles", "encode_picture", "iter_file_chunks"]
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -34,7 +34,7 @@ NAMES = {
 }
 
 
-def encoded(picture: U8, image_format: base.ImageFormat.ValueType, jpeg_quality: int) -> bytes:
+def encode_picture(picture: U8, image_format: base.ImageFormat.ValueType, jpeg_quality: int) -> bytes:
     """A picture (height, width, 3) in the format asked for; NONE is empty."""
     if image_format == base.IMAGE_FORMAT_NONE:
         return b""
@@ -48,7 +48,7 @@ def encoded(picture: U8, image_format: base.ImageFormat.ValueType, jpeg_quality:
     return out.getvalue()
 
 
-def source_of(file: BinaryIO, form: base.AudioFormat) -> BinaryIO | PcmSource:
+def wrap_source(file: BinaryIO, form: base.AudioFormat) -> BinaryIO | PcmSource:
     """The song as the decoder wants it: an encoded file as it is, raw samples with their description."""
     if form.sample_format == base.SAMPLE_FORMAT_UNSPECIFIED:
         return file
@@ -60,7 +60,7 @@ def source_of(file: BinaryIO, form: base.AudioFormat) -> BinaryIO | PcmSource:
     )
 
 
-def pieces_of(kind: pb.StoryFileKind.ValueType, path: Path) -> Iterator[pb.StoryFileChunk]:
+def iter_file_chunks(kind: pb.StoryFileKind.ValueType, path: Path) -> Iterator[pb.StoryFileChunk]:
     """A finished file in pieces of CHUNK_BYTES; the last one holds its digest."""
     hashed, left, offset = hashlib.sha256(), path.stat().st_size, 0
     with path.open("rb") as file:
@@ -76,7 +76,7 @@ def pieces_of(kind: pb.StoryFileKind.ValueType, path: Path) -> Iterator[pb.Story
 
 
 class StoryFiles:
-    """Writes what the plan asks for. All methods block: call them from a thread, one at a time but for sound().
+    """Writes what the plan asks for. All methods block: call them from a thread, one at a time but for write_sound().
 
     Args:
         folder: exists, and is deleted by its owner.
@@ -98,48 +98,48 @@ class StoryFiles:
         self.frames_hash = hashlib.sha256()
         self.abandoned = False
 
-    def add(self, pictures: list[U8], shown: list[Shown]) -> list[bytes]:
+    def add(self, pictures: list[U8], infos: list[FrameInfo]) -> list[bytes]:
         """Takes the next frames; returns them encoded for the caller."""
         images = []
-        for picture, one in zip(pictures, shown, strict=True):
-            self.note(hashlib.sha256(picture.data).digest(), picture, one)
+        for picture, one in zip(pictures, infos, strict=True):
+            self.add_without_video(hashlib.sha256(picture.data).digest(), picture, one)
             if self.video is not None:
                 self.video.add(picture)
-            images.append(encoded(picture, self.plan.image_format, self.plan.jpeg_quality))
+            images.append(encode_picture(picture, self.plan.image_format, self.plan.jpeg_quality))
         return images
 
-    def note(self, digest: bytes, picture: U8, shown: Shown) -> None:
+    def add_without_video(self, digest: bytes, picture: U8, info: FrameInfo) -> None:
         """Takes the next frame for everything but the video.
 
         Args:
             digest: SHA-256 of its bytes.
             picture: it, or a tile of it as the contact sheet makes them.
-            shown: what it shows.
+            info: what it shows.
         """
         self.frames_hash.update(digest)
         if self.sheet is not None:
-            self.sheet.add(picture, shown)
+            self.sheet.add(picture, info)
         if self.curve is not None:
-            self.curve.add(shown)
+            self.curve.add(info)
         if self.manifest is not None:
-            self.manifest.add(shown)
+            self.manifest.add(info)
 
     @property
     def shows_frames(self) -> bool:
         """Whether frames go to the caller one by one."""
         return self.plan.image_format != base.IMAGE_FORMAT_NONE
 
-    def sound(self, song: Path) -> None:
+    def write_sound(self, song: Path) -> None:
         """Encodes the part of the song that the story shows as AAC."""
         with song.open("rb") as file:
-            source = source_of(file, self.plan.audio_format)
+            source = wrap_source(file, self.plan.audio_format)
             start_s = self.plan.start_us / 1e6
             duration_s = self.plan.duration_us / 1e6 or None
             with decode_blocks(source, mono=False, start_s=start_s, duration_s=duration_s) as decoding:
                 first = next(decoding)
-                write_audio(self.folder / "sound.m4a", self._blocks(first, decoding), decoding.sample_rate_hz)
+                write_audio(self.folder / "sound.m4a", self._iter_blocks(first, decoding), decoding.sample_rate_hz)
 
-    def _blocks(self, first: F32, rest: Iterator[F32]) -> Iterator[F32]:
+    def _iter_blocks(self, first: F32, rest: Iterator[F32]) -> Iterator[F32]:
         yield first.T
         for block in rest:
             if self.abandoned:
@@ -147,27 +147,33 @@ class StoryFiles:
             yield block.T
 
     def finish(
-        self, facts: dict[str, Any], readings: Sequence[Reading], end: pb.SessionEnd
+        self, facts: dict[str, Any], judgements: Sequence[Judgement], end: pb.SessionEnd
     ) -> list[tuple[pb.StoryFileKind.ValueType, Path]]:
         """Completes all files, in the order asked for.
 
         Args:
             facts: of the manifest.
-            readings: of frames, by the judge.
+            judgements: of frames, by the judge.
             end: how well the pictures follow the song.
         """
         title = self.plan.title
         if self.video is not None:
             self.video.close()
             video = self.paths[pb.STORY_FILE_KIND_VIDEO]
-            join([self.folder / "pictures.mp4"], self.folder / "sound.m4a", video, self.plan.rate, title)
+            join_videos([self.folder / "pictures.mp4"], self.folder / "sound.m4a", video, self.plan.rate, title)
         if self.manifest is not None:
             self.manifest.finish(facts)
         if self.sheet is not None:
             self.sheet.write(self.paths[pb.STORY_FILE_KIND_CONTACT_SHEET])
             if self.curve is not None:
                 path, tiles = self.paths[pb.STORY_FILE_KIND_CURVE], self.sheet.thumbnails()
-                self.curve.write(path, tiles, title, readings, (_verdict(end, "arousal"), _verdict(end, "valence")))
+                self.curve.write(
+                    path,
+                    tiles,
+                    title,
+                    judgements,
+                    (_describe_agreement(end, "arousal"), _describe_agreement(end, "valence")),
+                )
         return [(kind, self.paths[kind]) for kind in self.plan.files]
 
     def abandon(self) -> None:
@@ -179,7 +185,7 @@ class StoryFiles:
             self.manifest.close()
 
 
-def _verdict(end: pb.SessionEnd, dimension: str) -> str:
+def _describe_agreement(end: pb.SessionEnd, dimension: str) -> str:
     """How well the pictures follow the song in one dimension, for people who look at the curve."""
     rated = f"by people's ratings r = {getattr(end, dimension).r:.2f}"
     if not end.HasField("achieved"):

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FlashCounter", "FlashGuard", "cells"]
+__all__ = ["FlashCounter", "FlashGuard", "cell_luminance"]
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
@@ -23,16 +23,18 @@ OF_FOUR = np.tile(LUMINANCE, 4) / 16  # weights of four pixels beside each other
 LINEAR = (np.arange(256, dtype=np.float32) / 255) ** np.float32(2.2)  # sRGB's curve, near enough for a 10 % step
 
 
-def cells(picture: U8) -> F32:
+def cell_luminance(picture: U8) -> F32:
     """Relative luminance of GRID x GRID cells, from 16 pixels of each: (H, W, 3) uint8 → (GRID * GRID,) in [0, 1]."""
-    looked_at = picture.take(_places(*picture.shape[:2]), mode="wrap")  # nothing lies beyond: "wrap" is only faster
+    looked_at = picture.take(
+        _sample_offsets(*picture.shape[:2]), mode="wrap"
+    )  # nothing lies beyond: "wrap" is only faster
     by_row = LINEAR.take(looked_at, mode="wrap").reshape(-1, 4 * 3) @ OF_FOUR
     means: F32 = by_row.reshape(GRID, 4, GRID).sum(axis=1).ravel()
     return means
 
 
 @lru_cache(8)
-def _places(height: int, width: int) -> NDArray[np.intp]:
+def _sample_offsets(height: int, width: int) -> NDArray[np.intp]:
     """Where in a picture's bytes those lie that are looked at: 4 x 4 pixels of each cell, row by row, (GRID² * 48,)."""
     rows, columns = (np.arange(GRID * 4) * side // (GRID * 4) for side in (height, width))
     return ((rows[:, None] * width + columns)[..., None] * 3 + np.arange(3)).ravel()
@@ -57,7 +59,7 @@ class FlashCounter:
 
     def add(self, light: F32) -> int:
         """Takes the next frame's cells; returns the flashes that a quarter of them shared within the last second."""
-        if self.extreme is None or self.seq % (2 * self.span) == 0:  # forget: see settled_from
+        if self.extreme is None or self.seq % (2 * self.span) == 0:  # forget: see warmup_start
             self.extreme, self.rising = light, np.zeros(GRID * GRID, np.float32)
         self.seq += 1
         change = light - self.extreme
@@ -90,7 +92,7 @@ class FlashGuard:
     """Blurs pictures in time while their raw sequence would flash; leaves all others as they are.
 
     What comes out depends on a few seconds of what went in and on nothing else, so that a story that is taken up
-    again at `settled_from` continues with identical bytes.
+    again at `warmup_start` continues with identical bytes.
     """
 
     def __init__(self, frames_per_second: float, seq: int = 0) -> None:
@@ -102,7 +104,7 @@ class FlashGuard:
         self.recent: deque[U8] = deque(maxlen=reach)
 
     @staticmethod
-    def settled_from(seq: int, frames_per_second: float) -> int:
+    def warmup_start(seq: int, frames_per_second: float) -> int:
         """The frame to begin with so that frame `seq` and all after it are as in an unbroken story."""
         two_seconds = 2 * max(1, round(frames_per_second))
         return max(0, (seq - two_seconds) // two_seconds * two_seconds)
@@ -112,15 +114,15 @@ class FlashGuard:
         """Most flashes in any second of what came out."""
         return self.shown.worst
 
-    def pass_on(self, picture: U8) -> U8:
+    def filter_frame(self, picture: U8) -> U8:
         """Takes the next frame (H, W, 3) uint8 and returns the one to show."""
-        light = cells(picture)
+        light = cell_luminance(picture)
         self.recent.append(picture)
         self.alarm.append(self.raw.add(light))
         if max(self.alarm) >= 2:
             weights = self.window[-len(self.recent) :] / self.window[-len(self.recent) :].sum()
             mixed = sum(w * p for w, p in zip(weights, self.recent, strict=True))
             picture = np.rint(np.asarray(mixed)).clip(0, 255).astype(np.uint8)
-            light = cells(picture)
+            light = cell_luminance(picture)
         self.shown.add(light)
         return picture

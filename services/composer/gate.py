@@ -6,17 +6,17 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from deepsing.runtime.errors import InvalidInput, TooLate
+from deepsing.runtime.errors import DeadlineExceeded, InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.meters import LIVE_LAG
 
-__all__ = ["FrameGate"]
+__all__ = ["CreditGate"]
 
 MOST_CREDIT = 1_000_000  # of one grant
 
 
-class FrameGate:
+class CreditGate:
     """Credit of one session, and the live frames that wait for it, in order with notes of those that were left out.
 
     Args:
@@ -54,7 +54,7 @@ class FrameGate:
         if not 1 <= frames <= MOST_CREDIT:
             message = f"credit is {frames}; grant 1 to {MOST_CREDIT}"
             reason = reasons.ERROR_REASON_CREDIT_OUT_OF_RANGE
-            raise InvalidInput(message, reason=reason, field="credit", value=frames)
+            raise InvalidArgument(message, reason=reason, field="credit", value=frames)
         if self.credit is not None:
             self.credit += frames
         self._granted.set()
@@ -65,8 +65,8 @@ class FrameGate:
         self._granted.set()
         self._moved.set()
 
-    async def granted(self) -> None:
-        """Waits until a frame may go; raises TooLate CREDIT_STALLED where none may for too long, or ever."""
+    async def wait_for_credit(self) -> None:
+        """Waits until a frame may go; raises DeadlineExceeded CREDIT_STALLED where none may for too long, or ever."""
         while self.blocked:
             self._granted.clear()
             try:
@@ -76,7 +76,7 @@ class FrameGate:
                 self.closed = True
             if self.blocked and self.closed:
                 message = f"no credit came for {self.stall_s:g} s, or none can come any more; grant some sooner"
-                raise TooLate(message, reason=reasons.ERROR_REASON_CREDIT_STALLED)
+                raise DeadlineExceeded(message, reason=reasons.ERROR_REASON_CREDIT_STALLED)
 
     def offer(self, frame: pb.Frame) -> None:
         """Adds a frame; where too many wait, the oldest is dropped and noted in its place."""
@@ -109,18 +109,18 @@ class FrameGate:
         self.frame_count -= 1
         self.dropped_count += 1
 
-    def give_up(self) -> None:
+    def drop_waiting(self) -> None:
         """Drops all frames that still wait: the story is over."""
         while self.frame_count:
             self._drop_oldest()
 
-    async def emptied(self) -> None:
+    async def wait_until_empty(self) -> None:
         """Waits until nothing waits that may still go."""
         while self.waiting and not (self.closed and self.blocked):
             self._moved.clear()
             await self._moved.wait()
 
-    def next(self) -> pb.ComposeResponse | None:
+    def pop_next(self) -> pb.ComposeResponse | None:
         """What goes next, if anything may: a note of frames left out needs no credit."""
         if not self.waiting or (self.blocked and isinstance(self.waiting[0], pb.Frame)):
             return None

@@ -8,17 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["HeldSongs"]
+__all__ = ["SongCache"]
 
 
 @dataclass(frozen=True)
-class _Held:
+class _CachedSong:
     path: Path
     bytes: int
-    until_s: float
+    expires_s: float
 
 
-class HeldSongs:
+class SongCache:
     """A bounded set of songs on disk; where it is full the one unused for longest goes.
 
     A song is found only by whoever sent it: nobody learns from it what others listen to.
@@ -41,7 +41,9 @@ class HeldSongs:
     ) -> None:
         self._limit_bytes, self._limit_count, self._hold_s, self._clock = limit_bytes, limit_count, hold_s, clock
         self._folder = folder
-        self._songs: OrderedDict[tuple[str, str], _Held] = OrderedDict()  # by owner and digest, the latest used last
+        self._songs: OrderedDict[tuple[str, str], _CachedSong] = (
+            OrderedDict()
+        )  # by owner and digest, the latest used last
         self._kept = 0
 
     @property
@@ -49,7 +51,7 @@ class HeldSongs:
         """Of all that are held."""
         return sum(song.bytes for song in self._songs.values())
 
-    def keep(self, owner: str, digest: str, song: Path) -> None:
+    def add(self, owner: str, digest: str, song: Path) -> None:
         """Holds a song, by a link to its file.
 
         Args:
@@ -65,17 +67,17 @@ class HeldSongs:
         self._kept += 1
         path = self._folder / f"held-{self._kept}"
         path.hardlink_to(song)
-        self._songs[owner, digest] = _Held(path, size, self._clock() + self._hold_s)
+        self._songs[owner, digest] = _CachedSong(path, size, self._clock() + self._hold_s)
 
     def find(self, owner: str, digest: str) -> Path | None:
         """The song's file, which stays at least for this turn of the event loop; None where it is not held."""
         now = self._clock()
-        for key in [key for key, song in self._songs.items() if song.until_s <= now]:
+        for key in [key for key, song in self._songs.items() if song.expires_s <= now]:
             self._drop(key)
         song = self._songs.pop((owner, digest), None)
         if song is None:
             return None
-        self._songs[owner, digest] = _Held(song.path, song.bytes, now + self._hold_s)
+        self._songs[owner, digest] = _CachedSong(song.path, song.bytes, now + self._hold_s)
         return song.path
 
     def _is_full(self) -> bool:

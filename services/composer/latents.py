@@ -1,4 +1,4 @@
-"""Builds the rows that the generator paints from: class weights, noise and style weights of every frame.
+"""Builds the latents that the generator paints from: class weights, noise and style weights of every frame.
 
 Source: Passalis & Doropoulos (2021), section 3.4, moving noise.
 Differs: between two concepts the weights travel along a straight line of the latent space, and noise turns in a
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from services.composer.timeline import Moment
 
-__all__ = ["KeyLatent", "LatentPath", "Row"]
+__all__ = ["KeyLatent", "LatentPath", "FrameLatent"]
 
 F32 = NDArray[np.float32]
 KEYS_KEPT = 8  # a moment lies between two keys; more are kept only because frames are asked for in batches
@@ -39,7 +39,7 @@ class KeyLatent:
 
 
 @dataclass(frozen=True)
-class Row:
+class FrameLatent:
     """What the generator needs for one frame; noise already holds its push, in units of truncation 1."""
 
     classes: F32
@@ -60,15 +60,15 @@ class LatentPath:
         while len(self.keys) > KEYS_KEPT:
             self.keys.popitem(last=False)
 
-    def row(self, moment: Moment) -> Row:
+    def latent_at(self, moment: Moment) -> FrameLatent:
         """The latent of a moment whose two keys are known."""
         left, right, share = self.keys[moment.left], self.keys[moment.right], np.float32(moment.progress)
-        noise = turned(left.noise, moment.phase)
+        noise = rotate_noise(left.noise, moment.phase)
         if share:
-            noise = noise * (1 - share) + turned(right.noise, moment.phase) * share
+            noise = noise * (1 - share) + rotate_noise(right.noise, moment.phase) * share
             noise /= np.sqrt((1 - share) ** 2 + share**2)  # the mean of two independent normals is narrower
         expected = tuple(a + (b - a) * moment.progress for a, b in zip(left.expected, right.expected, strict=True))
-        return Row(
+        return FrameLatent(
             classes=left.classes + (right.classes - left.classes) * share,
             noise=(noise * moment.push).astype(np.float32),
             style=left.style + (right.style - left.style) * share,
@@ -76,6 +76,6 @@ class LatentPath:
         )
 
 
-def turned(noise: F32, angle: float) -> F32:
+def rotate_noise(noise: F32, angle: float) -> F32:
     """Noise turned in the plane that it spans with its own reversal; a whole turn brings it back."""
     return np.float32(np.cos(angle)) * noise + np.float32(np.sin(angle)) * noise[::-1]

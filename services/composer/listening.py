@@ -7,25 +7,25 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from deepsing.runtime.errors import InvalidInput
+from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import audio_sentiment_pb2 as wire
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.arrivals import Arrivals
-from services.composer.palette import Palette
-from services.composer.peers import Peers
+from services.composer.arrivals import ArrivalLog
+from services.composer.palette import Capabilities
+from services.composer.peers import Backends
 from services.composer.plan import StoryPlan
-from services.composer.scale import scale_of
-from services.composer.spool import Spool
+from services.composer.scale import build_scale
+from services.composer.spool import SongFile
 from services.composer.timeline import WINDOW_S, Point, frame_count
 
-__all__ = ["Heard", "HeardQueue", "Listening"]
+__all__ = ["AnalysisUpdate", "LatestUpdate", "SongAnalysis"]
 
 WINDOW_US = round(WINDOW_S * 1e6)
 
 
 @dataclass(frozen=True)
-class Heard:
-    """A stretch of listening.
+class AnalysisUpdate:
+    """What the analysis of a song has added.
 
     Attributes:
         points: what it settled.
@@ -39,42 +39,50 @@ class Heard:
 
 
 @dataclass
-class HeardQueue:
-    """Between the listener, who goes as fast as it can, and the painter: what waits becomes one stretch."""
+class LatestUpdate:
+    """Between the analysis, which goes as fast as it can, and the scheduler: what waits becomes one update."""
 
-    waiting: Heard | None = None
+    waiting: AnalysisUpdate | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def put(self, heard: Heard) -> None:
-        """Adds a stretch to what waits."""
+    def put(self, update: AnalysisUpdate) -> None:
+        """Adds an update to what waits."""
         before = self.waiting.points if self.waiting else []
-        self.waiting = Heard([*before, *heard.points], heard.frames, heard.last)
+        self.waiting = AnalysisUpdate([*before, *update.points], update.frames, update.last)
         self.news.set()
 
-    async def stretches(self) -> AsyncIterator[Heard]:
-        """All that was heard and not yet taken, again and again, up to and with the last stretch."""
+    async def updates(self) -> AsyncIterator[AnalysisUpdate]:
+        """All that was heard and not yet taken, again and again, up to and with the last update."""
         last = False
         while not last:
             await self.news.wait()
             self.news.clear()
-            if (heard := self.waiting) is not None:
-                self.waiting, last = None, heard.last
-                yield heard
+            if (update := self.waiting) is not None:
+                self.waiting, last = None, update.last
+                yield update
 
 
-class Listening:
+class SongAnalysis:
     """One song being heard.
 
     Args:
-        palette: says what is typical of the engine's concepts, and which model is to listen.
+        capabilities: says what is typical of the engine's concepts, and which model is to listen.
         arrivals: is told when how much of the story's audio came, microseconds.
 
     Attributes:
         summary: what audio_sentiment said at the end; None before, and where only a part was heard.
     """
 
-    def __init__(self, plan: StoryPlan, palette: Palette, spool: Spool, peers: Peers, arrivals: Arrivals) -> None:
-        self.plan, self.palette, self.spool, self.peers, self.arrivals = plan, palette, spool, peers, arrivals
+    def __init__(
+        self, plan: StoryPlan, capabilities: Capabilities, song_file: SongFile, backends: Backends, arrivals: ArrivalLog
+    ) -> None:
+        self.plan, self.capabilities, self.song_file, self.backends, self.arrivals = (
+            plan,
+            capabilities,
+            song_file,
+            backends,
+            arrivals,
+        )
         self.summary: wire.AnalyzeSummary | None = None
         self.heard_us = self.frames = 0
 
@@ -82,29 +90,29 @@ class Listening:
         config = wire.AnalyzeConfig(
             audio_format=self.plan.audio_format,
             live=self.plan.live,
-            model_digest=self.palette.digests["audio_sentiment"],
+            model_digest=self.capabilities.digests["audio_sentiment"],
             send_progress=self.plan.live,
         )
         yield wire.AnalyzeRequest(config=config)
-        async for chunk in self.spool.chunks():
+        async for chunk in self.song_file.iter_chunks():
             yield wire.AnalyzeRequest(audio_chunk=chunk)
 
-    async def run(self) -> AsyncGenerator[Heard]:
+    async def run(self) -> AsyncGenerator[AnalysisUpdate]:
         """Yields what is heard, in order; the last one holds the frame count.
 
         A part of a song begins at the window nearest to its start, and nothing after it is heard.
         """
-        scale, first = scale_of(self.plan.mode, self.palette.norm), round(self.plan.start_us / WINDOW_US)
+        scale, first = build_scale(self.plan.mode, self.capabilities.norm), round(self.plan.start_us / WINDOW_US)
         wanted = -(-self.plan.duration_us // WINDOW_US) if self.plan.duration_us else None
         number = 0
-        async with aclosing(self.peers.analyze(self._requests, lambda: self.spool.finished)) as responses:
+        async with aclosing(self.backends.analyze(self._requests, lambda: self.song_file.finished)) as responses:
             async for response in responses:
                 if response.HasField("summary"):
                     self.summary = response.summary
                     break
                 if response.HasField("progress"):
-                    if (covered := self._covered(response.progress)) is not None:
-                        yield covered
+                    if (update := self._apply_progress(response.progress)) is not None:
+                        yield update
                     continue
                 point, number = response.point, number + 1
                 self.heard_us = max(self.heard_us, point.time_us + (point.duration_us or WINDOW_US))
@@ -115,24 +123,24 @@ class Listening:
                 settled = scale.add(
                     Point(time_s, feeling.arousal, feeling.valence, point.loudness, point.onset_strength)
                 )
-                self.frames = self._frames_until(self.heard_us)
-                self.arrivals.note(self.heard_us - self.plan.start_us)
-                yield Heard(settled, self.frames, False)
+                self.frames = self._count_frames_until(self.heard_us)
+                self.arrivals.record(self.heard_us - self.plan.start_us)
+                yield AnalysisUpdate(settled, self.frames, False)
                 if wanted is not None and number - first >= wanted:
                     break
-        yield Heard(scale.finish(), self._frame_count(), True)
+        yield AnalysisUpdate(scale.finish(), self._count_frames(), True)
 
-    def _covered(self, progress: wire.AnalyzeProgress) -> Heard | None:
+    def _apply_progress(self, progress: wire.AnalyzeProgress) -> AnalysisUpdate | None:
         """The frames whose audio is heard though not read; None where it holds no new one."""
         if progress.heard_us <= max(self.heard_us, self.plan.start_us):
             return None
         before, self.heard_us = self.frames, progress.heard_us
-        self.frames = self._frames_until(self.heard_us)
-        came_s = self.spool.arrivals.reached_s(progress.byte_count)
-        self.arrivals.note(self.heard_us - self.plan.start_us, came_s)
-        return Heard([], self.frames, False) if self.frames > before else None
+        self.frames = self._count_frames_until(self.heard_us)
+        came_s = self.song_file.arrivals.arrival_s(progress.byte_count)
+        self.arrivals.record(self.heard_us - self.plan.start_us, came_s)
+        return AnalysisUpdate([], self.frames, False) if self.frames > before else None
 
-    def _frame_count(self) -> int:
+    def _count_frames(self) -> int:
         """Frames of the part that was asked for, or of what there is of it."""
         plan = self.plan
         if self.summary is not None:
@@ -146,10 +154,10 @@ class Listening:
                 "start earlier"
             )
             reason = reasons.ERROR_REASON_PART_OUT_OF_RANGE
-            raise InvalidInput(message, reason=reason, field="start_us", value=plan.start_us)
-        return self._frames_until(self.heard_us)
+            raise InvalidArgument(message, reason=reason, field="start_us", value=plan.start_us)
+        return self._count_frames_until(self.heard_us)
 
-    def _frames_until(self, heard_us: int) -> int:
+    def _count_frames_until(self, heard_us: int) -> int:
         length_us = max(0, heard_us - self.plan.start_us)
         length_us = min(length_us, self.plan.duration_us) if self.plan.duration_us else length_us
         return frame_count(length_us, 1_000_000, self.plan.rate)

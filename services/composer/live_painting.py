@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsing.v1 import generator_pb2
-from services.composer.arrivals import Arrivals
-from services.composer.listening import Heard
-from services.composer.painting import Painter, Painting
-from services.composer.palette import Palette
-from services.composer.peers import Peers
+from services.composer.arrivals import ArrivalLog
+from services.composer.listening import AnalysisUpdate
+from services.composer.painting import FrameBatch, FrameScheduler
+from services.composer.palette import Capabilities
+from services.composer.peers import Backends
 from services.composer.plan import StoryPlan
 from services.composer.settings import ComposerSettings
-from services.composer.story import Shown
+from services.composer.story import FrameInfo
 from services.composer.timeline import Point
 
-__all__ = ["LivePainter", "late_count", "painter_of"]
+__all__ = ["LiveFrameScheduler", "count_late", "build_scheduler"]
 
 BATCH = 2  # frames asked for at once, at most: the first of them is waited for
 IN_FLIGHT = 2  # batches before the generator, at most: one that it paints, one for it to go on with
@@ -29,7 +29,7 @@ PACE_SHARE = 0.25  # of the latest batch in what batches lately took
 AHEAD_BYTES = 64 * 2**20  # of painted frames whose audio has not come
 
 
-class LivePainter(Painter):
+class LiveFrameScheduler(FrameScheduler):
     """One live story being painted.
 
     What a frame shows is settled up to half a second before its audio comes (see Timeline), so the generator's time is
@@ -44,74 +44,76 @@ class LivePainter(Painter):
     def __init__(
         self,
         plan: StoryPlan,
-        palette: Palette,
-        peers: Peers,
+        capabilities: Capabilities,
+        backends: Backends,
         *,
         session_id: str,
         batch: int,
         in_flight: int,
         first: int,
-        arrivals: Arrivals,
+        arrivals: ArrivalLog,
         late_s: float,
     ) -> None:
         batch, in_flight = min(batch, BATCH), min(in_flight, IN_FLIGHT)
-        super().__init__(plan, palette, peers, session_id=session_id, batch=batch, in_flight=in_flight, first=first)
+        super().__init__(
+            plan, capabilities, backends, session_id=session_id, batch=batch, in_flight=in_flight, first=first
+        )
         self.arrivals, self.late_s = arrivals, late_s
         self.batch_s = 0.0  # what a batch took lately, from asking for it to having it
-        self.ahead: deque[tuple[NDArray[np.uint8], Shown]] = deque()  # painted, and not yet let out
+        self.ahead: deque[tuple[NDArray[np.uint8], FrameInfo]] = deque()  # painted, and not yet let out
         self.most_ahead = max(self.batch, AHEAD_BYTES // (self.size.width_px * self.size.height_px * 3))
 
-    async def run(self, heard: AsyncIterator[Heard]) -> AsyncGenerator[Painting]:
+    async def run(self, updates: AsyncIterator[AnalysisUpdate]) -> AsyncGenerator[FrameBatch]:
         """Yields frames in order, each once its audio has come, and says which were left out."""
-        arousal, valence = map(float, self.palette.norm.mean)  # a typical picture, before anything was read
-        await self._place(self.timeline.add(Point(0.0, arousal, valence, loudness=0.0, onset=0.0)))
-        async with aclosing(super().run(heard)) as paintings:
-            async for painting in paintings:
-                yield painting
+        arousal, valence = map(float, self.capabilities.norm.mean)  # a typical picture, before anything was read
+        await self._place_keys(self.timeline.add(Point(0.0, arousal, valence, loudness=0.0, onset=0.0)))
+        async with aclosing(super().run(updates)) as batches:
+            async for batch in batches:
+                yield batch
 
-    async def _advance(self, frames: int) -> AsyncGenerator[Painting]:
+    async def _advance(self, frames: int) -> AsyncGenerator[FrameBatch]:
         """Lets out the first `frames` frames, whose audio has come, and paints on."""
         if self.ahead and self.ahead[0][1].seq < frames:
-            yield self._let_out(frames)
-        while self._may_plan(frames):
+            yield self._release_due(frames)
+        while self._can_plan(frames):
             behind = self.planned < frames
-            if self._busy() >= (1 if behind else self.in_flight):
+            if self._count_busy() >= (1 if behind else self.in_flight):
                 if not behind:
                     break
-                yield await self._painted(frames)
-            elif behind and (late := self._late(frames)):
+                yield await self._collect_due(frames)
+            elif behind and (late := self._count_late(frames)):
                 while self.waiting:
-                    yield await self._painted(frames)
+                    yield await self._collect_due(frames)
                 self.planned += late
-                yield Painting([], [], range(self.planned - late, self.planned))
+                yield FrameBatch([], [], range(self.planned - late, self.planned))
             else:
                 self._plan_batch(frames)
         while self.waiting and self.waiting[0][1][0].seq < frames:
-            yield await self._painted(frames)
+            yield await self._collect_due(frames)
         if self.timeline.finished:  # what was painted beyond the end is shown to nobody
-            self._abandon()
+            self._cancel_waiting()
         self.timeline.forget(min(float(self.planned / self.plan.rate), self.timeline.ready_s))
 
-    def _may_plan(self, frames: int) -> bool:
+    def _can_plan(self, frames: int) -> bool:
         """Whether the next frame is settled, and worth painting now."""
         end = frames if self.timeline.finished else frames + self.most_ahead
         return self.planned < end and self.planned / self.plan.rate < self.timeline.ready_s
 
     def _plan_batch(self, frames: int) -> None:
-        while len(self.rows) < self.batch and self._may_plan(frames):
-            self.rows.append(self._row(self.planned, self.planned / self.plan.rate))
+        while len(self.pending) < self.batch and self._can_plan(frames):
+            self.pending.append(self._plan_frame(self.planned, self.planned / self.plan.rate))
             self.planned += 1
-        self._ask()
+        self._request_batch()
 
-    def _busy(self) -> int:
+    def _count_busy(self) -> int:
         """Batches before the generator."""
         return sum(not task.done() for task, _ in self.waiting)
 
-    def _late(self, frames: int) -> int:
+    def _count_late(self, frames: int) -> int:
         """How many of the next frames, whose audio has come, to leave out."""
         times_us = (round(seq / self.plan.rate * 1_000_000) for seq in range(self.planned, frames))
         ages_s = [self.arrivals.age_s(time_us) for time_us in times_us]
-        return late_count(ages_s, self.late_s, self.batch_s, self.batch)
+        return count_late(ages_s, self.late_s, self.batch_s, self.batch)
 
     async def _generate(self, request: generator_pb2.GenerateRequest) -> list[bytes]:
         began_s = monotonic()
@@ -119,28 +121,28 @@ class LivePainter(Painter):
         self.batch_s += PACE_SHARE * (monotonic() - began_s - self.batch_s)
         return images
 
-    async def _painted(self, frames: int) -> Painting:
+    async def _collect_due(self, frames: int) -> FrameBatch:
         """The oldest batch, once it is painted, as far as its audio has come."""
-        painting = await self._collect()
-        self.ahead.extend(zip(painting.pictures, painting.shown, strict=True))
-        return self._let_out(frames)
+        batch = await self._collect()
+        self.ahead.extend(zip(batch.pictures, batch.infos, strict=True))
+        return self._release_due(frames)
 
-    def _let_out(self, frames: int) -> Painting:
-        out = Painting([], [])
+    def _release_due(self, frames: int) -> FrameBatch:
+        out = FrameBatch([], [])
         while self.ahead and self.ahead[0][1].seq < frames:
-            picture, shown = self.ahead.popleft()
+            picture, info = self.ahead.popleft()
             out.pictures.append(picture)
-            out.shown.append(shown)
+            out.infos.append(info)
         return out
 
-    def _abandon(self) -> None:
+    def _cancel_waiting(self) -> None:
         for task, _ in self.waiting:
             task.cancel()
         self.waiting.clear()
         self.ahead.clear()
 
 
-def late_count(ages_s: Sequence[float], late_s: float, batch_s: float, batch: int) -> int:
+def count_late(ages_s: Sequence[float], late_s: float, batch_s: float, batch: int) -> int:
     """How many frames to leave out, so that those that are painted are prompt.
 
     Args:
@@ -156,24 +158,26 @@ def late_count(ages_s: Sequence[float], late_s: float, batch_s: float, batch: in
     return len(ages_s)
 
 
-def painter_of(
+def build_scheduler(
     plan: StoryPlan,
-    palette: Palette,
-    peers: Peers,
+    capabilities: Capabilities,
+    backends: Backends,
     settings: ComposerSettings,
     *,
     session_id: str,
     first: int,
-    arrivals: Arrivals,
-) -> Painter:
-    """The painter that the plan's pacing asks for, from frame `first` on."""
+    arrivals: ArrivalLog,
+) -> FrameScheduler:
+    """The scheduler that the plan's pacing asks for, from frame `first` on."""
     batch, in_flight = settings.batch, settings.batches_in_flight
     if not plan.live:
-        return Painter(plan, palette, peers, session_id=session_id, batch=batch, in_flight=in_flight, first=first)
-    return LivePainter(
+        return FrameScheduler(
+            plan, capabilities, backends, session_id=session_id, batch=batch, in_flight=in_flight, first=first
+        )
+    return LiveFrameScheduler(
         plan,
-        palette,
-        peers,
+        capabilities,
+        backends,
         session_id=session_id,
         batch=batch,
         in_flight=in_flight,

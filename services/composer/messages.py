@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from deepsing.audio import AudioError
 from deepsing.audio import SongFacts as Decoded
-from deepsing.runtime.errors import InvalidInput, ServiceError
+from deepsing.runtime.errors import InvalidArgument, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
-from services.composer.readings import Reading
-from services.composer.story import Shown
+from services.composer.readings import Judgement
+from services.composer.story import FrameInfo
 from services.composer.timeline import Point
 
-__all__ = ["achieved_point", "affect_point", "frame", "refusal_of", "song_facts"]
+__all__ = ["build_achieved_point", "build_affect_point", "build_frame", "build_song_facts", "convert_audio_error"]
 
 REASONS = {
     "empty": reasons.ERROR_REASON_SONG_EMPTY,
@@ -25,13 +25,13 @@ REASONS = {
 }
 
 
-def refusal_of(error: AudioError) -> ServiceError:
+def convert_audio_error(error: AudioError) -> ServiceError:
     """A song that cannot be decoded, as the caller is to see it."""
     value = "" if error.value is None else error.value
-    return InvalidInput(error.message, reason=REASONS[error.kind], field=error.field or "song", value=value)
+    return InvalidArgument(error.message, reason=REASONS[error.kind], field=error.field or "song", value=value)
 
 
-def song_facts(decoded: Decoded) -> sentiment_pb2.SongFacts:
+def build_song_facts(decoded: Decoded) -> sentiment_pb2.SongFacts:
     """What the decoder found."""
     warnings = [
         sentiment_pb2.SongWarning(
@@ -50,7 +50,7 @@ def song_facts(decoded: Decoded) -> sentiment_pb2.SongFacts:
     )
 
 
-def affect_point(point: Point) -> sentiment_pb2.AffectPoint:
+def build_affect_point(point: Point) -> sentiment_pb2.AffectPoint:
     """A point of the story (its time counts from the start of the part)."""
     return sentiment_pb2.AffectPoint(
         time_us=round(point.time_s * 1e6),
@@ -60,28 +60,28 @@ def affect_point(point: Point) -> sentiment_pb2.AffectPoint:
     )
 
 
-def frame(shown: Shown, image: bytes) -> pb.Frame:
+def build_frame(info: FrameInfo, image: bytes) -> pb.Frame:
     """One frame with all that it shows."""
-    made = pb.Frame(seq=shown.seq, pts_us=round(shown.time_s * 1e6), image=image)
-    made.target.arousal, made.target.valence = shown.target  # filled in place: what is made elsewhere is copied
-    made.expected.arousal, made.expected.valence = shown.expected
-    for named, weights in ((made.concepts, shown.concepts), (made.styles, shown.styles)):
+    made = pb.Frame(seq=info.seq, pts_us=round(info.time_s * 1e6), image=image)
+    made.target.arousal, made.target.valence = info.target  # filled in place: what is made elsewhere is copied
+    made.expected.arousal, made.expected.valence = info.expected
+    for named, weights in ((made.concepts, info.concepts), (made.styles, info.styles)):
         for name, weight in weights:
             named.add(name=name, weight=weight)
     return made
 
 
-def achieved_point(reading: Reading) -> pb.AchievedPoint:
+def build_achieved_point(judgement: Judgement) -> pb.AchievedPoint:
     """What the judge read off one frame."""
-    shown = reading.shown
+    info = judgement.info
     return pb.AchievedPoint(
-        seq=shown.seq,
-        pts_us=round(shown.time_s * 1e6),
-        target=_sentiment(shown.target),
-        expected=_sentiment(shown.expected),
-        achieved=_sentiment(reading.achieved),
+        seq=info.seq,
+        pts_us=round(info.time_s * 1e6),
+        target=_build_sentiment(info.target),
+        expected=_build_sentiment(info.expected),
+        achieved=_build_sentiment(judgement.achieved),
     )
 
 
-def _sentiment(pair: tuple[float, float]) -> sentiment_pb2.Sentiment:
+def _build_sentiment(pair: tuple[float, float]) -> sentiment_pb2.Sentiment:
     return sentiment_pb2.Sentiment(arousal=pair[0], valence=pair[1])

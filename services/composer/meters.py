@@ -9,14 +9,14 @@ from time import monotonic
 from deepsing.telemetry.meters import Counter, Gauge, Histogram
 from deepsing.v1 import composer_pb2 as pb
 
-__all__ = ["LIVE_LAG", "PEER_FAILURES", "PEER_HEDGES", "PEER_RETRIES", "metered"]
+__all__ = ["LIVE_LAG", "DEPENDENCY_FAILURES", "DEPENDENCY_HEDGES", "DEPENDENCY_RETRIES", "count_session"]
 
 PACINGS = ("live", "offline")
-PEERS = ("audio_sentiment", "translator", "generator")
+DEPENDENCIES = ("audio_sentiment", "translator", "generator")
 CODES = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "INTERNAL", "UNKNOWN", "UNAUTHENTICATED")
 FIRST_FRAMES_S = (0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 3, 5, 10, 20, 30, 60, 120)
 LAGS_S = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1, 2, 5, 10)
-RS = (0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
+R_BUCKETS = (0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 
 SESSIONS = Gauge(
     "deepsing_sessions", "Sessions that are open; pending until their first frame.", {"state": ("active", "pending")}
@@ -38,25 +38,27 @@ FRAMES_DROPPED = Counter("deepsing_frames_dropped", "Live frames left out for wa
 STORY_R = Histogram(
     "deepsing_story_r",
     "Of each story that ends: r of the feeling aimed at with the one read off its pictures.",
-    RS,
+    R_BUCKETS,
     {"dimension": ("arousal", "valence")},
 )
-PEER_FAILURES = Counter(
+DEPENDENCY_FAILURES = Counter(
     "deepsing_dependency_failures",
     "Calls to a service that failed otherwise than by a refusal of their content.",
-    {"dependency": PEERS, "code": CODES},
+    {"dependency": DEPENDENCIES, "code": CODES},
 )
-PEER_RETRIES = Counter("deepsing_dependency_retries", "Failed calls that were tried again.", {"dependency": PEERS})
-PEER_HEDGES = Counter(
+DEPENDENCY_RETRIES = Counter(
+    "deepsing_dependency_retries", "Failed calls that were tried again.", {"dependency": DEPENDENCIES}
+)
+DEPENDENCY_HEDGES = Counter(
     "deepsing_dependency_hedges",
     "Calls made again, of another replica, while a slow first one was still waited for.",
-    {"dependency": PEERS},
+    {"dependency": DEPENDENCIES},
 )
 
 Requests = AsyncIterator[pb.ComposeRequest]
 
 
-async def metered(
+async def count_session(
     run: Callable[[Requests], AsyncGenerator[pb.ComposeResponse]], requests: Requests
 ) -> AsyncGenerator[pb.ComposeResponse]:
     """Runs a session, and counts what passes.
@@ -68,7 +70,7 @@ async def metered(
     meter = _SessionMeter()
     SESSIONS.add(1, "pending")
     try:
-        async with aclosing(run(meter.received(requests))) as responses:
+        async with aclosing(run(meter.count_requests(requests))) as responses:
             async for response in responses:
                 meter.count(response)
                 yield response
@@ -83,7 +85,7 @@ class _SessionMeter:
         self._pacing = "offline"
         self._made = 0  # frames, counted from the story's first
 
-    async def received(self, requests: Requests) -> AsyncGenerator[pb.ComposeRequest]:
+    async def count_requests(self, requests: Requests) -> AsyncGenerator[pb.ComposeRequest]:
         """Passes requests on."""
         async for request in requests:
             if request.HasField("config"):
@@ -102,25 +104,25 @@ class _SessionMeter:
         kind = response.WhichOneof("payload")
         if kind == "frame":
             FRAMES_SENT.add()
-            self._see_first()
+            self._count_first()
         elif kind == "heartbeat":
-            self._see_made(response.heartbeat.frames_done)
+            self._count_made(response.heartbeat.frames_done)
         elif kind == "frames_dropped":
             FRAMES_DROPPED.add(response.frames_dropped.frame_count)
         elif kind == "session_end":
             STORIES.add(1, self._pacing)
-            self._see_made(response.session_end.frame_count)
+            self._count_made(response.session_end.frame_count)
             if response.session_end.HasField("achieved"):
                 STORY_R.observe(response.session_end.achieved.arousal.r, "arousal")
                 STORY_R.observe(response.session_end.achieved.valence.r, "valence")
 
-    def _see_made(self, count: int) -> None:
+    def _count_made(self, count: int) -> None:
         if count > self._made:
             FRAMES_MADE.add(count - self._made, self._pacing)
             self._made = count
-            self._see_first()
+            self._count_first()
 
-    def _see_first(self) -> None:
+    def _count_first(self) -> None:
         if not self.painting:
             self.painting = True
             SESSIONS.add(-1, "pending")

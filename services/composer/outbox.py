@@ -7,33 +7,33 @@ from collections import deque
 from contextlib import suppress
 
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.gate import FrameGate
+from services.composer.gate import CreditGate
 
 __all__ = ["Outbox"]
 
 SIZE = 8  # messages that wait offline, and no others but a batch of frames; a raw frame may have 11 MB
-LIVE_SIZE = 64  # small messages that wait live; frames do so in the gate
-MAY_BE_MISSED = {"affect_point", "achieved_point", "heartbeat"}
-LIVE_FAREWELL_S = 2.0  # for credit for the last live frames
+LIVE_SIZE = 64  # small messages that wait live; frames do so in the credit gate
+DROPPABLE = {"affect_point", "achieved_point", "heartbeat"}
+LIVE_DRAIN_S = 2.0  # for credit for the last live frames
 
 
 class Outbox:
     """Messages of one session on their way to its caller; one reader, any number of writers."""
 
     def __init__(self) -> None:
-        self.gate: FrameGate | None = None
+        self.credit_gate: CreditGate | None = None
         self.waiting: deque[pb.ComposeResponse | None] = deque()
         self._news, self._room = asyncio.Event(), asyncio.Event()
         self._releasing = asyncio.Lock()
 
-    def attach(self, gate: FrameGate) -> None:
-        """Takes frames out of a gate from now on."""
-        self.gate = gate
+    def attach(self, credit_gate: CreditGate) -> None:
+        """Takes frames out of a credit gate from now on."""
+        self.credit_gate = credit_gate
 
     @property
     def live(self) -> bool:
         """Whether frames give way to newer ones."""
-        return self.gate is not None and self.gate.backlog is not None
+        return self.credit_gate is not None and self.credit_gate.backlog is not None
 
     def full(self) -> bool:
         """Whether what is put now has to wait."""
@@ -45,13 +45,13 @@ class Outbox:
 
     async def put(self, response: pb.ComposeResponse) -> None:
         """Adds a message; offline it waits for room, live the oldest that may be missed makes room."""
-        await self._has_room()
+        await self._wait_for_room()
         self.put_nowait(response)
         if self.live and len(self.waiting) > LIVE_SIZE:
-            oldest = next(one for one in self.waiting if one is not None and one.WhichOneof("payload") in MAY_BE_MISSED)
+            oldest = next(one for one in self.waiting if one is not None and one.WhichOneof("payload") in DROPPABLE)
             self.waiting.remove(oldest)
 
-    async def _has_room(self) -> None:
+    async def _wait_for_room(self) -> None:
         while self.full():
             self._room.clear()
             await self._room.wait()
@@ -62,36 +62,36 @@ class Outbox:
         self._news.set()
 
     async def get(self) -> pb.ComposeResponse | None:
-        """The next message; live frames leave the gate here, so that none grows old on the way."""
+        """The next message; live frames leave the credit gate here, so that none grows old on the way."""
         while True:
             if self.waiting:
                 response = self.waiting.popleft()
                 if not self.full():
                     self._room.set()
                 return response
-            frame = self.gate.next() if self.live and self.gate is not None else None
+            frame = self.credit_gate.pop_next() if self.live and self.credit_gate is not None else None
             if frame is not None:
                 return frame
             self._news.clear()
             await self._news.wait()
 
     async def release(self) -> None:
-        """Lets go what the gate lets out: offline now and all at once, where there is room; live as it is read."""
-        assert self.gate is not None
+        """Passes on what the credit gate lets out: offline all at once, where there is room; live as it is read."""
+        assert self.credit_gate is not None
         if self.live:
             self._news.set()
             return
         async with self._releasing:
-            if self.gate.waiting and not self.gate.blocked:
-                await self._has_room()
-            while (response := self.gate.next()) is not None:
+            if self.credit_gate.waiting and not self.credit_gate.blocked:
+                await self._wait_for_room()
+            while (response := self.credit_gate.pop_next()) is not None:
                 self.put_nowait(response)
 
-    async def farewell(self) -> None:
+    async def drain(self) -> None:
         """Gives the last live frames some time to go; those that are left then are dropped and named."""
-        assert self.gate is not None
+        assert self.credit_gate is not None
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.gate.emptied(), LIVE_FAREWELL_S)
-        self.gate.give_up()
-        while (response := self.gate.next()) is not None:
+            await asyncio.wait_for(self.credit_gate.wait_until_empty(), LIVE_DRAIN_S)
+        self.credit_gate.drop_waiting()
+        while (response := self.credit_gate.pop_next()) is not None:
             await self.put(response)

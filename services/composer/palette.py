@@ -9,18 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsing.runtime.errors import InvalidInput
+from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import audio_sentiment_pb2, generator_pb2, translator_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.peers import Peers
+from services.composer.peers import Backends
 from services.composer.plan import StoryPlan
 from services.composer.scale import Norm
 
-__all__ = ["Palette"]
+__all__ = ["Capabilities"]
 
 
 @dataclass(frozen=True)
-class Palette:
+class Capabilities:
     """What the generator can paint: its engine, concepts (and what is typical of them), styles; and all digests."""
 
     engine: generator_pb2.Engine
@@ -31,29 +31,33 @@ class Palette:
     digests: dict[str, str]
 
     @classmethod
-    async def of(cls, plan: StoryPlan, peers: Peers) -> Palette:
-        """Asks the services; raises InvalidInput where the plan names something that they do not have."""
+    async def fetch(cls, plan: StoryPlan, backends: Backends) -> Capabilities:
+        """Asks the services; raises InvalidArgument where the plan names something that they do not have."""
         try:
             async with asyncio.TaskGroup() as group:
-                ear = group.create_task(
-                    peers.call(peers.audio_sentiment.GetModel, audio_sentiment_pb2.GetModelRequest(), "audio_sentiment")
+                model_task = group.create_task(
+                    backends.call(
+                        backends.audio_sentiment.GetModel, audio_sentiment_pb2.GetModelRequest(), "audio_sentiment"
+                    )
                 )
-                painted = group.create_task(_of_generator(plan, peers))
-                tongues = group.create_task(
-                    peers.call(peers.translator.ListTranslators, translator_pb2.ListTranslatorsRequest(), "translator")
+                vocabulary_task = group.create_task(_fetch_vocabulary(plan, backends))
+                translators_task = group.create_task(
+                    backends.call(
+                        backends.translator.ListTranslators, translator_pb2.ListTranslatorsRequest(), "translator"
+                    )
                 )
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        vocabulary, manners = painted.result()
-        engine, listed, styles = vocabulary.engine, vocabulary.concepts, manners.styles
-        digests = {"audio_sentiment": ear.result().digest, "engine": engine.digest}
-        digests["translator"] = _translator_digest(plan, tongues.result().translators)
+        vocabulary, style_list = vocabulary_task.result()
+        engine, listed, styles = vocabulary.engine, vocabulary.concepts, style_list.styles
+        digests = {"audio_sentiment": model_task.result().digest, "engine": engine.digest}
+        digests["translator"] = _translator_digest(plan, translators_task.result().translators)
         names = tuple(style.name for style in styles)
         if plan.style not in ("none", "auto", *names):
             message = f"style is '{plan.style}'; choose auto, none or one of: {', '.join(names)}"
-            raise InvalidInput(message, reason=reasons.ERROR_REASON_STYLE_UNKNOWN, field="style", value=plan.style)
+            raise InvalidArgument(message, reason=reasons.ERROR_REASON_STYLE_UNKNOWN, field="style", value=plan.style)
         if plan.style != "none":
-            digests["style"] = manners.digest
+            digests["style"] = style_list.digest
         return cls(
             engine=engine,
             concepts=tuple(concept.name for concept in listed),
@@ -64,29 +68,31 @@ class Palette:
         )
 
 
-async def _of_generator(
-    plan: StoryPlan, peers: Peers
+async def _fetch_vocabulary(
+    plan: StoryPlan, backends: Backends
 ) -> tuple[generator_pb2.ListConceptsResponse, generator_pb2.ListStylesResponse]:
     """Its concepts and styles, asked one after the other: where it was away, only one call may try it."""
     asked = generator_pb2.ListConceptsRequest(engine=plan.engine)
-    vocabulary = await peers.call(peers.generator.ListConcepts, asked, "generator")
-    return vocabulary, await peers.call(peers.generator.ListStyles, generator_pb2.ListStylesRequest(), "generator")
+    vocabulary = await backends.call(backends.generator.ListConcepts, asked, "generator")
+    return vocabulary, await backends.call(
+        backends.generator.ListStyles, generator_pb2.ListStylesRequest(), "generator"
+    )
 
 
-def _translator_digest(plan: StoryPlan, tongues: Iterable[translator_pb2.Translator]) -> str:
+def _translator_digest(plan: StoryPlan, available: Iterable[translator_pb2.Translator]) -> str:
     """Of the translator that the plan means, for the engine that it means."""
-    tongues = list(tongues)
-    spoken = plan.engine or next((tongue.engine for tongue in tongues), "")
-    translators = {tongue.name: tongue.digest for tongue in tongues if tongue.engine == spoken}
+    available = list(available)
+    engine = plan.engine or next((one.engine for one in available), "")
+    translators = {one.name: one.digest for one in available if one.engine == engine}
     if not translators:
-        known = ", ".join(sorted({tongue.engine for tongue in tongues}))
-        message = f"engine is '{spoken}', which the translator does not know; choose one of: {known}"
-        raise InvalidInput(message, reason=reasons.ERROR_REASON_ENGINE_UNKNOWN, field="engine", value=spoken)
+        known = ", ".join(sorted({one.engine for one in available}))
+        message = f"engine is '{engine}', which the translator does not know; choose one of: {known}"
+        raise InvalidArgument(message, reason=reasons.ERROR_REASON_ENGINE_UNKNOWN, field="engine", value=engine)
     name = plan.translator or next(iter(translators), "")
     if name not in translators:
         message = f"translator is '{name}'; choose one of: {', '.join(translators)}"
         reason = reasons.ERROR_REASON_TRANSLATOR_UNKNOWN
-        raise InvalidInput(message, reason=reason, field="translator", value=name)
+        raise InvalidArgument(message, reason=reason, field="translator", value=name)
     return translators[name]
 
 

@@ -11,31 +11,33 @@ from typing import Any, TypeVar
 
 import grpc
 
-from deepsing.access.outgoing import service_channel
+from deepsing.access.outgoing import open_service_channel
 from deepsing.runtime.early_end import keep_status
 from deepsing.v1 import audio_sentiment_pb2, audio_sentiment_pb2_grpc, generator_pb2_grpc, translator_pb2_grpc
-from services.composer.attempts import Attempts, Breaker
+from services.composer.attempts import CircuitBreaker, Retry
 from services.composer.hedging import Hedge
 from services.composer.settings import ComposerSettings
 
-__all__ = ["BATCH_BYTES", "Peers", "call_ends_s"]
+__all__ = ["BATCH_BYTES", "Backends", "call_deadline_s"]
 
 Response = TypeVar("Response")
 BATCH_BYTES = 24 * 2**20  # of the pictures of one batch, at most
 SERVICES = ("audio_sentiment", "translator", "generator")
-call_ends_s: ContextVar[float] = ContextVar("call_ends_s", default=math.inf)  # the caller's deadline, monotonic clock
+call_deadline_s: ContextVar[float] = ContextVar(
+    "call_deadline_s", default=math.inf
+)  # the caller's deadline, monotonic clock
 
 
-class Peers:
+class Backends:
     """Stubs of audio_sentiment, translator and generator; all their calls are pure, so trying again is safe."""
 
     def __init__(self, settings: ComposerSettings) -> None:
         self.settings = settings
         self.pace = Pace()
-        self.breakers = {service: Breaker(service, settings.patience_s) for service in SERVICES}
+        self.breakers = {service: CircuitBreaker(service, settings.patience_s) for service in SERVICES}
         self.hedges = {service: Hedge(service) for service in SERVICES}
         targets = (settings.audio_sentiment_target, settings.translator_target, settings.generator_target)
-        self.channels = [service_channel(target, max_message_bytes=BATCH_BYTES + 2**20) for target in targets]
+        self.channels = [open_service_channel(target, max_message_bytes=BATCH_BYTES + 2**20) for target in targets]
         self.audio_sentiment = audio_sentiment_pb2_grpc.AudioSentimentServiceStub(self.channels[0])
         self.translator = translator_pb2_grpc.TranslatorServiceStub(self.channels[1])
         self.generator = generator_pb2_grpc.GeneratorServiceStub(self.channels[2])
@@ -60,22 +62,22 @@ class Peers:
             fits: whether the answer is of the model that is meant; a replica with another one is passed over.
 
         Raises:
-            InvalidInput, Unmet: the service refused the request; its reason is passed on.
-            NotReady: DEPENDENCY_UNAVAILABLE.
+            InvalidArgument, FailedPrecondition: the service refused the request; its reason is passed on.
+            Unavailable: DEPENDENCY_UNAVAILABLE.
         """
-        attempts, hedge = Attempts(self.breakers[service]), self.hedges[service]
+        retry, hedge = Retry(self.breakers[service]), self.hedges[service]
         while True:
-            attempts.begin()
+            retry.begin()
             try:
-                answer: Response = await hedge.answer(
-                    lambda: method(request, timeout=min(self.settings.call_timeout_s, _left_s())), type(request)
+                answer: Response = await hedge.race(
+                    lambda: method(request, timeout=min(self.settings.call_timeout_s, _remaining_s())), type(request)
                 )
                 if fits(answer):
-                    attempts.succeed()
+                    retry.record_success()
                     return answer
-                await attempts.after_unfit()
+                await retry.wait_after_mismatch()
             except grpc.aio.AioRpcError as error:
-                await attempts.after(error)
+                await retry.wait_or_raise(error)
 
     async def analyze(
         self, requests: Callable[[], AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]], complete: Callable[[], bool]
@@ -87,15 +89,15 @@ class Peers:
             complete: whether the whole song is there; from then on a service that is silent for as long as a call may
                 take is as one that is away.
         """
-        attempts, received = Attempts(self.breakers["audio_sentiment"]), 0
+        retry, received = Retry(self.breakers["audio_sentiment"]), 0
         while True:
-            attempts.begin()
-            left_s = _left_s()
-            call = self.audio_sentiment.Analyze(requests(), timeout=None if left_s == math.inf else left_s)
+            retry.begin()
+            remaining_s = _remaining_s()
+            call = self.audio_sentiment.Analyze(requests(), timeout=None if remaining_s == math.inf else remaining_s)
             keep_status(call)
             place = 0
             try:
-                while (response := await self._next(call, complete)) is not None:
+                while (response := await self._read_response(call, complete)) is not None:
                     if response is grpc.aio.EOF:
                         return
                     if response.HasField("progress"):  # told again after a break; the listener sees what is new
@@ -104,24 +106,24 @@ class Peers:
                     place += 1
                     if place > received:
                         received = place
-                        attempts.succeed()
+                        retry.record_success()
                         yield response
-                await attempts.again()
+                await retry.wait()
             except grpc.aio.AioRpcError as error:
-                await attempts.after(error)
+                await retry.wait_or_raise(error)
             finally:
                 call.cancel()
 
-    async def _next(self, call: Any, complete: Callable[[], bool]) -> Any:
+    async def _read_response(self, call: Any, complete: Callable[[], bool]) -> Any:
         """The next response, EOF after the last, or None where the service says nothing though it could."""
-        reading = asyncio.ensure_future(call.read())
+        response_task = asyncio.ensure_future(call.read())
         try:
-            while not (await asyncio.wait({reading}, timeout=self.settings.call_timeout_s))[0]:
+            while not (await asyncio.wait({response_task}, timeout=self.settings.call_timeout_s))[0]:
                 if complete():
                     return None
-            return reading.result()
+            return response_task.result()
         finally:
-            reading.cancel()
+            response_task.cancel()
 
 
 class Pace:
@@ -130,11 +132,11 @@ class Pace:
     def __init__(self) -> None:
         self.frame_us = 0.0
 
-    def note(self, frame_us: float) -> None:
+    def record(self, frame_us: float) -> None:
         """Takes the latest measurement."""
         self.frame_us = 0.9 * self.frame_us + 0.1 * frame_us if self.frame_us else frame_us
 
 
-def _left_s() -> float:
+def _remaining_s() -> float:
     """What is left of the caller's time; inf is no limit."""
-    return max(0.0, call_ends_s.get() - time.monotonic())
+    return max(0.0, call_deadline_s.get() - time.monotonic())

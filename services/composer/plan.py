@@ -7,12 +7,12 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
-from deepsing.runtime.errors import InvalidInput
+from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2 as base
 
-__all__ = ["StoryPlan", "plan_of", "story_digest"]
+__all__ = ["StoryPlan", "parse_config", "story_digest"]
 
 DEFAULT_RATE = base.FrameRate(numerator=24, denominator=1)
 DEFAULT_STYLE_STRENGTH, DEFAULT_TRUNCATION, DEFAULT_QUALITY = 0.6, 0.35, 90
@@ -53,36 +53,36 @@ class StoryPlan:
     send_achieved: bool
 
 
-def plan_of(config: pb.StoryConfig) -> StoryPlan:
-    """Checks a config; raises InvalidInput with the rule, the value and the way out."""
+def parse_config(config: pb.StoryConfig) -> StoryPlan:
+    """Checks a config; raises InvalidArgument with the rule, the value and the way out."""
     live = config.pacing == pb.PACING_LIVE
     _check_enums(config)
     _check_part(config)
     _check_files(config, live)
     if live and MODES[config.sentiment_mode] == "relative":
         message = "relative sentiment needs the whole song; choose adaptive for live pacing"
-        raise InvalidInput(message, reason=reasons.ERROR_REASON_MODE_NEEDS_WHOLE_SONG, field="sentiment_mode")
+        raise InvalidArgument(message, reason=reasons.ERROR_REASON_MODE_NEEDS_WHOLE_SONG, field="sentiment_mode")
     if len(config.title) > TITLE_LENGTH:
         message = f"the title has {len(config.title)} characters; send at most {TITLE_LENGTH}"
-        raise InvalidInput(message, reason=reasons.ERROR_REASON_TITLE_TOO_LONG, field="title")
+        raise InvalidArgument(message, reason=reasons.ERROR_REASON_TITLE_TOO_LONG, field="title")
     strength_reason, noise_reason = (
         reasons.ERROR_REASON_STYLE_STRENGTH_OUT_OF_RANGE,
         reasons.ERROR_REASON_TRUNCATION_OUT_OF_RANGE,
     )
     return StoryPlan(
         seed=config.seed,
-        rate=_rate(config.frame_rate if config.HasField("frame_rate") else DEFAULT_RATE),
-        size=_size(config.size) if config.HasField("size") else None,
+        rate=_parse_rate(config.frame_rate if config.HasField("frame_rate") else DEFAULT_RATE),
+        size=_check_size(config.size) if config.HasField("size") else None,
         engine=config.engine,
         translator=config.translator,
         style=config.style or "none",
-        style_strength=_share("style_strength", config.style_strength, strength_reason) or DEFAULT_STYLE_STRENGTH,
-        mode=_mode(config.sentiment_mode, live),
-        truncation=_share("truncation", config.truncation, noise_reason) or DEFAULT_TRUNCATION,
+        style_strength=_check_share("style_strength", config.style_strength, strength_reason) or DEFAULT_STYLE_STRENGTH,
+        mode=_parse_mode(config.sentiment_mode, live),
+        truncation=_check_share("truncation", config.truncation, noise_reason) or DEFAULT_TRUNCATION,
         image_format=config.image_format or base.IMAGE_FORMAT_JPEG,
-        jpeg_quality=_quality(config.jpeg_quality),
+        jpeg_quality=_parse_quality(config.jpeg_quality),
         live=live,
-        audio_format=_audio_format(config.audio_format),
+        audio_format=_check_audio_format(config.audio_format),
         start_us=config.start_us,
         duration_us=config.duration_us,
         files=tuple(config.files),
@@ -93,7 +93,7 @@ def plan_of(config: pb.StoryConfig) -> StoryPlan:
     )
 
 
-def _mode(mode: pb.SentimentMode.ValueType, live: bool) -> str:
+def _parse_mode(mode: pb.SentimentMode.ValueType, live: bool) -> str:
     """By name; live, nothing chosen is adaptive: what comes is unknown, and is to use the whole scale."""
     return "adaptive" if live and mode == pb.SENTIMENT_MODE_UNSPECIFIED else MODES[mode]
 
@@ -120,70 +120,70 @@ def _check_enums(config: pb.StoryConfig) -> None:
     for field, value, kinds in known:
         if value not in kinds.values() or (field == "files" and value == pb.STORY_FILE_KIND_UNSPECIFIED):
             message = f"{field} is {value}; choose one that the contract lists"
-            raise InvalidInput(message, reason=reasons.ERROR_REASON_ENUM_UNKNOWN, field=field, value=value)
+            raise InvalidArgument(message, reason=reasons.ERROR_REASON_ENUM_UNKNOWN, field=field, value=value)
 
 
 def _check_part(config: pb.StoryConfig) -> None:
     reason = reasons.ERROR_REASON_PART_OUT_OF_RANGE
     if config.start_us < 0:
         message = f"the part starts at {config.start_us / 1e6:g} s; choose 0 or later"
-        raise InvalidInput(message, reason=reason, field="start_us", value=config.start_us)
+        raise InvalidArgument(message, reason=reason, field="start_us", value=config.start_us)
     if config.duration_us != 0 and config.duration_us < SHORTEST_PART_US:
         message = f"the part is {config.duration_us / 1e6:g} s long; choose at least 0.5 s, or 0 for all of it"
-        raise InvalidInput(message, reason=reason, field="duration_us", value=config.duration_us)
+        raise InvalidArgument(message, reason=reason, field="duration_us", value=config.duration_us)
 
 
 def _check_files(config: pb.StoryConfig, live: bool) -> None:
     reason = reasons.ERROR_REASON_FILES_INVALID
     if live and config.files:
-        raise InvalidInput("live stories leave no files; ask for none", reason=reason, field="files")
+        raise InvalidArgument("live stories leave no files; ask for none", reason=reason, field="files")
     if len(set(config.files)) < len(config.files):
         twice = next(kind for kind in config.files if list(config.files).count(kind) > 1)
         message = f"files lists {pb.StoryFileKind.Name(twice)} twice; list each once"
-        raise InvalidInput(message, reason=reason, field="files", value=twice)
+        raise InvalidArgument(message, reason=reason, field="files", value=twice)
 
 
-def _rate(rate: base.FrameRate) -> Fraction:
+def _parse_rate(rate: base.FrameRate) -> Fraction:
     within = 1 <= rate.numerator <= 60_000 and 1 <= rate.denominator <= 1001
     if not within or not 1 <= Fraction(rate.numerator, rate.denominator) <= 60:
         shown = f"{rate.numerator}/{rate.denominator}" if rate.denominator != 1 else f"{rate.numerator}"
         reason = reasons.ERROR_REASON_FRAME_RATE_OUT_OF_RANGE
-        raise InvalidInput(f"frame rate is {shown}; choose 1 to 60", reason=reason, field="frame_rate", value=shown)
+        raise InvalidArgument(f"frame rate is {shown}; choose 1 to 60", reason=reason, field="frame_rate", value=shown)
     return Fraction(rate.numerator, rate.denominator)
 
 
-def _size(size: base.Size) -> base.Size:
+def _check_size(size: base.Size) -> base.Size:
     if any(side % 2 or not SIDE_PX[0] <= side <= SIDE_PX[1] for side in (size.width_px, size.height_px)):
         shown = f"{size.width_px}x{size.height_px}"
         message = f"size is {shown}; choose even sides from {SIDE_PX[0]} to {SIDE_PX[1]}"
-        raise InvalidInput(message, reason=reasons.ERROR_REASON_SIZE_OUT_OF_RANGE, field="size", value=shown)
+        raise InvalidArgument(message, reason=reasons.ERROR_REASON_SIZE_OUT_OF_RANGE, field="size", value=shown)
     return size
 
 
-def _share(field: str, value: float, reason: reasons.ErrorReason.ValueType) -> float:
+def _check_share(field: str, value: float, reason: reasons.ErrorReason.ValueType) -> float:
     if not (math.isfinite(value) and 0 <= value <= 1):
         message = f"{field.replace('_', ' ')} is {value:g}; choose 0 to 1"
-        raise InvalidInput(message, reason=reason, field=field, value=value)
+        raise InvalidArgument(message, reason=reason, field=field, value=value)
     return value
 
 
-def _quality(quality: int) -> int:
+def _parse_quality(quality: int) -> int:
     if quality > 100:
         reason = reasons.ERROR_REASON_QUALITY_OUT_OF_RANGE
-        raise InvalidInput(
+        raise InvalidArgument(
             f"JPEG quality is {quality}; choose 1 to 100", reason=reason, field="jpeg_quality", value=quality
         )
     return quality or DEFAULT_QUALITY
 
 
-def _audio_format(form: base.AudioFormat) -> base.AudioFormat:
+def _check_audio_format(form: base.AudioFormat) -> base.AudioFormat:
     reason = reasons.ERROR_REASON_AUDIO_FORMAT_INVALID
     if form.sample_format == base.SAMPLE_FORMAT_UNSPECIFIED:
         return form
     if not 8000 <= form.sample_rate_hz <= 192_000:
         message = f"sample rate is {form.sample_rate_hz} Hz; choose 8000 to 192000"
-        raise InvalidInput(message, reason=reason, field="audio_format.sample_rate_hz", value=form.sample_rate_hz)
+        raise InvalidArgument(message, reason=reason, field="audio_format.sample_rate_hz", value=form.sample_rate_hz)
     if not 1 <= form.channel_count <= 8:
         message = f"channel count is {form.channel_count}; choose 1 to 8"
-        raise InvalidInput(message, reason=reason, field="audio_format.channel_count", value=form.channel_count)
+        raise InvalidArgument(message, reason=reason, field="audio_format.channel_count", value=form.channel_count)
     return form

@@ -1,4 +1,4 @@
-"""Which frames the judge of stories reads, what it is shown of them, and how well its readings follow the targets."""
+"""Which frames the judge of stories reads, what it is shown of them, and how well its judgements follow the targets."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from services.composer.agreement import Agreement, RunningAgreement
-from services.composer.story import Shown
+from services.composer.story import FrameInfo
 
-__all__ = ["Reading", "Sampling", "agreements", "excerpt"]
+__all__ = ["Judgement", "JudgeSampler", "agreements", "encode_excerpt"]
 
 SIDE_PX = 256  # the judge looks at the centre square at this size
 QUALITY = 95
-FINEST = 1000  # denominator of the time between readings
+FINEST = 1000  # denominator of the time between judgements
 
 
 @dataclass(frozen=True)
-class Reading:
+class Judgement:
     """What the judge read off a frame: (arousal, valence) in [-1, 1]."""
 
-    shown: Shown
+    info: FrameInfo
     achieved: tuple[float, float]
 
 
-class Sampling:
+class JudgeSampler:
     """Chooses frames at even times, by their numbers alone: a story taken up again has the same ones read.
 
     Args:
-        every_s: time between readings; 0 chooses none.
+        every_s: time between judgements; 0 chooses none.
         rate: frames a second.
     """
 
     def __init__(self, every_s: float, rate: Fraction) -> None:
         self.step = Fraction(every_s).limit_denominator(FINEST) * rate
 
-    def takes(self, seq: int) -> bool:
-        """Whether a frame is the first at or after a multiple of the time between readings."""
+    def selects(self, seq: int) -> bool:
+        """Whether a frame is the first at or after a multiple of the time between judgements."""
         step, parts = self.step.numerator, self.step.denominator  # in whole numbers: asked of every frame
         return step > 0 and seq * parts // step * step > (seq - 1) * parts
 
 
-def excerpt(picture: NDArray[np.uint8]) -> bytes:
+def encode_excerpt(picture: NDArray[np.uint8]) -> bytes:
     """What the judge sees of a picture (height, width, 3), as a small JPEG."""
     image = Image.fromarray(picture)
     if image.size != (SIDE_PX, SIDE_PX):
@@ -56,10 +56,10 @@ def excerpt(picture: NDArray[np.uint8]) -> bytes:
     return out.getvalue()
 
 
-def agreements(readings: Sequence[Reading]) -> tuple[Agreement, Agreement]:
-    """Targets against readings: arousal, valence."""
+def agreements(judgements: Sequence[Judgement]) -> tuple[Agreement, Agreement]:
+    """Targets against judgements: arousal, valence."""
     running = (RunningAgreement(), RunningAgreement())
-    for reading in readings:
+    for judgement in judgements:
         for axis, one in enumerate(running):
-            one.add(reading.shown.target[axis], reading.achieved[axis])
+            one.add(judgement.info.target[axis], judgement.achieved[axis])
     return running[0].result(), running[1].result()

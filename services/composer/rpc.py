@@ -12,27 +12,27 @@ from pathlib import Path
 
 import grpc
 
-from deepsing.access.protection import protection_from_environment
+from deepsing.access.protection import security_from_environment
 from deepsing.audio import AudioError, SongFacts, decode_blocks
-from deepsing.runtime.errors import Exhausted, InvalidInput
+from deepsing.runtime.errors import InvalidArgument, ResourceExhausted
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import settings_from_environment
 from deepsing.telemetry.ids import session_id
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import composer_pb2_grpc
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.held import HeldSongs
-from services.composer.messages import refusal_of, song_facts
-from services.composer.meters import metered
-from services.composer.peers import Peers, call_ends_s
-from services.composer.plan import plan_of
-from services.composer.scratch import Scratch
+from services.composer.held import SongCache
+from services.composer.messages import build_song_facts, convert_audio_error
+from services.composer.meters import count_session
+from services.composer.peers import Backends, call_deadline_s
+from services.composer.plan import parse_config
+from services.composer.scratch import ScratchDir
 from services.composer.session import Session
 from services.composer.settings import PREFIX, ComposerSettings
-from services.composer.spool import CHUNK_BYTES, Spool
+from services.composer.spool import CHUNK_BYTES, SongFile
 from services.composer.stored.stories import StoriesServicer
 from services.composer.timeline import frame_count
-from services.composer.uploading import config_of, receive_song
+from services.composer.uploading import receive_config, receive_song
 
 __all__ = ["SERVICE", "ComposerServicer"]
 
@@ -45,10 +45,10 @@ class ComposerServicer(StoriesServicer, composer_pb2_grpc.ComposerServiceService
 
     def __init__(self, settings: ComposerSettings) -> None:
         self.settings = settings
-        self.peers = Peers(settings)
-        self.scratch = Scratch()
+        self.backends = Backends(settings)
+        self.scratch = ScratchDir()
         limits = (settings.held_songs_bytes, settings.held_songs_count, settings.held_song_s)
-        self.held = HeldSongs(self.scratch.path, *limits)
+        self.song_cache = SongCache(self.scratch.path, *limits)
         self.sessions = 0
         self.idle = asyncio.Event()  # set while no session is open
         self.idle.set()
@@ -57,15 +57,15 @@ class ComposerServicer(StoriesServicer, composer_pb2_grpc.ComposerServiceService
     async def close(self) -> None:
         """Leaves stored stories to other composers, closes the channels to services, and removes what is on disk."""
         await self.close_stories()
-        await self.peers.close()
+        await self.backends.close()
         self.scratch.close()
 
     async def Compose(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[pb.ComposeRequest], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.ComposeResponse]:
         """See the contract."""
-        _end_with(context)
-        async with aclosing(self._session(request_iterator, unlimited=False)) as responses:
+        _set_call_deadline(context)
+        async with aclosing(self._run_session(request_iterator, unlimited=False)) as responses:
             async for response in responses:
                 yield response
 
@@ -75,32 +75,34 @@ class ComposerServicer(StoriesServicer, composer_pb2_grpc.ComposerServiceService
         """See the contract."""
         if len(request.song) > RENDER_SONG_BYTES:
             message = f"the song has {len(request.song)} bytes; Render takes 24 MiB, Compose takes more"
-            raise InvalidInput(message, reason=reasons.ERROR_REASON_SONG_TOO_LARGE, field="song")
-        _end_with(context)
+            raise InvalidArgument(message, reason=reasons.ERROR_REASON_SONG_TOO_LARGE, field="song")
+        _set_call_deadline(context)
         request.config.ClearField("resume")
-        async with aclosing(self._session(_as_upload(request), unlimited=True)) as responses:
+        async with aclosing(self._run_session(_split_upload(request), unlimited=True)) as responses:
             async for response in responses:
                 yield pb.RenderResponse(response=response)
 
-    async def _session(
+    async def _run_session(
         self, requests: AsyncIterator[pb.ComposeRequest], *, unlimited: bool
     ) -> AsyncGenerator[pb.ComposeResponse]:
         if self.sessions >= self.settings.max_sessions:
             message = f"{self.sessions} sessions are open, the most there may be; try again in {RETRY_AFTER_S:g} s"
-            raise Exhausted(message, reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=RETRY_AFTER_S)
+            raise ResourceExhausted(
+                message, reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=RETRY_AFTER_S
+            )
         self.sessions += 1
         self.idle.clear()
         session_id.set(uuid.uuid4().hex)
         session = Session(
             self.settings,
-            self.peers,
+            self.backends,
             session_id.get(),
             folder=self.scratch.path,
-            held=self.held,
+            song_cache=self.song_cache,
             unlimited=unlimited,
         )
         try:
-            async with aclosing(metered(session.run, requests)) as responses:
+            async with aclosing(count_session(session.run, requests)) as responses:
                 async for response in responses:
                     yield response
         finally:
@@ -113,49 +115,49 @@ class ComposerServicer(StoriesServicer, composer_pb2_grpc.ComposerServiceService
     ) -> pb.ProbeResponse:
         """See the contract."""
         incoming = aiter(request_iterator)
-        plan = plan_of(await config_of(incoming, self.settings.upload_stall_s))
+        plan = parse_config(await receive_config(incoming, self.settings.upload_stall_s))
         with tempfile.TemporaryDirectory(dir=self.scratch.path) as folder:
-            spool = Spool(Path(folder) / "song", self.settings.max_song_bytes)
+            song_file = SongFile(Path(folder) / "song", self.settings.max_song_bytes)
             try:
-                await receive_song(incoming, spool, self.settings.upload_stall_s)
-                facts = await asyncio.to_thread(_decoded, spool.path)
+                await receive_song(incoming, song_file, self.settings.upload_stall_s)
+                facts = await asyncio.to_thread(_decode_song, song_file.path)
             except AudioError as error:
-                raise refusal_of(error) from error
+                raise convert_audio_error(error) from error
             finally:
-                spool.close()
+                song_file.close()
         part_us = max(0, facts.duration_us - plan.start_us)
         part_us = min(part_us, plan.duration_us) if plan.duration_us else part_us
         frames = frame_count(part_us, 1_000_000, plan.rate)
         return pb.ProbeResponse(
-            song=song_facts(facts),
+            song=build_song_facts(facts),
             frame_count=frames,
-            generator_time_us=round(frames * self.peers.pace.frame_us),
-            song_digest=spool.digest,
+            generator_time_us=round(frames * self.backends.pace.frame_us),
+            song_digest=song_file.digest,
         )
 
 
-def _end_with(context: grpc.aio.ServicerContext) -> None:
+def _set_call_deadline(context: grpc.aio.ServicerContext) -> None:
     """Makes the caller's deadline that of all calls made for it."""
-    left_s = context.time_remaining()
-    if left_s is not None:
-        call_ends_s.set(time.monotonic() + left_s)
+    remaining_s = context.time_remaining()
+    if remaining_s is not None:
+        call_deadline_s.set(time.monotonic() + remaining_s)
 
 
-def _decoded(song: Path) -> SongFacts:
+def _decode_song(song: Path) -> SongFacts:
     with decode_blocks(song) as decoding:
         for _ in decoding:
             pass
         return decoding.facts
 
 
-async def _as_upload(request: pb.RenderRequest) -> AsyncIterator[pb.ComposeRequest]:
+async def _split_upload(request: pb.RenderRequest) -> AsyncIterator[pb.ComposeRequest]:
     yield pb.ComposeRequest(config=request.config)
     for first in range(0, len(request.song), CHUNK_BYTES):
         yield pb.ComposeRequest(audio_chunk=request.song[first : first + CHUNK_BYTES])
     yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
 
 
-async def _open() -> ComposerServicer:
+async def _open_servicer() -> ComposerServicer:
     return ComposerServicer(settings_from_environment(ComposerSettings, PREFIX))
 
 
@@ -163,7 +165,7 @@ SERVICE = Service(
     name="composer",
     grpc_name="deepsing.v1.ComposerService",
     register=composer_pb2_grpc.add_ComposerServiceServicer_to_server,
-    open=_open,
-    protect=protection_from_environment,
+    open=_open_servicer,
+    protect=security_from_environment,
     largest_request_bytes=RENDER_SONG_BYTES + 2**20,  # a song a little over the limit is refused by its rule
 )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from services.composer.timeline import Point
 
-__all__ = ["MUSIC", "Norm", "Scale", "scale_of"]
+__all__ = ["MUSIC", "Norm", "Scale", "build_scale"]
 
 FLAT = 0.02  # a song whose feelings spread less than this is taken as constant
 PRIOR_COUNT = 16  # points for which `adaptive` believes in music in general before it trusts what it heard
@@ -33,7 +33,7 @@ class Norm:
         """The norm of feelings (n, 2)."""
         return cls(feelings.mean(axis=0), feelings.std(axis=0))
 
-    def moved(self, feeling: NDArray[np.float64], other: Norm) -> NDArray[np.float64]:
+    def rescale(self, feeling: NDArray[np.float64], other: Norm) -> NDArray[np.float64]:
         """A feeling (2,) seen from here, as unusual there; within [-1, 1]. Where all is constant, all is typical."""
         unusual = np.where(self.spread > FLAT, (feeling - self.mean) / np.maximum(self.spread, FLAT), 0.0)
         return np.asarray((other.mean + other.spread * unusual).clip(-1, 1))
@@ -63,8 +63,8 @@ class Absolute:
         self.pictures = pictures
 
     def add(self, point: Point) -> list[Point]:
-        """Returns the point, moved."""
-        return [_moved(point, MUSIC, self.pictures)]
+        """Returns the point, rescaled."""
+        return [_rescale_point(point, MUSIC, self.pictures)]
 
     def finish(self) -> list[Point]:
         """Nothing was held back."""
@@ -76,19 +76,19 @@ class Relative:
 
     def __init__(self, pictures: Norm) -> None:
         self.pictures = pictures
-        self.heard: list[Point] = []
+        self.points: list[Point] = []
 
     def add(self, point: Point) -> list[Point]:
         """Keeps the point; returns none."""
-        self.heard.append(point)
+        self.points.append(point)
         return []
 
     def finish(self) -> list[Point]:
-        """All points, moved."""
-        if not self.heard:
+        """All points, rescaled."""
+        if not self.points:
             return []
-        song = Norm.of(np.array([(point.arousal, point.valence) for point in self.heard]))
-        return [_moved(point, song, self.pictures) for point in self.heard]
+        song = Norm.of(np.array([(point.arousal, point.valence) for point in self.points]))
+        return [_rescale_point(point, song, self.pictures) for point in self.points]
 
 
 class Adaptive:
@@ -101,24 +101,24 @@ class Adaptive:
         self.squares = PRIOR_COUNT * (MUSIC.spread**2 + MUSIC.mean**2)
 
     def add(self, point: Point) -> list[Point]:
-        """Returns the point, moved."""
+        """Returns the point, rescaled."""
         feeling = np.array([point.arousal, point.valence])
         self.count, self.sums, self.squares = self.count + 1, self.sums + feeling, self.squares + feeling**2
         mean = self.sums / self.count
         spread = np.sqrt(np.maximum(self.squares / self.count - mean**2, FLAT**2))
-        return [_moved(point, Norm(mean, spread), self.pictures)]
+        return [_rescale_point(point, Norm(mean, spread), self.pictures)]
 
     def finish(self) -> list[Point]:
         """Nothing was held back."""
         return []
 
 
-def _moved(point: Point, music: Norm, pictures: Norm) -> Point:
-    arousal, valence = music.moved(np.array([point.arousal, point.valence]), pictures)
+def _rescale_point(point: Point, music: Norm, pictures: Norm) -> Point:
+    arousal, valence = music.rescale(np.array([point.arousal, point.valence]), pictures)
     return replace(point, arousal=float(arousal), valence=float(valence))
 
 
-def scale_of(mode: str, pictures: Norm) -> Scale:
+def build_scale(mode: str, pictures: Norm) -> Scale:
     """Makes a fresh scale.
 
     Args:

@@ -8,12 +8,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-__all__ = ["Scratch"]
+__all__ = ["ScratchDir"]
 
 PREFIX = "deepsing-composer-"
 
 
-class Scratch:
+class ScratchDir:
     """A folder of this process's own, locked for as long as the process lives.
 
     Args:
@@ -23,10 +23,10 @@ class Scratch:
     def __init__(self, parent: Path | None = None) -> None:
         parent = parent or Path(tempfile.gettempdir())
         unlocked = Path(tempfile.mkdtemp(prefix="deepsing-", dir=parent))
-        self._lock = _locked(unlocked)
+        self._lock = _try_lock(unlocked)
         self.path = unlocked.rename(parent / f"{PREFIX}{unlocked.name}")  # is seen by others only once it is locked
         for other in parent.glob(f"{PREFIX}*"):
-            if (lock := _locked(other)) is not None:
+            if (lock := _try_lock(other)) is not None:
                 shutil.rmtree(other, ignore_errors=True)
                 os.close(lock)
 
@@ -38,7 +38,7 @@ class Scratch:
             self._lock = None
 
 
-def _locked(folder: Path) -> int | None:
+def _try_lock(folder: Path) -> int | None:
     """A descriptor that holds the folder's lock; None where a living process has it, or it is not ours."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)

@@ -9,24 +9,24 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 from deepsing.access.accounts import caller_account
-from deepsing.runtime.errors import ServiceError, Unmet
+from deepsing.runtime.errors import FailedPrecondition, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.arrivals import Arrivals
-from services.composer.gate import FrameGate
-from services.composer.held import HeldSongs
+from services.composer.arrivals import ArrivalLog
+from services.composer.gate import CreditGate
+from services.composer.held import SongCache
 from services.composer.outbox import Outbox
-from services.composer.palette import Palette
-from services.composer.peers import Peers
-from services.composer.plan import StoryPlan, plan_of, story_digest
+from services.composer.palette import Capabilities
+from services.composer.peers import Backends
+from services.composer.plan import StoryPlan, parse_config, story_digest
 from services.composer.settings import ComposerSettings
-from services.composer.spool import Spool
-from services.composer.telling import Telling
-from services.composer.uploading import config_of, receive
+from services.composer.spool import SongFile
+from services.composer.telling import StoryPipeline
+from services.composer.uploading import receive_config, receive_upload
 
 __all__ = ["Session"]
 
-UNDER_WAY: set[asyncio.Task[None]] = set()  # sessions being closed; the loop itself holds tasks weakly
+CLOSING: set[asyncio.Task[None]] = set()  # sessions being closed; the loop itself holds tasks weakly
 
 
 class Session:
@@ -35,28 +35,28 @@ class Session:
     Args:
         session_id: for logs, for the manifest, and for the generator's queue.
         folder: takes a folder of the session's own; None is the place for temporary files.
-        held: songs of earlier sessions, which this one's joins; None holds none.
+        song_cache: songs of earlier sessions, which this one's joins; None holds none.
         unlimited: True where frames need no credit (Render).
     """
 
     def __init__(
         self,
         settings: ComposerSettings,
-        peers: Peers,
+        backends: Backends,
         session_id: str,
         *,
         folder: Path | None = None,
-        held: HeldSongs | None = None,
+        song_cache: SongCache | None = None,
         unlimited: bool = False,
     ) -> None:
-        self.settings, self.peers, self.session_id, self.unlimited = settings, peers, session_id, unlimited
-        self.held, account = held, caller_account.get()
+        self.settings, self.backends, self.session_id, self.unlimited = settings, backends, session_id, unlimited
+        self.song_cache, account = song_cache, caller_account.get()
         self.owner = account.name if account else ""
-        self.outbox, self.arrivals = Outbox(), Arrivals()
+        self.outbox, self.arrivals = Outbox(), ArrivalLog()
         self.folder = Path(tempfile.mkdtemp(prefix="deepsing-", dir=folder))
-        self.spool = Spool(self.folder / "song", settings.max_song_bytes)
-        self.beat = pb.Heartbeat(phase=pb.PHASE_WARMING)
-        self.telling: Telling | None = None
+        self.song_file = SongFile(self.folder / "song", settings.max_song_bytes)
+        self.heartbeat = pb.Heartbeat(phase=pb.PHASE_WARMING)
+        self.pipeline: StoryPipeline | None = None
 
     async def run(self, requests: AsyncIterator[pb.ComposeRequest]) -> AsyncGenerator[pb.ComposeResponse]:
         """Yields the answer to a stream of requests."""
@@ -67,14 +67,14 @@ class Session:
                 try:
                     response = await self._next()
                 except TimeoutError:
-                    response = None if work.done() else pb.ComposeResponse(heartbeat=self.beat)
+                    response = None if work.done() else pb.ComposeResponse(heartbeat=self.heartbeat)
                 if response is not None:
                     yield response
             await work
         finally:
             closing = asyncio.create_task(self._close(work))  # goes on where the caller is cancelled once more
-            UNDER_WAY.add(closing)
-            closing.add_done_callback(UNDER_WAY.discard)
+            CLOSING.add(closing)
+            closing.add_done_callback(CLOSING.discard)
             await asyncio.shield(closing)
 
     async def _next(self) -> pb.ComposeResponse | None:
@@ -93,66 +93,68 @@ class Session:
         work.cancel()
         await asyncio.wait({work})
         work.cancelled() or work.exception()  # however it ended: where it matters, `run` raises it
-        if self.telling is not None:
-            await self.telling.close()
-        self.spool.close()
+        if self.pipeline is not None:
+            await self.pipeline.close()
+        self.song_file.close()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     async def _work(self, requests: AsyncIterator[pb.ComposeRequest]) -> None:
         """Receives and tells at the same time; the first failure ends both."""
         try:
             incoming = aiter(requests)
-            config = await config_of(incoming, self.settings.upload_stall_s)
-            plan = plan_of(config)
+            config = await receive_config(incoming, self.settings.upload_stall_s)
+            plan = parse_config(config)
             backlog = max(1, round(self.settings.live_late_s * plan.rate)) if plan.live else None
             credit = None if self.unlimited else plan.initial_credit
-            gate = FrameGate(credit, backlog, self.settings.credit_stall_s, self.arrivals.age_s)
-            self.outbox.attach(gate)
-            self.telling = telling = Telling(
+            credit_gate = CreditGate(credit, backlog, self.settings.credit_stall_s, self.arrivals.age_s)
+            self.outbox.attach(credit_gate)
+            self.pipeline = pipeline = StoryPipeline(
                 plan,
                 self.settings,
-                self.peers,
+                self.backends,
                 self.session_id,
                 self.outbox,
-                self.beat,
-                gate,
+                self.heartbeat,
+                credit_gate,
                 self.arrivals,
-                self.spool,
+                self.song_file,
             )
             async with asyncio.TaskGroup() as group:
                 stall_s = self.settings.upload_stall_s
-                upload = group.create_task(receive(incoming, self.spool, gate, self.outbox.release, stall_s))
-                palette = await Palette.of(plan, self.peers)
-                digest = self._resumed(plan, story_digest(config, palette.digests))
-                group.create_task(self._hold(plan))
-                await telling.tell(palette, digest, group)
+                upload = group.create_task(
+                    receive_upload(incoming, self.song_file, credit_gate, self.outbox.release, stall_s)
+                )
+                capabilities = await Capabilities.fetch(plan, self.backends)
+                digest = self._check_resume(plan, story_digest(config, capabilities.digests))
+                group.create_task(self._cache_song(plan))
+                await pipeline.run(capabilities, digest, group)
                 upload.cancel()
         except ExceptionGroup as failures:
             raise _first_refusal(failures) from failures
 
-    def _resumed(self, plan: StoryPlan, digest: str) -> str:
+    def _check_resume(self, plan: StoryPlan, digest: str) -> str:
         """The story's digest, once it is the one to be resumed, if any; takes the song from those held."""
         if plan.resume is None:
             return digest
         if plan.resume.story_digest != digest:
             message = "this song and config make another story; start it anew"
-            raise Unmet(message, reason=reasons.ERROR_REASON_RESUME_MISMATCH, field="resume.story_digest")
-        song = self.held.find(self.owner, plan.resume.song_digest) if self.held else None
-        if song is not None and not self.spool.length:
-            self.spool.adopt(song, plan.resume.song_digest)
+            raise FailedPrecondition(message, reason=reasons.ERROR_REASON_RESUME_MISMATCH, field="resume.story_digest")
+        song = self.song_cache.find(self.owner, plan.resume.song_digest) if self.song_cache else None
+        if song is not None and not self.song_file.length:
+            self.song_file.link_cached(song, plan.resume.song_digest)
         return digest
 
-    async def _hold(self, plan: StoryPlan) -> None:
+    async def _cache_song(self, plan: StoryPlan) -> None:
         """Holds the song once all of it is there, and it is the one that was announced."""
-        await self.spool.complete()
-        if self.spool.is_cut:
+        await self.song_file.wait_until_complete()
+        if self.song_file.is_cut:
             return
         announced = plan.resume.song_digest if plan.resume else ""
-        if announced not in ("", self.spool.digest):
+        if announced not in ("", self.song_file.digest):
             message = f"the song is another than {announced[:64]!r}; send the same one, or start anew"
-            raise Unmet(message, reason=reasons.ERROR_REASON_RESUME_MISMATCH, field="resume.song_digest")
-        if self.held and self.spool.length:
-            self.held.keep(self.owner, self.spool.digest, self.spool.path)
+            raise FailedPrecondition(message, reason=reasons.ERROR_REASON_RESUME_MISMATCH, field="resume.song_digest")
+        if self.song_cache and self.song_file.length:
+            self.song_cache.add(self.owner, self.song_file.digest, self.song_file.path)
 
 
 def _first_refusal(failures: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -42,4 +42,4 @@ class ComposerSettings:
     segment_s: Annotated[float, Between(0.5, 600)] = 10.0  # of a story, stored at a time: as much is painted twice
     lease_s: Annotated[float, Between(1, 3600)] = 30.0  # silence of a composer after which another takes its story
     link_s: Annotated[int, Between(1, 604_800)] = 3600  # for which links to files of S3 hold
-    judge_wait_s: Annotated[float, Between(0, 600)] = 20.0  # for the last readings once all frames are painted
+    judge_wait_s: Annotated[float, Between(0, 600)] = 20.0  # for the last judgements once all frames are painted

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["ContactSheet", "ManifestWriter", "Shown", "Thinning"]
+__all__ = ["ContactSheet", "ManifestWriter", "FrameInfo", "EvenSampler"]
 
 U8 = NDArray[np.uint8]
 T = TypeVar("T")
@@ -20,7 +20,7 @@ PAPER, INK, FAINT = (18, 18, 22), (235, 235, 240), (150, 150, 160)
 
 
 @dataclass(frozen=True)
-class Shown:
+class FrameInfo:
     """What one frame showed: see Frame in the contract; concepts and styles are (name, weight), heaviest first."""
 
     seq: int
@@ -38,17 +38,17 @@ class ManifestWriter:
         self.file = path.open("w", encoding="utf-8")
         self.file.write('{"frames": [')
 
-    def add(self, shown: Shown) -> None:
+    def add(self, info: FrameInfo) -> None:
         """Appends one frame."""
         row = {
-            "seq": shown.seq,
-            "time_s": round(shown.time_s, 6),
-            "target": _rounded(shown.target),
-            "expected": _rounded(shown.expected),
-            "concepts": {name: round(weight, 4) for name, weight in shown.concepts},
-            "styles": {name: round(weight, 4) for name, weight in shown.styles},
+            "seq": info.seq,
+            "time_s": round(info.time_s, 6),
+            "target": _round_pair(info.target),
+            "expected": _round_pair(info.expected),
+            "concepts": {name: round(weight, 4) for name, weight in info.concepts},
+            "styles": {name: round(weight, 4) for name, weight in info.styles},
         }
-        self.file.write(("" if shown.seq == 0 else ",") + "\n" + json.dumps(row, ensure_ascii=False))
+        self.file.write(("" if info.seq == 0 else ",") + "\n" + json.dumps(row, ensure_ascii=False))
 
     def finish(self, facts: dict[str, Any]) -> None:
         """Completes the file with everything that holds for the whole story."""
@@ -60,11 +60,11 @@ class ManifestWriter:
         self.file.close()
 
 
-def _rounded(pair: tuple[float, float]) -> list[float]:
+def _round_pair(pair: tuple[float, float]) -> list[float]:
     return [round(pair[0], 5), round(pair[1], 5)]
 
 
-class Thinning(Generic[T]):
+class EvenSampler(Generic[T]):
     """Keeps at most 2 * `wanted` of any number of things, spread evenly, the first always among them."""
 
     def __init__(self, wanted: int) -> None:
@@ -82,7 +82,7 @@ class Thinning(Generic[T]):
         if len(self.kept) >= 2 * self.wanted:
             self.kept, self.stride = self.kept[::2], 2 * self.stride
 
-    def spread(self) -> list[T]:
+    def select_evenly(self) -> list[T]:
         """At most `wanted` of the things kept, evenly."""
         places = np.linspace(0, len(self.kept) - 1, min(self.wanted, len(self.kept)))
         return [self.kept[round(place)] for place in places]
@@ -92,18 +92,18 @@ class ContactSheet:
     """Frames spread over the story, with the time and the concept under each."""
 
     def __init__(self) -> None:
-        self.tiles: Thinning[tuple[Image.Image, Shown]] = Thinning(COLUMNS * ROWS)
+        self.tiles: EvenSampler[tuple[Image.Image, FrameInfo]] = EvenSampler(COLUMNS * ROWS)
 
-    def add(self, picture: U8, shown: Shown) -> None:
+    def add(self, picture: U8, info: FrameInfo) -> None:
         """Offers a frame."""
         if self.tiles.takes_next():
             tile = Image.fromarray(picture)
             tile.thumbnail((TILE_PX, TILE_PX))
-            self.tiles.keep((tile, shown))
+            self.tiles.keep((tile, info))
 
-    def thumbnails(self) -> list[tuple[Image.Image, Shown]]:
+    def thumbnails(self) -> list[tuple[Image.Image, FrameInfo]]:
         """The frames that the sheet will show."""
-        return self.tiles.spread()
+        return self.tiles.select_evenly()
 
     def write(self, path: Path) -> None:
         """Draws the sheet as PNG."""
@@ -113,12 +113,12 @@ class ContactSheet:
         rows = -(-len(chosen) // columns)
         sheet = Image.new("RGB", (columns * (width + 8) + 8, rows * (height + CAPTION_PX + 8) + 8), PAPER)
         draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-        for place, (tile, shown) in enumerate(chosen):
+        for place, (tile, info) in enumerate(chosen):
             left, top = 8 + place % columns * (width + 8), 8 + place // columns * (height + CAPTION_PX + 8)
             sheet.paste(tile, (left, top))
-            minutes, seconds = divmod(int(shown.time_s), 60)
-            name = shown.concepts[0][0] if shown.concepts else ""
+            minutes, seconds = divmod(int(info.time_s), 60)
+            name = info.concepts[0][0] if info.concepts else ""
             draw.text((left, top + height + 2), f"{minutes}:{seconds:02d}  {name}", INK, font)
-            felt = f"arousal {shown.target[0]:+.2f}  valence {shown.target[1]:+.2f}"
+            felt = f"arousal {info.target[0]:+.2f}  valence {info.target[1]:+.2f}"
             draw.text((left, top + height + 17), felt, FAINT, font)
         sheet.save(path, format="PNG", compress_level=4)  # ten times as fast as the smallest, 1 % larger

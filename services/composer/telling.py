@@ -9,178 +9,191 @@ from time import monotonic
 from typing import Any
 
 from deepsing.audio import AudioError
-from deepsing.runtime.errors import InvalidInput
+from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.agreement import RunningAgreement
-from services.composer.arrivals import Arrivals
-from services.composer.ending import manifest_facts, session_end
-from services.composer.files import StoryFiles, pieces_of
-from services.composer.gate import FrameGate
-from services.composer.listening import HeardQueue, Listening
-from services.composer.live_painting import painter_of
-from services.composer.messages import achieved_point, affect_point, frame, refusal_of
+from services.composer.arrivals import ArrivalLog
+from services.composer.ending import build_manifest_facts, build_session_end
+from services.composer.files import StoryFiles, iter_file_chunks
+from services.composer.gate import CreditGate
+from services.composer.listening import LatestUpdate, SongAnalysis
+from services.composer.live_painting import build_scheduler
+from services.composer.messages import build_achieved_point, build_affect_point, build_frame, convert_audio_error
 from services.composer.outbox import Outbox
-from services.composer.painting import Painter, Painting
-from services.composer.palette import Palette
-from services.composer.peers import Peers
+from services.composer.painting import FrameBatch, FrameScheduler
+from services.composer.palette import Capabilities
+from services.composer.peers import Backends
 from services.composer.plan import StoryPlan
-from services.composer.reader import Reader
-from services.composer.readings import Reading, excerpt
+from services.composer.reader import JudgeClient
+from services.composer.readings import Judgement, encode_excerpt
 from services.composer.settings import ComposerSettings
-from services.composer.spool import Spool
+from services.composer.spool import SongFile
 
-__all__ = ["Telling"]
+__all__ = ["StoryPipeline"]
 
-BEAT_S = 0.5  # between heartbeats while frames are painted
+HEARTBEAT_INTERVAL_S = 0.5  # between heartbeats while frames are painted
 
 
-class Telling:
+class StoryPipeline:
     """Tells one story.
 
     Args:
         outbox: takes what goes back to the caller, in order.
-        beat: kept at what it is busy with.
-        gate: lets frames out.
+        heartbeat: kept at what it is busy with.
+        credit_gate: lets frames out.
         arrivals: when how much of the story's audio came, microseconds.
-        spool: the song, which may still be on its way; files are written beside it.
+        song_file: the song, which may still be on its way; files are written beside it.
     """
 
     def __init__(
         self,
         plan: StoryPlan,
         settings: ComposerSettings,
-        peers: Peers,
+        backends: Backends,
         session_id: str,
         outbox: Outbox,
-        beat: pb.Heartbeat,
-        gate: FrameGate,
-        arrivals: Arrivals,
-        spool: Spool,
+        heartbeat: pb.Heartbeat,
+        credit_gate: CreditGate,
+        arrivals: ArrivalLog,
+        song_file: SongFile,
     ) -> None:
-        self.plan, self.settings, self.peers, self.session_id = plan, settings, peers, session_id
-        self.outbox, self.beat, self.gate, self.arrivals, self.spool = outbox, beat, gate, arrivals, spool
+        self.plan, self.settings, self.backends, self.session_id = plan, settings, backends, session_id
+        self.outbox, self.heartbeat, self.credit_gate, self.arrivals, self.song_file = (
+            outbox,
+            heartbeat,
+            credit_gate,
+            arrivals,
+            song_file,
+        )
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="story")  # files are written by one thread, in order
-        self.beaten_at = monotonic()
+        self.heartbeat_at = monotonic()
         self.agreement = (RunningAgreement(), RunningAgreement())
         self.files: StoryFiles | None = None
-        self.sound: asyncio.Task[None] | None = None
+        self.sound_task: asyncio.Task[None] | None = None
 
-    async def tell(self, palette: Palette, digest: str, group: asyncio.TaskGroup) -> None:
+    async def run(self, capabilities: Capabilities, digest: str, group: asyncio.TaskGroup) -> None:
         """Sends the story from its first message to its last; `digest` is the story's."""
         plan, first = self.plan, self.plan.resume.next_seq if self.plan.resume else 0
-        painter = painter_of(
+        scheduler = build_scheduler(
             plan,
-            palette,
-            self.peers,
+            capabilities,
+            self.backends,
             self.settings,
             session_id=self.session_id,
             first=first,
             arrivals=self.arrivals,
         )
-        self.files = StoryFiles(self.spool.path.parent, plan, painter.size, self.settings.encoder_threads)
+        self.files = StoryFiles(self.song_file.path.parent, plan, scheduler.size, self.settings.encoder_threads)
         started = pb.SessionStarted(
-            session_id=self.session_id, story_digest=digest, size=painter.size, digests=palette.digests
+            session_id=self.session_id, story_digest=digest, size=scheduler.size, digests=capabilities.digests
         )
-        started.song_held = self.spool.adopted
+        started.song_held = self.song_file.is_cached
         started.frame_rate.numerator, started.frame_rate.denominator = plan.rate.numerator, plan.rate.denominator
         await self.outbox.put(pb.ComposeResponse(session_started=started))
-        self.beat.phase = pb.PHASE_LISTENING
+        self.heartbeat.phase = pb.PHASE_LISTENING
         if pb.STORY_FILE_KIND_VIDEO in plan.files:
-            self.sound = group.create_task(self._sound(self.files))
-        listening, heard = Listening(plan, palette, self.spool, self.peers, self.arrivals), HeardQueue()
-        hearing = group.create_task(self._hear(listening, heard))
-        tell = self._tell_reading if plan.send_achieved else None
-        reader = Reader(plan, palette.concepts, self.peers, self.settings, tell)
-        reader.start(group)
-        async with aclosing(painter.run(heard.stretches())) as paintings:
-            async for painting in paintings:
-                await self._show(painting, reader)
-        await hearing
-        await self._end(palette, painter, listening, reader)
+            self.sound_task = group.create_task(self._write_sound(self.files))
+        analysis, latest = (
+            SongAnalysis(plan, capabilities, self.song_file, self.backends, self.arrivals),
+            LatestUpdate(),
+        )
+        analysis_task = group.create_task(self._analyze(analysis, latest))
+        deliver = self._send_judgement if plan.send_achieved else None
+        judge_client = JudgeClient(plan, capabilities.concepts, self.backends, self.settings, deliver)
+        judge_client.start(group)
+        async with aclosing(scheduler.run(latest.updates())) as batches:
+            async for batch in batches:
+                await self._send_batch(batch, judge_client)
+        await analysis_task
+        await self._finish(capabilities, scheduler, analysis, judge_client)
 
     async def close(self) -> None:
         """Gives up what is not finished."""
         if self.files is not None:
             self.files.abandoned = True
-            await self._in_thread(self.files.abandon)
+            await self._run_in_thread(self.files.abandon)
         await asyncio.to_thread(self.thread.shutdown)
 
-    async def _hear(self, listening: Listening, heard: HeardQueue) -> None:
+    async def _analyze(self, analysis: SongAnalysis, latest: LatestUpdate) -> None:
         """Listens as fast as it goes, so that the length of the story is soon known."""
-        async with aclosing(listening.run()) as stretches:
-            async for stretch in stretches:
-                if stretch.last:
-                    resume = listening.plan.resume
-                    if resume is not None and resume.next_seq > stretch.frames:
-                        message = f"next_seq is {resume.next_seq}; the story has {stretch.frames} frames"
+        async with aclosing(analysis.run()) as updates:
+            async for update in updates:
+                if update.last:
+                    resume = analysis.plan.resume
+                    if resume is not None and resume.next_seq > update.frames:
+                        message = f"next_seq is {resume.next_seq}; the story has {update.frames} frames"
                         reason = reasons.ERROR_REASON_RESUME_OUT_OF_RANGE
-                        raise InvalidInput(message, reason=reason, field="resume.next_seq", value=resume.next_seq)
-                    self.beat.frames_total = stretch.frames
-                heard.put(stretch)
-                for point in stretch.points:
-                    await self.outbox.put(pb.ComposeResponse(affect_point=affect_point(point)))
+                        raise InvalidArgument(message, reason=reason, field="resume.next_seq", value=resume.next_seq)
+                    self.heartbeat.frames_total = update.frames
+                latest.put(update)
+                for point in update.points:
+                    await self.outbox.put(pb.ComposeResponse(affect_point=build_affect_point(point)))
 
-    async def _sound(self, files: StoryFiles) -> None:
+    async def _write_sound(self, files: StoryFiles) -> None:
         """Encodes the song's sound beside the painting, once all of it is there."""
-        await self.spool.complete()
+        await self.song_file.wait_until_complete()
         try:
-            await asyncio.to_thread(files.sound, self.spool.path)
+            await asyncio.to_thread(files.write_sound, self.song_file.path)
         except AudioError as error:
-            raise refusal_of(error) from error
+            raise convert_audio_error(error) from error
 
-    async def _show(self, painting: Painting, reader: Reader) -> None:
+    async def _send_batch(self, batch: FrameBatch, judge_client: JudgeClient) -> None:
         """Sends a batch of frames as credit allows, and a heartbeat now and then."""
         assert self.files is not None
-        self.beat.phase = pb.PHASE_PAINTING
-        if painting.left_out:
-            self.gate.skip(painting.left_out.start, len(painting.left_out))
+        self.heartbeat.phase = pb.PHASE_PAINTING
+        if batch.skipped:
+            self.credit_gate.skip(batch.skipped.start, len(batch.skipped))
             await self.outbox.release()
-        images = await self._in_thread(self.files.add, painting.pictures, painting.shown)
-        for shown, image in zip(painting.shown, images, strict=True):
+        images = await self._run_in_thread(self.files.add, batch.pictures, batch.infos)
+        for info, image in zip(batch.infos, images, strict=True):
             for axis, agreement in enumerate(self.agreement):
-                agreement.add(shown.target[axis], shown.expected[axis])
-            self.beat.frames_done = shown.seq + 1
+                agreement.add(info.target[axis], info.expected[axis])
+            self.heartbeat.frames_done = info.seq + 1
             if self.files.shows_frames:
-                self.gate.offer(frame(shown, image))
+                self.credit_gate.offer(build_frame(info, image))
         await self.outbox.release()
-        while self.gate.backlog is None and self.gate.waiting:
-            self.beat.phase = pb.PHASE_WAITING_FOR_CREDIT
-            await self.gate.granted()
+        while self.credit_gate.backlog is None and self.credit_gate.waiting:
+            self.heartbeat.phase = pb.PHASE_WAITING_FOR_CREDIT
+            await self.credit_gate.wait_for_credit()
             await self.outbox.release()
-        for picture, shown in zip(painting.pictures, painting.shown, strict=True):
-            if reader.sampling.takes(shown.seq):
-                reader.offer(await self._in_thread(excerpt, picture), shown)
-        if monotonic() - self.beaten_at > BEAT_S:
-            await self._send_beat()
+        for picture, info in zip(batch.pictures, batch.infos, strict=True):
+            if judge_client.sampler.selects(info.seq):
+                judge_client.offer(await self._run_in_thread(encode_excerpt, picture), info)
+        if monotonic() - self.heartbeat_at > HEARTBEAT_INTERVAL_S:
+            await self._send_heartbeat()
 
-    async def _send_beat(self) -> None:
-        self.beaten_at, self.beat.lag_us = monotonic(), round(self.gate.lag_s * 1e6)
-        await self.outbox.put(pb.ComposeResponse(heartbeat=self.beat))
+    async def _send_heartbeat(self) -> None:
+        self.heartbeat_at, self.heartbeat.lag_us = monotonic(), round(self.credit_gate.lag_s * 1e6)
+        await self.outbox.put(pb.ComposeResponse(heartbeat=self.heartbeat))
 
-    async def _tell_reading(self, reading: Reading) -> None:
-        await self.outbox.put(pb.ComposeResponse(achieved_point=achieved_point(reading)))
+    async def _send_judgement(self, judgement: Judgement) -> None:
+        await self.outbox.put(pb.ComposeResponse(achieved_point=build_achieved_point(judgement)))
 
-    async def _end(self, palette: Palette, painter: Painter, listening: Listening, reader: Reader) -> None:
+    async def _finish(
+        self, capabilities: Capabilities, scheduler: FrameScheduler, analysis: SongAnalysis, judge_client: JudgeClient
+    ) -> None:
         """Finishes the files, sends them, and says goodbye."""
         assert self.files is not None
-        self.beat.phase = pb.PHASE_FINISHING
-        await self._send_beat()
-        await self.outbox.farewell()
-        await self.spool.complete()
-        if self.sound is not None:
-            await self.sound
-        await reader.finish(self.settings.judge_wait_s)
-        end = session_end(self.plan, palette, listening.summary, self.agreement, reader, self.beat.frames_total)
-        end.song_digest, end.dropped_count = self.spool.digest, self.gate.dropped_count
-        end.flashes_per_second = painter.guard.worst
-        if not self.gate.dropped_count and not painter.first:
+        self.heartbeat.phase = pb.PHASE_FINISHING
+        await self._send_heartbeat()
+        await self.outbox.drain()
+        await self.song_file.wait_until_complete()
+        if self.sound_task is not None:
+            await self.sound_task
+        await judge_client.finish(self.settings.judge_wait_s)
+        end = build_session_end(
+            self.plan, capabilities, analysis.summary, self.agreement, judge_client, self.heartbeat.frames_total
+        )
+        end.song_digest, end.dropped_count = self.song_file.digest, self.credit_gate.dropped_count
+        end.flashes_per_second = scheduler.guard.worst
+        if not self.credit_gate.dropped_count and not scheduler.first:
             end.frames_digest = self.files.frames_hash.hexdigest()
-        facts = manifest_facts(self.plan, painter.size, end, reader.readings, self.session_id)
-        for kind, path in await self._in_thread(self.files.finish, facts, reader.readings, end):
-            for piece in pieces_of(kind, path):
+        facts = build_manifest_facts(self.plan, scheduler.size, end, judge_client.judgements, self.session_id)
+        for kind, path in await self._run_in_thread(self.files.finish, facts, judge_client.judgements, end):
+            for piece in iter_file_chunks(kind, path):
                 await self.outbox.put(pb.ComposeResponse(story_file_chunk=piece))
         await self.outbox.put(pb.ComposeResponse(session_end=end))
 
-    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
+    async def _run_in_thread(self, work: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.thread, work, *arguments)

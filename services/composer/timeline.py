@@ -105,7 +105,7 @@ class Timeline:
         self.keys: deque[Key] = deque()
         self.points: deque[Point] = deque()
         self.pulses: deque[tuple[float, float]] = deque()  # pulse and phase at each point
-        self.judged = 0  # points already judged for a change of key, counted from the start of the song
+        self.decided = 0  # points already judged for a change of key, counted from the start of the song
         self.first = 0  # place of points[0] in the song
         self.finished = False
         self.key_count = 0
@@ -117,7 +117,7 @@ class Timeline:
             return float("inf")
         if not self.look_ahead:
             return (self.first + len(self.points)) * WINDOW_S + REACTION_S
-        return max(0.0, self.judged * WINDOW_S - CALM_TRAVEL_S)
+        return max(0.0, self.decided * WINDOW_S - CALM_TRAVEL_S)
 
     def add(self, point: Point) -> list[Key]:
         """Takes the next point; returns the keys that it settles, in order."""
@@ -137,16 +137,16 @@ class Timeline:
         known = self.first + len(self.points)
         reserve = round((self.lag_s + PREVIEW_S) / WINDOW_S) if self.look_ahead and not self.finished else 0
         settled = []
-        while self.judged < known - reserve:
-            key = self._judge(self.judged)
-            self.judged += 1
+        while self.decided < known - reserve:
+            key = self._decide_key(self.decided)
+            self.decided += 1
             if key is not None:
                 self.keys.append(key)
                 self.key_count += 1
                 settled.append(key)
         return settled
 
-    def _judge(self, place: int) -> Key | None:
+    def _decide_key(self, place: int) -> Key | None:
         """A new key at point number `place`, if one is due there."""
         time_s = place * WINDOW_S + (0.0 if self.look_ahead else REACTION_S)
         arousal, valence = self._preview(place)
@@ -194,13 +194,13 @@ class Timeline:
         at = max(0.0, time_s / WINDOW_S - 0.5)
         return floor(at), at - floor(at)
 
-    def _reached(self, share: float) -> float:
+    def _ease_share(self, share: float) -> float:
         """How far values are on their way to the next point; live they hurry, for it is known and over."""
         return share if self.look_ahead else min(1.0, share / QUICK)
 
     def _feeling(self, time_s: float) -> tuple[float, float]:
         place, share = self._bracket(time_s)
-        share = self._reached(share)
+        share = self._ease_share(share)
         a, b = self._point(place), self._point(place + 1)
         return a.arousal + (b.arousal - a.arousal) * share, a.valence + (b.valence - a.valence) * share
 
@@ -209,7 +209,7 @@ class Timeline:
         last = len(self.pulses) - 1
         pulse, phase = self.pulses[min(max(place - self.first, 0), last)]
         next_pulse, next_phase = self.pulses[min(max(place + 1 - self.first, 0), last)]
-        reached, loudness = self._reached(share), self._point(place).loudness
+        reached, loudness = self._ease_share(share), self._point(place).loudness
         loudness += (self._point(place + 1).loudness - loudness) * reached
         push = 0.25 + 0.35 * loudness + 0.4 * (pulse + (next_pulse - pulse) * reached)
         return push, phase + (next_phase - phase) * share

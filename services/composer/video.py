@@ -16,7 +16,7 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from numpy.typing import NDArray
 
-__all__ = ["VideoWriter", "join", "write_audio"]
+__all__ = ["VideoWriter", "join_videos", "write_audio"]
 
 AUDIO_BIT_RATE = 192_000
 AAC_RATES_HZ = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
@@ -91,20 +91,20 @@ def write_audio(path: Path, blocks: Iterable[NDArray[np.float32]], sample_rate_h
         stream.bit_rate = AUDIO_BIT_RATE
         position = 0
         for block in blocks:
-            frame = av.AudioFrame.from_ndarray(_stereo(block), format="flt", layout="stereo")
+            frame = av.AudioFrame.from_ndarray(_to_stereo(block), format="flt", layout="stereo")
             frame.sample_rate, frame.pts, frame.time_base = sample_rate_hz, position, Fraction(1, sample_rate_hz)
             position += len(block)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
 
-def _stereo(block: NDArray[np.float32]) -> NDArray[np.float32]:
+def _to_stereo(block: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n, channels) → (1, 2n): two channels interleaved."""
     pair = block if block.shape[1] == 2 else np.repeat(block.mean(axis=1, keepdims=True), 2, axis=1)
     return np.ascontiguousarray(pair.clip(-1, 1), np.float32).reshape(1, -1)
 
 
-def join(videos: Sequence[Path], audio: Path, out: Path, rate: Fraction, title: str = "") -> None:
+def join_videos(videos: Sequence[Path], audio: Path, out: Path, rate: Fraction, title: str = "") -> None:
     """Copies pictures and sound into one mp4 without encoding again; `out` appears whole or not at all.
 
     Args:
@@ -126,7 +126,7 @@ def join(videos: Sequence[Path], audio: Path, out: Path, rate: Fraction, title: 
                 container.metadata["title"] = title
             sources = [pictures.streams.video[0], sound.streams.audio[0]]
             targets = [container.add_stream_from_template(source) for source in sources]
-            order = heapq.merge(_one_after_another(videos, rate), _packets(sound, 1), key=lambda x: x[:2])
+            order = heapq.merge(_concat_packets(videos, rate), _iter_packets(sound, 1), key=lambda x: x[:2])
             for _, place, packet in order:
                 packet.stream = targets[place]
                 container.mux(packet)
@@ -137,19 +137,19 @@ def join(videos: Sequence[Path], audio: Path, out: Path, rate: Fraction, title: 
         partial.unlink(missing_ok=True)
 
 
-def _one_after_another(videos: Sequence[Path], rate: Fraction) -> Iterator[tuple[Fraction, int, Any]]:
+def _concat_packets(videos: Sequence[Path], rate: Fraction) -> Iterator[tuple[Fraction, int, Any]]:
     count = 0
     for video in videos:
         begin_s = count / rate
         with av.open(str(video)) as container:
-            for time_s, place, packet in _packets(container, 0):
+            for time_s, place, packet in _iter_packets(container, 0):
                 shift = round(begin_s / packet.time_base)
                 packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                 count += 1
                 yield time_s + begin_s, place, packet
 
 
-def _packets(container: av.container.InputContainer, place: int) -> Iterator[tuple[Fraction, int, Any]]:
+def _iter_packets(container: av.container.InputContainer, place: int) -> Iterator[tuple[Fraction, int, Any]]:
     for packet in container.demux():
         if packet.dts is not None:
             yield packet.dts * packet.time_base, place, packet

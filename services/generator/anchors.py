@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from services.generator.composition import FIELD_PX
 
-__all__ = ["fields_of", "initial_latents", "levels", "load_anchors"]
+__all__ = ["anchor_fields", "initial_latents", "load_anchors", "to_8_bit"]
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 SURROUND_PX = 17  # side of the surroundings that a place stands out from, at twice FIELD_PX
@@ -50,7 +50,7 @@ def load_anchors(images: Path, anchors: Path | None, size_px: int) -> tuple[list
     return chosen, stacked.float() / 255
 
 
-def levels(pictures: Tensor) -> npt.NDArray[np.uint8]:
+def to_8_bit(pictures: Tensor) -> npt.NDArray[np.uint8]:
     """Pictures (K, 3, H, W) in [0, 1] as engines paint them: (K, H, W, 3), 8 bits."""
     made: npt.NDArray[np.uint8] = (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     return made
@@ -74,7 +74,7 @@ def initial_latents(pictures: Tensor, latent_size: int, seed: int) -> Tensor:
     return latents / latents.square().mean().sqrt()
 
 
-def fields_of(pictures: Tensor) -> Tensor:
+def anchor_fields(pictures: Tensor) -> Tensor:
     """How much each picture has to show at each place: colour that stands out from its surroundings, smoothed.
 
     Args:
@@ -84,8 +84,8 @@ def fields_of(pictures: Tensor) -> Tensor:
         (K, FIELD_PX, FIELD_PX): ranks within the picture, evenly spread over [0, 1], in steps of 1/255.
     """
     small = functional.adaptive_avg_pool2d(pictures, 2 * FIELD_PX)
-    contrast = (small - _box(small, SURROUND_PX)).abs().sum(1, keepdim=True)
-    shown = functional.avg_pool2d(_box(_box(contrast, SMOOTHING_PX), SMOOTHING_PX), 2)
+    contrast = (small - _box_blur(small, SURROUND_PX)).abs().sum(1, keepdim=True)
+    shown = functional.avg_pool2d(_box_blur(_box_blur(contrast, SMOOTHING_PX), SMOOTHING_PX), 2)
     generator = torch.Generator().manual_seed(FIELD_PX)
     pattern = torch.randn(len(pictures), 1, 4, 4, generator=generator)
     own = functional.interpolate(pattern, size=FIELD_PX, mode="bicubic", align_corners=True)
@@ -93,7 +93,7 @@ def fields_of(pictures: Tensor) -> Tensor:
     return (_ranks(mixed) * 255).round() / 255
 
 
-def _box(maps: Tensor, side_px: int) -> Tensor:
+def _box_blur(maps: Tensor, side_px: int) -> Tensor:
     margin = side_px // 2
     return functional.avg_pool2d(functional.pad(maps, (margin,) * 4, mode="replicate"), side_px, 1)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LimitError", "checked_class_weights", "checked_noise", "checked_style_weights", "require"]
+__all__ = ["LimitError", "parse_class_weights", "parse_noise", "parse_style_weights", "require"]
 
 F32 = npt.NDArray[np.float32]
 
@@ -29,15 +29,15 @@ def require(holds: bool, message: str, reason: str, field: str, value: object) -
         raise LimitError(message, reason, field, value)
 
 
-def checked_class_weights(values: Iterable[float], count: int, size: int) -> F32:
+def parse_class_weights(values: Iterable[float], count: int, size: int) -> F32:
     """Rows on the simplex: (count, size)."""
-    rows = _rows(values, count, size, "class_weights", "CLASS_WEIGHTS_SHAPE", may_be_empty=False)
+    rows = _reshape_rows(values, count, size, "class_weights", "CLASS_WEIGHTS_SHAPE", may_be_empty=False)
     sums = rows.sum(axis=1, dtype=np.float64)
     right = ((rows >= 0) & (rows <= 1)).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)
     if not right.all():
         row = int(right.argmin())
         raise LimitError(
-            f"class weights of picture {row} {_described(rows[row], sums[row])}; send rows in [0, 1] that sum to 1",
+            f"class weights of picture {row} {_describe(rows[row], sums[row])}; send rows in [0, 1] that sum to 1",
             "CLASS_WEIGHTS_NOT_SIMPLEX",
             f"class_weights[{row}]",
             f"{sums[row]:g}",
@@ -45,9 +45,9 @@ def checked_class_weights(values: Iterable[float], count: int, size: int) -> F32
     return rows
 
 
-def checked_noise(values: Iterable[float], count: int, size: int) -> F32:
+def parse_noise(values: Iterable[float], count: int, size: int) -> F32:
     """Noise vectors, zeros if none were sent: (count, size)."""
-    rows = _rows(values, count, size, "noise", "NOISE_SHAPE", may_be_empty=True)
+    rows = _reshape_rows(values, count, size, "noise", "NOISE_SHAPE", may_be_empty=True)
     wrong = ~(np.abs(rows) <= NOISE_REACH)  # NaN is wrong too
     if wrong.any():
         row, place = (int(index) for index in np.argwhere(wrong)[0])
@@ -57,15 +57,15 @@ def checked_noise(values: Iterable[float], count: int, size: int) -> F32:
     return rows
 
 
-def checked_style_weights(values: Iterable[float], count: int, size: int) -> F32:
+def parse_style_weights(values: Iterable[float], count: int, size: int) -> F32:
     """Rows that sum to at most 1, zeros if none were sent: (count, size)."""
-    rows = _rows(values, count, size, "style_weights", "STYLE_WEIGHTS_SHAPE", may_be_empty=True)
+    rows = _reshape_rows(values, count, size, "style_weights", "STYLE_WEIGHTS_SHAPE", may_be_empty=True)
     sums = rows.sum(axis=1, dtype=np.float64)
     right = ((rows >= 0) & (rows <= 1)).all(axis=1) & (sums <= 1 + SUM_TOLERANCE)
     if not right.all():
         row = int(right.argmin())
         raise LimitError(
-            f"style weights of picture {row} {_described(rows[row], sums[row])}; "
+            f"style weights of picture {row} {_describe(rows[row], sums[row])}; "
             "send rows in [0, 1] that sum to at most 1",
             "STYLE_WEIGHTS_INVALID",
             f"style_weights[{row}]",
@@ -74,7 +74,9 @@ def checked_style_weights(values: Iterable[float], count: int, size: int) -> F32
     return rows
 
 
-def _rows(values: Iterable[float], count: int, size: int, field: str, reason: str, *, may_be_empty: bool) -> F32:
+def _reshape_rows(
+    values: Iterable[float], count: int, size: int, field: str, reason: str, *, may_be_empty: bool
+) -> F32:
     flat = np.array(values, dtype=np.float32)
     if may_be_empty and not flat.size:
         return np.zeros((count, size), dtype=np.float32)
@@ -84,6 +86,6 @@ def _rows(values: Iterable[float], count: int, size: int, field: str, reason: st
     return flat.reshape(count, size)
 
 
-def _described(row: F32, total: float) -> str:
+def _describe(row: F32, total: float) -> str:
     wrong = row[~((row >= 0) & (row <= 1))]
     return f"hold {wrong[0]:g}" if len(wrong) else f"sum to {total:g}"

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-__all__ = ["FIELD_PX", "SLOTS", "noise_basis", "shares_of"]
+__all__ = ["FIELD_PX", "SLOTS", "noise_basis", "concept_shares"]
 
 SLOTS = 4  # concepts of one picture at most; a path between two pairs has four
 FIELD_PX = 32  # side of fields and shares
@@ -21,7 +21,7 @@ NOISE_SPREAD = 0.4  # at truncation 1, noise moves a latent by this share of the
 BASIS_SEED = 160  # of the directions in which noise moves; a part of the engine, never of a story
 
 
-def shares_of(class_weights: Tensor, fields: Tensor) -> tuple[Tensor, Tensor]:
+def concept_shares(class_weights: Tensor, fields: Tensor) -> tuple[Tensor, Tensor]:
     """Chooses the concepts of each picture and says how much of each shows where.
 
     Continuous in the weights; a one-hot row gives its concept the whole picture. Weights beyond the `SLOTS` largest

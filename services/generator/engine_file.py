@@ -61,7 +61,7 @@ def write_engine(
     if halved:
         store_halved(model)
     set_picture_size(model, size_px)
-    facts = {"concepts": concepts_to_json(concepts), "noise_size": str(noise_size), "latents": packed(latents)}
+    facts = {"concepts": concepts_to_json(concepts), "noise_size": str(noise_size), "latents": encode_floats(latents)}
     helper.set_model_props(model, facts)
     onnx.checker.check_model(model)
     onnx.save(model, partial)
@@ -83,7 +83,7 @@ def store_halved(model: onnx.ModelProto) -> None:
     model.graph.node.extend(nodes)
 
 
-def packed(values: npt.NDArray[np.float32]) -> str:
+def encode_floats(values: npt.NDArray[np.float32]) -> str:
     """Little-endian 32-bit floats as base64: metadata holds text only."""
     return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
 

@@ -17,7 +17,7 @@ from services.generator.engines import Engine
 from services.generator.engines.morph import Morph
 from services.generator.measures import checkerboard, halfway_contrast, psnr_db
 
-__all__ = ["anchor_pictures", "main", "measured", "opened"]
+__all__ = ["paint_anchors", "main", "measure_engine", "open_engine"]
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
@@ -26,17 +26,17 @@ STEPS = 8  # pictures along one morph
 SHEET_SEED = 7  # chooses the pairs of the morph sheet and the noise of the noise sheet
 
 
-def opened(path: Path) -> Morph:
+def open_engine(path: Path) -> Morph:
     """Opens an exported file for measuring; serving checks its digest first."""
     return Morph(path.stem, "", onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]))
 
 
-def anchor_pictures(engine: Engine) -> U8:
+def paint_anchors(engine: Engine) -> U8:
     """Paints every concept without noise: (K, H, W, 3)."""
     return _paint(engine, np.eye(len(engine.concepts), dtype=np.float32))
 
 
-def morph_pictures(engine: Engine, pairs: list[tuple[int, int]], steps: int) -> U8:
+def paint_morphs(engine: Engine, pairs: list[tuple[int, int]], steps: int) -> U8:
     """Paints `steps` pictures from one concept to another, both ends included: (pairs, steps, H, W, 3)."""
     eye = np.eye(len(engine.concepts), dtype=np.float32)
     share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
@@ -45,7 +45,7 @@ def morph_pictures(engine: Engine, pairs: list[tuple[int, int]], steps: int) -> 
     return made.reshape(len(pairs), steps, *made.shape[1:])
 
 
-def noise_pictures(engine: Engine, concepts: list[int], truncations: F32) -> U8:
+def paint_noise(engine: Engine, concepts: list[int], truncations: F32) -> U8:
     """Paints concepts with one noise vector each at growing truncation: (concepts, truncations, H, W, 3)."""
     steps = np.random.default_rng(SHEET_SEED).standard_normal((len(concepts), engine.noise_size)).astype(np.float32)
     rows = np.eye(len(engine.concepts), dtype=np.float32)[concepts].repeat(len(truncations), axis=0)
@@ -61,7 +61,7 @@ def _paint(engine: Engine, class_weights: F32, noise: F32 | None = None, truncat
     return np.concatenate([engine.paint(class_weights[part], noise[part], truncation[part]) for part in parts])
 
 
-def sheet(pictures: U8, columns: int, side_px: int) -> Image.Image:
+def build_sheet(pictures: U8, columns: int, side_px: int) -> Image.Image:
     """Lays pictures (N, H, W, 3) out row by row, each scaled to a square of `side_px`."""
     rows = -(-len(pictures) // columns)
     canvas = Image.new("RGB", (columns * side_px, rows * side_px))
@@ -71,7 +71,7 @@ def sheet(pictures: U8, columns: int, side_px: int) -> Image.Image:
     return canvas
 
 
-def neighbours(engine: Engine, count: int) -> list[tuple[int, int]]:
+def choose_pairs(engine: Engine, count: int) -> list[tuple[int, int]]:
     """Chooses pairs whose sentiments are close, as a story would connect them; the seed is fixed."""
     plane = np.array([(concept.arousal, concept.valence) for concept in engine.concepts])
     starts = np.random.default_rng(SHEET_SEED).permutation(len(plane))[:count]
@@ -82,16 +82,16 @@ def neighbours(engine: Engine, count: int) -> list[tuple[int, int]]:
     return list(zip(starts.tolist(), ends, strict=True))
 
 
-def measured(engine: Engine, photos: U8) -> dict[str, object]:
+def measure_engine(engine: Engine, photos: U8) -> dict[str, object]:
     """Sharpness, half-way contrast and pattern of an engine, from what it really paints.
 
     Args:
         engine: opened from the exported file.
         photos: (K, H, W, 3), of the anchors.
     """
-    made = anchor_pictures(engine)
+    made = paint_anchors(engine)
     sharpness = psnr_db(made, photos)
-    first, halfway, last = morph_pictures(engine, neighbours(engine, len(made)), 3).swapaxes(0, 1)
+    first, halfway, last = paint_morphs(engine, choose_pairs(engine, len(made)), 3).swapaxes(0, 1)
     faded = (first.astype(np.float32) + last) / 2
     return {
         "psnr_db": {
@@ -121,24 +121,24 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if not options.images and not options.out:
         parser.error("say what to do: --images DIR measures, --out DIR paints sheets")
-    engine = opened(options.engine)
+    engine = open_engine(options.engine)
     if options.images:
-        from services.generator.anchors import levels, load_anchors  # they need torch; the sheets do not
+        from services.generator.anchors import load_anchors, to_8_bit  # they need torch; the sheets do not
 
         _, photos = load_anchors(options.images, options.anchors, engine.native_size_px[0])
-        sys.stdout.write(json.dumps(measured(engine, levels(photos))) + "\n")
+        sys.stdout.write(json.dumps(measure_engine(engine, to_8_bit(photos))) + "\n")
     if options.out:
         _paint_sheets(engine, options.out)
 
 
 def _paint_sheets(engine: Engine, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    pairs = neighbours(engine, 12)
-    morphs = morph_pictures(engine, pairs, STEPS)
-    noisy = noise_pictures(engine, [start for start, _ in pairs], np.linspace(0, 1, 6, dtype=np.float32))
-    sheet(anchor_pictures(engine), 17, 96).save(folder / "anchors.jpg", quality=88)
-    sheet(np.array(list(itertools.chain(*morphs))), STEPS, 160).save(folder / "morphs.jpg", quality=88)
-    sheet(np.array(list(itertools.chain(*noisy))), 6, 160).save(folder / "noise.jpg", quality=88)
+    pairs = choose_pairs(engine, 12)
+    morphs = paint_morphs(engine, pairs, STEPS)
+    noisy = paint_noise(engine, [start for start, _ in pairs], np.linspace(0, 1, 6, dtype=np.float32))
+    build_sheet(paint_anchors(engine), 17, 96).save(folder / "anchors.jpg", quality=88)
+    build_sheet(np.array(list(itertools.chain(*morphs))), STEPS, 160).save(folder / "morphs.jpg", quality=88)
+    build_sheet(np.array(list(itertools.chain(*noisy))), 6, 160).save(folder / "noise.jpg", quality=88)
 
 
 if __name__ == "__main__":

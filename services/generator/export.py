@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from services.generator.anchors import fields_of, levels, load_anchors
-from services.generator.composition import noise_basis, shares_of
+from services.generator.anchors import anchor_fields, load_anchors, to_8_bit
+from services.generator.composition import concept_shares, noise_basis
 from services.generator.concepts import Concept, from_rating
 from services.generator.engine_file import write_engine, write_manifest
-from services.generator.evaluate import measured, opened
+from services.generator.evaluate import measure_engine, open_engine
 from services.generator.network import MorphDecoder, MorphShape
 
 __all__ = ["EngineGraph", "export", "main", "read_concepts"]
@@ -56,20 +56,20 @@ class EngineGraph(nn.Module):
 
     def forward(self, class_weights: Tensor, noise: Tensor, truncation: Tensor) -> Tensor:
         """(N, K) on the simplex, (N, Z), (N,) in [0, 1] → (N, H, W, 3) uint8."""
-        chosen, shares = shares_of(class_weights, self.fields.float() / 255)
+        chosen, shares = concept_shares(class_weights, self.fields.float() / 255)
         moved = truncation[:, None] * (noise @ self.basis)
         picture: Tensor = self.decoder(self.latents[chosen] + moved[:, None], shares)
         return (picture * 255).clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def averaged_decoder(checkpoint: Path) -> tuple[MorphDecoder, Tensor]:
+def load_averaged_decoder(checkpoint: Path) -> tuple[MorphDecoder, Tensor]:
     """Reads a checkpoint's averaged weights (tensors and plain values only: no pickled code is run).
 
     Returns:
         The decoder in evaluation mode, and the anchors' latents (K, latent size).
     """
     state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-    shape: dict[str, Any] = {name: _plain(value) for name, value in state["shape"].items()}
+    shape: dict[str, Any] = {name: _list_to_tuple(value) for name, value in state["shape"].items()}
     decoder = MorphDecoder(MorphShape(**shape))
     *weights, latents = state["average"]
     with torch.no_grad():
@@ -78,7 +78,7 @@ def averaged_decoder(checkpoint: Path) -> tuple[MorphDecoder, Tensor]:
     return decoder.eval(), latents.float()
 
 
-def _plain(value: object) -> object:
+def _list_to_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -136,13 +136,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "weights", help="folder to write into")
     parser.add_argument("--name", default="morph", help="name of the engine and its files")
     options = parser.parse_args(arguments)
-    decoder, latents = averaged_decoder(options.checkpoint)
+    decoder, latents = load_averaged_decoder(options.checkpoint)
     files, concepts = read_concepts(options.anchors, options.ratings)
     path = options.out / f"{options.name}.onnx"
     options.out.mkdir(parents=True, exist_ok=True)
     _, pictures = load_anchors(options.images, options.anchors, decoder.shape.size_px)
     basis = torch.from_numpy(noise_basis(latents.numpy(), NOISE_SIZE))
-    export(EngineGraph(decoder, latents, fields_of(pictures), basis).eval(), concepts, path)
+    export(EngineGraph(decoder, latents, anchor_fields(pictures), basis).eval(), concepts, path)
     facts: dict[str, object] = {
         "engine": "morph",
         "data": DATA_STATEMENT,
@@ -151,7 +151,7 @@ def main(arguments: list[str] | None = None) -> None:
         "training": {"steps": torch.load(options.checkpoint, weights_only=True, map_location="cpu")["step"]},
         "parameters": sum(weight.numel() for weight in decoder.parameters()) + latents.numel(),
         "noise_size": NOISE_SIZE,
-        "metrics": measured(opened(path), levels(pictures)),
+        "metrics": measure_engine(open_engine(path), to_8_bit(pictures)),
         "anchors": files,
     }
     write_manifest(path, facts)

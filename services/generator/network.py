@@ -45,7 +45,7 @@ class Blend:
     def __init__(self, latents: Tensor, shares: Tensor | None = None) -> None:
         self.latents, self._shares = latents, shares
 
-    def spread(self, values: Tensor, size_px: int) -> Tensor:
+    def to_maps(self, values: Tensor, size_px: int) -> Tensor:
         """Values of each slot, (N, M, C), to maps: (N, C, size_px, size_px), or (N, C, 1, 1) with one slot."""
         if self._shares is None:
             return values[:, 0, :, None, None]
@@ -80,7 +80,7 @@ class Block(nn.Module):
 
     def forward(self, features: Tensor, blend: Blend) -> Tensor:
         """(N, width, H, W) → (N, width, H, W)."""
-        scale, shift = blend.spread(self.film(blend.latents), features.shape[-1]).chunk(2, dim=1)
+        scale, shift = blend.to_maps(self.film(blend.latents), features.shape[-1]).chunk(2, dim=1)
         moved: Tensor = self.conv(functional.leaky_relu(features * (1 + scale) + shift, SLOPE))
         return features + moved
 
@@ -116,7 +116,7 @@ class Stage(nn.Module):
             features = block(features, blend)
         return features
 
-    def picture(self, features: Tensor) -> Tensor:
+    def to_picture(self, features: Tensor) -> Tensor:
         """(N, width, H, W) → (N, 3, 2H, 2W), RGB in about [0, 1]."""
         colours = functional.pixel_shuffle(self.to_rgb(functional.leaky_relu(features, SLOPE)), 2)
         edged = functional.pad(colours, (1, 1, 1, 1), mode="replicate")
@@ -149,5 +149,5 @@ class MorphDecoder(nn.Module):
             assert isinstance(stage, Stage)
             features = stage(features, blend)
             if 2 * stage.size_px >= wanted:
-                return stage.picture(features)
+                return stage.to_picture(features)
         raise ValueError(f"size_px is {size_px}; the largest is {self.shape.size_px}")

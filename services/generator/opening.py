@@ -12,17 +12,17 @@ from deepsing.runtime.settings import SettingsError
 from services.generator.engines import ENGINES, Engine
 from services.generator.painter import Painter
 from services.generator.settings import PREFIX, Settings, run_lengths
-from services.generator.style_pictures import own_styles
+from services.generator.style_pictures import open_picture_stylist
 from services.generator.stylize import Stylist
 
-__all__ = ["opened_painter"]
+__all__ = ["load_painter"]
 
 EMBEDDED = Path(__file__).parent / "weights"
 STYLES = "painting"  # name of the manifest of the built-in styles' network
 ANY_STYLE, STYLE_VECTOR = "any_style", "style_vector"  # and of those that take their styles from pictures
 
 
-def opened_painter(settings: Settings) -> tuple[dict[str, Engine], Stylist, Painter]:
+def load_painter(settings: Settings) -> tuple[dict[str, Engine], Stylist, Painter]:
     """Opens engines (the default first) and styles and paints once with each; blocks for about half a second.
 
     Raises:
@@ -34,12 +34,12 @@ def opened_painter(settings: Settings) -> tuple[dict[str, Engine], Stylist, Pain
         raise SettingsError(f"{PREFIX}ENGINES is empty; name at least one engine")
     engines: dict[str, Engine] = {}
     for name in settings.engines:
-        manifest, session = _opened(_manifest(name, settings), settings)
+        manifest, session = _open_network(_find_manifest(name, settings), settings)
         kind = manifest.data.get("engine")
         if kind not in ENGINES:
             raise SettingsError(f"{PREFIX}ENGINES holds {name!r} of kind {kind!r}; kinds are: {', '.join(ENGINES)}")
         engines[name] = ENGINES[kind](name, manifest.sha256, session)
-    stylist, session = _stylist(settings)
+    stylist, session = _open_stylist(settings)
     on_cpu = session.get_providers()[0] == "CPUExecutionProvider"  # what "auto" came to
     lanes, runs = (settings.threads or available_cores(), (1,)) if on_cpu else (1, run_lengths(settings))
     painter = Painter(engines, stylist, lanes, runs)
@@ -47,27 +47,29 @@ def opened_painter(settings: Settings) -> tuple[dict[str, Engine], Stylist, Pain
     return engines, stylist, painter
 
 
-def _manifest(name: str, settings: Settings) -> Path:
+def _find_manifest(name: str, settings: Settings) -> Path:
     """Where a network is: in the first folder that has one of its name, else where it would be shipped."""
     places = [Path(folder).expanduser() / f"{name}.json" for folder in settings.weights]
     return next((place for place in places if place.exists()), EMBEDDED / f"{name}.json")
 
 
-def _stylist(settings: Settings) -> tuple[Stylist, Any]:
+def _open_stylist(settings: Settings) -> tuple[Stylist, Any]:
     """The styles, the built-in ones or those of the operator's pictures, and their network."""
     if not settings.style_pictures:
-        manifest, session = _opened(_manifest(STYLES, settings), settings)
+        manifest, session = _open_network(_find_manifest(STYLES, settings), settings)
         return Stylist(manifest.sha256, session), session
-    seer, predictor = _opened(EMBEDDED / f"{STYLE_VECTOR}.json", replace(settings, provider="cpu"))
-    manifest, session = _opened(EMBEDDED / f"{ANY_STYLE}.json", settings)
+    predictor_manifest, predictor = _open_network(EMBEDDED / f"{STYLE_VECTOR}.json", replace(settings, provider="cpu"))
+    manifest, session = _open_network(EMBEDDED / f"{ANY_STYLE}.json", settings)
     try:
-        own = own_styles(Path(settings.style_pictures), predictor, session, (seer.sha256, manifest.sha256))
+        own = open_picture_stylist(
+            Path(settings.style_pictures), predictor, session, (predictor_manifest.sha256, manifest.sha256)
+        )
     except ValueError as error:
         raise SettingsError(f"{PREFIX}STYLE_PICTURES: {error}") from None
     return own, session
 
 
-def _opened(path: Path, settings: Settings) -> tuple[Manifest, Any]:
+def _open_network(path: Path, settings: Settings) -> tuple[Manifest, Any]:
     """Checks a network's digest and opens it, one thread a run: the painter runs several side by side."""
     manifest, file = load_artifact(path)
     return manifest, open_session(file, provider=settings.provider, threads=1)

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from services.generator.engines import Engine
 from services.generator.stylize import Stylist
 
-__all__ = ["Job", "Painted", "Painter", "finished", "is_out_of_memory"]
+__all__ = ["Job", "JobResult", "Painter", "finish_picture", "is_out_of_memory"]
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
@@ -43,7 +43,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Painted:
+class JobResult:
     """A finished job."""
 
     images: list[bytes]
@@ -72,17 +72,18 @@ class Painter:
         self._engines, self._stylist, self._lengths = dict(engines), stylist, sorted(runs, reverse=True)
         self._lanes = ThreadPoolExecutor(max_workers=lanes, thread_name_prefix="lane")
 
-    def paint(self, jobs: list[Job]) -> list[Painted]:
+    def paint(self, jobs: list[Job]) -> list[JobResult]:
         """Paints jobs; blocks until all are done."""
         began_s = time.monotonic()
-        runs = [(rows, self._lanes.submit(self._run, jobs, rows)) for rows in self._runs_of(jobs)]
+        runs = [(rows, self._lanes.submit(self._paint_run, jobs, rows)) for rows in self._split_into_runs(jobs)]
         images: list[list[bytes]] = [[] for _ in jobs]
         for rows, run in runs:
             for (place, _), image in zip(rows, run.result(), strict=True):
                 images[place].append(image)
         share_s = (time.monotonic() - began_s) / sum(map(len, images))
         return [
-            Painted(made, began_s - job.arrived_s, share_s * len(made)) for made, job in zip(images, jobs, strict=True)
+            JobResult(made, began_s - job.arrived_s, share_s * len(made))
+            for made, job in zip(images, jobs, strict=True)
         ]
 
     def warm_up(self) -> None:
@@ -102,22 +103,22 @@ class Painter:
         """Drops what has not begun; rows under way end by themselves."""
         self._lanes.shutdown(wait=False, cancel_futures=True)
 
-    def _runs_of(self, jobs: list[Job]) -> Iterator[list[Place]]:
+    def _split_into_runs(self, jobs: list[Job]) -> Iterator[list[Place]]:
         """What is painted together: (job, row of it), in order."""
-        companies: dict[object, list[Place]] = {}
+        groups: dict[object, list[Place]] = {}
         for place, job in enumerate(jobs):
-            company = job.engine if len(self._lengths) == 1 else place
-            companies.setdefault(company, []).extend((place, row) for row in range(len(job.class_weights)))
-        for rows in companies.values():
+            group = job.engine if len(self._lengths) == 1 else place
+            groups.setdefault(group, []).extend((place, row) for row in range(len(job.class_weights)))
+        for rows in groups.values():
             while rows:
                 length = next((run for run in self._lengths if run <= len(rows)), self._lengths[-1])
                 yield rows[:length]
                 rows = rows[length:]
 
-    def _run(self, jobs: list[Job], rows: list[Place]) -> list[bytes]:
+    def _paint_run(self, jobs: list[Job], rows: list[Place]) -> list[bytes]:
         length = min(run for run in self._lengths if run >= len(rows))
         filled = rows + rows[-1:] * (length - len(rows))
-        pictures = self._painted(
+        pictures = self._paint_halving(
             self._engines[jobs[rows[0][0]].engine],
             np.stack([jobs[place].class_weights[row] for place, row in filled]),
             np.stack([jobs[place].noise[row] for place, row in filled]),
@@ -127,9 +128,9 @@ class Painter:
             self._stylist.stylize(picture, jobs[place].style_weights[row])
             for picture, (place, row) in zip(pictures, rows, strict=False)  # what fills a run up is left out
         )
-        return [finished(picture, jobs[place]) for picture, (place, _) in zip(styled, rows, strict=True)]
+        return [finish_picture(picture, jobs[place]) for picture, (place, _) in zip(styled, rows, strict=True)]
 
-    def _painted(self, engine: Engine, classes: F32, noise: F32, truncation: F32) -> U8:
+    def _paint_halving(self, engine: Engine, classes: F32, noise: F32, truncation: F32) -> U8:
         """One run; in two halves where memory runs out."""
         try:
             return engine.paint(classes, noise, truncation)
@@ -137,11 +138,13 @@ class Painter:
             half = len(classes) // 2
             if half and is_out_of_memory(error):
                 halves = (slice(None, half), slice(half, None))
-                return np.concatenate([self._painted(engine, classes[h], noise[h], truncation[h]) for h in halves])
+                return np.concatenate(
+                    [self._paint_halving(engine, classes[h], noise[h], truncation[h]) for h in halves]
+                )
             raise
 
 
-def finished(picture: U8, job: Job) -> bytes:
+def finish_picture(picture: U8, job: Job) -> bytes:
     """Scales a picture (H, W, 3) to cover the job's size, crops it to the centre, and encodes it."""
     height, width, _ = picture.shape
     if job.size_px == (width, height) and job.encoding == "rgb":

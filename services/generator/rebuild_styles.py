@@ -86,7 +86,13 @@ def rebuild_any(source: Path, path: Path) -> None:
         return graph.node("MatMul", [share, "vectors"])
 
     inputs: dict[str, list[str | int]] = {"weights": ["styles"], "vectors": ["styles", VECTOR_SIZE]}
-    write_styles(renamed(widened(onnx.load(source).graph)), path, inputs, style, {"vector_size": str(VECTOR_SIZE)})
+    write_styles(
+        rename_weights(dequantize_constants(onnx.load(source).graph)),
+        path,
+        inputs,
+        style,
+        {"vector_size": str(VECTOR_SIZE)},
+    )
 
 
 def rebuild_predictor(source: Path, path: Path) -> None:
@@ -119,7 +125,7 @@ def rebuild_predictor(source: Path, path: Path) -> None:
     onnx.save(model, path)
 
 
-def widened(graph: onnx.GraphProto) -> dict[str, F32]:
+def dequantize_constants(graph: onnx.GraphProto) -> dict[str, F32]:
     """Constants that the graph stores as 8- or 32-bit integers with scales, as floats, by the integers' names."""
     stored = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
     made: dict[str, F32] = {}
@@ -134,7 +140,7 @@ def widened(graph: onnx.GraphProto) -> dict[str, F32]:
     return made
 
 
-def renamed(weights: dict[str, F32]) -> dict[str, F32]:
+def rename_weights(weights: dict[str, F32]) -> dict[str, F32]:
     """The names of the network of any picture → those of `Graph`."""
     layers = {f"contract.{place}": f"contract/conv{place + 1}" for place in range(3)}
     layers |= {f"res.{b}.{c}": f"residual/residual{b + 1}/conv{c + 1}" for b in range(5) for c in range(2)}

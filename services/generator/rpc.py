@@ -6,20 +6,20 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
-from deepsing.access.protection import protection_from_environment
+from deepsing.access.protection import security_from_environment
 from deepsing.runtime.batching import MicroBatcher, QueueFull
-from deepsing.runtime.errors import Exhausted, InvalidInput, NotReady, TooLate
+from deepsing.runtime.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import settings_from_environment
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import generator_pb2, generator_pb2_grpc, sentiment_pb2
-from services.generator.checks import LimitError, checked_class_weights, checked_noise, checked_style_weights, require
+from services.generator.checks import LimitError, parse_class_weights, parse_noise, parse_style_weights, require
 from services.generator.concepts import Concept
 from services.generator.engines import Engine
-from services.generator.meters import note
-from services.generator.opening import opened_painter
-from services.generator.painter import Job, Painted, Painter, is_out_of_memory
+from services.generator.meters import record_job
+from services.generator.opening import load_painter
+from services.generator.painter import Job, JobResult, Painter, is_out_of_memory
 from services.generator.settings import PREFIX, Settings
 from services.generator.stylize import Stylist
 
@@ -52,7 +52,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
     def __init__(self, engines: Mapping[str, Engine], stylist: Stylist, painter: Painter, settings: Settings) -> None:
         self._engines, self._stylist, self._painter, self._settings = dict(engines), stylist, painter, settings
         self._device = DeviceThread("painter")
-        self._batcher: MicroBatcher[Job, Painted] = MicroBatcher(
+        self._batcher: MicroBatcher[Job, JobResult] = MicroBatcher(
             painter.paint,
             self._device,
             max_batch=settings.max_batch,
@@ -65,11 +65,11 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
         self, request: generator_pb2.GenerateRequest, context: Any
     ) -> generator_pb2.GenerateResponse:
         """Paints a batch when its turn comes."""
-        engine = _checked(lambda: self._chosen(request.engine))
-        job = _checked(lambda: self._job(request, engine))
+        engine = _run_check(lambda: self._find_engine(request.engine))
+        job = _run_check(lambda: self._parse_job(request, engine))
         live = request.priority == generator_pb2.PRIORITY_LIVE
         try:
-            painted = await self._batcher.submit(
+            result = await self._batcher.submit(
                 job,
                 weight=request.frame_count,
                 session=request.session_id,
@@ -78,44 +78,49 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             )
         except QueueFull as full:
             message = f"{full}; try again in 1 s"
-            raise Exhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=1) from None
+            raise ResourceExhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=1) from None
         except TimeoutError:
             message = f"the deadline passes before {request.frame_count} pictures are painted; allow more time"
-            raise TooLate(message, reason=reasons.ERROR_REASON_DEADLINE_PASSED) from None
+            raise DeadlineExceeded(message, reason=reasons.ERROR_REASON_DEADLINE_PASSED) from None
         except Exception as error:
             if is_out_of_memory(error):
                 message = "the device has no memory left for the batch; try again in 1 s, or ask for less at once"
                 reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
-                raise NotReady(message, reason=reason, retry_after_s=1) from error
+                raise Unavailable(message, reason=reason, retry_after_s=1) from error
             raise
-        note(painted, live=live)
+        record_job(result, live=live)
         return generator_pb2.GenerateResponse(
-            images=painted.images,
-            size=_size(job.size_px),
+            images=result.images,
+            size=_encode_size(job.size_px),
             engine_digest=engine.digest,
-            queue_wait_us=round(painted.queue_wait_s * 1e6),
-            compute_us=round(painted.compute_s * 1e6),
+            queue_wait_us=round(result.queue_wait_s * 1e6),
+            compute_us=round(result.compute_s * 1e6),
         )
 
     async def ListConcepts(  # noqa: N802 (the contract's name)
         self, request: generator_pb2.ListConceptsRequest, context: Any
     ) -> generator_pb2.ListConceptsResponse:
         """Names an engine's concepts."""
-        engine = _checked(lambda: self._chosen(request.engine))
+        engine = _run_check(lambda: self._find_engine(request.engine))
         about = generator_pb2.Engine(
             name=engine.name,
-            native_size=_size(engine.native_size_px),
+            native_size=_encode_size(engine.native_size_px),
             noise_size=engine.noise_size,
             digest=engine.digest,
         )
-        listed = [generator_pb2.Concept(name=concept.name, sentiment=_felt(concept)) for concept in engine.concepts]
+        listed = [
+            generator_pb2.Concept(name=concept.name, sentiment=_encode_sentiment(concept))
+            for concept in engine.concepts
+        ]
         return generator_pb2.ListConceptsResponse(engine=about, concepts=listed)
 
     async def ListStyles(  # noqa: N802 (the contract's name)
         self, request: generator_pb2.ListStylesRequest, context: Any
     ) -> generator_pb2.ListStylesResponse:
         """Names the styles."""
-        listed = [generator_pb2.Style(name=style.name, sentiment=_felt(style)) for style in self._stylist.styles]
+        listed = [
+            generator_pb2.Style(name=style.name, sentiment=_encode_sentiment(style)) for style in self._stylist.styles
+        ]
         return generator_pb2.ListStylesResponse(styles=listed, digest=self._stylist.digest)
 
     async def close(self) -> None:
@@ -123,22 +128,22 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
         self._device.close()
         self._painter.close()
 
-    def _chosen(self, name: str) -> Engine:
+    def _find_engine(self, name: str) -> Engine:
         name = name or next(iter(self._engines))
         known = f"engine is {name!r}; choose one of: {', '.join(self._engines)}"
         require(name in self._engines, known, "ENGINE_UNKNOWN", "engine", name)
         return self._engines[name]
 
-    def _job(self, request: generator_pb2.GenerateRequest, engine: Engine) -> Job:
+    def _parse_job(self, request: generator_pb2.GenerateRequest, engine: Engine) -> Job:
         _check_scalars(request)
         count = request.frame_count
         return Job(
             engine=engine.name,
-            class_weights=checked_class_weights(request.class_weights, count, len(engine.concepts)),
-            noise=checked_noise(request.noise, count, engine.noise_size),
+            class_weights=parse_class_weights(request.class_weights, count, len(engine.concepts)),
+            noise=parse_noise(request.noise, count, engine.noise_size),
             truncation=request.truncation,
-            style_weights=checked_style_weights(request.style_weights, count, len(self._stylist.styles)),
-            size_px=_wanted_size(request) or engine.native_size_px,
+            style_weights=parse_style_weights(request.style_weights, count, len(self._stylist.styles)),
+            size_px=_parse_size(request) or engine.native_size_px,
             encoding=ENCODINGS[request.image_format],
             jpeg_quality=request.jpeg_quality or DEFAULT_QUALITY,
         )
@@ -163,7 +168,7 @@ def _check_scalars(request: generator_pb2.GenerateRequest) -> None:
     require(length <= MAX_SESSION_ID_BYTES, long, "SESSION_ID_TOO_LONG", "session_id", length)
 
 
-def _wanted_size(request: generator_pb2.GenerateRequest) -> tuple[int, int] | None:
+def _parse_size(request: generator_pb2.GenerateRequest) -> tuple[int, int] | None:
     if not request.HasField("size"):
         return None
     width, height = request.size.width_px, request.size.height_px
@@ -172,26 +177,26 @@ def _wanted_size(request: generator_pb2.GenerateRequest) -> tuple[int, int] | No
     return width, height
 
 
-def _checked(check: Callable[[], T]) -> T:
+def _run_check(check: Callable[[], T]) -> T:
     """Runs a check; a broken limit becomes the caller's INVALID_ARGUMENT."""
     try:
         return check()
     except LimitError as limit:
         reason = reasons.ErrorReason.Value(f"ERROR_REASON_{limit.reason}")
-        raise InvalidInput(str(limit), reason=reason, field=limit.field, value=limit.value) from None
+        raise InvalidArgument(str(limit), reason=reason, field=limit.field, value=limit.value) from None
 
 
-def _size(size_px: tuple[int, int]) -> sentiment_pb2.Size:
+def _encode_size(size_px: tuple[int, int]) -> sentiment_pb2.Size:
     return sentiment_pb2.Size(width_px=size_px[0], height_px=size_px[1])
 
 
-def _felt(concept: Concept) -> sentiment_pb2.Sentiment:
+def _encode_sentiment(concept: Concept) -> sentiment_pb2.Sentiment:
     return sentiment_pb2.Sentiment(arousal=concept.arousal, valence=concept.valence)
 
 
 def open_generator(settings: Settings) -> GeneratorServicer:
-    """Opens engines and styles, see opened_painter(), and what queues before them."""
-    return GeneratorServicer(*opened_painter(settings), settings)
+    """Opens engines and styles, see load_painter(), and what queues before them."""
+    return GeneratorServicer(*load_painter(settings), settings)
 
 
 async def _open() -> GeneratorServicer:
@@ -203,5 +208,5 @@ SERVICE = Service(
     grpc_name="deepsing.v1.GeneratorService",
     register=generator_pb2_grpc.add_GeneratorServiceServicer_to_server,
     open=_open,
-    protect=protection_from_environment,
+    protect=security_from_environment,
 )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.generator.composition import shares_of
+from services.generator.composition import concept_shares
 
 __all__ = ["VIEW_PX", "Critic", "Mixture", "draw_mixture"]
 
@@ -39,7 +39,7 @@ def draw_mixture(first: Tensor, fields: Tensor, seed: tuple[int, int]) -> Mixtur
     weights = torch.zeros(len(first), len(fields))
     weights[rows, first] = torch.from_numpy(random.uniform(*WEIGHTS, len(first))).float()
     weights[rows, others] = 1 - weights[rows, first]
-    chosen, shares = shares_of(weights, fields)
+    chosen, shares = concept_shares(weights, fields)
     return Mixture(chosen[:, :2], shares[:, :2])
 
 
@@ -48,7 +48,7 @@ class Critic(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.whole, self.quarter = _patches(), _patches()
+        self.whole, self.quarter = _build_patch_critic(), _build_patch_critic()
 
     def forward(self, pictures: Tensor, corner: tuple[int, int]) -> list[Tensor]:
         """(N, 3, 2 × VIEW_PX, 2 × VIEW_PX) → two maps of scores; `corner` is where the quarter begins."""
@@ -61,12 +61,12 @@ class Critic(nn.Module):
         scores = zip(self(real, corner), self(mixed, corner), strict=True)
         return torch.stack([functional.relu(1 - r).mean() + functional.relu(1 + m).mean() for r, m in scores]).sum()
 
-    def praise(self, mixed: Tensor, corner: tuple[int, int]) -> Tensor:
+    def realism(self, mixed: Tensor, corner: tuple[int, int]) -> Tensor:
         """What the decoder should raise: the mean score of its mixtures."""
         return torch.stack([score.mean() for score in self(mixed, corner)]).sum()
 
 
-def _patches() -> nn.Sequential:
+def _build_patch_critic() -> nn.Sequential:
     layers: list[nn.Module] = []
     width = 3
     for wider in CRITIC_WIDTHS:

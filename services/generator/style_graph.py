@@ -68,11 +68,11 @@ class Graph:
         """Instance normalisation with the styles' mixed scale and shift; nothing where the layer has a bias."""
         made = features
         if f"{layer}.b" not in self.weights:
-            vectors = [self.mixed(f"{layer}.norm.{part}") for part in ("gamma", "beta")]
+            vectors = [self.mix_rows(f"{layer}.norm.{part}") for part in ("gamma", "beta")]
             made = self.node("InstanceNormalization", [features, *vectors], epsilon=EPSILON)
         return self.node("Relu", [made]) if rectify else made
 
-    def mixed(self, name: str) -> str:
+    def mix_rows(self, name: str) -> str:
         """One table's rows, mixed: (channels,)."""
         table = self.constant(name, self.weights[name])
         made = self.node("Squeeze", [self.node("MatMul", [self.style, table]), self.axis()])
@@ -84,25 +84,25 @@ class Graph:
         """The first axis, as operators want it."""
         return self.constant("axis_0", np.array([0], dtype=np.int64))
 
-    def plain(self, features: str, layer: str, stride: int = 1, rectify: bool = True) -> str:
+    def add_layer(self, features: str, layer: str, stride: int = 1, rectify: bool = True) -> str:
         """Reflect, convolve, normalise: as in the sources."""
         weight = self.weights[f"{layer}.w"]
         made = self.convolve(self.pad(features, weight.shape[2] // 2), layer, weight, stride)
         return self.normalise(made, layer, rectify)
 
-    def doubled(self, features: str, layer: str) -> str:
+    def add_doubling(self, features: str, layer: str) -> str:
         """Nearest-neighbour doubling and a 3 × 3 convolution, as one convolution before the doubling."""
-        made = self.convolve(self.pad(features, 1, "edge"), layer, before_doubling(self.weights[f"{layer}.w"]))
+        made = self.convolve(self.pad(features, 1, "edge"), layer, fold_doubling(self.weights[f"{layer}.w"]))
         return self.normalise(self.node("DepthToSpace", [made], blocksize=2, mode="CRD"), layer)
 
-    def folded(self, features: str, layer: str) -> str:
+    def add_folded(self, features: str, layer: str) -> str:
         """A 9 × 9 convolution as a 5 × 5 one on 2 × 2 blocks: few channels fill the processor badly."""
         blocks = self.node("SpaceToDepth", [self.pad(features, 4)], blocksize=2)
-        made = self.convolve(blocks, layer, on_blocks(self.weights[f"{layer}.w"]))
+        made = self.convolve(blocks, layer, fold_into_blocks(self.weights[f"{layer}.w"]))
         return self.normalise(self.node("DepthToSpace", [made], blocksize=2, mode="CRD"), layer, rectify=False)
 
 
-def before_doubling(weight: F32) -> F32:
+def fold_doubling(weight: F32) -> F32:
     """Weights (out, in, 3, 3) that follow a doubling → (4 out, in, 3, 3) that precede it, four sub-pixels a channel."""
     size_out, size_in = weight.shape[:2]
     made = np.zeros((size_out, 2, 2, size_in, 3, 3), dtype=np.float32)
@@ -111,7 +111,7 @@ def before_doubling(weight: F32) -> F32:
     return made.reshape(4 * size_out, size_in, 3, 3)
 
 
-def on_blocks(weight: F32) -> F32:
+def fold_into_blocks(weight: F32) -> F32:
     """Weights (out, in, 9, 9) → (4 out, 4 in, 5, 5), from the blocks of SpaceToDepth to sub-pixels of DepthToSpace."""
     size_out, size_in = weight.shape[:2]
     made = np.zeros((size_out, 2, 2, 2, 2, size_in, 5, 5), dtype=np.float32)
@@ -121,18 +121,18 @@ def on_blocks(weight: F32) -> F32:
     return made.reshape(4 * size_out, 4 * size_in, 5, 5)
 
 
-def network(graph: Graph, picture: str) -> str:
+def add_network(graph: Graph, picture: str) -> str:
     """The layers of both sources in their order: (1, 3, H, W) in [0, 1] → (1, H, W, 3) in [0, 1]."""
-    features = graph.plain(picture, "contract.0")
-    features = graph.plain(features, "contract.1", stride=2)
-    features = graph.plain(features, "contract.2", stride=2)
+    features = graph.add_layer(picture, "contract.0")
+    features = graph.add_layer(features, "contract.1", stride=2)
+    features = graph.add_layer(features, "contract.2", stride=2)
     block = 0
     while f"res.{block}.0.w" in graph.weights:
-        first = graph.plain(features, f"res.{block}.0")
-        features = graph.node("Add", [features, graph.plain(first, f"res.{block}.1", rectify=False)])
+        first = graph.add_layer(features, f"res.{block}.0")
+        features = graph.node("Add", [features, graph.add_layer(first, f"res.{block}.1", rectify=False)])
         block += 1
-    features = graph.doubled(graph.doubled(features, "expand.0"), "expand.1")
-    colours = graph.node("Sigmoid", [graph.folded(features, "expand.2")])
+    features = graph.add_doubling(graph.add_doubling(features, "expand.0"), "expand.1")
+    colours = graph.node("Sigmoid", [graph.add_folded(features, "expand.2")])
     return graph.node("Transpose", [colours], perm=[0, 2, 3, 1])
 
 
@@ -162,7 +162,7 @@ def write_styles(
     graph.style = style(graph, graph.node("Unsqueeze", [share, graph.axis()]))
     scale = graph.constant("scale", np.float32(255))
     plain = graph.node("Div", [graph.node("Cast", ["picture"], to=TensorProto.FLOAT), scale])
-    styled = network(graph, graph.node("Transpose", [plain], perm=[0, 3, 1, 2]))
+    styled = add_network(graph, graph.node("Transpose", [plain], perm=[0, 3, 1, 2]))
     strength = graph.node("Min", [total, one])
     kept = graph.node("Mul", [plain, graph.node("Sub", [one, strength])])
     blend = graph.node("Add", [graph.node("Mul", [styled, strength]), kept])

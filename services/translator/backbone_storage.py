@@ -51,7 +51,7 @@ def store_small(model: onnx.ModelProto) -> None:
             continue
         name, small = weight.name, f"{weight.name}.small"
         if values.ndim == 4 and values.shape[1] > 1:
-            levels, scale = rounded(values)
+            levels, scale = quantize_filters(values)
             weight.CopyFrom(numpy_helper.from_array(levels, small))
             scales.append(numpy_helper.from_array(scale, f"{name}.scale"))
             widening.append(helper.make_node("Cast", [small], [f"{name}.levels"], to=TensorProto.FLOAT))
@@ -65,7 +65,7 @@ def store_small(model: onnx.ModelProto) -> None:
     model.graph.initializer.extend(scales)
 
 
-def rounded(filters: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def quantize_filters(filters: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Filters (O, I, H, W) as levels in -127..127 and the scale (O, 1, 1, 1) of each output channel."""
     largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
     scale = np.maximum(largest, 1e-12).astype(np.float32) / LEVELS

@@ -11,9 +11,9 @@ import csv
 import json
 from pathlib import Path
 
-from services.translator.norms import Norms, WordNet, class_names, rate_classes, read_norms
+from services.translator.norms import Norms, WordNet, rate_classes, read_class_names, read_norms
 
-__all__ = ["build_class_table", "build_table", "main", "theme_of", "write_table"]
+__all__ = ["build_class_table", "build_table", "main", "parse_theme", "write_table"]
 
 SOURCE = (
     "Sentiments are mean ratings of the Open Affective Standardized Image Set (OASIS): Kurdi, Lozano & Banaji (2017), "
@@ -27,7 +27,7 @@ WORDS_SOURCE = (
 NEUTRAL, HALF_RANGE = 4.0, 3.0  # OASIS rates 1..7
 
 
-def theme_of(name: str) -> str:
+def parse_theme(name: str) -> str:
     """Theme of an OASIS picture or file without its number: 'Dog 4' and 'Dog_1.jpg' are both 'dog'."""
     return Path(name).stem.replace("_", " ").rstrip("0123456789 ").lower()
 
@@ -50,7 +50,7 @@ def build_table(anchors: Path, oasis: Path, engine: str) -> dict[str, object]:
     concepts = [
         {
             "name": name,
-            "theme": theme_of(file),
+            "theme": parse_theme(file),
             "arousal": round((float(rated[file]["arousal_mean"]) - NEUTRAL) / HALF_RANGE, 3),
             "valence": round((float(rated[file]["valence_mean"]) - NEUTRAL) / HALF_RANGE, 3),
         }
@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.anchors and options.oasis:
         table = build_table(options.anchors, options.oasis, engine)
     elif options.classes and options.norms:
-        names, wordnet = class_names(options.classes), WordNet(options.wordnet) if options.wordnet else None
+        names, wordnet = read_class_names(options.classes), WordNet(options.wordnet) if options.wordnet else None
         table = build_class_table(names, read_norms(options.norms), wordnet, engine)
     else:
         parser.error("give --anchors and --oasis, or --classes and --norms")

@@ -12,18 +12,18 @@ from services.translator.original import OriginalTranslator
 from services.translator.translate import DictionaryTranslator, Translator
 from services.translator.views import ViewTranslator, load_views
 
-__all__ = ["EMBEDDED", "found", "open_catalogue", "open_translators", "table_of"]
+__all__ = ["EMBEDDED", "find_file", "open_catalogue", "open_translators", "table_path"]
 
 EMBEDDED = Path(__file__).parent / "weights"  # shipped with the service
 TABLE = "_concepts.json"  # after an engine's name
 
 
-def found(name: str, folders: Sequence[Path]) -> Path:
+def find_file(name: str, folders: Sequence[Path]) -> Path:
     """Where a file is: in the first folder that has it, else where it would be shipped."""
     return next((folder / name for folder in folders if (folder / name).exists()), EMBEDDED / name)
 
 
-def table_of(engine: str, folder: Path) -> Path:
+def table_path(engine: str, folder: Path) -> Path:
     """Where a folder keeps the rated concepts of an engine."""
     return folder / f"{engine}{TABLE}"
 
@@ -58,15 +58,15 @@ def open_translators(table: Path) -> dict[str, Translator]:
     lexicon = load_lexicon(table)
     if table.name != f"{lexicon.engine}{TABLE}":
         raise ValueError(f"{table.name} is of the engine {lexicon.engine!r}; call it {lexicon.engine}{TABLE}")
-    opened: dict[str, Translator] = {
+    translators: dict[str, Translator] = {
         "dictionary": DictionaryTranslator(lexicon),
         "original": OriginalTranslator(lexicon),
     }
     if lexicon.distances.any():
-        opened["journey"] = JourneyTranslator(lexicon)
+        translators["journey"] = JourneyTranslator(lexicon)
     views = table.with_name(f"{lexicon.engine}_views.npz")
     if views.exists():
         digest = hashlib.sha256(views.read_bytes()).hexdigest()
         for number, view in enumerate(load_views(views, lexicon.names), start=1):
-            opened[f"view-{number}"] = ViewTranslator(lexicon, view, number, digest)
-    return opened
+            translators[f"view-{number}"] = ViewTranslator(lexicon, view, number, digest)
+    return translators

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from services.translator.catalogue import EMBEDDED, found, open_translators, table_of
+from services.translator.catalogue import EMBEDDED, find_file, open_translators, table_path
 from services.translator.curves import random_walk
-from services.translator.judge import Eyes, load_judge
+from services.translator.judge import PictureFeatures, load_judge
 from services.translator.lexicon import F32, Lexicon
 from services.translator.measures import agreement, intervals
-from services.translator.sampling import TRUNCATION, Painter, Studio
+from services.translator.sampling import TRUNCATION, EngineSampler, OnnxEngine
 from services.translator.translate import Passage, Translator, translate
 
 __all__ = ["evaluate", "main", "smoothness"]
@@ -30,30 +30,30 @@ DIMENSIONS = ("arousal", "valence")
 SHUFFLES = 20  # random orders that a path is compared with
 
 
-def evaluate(translator: Translator, curves: int, points: int, studio: Studio | None = None) -> dict[str, Any]:
+def evaluate(translator: Translator, curves: int, points: int, sampler: EngineSampler | None = None) -> dict[str, Any]:
     """Translates seeded random walks and compares what was asked with what people rated.
 
     Args:
         translator: the one to measure.
         curves: how many walks, seeds 0, 1, …
         points: feelings of each walk.
-        studio: paints JUDGED of the feelings and reads the pictures.
+        sampler: paints JUDGED of the feelings and reads the pictures.
 
     Returns:
         n, agreement of both dimensions over all walks together by people's ratings, `within` as the mean r inside one
         walk, mean distinct main concepts per 100 rows and per minute, the mean largest weight of a row, `jump`, the
-        mean distance of successive main concepts (1: as any two concepts); with a studio `path`, the mean
+        mean distance of successive main concepts (1: as any two concepts); with a sampler `path`, the mean
         `smoothness` of a walk, `by_judge`, with intervals over walks, and in it the `ceiling`: how well the judge
         follows people on these very pictures.
     """
     lexicon = translator.lexicon
     targets = [random_walk(lexicon, seed, points) for seed in range(curves)]
-    told = [translate(translator, Passage(walk, seed=seed)) for seed, walk in enumerate(targets)]
-    within = [agreement(walk, one.expected.astype(float)) for walk, one in zip(targets, told, strict=True)]
-    weights = [one.class_weights for one in told]
+    translations = [translate(translator, Passage(walk, seed=seed)) for seed, walk in enumerate(targets)]
+    within = [agreement(walk, one.expected.astype(float)) for walk, one in zip(targets, translations, strict=True)]
+    weights = [one.class_weights for one in translations]
     target = np.concatenate(targets)
     report: dict[str, Any] = {"n": len(target)}
-    report |= agreement(target, np.concatenate([one.expected for one in told]).astype(float))
+    report |= agreement(target, np.concatenate([one.expected for one in translations]).astype(float))
     for dimension in DIMENSIONS:
         report[dimension]["within"] = float(np.mean([walk[dimension]["r"] for walk in within]))
     mains = [rows.argmax(1) for rows in weights]
@@ -62,13 +62,15 @@ def evaluate(translator: Translator, curves: int, points: int, studio: Studio | 
     report["distinct_per_minute"] = float(np.mean([len(set(minute)) for minute in minutes])) if minutes else 0.0
     report["jump"] = float(np.mean([lexicon.distances[rows[:-1], rows[1:]].mean() for rows in mains]))
     report["main_weight"] = float(np.mean([rows.max(1).mean() for rows in weights]))
-    if studio is not None:
+    if sampler is not None:
         shown = np.linspace(0, len(target) - 1, JUDGED).astype(int)  # spread over all walks
-        noise, rated = (np.concatenate([getattr(one, name) for one in told])[shown] for name in ("noise", "expected"))
-        read, walk = studio.achieved(np.concatenate(weights)[shown], noise), (shown // points).astype(str)
+        noise, rated = (
+            np.concatenate([getattr(one, name) for one in translations])[shown] for name in ("noise", "expected")
+        )
+        read, walk = sampler.read_painted(np.concatenate(weights)[shown], noise), (shown // points).astype(str)
         report["by_judge"] = {"n": len(shown)} | intervals(target[shown], read, walk)
         report["by_judge"]["ceiling"] = intervals(rated.astype(float), read, walk)
-        report["path"] = float(np.mean([smoothness(rows, studio.painter.latents) for rows in weights]))
+        report["path"] = float(np.mean([smoothness(rows, sampler.engine.latents) for rows in weights]))
     return report
 
 
@@ -99,19 +101,19 @@ def main(arguments: list[str] | None = None) -> None:
     if (options.engine is None) != (options.backbone is None):
         parser.error("--engine and --backbone go together")
     engine = options.engine_name or (options.engine.stem if options.engine else "morph")
-    named = open_translators(table_of(engine, options.weights))
-    studio = open_studio(options, named["dictionary"].lexicon) if options.engine else None
-    report = {name: evaluate(translator, options.curves, options.points, studio) for name, translator in named.items()}
-    sys.stdout.write(json.dumps(report, indent=1) + "\n" if options.json else as_table(report))
+    named = open_translators(table_path(engine, options.weights))
+    sampler = open_sampler(options, named["dictionary"].lexicon) if options.engine else None
+    report = {name: evaluate(translator, options.curves, options.points, sampler) for name, translator in named.items()}
+    sys.stdout.write(json.dumps(report, indent=1) + "\n" if options.json else format_table(report))
 
 
-def open_studio(options: argparse.Namespace, lexicon: Lexicon) -> Studio:
+def open_sampler(options: argparse.Namespace, lexicon: Lexicon) -> EngineSampler:
     """The engine and the judge, at the truncation that views are trained at."""
-    judge = load_judge(found("judge.npz", [options.weights]))
-    return Studio(lexicon, Painter(options.engine), Eyes(options.backbone), judge, TRUNCATION)
+    judge = load_judge(find_file("judge.npz", [options.weights]))
+    return EngineSampler(lexicon, OnnxEngine(options.engine), PictureFeatures(options.backbone), judge, TRUNCATION)
 
 
-def as_table(report: dict[str, dict[str, Any]]) -> str:
+def format_table(report: dict[str, dict[str, Any]]) -> str:
     """The report as text, one translator a line."""
     head = "translator      n     r(A)  r(V)  ccc(A) ccc(V) rmse(A) rmse(V) distinct/100  jump  "
     head += "judge r(A) r(V)  ceiling   path"

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.judge import Eyes, Judge, chosen, load_judge
-from services.translator.judge_photos import FOLD_COUNT, Photos, folds_of, look, read_photos
+from services.translator.judge import Judge, PictureFeatures, load_judge, select_blocks
+from services.translator.judge_photos import FOLD_COUNT, Photos, assign_folds, extract_features, read_photos
 from services.translator.lexicon import F32, F64, Lexicon, load_lexicon
 from services.translator.measures import intervals
-from services.translator.reading import CONCEPTS, EYES
-from services.translator.sampling import Painter, Samples, draw
+from services.translator.reading import BACKBONE, CONCEPTS
+from services.translator.sampling import OnnxEngine, Samples, draw_samples
 
-__all__ = ["add_photos", "as_table", "chosen_photos", "main", "measure"]
+__all__ = ["add_photo_arguments", "format_table", "select_photos", "main", "measure"]
 
 READERS = ("judge", "labeller")
 PER_CONCEPT = 2  # pictures of an engine
@@ -43,7 +43,7 @@ def measure(judge: Judge, features: F32, photos: Photos) -> dict[str, Any]:
 
 def linear_baseline(features: F32, photos: Photos, folds: dict[str, int]) -> F64:
     """The measured start: ridge regression on mean and maximum of lite0's head, read theme-disjoint, (N, 2)."""
-    values = chosen(features, ("lite0.mean", "lite0.maximum"))
+    values = select_blocks(features, ("lite0.mean", "lite0.maximum"))
     standard = (values - values.mean(0)) / (values.std(0) + 1e-6) / np.sqrt(values.shape[1])
     fold = np.array([folds[theme] for theme in photos.themes])
     read = np.empty_like(photos.ratings)
@@ -57,7 +57,7 @@ def linear_baseline(features: F32, photos: Photos, folds: dict[str, int]) -> F64
 
 def measure_baseline(features: F32, photos: Photos) -> dict[str, Any]:
     """The baseline on the judge's folds."""
-    read = linear_baseline(features, photos, folds_of(photos.themes, "judge"))
+    read = linear_baseline(features, photos, assign_folds(photos.themes, "judge"))
     return {"all": intervals(photos.ratings, read, np.array(photos.themes)) | {"n": len(photos.files)}}
 
 
@@ -68,7 +68,7 @@ def measure_painted(judge: Judge, lexicon: Lexicon, samples: Samples) -> dict[st
     return intervals(lexicon.ratings[samples.concepts], read, themes) | {"n": len(themes)}
 
 
-def add_photos(parser: argparse.ArgumentParser) -> None:
+def add_photo_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which photos."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--oasis", type=Path, help="folder with oasis.csv and images/")
@@ -78,8 +78,8 @@ def add_photos(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scale", type=float, nargs=2, default=(1.0, 7.0), metavar=("LOW", "HIGH"), help=scale)
 
 
-def chosen_photos(options: argparse.Namespace) -> tuple[Photos, Path]:
-    """The photos that `add_photos` was told, and their folder.
+def select_photos(options: argparse.Namespace) -> tuple[Photos, Path]:
+    """The photos that the arguments of `add_photo_arguments` name, and their folder.
 
     Raises:
         OSError: the table cannot be read.
@@ -92,44 +92,46 @@ def chosen_photos(options: argparse.Namespace) -> tuple[Photos, Path]:
     return read_photos(options.ratings, tuple(options.scale)), options.images
 
 
-def paint(engine: Path, eyes: Eyes, lexicon: Lexicon) -> dict[float, Samples]:
+def sample_engine(path: Path, backbone: PictureFeatures, lexicon: Lexicon) -> dict[float, Samples]:
     """Pictures of every concept of an engine at each of TRUNCATIONS.
 
     Raises:
         ValueError: the engine has other concepts than the table.
     """
-    painter = Painter(engine)
-    if painter.names != lexicon.names:
-        raise ValueError(f"{engine.name} has other concepts than {CONCEPTS}; run services.translator.build_concepts")
-    return {truncation: draw(painter, eyes, PER_CONCEPT, truncation, SEED) for truncation in TRUNCATIONS}
+    engine = OnnxEngine(path)
+    if engine.names != lexicon.names:
+        raise ValueError(f"{path.name} has other concepts than {CONCEPTS}; run services.translator.build_concepts")
+    return {truncation: draw_samples(engine, backbone, PER_CONCEPT, truncation, SEED) for truncation in TRUNCATIONS}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="deepsing eval image-sentiment", description=__doc__)
-    add_photos(parser)
+    add_photo_arguments(parser)
     parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the readers (default: the shipped)")
-    parser.add_argument("--eyes", type=Path, default=EMBEDDED / EYES, help="ONNX file of services.translator.backbone")
+    parser.add_argument(
+        "--eyes", type=Path, default=EMBEDDED / BACKBONE, help="ONNX file of services.translator.backbone"
+    )
     parser.add_argument("--engine", type=Path, help="ONNX file of an engine whose concepts the weights' table rates")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args(arguments)
     try:
-        (photos, folder), eyes = chosen_photos(options), Eyes(options.eyes)
+        (photos, folder), backbone = select_photos(options), PictureFeatures(options.eyes)
         readers = {name: load_judge(options.weights / f"{name}.npz") for name in READERS}
-        features = look(eyes, folder, photos.files)
+        features = extract_features(backbone, folder, photos.files)
         report = {name: measure(reader, features, photos) for name, reader in readers.items()}
         report["baseline"] = measure_baseline(features, photos)
         if options.engine:
             lexicon = load_lexicon(options.weights / CONCEPTS)
-            for truncation, samples in paint(options.engine, eyes, lexicon).items():
+            for truncation, samples in sample_engine(options.engine, backbone, lexicon).items():
                 for name, reader in readers.items():
                     report[name][f"engine, noise {truncation:g}"] = measure_painted(reader, lexicon, samples)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    sys.stdout.write(json.dumps(report, indent=1) + "\n" if options.json else as_table(report))
+    sys.stdout.write(json.dumps(report, indent=1) + "\n" if options.json else format_table(report))
 
 
-def as_table(report: dict[str, dict[str, Any]]) -> str:
+def format_table(report: dict[str, dict[str, Any]]) -> str:
     """The report as text, one reader on one set of pictures a line."""
     lines = [
         f"{'reader':<9} {'pictures':<19} {'n':>5}"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from services.translator.lexicon import F32, F64
 from services.translator.networks import open_network
 
-__all__ = ["Eyes", "Judge", "load_judge", "pair_index", "save_judge"]
+__all__ = ["PictureFeatures", "Judge", "load_judge", "pair_index", "save_judge"]
 
 SIZE_PX = 256  # pictures are read at this size
 CLIP = 4.0  # standard deviations; features beyond are outliers
@@ -33,19 +33,19 @@ BLOCKS = {  # of the features
 }
 
 
-class Eyes:
+class PictureFeatures:
     """The backbone as an ONNX session: pictures in, features out."""
 
     def __init__(self, backbone: Path, threads: int = 1) -> None:
         self._session = open_network(backbone, threads)
 
-    def features(self, pictures: Iterable[NDArray[np.uint8]]) -> F32:
+    def extract(self, pictures: Iterable[NDArray[np.uint8]]) -> F32:
         """Pooled features of 8-bit RGB pictures (H, W, 3) of any size, cut to their centre square: (N, 5920)."""
-        rows = [self._session.run(None, {"pictures": square(picture)[None]})[0] for picture in pictures]
+        rows = [self._session.run(None, {"pictures": crop_square(picture)[None]})[0] for picture in pictures]
         return np.concatenate(rows).astype(np.float32)
 
 
-def square(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def crop_square(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Cuts a picture to its centre square and scales it to SIZE_PX."""
     if picture.shape[:2] == (SIZE_PX, SIZE_PX):
         return picture
@@ -72,25 +72,25 @@ class Judge:
 
     def encode(self, features: F32) -> F32:
         """Features (N, all) → codes (N, P)."""
-        return encoded(chosen(features, self.blocks), self.mean, self.scale, self.basis)
+        return project(select_blocks(features, self.blocks), self.mean, self.scale, self.basis)
 
     def read(self, features: F32, themes: Sequence[Sequence[str]]) -> F64:
         """Reads sentiments.
 
         Args:
-            features: (N, 5920), from `Eyes.features`.
+            features: (N, 5920), from `PictureFeatures.extract`.
             themes: per picture, the themes that are in it, at most two; themes that no fold knows do not matter.
 
         Returns:
             (N, 2), arousal and valence on the scale of the ratings, by coefficients fitted without those themes.
         """
         similar = np.exp(-self.gamma * distances(self.encode(features), self.codes))
-        rows = [self.unseen(each) for each in themes]
+        rows = [self.coefficients_row(each) for each in themes]
         read: F64 = np.einsum("nm,nmd->nd", similar, self.coefficients[rows].astype(np.float64))
         read += self.offsets[rows]
         return read
 
-    def unseen(self, themes: Sequence[str]) -> int:
+    def coefficients_row(self, themes: Sequence[str]) -> int:
         """Index of the coefficients that were fitted without the folds of these themes."""
         folds = sorted({self.folds[theme] for theme in themes if theme in self.folds})
         if len(folds) > 2:
@@ -103,12 +103,12 @@ def pair_index(low: int, high: int, fold_count: int) -> int:
     return low * fold_count - low * (low - 1) // 2 + high - low
 
 
-def chosen(features: F32, blocks: Sequence[str]) -> F32:
+def select_blocks(features: F32, blocks: Sequence[str]) -> F32:
     """The columns of the blocks, side by side."""
     return np.concatenate([features[:, BLOCKS[block]] for block in blocks], axis=1)
 
 
-def encoded(values: F32, mean: F32, scale: F32, basis: F32) -> F32:
+def project(values: F32, mean: F32, scale: F32, basis: F32) -> F32:
     """Standardises, clips and projects (N, D) → (N, P)."""
     return np.asarray(np.clip((values - mean) / scale, -CLIP, CLIP) @ basis, dtype=np.float32)
 
@@ -141,14 +141,14 @@ def save_judge(judge: Judge, path: Path) -> None:
 def load_judge(path: Path) -> Judge:
     """Reads a judge that `save_judge` wrote."""
     with np.load(path, allow_pickle=False) as stored:
-        held: dict[str, Any] = dict(stored)
+        arrays: dict[str, Any] = dict(stored)
     return Judge(
-        blocks=tuple(held["blocks"].tolist()),
-        folds=dict(zip(held["themes"].tolist(), held["folds"].tolist(), strict=True)),
-        fold_count=int(held["fold_count"]),
-        gamma=float(held["gamma"]),
+        blocks=tuple(arrays["blocks"].tolist()),
+        folds=dict(zip(arrays["themes"].tolist(), arrays["folds"].tolist(), strict=True)),
+        fold_count=int(arrays["fold_count"]),
+        gamma=float(arrays["gamma"]),
         **{
-            name: held[name].astype(np.float32)
+            name: arrays[name].astype(np.float32)
             for name in ("mean", "scale", "basis", "codes", "coefficients", "offsets")
         },
     )

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from services.translator.build_concepts import theme_of
-from services.translator.judge import SIZE_PX, Eyes
+from services.translator.build_concepts import parse_theme
+from services.translator.judge import SIZE_PX, PictureFeatures
 from services.translator.lexicon import F32, F64
 
-__all__ = ["FOLD_COUNT", "Photos", "folds_of", "look", "read_photos"]
+__all__ = ["FOLD_COUNT", "Photos", "assign_folds", "extract_features", "read_photos"]
 
 FOLDS = Path(__file__).parent / "oasis_folds.csv"  # committed: theme, judge's fold, labeller's fold
 FOLD_COUNT = 10
@@ -52,16 +52,16 @@ def read_photos(table: Path, scale: tuple[float, float] = (1.0, 7.0)) -> Photos:
     if missing:
         raise ValueError(f"{table.name} lacks {', '.join(sorted(missing))}; give file, arousal_mean, valence_mean")
     low, high = scale
-    means = np.array([[rating(row, name, scale) for name in ("arousal_mean", "valence_mean")] for row in rows])
+    means = np.array([[parse_rating(row, name, scale) for name in ("arousal_mean", "valence_mean")] for row in rows])
     return Photos(
         files=tuple(row["file"] for row in rows),
-        themes=tuple(theme_of(row.get("theme") or row["file"]) for row in rows),
+        themes=tuple(parse_theme(row.get("theme") or row["file"]) for row in rows),
         ratings=(means - low) / (high - low) * 2 - 1,
         impersonal=np.array([row.get("source") == "Pixabay" and row.get("category") != "Person" for row in rows]),
     )
 
 
-def rating(row: dict[str, str], name: str, scale: tuple[float, float]) -> float:
+def parse_rating(row: dict[str, str], name: str, scale: tuple[float, float]) -> float:
     """One rating of a row.
 
     Raises:
@@ -78,7 +78,7 @@ def rating(row: dict[str, str], name: str, scale: tuple[float, float]) -> float:
     return value
 
 
-def folds_of(themes: Sequence[str], column: str, table: Path = FOLDS) -> dict[str, int]:
+def assign_folds(themes: Sequence[str], column: str, table: Path = FOLDS) -> dict[str, int]:
     """The fold of every theme.
 
     Args:
@@ -100,11 +100,11 @@ def folds_of(themes: Sequence[str], column: str, table: Path = FOLDS) -> dict[st
     return {theme: number % FOLD_COUNT for number, theme in enumerate(dealt)}
 
 
-def look(eyes: Eyes, folder: Path, files: Sequence[str], soft: bool = False) -> F32:
+def extract_features(backbone: PictureFeatures, folder: Path, files: Sequence[str], soft: bool = False) -> F32:
     """Looks at the centre square of every photo, with progress on standard error: features (N, D).
 
     Args:
-        eyes: the backbone.
+        backbone: makes the features.
         folder: of the photos.
         files: names in it.
         soft: blur them first, about as much as the embedded engine does.
@@ -115,18 +115,18 @@ def look(eyes: Eyes, folder: Path, files: Sequence[str], soft: bool = False) -> 
     from tqdm import tqdm  # of the extra "train"
 
     label = "softened photos" if soft else "photos"
-    return eyes.features(tqdm(pictures(folder, files, soft), label, len(files), unit="photo", mininterval=5))
+    return backbone.extract(tqdm(open_photos(folder, files, soft), label, len(files), unit="photo", mininterval=5))
 
 
-def pictures(folder: Path, files: Sequence[str], soft: bool) -> Iterator[NDArray[np.uint8]]:
+def open_photos(folder: Path, files: Sequence[str], soft: bool) -> Iterator[NDArray[np.uint8]]:
     """Opens photos as centre squares of SIZE_PX."""
     for file, side in zip(files, cycle(SOFT_PX), strict=False):
         with Image.open(folder / file) as photo:
             whole = ImageOps.fit(photo.convert("RGB"), (SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
-        yield softened(whole, side) if soft else np.asarray(whole)
+        yield soften(whole, side) if soft else np.asarray(whole)
 
 
-def softened(picture: Image.Image, side: int) -> NDArray[np.uint8]:
+def soften(picture: Image.Image, side: int) -> NDArray[np.uint8]:
     """Takes the fine detail away: down to `side` pixels and up again."""
     small = picture.resize((side, side), Image.Resampling.BOX)
     return np.asarray(small.resize(picture.size, Image.Resampling.BICUBIC))

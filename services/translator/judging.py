@@ -9,25 +9,25 @@ from pathlib import Path
 import numpy as np
 
 from deepsing.runtime.artifacts import load_artifact
-from deepsing.runtime.errors import Exhausted, InvalidInput
+from deepsing.runtime.errors import InvalidArgument, ResourceExhausted
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2, translator_pb2
 from services.translator.catalogue import EMBEDDED
 from services.translator.judge import SIZE_PX
 from services.translator.lexicon import F64, Lexicon
-from services.translator.pictures import MAX_BYTES, MAX_PIXELS, PictureError, opened
-from services.translator.reading import EYES, JUDGE, PictureReader, open_reader
+from services.translator.pictures import MAX_BYTES, MAX_PIXELS, PictureError, open_picture
+from services.translator.reading import BACKBONE, JUDGE, PictureReader, open_reader
 
-__all__ = ["LARGEST_REQUEST_BYTES", "Desk", "check_count"]
+__all__ = ["LARGEST_REQUEST_BYTES", "JudgeService", "check_count"]
 
-MAX_PICTURES, MAX_SHOWN = 64, 16  # of one request; concepts of one picture
+MAX_PICTURES, MAX_CONCEPTS = 64, 16  # of one request; concepts of one picture
 LARGEST_REQUEST_BYTES = MAX_PICTURES * (MAX_BYTES + 2**10) + 2**20  # a picture a little too large is told its rule
-HELD_BYTES = 64 * 2**20  # of pictures that wait to be read; a lone request may always
+MAX_WAITING_BYTES = 64 * 2**20  # of pictures that wait to be read; a lone request may always
 RETRY_AFTER_S = 1.0
 
 
-class Desk:
+class JudgeService:
     """Reads pictures one request after another, beside the loop that translates.
 
     Args:
@@ -38,19 +38,19 @@ class Desk:
     def __init__(self, reader: PictureReader, judge: sentiment_pb2.Judge) -> None:
         self._reader, self._judge = reader, judge
         self._thread = DeviceThread("judge")  # one: reading must not take the cores of those who translate and paint
-        self._held = 0  # bytes of pictures that wait or are read
+        self._waiting_bytes = 0  # bytes of pictures that wait or are read
 
     @classmethod
-    def opened(cls, folders: Sequence[Path]) -> Desk:
-        """The desk with the judge and the eyes of the first folder that has both, else the shipped ones; warm.
+    def from_folders(cls, folders: Sequence[Path]) -> JudgeService:
+        """The service with the judge and the backbone of the first folder that has both, else the shipped ones; warm.
 
         Raises:
             ArtifactError: the judge's files are not what their manifests say.
         """
-        own = (folder for folder in folders if (folder / EYES).exists() and (folder / JUDGE).exists())
+        own = (folder for folder in folders if (folder / BACKBONE).exists() and (folder / JUDGE).exists())
         folder = next(own, EMBEDDED)
-        eyes, judge = folder / EYES, folder / JUDGE
-        load_artifact(eyes.with_suffix(".json"))
+        backbone, judge = folder / BACKBONE, folder / JUDGE
+        load_artifact(backbone.with_suffix(".json"))
         manifest, _ = load_artifact(judge.with_suffix(".json"))
         reader = open_reader(folder)
         reader.read([np.zeros((SIZE_PX, SIZE_PX, 3), np.uint8)], [()])
@@ -72,14 +72,14 @@ class Desk:
             lexicon: of the engine that painted its pictures.
 
         Raises:
-            InvalidInput: the request breaks a limit.
-            Exhausted: too many pictures wait.
+            InvalidArgument: the request breaks a limit.
+            ResourceExhausted: too many pictures wait.
         """
         check_count(len(request.pictures), MAX_PICTURES, "pictures")
-        shown = _shown(request, lexicon)
+        themes = _parse_themes(request, lexicon)
         images = [picture.image for picture in request.pictures]
-        with self._room(sum(map(len, images))):
-            read = await self._thread.run(_read, self._reader, images, shown)
+        with self._reserve(sum(map(len, images))):
+            read = await self._thread.run(_read_images, self._reader, images, themes)
         achieved = [sentiment_pb2.Sentiment(arousal=arousal, valence=valence) for arousal, valence in read.tolist()]
         return translator_pb2.ReadPicturesResponse(achieved=achieved, judge=self._judge)
 
@@ -88,49 +88,51 @@ class Desk:
         self._thread.close()
 
     @contextmanager
-    def _room(self, size: int) -> Iterator[None]:
+    def _reserve(self, size: int) -> Iterator[None]:
         """Counts pictures until they are read; what comes when there is no room for them is to come again."""
-        if self._held and self._held + size > HELD_BYTES:
-            message = f"{self._held} bytes of pictures wait to be read; try again in {RETRY_AFTER_S:g} s"
-            raise Exhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=RETRY_AFTER_S)
-        self._held += size
+        if self._waiting_bytes and self._waiting_bytes + size > MAX_WAITING_BYTES:
+            message = f"{self._waiting_bytes} bytes of pictures wait to be read; try again in {RETRY_AFTER_S:g} s"
+            raise ResourceExhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=RETRY_AFTER_S)
+        self._waiting_bytes += size
         try:
             yield
         finally:
-            self._held -= size
+            self._waiting_bytes -= size
 
 
 def check_count(count: int, most: int, field: str) -> None:
-    """Raises InvalidInput BATCH_EMPTY or BATCH_TOO_LARGE where a batch has no thing, or more than `most`."""
+    """Raises InvalidArgument BATCH_EMPTY or BATCH_TOO_LARGE where a batch has no thing, or more than `most`."""
     if count == 0:
         reason = reasons.ERROR_REASON_BATCH_EMPTY
-        raise InvalidInput("the batch is empty; send at least 1", reason=reason, field=field, value=count)
+        raise InvalidArgument("the batch is empty; send at least 1", reason=reason, field=field, value=count)
     if count > most:
         message = f"the batch has {count} {field}; send at most {most}"
-        raise InvalidInput(message, reason=reasons.ERROR_REASON_BATCH_TOO_LARGE, field=field, value=count)
+        raise InvalidArgument(message, reason=reasons.ERROR_REASON_BATCH_TOO_LARGE, field=field, value=count)
 
 
-def _shown(request: translator_pb2.ReadPicturesRequest, lexicon: Lexicon) -> list[list[str]]:
+def _parse_themes(request: translator_pb2.ReadPicturesRequest, lexicon: Lexicon) -> list[list[str]]:
     """Per picture, the themes of the concepts that it shows."""
     last, reason = len(lexicon.names) - 1, reasons.ERROR_REASON_CONCEPT_UNKNOWN
     for number, picture in enumerate(request.pictures):
         field = f"pictures[{number}].concepts"
-        if len(picture.concepts) > MAX_SHOWN:
+        if len(picture.concepts) > MAX_CONCEPTS:
             count = len(picture.concepts)
-            message = f"picture {number} has {count} concepts; send the heaviest {MAX_SHOWN}"
-            raise InvalidInput(message, reason=reason, field=field, value=count)
+            message = f"picture {number} has {count} concepts; send the heaviest {MAX_CONCEPTS}"
+            raise InvalidArgument(message, reason=reason, field=field, value=count)
         unknown = next((concept for concept in picture.concepts if concept > last), None)
         if unknown is not None:
-            raise InvalidInput(f"concept is {unknown}; choose 0 to {last}", reason=reason, field=field, value=unknown)
+            raise InvalidArgument(
+                f"concept is {unknown}; choose 0 to {last}", reason=reason, field=field, value=unknown
+            )
     return [[lexicon.themes[concept] for concept in picture.concepts] for picture in request.pictures]
 
 
-def _read(reader: PictureReader, images: Sequence[bytes], shown: Sequence[Sequence[str]]) -> F64:
+def _read_images(reader: PictureReader, images: Sequence[bytes], themes: Sequence[Sequence[str]]) -> F64:
     """Opens and reads pictures; (n, 2)."""
     pictures = []
     for number, image in enumerate(images):
         try:
-            pictures.append(opened(image))
+            pictures.append(open_picture(image))
         except PictureError as error:
             field = f"pictures[{number}].image"
             if error.kind == "too_large":
@@ -139,5 +141,5 @@ def _read(reader: PictureReader, images: Sequence[bytes], shown: Sequence[Sequen
             else:
                 message = f"picture {number} cannot be read ({error.fault}); send JPEG or PNG"
                 reason = reasons.ERROR_REASON_PICTURE_UNREADABLE
-            raise InvalidInput(message, reason=reason, field=field, value=error.fault) from error
-    return reader.read(pictures, shown)
+            raise InvalidArgument(message, reason=reason, field=field, value=error.fault) from error
+    return reader.read(pictures, themes)

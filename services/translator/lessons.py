@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from services.translator.lexicon import F32, F64
 
-__all__ = ["Lesson", "kmeans", "lesson"]
+__all__ = ["TrainingSet", "build_training_set", "kmeans"]
 
 CLUSTERS = 10  # of sentiments: as many classes a view speaks
 SUBCLASSES = 10  # of each class
@@ -21,7 +21,7 @@ ROUNDS = 50  # of Lloyd's algorithm at most
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSet:
     """What one view learns from: one row per sub-class."""
 
     classes: NDArray[np.int64]  # (C,), the concepts drawn
@@ -55,7 +55,7 @@ def kmeans(points: F64, count: int, rng: np.random.Generator) -> NDArray[np.int6
     return groups
 
 
-def lesson(concepts: NDArray[np.int64], sentiments: F64, noise: F32, seed: int) -> Lesson:
+def build_training_set(concepts: NDArray[np.int64], sentiments: F64, noise: F32, seed: int) -> TrainingSet:
     """Draws the classes of one view and condenses their samples.
 
     Args:
@@ -82,4 +82,4 @@ def lesson(concepts: NDArray[np.int64], sentiments: F64, noise: F32, seed: int) 
             rows.append((len(classes), sentiments[members].mean(0), noise[members].mean(0), float(len(members))))
         classes.append(drawn)
     labels, feelings, means, sizes = zip(*rows, strict=True)
-    return Lesson(np.array(classes), np.array(labels), np.stack(feelings), np.stack(means), np.array(sizes))
+    return TrainingSet(np.array(classes), np.array(labels), np.stack(feelings), np.stack(means), np.array(sizes))

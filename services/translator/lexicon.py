@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Lexicon", "load_lexicon", "packed_distances", "F32", "F64"]
+__all__ = ["Lexicon", "load_lexicon", "encode_distances", "F32", "F64"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -66,19 +66,19 @@ def load_lexicon(path: Path) -> Lexicon:
             row = int(np.flatnonzero(~(np.abs(values) <= 1).all(axis=1))[0])
             raise ValueError(f"{path.name} rates '{names[row]}' {values[row].tolist()}; give values from -1 to 1")
     themes = tuple(concept["theme"] for concept in concepts)
-    distances = unpacked_distances(table.get("distances", ""), len(names), path.name)
+    distances = decode_distances(table.get("distances", ""), len(names), path.name)
     return Lexicon(table["engine"], names, themes, ratings, hashlib.sha256(raw).hexdigest(), readings, distances)
 
 
-def packed_distances(distances: F64) -> str:
+def encode_distances(distances: F64) -> str:
     """Distances (K, K) → one byte for every pair above the diagonal, row by row, as base64."""
     above = distances[np.triu_indices(len(distances), 1)]
     steps = np.rint(np.minimum(above / max(float(above.mean()), 1e-12) * STEPS, 255)).astype(np.uint8)
     return base64.b64encode(steps.tobytes()).decode("ascii")
 
 
-def unpacked_distances(text: str, count: int, file: str) -> F64:
-    """What `packed_distances` wrote, for `count` concepts; all 0 for an empty text.
+def decode_distances(text: str, count: int, file: str) -> F64:
+    """What `encode_distances` wrote, for `count` concepts; all 0 for an empty text.
 
     Raises:
         ValueError: the text is of another number of concepts.

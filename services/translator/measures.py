@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from services.translator.lexicon import F64
 
-__all__ = ["Agreement", "agreement", "intervals", "samples"]
+__all__ = ["Agreement", "agreement", "intervals", "bootstrap_rows"]
 
 Agreement = dict[str, dict[str, float]]  # dimension → measure → value
 DRAWS = 1000  # of the bootstrap
@@ -35,7 +35,7 @@ def agreement(target: F64, achieved: F64) -> Agreement:
     return measures
 
 
-def samples(groups: NDArray[np.str_], seed: int = 0) -> Iterator[NDArray[np.intp]]:
+def bootstrap_rows(groups: NDArray[np.str_], seed: int = 0) -> Iterator[NDArray[np.intp]]:
     """Rows of DRAWS bootstrap samples; whole groups (n,) are drawn, because what belongs together errs together."""
     members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
     rng = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ def intervals(rated: F64, read: F64, groups: NDArray[np.str_], seed: int = 0) ->
         seed: of the draws.
     """
     drawn: dict[str, list[float]] = {"arousal": [], "valence": []}
-    for rows in samples(groups, seed):
+    for rows in bootstrap_rows(groups, seed):
         for dimension, measures in agreement(rated[rows], read[rows]).items():
             drawn[dimension].append(measures["r"])
     return {

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.translator.lessons import Lesson
+from services.translator.lessons import TrainingSet
 from services.translator.lexicon import F32
 from services.translator.views import View
 
@@ -36,21 +36,21 @@ class ViewNetwork(nn.Module):
         return self.logits(signal), self.noise(signal)
 
 
-def train_view(lesson: Lesson, centre: F32, spread: F32, seed: int, steps: int = STEPS) -> View:
+def train_view(training_set: TrainingSet, centre: F32, spread: F32, seed: int, steps: int = STEPS) -> View:
     """Trains one view and hands its weights over to numpy.
 
     Args:
-        lesson: what to learn.
+        training_set: what to learn.
         centre: (2,), of people's scale.
         spread: (2,), of people's scale.
         seed: decides the first weights and the jitter.
         steps: of the optimiser.
     """
     torch.manual_seed(seed)
-    network = ViewNetwork(len(lesson.classes), lesson.noise.shape[1])
-    sentiments = torch.from_numpy(lesson.sentiments.astype(np.float32))
-    labels, noise = torch.from_numpy(lesson.labels), torch.from_numpy(lesson.noise)
-    weights = torch.from_numpy((lesson.weights / lesson.weights.sum()).astype(np.float32))
+    network = ViewNetwork(len(training_set.classes), training_set.noise.shape[1])
+    sentiments = torch.from_numpy(training_set.sentiments.astype(np.float32))
+    labels, noise = torch.from_numpy(training_set.labels), torch.from_numpy(training_set.noise)
+    weights = torch.from_numpy((training_set.weights / training_set.weights.sum()).astype(np.float32))
     optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     for _ in range(steps):
         logits, painted = network(sentiments + JITTER * torch.randn_like(sentiments))
@@ -60,15 +60,15 @@ def train_view(lesson: Lesson, centre: F32, spread: F32, seed: int, steps: int =
         (weights * miss).sum().backward()
         optimiser.step()
     return View(
-        classes=lesson.classes,
+        classes=training_set.classes,
         centre=centre,
         spread=spread,
-        hidden=(as_numpy(network.first), as_numpy(network.second)),
-        logits=as_numpy(network.logits),
-        noise=as_numpy(network.noise),
+        hidden=(to_numpy(network.first), to_numpy(network.second)),
+        logits=to_numpy(network.logits),
+        noise=to_numpy(network.noise),
     )
 
 
-def as_numpy(layer: nn.Linear) -> tuple[F32, F32]:
+def to_numpy(layer: nn.Linear) -> tuple[F32, F32]:
     """Weights (inputs, outputs) and bias of a layer."""
     return layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy().copy()

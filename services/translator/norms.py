@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["Norms", "WordNet", "class_names", "rate_classes", "read_norms"]
+__all__ = ["Norms", "WordNet", "read_class_names", "rate_classes", "read_norms"]
 
 NEUTRAL, HALF_RANGE = 5.0, 4.0  # the norms' scale is 1..9
 COLUMNS = {"word": "Word", "arousal": "A.Mean.Sum", "valence": "V.Mean.Sum"}
@@ -44,7 +44,7 @@ def read_norms(path: Path) -> dict[str, tuple[float, float]]:
     return norms
 
 
-def class_names(path: Path) -> list[str]:
+def read_class_names(path: Path) -> list[str]:
     """Names of classes: the column `concept` of a CSV, or else one name a line, in the order of the engine."""
     with path.open(newline="", encoding="utf-8") as lines:
         if path.suffix == ".csv":
@@ -67,14 +67,14 @@ class WordNet:
                 lemma, _, _, pointers, *rest = line.split()
                 self._senses[lemma] = [int(place) for place in rest[int(pointers) + 2 :]]
 
-    def broader(self, name: str) -> list[list[str]]:
+    def broader_terms(self, name: str) -> list[list[str]]:
         """Names of each broader term of a noun's first sense, the nearest first; none for an unknown noun."""
         senses = self._senses.get(name.lower().replace(" ", "_"))
         terms = []
-        place = self._up(senses[0]) if senses else None
+        place = self._broader_place(senses[0]) if senses else None
         while place is not None:
             terms.append([word.replace("_", " ") for word in self._words(self._fields(place))])
-            place = self._up(place)
+            place = self._broader_place(place)
         return terms
 
     def _fields(self, place: int) -> list[str]:
@@ -84,7 +84,7 @@ class WordNet:
     def _words(fields: list[str]) -> list[str]:
         return fields[4 : 4 + 2 * int(fields[3], 16) : 2]
 
-    def _up(self, place: int) -> int | None:
+    def _broader_place(self, place: int) -> int | None:
         """Place of the first broader term."""
         fields = self._fields(place)
         first = 5 + 2 * int(fields[3], 16)
@@ -99,14 +99,14 @@ def rate_classes(names: list[str], norms: Norms, wordnet: WordNet | None) -> dic
     A name may hold synonyms, with commas between. A whole name that has a norm goes before its words; where neither
     does, its first synonym's broader terms are asked, or those of that synonym's last word ("tabby cat": "cat").
     """
-    return {name: _rated(name, norms, wordnet) for name in names}
+    return {name: _rate_class(name, norms, wordnet) for name in names}
 
 
-def _rated(name: str, norms: Norms, wordnet: WordNet | None) -> tuple[float, float] | None:
+def _rate_class(name: str, norms: Norms, wordnet: WordNet | None) -> tuple[float, float] | None:
     synonyms = [each.strip() for each in re.sub(r"\(.*?\)", "", name).split(",") if each.strip()]
     felt = _mean(synonyms, norms)
     if felt is None and wordnet is not None and synonyms:
-        terms = wordnet.broader(synonyms[0]) or wordnet.broader(synonyms[0].split()[-1])
+        terms = wordnet.broader_terms(synonyms[0]) or wordnet.broader_terms(synonyms[0].split()[-1])
         felt = next((mean for mean in (_mean(term, norms) for term in terms) if mean is not None), None)
     return felt
 

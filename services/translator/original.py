@@ -39,4 +39,4 @@ class OriginalTranslator:
         weights = np.zeros((len(targets), len(classes)), np.float32)
         for row, feeling in enumerate(song):
             weights[row, np.square(feeling - classes).sum(-1).argmin()] = 1.0
-        return weights, passage.fresh_noise()
+        return weights, passage.draw_noise()

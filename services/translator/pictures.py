@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from services.translator.judge import SIZE_PX, square
+from services.translator.judge import SIZE_PX, crop_square
 
-__all__ = ["MAX_BYTES", "MAX_PIXELS", "PictureError", "opened"]
+__all__ = ["MAX_BYTES", "MAX_PIXELS", "PictureError", "open_picture"]
 
 MAX_BYTES, MAX_PIXELS = 2**20, 2**22
 FORMATS = ("JPEG", "PNG")  # no other decoder of Pillow sees the bytes
@@ -31,7 +31,7 @@ class PictureError(Exception):
         self.kind, self.fault = kind, fault
 
 
-def opened(image: bytes) -> NDArray[np.uint8]:
+def open_picture(image: bytes) -> NDArray[np.uint8]:
     """Opens a picture as the judge reads it: its centre square, (SIZE_PX, SIZE_PX, 3), 8-bit RGB.
 
     The size is looked at before a pixel is decoded, and a large JPEG is decoded at a fraction of its size.
@@ -50,7 +50,7 @@ def opened(image: bytes) -> NDArray[np.uint8]:
             if width * height > MAX_PIXELS:
                 raise PictureError("too_large", f"has {width} x {height} pixels")
             picture.draft("RGB", (2 * SIZE_PX, 2 * SIZE_PX))
-            return square(np.asarray(picture.convert("RGB")))
+            return crop_square(np.asarray(picture.convert("RGB")))
     except BOMBS:
         raise PictureError("too_large", "has far too many pixels") from None
     except UnidentifiedImageError:

@@ -13,25 +13,27 @@ import numpy as np
 from PIL import Image
 
 from services.translator.build_concepts import write_table
-from services.translator.catalogue import EMBEDDED, found, table_of
-from services.translator.judge import Eyes, Judge, load_judge
-from services.translator.lexicon import F32, F64, Lexicon, load_lexicon, packed_distances
-from services.translator.sampling import TRUNCATION, Painter, draw
+from services.translator.catalogue import EMBEDDED, find_file, table_path
+from services.translator.judge import Judge, PictureFeatures, load_judge
+from services.translator.lexicon import F32, F64, Lexicon, encode_distances, load_lexicon
+from services.translator.sampling import TRUNCATION, OnnxEngine, draw_samples
 
-__all__ = ["main", "readings", "unlike"]
+__all__ = ["main", "read_concept_pictures", "concept_distances"]
 
 SEED = 7  # of the noise
 LOOK_PX = 16  # pictures are compared at this size: colours and where they are, not detail
 
 
-def readings(lexicon: Lexicon, painter: Painter, eyes: Eyes, labeller: Judge, per_concept: int) -> F64:
-    """What each concept's picture makes people feel in the labeller's eyes, (K, 2).
+def read_concept_pictures(
+    lexicon: Lexicon, engine: OnnxEngine, backbone: PictureFeatures, labeller: Judge, per_concept: int
+) -> F64:
+    """What each concept's picture makes people feel in the labeller's reading, (K, 2).
 
     The mean over a picture without noise and `per_concept` with it, each read by coefficients that never saw ratings
     of its theme; brought to the mean and the spread of people's ratings, because a reader of unseen themes is timid.
     """
-    plain = draw(painter, eyes, 1, 0.0, SEED)
-    noisy = draw(painter, eyes, per_concept, TRUNCATION, SEED)
+    plain = draw_samples(engine, backbone, 1, 0.0, SEED)
+    noisy = draw_samples(engine, backbone, per_concept, TRUNCATION, SEED)
     read = np.zeros((len(lexicon.names), 2))
     for samples in (plain, noisy):
         themes = [(lexicon.themes[concept],) for concept in samples.concepts]
@@ -40,19 +42,19 @@ def readings(lexicon: Lexicon, painter: Painter, eyes: Eyes, labeller: Judge, pe
     return np.asarray(np.clip(scaled * lexicon.ratings.std(0) + lexicon.ratings.mean(0), -1, 1))
 
 
-def unlike(painter: Painter) -> F64:
+def concept_distances(engine: OnnxEngine) -> F64:
     """How unlike two concepts are, (K, K): the mean of their distances in the engine's space and to the eye.
 
     Both are brought to a mean of 1. To the eye: the pictures without noise, made small.
     """
-    count = len(painter.names)
-    plain = painter.paint(np.eye(count, dtype=np.float32), np.zeros((count, painter.noise_size), np.float32), 0.0)
+    count = len(engine.names)
+    plain = engine.paint(np.eye(count, dtype=np.float32), np.zeros((count, engine.noise_size), np.float32), 0.0)
     small = [np.asarray(Image.fromarray(picture).resize((LOOK_PX, LOOK_PX), Image.Resampling.BOX)) for picture in plain]
     looks = np.stack(small).reshape(count, -1).astype(np.float32)
-    return np.asarray((apart(painter.latents) + apart(looks)) / 2)
+    return np.asarray((unit_distances(engine.latents) + unit_distances(looks)) / 2)
 
 
-def apart(points: F32) -> F64:
+def unit_distances(points: F32) -> F64:
     """Distances of points (K, D), 1 on average over all pairs: (K, K)."""
     rows = points.astype(np.float64)
     distances = np.stack([np.linalg.norm(rows - row, axis=1) for row in rows])
@@ -68,16 +70,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--engine-name", help="whose table (default: the engine file's stem)")
     parser.add_argument("--per-concept", type=int, default=3, help="pictures under noise of each concept (default: 3)")
     options = parser.parse_args(arguments)
-    path = table_of(options.engine_name or options.engine.stem, options.weights)
-    lexicon, painter = load_lexicon(path), Painter(options.engine)
-    if painter.names != lexicon.names:
+    path = table_path(options.engine_name or options.engine.stem, options.weights)
+    lexicon, engine = load_lexicon(path), OnnxEngine(options.engine)
+    if engine.names != lexicon.names:
         parser.error(f"{options.engine.name} has other concepts than {path.name}; build the table anew")
-    labeller = load_judge(found("labeller.npz", [options.weights]))
-    read = readings(lexicon, painter, Eyes(options.backbone), labeller, options.per_concept)
+    labeller = load_judge(find_file("labeller.npz", [options.weights]))
+    read = read_concept_pictures(lexicon, engine, PictureFeatures(options.backbone), labeller, options.per_concept)
     table = json.loads(path.read_text(encoding="utf-8"))
     for concept, (arousal, valence) in zip(table["concepts"], read.tolist(), strict=True):
         concept |= {"read_arousal": round(arousal, 3), "read_valence": round(valence, 3)}
-    write_table(table | {"distances": packed_distances(unlike(painter))}, path)
+    write_table(table | {"distances": encode_distances(concept_distances(engine))}, path)
 
 
 if __name__ == "__main__":

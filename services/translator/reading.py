@@ -1,4 +1,4 @@
-"""Reads pictures where they are shown: the judge with its eyes, ready to serve. Needs neither torch nor any photo."""
+"""Reads pictures where they are shown: the judge and its backbone, to serve. Needs neither torch nor any photo."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from services.translator.judge import Eyes, Judge, load_judge
+from services.translator.judge import Judge, PictureFeatures, load_judge
 from services.translator.lexicon import F64, load_lexicon
 
-__all__ = ["PictureReader", "open_reader", "EYES", "JUDGE"]
+__all__ = ["PictureReader", "open_reader", "BACKBONE", "JUDGE"]
 
-EYES, JUDGE = "eyes.onnx", "judge.npz"  # of the weights folder
+BACKBONE, JUDGE = "eyes.onnx", "judge.npz"  # of the weights folder
 CONCEPTS = "morph_concepts.json"
 
 
 class PictureReader:
     """Reads what people would feel, each picture by coefficients that never saw ratings of its subjects."""
 
-    def __init__(self, eyes: Eyes, judge: Judge, themes: Mapping[str, str], digest: str) -> None:
-        """`themes` maps the name of a concept to its theme; `digest` is lower-case hex SHA-256 of eyes and judge."""
-        self._eyes, self._judge, self._themes = eyes, judge, dict(themes)
+    def __init__(self, backbone: PictureFeatures, judge: Judge, themes: Mapping[str, str], digest: str) -> None:
+        """`themes` maps the name of a concept to its theme; `digest` is lower-case hex SHA-256 of both."""
+        self._backbone, self._judge, self._themes = backbone, judge, dict(themes)
         self.digest = digest
 
     def read(self, pictures: Sequence[NDArray[np.uint8]], concepts: Sequence[Sequence[str]]) -> F64:
@@ -47,10 +47,10 @@ class PictureReader:
                 raise ValueError(f"a picture is {picture.dtype} {picture.shape}; give uint8 (height, width, 3)")
         if not pictures:
             return np.zeros((0, 2))
-        read = self._judge.read(self._eyes.features(pictures), [self._hidden(each) for each in concepts])
+        read = self._judge.read(self._backbone.extract(pictures), [self._hide_themes(each) for each in concepts])
         return np.clip(read, -1.0, 1.0)
 
-    def _hidden(self, concepts: Sequence[str]) -> list[str]:
+    def _hide_themes(self, concepts: Sequence[str]) -> list[str]:
         """The themes whose ratings a picture's reading must not know, of at most two folds."""
         themes = [self._themes.get(concept, concept) for concept in concepts]
         folds = list(dict.fromkeys(self._judge.folds[theme] for theme in themes if theme in self._judge.folds))[:2]
@@ -61,17 +61,17 @@ def open_reader(weights: Path, threads: int = 1) -> PictureReader:
     """Opens the reader of a weights folder.
 
     Args:
-        weights: holds EYES, JUDGE and, where concepts go by other names than their themes, the concept table.
+        weights: holds BACKBONE, JUDGE and, where concepts go by other names than their themes, the concept table.
         threads: of one core each, for one picture.
 
     Raises:
         OSError: a file cannot be read.
         ValueError: a file does not hold what it should.
     """
-    eyes, judge, table = weights / EYES, weights / JUDGE, weights / CONCEPTS
+    backbone, judge, table = weights / BACKBONE, weights / JUDGE, weights / CONCEPTS
     themes: dict[str, str] = {}
     if table.exists():
         lexicon = load_lexicon(table)
         themes = dict(zip(lexicon.names, lexicon.themes, strict=True))
-    digest = hashlib.sha256(eyes.read_bytes() + judge.read_bytes()).hexdigest()
-    return PictureReader(Eyes(eyes, threads), load_judge(judge), themes, digest)
+    digest = hashlib.sha256(backbone.read_bytes() + judge.read_bytes()).hexdigest()
+    return PictureReader(PictureFeatures(backbone, threads), load_judge(judge), themes, digest)

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from deepsing.access.protection import protection_from_environment
+from deepsing.access.protection import security_from_environment
 from deepsing.runtime.artifacts import load_artifact
-from deepsing.runtime.errors import InvalidInput, Unmet
+from deepsing.runtime.errors import FailedPrecondition, InvalidArgument
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import SettingsError, settings_from_environment
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2, translator_pb2, translator_pb2_grpc
 from services.translator.catalogue import EMBEDDED, open_catalogue
-from services.translator.judging import LARGEST_REQUEST_BYTES, Desk, check_count
+from services.translator.judging import LARGEST_REQUEST_BYTES, JudgeService, check_count
 from services.translator.lexicon import F64, Lexicon
 from services.translator.settings import PREFIX, Settings
 from services.translator.translate import MEMORY, NOISE_SIZE, Passage, Translator, translate
@@ -32,24 +32,26 @@ class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
 
     Args:
         translators: engine → name → translator, the defaults first.
-        desk: reads pictures; None where there is no judge.
+        judge_service: reads pictures; None where there is no judge.
     """
 
-    def __init__(self, translators: Mapping[str, Mapping[str, Translator]], desk: Desk | None = None) -> None:
+    def __init__(
+        self, translators: Mapping[str, Mapping[str, Translator]], judge_service: JudgeService | None = None
+    ) -> None:
         self._translators = dict(translators)
-        self._desk = desk
+        self._judge_service = judge_service
 
     async def close(self) -> None:
         """Drops what waits to be read."""
-        if self._desk is not None:
-            self._desk.close()
+        if self._judge_service is not None:
+            self._judge_service.close()
 
     async def Translate(  # noqa: N802 (the contract's name)
         self, request: translator_pb2.TranslateRequest, context: Any
     ) -> translator_pb2.TranslateResponse:
         """Translates a run of feelings."""
-        translator = self._chosen(request)
-        passage = _passage(request, len(translator.lexicon.names))
+        translator = self._find_translator(request)
+        passage = _parse_passage(request, len(translator.lexicon.names))
         # A thousand feelings take a second: not on the loop that answers health checks.
         translation = await asyncio.to_thread(translate, translator, passage)
         return translator_pb2.TranslateResponse(
@@ -57,7 +59,7 @@ class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
             noise_size=NOISE_SIZE,
             class_weights=translation.class_weights.ravel().tolist(),
             noise=translation.noise.ravel().tolist(),
-            expected=[_sentiment(row) for row in translation.expected.tolist()],
+            expected=[_encode_sentiment(row) for row in translation.expected.tolist()],
             model_digest=translator.digest,
         )
 
@@ -81,25 +83,25 @@ class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
         self, request: translator_pb2.ReadPicturesRequest, context: Any
     ) -> translator_pb2.ReadPicturesResponse:
         """Reads off pictures what people would feel."""
-        if self._desk is None:
+        if self._judge_service is None:
             message = f"this translator has no judge of pictures; set {PREFIX}JUDGE to on"
-            raise Unmet(message, reason=reasons.ERROR_REASON_JUDGE_MISSING)
-        return await self._desk.read(request, self._of(request.engine)[1])
+            raise FailedPrecondition(message, reason=reasons.ERROR_REASON_JUDGE_MISSING)
+        return await self._judge_service.read(request, self._find_engine(request.engine)[1])
 
-    def _of(self, engine: str) -> tuple[Mapping[str, Translator], Lexicon]:
+    def _find_engine(self, engine: str) -> tuple[Mapping[str, Translator], Lexicon]:
         """An engine's translators and its concepts."""
         named = self._translators.get(engine or next(iter(self._translators)))
         if named is None:
             message = f"engine is {engine!r}; choose one of: {', '.join(self._translators)}"
             reason = reasons.ERROR_REASON_ENGINE_UNKNOWN
-            raise InvalidInput(message, reason=reason, field="engine", value=engine)
+            raise InvalidArgument(message, reason=reason, field="engine", value=engine)
         return named, next(iter(named.values())).lexicon
 
-    def _chosen(self, request: translator_pb2.TranslateRequest) -> Translator:
-        named, lexicon = self._of(request.engine)
+    def _find_translator(self, request: translator_pb2.TranslateRequest) -> Translator:
+        named, lexicon = self._find_engine(request.engine)
         name = request.translator or next(iter(named))
         if name not in named:
-            raise InvalidInput(
+            raise InvalidArgument(
                 f"translator is {name!r}; choose one of {lexicon.engine}: {', '.join(named)}",
                 reason=reasons.ERROR_REASON_TRANSLATOR_UNKNOWN,
                 field="translator",
@@ -108,24 +110,24 @@ class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
         return named[name]
 
 
-def _passage(request: translator_pb2.TranslateRequest, concept_count: int) -> Passage:
+def _parse_passage(request: translator_pb2.TranslateRequest, concept_count: int) -> Passage:
     check_count(len(request.sentiments), MAX_SENTIMENTS, "sentiments")
     return Passage(
-        sentiments=_plane(request),
+        sentiments=_parse_sentiments(request),
         seed=request.seed,
         first_index=request.first_index,
-        recent_concepts=_recent(request, concept_count),
+        recent_concepts=_parse_recent(request, concept_count),
     )
 
 
-def _plane(request: translator_pb2.TranslateRequest) -> F64:
+def _parse_sentiments(request: translator_pb2.TranslateRequest) -> F64:
     """The request's sentiments, (n, 2)."""
     sentiments = np.array([(s.arousal, s.valence) for s in request.sentiments], dtype=np.float64)
     wrong = np.argwhere(~(np.abs(sentiments) <= 1))  # NaN is wrong too
     if len(wrong):
         row, dimension = wrong[0]
         name, value = ("arousal", "valence")[dimension], float(sentiments[row, dimension])
-        raise InvalidInput(
+        raise InvalidArgument(
             f"{name} of sentiment {row} is {value:g}; send -1 to 1",
             reason=reasons.ERROR_REASON_SENTIMENT_OUT_OF_RANGE,
             field=f"sentiments[{row}].{name}",
@@ -134,10 +136,10 @@ def _plane(request: translator_pb2.TranslateRequest) -> F64:
     return sentiments
 
 
-def _recent(request: translator_pb2.TranslateRequest, concept_count: int) -> tuple[int, ...]:
+def _parse_recent(request: translator_pb2.TranslateRequest, concept_count: int) -> tuple[int, ...]:
     recent = tuple(request.recent_concepts)
     if len(recent) > MEMORY:
-        raise InvalidInput(
+        raise InvalidArgument(
             f"recent_concepts has {len(recent)} concepts; send the latest {MEMORY}",
             reason=reasons.ERROR_REASON_CONCEPT_UNKNOWN,
             field="recent_concepts",
@@ -145,7 +147,7 @@ def _recent(request: translator_pb2.TranslateRequest, concept_count: int) -> tup
         )
     unknown = next((concept for concept in recent if concept >= concept_count), None)
     if unknown is not None:
-        raise InvalidInput(
+        raise InvalidArgument(
             f"concept is {unknown}; choose 0 to {concept_count - 1}",
             reason=reasons.ERROR_REASON_CONCEPT_UNKNOWN,
             field="recent_concepts",
@@ -154,13 +156,13 @@ def _recent(request: translator_pb2.TranslateRequest, concept_count: int) -> tup
     return recent
 
 
-def _sentiment(row: list[float]) -> sentiment_pb2.Sentiment:
+def _encode_sentiment(row: list[float]) -> sentiment_pb2.Sentiment:
     return sentiment_pb2.Sentiment(arousal=row[0], valence=row[1])
 
 
 async def _open() -> TranslatorServicer:
     settings = settings_from_environment(Settings, PREFIX)
-    folders = _folders(settings)
+    folders = _check_folders(settings)
     catalogue = open_catalogue(folders)
     if settings.engine not in catalogue:
         raise SettingsError(f"{PREFIX}ENGINE is {settings.engine!r}; choose one of: {', '.join(catalogue)}")
@@ -170,14 +172,14 @@ async def _open() -> TranslatorServicer:
     for translator in (one for named in catalogue.values() for one in named.values()):
         translate(translator, Passage(np.zeros((1, 2))))  # the first call pays for what is loaded lazily
     ordered = {
-        engine: {name: catalogue[engine][name] for name in _first(settings.default, catalogue[engine])}
-        for engine in _first(settings.engine, catalogue)
+        engine: {name: catalogue[engine][name] for name in _sort_default_first(settings.default, catalogue[engine])}
+        for engine in _sort_default_first(settings.engine, catalogue)
     }
-    desk = await asyncio.to_thread(Desk.opened, folders) if settings.judge == "on" else None
-    return TranslatorServicer(ordered, desk)
+    judge_service = await asyncio.to_thread(JudgeService.from_folders, folders) if settings.judge == "on" else None
+    return TranslatorServicer(ordered, judge_service)
 
 
-def _folders(settings: Settings) -> list[Path]:
+def _check_folders(settings: Settings) -> list[Path]:
     """The search path; raises ArtifactError where views in it are not what their manifest says."""
     folders = [Path(folder).expanduser() for folder in settings.weights]
     for manifest in sorted(path for folder in (*folders, EMBEDDED) for path in folder.glob("*_views.json")):
@@ -185,7 +187,7 @@ def _folders(settings: Settings) -> list[Path]:
     return folders
 
 
-def _first(name: str, names: Iterable[str]) -> list[str]:
+def _sort_default_first(name: str, names: Iterable[str]) -> list[str]:
     """Names in order, the default first."""
     return sorted(names, key=lambda one: (one != name, one))
 
@@ -195,6 +197,6 @@ SERVICE = Service(
     grpc_name="deepsing.v1.TranslatorService",
     register=translator_pb2_grpc.add_TranslatorServiceServicer_to_server,
     open=_open,
-    protect=protection_from_environment,
+    protect=security_from_environment,
     largest_request_bytes=LARGEST_REQUEST_BYTES,
 )

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from services.translator.lexicon import F32, F64
 from services.translator.networks import open_network
 
-__all__ = ["Brush", "PictureBrush", "StyleReadings", "kept", "sentiments_of"]
+__all__ = ["StyleNetwork", "PictureStyleNetwork", "StyleReadings", "feeling_correlation", "style_sentiments"]
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 Pictures = Sequence[NDArray[np.uint8]]
 
 
-class Brush:
+class StyleNetwork:
     """The style network opened by its file: the contract of services/generator/rebuild_styles.py, not its code.
 
     The graph takes a picture (1, H, W, 3) and weights (S,) and gives a picture; the metadata holds `styles` as JSON
@@ -38,14 +38,14 @@ class Brush:
         self.names = tuple(str(row[0]) for row in json.loads(facts["styles"]))
         self._shares = np.array(json.loads(facts["shares"]), np.float32)
 
-    def paint(self, pictures: Pictures, style: int, strength: float) -> Pictures:
+    def stylize(self, pictures: Pictures, style: int, strength: float) -> Pictures:
         """Restyles pictures; `strength` in [0, 1] is the network's own, whatever the style's share."""
         weights = np.zeros(len(self.names), np.float32)
         weights[style] = strength / self._shares[style]
         return [self._session.run(None, {"picture": picture[None], "weights": weights})[0][0] for picture in pictures]
 
 
-class PictureBrush:
+class PictureStyleNetwork:
     """The styles of a folder of pictures: `any_style.onnx`, and `style_vector.onnx` beside it.
 
     Source: the files' contract is services/generator/style_pictures.py: vectors (S, 100) describe the styles.
@@ -54,24 +54,26 @@ class PictureBrush:
     def __init__(self, network: Path, folder: Path) -> None:
         from PIL import Image, ImageOps
 
-        self.files = style_files(folder)
+        self.files = find_style_files(folder)
         self.names = tuple(self.files)
         predictor, self._session = open_network(network.parent / "style_vector.onnx"), open_network(network)
-        seen = []
+        vectors = []
         for path in self.files.values():
             with Image.open(path) as picture:
                 upright = ImageOps.exif_transpose(picture).convert("RGB")
             fitted = ImageOps.fit(upright, (256, 256), Image.Resampling.LANCZOS)
-            seen.append(predictor.run(None, {"style_image": np.asarray(fitted, np.float32)[None] / np.float32(255)})[0])
-        self._vectors = np.concatenate(seen).reshape(len(seen), -1)
+            vectors.append(
+                predictor.run(None, {"style_image": np.asarray(fitted, np.float32)[None] / np.float32(255)})[0]
+            )
+        self._vectors = np.concatenate(vectors).reshape(len(vectors), -1)
 
-    def paint(self, pictures: Pictures, style: int, strength: float) -> Pictures:
-        """Restyles pictures; see `Brush`."""
+    def stylize(self, pictures: Pictures, style: int, strength: float) -> Pictures:
+        """Restyles pictures; see `StyleNetwork`."""
         given = {"weights": np.array([strength], np.float32), "vectors": self._vectors[style : style + 1]}
         return [self._session.run(None, {"picture": picture[None], **given})[0][0] for picture in pictures]
 
 
-def style_files(folder: Path) -> dict[str, Path]:
+def find_style_files(folder: Path) -> dict[str, Path]:
     """The pictures of a folder by their styles' names: those of its styles.csv, else all, named after their files."""
     table = folder / "styles.csv"
     if table.exists():
@@ -88,21 +90,21 @@ class StyleReadings:
     styled: F64  # (S, N, 2)
 
     @classmethod
-    def of(cls, read: Callable[[F32], F64], plain: F32, styled: Sequence[F32]) -> StyleReadings:
+    def from_features(cls, read: Callable[[F32], F64], plain: F32, styled: Sequence[F32]) -> StyleReadings:
         """Reads features: of the plain pictures (N, D), and for each style of the styled ones (N, D)."""
         return cls(read(plain), np.stack([read(features) for features in styled]))
 
-    def chosen(self, styles: NDArray[np.int64]) -> F64:
+    def select(self, styles: NDArray[np.int64]) -> F64:
         """The readings of every picture in a style of its own: (N,) → (N, 2)."""
         return np.asarray(self.styled[styles, np.arange(len(styles))])
 
 
-def kept(plain: F64, styled: F64) -> float:
+def feeling_correlation(plain: F64, styled: F64) -> float:
     """How much of what is felt at pictures a style leaves: r of readings (N, 2) and (N, 2), mean of both dimensions."""
     return float(np.mean([np.corrcoef(plain[:, place], styled[:, place])[0, 1] for place in (0, 1)]))
 
 
-def sentiments_of(readings: StyleReadings, ratings: F64) -> F64:
+def style_sentiments(readings: StyleReadings, ratings: F64) -> F64:
     """The sentiment of each style, on the scale of people's ratings: (S, 2) in [-1, 1].
 
     The typical style stands in the middle of the ratings, because all styles take some pleasantness away and the

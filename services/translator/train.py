@@ -16,17 +16,17 @@ import numpy as np
 import torch
 
 from services.translator.build_concepts import write_table
-from services.translator.catalogue import EMBEDDED, found, table_of
-from services.translator.judge import Eyes, Judge, load_judge
-from services.translator.lessons import lesson
+from services.translator.catalogue import EMBEDDED, find_file, table_path
+from services.translator.judge import Judge, PictureFeatures, load_judge
+from services.translator.lessons import build_training_set
 from services.translator.lexicon import F64, Lexicon, load_lexicon
 from services.translator.measures import Agreement, agreement
 from services.translator.network import STEPS, train_view
-from services.translator.sampling import TRUNCATION, Painter, Samples, Studio, draw
+from services.translator.sampling import TRUNCATION, EngineSampler, OnnxEngine, Samples, draw_samples
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import View, ViewTranslator, save_views
 
-__all__ = ["felt", "main", "measure", "train_views"]
+__all__ = ["label_samples", "main", "measure", "train_views"]
 
 HELD_OUT = 0.2  # share of the samples that no view sees
 TEST_FEELINGS = 40  # held-out feelings on which each view is tried
@@ -34,21 +34,21 @@ VALIDATION = 0.25  # share of the other samples that choose among views
 CANDIDATES = 3  # views drawn for each that is kept
 
 
-def standardised(values: F64) -> F64:
+def standardise(values: F64) -> F64:
     """Brings (n, 2) to zero mean and unit deviation."""
     return np.asarray((values - values.mean(0)) / values.std(0))
 
 
-def felt(lexicon: Lexicon, labeller: Judge, samples: Samples, trust: float) -> F64:
+def label_samples(lexicon: Lexicon, labeller: Judge, samples: Samples, trust: float) -> F64:
     """What each sample makes people feel, (N, 2), on the scale of their ratings.
 
     The paper takes the reading alone (trust 0). Where people have rated the concepts, their word is better than any
     judge's about the subject, and the judge adds what noise made of it: `trust` is the weight of their word.
     """
     themes = [(lexicon.themes[concept],) for concept in samples.concepts]
-    readings = standardised(labeller.read(samples.features, themes))
-    rated = standardised(lexicon.ratings[samples.concepts])
-    mixed = standardised(trust * rated + (1 - trust) * readings)
+    readings = standardise(labeller.read(samples.features, themes))
+    rated = standardise(lexicon.ratings[samples.concepts])
+    mixed = standardise(trust * rated + (1 - trust) * readings)
     return np.asarray(mixed * lexicon.ratings.std(0) + lexicon.ratings.mean(0))
 
 
@@ -71,7 +71,7 @@ def train_views(lexicon: Lexicon, samples: Samples, sentiments: F64, count: int,
         own = seed * 1000 + number
         scaled = (sentiments[taught] - centre) / spread
         view = train_view(
-            lesson(samples.concepts[taught], scaled, samples.noise[taught], own), centre, spread, own, steps
+            build_training_set(samples.concepts[taught], scaled, samples.noise[taught], own), centre, spread, own, steps
         )
         expected = translate(ViewTranslator(lexicon, view, 0, ""), Passage(sentiments[chosen])).expected
         measures = agreement(sentiments[chosen], expected.astype(np.float64))
@@ -79,22 +79,22 @@ def train_views(lexicon: Lexicon, samples: Samples, sentiments: F64, count: int,
     return [view for _, _, view in sorted(candidates, key=lambda one: -one[0])[:count]]
 
 
-def against_people(judge: Judge, lexicon: Lexicon, samples: Samples) -> Agreement:
+def agreement_with_people(judge: Judge, lexicon: Lexicon, samples: Samples) -> Agreement:
     """The judge's ceiling: how well it reads people's ratings of a concept off the engine's pictures of it."""
     themes = [(lexicon.themes[concept],) for concept in samples.concepts]
     return agreement(lexicon.ratings[samples.concepts], judge.read(samples.features, themes))
 
 
-def measure(studio: Studio, views: list[View], targets: F64) -> list[dict[str, Any]]:
+def measure(sampler: EngineSampler, views: list[View], targets: F64) -> list[dict[str, Any]]:
     """Tries each view on feelings of samples it never saw: by people's ratings of the concepts, and by the judge."""
     report = []
     for number, view in enumerate(views, start=1):
-        told = translate(ViewTranslator(studio.lexicon, view, number, ""), Passage(targets))
+        translation = translate(ViewTranslator(sampler.lexicon, view, number, ""), Passage(targets))
         report.append(
             {
-                "concepts": [studio.lexicon.names[concept] for concept in view.classes],
-                "by_people": agreement(targets, told.expected.astype(np.float64)),
-                "by_judge": agreement(targets, studio.achieved(told.class_weights, told.noise)),
+                "concepts": [sampler.lexicon.names[concept] for concept in view.classes],
+                "by_people": agreement(targets, translation.expected.astype(np.float64)),
+                "by_judge": agreement(targets, sampler.read_painted(translation.class_weights, translation.noise)),
             }
         )
     return report
@@ -102,34 +102,36 @@ def measure(studio: Studio, views: list[View], targets: F64) -> list[dict[str, A
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = command_line()
+    parser = build_parser()
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    painter, eyes = Painter(options.engine), Eyes(options.backbone)
-    labeller = load_judge(found("labeller.npz", [options.weights]))
-    engine = options.engine_name or options.engine.stem
-    table = table_of(engine, options.weights)
+    engine, backbone = OnnxEngine(options.engine), PictureFeatures(options.backbone)
+    labeller = load_judge(find_file("labeller.npz", [options.weights]))
+    engine_name = options.engine_name or options.engine.stem
+    table = table_path(engine_name, options.weights)
     if options.unrated:
-        write_table(read_table(painter, eyes, labeller, engine), table)
+        write_table(label_concepts(engine, backbone, labeller, engine_name), table)
         options.trust = 0.0  # nobody rated these concepts
     lexicon = load_lexicon(table)
-    if painter.names != lexicon.names or painter.noise_size != NOISE_SIZE:
+    if engine.names != lexicon.names or engine.noise_size != NOISE_SIZE:
         parser.error(
-            f"{options.engine.name} paints {len(painter.names)} concepts from {painter.noise_size} noise values; views "
+            f"{options.engine.name} paints {len(engine.names)} concepts from {engine.noise_size} noise values; views "
             f"need the {len(lexicon.names)} concepts of the table and {NOISE_SIZE} values: build the table anew"
         )
-    studio = Studio(lexicon, painter, eyes, load_judge(found("judge.npz", [options.weights])), options.truncation)
-    samples = draw(painter, eyes, options.per_concept, options.truncation, options.seed)
-    sentiments = felt(lexicon, labeller, samples, options.trust)
+    sampler = EngineSampler(
+        lexicon, engine, backbone, load_judge(find_file("judge.npz", [options.weights])), options.truncation
+    )
+    samples = draw_samples(engine, backbone, options.per_concept, options.truncation, options.seed)
+    sentiments = label_samples(lexicon, labeller, samples, options.trust)
     order = np.random.default_rng(options.seed).permutation(len(sentiments))
     held, taught = np.split(order, [int(HELD_OUT * len(order))])
-    views = train_views(lexicon, samples.part(taught), sentiments[taught], options.views, options.seed, options.steps)
+    views = train_views(lexicon, samples.select(taught), sentiments[taught], options.views, options.seed, options.steps)
     report = {
         "samples": len(order),
         "held_out": len(held),
-        "labeller_against_people": against_people(labeller, lexicon, samples),
-        "judge_against_people": against_people(studio.judge, lexicon, samples),
-        "views": measure(studio, views, np.clip(sentiments[held[:TEST_FEELINGS]], -1, 1)),
+        "labeller_against_people": agreement_with_people(labeller, lexicon, samples),
+        "judge_against_people": agreement_with_people(sampler.judge, lexicon, samples),
+        "views": measure(sampler, views, np.clip(sentiments[held[:TEST_FEELINGS]], -1, 1)),
     }
     path = (options.out or options.weights) / f"{lexicon.engine}_views.npz"
     save_views(views, lexicon.names, path)
@@ -137,20 +139,22 @@ def main(arguments: list[str] | None = None) -> None:
     sys.stdout.write(json.dumps(report, indent=1) + "\n")
 
 
-def read_table(painter: Painter, eyes: Eyes, labeller: Judge, engine: str) -> dict[str, object]:
+def label_concepts(
+    engine: OnnxEngine, backbone: PictureFeatures, labeller: Judge, engine_name: str
+) -> dict[str, object]:
     """A table of concepts that only the labeller rates: its mean reading of three pictures of each."""
-    samples = draw(painter, eyes, 3, TRUNCATION, 0)
+    samples = draw_samples(engine, backbone, 3, TRUNCATION, 0)
     read = labeller.read(samples.features, [()] * len(samples.concepts))
-    felt = np.clip([read[samples.concepts == concept].mean(0) for concept in range(len(painter.names))], -1, 1)
+    felt = np.clip([read[samples.concepts == concept].mean(0) for concept in range(len(engine.names))], -1, 1)
     concepts = [
         {"name": name, "theme": name, "arousal": round(arousal, 3), "valence": round(valence, 3)}
-        for name, (arousal, valence) in zip(painter.names, felt.tolist(), strict=True)
+        for name, (arousal, valence) in zip(engine.names, felt.tolist(), strict=True)
     ]
-    return {"engine": engine, "source": "Sentiments are the labeller's.", "concepts": concepts}
+    return {"engine": engine_name, "source": "Sentiments are the labeller's.", "concepts": concepts}
 
 
-def command_line() -> argparse.ArgumentParser:
-    """What the command may be told."""
+def build_parser() -> argparse.ArgumentParser:
+    """What the command takes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", type=Path, required=True, help="ONNX file of services.generator.export")
     parser.add_argument("--backbone", type=Path, required=True, help="ONNX file of services.translator.backbone")

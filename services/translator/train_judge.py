@@ -17,11 +17,21 @@ from pathlib import Path
 import numpy as np
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.evaluate_judge import add_photos, as_table, chosen_photos, measure
-from services.translator.judge import BLOCKS, CLIP, Eyes, Judge, chosen, distances, encoded, pair_index, save_judge
-from services.translator.judge_photos import FOLD_COUNT, Photos, folds_of, look
+from services.translator.evaluate_judge import add_photo_arguments, format_table, measure, select_photos
+from services.translator.judge import (
+    BLOCKS,
+    CLIP,
+    Judge,
+    PictureFeatures,
+    distances,
+    pair_index,
+    project,
+    save_judge,
+    select_blocks,
+)
+from services.translator.judge_photos import FOLD_COUNT, Photos, assign_folds, extract_features
 from services.translator.lexicon import F32
-from services.translator.reading import EYES
+from services.translator.reading import BACKBONE
 
 __all__ = ["READERS", "Evidence", "fit", "gather", "main"]
 
@@ -42,9 +52,13 @@ class Evidence:
     soft: F32  # (N, D)
 
 
-def gather(photos: Photos, folder: Path, eyes: Eyes) -> Evidence:
+def gather(photos: Photos, folder: Path, backbone: PictureFeatures) -> Evidence:
     """Looks at every photo of a folder twice."""
-    return Evidence(photos, look(eyes, folder, photos.files), look(eyes, folder, photos.files, soft=True))
+    return Evidence(
+        photos,
+        extract_features(backbone, folder, photos.files),
+        extract_features(backbone, folder, photos.files, soft=True),
+    )
 
 
 def fit(evidence: Evidence, blocks: tuple[str, ...], folds: dict[str, int]) -> Judge:
@@ -53,12 +67,12 @@ def fit(evidence: Evidence, blocks: tuple[str, ...], folds: dict[str, int]) -> J
     Standardisation, components and the kernel's width use features alone, of all photos; ratings enter only the
     coefficients, each set of which leaves out the photos of its folds.
     """
-    values = chosen(np.concatenate([evidence.sharp, evidence.soft]), blocks)
+    values = select_blocks(np.concatenate([evidence.sharp, evidence.soft]), blocks)
     ratings = np.tile(evidence.photos.ratings, (2, 1))
     fold = np.array([folds[theme] for theme in evidence.photos.themes * 2])
     mean, scale = values.mean(0), values.std(0) + 1e-6
-    basis = components(values, mean, scale, [BLOCKS[block].stop - BLOCKS[block].start for block in blocks])
-    codes = encoded(values, mean, scale, basis).astype(np.float16).astype(np.float32)  # as they are stored
+    basis = principal_axes(values, mean, scale, [BLOCKS[block].stop - BLOCKS[block].start for block in blocks])
+    codes = project(values, mean, scale, basis).astype(np.float16).astype(np.float32)  # as they are stored
     squared = distances(codes, codes)
     gamma = float(1 / np.median(squared))
     similar = np.exp(-gamma * squared)
@@ -74,7 +88,7 @@ def fit(evidence: Evidence, blocks: tuple[str, ...], folds: dict[str, int]) -> J
     return Judge(blocks, folds, FOLD_COUNT, gamma, mean, scale, basis, codes, coefficients, offsets)
 
 
-def components(values: F32, mean: F32, scale: F32, widths: list[int]) -> F32:
+def principal_axes(values: F32, mean: F32, scale: F32, widths: list[int]) -> F32:
     """Principal axes of the standardised features, (D, P ≤ CODE_SIZE), with every block weighing the same."""
     weight = np.repeat(1 / np.sqrt(widths), widths).astype(np.float32)
     standard = np.clip((values - mean) / scale, -CLIP, CLIP) * weight
@@ -96,8 +110,10 @@ def write_judge(judge: Judge, name: str, folder: Path, facts: dict[str, object])
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(prog="deepsing train image-sentiment", description=__doc__)
-    add_photos(parser)
-    parser.add_argument("--eyes", type=Path, default=EMBEDDED / EYES, help="ONNX file of services.translator.backbone")
+    add_photo_arguments(parser)
+    parser.add_argument(
+        "--eyes", type=Path, default=EMBEDDED / BACKBONE, help="ONNX file of services.translator.backbone"
+    )
     parser.add_argument("--out", type=Path, help="folder for the weights (default with --oasis: the shipped ones)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args(arguments)
@@ -105,9 +121,9 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error("give --out, the folder for the weights of your own readers")
     out = options.out or EMBEDDED
     try:
-        photos, folder = chosen_photos(options)
-        folds = {name: folds_of(photos.themes, name) for name in READERS}
-        evidence = gather(photos, folder, Eyes(options.eyes))
+        photos, folder = select_photos(options)
+        folds = {name: assign_folds(photos.themes, name) for name in READERS}
+        evidence = gather(photos, folder, PictureFeatures(options.eyes))
     except (OSError, ValueError) as error:
         parser.error(str(error))
     out.mkdir(parents=True, exist_ok=True)
@@ -124,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
             "metrics": report[name],
         }
         write_judge(judge, name, out, facts)
-    sys.stdout.write(json.dumps(report, indent=1) + "\n" if options.json else as_table(report))
+    sys.stdout.write(json.dumps(report, indent=1) + "\n" if options.json else format_table(report))
 
 
 if __name__ == "__main__":

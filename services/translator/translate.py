@@ -41,15 +41,15 @@ class Passage:
     first_index: int = 0  # index of the first feeling in its story
     recent_concepts: tuple[int, ...] = ()  # concepts shown before, the latest last
 
-    def generator(self, row: int, stream: int) -> np.random.Generator:
+    def random_generator(self, row: int, stream: int) -> np.random.Generator:
         """Random numbers of one feeling: decided by seed, index and purpose, never by how a story is cut."""
         return np.random.default_rng((self.seed, self.first_index + row, stream))
 
-    def fresh_noise(self) -> F32:
+    def draw_noise(self) -> F32:
         """Draws standard-normal noise truncated at ±NOISE_LIMIT, (n, NOISE_SIZE), one stream per feeling."""
         noise = np.empty((len(self.sentiments), NOISE_SIZE), np.float32)
         for row in range(len(noise)):
-            drawn = self.generator(row, stream=1).standard_normal(2 * NOISE_SIZE, dtype=np.float32)
+            drawn = self.random_generator(row, stream=1).standard_normal(2 * NOISE_SIZE, dtype=np.float32)
             noise[row] = drawn[np.abs(drawn) <= NOISE_LIMIT][:NOISE_SIZE]  # 95 % of twice as many: always enough
         return noise
 
@@ -98,11 +98,11 @@ class DictionaryTranslator:
         weights = np.zeros((len(passage.sentiments), len(self.lexicon.names)), np.float32)
         shown = list(passage.recent_concepts[-MEMORY:])
         for row, target in enumerate(passage.sentiments):
-            whim = passage.generator(row, stream=0).exponential(WHIM, len(self.lexicon.names))
+            whim = passage.random_generator(row, stream=0).exponential(WHIM, len(self.lexicon.names))
             concept = int((self.cost(target, shown) + whim).argmin())
             weights[row, concept] = 1.0
             shown = [*shown, concept][-MEMORY:]
-        return weights, passage.fresh_noise()
+        return weights, passage.draw_noise()
 
     def cost(self, target: F64, shown: list[int]) -> F64:
         """What it costs to show each concept for a feeling (2,) after those shown before, the latest last: (K,)."""

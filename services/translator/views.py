@@ -88,17 +88,17 @@ def load_views(path: Path, names: tuple[str, ...]) -> list[View]:
         ValueError: they were trained for other concepts than `names`.
     """
     with np.load(path, allow_pickle=False) as stored:
-        held = {name: stored[name] for name in stored.files}
-    if str(held["names"]) != names_digest(names):
+        arrays = {name: stored[name] for name in stored.files}
+    if str(arrays["names"]) != names_digest(names):
         raise ValueError(f"{path.name} was trained for other concepts; train it again with services.translator.train")
-    return [_view(held, number) for number in range(int(held["count"]))]
+    return [_parse_view(arrays, number) for number in range(int(arrays["count"]))]
 
 
-def _view(held: dict[str, NDArray[Any]], number: int) -> View:
+def _parse_view(arrays: dict[str, NDArray[Any]], number: int) -> View:
     def layer(name: str) -> tuple[F32, F32]:
-        return tuple(held[f"{number}/{name}/{part}"].astype(np.float32) for part in ("weights", "bias"))  # type: ignore[return-value]
+        return tuple(arrays[f"{number}/{name}/{part}"].astype(np.float32) for part in ("weights", "bias"))  # type: ignore[return-value]
 
-    centre, spread = held[f"{number}/scale"].astype(np.float32)
-    depth = sum(name.startswith(f"{number}/hidden") for name in held) // 2
+    centre, spread = arrays[f"{number}/scale"].astype(np.float32)
+    depth = sum(name.startswith(f"{number}/hidden") for name in arrays) // 2
     hidden = tuple(layer(f"hidden{level}") for level in range(depth))
-    return View(held[f"{number}/classes"], centre, spread, hidden, layer("logits"), layer("noise"))
+    return View(arrays[f"{number}/classes"], centre, spread, hidden, layer("logits"), layer("noise"))

@@ -7,7 +7,7 @@ import pytest
 
 from deepsing.v1 import audio_sentiment_pb2, composer_pb2, generator_pb2, sentiment_pb2, translator_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
-from tests.architecture.tree import ROOT, hand_written, relative, tracked
+from tests.architecture.tree import ROOT, list_hand_written, list_tracked, relative
 
 PREFIX = "ERROR_REASON_"
 # Reasons whose behaviour a later issue brings; the contract names them now so that no number changes meaning.
@@ -17,10 +17,10 @@ GENERATED_MARK = re.compile(r"DO NOT EDIT|Do not edit manually")
 ALL_REASONS = [name.removeprefix(PREFIX) for name in reasons.ErrorReason.keys()[1:]]
 
 
-def text_of(*folders: str) -> str:
+def read_text(*folders: str) -> str:
     own_tier = ROOT / "tests" / "architecture"
     return "\n".join(
-        path.read_text(encoding="utf-8") for path in hand_written(*folders) if not path.is_relative_to(own_tier)
+        path.read_text(encoding="utf-8") for path in list_hand_written(*folders) if not path.is_relative_to(own_tier)
     )
 
 
@@ -30,7 +30,7 @@ def mentions(text: str, reason: str) -> bool:
 
 @pytest.mark.parametrize("reason", ALL_REASONS)
 def test_a_reason_is_given_somewhere_or_reserved_for_later(reason: str) -> None:
-    used = mentions(text_of("deepsing", "services"), reason)
+    used = mentions(read_text("deepsing", "services"), reason)
     assert used != (reason in RESERVED)
 
 
@@ -40,11 +40,11 @@ def test_a_reason_has_a_sample_with_its_code() -> None:
         assert re.search(rf'  // [A-Z_]+(, with [^:"]+)?: "[^"]+"\.\n  {PREFIX}{reason} = \d+;', text), reason
 
 
-def generated() -> list[Path]:
-    return [path for path in tracked() if relative(path).startswith("deepsing/v1/") and "_pb2" in path.name]
+def find_generated() -> list[Path]:
+    return [path for path in list_tracked() if relative(path).startswith("deepsing/v1/") and "_pb2" in path.name]
 
 
-@pytest.mark.parametrize("path", generated(), ids=relative)
+@pytest.mark.parametrize("path", find_generated(), ids=relative)
 def test_generated_code_says_so(path: Path) -> None:
     assert GENERATED_MARK.search(path.read_text(encoding="utf-8")[:400])
 

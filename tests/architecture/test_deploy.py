@@ -16,7 +16,7 @@ from deepsing.access.outgoing import CHANNEL_PREFIX, ChannelSettings
 from deepsing.access.settings import ACCESS_PREFIX, TLS_PREFIX, AccessSettings, TlsSettings
 from deepsing.runtime.settings import SERVER_PREFIX, ServerSettings
 from deepsing.v1 import audio_sentiment_pb2, composer_pb2, generator_pb2, translator_pb2
-from tests.architecture.tree import ROOT, SERVICES, settings_of
+from tests.architecture.tree import ROOT, SERVICES, find_settings
 
 BIN = Path(sys.executable).parent
 DEPLOY = ROOT / "deploy"
@@ -34,7 +34,7 @@ each_service = pytest.mark.parametrize("service", SERVICES)
 
 
 @functools.cache
-def rendered(folder: str) -> list[Resource]:
+def render_manifests(folder: str) -> list[Resource]:
     command = [str(BIN / "kubectl"), "kustomize", str(DEPLOY / "kustomize" / folder)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
@@ -42,7 +42,7 @@ def rendered(folder: str) -> list[Resource]:
 
 
 def deployments(folder: str) -> dict[str, Resource]:
-    return {item["metadata"]["name"]: item for item in rendered(folder) if item["kind"] == "Deployment"}
+    return {item["metadata"]["name"]: item for item in render_manifests(folder) if item["kind"] == "Deployment"}
 
 
 def container(deployment: Resource) -> Resource:
@@ -54,13 +54,13 @@ def environment(deployment: Resource) -> dict[str, str]:
     return {entry["name"]: entry["value"] for entry in container(deployment).get("env", [])}
 
 
-def known_variables(service: str) -> set[str]:
+def list_variables(service: str) -> set[str]:
     kinds = {
         SERVER_PREFIX: ServerSettings,
         ACCESS_PREFIX: AccessSettings,
         TLS_PREFIX: TlsSettings,
         CHANNEL_PREFIX: ChannelSettings,
-        f"DEEPSING_{service.upper()}_": settings_of(service),
+        f"DEEPSING_{service.upper()}_": find_settings(service),
     }
     return {prefix + field.name.upper() for prefix, kind in kinds.items() for field in dataclasses.fields(kind)}
 
@@ -80,7 +80,7 @@ def test_the_dockerfile_makes_a_small_image_that_can_be_stopped() -> None:
 
 @each_kustomization
 def test_kubernetes_accepts_the_manifests(folder: str) -> None:
-    resources = rendered(folder)
+    resources = render_manifests(folder)
     for resource in (one for one in resources if one["kind"] not in OF_OPERATORS):
         kubernetes_validate.validate(resource, kubernetes_validate.latest_version(), strict=True)
     kinds = [resource["kind"] for resource in resources]
@@ -120,7 +120,7 @@ def test_a_pod_has_time_to_drain(folder: str) -> None:
 @each_kustomization
 def test_services_are_headless_and_select_their_pods(folder: str) -> None:
     labels = {name: item["spec"]["template"]["metadata"]["labels"] for name, item in deployments(folder).items()}
-    for service in (item for item in rendered(folder) if item["kind"] == "Service"):
+    for service in (item for item in render_manifests(folder) if item["kind"] == "Service"):
         assert service["spec"]["clusterIP"] == "None"
         assert service["spec"]["selector"].items() <= labels[service["metadata"]["name"]].items()
 
@@ -134,7 +134,7 @@ def test_every_variable_that_is_set_is_a_setting(service: str) -> None:
         given |= set(environment(deployments(folder)[name]))
     dockerfile = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     given |= set(re.findall(r"\b(DEEPSING_[A-Z_]+)=", dockerfile))
-    assert given <= known_variables(service)
+    assert given <= list_variables(service)
 
 
 def test_only_a_pod_with_a_gpu_asks_for_cuda() -> None:
@@ -170,9 +170,13 @@ def test_with_access_every_file_that_is_named_is_mounted_from_a_secret_and_probe
         assert {only[probe]["grpc"]["port"] for probe in only if probe.endswith("Probe")} == {health}
         assert ("DEEPSING_SERVER_TLS_CLIENT_CA" in environment(deployment)) == (name != "composer")
     assert {
-        item["spec"]["ports"][0]["appProtocol"] for item in rendered("overlays/access") if item["kind"] == "Service"
+        item["spec"]["ports"][0]["appProtocol"]
+        for item in render_manifests("overlays/access")
+        if item["kind"] == "Service"
     } == {"grpc"}
 
 
 def test_no_secret_is_kept_beside_the_manifests() -> None:
-    assert [item["kind"] for folder in KUSTOMIZATIONS for item in rendered(folder) if item["kind"] == "Secret"] == []
+    assert [
+        item["kind"] for folder in KUSTOMIZATIONS for item in render_manifests(folder) if item["kind"] == "Secret"
+    ] == []

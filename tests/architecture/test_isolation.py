@@ -26,7 +26,7 @@ each_service = pytest.mark.parametrize("service", SERVICES)
 
 
 @functools.cache
-def loaded_alone(service: str) -> frozenset[str]:
+def import_alone(service: str) -> frozenset[str]:
     """Names of the modules that a server loads, imported from a copy that holds that service only."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
@@ -50,23 +50,23 @@ def loaded_alone(service: str) -> frozenset[str]:
 
 @each_service
 def test_a_service_can_be_imported_without_its_siblings(service: str) -> None:
-    in_services = {name.split(".")[1] for name in loaded_alone(service) if name.startswith("services.")}
+    in_services = {name.split(".")[1] for name in import_alone(service) if name.startswith("services.")}
     assert in_services == {service}
 
 
 @each_service
 def test_a_server_loads_nothing_that_only_training_or_pictures_of_curves_need(service: str) -> None:
-    assert {name.split(".")[0] for name in loaded_alone(service)} & TRAINING_ONLY == set()
+    assert {name.split(".")[0] for name in import_alone(service)} & TRAINING_ONLY == set()
 
 
 @each_service
 def test_metrics_and_traces_cost_no_import_while_nobody_asks_for_them(service: str) -> None:
-    assert {name.split(".")[0] for name in loaded_alone(service)} & {"prometheus_client", "opentelemetry"} == set()
+    assert {name.split(".")[0] for name in import_alone(service)} & {"prometheus_client", "opentelemetry"} == set()
 
 
 @each_service
 def test_a_server_loads_neither_the_client_nor_the_command_line(service: str) -> None:
-    assert {name for name in loaded_alone(service) if name.startswith(("deepsing.client", "deepsing.cli"))} == set()
+    assert {name for name in import_alone(service) if name.startswith(("deepsing.client", "deepsing.cli"))} == set()
 
 
 def test_only_what_applications_import_is_published() -> None:

@@ -10,7 +10,7 @@ import yaml  # type: ignore[import-untyped]
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.architecture.test_isolation import loaded_alone
+from tests.architecture.test_isolation import import_alone
 from tests.architecture.tree import ROOT, SERVICES
 
 FOLDER = ROOT / "deploy" / "requirements"
@@ -33,7 +33,7 @@ def ranges() -> dict[str, Requirement]:
     return {canonicalize_name(one.name): one for one in map(Requirement, entries)}
 
 
-def asked(source: Path) -> set[str]:
+def read_source(source: Path) -> set[str]:
     lines = [line for line in source.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
     return {canonicalize_name(Requirement(line).name) for line in lines}
 
@@ -54,7 +54,7 @@ def test_a_lock_names_each_package_with_its_hashes_and_no_place_to_get_it(lock: 
 
 @each_lock
 def test_a_lock_holds_what_its_image_asks_for_and_nothing_of_training(lock: Path) -> None:
-    assert asked(lock.with_suffix(".in")) <= set(pins(lock))
+    assert read_source(lock.with_suffix(".in")) <= set(pins(lock))
     assert UNWANTED.isdisjoint(pins(lock))
 
 
@@ -85,7 +85,7 @@ def test_the_two_onnx_runtimes_are_never_in_one_image() -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_lock_has_all_that_its_server_imports(service: str) -> None:
     owners = packages_distributions()
-    imported = {name.split(".")[0] for name in loaded_alone(service)}
+    imported = {name.split(".")[0] for name in import_alone(service)}
     needed = {canonicalize_name(owners[name][0]) for name in imported if name in owners and name != "google"}
     assert needed - {"deepsing"} <= set(pins(FOLDER / f"{service}.txt"))
 
@@ -94,6 +94,6 @@ def test_a_lock_has_all_that_its_server_imports(service: str) -> None:
 def test_a_bento_asks_for_what_the_image_does(service: str) -> None:
     bentofile = yaml.safe_load((ROOT / f"services/{service}/bentofile.yaml").read_text(encoding="utf-8"))
     packages = [Requirement(line) for line in bentofile["python"]["packages"]]
-    assert {canonicalize_name(one.name) for one in packages} == asked(FOLDER / f"{service}.in")
+    assert {canonicalize_name(one.name) for one in packages} == read_source(FOLDER / f"{service}.in")
     assert {one.name: one.specifier for one in packages if one.specifier != ranges()[one.name].specifier} == {}
     assert bentofile["python"]["lock_packages"] is False

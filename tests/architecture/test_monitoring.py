@@ -12,36 +12,36 @@ import yaml  # type: ignore[import-untyped]
 import services.audio_sentiment.meters
 import services.composer.meters  # noqa: F401
 from deepsing.telemetry import batches  # noqa: F401
-from deepsing.telemetry.calls import CallObserver
+from deepsing.telemetry.calls import MetricsInterceptor
 from deepsing.telemetry.meters import DECLARED, Counter, Histogram
-from deepsing.telemetry.observation import Observation
-from tests.architecture.test_deploy import container, deployments, environment, rendered
+from deepsing.telemetry.observation import ServiceTelemetry
+from tests.architecture.test_deploy import container, deployments, environment, render_manifests
 from tests.architecture.tree import ROOT, SERVICES
 
 PROMTOOL = shutil.which("promtool")
 METRIC = re.compile(r"\b((?:deepsing|grpc)_[a-z_]+)\b(?:\{([^}]*)\})?")
-MOST_SERIES = 150  # of one meter, in one process
+MOST_SERIES = 150  # of one metric, in one process
 OF_SCRAPING = {"pod", "le"}  # labels that Prometheus adds
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian: prometheus)")
 
 
 @pytest.fixture(scope="module")
-def meters() -> dict[str, Any]:
-    """All meters of the four services, by the name under which their module declares them."""
-    CallObserver("deepsing.v1.ComposerService")
+def metrics() -> dict[str, Any]:
+    """All metrics of the four services, by the name under which their module declares them."""
+    MetricsInterceptor("deepsing.v1.ComposerService")
     for service in SERVICES:
-        Observation(service, "", metrics=False)
-    return {name: meter for name, meter in DECLARED.items() if name.startswith(("deepsing_", "grpc_"))}
+        ServiceTelemetry(service, "", metrics=False)
+    return {name: metric for name, metric in DECLARED.items() if name.startswith(("deepsing_", "grpc_"))}
 
 
-def exported(meters: dict[str, Any]) -> dict[str, Any]:
+def series_names(metrics: dict[str, Any]) -> dict[str, Any]:
     """By the names that Prometheus sees."""
     ends = {Counter: ("_total",), Histogram: ("_bucket", "_sum", "_count")}
-    return {name + end: meter for name, meter in meters.items() for end in ends.get(type(meter), ("",))}
+    return {name + end: metric for name, metric in metrics.items() for end in ends.get(type(metric), ("",))}
 
 
 def resource(kind: str) -> dict[str, Any]:
-    (only,) = (one for one in rendered("overlays/monitored") if one["kind"] == kind)
+    (only,) = (one for one in render_manifests("overlays/monitored") if one["kind"] == kind)
     return only
 
 
@@ -55,8 +55,8 @@ def expressions() -> list[str]:
 
 
 @pytest.mark.parametrize("expression", expressions())
-def test_an_expression_asks_for_metrics_and_labels_that_are_exported(expression: str, meters: dict[str, Any]) -> None:
-    known = exported(meters)
+def test_an_expression_asks_for_metrics_and_labels_that_are_exported(expression: str, metrics: dict[str, Any]) -> None:
+    known = series_names(metrics)
     asked = METRIC.findall(expression)
     assert asked
     for name, matchers in asked:
@@ -76,10 +76,10 @@ def test_every_alert_says_what_is_wrong_and_what_to_do() -> None:
 
 
 def test_an_alert_that_speaks_of_a_setting_names_one_that_exists() -> None:
-    from tests.architecture.test_deploy import known_variables
+    from tests.architecture.test_deploy import list_variables
 
     said = set(re.findall(r"DEEPSING_[A-Z_]+", yaml.safe_dump(rules())))
-    assert said <= {variable for service in SERVICES for variable in known_variables(service)}
+    assert said <= {variable for service in SERVICES for variable in list_variables(service)}
     assert said
 
 
@@ -112,18 +112,18 @@ def test_alerts_fire_when_they_should_and_only_then(tmp_path: Path) -> None:
     assert answer.returncode == 0, answer.stdout + answer.stderr
 
 
-def test_the_table_of_metrics_is_the_code(meters: dict[str, Any]) -> None:
+def test_the_table_of_metrics_is_the_code(metrics: dict[str, Any]) -> None:
     text = (ROOT / "docs/observability.md").read_text(encoding="utf-8")
     table = re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \| ([^|]*) \| ([^|]*) \|$", text, re.MULTILINE)
     ends = {"counter": "_total"}
     code = {
-        (name + ends.get(meter.kind.lower(), ""), meter.kind.lower(), ", ".join(meter.labels), meter.text)
-        for name, meter in meters.items()
+        (name + ends.get(metric.kind.lower(), ""), metric.kind.lower(), ", ".join(metric.labels), metric.text)
+        for name, metric in metrics.items()
     }
     assert {tuple(cell.strip() for cell in row) for row in table} == code
     assert len(table) == len(code)
 
 
-def test_no_label_can_grow_without_end(meters: dict[str, Any]) -> None:
-    for meter in meters.values():
-        assert len(meter.start) <= MOST_SERIES, meter.name
+def test_no_label_can_grow_without_end(metrics: dict[str, Any]) -> None:
+    for metric in metrics.values():
+        assert len(metric.start) <= MOST_SERIES, metric.name

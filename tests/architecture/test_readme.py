@@ -12,8 +12,8 @@ import pytest
 from deepsing.access.outgoing import CHANNEL_PREFIX, ChannelSettings
 from deepsing.access.settings import ACCESS_PREFIX, TLS_PREFIX, AccessSettings, TlsSettings
 from deepsing.cli.hand_over import PROGRAMS
-from deepsing.cli.parser import parser
-from tests.architecture.tree import ROOT, SERVICES, relative, settings_of, tracked
+from deepsing.cli.parser import build_parser
+from tests.architecture.tree import ROOT, SERVICES, find_settings, list_tracked, relative
 
 README = ROOT / "README.md"
 MIN_ROWS = 10
@@ -31,11 +31,13 @@ def defines(path: Path, symbol: str) -> bool:
         return re.search(rf"^\s*(service|message|enum|rpc)?\s*{re.escape(symbol)}\b", text, re.MULTILINE) is not None
     scope: ast.AST | None = ast.parse(text)
     for name in symbol.split("."):
-        scope = next((node for node in ast.iter_child_nodes(scope) if name in names_of(node)), None) if scope else None
+        scope = (
+            next((node for node in ast.iter_child_nodes(scope) if name in defined_names(node)), None) if scope else None
+        )
     return scope is not None
 
 
-def names_of(node: ast.AST) -> list[str]:
+def defined_names(node: ast.AST) -> list[str]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [node.name]
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
@@ -63,10 +65,10 @@ def test_every_make_verb_in_the_documents_exists() -> None:
 
 
 def documents() -> list[Path]:
-    return [path for path in tracked() if path.suffix == ".md"]
+    return [path for path in list_tracked() if path.suffix == ".md"]
 
 
-def shown_commands() -> list[tuple[str, str]]:
+def find_commands() -> list[tuple[str, str]]:
     """(document, command) of every line of a shell block that runs `deepsing`."""
     return [
         (relative(path), line.removeprefix(".venv/bin/").removeprefix("deepsing "))
@@ -77,14 +79,14 @@ def shown_commands() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("document", "command"), shown_commands())
+@pytest.mark.parametrize(("document", "command"), find_commands())
 def test_a_command_that_is_shown_is_understood(document: str, command: str) -> None:
     words = shlex.split(command.partition(" > ")[0], comments=True)
     programs = {name: module for name, module in PROGRAMS.items() if tuple(words[: len(name)]) == name}
     if programs:  # handed over with all its arguments to a program of its own
         assert all(find_spec(module) for module in programs.values())
     else:
-        assert callable(parser().parse_args(words).run)
+        assert callable(build_parser().parse_args(words).run)
 
 
 def test_a_link_between_documents_leads_somewhere() -> None:
@@ -97,7 +99,7 @@ def test_a_link_between_documents_leads_somewhere() -> None:
     assert broken == set()
 
 
-def as_written(value: object) -> str:
+def format_default(value: object) -> str:
     """A default as the settings table writes it: empty for empty or none, commas between the items of a tuple."""
     if value is None:
         return ""
@@ -109,7 +111,7 @@ def test_the_settings_table_of_a_service_is_the_code(service: str) -> None:
     text = (ROOT / f"services/{service}/README.md").read_text(encoding="utf-8")
     prefix = f"DEEPSING_{service.upper()}_"
     table = dict(re.findall(rf"^\| `{prefix}([A-Z0-9_]+)` \| (?:`([^`]*)`)?\s*\|", text, re.MULTILINE))
-    fields = {field.name.upper(): as_written(field.default) for field in dataclasses.fields(settings_of(service))}
+    fields = {field.name.upper(): format_default(field.default) for field in dataclasses.fields(find_settings(service))}
     assert table == fields
 
 
@@ -120,4 +122,4 @@ def test_the_settings_table_of_a_service_is_the_code(service: str) -> None:
 def test_the_settings_tables_of_access_are_the_code(prefix: str, settings: type) -> None:
     text = (ROOT / "docs/access.md").read_text(encoding="utf-8")
     table = dict(re.findall(rf"^\| `{prefix}([A-Z_]+)` \| (?:`([^`]*)`)?\s*\|", text, re.MULTILINE))
-    assert table == {field.name.upper(): as_written(field.default) for field in dataclasses.fields(settings)}
+    assert table == {field.name.upper(): format_default(field.default) for field in dataclasses.fields(settings)}

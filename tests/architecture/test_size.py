@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
-from tests.architecture.tree import hand_written, relative
+from tests.architecture.tree import list_hand_written, relative
 
 MAX_FILE_LINES = 250
 MAX_MEDIAN_FILE_LINES = 100
@@ -25,26 +25,26 @@ Found = TypeVar("Found")
 
 
 @functools.cache
-def text_of(path: Path) -> str:
+def read_text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
 @functools.cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(text_of(path), filename=str(path))
+def parse(path: Path) -> ast.Module:
+    return ast.parse(read_text(path), filename=str(path))
 
 
 def functions(path: Path) -> Iterator[Function]:
-    return (node for node in ast.walk(parsed(path)) if isinstance(node, Function))
+    return (node for node in ast.walk(parse(path)) if isinstance(node, Function))
 
 
 def line_count(path: Path) -> int:
-    return len(text_of(path).splitlines())
+    return len(read_text(path).splitlines())
 
 
 def offenders(look: Callable[[Path], Found], *folders: str) -> dict[str, Found]:
     """What `look` finds in each file, where it finds anything."""
-    seen = {relative(path): look(path) for path in hand_written(*folders)}
+    seen = {relative(path): look(path) for path in list_hand_written(*folders)}
     return {name: found for name, found in seen.items() if found}
 
 
@@ -53,11 +53,13 @@ def test_a_file_fits_on_a_few_screens() -> None:
 
 
 def test_most_files_fit_on_one_or_two_screens() -> None:
-    assert median(map(line_count, hand_written(*PRODUCT))) <= MAX_MEDIAN_FILE_LINES
+    assert median(map(line_count, list_hand_written(*PRODUCT))) <= MAX_MEDIAN_FILE_LINES
 
 
 def test_the_runtime_stays_small() -> None:
-    lines = [line for path in hand_written("deepsing/runtime") for line in text_of(path).splitlines() if line.strip()]
+    lines = [
+        line for path in list_hand_written("deepsing/runtime") for line in read_text(path).splitlines() if line.strip()
+    ]
     assert len(lines) <= MAX_RUNTIME_LINES
 
 
@@ -75,9 +77,9 @@ def test_a_module_is_named_after_what_it_holds() -> None:
 
 def test_a_module_says_first_what_it_offers_and_offers_little() -> None:
     def fault(path: Path) -> str:
-        if path.name in {"__init__.py", "__main__.py"} and "__all__" not in text_of(path):
+        if path.name in {"__init__.py", "__main__.py"} and "__all__" not in read_text(path):
             return ""
-        statements = parsed(path).body
+        statements = parse(path).body
         offers = [
             node for node in statements if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
         ]
@@ -92,7 +94,7 @@ def test_a_module_says_first_what_it_offers_and_offers_little() -> None:
 
 def test_only_the_command_line_prints() -> None:
     def prints(path: Path) -> list[int]:
-        calls = (node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call))
+        calls = (node for node in ast.walk(parse(path)) if isinstance(node, ast.Call))
         return [call.lineno for call in calls if ast.unparse(call.func) in {"print", "pprint"}]
 
     found = offenders(prints, *PRODUCT)
@@ -100,7 +102,7 @@ def test_only_the_command_line_prints() -> None:
 
 
 def test_nothing_is_left_for_later() -> None:
-    assert offenders(lambda path: [line for line in text_of(path).splitlines() if LOOSE_END.search(line)]) == {}
+    assert offenders(lambda path: [line for line in read_text(path).splitlines() if LOOSE_END.search(line)]) == {}
 
 
 def swallows_everything(node: ast.AST) -> bool:
@@ -115,7 +117,7 @@ def swallows_everything(node: ast.AST) -> bool:
 
 def test_exactly_one_place_catches_everything_the_outermost_interceptor() -> None:
     def broad(path: Path) -> list[int]:
-        return [getattr(node, "lineno", 0) for node in ast.walk(parsed(path)) if swallows_everything(node)]
+        return [getattr(node, "lineno", 0) for node in ast.walk(parse(path)) if swallows_everything(node)]
 
     found = offenders(broad, *PRODUCT)
     assert sum(map(len, found.values())) == 1, found
@@ -125,8 +127,8 @@ def test_exactly_one_place_catches_everything_the_outermost_interceptor() -> Non
 def test_public_things_are_documented() -> None:
     documented = {
         f"{relative(path)}::{node.name}": ast.get_docstring(node) is not None
-        for path in hand_written(*PRODUCT)
-        for node in ast.walk(parsed(path))
+        for path in list_hand_written(*PRODUCT)
+        for node in ast.walk(parse(path))
         if isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_")
     }
     share = sum(documented.values()) / len(documented)

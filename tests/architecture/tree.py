@@ -1,6 +1,6 @@
 """What the architecture tests look at: the tree's own files, as git sees them."""
 
-__all__ = ["ROOT", "SERVICES", "hand_written", "relative", "settings_of", "tracked"]
+__all__ = ["ROOT", "SERVICES", "list_hand_written", "relative", "find_settings", "list_tracked"]
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ SERVICES = ("audio_sentiment", "translator", "generator", "composer")
 
 
 @functools.cache
-def tracked() -> tuple[Path, ...]:
+def list_tracked() -> tuple[Path, ...]:
     """Files that are, or are about to be, in version control; ignored ones are none of our business."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -24,12 +24,12 @@ def tracked() -> tuple[Path, ...]:
     return tuple(ROOT / name for name in sorted(set(listing.split("\0"))) if name and (ROOT / name).is_file())
 
 
-def hand_written(*folders: str) -> list[Path]:
+def list_hand_written(*folders: str) -> list[Path]:
     """Python files that people wrote, under the given folders of the root (none: everywhere)."""
     roots = [ROOT / folder for folder in folders] or [ROOT]
     return [
         path
-        for path in tracked()
+        for path in list_tracked()
         if path.suffix == ".py"
         and not path.is_relative_to(ROOT / "deepsing" / "v1")
         and any(path.is_relative_to(root) for root in roots)
@@ -41,7 +41,7 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def settings_of(service: str) -> type:
+def find_settings(service: str) -> type:
     """The one dataclass that `services/<service>/settings.py` defines."""
     module = importlib.import_module(f"services.{service}.settings")
     (settings,) = (

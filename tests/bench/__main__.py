@@ -17,36 +17,36 @@ from rich.console import Console
 
 from deepsing.cli.failures import CommandError
 from deepsing.client import DeepsingError
-from tests.bench.batching import batching
-from tests.bench.biggan import biggan
-from tests.bench.chain import chain
-from tests.bench.leaving import leaving
-from tests.bench.listening import listening
-from tests.bench.live import live
-from tests.bench.measurement import Measurement, table_of
-from tests.bench.memory import memory
-from tests.bench.relay import relay
-from tests.bench.sessions import sessions
-from tests.bench.starting import starting
-from tests.bench.stories import first_frames, stories
-from tests.bench.throttled import throttled
+from tests.bench.batching import measure_batching
+from tests.bench.biggan import measure_biggan
+from tests.bench.chain import measure_chain
+from tests.bench.leaving import measure_leaving
+from tests.bench.listening import measure_listening
+from tests.bench.live import measure_live
+from tests.bench.measurement import Measurement, build_table
+from tests.bench.memory import measure_memory
+from tests.bench.relay import measure_relay
+from tests.bench.sessions import measure_sessions
+from tests.bench.starting import measure_starting
+from tests.bench.stories import measure_first_frames, measure_stories
+from tests.bench.throttled import measure_throttled
 
 __all__ = ["main"]
 
 PARTS: dict[str, Callable[[bool], Awaitable[list[Measurement]]]] = {
-    "stories": stories,
-    "first-frame": first_frames,
-    "live": live,
-    "throttled": throttled,
-    "chain": chain,
-    "relay": relay,
-    "sessions": sessions,
-    "batching": batching,
-    "leaving": leaving,
-    "memory": memory,
-    "starting": starting,
-    "listening": listening,
-    "biggan": biggan,
+    "stories": measure_stories,
+    "first-frame": measure_first_frames,
+    "live": measure_live,
+    "throttled": measure_throttled,
+    "chain": measure_chain,
+    "relay": measure_relay,
+    "sessions": measure_sessions,
+    "batching": measure_batching,
+    "leaving": measure_leaving,
+    "memory": measure_memory,
+    "starting": measure_starting,
+    "listening": measure_listening,
+    "biggan": measure_biggan,
 }
 EXTRA = ("biggan",)  # measured when asked for: they need more than the services do
 
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
     if unknown := [part for part in wanted.parts if part not in PARTS]:
         parser.error(f"no part is called {unknown[0]}; choose some of: {', '.join(PARTS)}")
     try:
-        found = asyncio.run(_measured(wanted.parts or [part for part in PARTS if part not in EXTRA], wanted.quick))
+        found = asyncio.run(_run_parts(wanted.parts or [part for part in PARTS if part not in EXTRA], wanted.quick))
     except (CommandError, DeepsingError) as failure:
         Console(stderr=True).print(f"deepsing bench: {failure}")
         return 1
@@ -75,11 +75,11 @@ def main(arguments: list[str]) -> int:
     if wanted.json:
         sys.stdout.write(report)
     else:
-        Console().print(table_of(found))
+        Console().print(build_table(found))
     return 0
 
 
-async def _measured(parts: list[str], quick: bool) -> list[Measurement]:
+async def _run_parts(parts: list[str], quick: bool) -> list[Measurement]:
     notes = Console(stderr=True)
     found: list[Measurement] = []
     for part in parts:

@@ -9,9 +9,9 @@ from deepsing.runtime.channel import open_channel
 from deepsing.v1.generator_pb2 import PRIORITY_LIVE, PRIORITY_OFFLINE, GenerateRequest, ListConceptsRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
 from tests.bench.measurement import Measurement
-from tests.bench.processes import running
+from tests.bench.processes import run_service
 
-__all__ = ["batching"]
+__all__ = ["measure_batching"]
 
 SESSIONS = 8
 KINDS = {  # as the composer asks: pictures of a batch, batches of a session before the generator
@@ -20,11 +20,11 @@ KINDS = {  # as the composer asks: pictures of a batch, batches of a session bef
 }
 
 
-async def batching(quick: bool) -> list[Measurement]:
+async def measure_batching(quick: bool) -> list[Measurement]:
     """Paints with one session and with eight in turn, live and offline."""
     rounds, seconds = (2, 1.0) if quick else (5, 4.0)
     found = []
-    async with running("generator") as generator, open_channel(generator.target) as channel:
+    async with run_service("generator") as generator, open_channel(generator.target) as channel:
         stub = GeneratorServiceStub(channel)
         vocabulary = await stub.ListConcepts(ListConceptsRequest())
         for name, (priority, pictures, in_flight) in KINDS.items():
@@ -32,8 +32,8 @@ async def batching(quick: bool) -> list[Measurement]:
             request = GenerateRequest(frame_count=pictures, class_weights=weights, priority=priority)
             pairs = [
                 (
-                    await _rate(stub, request, 1, in_flight, seconds),
-                    await _rate(stub, request, SESSIONS, in_flight, seconds),
+                    await _measure_rate(stub, request, 1, in_flight, seconds),
+                    await _measure_rate(stub, request, SESSIONS, in_flight, seconds),
                 )
                 for _ in range(rounds)
             ]
@@ -45,7 +45,7 @@ async def batching(quick: bool) -> list[Measurement]:
     return found
 
 
-async def _rate(
+async def _measure_rate(
     stub: GeneratorServiceStub, request: GenerateRequest, sessions: int, in_flight: int, seconds: float
 ) -> float:
     began_s, painted = time.perf_counter(), 0

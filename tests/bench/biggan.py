@@ -14,7 +14,7 @@ from deepsing.cli.failures import USAGE, CommandError
 from deepsing.runtime.onnx import open_session
 from tests.bench.measurement import Measurement
 
-__all__ = ["biggan"]
+__all__ = ["measure_biggan"]
 
 SIZE_PX = 128
 NEEDED = ("torch", "onnx", "pytorch_pretrained_biggan")
@@ -22,27 +22,27 @@ TRUNCATION = 0.4
 LONGEST_RUN = 8  # on a GPU; on a CPU rows are painted one by one
 
 
-async def biggan(quick: bool) -> list[Measurement]:
+async def measure_biggan(quick: bool) -> list[Measurement]:
     """Pictures a second of ours (fp32; with a GPU fp16 in runs of 8, too) and of the package's fp32 loop of one row."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise CommandError(f"this part needs {missing[0]}; run: pip install -e '.[serve,train,parity]'", USAGE)
     with tempfile.TemporaryDirectory() as folder:
-        return _measured(Path(folder), repeats=2 if quick else 5)
+        return _measure_engines(Path(folder), repeats=2 if quick else 5)
 
 
-def _measured(folder: Path, repeats: int) -> list[Measurement]:
+def _measure_engines(folder: Path, repeats: int) -> list[Measurement]:
     import torch
 
     from tests.golden.generator.biggan_checkpoint import PUBLISHED, write_checkpoint
 
     write_checkpoint(folder, PUBLISHED[SIZE_PX])
     gpu = torch.cuda.is_available()
-    contenders = {f"the package, fp32, {SIZE_PX} px": _package(folder, "cuda" if gpu else "cpu")}
+    contenders = {f"the package, fp32, {SIZE_PX} px": _load_package(folder, "cuda" if gpu else "cpu")}
     kinds = (("float32", 1), ("float16", LONGEST_RUN)) if gpu else (("float32", 1),)
     for precision, rows in kinds:
         name = f"biggan-deep-{SIZE_PX}, {precision}, runs of {rows}"
-        contenders[name] = _ours(folder, precision, rows, "cuda" if gpu else "cpu")
+        contenders[name] = _load_ours(folder, precision, rows, "cuda" if gpu else "cpu")
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for paint in contenders.values():
         paint()  # the first call pays for what is set up lazily
@@ -59,7 +59,7 @@ def _measured(folder: Path, repeats: int) -> list[Measurement]:
     return found
 
 
-def _package(folder: Path, device: str) -> Callable[[], int]:
+def _load_package(folder: Path, device: str) -> Callable[[], int]:
     import torch
     from pytorch_pretrained_biggan import BigGAN, BigGANConfig
 
@@ -78,17 +78,17 @@ def _package(folder: Path, device: str) -> Callable[[], int]:
     return paint
 
 
-def _ours(folder: Path, precision: str, rows: int, provider: str) -> Callable[[], int]:
+def _load_ours(folder: Path, precision: str, rows: int, provider: str) -> Callable[[], int]:
     import torch
 
     from services.generator.biggan_deep.checkpoint import load_network
-    from services.generator.biggan_deep.classes import rated_classes
+    from services.generator.biggan_deep.classes import read_classes
     from services.generator.biggan_deep.export import export
     from services.generator.engines.biggan_deep import BigGanDeep
 
     path = folder / f"{precision}.onnx"
     network, embeddings = load_network(folder)
-    export(network, embeddings, rated_classes(None), path, precision)
+    export(network, embeddings, read_classes(None), path, precision)
     engine = BigGanDeep("bench", "", open_session(path, provider=provider, threads=torch.get_num_threads()))
     given: tuple[Any, ...] = (
         np.eye(1, 1000, dtype=np.float32).repeat(rows, 0),

@@ -16,9 +16,9 @@ from deepsing.runtime.onnx import available_cores, open_session
 from deepsing.v1.generator_pb2 import GenerateRequest, ListConceptsRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
 from tests.bench.measurement import Measurement
-from tests.bench.processes import running
+from tests.bench.processes import run_service
 
-__all__ = ["chain"]
+__all__ = ["measure_chain"]
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "services" / "generator" / "weights" / "morph.json"
 BATCH = 8  # as the composer asks
@@ -27,10 +27,10 @@ SEED = 5
 Round = Callable[[], Awaitable[float]]
 
 
-async def chain(quick: bool) -> list[Measurement]:
+async def measure_chain(quick: bool) -> list[Measurement]:
     """Paints the same number of pictures through the service and with the bare session, in turn, on equal threads."""
     rounds, batches = (2, 6) if quick else (7, 24)
-    async with _service(batches) as served, _bare(batches) as bare:
+    async with _open_service(batches) as served, _open_bare(batches) as bare:
         await bare()
         await served()
         pairs = [(await bare(), await served()) for _ in range(rounds)]
@@ -42,7 +42,7 @@ async def chain(quick: bool) -> list[Measurement]:
 
 
 @asynccontextmanager
-async def _bare(batches: int) -> AsyncIterator[Round]:
+async def _open_bare(batches: int) -> AsyncIterator[Round]:
     """Pictures a second of the network alone: one row a run, side by side on all cores, as the service runs it."""
     session = open_session(load_artifact(WEIGHTS)[1], threads=1)
     count, noise_size = (given.shape[1] for given in session.get_inputs()[:2])
@@ -66,9 +66,9 @@ async def _bare(batches: int) -> AsyncIterator[Round]:
 
 
 @asynccontextmanager
-async def _service(batches: int) -> AsyncIterator[Round]:
+async def _open_service(batches: int) -> AsyncIterator[Round]:
     """Pictures a second through the service: raw pictures of the engine's own size, unstyled."""
-    async with running("generator") as service, open_channel(service.target) as channel:
+    async with run_service("generator") as service, open_channel(service.target) as channel:
         stub = GeneratorServiceStub(channel)
         vocabulary = await stub.ListConcepts(ListConceptsRequest())
         request = _request(len(vocabulary.concepts), vocabulary.engine.noise_size)

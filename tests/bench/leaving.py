@@ -4,30 +4,30 @@ import asyncio
 import time
 from contextlib import aclosing
 
-from deepsing.cli.services import NAMES, LocalServices, free_ports
+from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client, StoryOptions
 from deepsing.v1.composer_pb2 import Frame
 from tests.bench.measurement import Measurement
 from tests.bench.processes import cpu_s
 from tests.bench.songs import BUNDLED
 
-__all__ = ["leaving"]
+__all__ = ["measure_leaving"]
 
 LOOK_S, QUIET_S = 0.01, 0.5  # between looks at the generator's clock; standing still for so long is rest
 FRAMES = 40  # seen before the caller leaves
 
 
-async def leaving(quick: bool) -> list[Measurement]:
+async def measure_leaving(quick: bool) -> list[Measurement]:
     """Cancels stories under way and watches the generator's processor time."""
     async with (
-        LocalServices(free_ports(dict.fromkeys(NAMES, 0))) as services,
+        LocalServices(find_free_ports(dict.fromkeys(NAMES, 0))) as services,
         Client(services.targets["composer"], retries=0) as client,
     ):
-        delays = [await _rest_s(client, services.pids["generator"]) for _ in range(3 if quick else 10)]
+        delays = [await _measure_rest_s(client, services.pids["generator"]) for _ in range(3 if quick else 10)]
     return [Measurement("from cancel to an idle generator", "s", delays, "<= 1")]
 
 
-async def _rest_s(client: Client, generator: int) -> float:
+async def _measure_rest_s(client: Client, generator: int) -> float:
     frames = 0
     async with aclosing(client.compose(BUNDLED, StoryOptions(fps=24, size="256x256"))) as events:
         async for event in events:

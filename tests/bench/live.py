@@ -9,14 +9,14 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from deepsing.cli.services import NAMES, LocalServices, free_ports
+from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client, StoryOptions
 from deepsing.v1.sentiment_pb2 import SAMPLE_FORMAT_S16LE, AudioFormat
 from tests.bench.measurement import Measurement
 from tests.bench.songs import RATE_HZ, chords
-from tests.bench.watching import watched
+from tests.bench.watching import watch_session
 
-__all__ = ["live", "encoded", "raw", "raw_format"]
+__all__ = ["measure_live", "iter_encoded", "iter_raw", "raw_format"]
 
 FPS, SIZE = 12, "256x256"
 BLOCK = 960  # samples that a capture hands over at a time: 20 ms at 48 kHz
@@ -29,31 +29,31 @@ FORMATS = {  # container: codec, and what keeps its muxer from holding sound bac
 }
 
 
-async def live(quick: bool) -> list[Measurement]:
+async def measure_live(quick: bool) -> list[Measurement]:
     """Plays sound to a composer and times each frame against the sound that it shows."""
     seconds = 10.0 if quick else 40.0
     found = []
     async with (
-        LocalServices(free_ports(dict.fromkeys(NAMES, 0))) as services,
+        LocalServices(find_free_ports(dict.fromkeys(NAMES, 0))) as services,
         Client(services.targets["composer"], retries=0) as client,
     ):
         samples = StoryOptions(fps=FPS, size=SIZE, audio_format=raw_format())
-        await watched(partial(client.live, options=samples), raw(2.0))
-        seen = await watched(partial(client.live, options=samples), raw(seconds))
+        await watch_session(partial(client.live, options=samples), iter_raw(2.0))
+        seen = await watch_session(partial(client.live, options=samples), iter_raw(seconds))
         found += seen.measurements("live PCM", AIM, "0")
         for container in FORMATS:
             tell = partial(client.live, options=StoryOptions(fps=FPS, size=SIZE))
-            seen = await watched(tell, encoded(container, seconds))
+            seen = await watch_session(tell, iter_encoded(container, seconds))
             found += seen.measurements(f"live {container}", AIM, "0")
     return found
 
 
 def raw_format() -> AudioFormat:
-    """Of what `raw` gives."""
+    """Of what `iter_raw` gives."""
     return AudioFormat(sample_format=SAMPLE_FORMAT_S16LE, sample_rate_hz=RATE_HZ, channel_count=1)
 
 
-def raw(seconds: float) -> Iterator[tuple[float, bytes]]:
+def iter_raw(seconds: float) -> Iterator[tuple[float, bytes]]:
     """Raw samples in blocks of 20 ms."""
     samples, block = chords(seconds)[0], RATE_HZ // 50
     for end in range(block, samples.size + 1, block):
@@ -76,16 +76,16 @@ class _Wire(io.RawIOBase):
         self.pending += piece
         return len(piece)
 
-    def taken(self) -> bytes:
+    def take(self) -> bytes:
         piece = bytes(self.pending)
         self.pending.clear()
         return piece
 
 
-def encoded(container: str, seconds: float) -> Iterator[tuple[float, bytes]]:
+def iter_encoded(container: str, seconds: float) -> Iterator[tuple[float, bytes]]:
     """A live stream in a container of FORMATS, encoded block by block as the sound comes."""
     codec, options = FORMATS[container]
-    samples = _at(ENCODED_HZ, chords(seconds)[0])
+    samples = _resample(ENCODED_HZ, chords(seconds)[0])
     wire = _Wire()
     with av.open(wire, "w", format=container, options={**options, "flush_packets": "1"}) as muxer:
         stream = muxer.add_stream(codec, rate=ENCODED_HZ, layout="mono")
@@ -94,12 +94,12 @@ def encoded(container: str, seconds: float) -> Iterator[tuple[float, bytes]]:
             frame = av.AudioFrame.from_ndarray(samples[None, end - BLOCK : end], format="s16", layout="mono")
             frame.sample_rate, frame.pts, frame.time_base = ENCODED_HZ, end - BLOCK, Fraction(1, ENCODED_HZ)
             muxer.mux(stream.encode(frame))
-            yield end / ENCODED_HZ, wire.taken()
+            yield end / ENCODED_HZ, wire.take()
         muxer.mux(stream.encode(None))
-    yield seconds, wire.taken()
+    yield seconds, wire.take()
 
 
-def _at(rate_hz: int, samples: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+def _resample(rate_hz: int, samples: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
     """Samples of RATE_HZ at another rate, by straight lines."""
     places = np.arange(int(samples.size * rate_hz / RATE_HZ)) * (RATE_HZ / rate_hz)
     return np.interp(places, np.arange(samples.size), samples).astype(np.int16)

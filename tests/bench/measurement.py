@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-__all__ = ["Measurement", "table_of"]
+__all__ = ["Measurement", "build_table"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Measurement:
         }
 
 
-def table_of(measurements: Sequence[Measurement]) -> Table:
+def build_table(measurements: Sequence[Measurement]) -> Table:
     """The report as a table."""
     table = Table("what", "median", "from … to", "unit", "repeats", "aim", title="deepsing bench")
     for one in measurements:

@@ -10,10 +10,10 @@ from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
 from deepsing.v1.sentiment_pb2 import Size
 from tests.bench.measurement import Measurement
-from tests.bench.processes import Running, resident_bytes, running
+from tests.bench.processes import RunningService, resident_bytes, run_service
 from tests.bench.songs import BUNDLED
 
-__all__ = ["memory", "opened", "running_composer"]
+__all__ = ["measure_memory", "begin_session", "run_composer"]
 
 KIB = 1024
 IDLE, ACTIVE = 200, 8
@@ -23,16 +23,16 @@ CONFIG = pb.ComposeRequest(
 )
 
 
-async def memory(quick: bool) -> list[Measurement]:
+async def measure_memory(quick: bool) -> list[Measurement]:
     """Opens sessions, holds them, and drops them, after a first crowd that is not counted."""
     rounds = 2 if quick else 5
     async with (
-        running_composer(DEEPSING_COMPOSER_MAX_SESSIONS=str(2 * IDLE)) as composer,
+        run_composer(DEEPSING_COMPOSER_MAX_SESSIONS=str(2 * IDLE)) as composer,
         open_channel(composer.target) as channel,
     ):
         stub, sizes = ComposerServiceStub(channel), {}
         for name, count, song in (("idle", IDLE, b""), ("active", ACTIVE, BUNDLED.read_bytes())):
-            sizes[name] = [await _each_kib(stub, composer.pid, count, song) for _ in range(rounds + 1)][1:]
+            sizes[name] = [await _measure_session_kib(stub, composer.pid, count, song) for _ in range(rounds + 1)][1:]
     return [
         Measurement(f"composer's memory of an idle session, of {IDLE}", "KiB", sizes["idle"], "<= 300"),
         Measurement(f"composer's memory of an active session, of {ACTIVE}", "KiB", sizes["active"]),
@@ -40,13 +40,13 @@ async def memory(quick: bool) -> list[Measurement]:
 
 
 @asynccontextmanager
-async def running_composer(**settings: str) -> AsyncIterator[Running]:
+async def run_composer(**settings: str) -> AsyncIterator[RunningService]:
     """Starts all four services; yields the composer, which has these settings and the others behind it."""
     async with (
-        running("audio_sentiment") as audio,
-        running("translator") as translator,
-        running("generator") as generator,
-        running(
+        run_service("audio_sentiment") as audio,
+        run_service("translator") as translator,
+        run_service("generator") as generator,
+        run_service(
             "composer",
             DEEPSING_COMPOSER_AUDIO_SENTIMENT_TARGET=audio.target,
             DEEPSING_COMPOSER_TRANSLATOR_TARGET=translator.target,
@@ -57,9 +57,9 @@ async def running_composer(**settings: str) -> AsyncIterator[Running]:
         yield composer
 
 
-async def _each_kib(stub: ComposerServiceStub, pid: int, count: int, song: bytes) -> float:
+async def _measure_session_kib(stub: ComposerServiceStub, pid: int, count: int, song: bytes) -> float:
     before = resident_bytes(pid)
-    calls = [await opened(stub, song) for _ in range(count)]
+    calls = [await begin_session(stub, song) for _ in range(count)]
     held = resident_bytes(pid)
     for call in calls:
         call.cancel()
@@ -67,7 +67,7 @@ async def _each_kib(stub: ComposerServiceStub, pid: int, count: int, song: bytes
     return (held - before) / count / KIB
 
 
-async def opened(stub: ComposerServiceStub, song: bytes = b"") -> Any:
+async def begin_session(stub: ComposerServiceStub, song: bytes = b"") -> Any:
     """A session that has begun: its config was sent, and `song`, whose frames are read until credit is used up."""
 
     async def upload() -> AsyncIterator[pb.ComposeRequest]:

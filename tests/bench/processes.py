@@ -11,16 +11,16 @@ from typing import Any
 
 from deepsing.cli.health import wait_until_serving
 from deepsing.cli.process import ServiceProcess
-from deepsing.cli.services import free_ports
+from deepsing.cli.services import find_free_ports
 
-__all__ = ["Running", "running", "cpu_s", "resident_bytes", "unless_ended"]
+__all__ = ["RunningService", "run_service", "cpu_s", "resident_bytes", "run_unless_ended"]
 
 START_S = 120.0
 GRACE_S = 5.0
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningService:
     """A service that serves: where, and as which process."""
 
     target: str
@@ -48,20 +48,20 @@ def cpu_s(pid: int) -> float:
 
 
 @asynccontextmanager
-async def running(name: str, **settings: str) -> AsyncIterator[Running]:
+async def run_service(name: str, **settings: str) -> AsyncIterator[RunningService]:
     """Starts a service on a free port of loopback, waits until it serves, and stops it afterwards."""
-    port = free_ports({name: 0})[name]
+    port = find_free_ports({name: 0})[name]
     own = {"DEEPSING_SERVER_HOST": "127.0.0.1", "DEEPSING_SERVER_PORT": str(port)}
     with TemporaryDirectory(prefix="deepsing-bench-") as folder:
         process = await ServiceProcess.start(name, Path(folder) / "log", own | settings)
         try:
-            await unless_ended(wait_until_serving(f"127.0.0.1:{port}", START_S), process.ended)
-            yield Running(f"127.0.0.1:{port}", process.pid)
+            await run_unless_ended(wait_until_serving(f"127.0.0.1:{port}", START_S), process.ended)
+            yield RunningService(f"127.0.0.1:{port}", process.pid)
         finally:
             await process.stop(GRACE_S)
 
 
-async def unless_ended(work: Coroutine[Any, Any, None], ended: asyncio.Future[int]) -> None:
+async def run_unless_ended(work: Coroutine[Any, Any, None], ended: asyncio.Future[int]) -> None:
     """Does `work`; raises RuntimeError if the process ends before it is done."""
     task = asyncio.ensure_future(work)
     either: list[asyncio.Future[Any]] = [task, ended]

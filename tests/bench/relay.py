@@ -18,10 +18,10 @@ from deepsing.v1.sentiment_pb2 import Sentiment, Size
 from deepsing.v1.translator_pb2 import TranslateRequest
 from deepsing.v1.translator_pb2_grpc import TranslatorServiceStub
 from tests.bench.measurement import Measurement
-from tests.bench.processes import Running, cpu_s, running
+from tests.bench.processes import RunningService, cpu_s, run_service
 from tests.bench.songs import BUNDLED
 
-__all__ = ["relay"]
+__all__ = ["measure_relay"]
 
 FPS = 60
 WAYS: dict[str, tuple[Images, int]] = {  # what a caller asks for: format, side in pixels
@@ -35,7 +35,7 @@ DIGEST = "0" * 64  # of the stub's engine and style
 WINDOW = 256  # frames on their way to the reader
 
 
-def pictures(side: int) -> list[npt.NDArray[np.uint8]]:
+def make_pictures(side: int) -> list[npt.NDArray[np.uint8]]:
     """Grainy pictures, of 256 px about 30 KB as JPEG, whose light moves slowly: they do not flash."""
     grain = np.random.default_rng(SEED).normal(0, GRAIN, (side, side, 3))
     rows, columns = np.mgrid[0:side, 0:side][..., None] / 40
@@ -47,7 +47,7 @@ class _StubGenerator(generator_pb2_grpc.GeneratorServiceServicer):
     """Answers as the generator does, with pictures made beforehand."""
 
     def __init__(self, concept_count: int, noise_size: int) -> None:
-        self._pictures = {side: [picture.tobytes() for picture in pictures(side)] for _, side in WAYS.values()}
+        self._pictures = {side: [picture.tobytes() for picture in make_pictures(side)] for _, side in WAYS.values()}
         self._concepts = [generator_pb2.Concept(name=f"concept {i}") for i in range(concept_count)]
         size = Size(width_px=256, height_px=256)
         self._engine = generator_pb2.Engine(name="stub", native_size=size, noise_size=noise_size, digest=DIGEST)
@@ -64,13 +64,13 @@ class _StubGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         return generator_pb2.GenerateResponse(images=images, size=request.size, engine_digest=DIGEST)
 
 
-async def relay(quick: bool) -> list[Measurement]:
+async def measure_relay(quick: bool) -> list[Measurement]:
     """Composes the bundled song at 60 frames a second; counts from the first frame to the last."""
     async with (
-        running("audio_sentiment") as audio,
-        running("translator") as translator,
+        run_service("audio_sentiment") as audio,
+        run_service("translator") as translator,
         _stub_generator(translator.target) as generator,
-        running(
+        run_service(
             "composer",
             DEEPSING_COMPOSER_AUDIO_SENTIMENT_TARGET=audio.target,
             DEEPSING_COMPOSER_TRANSLATOR_TARGET=translator.target,
@@ -80,7 +80,7 @@ async def relay(quick: bool) -> list[Measurement]:
         found: list[Measurement] = []
         for way, (images, side) in WAYS.items():
             options = StoryOptions(fps=FPS, images=images, size=f"{side}x{side}", duration_s=20 if quick else None)
-            rounds = [await _told(composer, options) for _ in range(1 if quick else 5)]
+            rounds = [await _measure_story(composer, options) for _ in range(1 if quick else 5)]
             name = f"composer with a stub generator, frames {way}"
             found += [
                 Measurement(name, "frames/s", [rate for rate, _ in rounds]),
@@ -89,7 +89,7 @@ async def relay(quick: bool) -> list[Measurement]:
         return found
 
 
-async def _told(composer: Running, options: StoryOptions) -> tuple[float, float]:
+async def _measure_story(composer: RunningService, options: StoryOptions) -> tuple[float, float]:
     """Frames a second from the first to the last, and the composer's processor time a frame, ms."""
     times: list[float] = []
     used_s = cpu_s(composer.pid)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from deepsing.cli.services import NAMES, LocalServices, free_ports
+from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client, StoryOptions
 from deepsing.runtime.onnx import available_cores
 from deepsing.v1.composer_pb2 import Frame
@@ -16,7 +16,7 @@ from deepsing.v1.sentiment_pb2 import SAMPLE_FORMAT_S16LE, AudioFormat
 from tests.bench.measurement import Measurement
 from tests.bench.songs import BUNDLED, RATE_HZ, chords
 
-__all__ = ["sessions"]
+__all__ = ["measure_sessions"]
 
 FPS, SIZE = 12, "256x256"
 CROWDS = (1, 4, 16)
@@ -25,7 +25,7 @@ LIVE = AudioFormat(sample_format=SAMPLE_FORMAT_S16LE, sample_rate_hz=RATE_HZ, ch
 
 
 @dataclass
-class _Seen:
+class _SessionLog:
     """What one session saw: seconds from its start to its first frame, and of each frame behind its sound."""
 
     began_s: float = field(default_factory=time.perf_counter)
@@ -38,30 +38,30 @@ class _Seen:
         self.lags_s.append(elapsed_s - frame.pts_us / 1e6)
 
 
-async def sessions(quick: bool) -> list[Measurement]:
+async def measure_sessions(quick: bool) -> list[Measurement]:
     """Tells the same part of a song in 1, 4 and 16 sessions at once, offline and live."""
     part_s = 5.0 if quick else 20.0
     found: list[Measurement] = []
     async with (
-        LocalServices(free_ports(dict.fromkeys(NAMES, 0))) as services,
+        LocalServices(find_free_ports(dict.fromkeys(NAMES, 0))) as services,
         Client(services.targets["composer"], retries=0) as client,
     ):
-        await _crowd(client, 1, 2.0, live=False)
+        await _run_sessions(client, 1, 2.0, live=False)
         for count in CROWDS:
             began_s = time.perf_counter()
-            seen = await _crowd(client, count, part_s, live=False)
+            seen = await _run_sessions(client, count, part_s, live=False)
             rate = count * part_s / (time.perf_counter() - began_s)
             name = f"{count} offline sessions"
             found.append(Measurement(f"{name}: at real time, a core", "sessions", [rate / available_cores()]))
-            found += _shares(f"{name}: first frame", [one.first_s for one in seen])
+            found += _percentiles(f"{name}: first frame", [one.first_s for one in seen])
         for count in CROWDS:
-            seen = await _crowd(client, count, part_s, live=True)
-            found += _shares(f"{count} live sessions: first frame", [one.first_s for one in seen])
-            found += _shares(f"{count} live sessions: lag", [lag for one in seen for lag in one.lags_s])
+            seen = await _run_sessions(client, count, part_s, live=True)
+            found += _percentiles(f"{count} live sessions: first frame", [one.first_s for one in seen])
+            found += _percentiles(f"{count} live sessions: lag", [lag for one in seen for lag in one.lags_s])
     return found
 
 
-def _shares(name: str, values_s: Sequence[float]) -> list[Measurement]:
+def _percentiles(name: str, values_s: Sequence[float]) -> list[Measurement]:
     """Half, and 99 of a hundred, stay below."""
     half, most = np.percentile(values_s, (50, 99))
     return [
@@ -70,13 +70,13 @@ def _shares(name: str, values_s: Sequence[float]) -> list[Measurement]:
     ]
 
 
-async def _crowd(client: Client, count: int, part_s: float, *, live: bool) -> list[_Seen]:
-    tell = _live if live else _offline
+async def _run_sessions(client: Client, count: int, part_s: float, *, live: bool) -> list[_SessionLog]:
+    tell = _run_live if live else _run_offline
     return list(await asyncio.gather(*(tell(client, part_s, seed) for seed in range(count))))
 
 
-async def _offline(client: Client, part_s: float, seed: int) -> _Seen:
-    seen = _Seen()
+async def _run_offline(client: Client, part_s: float, seed: int) -> _SessionLog:
+    seen = _SessionLog()
     options = StoryOptions(fps=FPS, size=SIZE, duration_s=part_s, seed=seed)
     async with aclosing(client.compose(BUNDLED, options)) as events:
         async for event in events:
@@ -85,9 +85,9 @@ async def _offline(client: Client, part_s: float, seed: int) -> _Seen:
     return seen
 
 
-async def _live(client: Client, part_s: float, seed: int) -> _Seen:
+async def _run_live(client: Client, part_s: float, seed: int) -> _SessionLog:
     """Sound goes up in real time from the moment that the composer asks for it."""
-    samples, seen = chords(part_s)[0], _Seen()
+    samples, seen = chords(part_s)[0], _SessionLog()
 
     async def microphone() -> AsyncIterator[bytes]:
         seen.began_s = time.perf_counter()

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["BUNDLED", "RATE_HZ", "chords", "long_song"]
+__all__ = ["BUNDLED", "RATE_HZ", "chords", "make_long_song"]
 
 BUNDLED = Path(__file__).resolve().parents[2] / "examples" / "peer_gynt.mp3"
 RATE_HZ = 44_100
@@ -28,14 +28,14 @@ def chords(seconds: float) -> npt.NDArray[np.int16]:
     return np.stack([left, np.roll(left, 200)])
 
 
-def long_song(minutes: int, folder: Path) -> Path:
+def make_long_song(minutes: int, folder: Path) -> Path:
     """An mp3 of about so many minutes: one minute, encoded once, many times over."""
     path = folder / f"{minutes}-minutes.mp3"
-    path.write_bytes(_minute() * minutes)
+    path.write_bytes(_encode_minute() * minutes)
     return path
 
 
-def _minute() -> bytes:
+def _encode_minute() -> bytes:
     """A minute of mp3 frames that stand alone: no header before them, none leaning on the one before."""
     samples = chords(60)
     file = io.BytesIO()

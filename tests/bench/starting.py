@@ -7,27 +7,27 @@ import sys
 import time
 
 from deepsing.cli.health import wait_until_serving
-from deepsing.cli.services import NAMES, free_ports
+from deepsing.cli.services import NAMES, find_free_ports
 from tests.bench.measurement import Measurement
-from tests.bench.processes import unless_ended
+from tests.bench.processes import run_unless_ended
 
-__all__ = ["starting"]
+__all__ = ["measure_starting"]
 
 LIMIT_S = 60.0
 LOOK_S = 0.005
 
 
-async def starting(quick: bool) -> list[Measurement]:
+async def measure_starting(quick: bool) -> list[Measurement]:
     """Starts every service a few times; the first start of all is not counted, it reads the disk."""
     found = []
     for name in sorted(NAMES):
-        seconds = [await _start_s(name) for _ in range(2 if quick else 6)]
+        seconds = [await _measure_start_s(name) for _ in range(2 if quick else 6)]
         found.append(Measurement(f"cold start of {name}", "s", seconds[1:]))
     return found
 
 
-async def _start_s(name: str) -> float:
-    port = free_ports({name: 0})[name]
+async def _measure_start_s(name: str) -> float:
+    port = find_free_ports({name: 0})[name]
     began = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", f"services.{name}"),
@@ -37,7 +37,7 @@ async def _start_s(name: str) -> float:
     )
     ended = asyncio.ensure_future(process.wait())
     try:
-        await unless_ended(_until_it_serves(port), ended)
+        await run_unless_ended(_wait_until_serving(port), ended)
         return time.perf_counter() - began
     finally:
         if not ended.done():
@@ -45,7 +45,7 @@ async def _start_s(name: str) -> float:
         await ended
 
 
-async def _until_it_serves(port: int) -> None:
+async def _wait_until_serving(port: int) -> None:
     """Knocks at short intervals first: a gRPC channel that is refused once waits a second before it tries again."""
     while True:
         try:

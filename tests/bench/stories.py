@@ -7,14 +7,14 @@ from contextlib import aclosing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from deepsing.cli.services import NAMES, LocalServices, free_ports
+from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client, StoryOptions
 from deepsing.v1.composer_pb2 import Frame
 from deepsing.v1.sentiment_pb2 import SAMPLE_FORMAT_S16LE, AudioFormat
 from tests.bench.measurement import Measurement
 from tests.bench.songs import BUNDLED, RATE_HZ, chords
 
-__all__ = ["stories", "first_frames"]
+__all__ = ["measure_stories", "measure_first_frames"]
 
 SIZE = "256x256"
 PART_S = 10.0
@@ -22,13 +22,13 @@ STYLES = {"none": ">= 1.5", "auto": ">= 0.8"}
 LIVE_SHARE_S = 0.5
 
 
-async def stories(quick: bool) -> list[Measurement]:
+async def measure_stories(quick: bool) -> list[Measurement]:
     """Renders the bundled song, unstyled and styled in turn: 256 x 256, 24 frames a second, all four files."""
     speeds: dict[str, list[float]] = {style: [] for style in STYLES}
     part_s = PART_S if quick else None
     with TemporaryDirectory(prefix="deepsing-bench-") as folder:
         async with (
-            LocalServices(free_ports(dict.fromkeys(NAMES, 0))) as services,
+            LocalServices(find_free_ports(dict.fromkeys(NAMES, 0))) as services,
             Client(services.targets["composer"]) as client,
         ):
             for _ in range(1 if quick else 3):
@@ -42,17 +42,17 @@ async def stories(quick: bool) -> list[Measurement]:
     ]
 
 
-async def first_frames(quick: bool) -> list[Measurement]:
+async def measure_first_frames(quick: bool) -> list[Measurement]:
     """Sends half a second of live PCM and waits for the first frame, warm."""
     async with (
-        LocalServices(free_ports(dict.fromkeys(NAMES, 0))) as services,
+        LocalServices(find_free_ports(dict.fromkeys(NAMES, 0))) as services,
         Client(services.targets["composer"], retries=0) as client,
     ):
-        delays = [await _first_frame_s(client) for _ in range(3 if quick else 11)]
+        delays = [await _measure_first_frame_s(client) for _ in range(3 if quick else 11)]
     return [Measurement("first frame after 0.5 s of live audio", "s", delays[1:], "<= 0.6")]
 
 
-async def _first_frame_s(client: Client) -> float:
+async def _measure_first_frame_s(client: Client) -> float:
     """Seconds from the moment the half second is handed over until its first frame is here."""
     sent: list[float] = []
     samples = chords(LIVE_SHARE_S)[0]

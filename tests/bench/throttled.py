@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from deepsing.cli.services import NAMES, LocalServices, free_ports
+from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client, StoryOptions
-from tests.bench.live import FPS, SIZE, raw, raw_format
+from tests.bench.live import FPS, SIZE, iter_raw, raw_format
 from tests.bench.measurement import Measurement
-from tests.bench.watching import watched
+from tests.bench.watching import watch_session
 
-__all__ = ["throttled"]
+__all__ = ["measure_throttled"]
 
 LINE_BYTES = 48_000  # a second; a story of this size and rate has about 150,000
 PIECE_BYTES = 2_048
@@ -20,13 +20,13 @@ BUFFER_BYTES = 16_384  # of the sockets of the line
 ENDLESS = 1_000  # credit that never holds back a frame of so short a session
 
 
-async def throttled(quick: bool) -> list[Measurement]:
+async def measure_throttled(quick: bool) -> list[Measurement]:
     """Two sessions at a time, one of them on a line of LINE_BYTES a second: with credit of its own, and without end."""
     seconds = 10.0 if quick else 30.0
     options = StoryOptions(fps=FPS, size=SIZE, audio_format=raw_format())
     whatever_comes = StoryOptions(fps=FPS, size=SIZE, audio_format=raw_format(), live=True)
     found: list[Measurement] = []
-    async with LocalServices(free_ports(dict.fromkeys(NAMES, 0))) as services:
+    async with LocalServices(find_free_ports(dict.fromkeys(NAMES, 0))) as services:
         target = services.targets["composer"]
         async with (
             narrow_line(target) as line,
@@ -34,12 +34,15 @@ async def throttled(quick: bool) -> list[Measurement]:
             Client(line) as slow,
             Client(line, credit_window=ENDLESS) as endless,
         ):
-            await watched(partial(fast.live, options=options), raw(2.0))
+            await watch_session(partial(fast.live, options=options), iter_raw(2.0))
             for name, tell in (
                 ("credit as it takes frames", partial(slow.live, options=options)),
                 ("credit without end", partial(endless.compose, options=whatever_comes)),
             ):
-                sessions = watched(tell, raw(seconds)), watched(partial(fast.live, options=options), raw(seconds))
+                sessions = (
+                    watch_session(tell, iter_raw(seconds)),
+                    watch_session(partial(fast.live, options=options), iter_raw(seconds)),
+                )
                 behind_the_line, beside_it = await asyncio.gather(*sessions)
                 found += behind_the_line.measurements(f"throttled, {name}")
                 found += beside_it.measurements("fast client beside it", dropped_aim="0")
@@ -58,7 +61,7 @@ async def narrow_line(target: str) -> AsyncIterator[str]:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         reader, writer = await asyncio.open_connection(sock=connection, limit=PIECE_BYTES)
-        for task in (_carried(reader, down, LINE_BYTES), _carried(up, writer, 1e9)):
+        for task in (_forward_bytes(reader, down, LINE_BYTES), _forward_bytes(up, writer, 1e9)):
             lines.add(asyncio.create_task(task))
 
     server = await asyncio.start_server(line, "127.0.0.1", 0, limit=PIECE_BYTES)
@@ -71,7 +74,7 @@ async def narrow_line(target: str) -> AsyncIterator[str]:
         await asyncio.gather(*lines, return_exceptions=True)
 
 
-async def _carried(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bytes_per_s: float) -> None:
+async def _forward_bytes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bytes_per_s: float) -> None:
     """Passes bytes on, no faster than that and without holding many."""
     writer.transport.set_write_buffer_limits(0)
     try:

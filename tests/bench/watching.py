@@ -12,14 +12,14 @@ from deepsing.client.session import Event
 from deepsing.v1.composer_pb2 import Frame, FramesDropped
 from tests.bench.measurement import Measurement
 
-__all__ = ["Seen", "watched"]
+__all__ = ["SessionLog", "watch_session"]
 
 Sound = Iterator[tuple[float, bytes]]
 """(Seconds of sound that are over by then, bytes to send then)."""
 
 
 @dataclass
-class Seen:
+class SessionLog:
     """What one client saw of its session.
 
     Attributes:
@@ -59,14 +59,16 @@ class Seen:
         ]
 
 
-async def watched(tell: Callable[[AsyncIterator[bytes]], AsyncGenerator[Event, None]], sound: Sound) -> Seen:
+async def watch_session(
+    tell: Callable[[AsyncIterator[bytes]], AsyncGenerator[Event, None]], sound: Sound
+) -> SessionLog:
     """Plays sound to a session and notes what comes back.
 
     Args:
         tell: begins the session and gives its events.
         sound: what is heard.
     """
-    began, seen = 0.0, Seen()
+    began, seen = 0.0, SessionLog()
 
     async def capture() -> AsyncIterator[bytes]:
         nonlocal began

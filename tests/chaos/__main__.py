@@ -19,7 +19,7 @@ from deepsing.client import StoryOptions, telling
 from deepsing.client.errors import DeepsingError
 from tests.chaos.fleet import Fleet, Replica
 from tests.chaos.proxy import Proxy
-from tests.chaos.stories import HANG_S, STARVE_S, CountedSession, Told, counts, frame_came, tell
+from tests.chaos.stories import HANG_S, STARVE_S, CountedSession, StoryResult, counts, frame_came, tell
 from tests.encoding import encode, tone
 
 STORIES = 4  # different ones; streams take them in turn
@@ -52,25 +52,27 @@ class Chaos:
         songs = [folder / f"{place}.mp3" for place in range(STORIES)]
         for place, song in enumerate(songs):
             song.write_bytes(encode(tone(SONG_S + 0.37 * place), 44_100, "mp3", "libmp3lame"))
-        async with Fleet(folder, 2) as fleet, Proxy([one.port for one in fleet.of("composer")]) as proxy:
-            plain = fleet.of("composer")[0]
-            whole = [await self._story(f"127.0.0.1:{plain.port}", song, place) for place, song in enumerate(songs)]
+        async with Fleet(folder, 2) as fleet, Proxy([one.port for one in fleet.replicas_of("composer")]) as proxy:
+            plain = fleet.replicas_of("composer")[0]
+            whole = [await self._run_story(f"127.0.0.1:{plain.port}", song, place) for place, song in enumerate(songs)]
             async with asyncio.TaskGroup() as group:
                 kills = group.create_task(self._kill_all(fleet, proxy))
                 for _ in range(self.at_once):
-                    group.create_task(self._streams(proxy.target, songs, whole, kills))
+                    group.create_task(self._run_streams(proxy.target, songs, whole, kills))
 
-    async def _story(self, target: str, song: Path, place: int) -> Told:
+    async def _run_story(self, target: str, song: Path, place: int) -> StoryResult:
         return await tell(target, song, StoryOptions(fps=24, size=(64, 64), images="raw", seed=place))
 
-    async def _streams(self, target: str, songs: list[Path], whole: list[Told], kills: asyncio.Task[None]) -> None:
+    async def _run_streams(
+        self, target: str, songs: list[Path], whole: list[StoryResult], kills: asyncio.Task[None]
+    ) -> None:
         """Tells one story after another for as long as there are kills, or streams are missing."""
         while not kills.done() or self.begun < self.stream_count:
             number, place = self.begun, self.begun % STORIES
             self.begun += 1
             began = time.monotonic()
             try:
-                told = await self._story(target, songs[place], place)
+                result = await self._run_story(target, songs[place], place)
             except TimeoutError:
                 self.faults.append(
                     f"stream {number} hangs: no frame in {HANG_S:g} s of a session or {STARVE_S:g} s of several"
@@ -78,19 +80,19 @@ class Chaos:
             except DeepsingError as error:
                 self.faults.append(f"stream {number} failed: {error.code.name} {error.reason}: {error}")
             else:
-                self._compare(number, told, whole[place])
+                self._compare(number, result, whole[place])
             took_s = time.monotonic() - began
             self.slowest_s = max(self.slowest_s, took_s)
             sys.stderr.write(f"stream {number} is over after {took_s:.0f} s; {self.kills.total()} kills so far\n")
 
-    def _compare(self, number: int, told: Told, whole: Told) -> None:
+    def _compare(self, number: int, result: StoryResult, whole: StoryResult) -> None:
         self.done += 1
-        self.frame_count += len(told.seqs)
-        lost, doubled = set(whole.seqs) - set(told.seqs), len(told.seqs) - len(set(told.seqs))
-        if lost or doubled or told.seqs != sorted(told.seqs):
+        self.frame_count += len(result.seqs)
+        lost, doubled = set(whole.seqs) - set(result.seqs), len(result.seqs) - len(set(result.seqs))
+        if lost or doubled or result.seqs != sorted(result.seqs):
             self.faults.append(f"stream {number}: {len(lost)} frames lost, {doubled} doubled")
-        if (told.digest, told.frame_count) != (whole.digest, whole.frame_count):
-            self.faults.append(f"stream {number}: {told.digest[:12]}, undisturbed {whole.digest[:12]}")
+        if (result.digest, result.frame_count) != (whole.digest, whole.frame_count):
+            self.faults.append(f"stream {number}: {result.digest[:12]}, undisturbed {whole.digest[:12]}")
 
     async def _kill_all(self, fleet: Fleet, proxy: Proxy) -> None:
         ways: dict[str, Callable[[Replica], Awaitable[None]]] = {

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from deepsing.cli.health import wait_until_serving
-from deepsing.cli.services import NAMES, free_ports
+from deepsing.cli.services import NAMES, find_free_ports
 
 __all__ = ["Fleet", "Replica"]
 
@@ -93,7 +93,7 @@ class Fleet:
         settings: Mapping[str, str] | None = None,
         targets: Mapping[str, str] | None = None,
     ) -> None:
-        ports = free_ports({f"{name} {place}": 0 for name in NAMES for place in range(count)})
+        ports = find_free_ports({f"{name} {place}": 0 for name in NAMES for place in range(count)})
         behind = {name: "ipv4:" + ",".join(f"127.0.0.1:{ports[f'{name} {n}']}" for n in range(count)) for name in NAMES}
         behind |= targets or {}
         common = {f"DEEPSING_COMPOSER_{name.upper()}_TARGET": target for name, target in behind.items()}
@@ -105,7 +105,7 @@ class Fleet:
         ]
         self._stack = AsyncExitStack()
 
-    def of(self, service: str) -> list[Replica]:
+    def replicas_of(self, service: str) -> list[Replica]:
         """The replicas of a service."""
         return [replica for replica in self.replicas if replica.service == service]
 

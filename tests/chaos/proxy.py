@@ -27,7 +27,7 @@ class Proxy:
     def __init__(self, ports: Sequence[int], pause_s: float = 0.0) -> None:
         self._ports, self.pause_s = list(ports), pause_s
         self._lines: dict[asyncio.Task[None], _Line] = {}
-        self._deaf = False
+        self._unanswering = False
         self.connection_count = 0
 
     async def __aenter__(self) -> Self:
@@ -57,26 +57,26 @@ class Proxy:
 
     def reset(self, chance: random.Random | None = None) -> int:
         """Resets one connection, drawn by `chance`, or all; returns how many."""
-        lines = self._drawn(chance)
+        lines = self._pick_lines(chance)
         for line in lines:
             line.reset()
         return len(lines)
 
     def silence(self, chance: random.Random | None = None) -> int:
         """Lets no byte through any more on one connection, drawn by `chance`, or on all; returns how many."""
-        lines = self._drawn(chance)
+        lines = self._pick_lines(chance)
         for line in lines:
             line.flowing.clear()
         return len(lines)
 
-    def _drawn(self, chance: random.Random | None) -> list[_Line]:
+    def _pick_lines(self, chance: random.Random | None) -> list[_Line]:
         """Of the connections that there are and let bytes through: one by chance, or all."""
         lines = [line for line in self._lines.values() if line.flowing.is_set()]
         return [chance.choice(lines)] if chance and lines else lines
 
-    def deafen(self) -> None:
+    def stop_answering(self) -> None:
         """From now on connections are accepted and never answered; those that there are fall silent."""
-        self._deaf = True
+        self._unanswering = True
         self.silence()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -84,17 +84,17 @@ class Proxy:
         assert task is not None
         line = self._lines[task] = _Line(self, reader, writer)
         self.connection_count += 1
-        if self._deaf:
+        if self._unanswering:
             line.flowing.clear()
         try:
-            await line.run(self._turn())
+            await line.run(self._rotate_ports())
         except asyncio.CancelledError:  # by the end of the proxy; a task of asyncio.start_server would report it
             pass
         finally:
             del self._lines[task]
             line.close()
 
-    def _turn(self) -> list[int]:
+    def _rotate_ports(self) -> list[int]:
         self._ports.append(self._ports.pop(0))
         return list(self._ports)
 

@@ -16,7 +16,7 @@ from deepsing.client import Client, StoryOptions
 from deepsing.client.session import Event, Session
 from deepsing.v1 import composer_pb2 as pb
 
-__all__ = ["HANG_S", "STARVE_S", "CountedSession", "Told", "tell", "counts", "frame_came"]
+__all__ = ["HANG_S", "STARVE_S", "CountedSession", "StoryResult", "tell", "counts", "frame_came"]
 
 HANG_S = 60.0  # a session that gives neither a frame nor an end for so long hangs; heartbeats do not count
 STARVE_S = 240.0  # nor may a story be without a frame for so long, however many sessions are broken off meanwhile
@@ -27,7 +27,7 @@ renew_patience: ContextVar[Callable[[], None]] = ContextVar("renew_patience")  #
 
 
 @dataclass
-class Told:
+class StoryResult:
     """A story as its caller got it."""
 
     seqs: list[int] = field(default_factory=list)
@@ -52,7 +52,7 @@ class CountedSession(Session):
         return event
 
 
-async def tell(target: str, song: Path, options: StoryOptions) -> Told:
+async def tell(target: str, song: Path, options: StoryOptions) -> StoryResult:
     """Has a story told; raises what the client raises, and TimeoutError where it hangs or starves.
 
     A session has patience of its own only where the client opens a CountedSession.
@@ -60,7 +60,7 @@ async def tell(target: str, song: Path, options: StoryOptions) -> Told:
     Args:
         target: of a composer, or of a proxy before several.
     """
-    told, hashed, now_s = Told(), hashlib.sha256(), asyncio.get_running_loop().time
+    result, hashed, now_s = StoryResult(), hashlib.sha256(), asyncio.get_running_loop().time
     async with (
         Client(target, retries=50, credit_window=24) as client,
         asyncio.timeout(STARVE_S) as starving,
@@ -74,9 +74,9 @@ async def tell(target: str, song: Path, options: StoryOptions) -> Told:
                 starving.reschedule(now_s() + STARVE_S)
                 counts["frames"] += 1
                 frame_came.set()
-                told.seqs.append(event.seq)
+                result.seqs.append(event.seq)
                 hashed.update(event.image)
             elif isinstance(event, pb.SessionEnd):
-                told.frame_count = event.frame_count
-    told.digest = hashed.hexdigest()
-    return told
+                result.frame_count = event.frame_count
+    result.digest = hashed.hexdigest()
+    return result

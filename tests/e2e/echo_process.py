@@ -7,7 +7,7 @@ from deepsing.runtime.server import run
 from tests.unit.runtime.echo import Echo, service
 
 
-async def opening() -> None:
+async def open_late() -> None:
     match sys.argv[1]:
         case "fails":
             raise FileNotFoundError("the model is missing; fetch it")
@@ -16,4 +16,4 @@ async def opening() -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(run(service(Echo(), opening)))
+    raise SystemExit(run(service(Echo(), open_late)))

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from deepsing.access.outgoing import Tls, open_channel
-from deepsing.cli.services import NAMES, LocalServices, free_ports
+from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client, StoryOptions
 from deepsing.client.errors import Refused, Unavailable
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import parse_error_info
 from deepsing.v1.generator_pb2 import ListConceptsRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
 from tests.unit.access.authority import Authority
@@ -62,7 +62,7 @@ def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @pytest.fixture
 async def services(keys: dict[str, str], tmp_path: Path) -> AsyncIterator[LocalServices]:
-    async with LocalServices(free_ports(dict.fromkeys(NAMES, 0)), logs=tmp_path / "logs", guarded=True) as running:
+    async with LocalServices(find_free_ports(dict.fromkeys(NAMES, 0)), logs=tmp_path / "logs", guarded=True) as running:
         yield running
 
 
@@ -89,7 +89,7 @@ async def test_a_story_is_told_to_whoever_may_hear_it_and_to_nobody_else(
     async with open_channel(services.targets["generator"], key=keys["ann"], tls=tls) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:  # a user's key opens nothing behind the composer
             await GeneratorServiceStub(channel).ListConcepts(ListConceptsRequest())
-        assert error_of(caught.value)[0] == "KEY_INVALID"
+        assert parse_error_info(caught.value)[0] == "KEY_INVALID"
     logs = await asyncio.to_thread(lambda: {path.stem: path.read_text() for path in (tmp_path / "logs").iterdir()})
     told = [json.loads(line) for line in logs["composer"].splitlines()]
     callers = [line.get("caller") for line in told if "rpc" in line]

@@ -35,7 +35,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def built(service: str, home: Path) -> Path:
+def build_bento(service: str, home: Path) -> Path:
     """Builds a bento as its first line says, with every way to the network blocked; returns its folder."""
     blocked = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"), NOWHERE)
     command = [sys.executable, "-m", "bentoml", "build", "-f", f"services/{service}/bentofile.yaml", "."]
@@ -55,7 +55,7 @@ def ready(port: int) -> int:
 
 @pytest.mark.parametrize("service", GRPC_NAMES)
 async def test_a_bento_builds_offline_and_serves_grpc_and_http(service: str, tmp_path: Path) -> None:
-    folder = await asyncio.to_thread(built, service, tmp_path / "home")
+    folder = await asyncio.to_thread(build_bento, service, tmp_path / "home")
     moved = shutil.move(folder, tmp_path / "elsewhere")  # it must not lean on where it was built
     grpc_port, http_port = free_port(), free_port()
     environ = {"DEEPSING_SERVER_PORT": str(grpc_port), "BENTOML_HOME": str(tmp_path / "other-home")}

@@ -19,7 +19,7 @@ IDLE_AFTER_S = 1.0
 async def test_the_generator_is_idle_a_second_after_its_caller_has_left(tmp_path: Path) -> None:
     song = encode(tone(60.0), 44_100, "mp3", "libmp3lame")
     async with Fleet(tmp_path, 1) as fleet:
-        composer, (generator,) = fleet.of("composer")[0], fleet.of("generator")
+        composer, (generator,) = fleet.replicas_of("composer")[0], fleet.replicas_of("generator")
         async with Client(f"127.0.0.1:{composer.port}") as client:
             events = client.compose(song, StoryOptions(images="raw"))
             async for event in events:
@@ -32,9 +32,9 @@ async def test_the_generator_is_idle_a_second_after_its_caller_has_left(tmp_path
         idle_since_s = work_s(generator)
         await asyncio.sleep(IDLE_AFTER_S)
         assert work_s(generator) - idle_since_s < 0.05
-        ends = [end for end in ends_of_calls(generator, "Generate") if end > left_at]
+        ends = [end for end in read_call_ends(generator, "Generate") if end > left_at]
         assert all((end - left_at).total_seconds() < IDLE_AFTER_S for end in ends)
-        assert len(ends_of_calls(composer, "Compose")) == 1
+        assert len(read_call_ends(composer, "Compose")) == 1
 
 
 def work_s(replica: Replica) -> float:
@@ -43,6 +43,6 @@ def work_s(replica: Replica) -> float:
     return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
 
 
-def ends_of_calls(replica: Replica, method: str) -> list[datetime]:
+def read_call_ends(replica: Replica, method: str) -> list[datetime]:
     lines = map(json.loads, replica.log.read_text(encoding="utf-8").splitlines())
     return [datetime.fromisoformat(line["time"]) for line in lines if line.get("rpc", "").endswith(method)]

@@ -10,7 +10,7 @@ from deepsing.runtime.channel import open_channel
 from deepsing.v1.generator_pb2 import PRIORITY_LIVE, PRIORITY_OFFLINE, GenerateRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
 from deepsing.v1.sentiment_pb2 import IMAGE_FORMAT_JPEG, Size
-from tests.bench.processes import running
+from tests.bench.processes import run_service
 from tests.unit.generator.opened import WEIGHTS
 
 BATCH = 8
@@ -54,7 +54,7 @@ class Callers:
 @pytest.fixture
 async def callers() -> AsyncIterator[Callers]:
     settings = {"DEEPSING_GENERATOR_ENGINES": "tiny", "DEEPSING_GENERATOR_WEIGHTS": str(WEIGHTS)}
-    async with running("generator", **settings, DEEPSING_GENERATOR_MAX_BATCH=str(BATCH)) as generator:
+    async with run_service("generator", **settings, DEEPSING_GENERATOR_MAX_BATCH=str(BATCH)) as generator:
         callers = Callers(generator.target)
         yield callers
         for task in callers.tasks:

@@ -6,7 +6,7 @@ import pytest
 
 from deepsing.runtime.channel import open_channel
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
-from tests.bench.memory import opened, running_composer
+from tests.bench.memory import begin_session, run_composer
 from tests.bench.processes import resident_bytes
 
 CROWD, ROUNDS = 100, 10
@@ -16,12 +16,12 @@ SETTLED = 3  # rounds after which a process has what it needs
 @pytest.mark.slow
 async def test_a_thousand_sessions_that_come_and_go_leave_no_memory_behind() -> None:
     async with (
-        running_composer(DEEPSING_COMPOSER_MAX_SESSIONS=str(CROWD)) as composer,
+        run_composer(DEEPSING_COMPOSER_MAX_SESSIONS=str(CROWD)) as composer,
         open_channel(composer.target) as channel,
     ):
         stub, sizes = ComposerServiceStub(channel), []
         for _ in range(ROUNDS):
-            calls = [await opened(stub) for _ in range(CROWD)]
+            calls = [await begin_session(stub) for _ in range(CROWD)]
             for call in calls:
                 call.cancel()
             await asyncio.sleep(0.5)  # cancellations reach the server; what is late is refused in the next round

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deepsing.cli.health import wait_until_serving
-from deepsing.cli.services import NAMES, free_ports
+from deepsing.cli.services import NAMES, find_free_ports
 from deepsing.client import Client, StoryOptions
 from deepsing.v1.composer_pb2 import Frame
 from tests.songs import make_song
@@ -49,19 +49,19 @@ async def frames(target: str, song: Path, disturb: int | None = None) -> list[by
 
 @pytest.mark.parametrize("victim", ["generator", "translator", "audio_sentiment", "composer"])
 async def test_no_frame_is_lost_doubled_or_changed_when_a_service_is_killed(tmp_path: Path, victim: str) -> None:
-    song, ports = make_song(tmp_path, "stereo"), free_ports(dict.fromkeys(NAMES, 0))
+    song, ports = make_song(tmp_path, "stereo"), find_free_ports(dict.fromkeys(NAMES, 0))
     target = f"127.0.0.1:{ports['composer']}"
     with ExitStack() as stack:
         running = {name: stack.enter_context(process(name, ports)) for name in NAMES}
         for port in ports.values():
             await wait_until_serving(f"127.0.0.1:{port}", 60)
         undisturbed = await frames(target, song)
-        told = await _disturbed(stack, running[victim], victim, ports, target, song)
+        told = await _kill_and_restart(stack, running[victim], victim, ports, target, song)
     assert len(undisturbed) == 120
     assert told == undisturbed
 
 
-async def _disturbed(
+async def _kill_and_restart(
     stack: ExitStack, running: subprocess.Popen[bytes], victim: str, ports: dict[str, int], target: str, song: Path
 ) -> list[bytes]:
     """The story while the victim is killed and, as soon as it is gone, started again."""

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from deepsing.cli.services import NAMES, LocalServices, free_ports
+from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client, StoryOptions
-from tests.bench.live import FORMATS, encoded, raw, raw_format
-from tests.bench.watching import watched
+from tests.bench.live import FORMATS, iter_encoded, iter_raw, raw_format
+from tests.bench.watching import watch_session
 
 ROOT = Path(__file__).resolve().parents[2]
 DEEPSING = Path(sys.executable).with_name("deepsing")
@@ -27,16 +27,16 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def target() -> AsyncIterator[str]:
-    async with LocalServices(free_ports(dict.fromkeys(NAMES, 0))) as services:
+    async with LocalServices(find_free_ports(dict.fromkeys(NAMES, 0))) as services:
         yield services.targets["composer"]
 
 
 @pytest.mark.parametrize("kind", ["PCM", *FORMATS])
 async def test_every_frame_comes_or_is_named_in_its_place(target: str, kind: str) -> None:
-    form, sound = (raw_format(), raw(SECONDS)) if kind == "PCM" else (None, encoded(kind, SECONDS))
+    form, sound = (raw_format(), iter_raw(SECONDS)) if kind == "PCM" else (None, iter_encoded(kind, SECONDS))
     options = StoryOptions(fps=FPS, size=(64, 64), audio_format=form)
     async with Client(target) as client:
-        seen = await watched(partial(client.live, options=options), sound)
+        seen = await watch_session(partial(client.live, options=options), sound)
     assert seen.misplaced == 0
     assert seen.next_seq == pytest.approx(SECONDS * FPS, abs=1)
     assert len(seen.lags_s) + seen.dropped == seen.next_seq

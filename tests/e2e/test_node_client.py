@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.client.fake_composer import FakeComposer, ended, frames, nothing_more, serving, started, the_whole_song
+from tests.unit.client.fake_composer import (
+    FakeComposer,
+    end_event,
+    frames,
+    serve_composer,
+    start_event,
+    wait_for_hangup,
+    wait_for_song_end,
+)
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "node"
 SONG = bytes(range(256)) * 700  # 179,200 bytes: three pieces
@@ -25,7 +33,7 @@ def song(tmp_path: Path) -> Path:
     return path
 
 
-async def composed(*arguments: object) -> tuple[int, str, str]:
+async def run_example(*arguments: object) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of the example."""
     node = await asyncio.create_subprocess_exec(
         "node",
@@ -44,9 +52,9 @@ async def composed(*arguments: object) -> tuple[int, str, str]:
 
 
 async def test_it_tells_a_story_to_its_end_and_grants_what_it_takes(song: Path) -> None:
-    composer = FakeComposer([started(), the_whole_song, *frames(0, 30), ended(30)])
-    async with serving(composer) as target:
-        status, out, err = await composed(song, "--target", target, "--credit", 8, "--fps", 24)
+    composer = FakeComposer([start_event(), wait_for_song_end, *frames(0, 30), end_event(30)])
+    async with serve_composer(composer) as target:
+        status, out, err = await run_example(song, "--target", target, "--credit", 8, "--fps", 24)
     call = composer.calls[0]
     assert (status, err) == (0, "")
     assert out.splitlines()[-1] == "ended: 30 of 30 frames, 30 bytes, digest f4a3"
@@ -58,24 +66,24 @@ async def test_it_tells_a_story_to_its_end_and_grants_what_it_takes(song: Path) 
 
 
 async def test_it_cancels_once_it_has_seen_enough(song: Path) -> None:
-    composer = FakeComposer([started(), *frames(0, 30), nothing_more])
-    async with serving(composer) as target:
-        status, out, _ = await composed(song, "--target", target, "--frames", 5, "--credit", 4)
+    composer = FakeComposer([start_event(), *frames(0, 30), wait_for_hangup])
+    async with serve_composer(composer) as target:
+        status, out, _ = await run_example(song, "--target", target, "--frames", 5, "--credit", 4)
         await asyncio.wait_for(composer.calls[0].closed.wait(), LIMIT_S)
     assert (status, out.splitlines()[-1]) == (0, "cancelled after 5 frames, 5 bytes")
     assert composer.calls[0].frames_sent <= 8
 
 
 async def test_it_gives_up_at_its_deadline_and_the_composer_is_told(song: Path) -> None:
-    composer = FakeComposer([started(), the_whole_song, *frames(0, 3), nothing_more])
-    async with serving(composer) as target:
-        status, out, err = await composed(song, "--target", target, "--deadline", 2)
+    composer = FakeComposer([start_event(), wait_for_song_end, *frames(0, 3), wait_for_hangup])
+    async with serve_composer(composer) as target:
+        status, out, err = await run_example(song, "--target", target, "--deadline", 2)
         await asyncio.wait_for(composer.calls[0].closed.wait(), LIMIT_S)
     assert (status, out.splitlines()[0]) == (1, "started: 256x256, story 5702")
     assert err.startswith("DEADLINE_EXCEEDED")
 
 
 async def test_a_song_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
-    status, out, err = await composed(tmp_path / "gone.mp3")
+    status, out, err = await run_example(tmp_path / "gone.mp3")
     assert (status, out, err.count("\n")) == (1, "", 1)
     assert "no such file" in err

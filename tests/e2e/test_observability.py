@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-from deepsing.cli.scrape import metrics_url, scrapes
-from deepsing.cli.services import NAMES, LocalServices, free_ports
+from deepsing.cli.scrape import fetch_scrapes, metrics_url
+from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client, StoryOptions
-from deepsing.telemetry.summary import Scrape, summary
+from deepsing.telemetry.summary import Scrape, summarize
 
 OPTIONS = StoryOptions(fps=4, size="64x64")
 SERVER, CLIENT = 2, 3  # kinds of spans
@@ -48,7 +48,7 @@ def sink(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sink]:
 
 @pytest.fixture
 async def services(sink: Sink, tmp_path: Path) -> AsyncIterator[LocalServices]:
-    ports = free_ports({f"{kind} {name}": 0 for kind in ("calls", "metrics") for name in NAMES})
+    ports = find_free_ports({f"{kind} {name}": 0 for kind in ("calls", "metrics") for name in NAMES})
     calls, metrics = ({name: ports[f"{kind} {name}"] for name in NAMES} for kind in ("calls", "metrics"))
     async with LocalServices(calls, metrics=metrics, logs=tmp_path / "logs") as running:
         yield running
@@ -67,21 +67,21 @@ async def test_a_story_is_one_trace_one_session_and_numbers_that_add_up(
     async with Client(services.targets["composer"]) as client:
         events = [event async for event in client.compose(song(tmp_path / "song.wav"), OPTIONS)]
     frames = sum(hasattr(event, "image") for event in events)
-    seen = await scrapes([metrics_url(target) for target in services.metrics.values()])
+    seen = await fetch_scrapes([metrics_url(target) for target in services.metrics.values()])
     assert all(isinstance(one, Scrape) for one in seen)
-    by_name = {summary(one).service: one for one in seen if isinstance(one, Scrape)}
+    by_name = {summarize(one).service: one for one in seen if isinstance(one, Scrape)}
     assert set(by_name) == set(NAMES)
     assert by_name["composer"].total("deepsing_frames_sent_total") == frames == 12
     assert by_name["generator"].total("deepsing_batch_size_sum") == 12
     assert by_name["audio_sentiment"].total("deepsing_listening_audio_seconds_total") == 3
     assert by_name["translator"].total("grpc_server_handled_total", grpc_code="OK", grpc_method="Translate") >= 1
-    assert (summary(by_name["audio_sentiment"]).realtime or 0) > 1
+    assert (summarize(by_name["audio_sentiment"]).realtime or 0) > 1
     await services._stop()  # they send their last spans, and write their last lines
     session = next(event.session_id for event in events if hasattr(event, "session_id"))
-    _check_logs(tmp_path / "logs", session, _checked_trace(sink))
+    _check_logs(tmp_path / "logs", session, _check_trace(sink))
 
 
-def _checked_trace(sink: Sink) -> str:
+def _check_trace(sink: Sink) -> str:
     """The one trace that all spans belong to; every one hangs below the composer's call."""
     spans = {span.span_id: (service, span) for service, span in sink.spans}
     (trace,) = {span.trace_id for _, span in spans.values()}

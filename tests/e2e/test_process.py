@@ -48,7 +48,7 @@ async def launch() -> AsyncIterator[Launcher]:
         await process.communicate()
 
 
-async def line_with(process: Process, words: str) -> dict[str, Any]:
+async def wait_for_line(process: Process, words: str) -> dict[str, Any]:
     """Reads the log up to a line whose message holds the words."""
     assert process.stderr
     while text := await asyncio.wait_for(process.stderr.readline(), SOON_S):
@@ -60,7 +60,7 @@ async def line_with(process: Process, words: str) -> dict[str, Any]:
     raise AssertionError(f"the log ended without {words!r}")
 
 
-def child_of(pid: int) -> int:
+def find_child(pid: int) -> int:
     return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
 
 
@@ -71,7 +71,7 @@ async def exit_code(process: Process) -> int:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_drains_the_stream_under_way_and_the_process_exits_0(launch: Launcher, number: int) -> None:
     process = await launch("goes")
-    address = (await line_with(process, "serving on"))["address"]
+    address = (await wait_for_line(process, "serving on"))["address"]
     async with open_channel(address) as channel:
         watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=NAME))
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
@@ -90,18 +90,18 @@ async def test_a_signal_drains_the_stream_under_way_and_the_process_exits_0(laun
 
 async def test_a_second_signal_quits_at_once(launch: Launcher) -> None:
     process = await launch("goes", grace_s="600")
-    async with open_channel((await line_with(process, "serving on"))["address"]) as channel:
+    async with open_channel((await wait_for_line(process, "serving on"))["address"]) as channel:
         rpc = channel.unary_stream(f"/{NAME}/unary_stream")(b"wait")
         assert await rpc.read() == b"first"
         process.send_signal(signal.SIGTERM)
-        await line_with(process, "draining")
+        await wait_for_line(process, "draining")
         process.send_signal(signal.SIGTERM)
         assert await exit_code(process) == 128 + signal.SIGTERM
 
 
 async def test_a_signal_while_opening_ends_the_process(launch: Launcher) -> None:
     process = await launch("lasts")
-    await line_with(process, "listening on")
+    await wait_for_line(process, "listening on")
     process.send_signal(signal.SIGTERM)
     assert await exit_code(process) == 0
 
@@ -109,14 +109,14 @@ async def test_a_signal_while_opening_ends_the_process(launch: Launcher) -> None
 @pytest.mark.skipif(not CAN_UNSHARE, reason="no right to make a PID namespace")
 async def test_the_first_process_of_a_container_obeys_sigterm_too(launch: Launcher) -> None:
     process = await launch("goes", "unshare", "--pid", "--fork", "--kill-child")
-    await line_with(process, "serving on")
-    os.kill(child_of(process.pid), signal.SIGTERM)
+    await wait_for_line(process, "serving on")
+    os.kill(find_child(process.pid), signal.SIGTERM)
     assert await exit_code(process) == 0
 
 
 async def test_a_failed_opening_is_one_line_in_the_log_and_exit_code_1(launch: Launcher) -> None:
     process = await launch("fails")
-    line = await line_with(process, "cannot open")
+    line = await wait_for_line(process, "cannot open")
     assert line["message"] == "cannot open echo: the model is missing; fetch it"
     assert line["level"] == "ERROR"
     assert await exit_code(process) == 1
@@ -124,7 +124,7 @@ async def test_a_failed_opening_is_one_line_in_the_log_and_exit_code_1(launch: L
 
 async def test_a_bad_setting_is_named_and_nothing_starts(launch: Launcher) -> None:
     process = await launch("goes", grace_s="soon")
-    line = await line_with(process, "cannot start")
+    line = await wait_for_line(process, "cannot start")
     assert line["message"] == ("cannot start: DEEPSING_SERVER_GRACE_S is 'soon'; set it to a number from 0 to 86400")
     assert await exit_code(process) == 1
 
@@ -135,7 +135,7 @@ async def test_a_port_in_use_is_named(launch: Launcher) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         process = await launch("goes", port=str(port))
-        line = await line_with(process, "cannot listen")
+        line = await wait_for_line(process, "cannot listen")
         assert f"127.0.0.1:{port}" in line["message"]
         assert "DEEPSING_SERVER_PORT" in line["message"]
         assert await exit_code(process) == 1

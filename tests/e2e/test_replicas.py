@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from deepsing.cli.health import wait_until_serving
-from deepsing.cli.services import free_ports
+from deepsing.cli.services import find_free_ports
 from deepsing.client import Client, StoryOptions
 from deepsing.v1 import composer_pb2 as pb
 from tests.chaos.fleet import Fleet
@@ -30,7 +30,7 @@ EXTENSIONS = "type.googleapis.com/envoy.extensions"
 @contextmanager
 def envoy(folder: Path, ports: list[int]) -> Iterator[str]:
     """Envoy before the ports, in turn; yields its "host:port"."""
-    port = free_ports({"envoy": 0})["envoy"]
+    port = find_free_ports({"envoy": 0})["envoy"]
     path = folder / "envoy.json"
     path.write_text(json.dumps(_configuration(port, ports)), encoding="utf-8")
     words = [str(ENVOY), "-c", str(path), "--disable-hot-restart", "--concurrency", "1", "--log-level", "error"]
@@ -86,7 +86,7 @@ def _configuration(port: int, ports: list[int]) -> dict[str, Any]:
 async def test_a_story_goes_on_with_another_composer_where_its_own_is_killed(tmp_path: Path) -> None:
     song = make_song(tmp_path, "stereo")
     async with Fleet(tmp_path, 2) as fleet:
-        one, other = fleet.of("composer")
+        one, other = fleet.replicas_of("composer")
         with envoy(tmp_path, [one.port, other.port]) as target:
             await wait_until_serving(target, 60)
             undisturbed = await _pictures(f"127.0.0.1:{one.port}", song)

@@ -53,7 +53,7 @@ async def render(services: Running, song: Path, out: Path, options: StoryOptions
         return await client.render(song, out, options)
 
 
-def frames_of(story: Story) -> list[dict[str, Any]]:
+def read_frames(story: Story) -> list[dict[str, Any]]:
     frames: list[dict[str, Any]] = json.loads(story.manifest.read_text(encoding="utf-8"))["frames"]
     return frames
 
@@ -79,7 +79,7 @@ async def test_a_playable_song_has_a_story_as_long_as_itself(services: Running, 
     assert abs(sound_s - song.duration_s) <= song.tolerance_s + 0.03
     warned = {warning["kind"] for warning in story.to_json()["warnings"]}  # type: ignore[attr-defined]
     assert {str(name).removeprefix("SONG_WARNING_KIND_") for name in warned} == song.warnings
-    frames = frames_of(story)
+    frames = read_frames(story)
     assert len(frames) == story.end.frame_count
     assert all(-1 <= value <= 1 for frame in frames for value in frame["target"] + frame["expected"])
 
@@ -159,7 +159,7 @@ async def test_styles_change_the_pictures_and_are_named(services: Running, tmp_p
     plain = await render(services, song, tmp_path / "plain.mp4", StoryOptions(fps=6, size=sizes))
     styled = await render(services, song, tmp_path / "styled.mp4", StoryOptions(fps=6, size=sizes, style="auto"))
     assert plain.end.frames_digest != styled.end.frames_digest
-    assert all(len(frame["styles"]) >= 1 for frame in frames_of(styled))
+    assert all(len(frame["styles"]) >= 1 for frame in read_frames(styled))
     assert "style" in styled.end.digests
     faint = StoryOptions(fps=6, size=sizes, style="auto", style_strength=0)
     bare = await render(services, song, tmp_path / "bare.mp4", faint)

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from deepsing.cli.failures import CommandError
 from tests.fuzz.decoding import Outcome
-from tests.fuzz.wire import GROWTH_MIB, Wire, throw
-from tests.fuzz.workers import outcomes_of
+from tests.fuzz.wire import GROWTH_MIB, Wire, make_all_calls
+from tests.fuzz.workers import decode_mutants
 
 __all__ = ["main"]
 
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
 
 def _songs(seed: int, numbers: Iterable[int], console: Console) -> bool:
     began, found = time.monotonic(), list[Outcome]()
-    for outcome in outcomes_of(seed, numbers):
+    for outcome in decode_mutants(seed, numbers):
         found.append(outcome)
         if outcome.fault:
             console.print(f"song {outcome.number} ({outcome.recipe}): {outcome.fault}", style="red", markup=False)
@@ -68,7 +68,7 @@ def _songs(seed: int, numbers: Iterable[int], console: Console) -> bool:
 def _calls(seed: int, numbers: Iterable[int], songs: range, only: str, console: Console) -> bool:
     began = time.monotonic()
     try:
-        wire = asyncio.run(throw(seed, numbers, songs, only))
+        wire = asyncio.run(make_all_calls(seed, numbers, songs, only))
     except CommandError as death:
         console.print(f"a service died: {death}", style="red", markup=False)
         return False

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from deepsing.runtime.early_end import keep_status
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import parse_error_info
 from deepsing.v1.error_reason_pb2 import ErrorReason
 from tests.fuzz.messages import Method
 
@@ -43,7 +43,7 @@ async def call(channel: grpc.aio.Channel, method: Method, requests: list[bytes])
     kinds = {True: "stream", False: "unary"}
     make = getattr(channel, f"{kinds[method.streams_up]}_{kinds[method.streams_down]}")(method.path)
     began = time.monotonic()
-    running: Any = make(_each(requests) if method.streams_up else requests[0])
+    running: Any = make(_send_each(requests) if method.streams_up else requests[0])
     if method.streams_up:
         keep_status(running)
     try:
@@ -56,7 +56,7 @@ async def call(channel: grpc.aio.Channel, method: Method, requests: list[bytes])
     except TimeoutError:
         what, fault = "no answer", f"said nothing for {QUIET_S:g} s"
     except grpc.aio.AioRpcError as error:
-        what, fault = _judged(error, max(map(len, requests), default=0))
+        what, fault = _judge_error(error, max(map(len, requests), default=0))
     finally:
         running.cancel()
     return Answer(what, fault, time.monotonic() - began)
@@ -69,13 +69,13 @@ async def _read(running: Any, began: float) -> str:
     return "OK"
 
 
-async def _each(requests: list[bytes]) -> AsyncIterator[bytes]:
+async def _send_each(requests: list[bytes]) -> AsyncIterator[bytes]:
     for request in requests:
         yield request
 
 
-def _judged(error: grpc.aio.AioRpcError, largest_bytes: int) -> tuple[str, str]:
-    code, (reason, _) = error.code().name, error_of(error)
+def _judge_error(error: grpc.aio.AioRpcError, largest_bytes: int) -> tuple[str, str]:
+    code, (reason, _) = error.code().name, parse_error_info(error)
     details = error.details() or ""
     if code == "RESOURCE_EXHAUSTED" and not reason and largest_bytes > MESSAGE_BYTES:
         return f"{code} (gRPC's own)", ""

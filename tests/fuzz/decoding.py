@@ -1,6 +1,6 @@
 """Decodes a mutant as the services do, and holds what comes of it to what the product promises."""
 
-__all__ = ["Outcome", "decode", "limit_memory", "ways"]
+__all__ = ["Outcome", "decode", "limit_memory", "choose_way"]
 
 import io
 import resource
@@ -12,7 +12,7 @@ import numpy as np
 
 from deepsing.audio import AudioError, GrowingFile, decode_blocks
 from deepsing.audio.decoding import Decoding
-from services.composer.messages import refusal_of, song_facts
+from services.composer.messages import build_song_facts, convert_audio_error
 from tests.fuzz.mutations import Mutant
 
 HEADROOM_BYTES = 1 << 30  # of address space beyond what a worker starts with
@@ -38,12 +38,12 @@ class Outcome:
     grown_mib: float
 
     @classmethod
-    def lost(cls, mutant: Mutant, fault: str) -> "Outcome":
+    def from_crash(cls, mutant: Mutant, fault: str) -> "Outcome":
         """Of a mutant that took its worker with it."""
         return cls(mutant.number, mutant.recipe, "lost", fault, 0.0, 0.0)
 
 
-def ways(number: int) -> str:
+def choose_way(number: int) -> str:
     """How the mutant of that number reaches the decoder: as Probe, as Analyze, or as it is played."""
     return ("file", "growing", "live")[number % 3]
 
@@ -55,12 +55,12 @@ def decode(mutant: Mutant) -> Outcome:
     began = time.process_time()
     what = fault = ""
     try:
-        with _opened(mutant) as decoding:
-            fault = _fault_of(decoding)
+        with _open_mutant(mutant) as decoding:
+            fault = _find_fault(decoding)
         what = "decoded with warnings" if decoding.facts.warnings else "decoded"
     except AudioError as error:
         what = f"refused: {error.kind}"
-        refusal = refusal_of(error).status()
+        refusal = convert_audio_error(error).to_status()
         if not (error.message and len(refusal.message) == len(error.message)):
             fault = f"the refusal has no whole message: {refusal.message}"
     except Exception as error:
@@ -69,8 +69,8 @@ def decode(mutant: Mutant) -> Outcome:
     return Outcome(mutant.number, mutant.recipe, what, fault, time.process_time() - began, max(0.0, peak - resident))
 
 
-def _opened(mutant: Mutant) -> Decoding:
-    way = ways(mutant.number)
+def _open_mutant(mutant: Mutant) -> Decoding:
+    way = choose_way(mutant.number)
     if way == "file":
         return decode_blocks(io.BytesIO(mutant.data))
     file = GrowingFile(live=way == "live")
@@ -80,7 +80,7 @@ def _opened(mutant: Mutant) -> Decoding:
     return decode_blocks(file, sample_rate_hz=16_000, mono=way == "live")
 
 
-def _fault_of(decoding: Decoding) -> str:
+def _find_fault(decoding: Decoding) -> str:
     """Iterates to the end; names the promise that a block or the facts break."""
     count = 0
     for block in decoding:
@@ -95,7 +95,7 @@ def _fault_of(decoding: Decoding) -> str:
         return f"{count} samples came, the facts say {expected}"
     if facts.duration_s < 0.5:
         return f"{facts.duration_s} s of sound were accepted"
-    song_facts(facts)  # what was found fits into the contract's message
+    build_song_facts(facts)  # what was found fits into the contract's message
     return ""
 
 

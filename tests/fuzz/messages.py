@@ -1,6 +1,6 @@
 """Builds requests that the contract does not allow, from its descriptors alone, so that no RPC is left out."""
 
-__all__ = ["Method", "methods", "requests_of"]
+__all__ = ["Method", "methods", "make_requests"]
 
 import math
 import pkgutil
@@ -68,7 +68,7 @@ def methods() -> list[Method]:
     ]
 
 
-def requests_of(method: Method, seed: int, number: int) -> list[bytes]:
+def make_requests(method: Method, seed: int, number: int) -> list[bytes]:
     """The serialised requests of that number: one where the method takes one, else any number in any order."""
     choose = Random(f"{seed}:{method.path}:{number}")
     example = EXAMPLES.get(f"{method.service}.{method.name}")
@@ -78,17 +78,17 @@ def requests_of(method: Method, seed: int, number: int) -> list[bytes]:
             _spoil(choose.choice(messages), choose)
     else:
         count = choose.choice((0, 1, 1, 2, 3, 6)) if method.streams_up else 1
-        messages = [_message(method.request, choose) for _ in range(count)]
+        messages = [_random_message(method.request, choose) for _ in range(count)]
     if method.streams_up and choose.random() < 0.4:
-        messages = _disordered(messages, choose)
+        messages = _disorder(messages, choose)
     sent = [message.SerializeToString() for message in messages]
     if sent and choose.random() < 0.2:
         at = choose.randrange(len(sent))
-        sent[at] = _garbled(sent[at], choose)
+        sent[at] = _garble(sent[at], choose)
     return sent
 
 
-def _disordered(messages: list[Message], choose: Random) -> list[Message]:
+def _disorder(messages: list[Message], choose: Random) -> list[Message]:
     wrong = list(messages)
     for _ in range(choose.choice((1, 2))):
         if wrong:
@@ -103,7 +103,7 @@ def _disordered(messages: list[Message], choose: Random) -> list[Message]:
     return wrong
 
 
-def _garbled(message: bytes, choose: Random) -> bytes:
+def _garble(message: bytes, choose: Random) -> bytes:
     what = choose.randrange(8)
     if what < 3:
         return choose.randbytes(choose.choice((1, 5, 40, 3000)))
@@ -118,7 +118,7 @@ def _garbled(message: bytes, choose: Random) -> bytes:
     return bytes(changed)
 
 
-def _message(form: Descriptor, choose: Random, depth: int = 0) -> Message:
+def _random_message(form: Descriptor, choose: Random, depth: int = 0) -> Message:
     message: Message = GetMessageClass(form)()
     share = choose.choice((0.1, 0.3, 0.8))
     for field in form.fields:
@@ -145,11 +145,11 @@ def _fill(message: Message, field: FieldDescriptor, choose: Random, depth: int) 
         count = choose.choice(COUNTS) if field.message_type else choose.choice((*COUNTS, 136, 1025))
         for _ in range(count):
             if field.message_type:
-                getattr(message, field.name).add().CopyFrom(_message(field.message_type, choose, depth + 1))
+                getattr(message, field.name).add().CopyFrom(_random_message(field.message_type, choose, depth + 1))
             else:
                 getattr(message, field.name).append(_value(field, choose))
     elif field.message_type:
-        getattr(message, field.name).CopyFrom(_message(field.message_type, choose, depth + 1))
+        getattr(message, field.name).CopyFrom(_random_message(field.message_type, choose, depth + 1))
     else:
         setattr(message, field.name, _value(field, choose))
 

@@ -1,6 +1,6 @@
 """Damages song files in all the ways that disks, networks and attackers do, each repeatable from its number."""
 
-__all__ = ["MUTATIONS", "Mutant", "mutant"]
+__all__ = ["MUTATIONS", "Mutant", "make_mutant"]
 
 import struct
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ class Mutant:
     data: bytes
 
 
-def mutant(seed: int, number: int) -> Mutant:
+def make_mutant(seed: int, number: int) -> Mutant:
     """The mutant of that number: one of the songs after one to four mutations."""
     choose = Random(f"{seed}:{number}")
     name = choose.choice(sorted(bases()))

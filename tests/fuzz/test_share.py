@@ -7,33 +7,33 @@ import grpc
 import numpy as np
 import pytest
 
-from tests.fuzz.calls import _judged
-from tests.fuzz.decoding import _fault_of
+from tests.fuzz.calls import _judge_error
+from tests.fuzz.decoding import _find_fault
 from tests.fuzz.examples import EXAMPLES
-from tests.fuzz.messages import methods, requests_of
-from tests.fuzz.mutations import bases, mutant, with_checksums
-from tests.fuzz.wire import throw
-from tests.fuzz.workers import outcomes_of
+from tests.fuzz.messages import make_requests, methods
+from tests.fuzz.mutations import bases, make_mutant, with_checksums
+from tests.fuzz.wire import make_all_calls
+from tests.fuzz.workers import decode_mutants
 
 
 def test_mutated_songs_are_decoded_or_refused() -> None:
-    outcomes = list(outcomes_of(1, range(150)))
+    outcomes = list(decode_mutants(1, range(150)))
     assert sorted(outcome.number for outcome in outcomes) == list(range(150))
     assert [outcome for outcome in outcomes if outcome.fault] == []
     assert {"decoded", "decoded with warnings", "refused: unreadable"} <= {outcome.what for outcome in outcomes}
 
 
 async def test_malformed_calls_are_answered_by_the_contract() -> None:
-    wire = await throw(1, range(6), range(2))
+    wire = await make_all_calls(1, range(6), range(2))
     assert [one for one in wire.findings if one.answer.fault] == []
     assert (len(wire.counts), wire.left) == (len(methods()), [])
 
 
 def test_a_mutant_and_a_request_are_made_again_by_their_numbers() -> None:
-    assert mutant(3, 14) == mutant(3, 14)
-    assert len({mutant(3, number).data for number in range(50)}) > 45
+    assert make_mutant(3, 14) == make_mutant(3, 14)
+    assert len({make_mutant(3, number).data for number in range(50)}) > 45
     for method in methods():
-        assert requests_of(method, 3, 14) == requests_of(method, 3, 14)
+        assert make_requests(method, 3, 14) == make_requests(method, 3, 14)
 
 
 def test_examples_belong_to_methods_that_exist() -> None:
@@ -58,7 +58,7 @@ def test_checksums_of_an_ogg_file_are_ffmpegs() -> None:
 )
 def test_an_answer_that_breaks_a_promise_is_a_fault(code: str, details: str, fault: str) -> None:
     error = grpc.aio.AioRpcError(grpc.StatusCode[code], grpc.aio.Metadata(), grpc.aio.Metadata(), details)
-    assert _judged(error, 0)[1] == fault
+    assert _judge_error(error, 0)[1] == fault
 
 
 class Decoded:
@@ -84,4 +84,4 @@ SECOND = np.zeros(8000, np.float32)
     ],
 )
 def test_a_decode_that_breaks_a_promise_is_a_fault(blocks: list[Any], words: str) -> None:
-    assert words in _fault_of(Decoded(*blocks))  # type: ignore[arg-type]
+    assert words in _find_fault(Decoded(*blocks))  # type: ignore[arg-type]

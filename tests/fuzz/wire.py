@@ -1,6 +1,6 @@
 """Malformed messages, and a share of the mutated songs, to the four real services, whose health is watched."""
 
-__all__ = ["Finding", "Wire", "throw"]
+__all__ = ["Finding", "Wire", "make_all_calls"]
 
 import asyncio
 import os
@@ -18,13 +18,13 @@ from unittest.mock import patch
 import grpc
 
 from deepsing.cli.health import wait_until_serving
-from deepsing.cli.services import NAMES, LocalServices, free_ports
+from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.v1 import audio_sentiment_pb2 as audio
 from deepsing.v1 import composer_pb2 as pb
 from tests.fuzz.calls import Answer, call
-from tests.fuzz.messages import Method, methods, requests_of
-from tests.fuzz.mutations import mutant
-from tests.soak.watching import Census, Verdict, verdict_of
+from tests.fuzz.messages import Method, make_requests, methods
+from tests.fuzz.mutations import make_mutant
+from tests.soak.watching import Census, Verdict, fit_verdict
 
 AT_ONCE = 8
 SAMPLE_S = 1.0
@@ -71,7 +71,7 @@ class Wire:
         return not self.findings and not self.left and all(one.growth <= GROWTH_MIB for one in self.memory)
 
 
-async def throw(seed: int, numbers: Iterable[int], songs: Iterable[int], only: str = "") -> Wire:
+async def make_all_calls(seed: int, numbers: Iterable[int], songs: Iterable[int], only: str = "") -> Wire:
     """Starts the services, makes all calls, and looks at what they left.
 
     Args:
@@ -84,7 +84,7 @@ async def throw(seed: int, numbers: Iterable[int], songs: Iterable[int], only: s
         CommandError: a service died.
     """
     wire = Wire()
-    ports = free_ports(dict.fromkeys(NAMES, 0))
+    ports = find_free_ports(dict.fromkeys(NAMES, 0))
     with _folder() as folder:
         async with LocalServices(ports, logs=folder / "logs", guarded=True) as services:
             census = Census(services.pids, folder / "tmp")
@@ -94,9 +94,9 @@ async def throw(seed: int, numbers: Iterable[int], songs: Iterable[int], only: s
                 await wait_until_serving(target, 10)
             await asyncio.sleep(2)
             sampling.cancel()
-            wire.left = census.left()
+            wire.left = census.list_leftovers()
             for name in services.pids:
-                wire.memory.append(verdict_of(name, "rss_mib", census.times_s, census.series(name, "rss_mib")))
+                wire.memory.append(fit_verdict(name, "rss_mib", census.times_s, census.series(name, "rss_mib")))
     return wire
 
 
@@ -125,7 +125,7 @@ class _Wanted:
             if is_song:
                 yield method, -number, _song_requests(method.name, self.seed, number)
             else:
-                yield method, number, requests_of(method, self.seed, number)
+                yield method, number, make_requests(method, self.seed, number)
 
 
 async def _all_calls(wire: Wire, targets: Mapping[str, str], wanted: _Wanted) -> None:
@@ -144,7 +144,7 @@ async def _all_calls(wire: Wire, targets: Mapping[str, str], wanted: _Wanted) ->
 
 
 def _song_requests(name: str, seed: int, number: int) -> list[bytes]:
-    data = mutant(seed, number).data
+    data = make_mutant(seed, number).data
     message, config = SONG_CALLS[name]
     pieces = [message(audio_chunk=data[first : first + 65_536]) for first in range(0, len(data), 65_536)]
     return [one.SerializeToString() for one in [message(config=config()), *pieces]]

@@ -1,6 +1,6 @@
 """Runs mutants in processes of their own, so that a crash or a hang costs one worker and is known by its number."""
 
-__all__ = ["outcomes_of"]
+__all__ = ["decode_mutants"]
 
 import multiprocessing
 import signal
@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from tests.fuzz.decoding import Outcome, decode, limit_memory
-from tests.fuzz.mutations import bases, mutant
+from tests.fuzz.mutations import bases, make_mutant
 
 WORKERS = 2
 LIMIT_S = 60.0  # of wall time for one mutant, on a busy machine
@@ -41,19 +41,19 @@ class _Worker:
             try:
                 return self.pipe.recv()  # type: ignore[no-any-return]
             except (EOFError, ConnectionResetError):
-                return self._lost(number)
+                return self._record_crash(number)
         if not self.process.is_alive():
-            return self._lost(number)
+            return self._record_crash(number)
         if time.monotonic() - began > LIMIT_S:
             self.process.kill()
-            return Outcome.lost(mutant(self.seed, number), f"took more than {LIMIT_S:g} s")
+            return Outcome.from_crash(make_mutant(self.seed, number), f"took more than {LIMIT_S:g} s")
         return None
 
-    def _lost(self, number: int) -> Outcome:
+    def _record_crash(self, number: int) -> Outcome:
         self.process.join()
         code = self.process.exitcode or 0
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return Outcome.lost(mutant(self.seed, number), f"killed its process: {how}")
+        return Outcome.from_crash(make_mutant(self.seed, number), f"killed its process: {how}")
 
     def close(self) -> None:
         self.pipe.close()
@@ -61,7 +61,7 @@ class _Worker:
         self.process.join()
 
 
-def outcomes_of(seed: int, numbers: Iterable[int]) -> Iterator[Outcome]:
+def decode_mutants(seed: int, numbers: Iterable[int]) -> Iterator[Outcome]:
     """Decodes the mutants of these numbers; outcomes come in the order they are ready."""
     waiting = iter(numbers)
     workers = [_Worker(seed) for _ in range(WORKERS)]
@@ -95,6 +95,6 @@ def _serve(pipe: Connection, seed: int) -> None:
     limit_memory()
     try:
         while True:
-            pipe.send(decode(mutant(seed, pipe.recv())))
+            pipe.send(decode(make_mutant(seed, pipe.recv())))
     except (EOFError, OSError):  # the other end is closed
         return

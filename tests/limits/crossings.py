@@ -32,7 +32,7 @@ def _compose(*steps: Message, **config: Any) -> Crossing:
     return Crossing("Compose", (pb.ComposeRequest(config=pb.StoryConfig(**config)), *steps))
 
 
-def _heard(song: bytes, **config: Any) -> Crossing:
+def _compose_song(song: bytes, **config: Any) -> Crossing:
     """A song sent whole, with a config."""
     pieces = [pb.ComposeRequest(audio_chunk=song[at : at + 65_536]) for at in range(0, len(song), 65_536)]
     return _compose(*pieces, pb.ComposeRequest(end_of_audio=pb.EndOfAudio()), **config)
@@ -51,7 +51,7 @@ def _analyze(*steps: Message, **config: Any) -> Crossing:
     return Crossing("Analyze", (audio.AnalyzeRequest(config=audio.AnalyzeConfig(**config)), *steps))
 
 
-def _analyzed(song: bytes) -> Crossing:
+def _analyze_song(song: bytes) -> Crossing:
     pieces = [audio.AnalyzeRequest(audio_chunk=song[at : at + 65_536]) for at in range(0, len(song), 65_536)]
     return _analyze(*pieces)
 
@@ -76,10 +76,10 @@ WORDS = b"this is no song\n" * 500
 COMPOSE, ANALYZE = "ComposerService.Compose", "AudioSentimentService.Analyze"
 OF_AUDIO = {
     f"{ANALYZE} CHUNK_TOO_LARGE": _analyze(audio.AnalyzeRequest(audio_chunk=BIG)),
-    f"{ANALYZE} SONG_TOO_SHORT": _analyzed(SHORT),
-    f"{ANALYZE} SONG_NO_AUDIO": _analyzed(NO_SOUND),
-    f"{ANALYZE} SONG_UNREADABLE": _analyzed(WORDS),
-    f"{ANALYZE} SONG_EMPTY": _analyzed(b""),
+    f"{ANALYZE} SONG_TOO_SHORT": _analyze_song(SHORT),
+    f"{ANALYZE} SONG_NO_AUDIO": _analyze_song(NO_SOUND),
+    f"{ANALYZE} SONG_UNREADABLE": _analyze_song(WORDS),
+    f"{ANALYZE} SONG_EMPTY": _analyze_song(b""),
     "AnalyzeRequest.payload CONFIG_MISSING": _analyze(audio.AnalyzeRequest()),
     "AnalyzeRequest.config CONFIG_DUPLICATE": _analyze(audio.AnalyzeRequest(config=audio.AnalyzeConfig())),
     "AnalyzeRequest.audio_chunk CHUNK_TOO_LARGE": _analyze(audio.AnalyzeRequest(audio_chunk=BIG)),
@@ -97,10 +97,10 @@ OF_AUDIO = {
 }
 OF_COMPOSER = {
     f"{COMPOSE} CHUNK_TOO_LARGE": _compose(pb.ComposeRequest(audio_chunk=BIG)),
-    f"{COMPOSE} SONG_TOO_SHORT": _heard(SHORT),
-    f"{COMPOSE} SONG_NO_AUDIO": _heard(NO_SOUND),
-    f"{COMPOSE} SONG_UNREADABLE": _heard(WORDS),
-    f"{COMPOSE} SONG_EMPTY": _heard(b""),
+    f"{COMPOSE} SONG_TOO_SHORT": _compose_song(SHORT),
+    f"{COMPOSE} SONG_NO_AUDIO": _compose_song(NO_SOUND),
+    f"{COMPOSE} SONG_UNREADABLE": _compose_song(WORDS),
+    f"{COMPOSE} SONG_EMPTY": _compose_song(b""),
     "ComposerService.Render SONG_TOO_LARGE": Crossing("Render", (pb.RenderRequest(song=bytes(24 * 2**20 + 1)),)),
     "RenderRequest.song SONG_TOO_LARGE": Crossing("Render", (pb.RenderRequest(song=bytes(24 * 2**20 + 1)),)),
     "ProbeRequest.payload CONFIG_MISSING": _probe(pb.ProbeRequest()),
@@ -110,20 +110,20 @@ OF_COMPOSER = {
         sentiment_mode=pb.SENTIMENT_MODE_RELATIVE, pacing=pb.PACING_LIVE
     ),
     "StoryFileKind.STORY_FILE_KIND_UNSPECIFIED ENUM_UNKNOWN": _compose(files=[pb.STORY_FILE_KIND_UNSPECIFIED]),
-    "StoryConfig.engine ENGINE_UNKNOWN": _heard(sound(), engine="dalle"),
-    "StoryConfig.translator TRANSLATOR_UNKNOWN": _heard(sound(), translator="x"),
-    "StoryConfig.style STYLE_UNKNOWN": _heard(sound(), style="x"),
+    "StoryConfig.engine ENGINE_UNKNOWN": _compose_song(sound(), engine="dalle"),
+    "StoryConfig.translator TRANSLATOR_UNKNOWN": _compose_song(sound(), translator="x"),
+    "StoryConfig.style STYLE_UNKNOWN": _compose_song(sound(), style="x"),
     "StoryConfig.style_strength STYLE_STRENGTH_OUT_OF_RANGE": _compose(style_strength=1.01),
     "StoryConfig.sentiment_mode ENUM_UNKNOWN": _compose(sentiment_mode=4),
     "StoryConfig.truncation TRUNCATION_OUT_OF_RANGE": _compose(truncation=1.01),
     "StoryConfig.image_format ENUM_UNKNOWN": _compose(image_format=5),
     "StoryConfig.jpeg_quality QUALITY_OUT_OF_RANGE": _compose(jpeg_quality=101),
     "StoryConfig.pacing ENUM_UNKNOWN": _compose(pacing=3),
-    "StoryConfig.start_us PART_OUT_OF_RANGE": _heard(sound(), start_us=1_000_000),  # the song's very end
+    "StoryConfig.start_us PART_OUT_OF_RANGE": _compose_song(sound(), start_us=1_000_000),  # the song's very end
     "StoryConfig.duration_us PART_OUT_OF_RANGE": _compose(duration_us=499_999),
     "StoryConfig.files FILES_INVALID": _compose(files=[pb.STORY_FILE_KIND_VIDEO, pb.STORY_FILE_KIND_VIDEO]),
     "StoryConfig.title TITLE_TOO_LONG": _compose(title="é" * 201),
-    "ResumePoint.story_digest RESUME_MISMATCH": _heard(sound(), resume=pb.ResumePoint(story_digest="00")),
+    "ResumePoint.story_digest RESUME_MISMATCH": _compose_song(sound(), resume=pb.ResumePoint(story_digest="00")),
     "ComposeRequest.payload CONFIG_MISSING": _compose(pb.ComposeRequest()),
     "ComposeRequest.config CONFIG_DUPLICATE": _compose(pb.ComposeRequest(config=pb.StoryConfig())),
     "ComposeRequest.audio_chunk CHUNK_TOO_LARGE": _compose(pb.ComposeRequest(audio_chunk=BIG)),

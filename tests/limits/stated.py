@@ -1,6 +1,6 @@
 """The limits that the contract states, read from the comments of its .proto files: `python -m tests.limits.stated`."""
 
-__all__ = ["Limit", "comments", "sent", "stated", "table"]
+__all__ = ["Limit", "comments", "request_types", "list_limits", "table"]
 
 import re
 import sys
@@ -45,22 +45,22 @@ class Limit:
         return f"{self.where} {self.reason}"
 
 
-def stated() -> list[Limit]:
+def list_limits() -> list[Limit]:
     """All limits, in the order of the files; what is only answered may name a reason, and limits nobody."""
     found: list[Limit] = []
     codes = _codes()
-    asked = sent() | {method.service.rpartition(".")[2] for method in methods()}
+    asked = request_types() | {method.service.rpartition(".")[2] for method in methods()}
     for where, comment in comments():
         if where.split(".")[0] not in asked:
             continue
-        for rule, reason in _threats(comment, set(codes)):
+        for rule, reason in _find_threats(comment, set(codes)):
             found.append(Limit(where, rule, codes[reason], reason))
     return found
 
 
-def sent() -> set[str]:
+def request_types() -> set[str]:
     """Names of the messages and enums that a request is made of, at any depth."""
-    return {name for method in methods() for name in _within(method.request)}
+    return {name for method in methods() for name in _nested_types(method.request)}
 
 
 def comments() -> list[tuple[str, str]]:
@@ -73,16 +73,16 @@ def table() -> str:
     """docs/limits.md."""
     rows = (
         f"| `{one.where}` | {one.rule} | {one.code} | {one.reason} | `{ELSEWHERE.get(one.key, HERE)}` |"
-        for one in stated()
+        for one in list_limits()
     )
     return HEAD + "\n".join(rows) + "\n"
 
 
-def _within(message: Descriptor) -> Iterator[str]:
+def _nested_types(message: Descriptor) -> Iterator[str]:
     yield message.name
     for field in message.fields:
         if field.message_type:
-            yield from _within(field.message_type)
+            yield from _nested_types(field.message_type)
         elif field.enum_type:
             yield field.enum_type.name
 
@@ -114,7 +114,7 @@ def _comments(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _threats(comment: str, reasons: set[str]) -> list[tuple[str, str]]:
+def _find_threats(comment: str, reasons: set[str]) -> list[tuple[str, str]]:
     """The reasons in a comment, each with what was said since the one before it, or since its sentence began."""
     found: dict[str, str] = {}
     begin = 0

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from deepsing.runtime.early_end import keep_status
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
 from deepsing.v1 import audio_sentiment_pb2_grpc, generator_pb2_grpc, translator_pb2_grpc
@@ -19,11 +19,11 @@ from services.generator.settings import Settings
 from services.translator import rpc as translator
 from tests.architecture.tree import ROOT
 from tests.limits.crossings import CROSSINGS, ELSEWHERE
-from tests.limits.stated import Limit, comments, sent, stated, table
+from tests.limits.stated import Limit, comments, list_limits, request_types, table
 from tests.unit.composer.fakes import stage
 from tests.unit.generator.opened import WEIGHTS
 
-LIMITS = {limit.key: limit for limit in stated()}
+LIMITS = {limit.key: limit for limit in list_limits()}
 BOUND = re.compile(r"[≤≥] ?\d|at most \d|\[-?\d+, -?\d+\]")
 Stubs = dict[str, Any]
 
@@ -66,11 +66,11 @@ async def test_a_limit_is_answered_as_the_contract_says(key: str, stubs: Stubs) 
     if streams_up:
         keep_status(call)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await _finished(call)
-    assert (caught.value.code().name, error_of(caught.value)[0]) == (limit.code, limit.reason)
+        await _read_to_end(call)
+    assert (caught.value.code().name, parse_error_info(caught.value)[0]) == (limit.code, limit.reason)
 
 
-async def _finished(call: Any) -> None:
+async def _read_to_end(call: Any) -> None:
     if not hasattr(call, "read"):
         await call
         return
@@ -84,7 +84,7 @@ def test_every_limit_is_broken_by_a_request_or_by_a_test_that_is_named() -> None
 
 
 def test_a_bound_on_what_is_sent_threatens_with_a_reason() -> None:
-    asked = sent()
+    asked = request_types()
     bounds = {where for where, comment in comments() if where.split(".")[0] in asked and BOUND.search(comment)}
     assert len(bounds) >= 25
     assert bounds - {limit.where for limit in LIMITS.values()} == set()
@@ -94,8 +94,8 @@ def test_what_is_only_answered_limits_nobody() -> None:
     named = {where for where, comment in comments() if "SONG_TOO_SHORT" in comment}
     limited = {limit.where for limit in LIMITS.values() if limit.reason == "SONG_TOO_SHORT"}
     assert named - limited == {"StoryError.reason"}
-    assert {"Sentiment", "SentimentMode", "Picture"} <= sent()  # the first is answered too
-    assert sent() & {"Story", "StoryError", "SessionStarted", "Phase"} == set()
+    assert {"Sentiment", "SentimentMode", "Picture"} <= request_types()  # the first is answered too
+    assert request_types() & {"Story", "StoryError", "SessionStarted", "Phase"} == set()
 
 
 @pytest.mark.parametrize("key", ELSEWHERE)

@@ -6,7 +6,7 @@ import grpc
 import numpy as np
 import pytest
 
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from tests.encoding import wav
 from tests.unit.composer.fakes import stage
@@ -36,5 +36,5 @@ async def test_four_hours_and_a_second_are_refused() -> None:
     async with stage() as composer:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await composer.stub.Probe(upload(4 * 3600 + 1))
-        assert error_of(caught.value)[0] == "SONG_TOO_LONG"
+        assert parse_error_info(caught.value)[0] == "SONG_TOO_LONG"
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

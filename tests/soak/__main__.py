@@ -1,7 +1,7 @@
 """Mixed load on the four real services while what they hold is watched: `make soak MINUTES=30`.
 
 Ten times the load pauses until the services have tidied up. Passes where memory, threads and open files at these rests
-stay flat (least squares after a warm-up of a quarter of the run; see `watching.verdict_of`), no call fails that should
+stay flat (least squares after a warm-up of a quarter of the run; see `watching.fit_verdict`), no call fails that should
 not, and no temporary file is left.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deepsing.cli.services import NAMES, LocalServices, free_ports
+from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from tests.soak.load import KINDS, Caller
 from tests.soak.report import Report
 from tests.soak.watching import Census, cpu_s
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
 
 async def _soak(folder: Path, seconds: float, share: float, seed: int) -> Report:
     logs = folder / "logs"
-    async with LocalServices(free_ports(dict.fromkeys(NAMES, 0)), logs=logs) as services:
+    async with LocalServices(find_free_ports(dict.fromkeys(NAMES, 0)), logs=logs) as services:
         census = Census(services.pids, folder / "tmp")
         pids, began = list(services.pids.values()), time.monotonic()
         watching = asyncio.create_task(_watch(census, began))
@@ -75,14 +75,14 @@ async def _soak(folder: Path, seconds: float, share: float, seed: int) -> Report
         used_s = load_s = 0.0
         for _ in range(PARTS):
             load = _Load(pids, seconds / PARTS, share)
-            await services.watch(_all(load.calls(caller, done, failures) for caller in callers))
+            await services.watch(_gather(load.run_calls(caller, done, failures) for caller in callers))
             load_s += load.elapsed_s()
-            used_s += load.used_s()
+            used_s += load.cpu_time_s()
             await asyncio.sleep(REST_S)
             census.sample(time.monotonic() - began, at_rest=True)
         watching.cancel()
-        await _all(caller.close() for caller in callers)
-        return Report(census, done, failures, used_s / load_s, census.left(), load_s)
+        await _gather(caller.close() for caller in callers)
+        return Report(census, done, failures, used_s / load_s, census.list_leftovers(), load_s)
 
 
 class _Load:
@@ -102,25 +102,25 @@ class _Load:
         """Seconds since it began."""
         return time.monotonic() - self.began
 
-    def used_s(self) -> float:
+    def cpu_time_s(self) -> float:
         """Processor time that the services have used since then."""
         return cpu_s(self.pids) - self.before_s
 
-    async def calls(self, caller: Caller, done: Counter[str], failures: list[str]) -> None:
+    async def run_calls(self, caller: Caller, done: Counter[str], failures: list[str]) -> None:
         """Calls one after another until the part is over."""
         while (elapsed_s := self.elapsed_s()) < self.seconds:
-            if self.used_s() > self.share * elapsed_s + AHEAD_S:
+            if self.cpu_time_s() > self.share * elapsed_s + AHEAD_S:
                 await asyncio.sleep(0.5)
                 continue
             await _one_call(caller, done, failures)
 
 
-async def _all(work) -> None:  # type: ignore[no-untyped-def]
+async def _gather(work) -> None:  # type: ignore[no-untyped-def]
     await asyncio.gather(*work)
 
 
 async def _one_call(caller: Caller, done: Counter[str], failures: list[str]) -> None:
-    kind = _chosen(caller.choose)
+    kind = _choose_kind(caller.choose)
     try:
         await asyncio.wait_for(KINDS[kind][1](caller), CALL_LIMIT_S)
     except Exception as error:
@@ -128,7 +128,7 @@ async def _one_call(caller: Caller, done: Counter[str], failures: list[str]) -> 
     done[kind] += 1
 
 
-def _chosen(choose: random.Random) -> str:
+def _choose_kind(choose: random.Random) -> str:
     return choose.choices(list(KINDS), [often for often, _ in KINDS.values()])[0]
 
 

@@ -11,7 +11,7 @@ import grpc
 
 from deepsing.client import Client, StoryOptions
 from deepsing.runtime.early_end import keep_status
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
@@ -83,32 +83,32 @@ class Caller:
         async with self.client as client:
             await client.probe(self._song(PLAYABLE))
 
-    async def refused_song(self) -> None:
+    async def send_bad_song(self) -> None:
         """A song that cannot be told, by Probe and by Compose."""
         song = await asyncio.to_thread(self._song(REFUSED).read_bytes)
-        probe = self.stub.Probe(_probed(song), timeout=60)
+        probe = self.stub.Probe(_iter_probe_requests(song), timeout=60)
         await _expect_refusal(probe)
         await _expect_refusal(_read_all(self._compose(self._config(), [song])))
 
-    async def refused_config(self) -> None:
+    async def send_bad_config(self) -> None:
         """A config that breaks a rule."""
         config = self._config(**self.choose.choice(BAD_CONFIGS))
         await _expect_refusal(_read_all(self._compose(config, [self.sound[:100_000]])))
 
-    async def live(self) -> None:
+    async def compose_live(self) -> None:
         """Two to four seconds of sound as they come, read at once."""
         await _read_all(self._compose(self._config(live=True, initial_credit=10_000), self._microphone()))
 
-    async def slow_live(self) -> None:
+    async def compose_slow_live(self) -> None:
         """The same, by a reader with credit for four frames: most are dropped."""
         await _read_all(self._compose(self._config(live=True, initial_credit=4), self._microphone()))
 
-    async def slow_reader(self) -> None:
+    async def read_slowly(self) -> None:
         """A whole song, by a reader that takes its time for each message."""
         async for _ in self._compose(self._config(initial_credit=10_000), [self.sound]):
             await asyncio.sleep(0.05)
 
-    async def cancelled(self) -> None:
+    async def cancel_midway(self) -> None:
         """A session left in the middle."""
         call = self._compose(self._config(initial_credit=10_000), [self.sound])
         most = self.choose.randrange(1, 30)
@@ -118,14 +118,14 @@ class Caller:
                 call.cancel()
                 return
 
-    async def dropped(self) -> None:
+    async def drop_sessions(self) -> None:
         """Ten sessions opened at once and dropped."""
         calls = [self._compose(self._config(), []) for _ in range(10)]
         await asyncio.gather(*(call.read() for call in calls))
         for call in calls:
             call.cancel()
 
-    async def half_closed(self) -> None:
+    async def close_early(self) -> None:
         """An upload that ends without a word, with no credit: every frame has to wait for ever, and is given up."""
         await _expect_refusal(_read_all(self._compose(self._config(initial_credit=1), [self.sound])))
 
@@ -145,16 +145,16 @@ class Caller:
             await asyncio.sleep(SHARE_S)
 
     def _compose(self, config: pb.StoryConfig, sound: list[bytes] | AsyncIterator[bytes]):  # type: ignore[no-untyped-def]
-        call = self.stub.Compose(_composed(config, sound), timeout=120)
+        call = self.stub.Compose(_iter_compose_requests(config, sound), timeout=120)
         keep_status(call)
         return call
 
 
-async def _composed(
+async def _iter_compose_requests(
     config: pb.StoryConfig, sound: list[bytes] | AsyncIterator[bytes]
 ) -> AsyncIterator[pb.ComposeRequest]:
     yield pb.ComposeRequest(config=config)
-    pieces = _listed(sound) if isinstance(sound, list) else sound
+    pieces = _iter_pieces(sound) if isinstance(sound, list) else sound
     async for piece in pieces:
         for first in range(0, len(piece), 65_536):
             yield pb.ComposeRequest(audio_chunk=piece[first : first + 65_536])
@@ -163,12 +163,12 @@ async def _composed(
     yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
 
 
-async def _listed(pieces: list[bytes]) -> AsyncIterator[bytes]:
+async def _iter_pieces(pieces: list[bytes]) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
 
 
-async def _probed(song: bytes) -> AsyncIterator[pb.ProbeRequest]:
+async def _iter_probe_requests(song: bytes) -> AsyncIterator[pb.ProbeRequest]:
     yield pb.ProbeRequest(config=pb.StoryConfig())
     for first in range(0, len(song), 65_536):
         yield pb.ProbeRequest(audio_chunk=song[first : first + 65_536])
@@ -183,7 +183,7 @@ async def _expect_refusal(call: Awaitable[object]) -> None:
     try:
         await call
     except grpc.aio.AioRpcError as error:
-        if not error_of(error)[0]:
+        if not parse_error_info(error)[0]:
             raise
     else:
         raise AssertionError("what had to be refused was answered")
@@ -192,13 +192,13 @@ async def _expect_refusal(call: Awaitable[object]) -> None:
 KINDS: dict[str, tuple[int, Callable[[Caller], Awaitable[None]]]] = {  # how often, what
     "render": (3, Caller.render),
     "render in one": (2, Caller.render_in_one),
-    "live": (3, Caller.live),
-    "slow live": (2, Caller.slow_live),
-    "slow reader": (2, Caller.slow_reader),
+    "live": (3, Caller.compose_live),
+    "slow live": (2, Caller.compose_slow_live),
+    "slow reader": (2, Caller.read_slowly),
     "probe": (4, Caller.probe),
-    "refused song": (3, Caller.refused_song),
-    "refused config": (3, Caller.refused_config),
-    "cancelled": (4, Caller.cancelled),
-    "dropped": (3, Caller.dropped),
-    "half-closed": (1, Caller.half_closed),
+    "refused song": (3, Caller.send_bad_song),
+    "refused config": (3, Caller.send_bad_config),
+    "cancelled": (4, Caller.cancel_midway),
+    "dropped": (3, Caller.drop_sessions),
+    "half-closed": (1, Caller.close_early),
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from tests.soak.watching import ALLOWED, Census, Verdict, verdict_of
+from tests.soak.watching import ALLOWED, Census, Verdict, fit_verdict
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Report:
         for service in self.census.pids:
             for what in ALLOWED:
                 values = self.census.series(service, what)
-                verdict = verdict_of(service, what, times_s, [values[place] for place in self.census.rests])
+                verdict = fit_verdict(service, what, times_s, [values[place] for place in self.census.rests])
                 found.append(replace(verdict, highest=max(values)))
         return found
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.soak.watching import ALLOWED, Census, cpu_s, verdict_of
+from tests.soak.watching import ALLOWED, Census, cpu_s, fit_verdict
 
 TIMES_S = list(np.arange(0, 1800, 3.0))
 NOISE = np.random.default_rng(1).normal(0, 4, len(TIMES_S))
@@ -13,12 +13,12 @@ NOISE = np.random.default_rng(1).normal(0, 4, len(TIMES_S))
 @pytest.mark.parametrize(("mib_an_hour", "flat"), [(0.0, True), (8.0, True), (40.0, False), (400.0, False)])
 def test_a_leak_is_seen_through_noise_and_a_flat_process_is_not_blamed(mib_an_hour: float, flat: bool) -> None:
     values = 150 + NOISE + mib_an_hour * np.array(TIMES_S) / 3600
-    assert verdict_of("composer", "rss_mib", TIMES_S, list(values)).flat is flat
+    assert fit_verdict("composer", "rss_mib", TIMES_S, list(values)).flat is flat
 
 
 def test_warming_up_is_no_leak() -> None:
     values = [100 + min(time_s, 400) / 4 for time_s in TIMES_S]
-    verdict = verdict_of("composer", "rss_mib", TIMES_S, values)
+    verdict = fit_verdict("composer", "rss_mib", TIMES_S, values)
     assert verdict.flat
     assert verdict.highest == 200
 
@@ -39,4 +39,4 @@ def test_only_what_a_session_leaves_counts_as_left(tmp_path: Path) -> None:
     for folder in (own / "session-1", tmp_path / "tmp1"):
         folder.mkdir(parents=True)
     (own / "held-1").touch()
-    assert Census({}, tmp_path).left() == ["deepsing-composer-x/session-1", "tmp1"]
+    assert Census({}, tmp_path).list_leftovers() == ["deepsing-composer-x/session-1", "tmp1"]

@@ -1,6 +1,6 @@
 """What a service's process holds, sampled over time, and whether it grows."""
 
-__all__ = ["Census", "Held", "Verdict", "cpu_s", "verdict_of"]
+__all__ = ["Census", "ProcessUsage", "Verdict", "cpu_s", "fit_verdict"]
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ ALLOWED = {"rss_mib": 6.0, "threads": 3.0, "files": 6.0}
 
 
 @dataclass(frozen=True)
-class Held:
+class ProcessUsage:
     """What one process holds at one moment."""
 
     rss_mib: float
@@ -27,7 +27,7 @@ class Held:
     files: int
 
     @classmethod
-    def of(cls, pid: int) -> "Held":
+    def read(cls, pid: int) -> "ProcessUsage":
         """Reads it from the kernel."""
         folder = Path(f"/proc/{pid}")
         pages = int((folder / "statm").read_text().split()[1])
@@ -41,7 +41,7 @@ class Census:
     pids: Mapping[str, int]
     temporary: Path
     times_s: list[float] = field(default_factory=list)
-    held: dict[str, list[Held]] = field(default_factory=dict)
+    usage: dict[str, list[ProcessUsage]] = field(default_factory=dict)
     temporary_count: list[int] = field(default_factory=list)
     rests: list[int] = field(default_factory=list)  # places of samples taken at rest
 
@@ -50,11 +50,11 @@ class Census:
         if at_rest:
             self.rests.append(len(self.times_s))
         self.times_s.append(time_s)
-        self.temporary_count.append(len(self.left()))
+        self.temporary_count.append(len(self.list_leftovers()))
         for name, pid in self.pids.items():
-            self.held.setdefault(name, []).append(Held.of(pid))
+            self.usage.setdefault(name, []).append(ProcessUsage.read(pid))
 
-    def left(self) -> list[str]:
+    def list_leftovers(self) -> list[str]:
         """Temporary files and folders there now, but for the composer's own folder and the songs that it holds."""
         paths = [*self.temporary.glob("*"), *self.temporary.glob("deepsing-composer-*/*")]
         kept = [path for path in paths if path.match("deepsing-composer-*") or path.match("deepsing-composer-*/held-*")]
@@ -62,7 +62,7 @@ class Census:
 
     def series(self, name: str, what: str) -> list[float]:
         """One process's values of one kind, over time."""
-        return [float(getattr(held, what)) for held in self.held[name]]
+        return [float(getattr(held, what)) for held in self.usage[name]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Verdict:
         return self.growth <= self.allowed
 
 
-def verdict_of(service: str, what: str, times_s: Sequence[float], values: Sequence[float]) -> Verdict:
+def fit_verdict(service: str, what: str, times_s: Sequence[float], values: Sequence[float]) -> Verdict:
     """Fits a line to what was held at rest after the warm-up."""
     warm_s = WARM_UP_SHARE * times_s[-1]
     judged = [(time_s, value) for time_s, value in zip(times_s, values, strict=True) if time_s >= warm_s]

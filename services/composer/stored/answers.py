@@ -6,13 +6,13 @@ import time
 
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.files import NAMES
-from services.composer.stored.lease import Shelf
+from services.composer.stored.lease import AsyncStore
 from services.composer.stored.record import Record
 
-__all__ = ["story_message", "with_links"]
+__all__ = ["build_story", "build_linked_story"]
 
 
-def story_message(record: Record) -> pb.Story:
+def build_story(record: Record) -> pb.Story:
     """A story without its files."""
     left = record.frames_total - record.frames_done
     known = record.state == "RUNNING" and record.frames_total and record.frames_per_s
@@ -33,13 +33,13 @@ def story_message(record: Record) -> pb.Story:
     return story
 
 
-async def with_links(record: Record, shelf: Shelf, link_s: int) -> pb.Story:
+async def build_linked_story(record: Record, store: AsyncStore, link_s: int) -> pb.Story:
     """A story with its files, and where each can be fetched for `link_s`. Raises StoreError."""
-    story = story_message(record)
+    story = build_story(record)
     for file in record.files:
         kind = pb.StoryFileKind.ValueType(file.kind)
         until_us = round((time.time() + link_s) * 1e6)
-        url = await shelf.do(shelf.store.link, file.name, NAMES[kind], link_s)
+        url = await store.call(store.blocking.link, file.name, NAMES[kind], link_s)
         story.files.add(
             kind=kind,
             byte_count=file.byte_count,

@@ -11,32 +11,34 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deepsing.runtime.errors import InvalidInput
+from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.stored.lease import Shelf
+from services.composer.stored.lease import AsyncStore
 from services.composer.stored.record import Record
-from services.composer.stored.refusals import key_reused
-from services.composer.stored.store import Conflict, Missing
+from services.composer.stored.refusals import key_reused_error
+from services.composer.stored.store import NotFound, VersionConflict
 
-__all__ = ["ClaimedKey", "key_of", "written"]
+__all__ = ["ClaimedKey", "parse_key", "create_or_get"]
 
 KEY = re.compile(r"[A-Za-z0-9_-]{0,64}")
 
 
-def key_of(text: str) -> str:
+def parse_key(text: str) -> str:
     """A caller's idempotency key, checked."""
     if not KEY.fullmatch(text):
         message = f"idempotency_key has {len(text)} characters; send at most 64 of A-Z, a-z, 0-9, - and _"
         reason = reasons.ERROR_REASON_IDEMPOTENCY_KEY_INVALID
-        raise InvalidInput(message, reason=reason, field="idempotency_key", value=text)
+        raise InvalidArgument(message, reason=reason, field="idempotency_key", value=text)
     return text
 
 
-async def written(shelf: Shelf, wanted: Record, song: Path, admit: Callable[[], None]) -> tuple[Record, bool]:
+async def create_or_get(
+    store: AsyncStore, wanted: Record, song: Path, admit: Callable[[], None]
+) -> tuple[Record, bool]:
     """Puts a story into the store, or finds it there.
 
     Args:
-        shelf: of the stories.
+        store: of the stories.
         wanted: as a new story has it.
         song: file to store with it.
         admit: raises where no more may be queued; asked before one is.
@@ -46,21 +48,21 @@ async def written(shelf: Shelf, wanted: Record, song: Path, admit: Callable[[], 
     """
     while True:
         there: tuple[Record, str] | None = None
-        with suppress(Missing):
-            there = await shelf.record(wanted.name)
+        with suppress(NotFound):
+            there = await store.read_record(wanted.name)
         if there is not None and there[0].state not in ("FAILED", "CANCELLED", "EXPIRED"):
             return there[0], True
         admit()
-        await shelf.do(shelf.store.put, wanted.song, song)
-        with suppress(Conflict):  # somebody was faster: look again
+        await store.call(store.blocking.put, wanted.song, song)
+        with suppress(VersionConflict):  # somebody was faster: look again
             if there is None:
-                await shelf.do(shelf.store.create, wanted.name, wanted.to_bytes())
+                await store.call(store.blocking.create, wanted.name, wanted.to_bytes())
                 return wanted, False
             anew: dict[str, Any] = {"state": "QUEUED", "error": None, "holder": "", "losses": 0, "ended_s": 0.0}
             for name in ("created_s", "expires_s", "song", "config"):
                 anew[name] = getattr(wanted, name)
             record, version = there
-            return await shelf.change(record, version, **anew), False
+            return await store.replace_record(record, version, **anew), False
 
 
 class ClaimedKey:
@@ -72,8 +74,8 @@ class ClaimedKey:
         request: hash of all that was sent with it.
     """
 
-    def __init__(self, shelf: Shelf, owner: str, key: str, request: str) -> None:
-        self.shelf, self.key, self.request = shelf, key, request
+    def __init__(self, store: AsyncStore, owner: str, key: str, request: str) -> None:
+        self.store, self.key, self.request = store, key, request
         self.name = f"keys/{owner}/{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
     async def story_id(self) -> str:
@@ -81,11 +83,11 @@ class ClaimedKey:
         if not self.key:
             return ""
         try:
-            claimed = json.loads((await self.shelf.do(self.shelf.store.read, self.name)).content)
-        except Missing:
+            claimed = json.loads((await self.store.call(self.store.blocking.read, self.name)).content)
+        except NotFound:
             return ""
         if claimed["request"] != self.request:
-            raise key_reused(self.key)
+            raise key_reused_error(self.key)
         return str(claimed["story_id"])
 
     async def claim(self, story_id: str) -> None:
@@ -94,6 +96,6 @@ class ClaimedKey:
             return
         content = json.dumps({"request": self.request, "story_id": story_id, "created_s": time.time()}).encode()
         try:
-            await self.shelf.do(self.shelf.store.create, self.name, content)
-        except Conflict:
+            await self.store.call(self.store.blocking.create, self.name, content)
+        except VersionConflict:
             await self.story_id()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from services.composer.stored.store import Conflict, Entry, Missing, StoreError
+from services.composer.stored.store import Entry, NotFound, StoreError, VersionConflict
 
 __all__ = ["FolderStore"]
 
@@ -26,50 +26,50 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
-        with _failing():
+        with _translate_errors():
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def read(self, name: str) -> Entry:
         """See Store."""
-        with _failing(), self._path(name).open("rb") as file:
+        with _translate_errors(), self._path(name).open("rb") as file:
             return Entry(file.read(), _version(os.fstat(file.fileno())))
 
     def create(self, name: str, content: bytes) -> None:
         """See Store."""
-        with _failing(), self._partial(name) as partial:
+        with _translate_errors(), self._open_partial(name) as partial:
             partial.write_bytes(content)
             _sync(partial)
             try:
                 os.link(partial, self._path(name))  # unlike a rename it fails where there is one
             except FileExistsError:
-                raise Conflict(name) from None
+                raise VersionConflict(name) from None
 
     def replace(self, name: str, content: bytes, version: str) -> None:
         """See Store."""
-        with _failing(), self._partial(name) as partial, (self.root / ".lock").open("ab") as lock:
+        with _translate_errors(), self._open_partial(name) as partial, (self.root / ".lock").open("ab") as lock:
             partial.write_bytes(content)
             _sync(partial)
             fcntl.flock(lock, fcntl.LOCK_EX)
             path = self._path(name)
             if not path.exists() or _version(path.stat()) != version:
-                raise Conflict(name)
+                raise VersionConflict(name)
             partial.replace(path)
 
     def put(self, name: str, source: Path) -> None:
         """See Store."""
-        with _failing(), self._partial(name) as partial:
+        with _translate_errors(), self._open_partial(name) as partial:
             shutil.copyfile(source, partial)
             _sync(partial)
             partial.replace(self._path(name))
 
     def fetch(self, name: str, target: Path) -> None:
         """See Store."""
-        with _failing():
+        with _translate_errors():
             shutil.copyfile(self._path(name), target)
 
     def list(self, prefix: str, after: str = "") -> Iterator[tuple[str, str]]:
         """See Store."""
-        with _failing():
+        with _translate_errors():
             paths = [path for path in self.root.rglob("*") if path.is_file() and not path.name.startswith(".")]
         names = sorted(path.relative_to(self.root).as_posix() for path in paths)
         for name in names:
@@ -80,7 +80,7 @@ class FolderStore:
     def delete(self, name: str) -> None:
         """See Store."""
         path = self._path(name)
-        with _failing():
+        with _translate_errors():
             path.unlink(missing_ok=True)
         with suppress(OSError):  # not empty yet
             for folder in path.parents[: len(path.relative_to(self.root).parts) - 1]:
@@ -94,7 +94,7 @@ class FolderStore:
         return self.root / name
 
     @contextmanager
-    def _partial(self, name: str) -> Iterator[Path]:
+    def _open_partial(self, name: str) -> Iterator[Path]:
         """A place for the bytes of an object to come, in the folder that it will lie in."""
         while True:
             folder = self._path(name).parent
@@ -110,11 +110,11 @@ class FolderStore:
 
 
 @contextmanager
-def _failing() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise Missing(str(error.filename)) from None
+        raise NotFound(str(error.filename)) from None
     except OSError as error:
         raise StoreError(f"the folder of stories cannot be used ({error.strerror}); see that there is room") from error
 

@@ -11,7 +11,7 @@ from typing import Any
 
 __all__ = ["File", "Record", "Segment", "owner_tag"]
 
-ENDED = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
+END_STATES = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ class Record:
     @property
     def ended(self) -> bool:
         """Whether nothing more is done about it."""
-        return self.state in ENDED
+        return self.state in END_STATES
 
     @property
     def frames_done(self) -> int:
         """Frames that are stored."""
         return sum(segment.count for segment in self.segments)
 
-    def changed(self, **changes: Any) -> Record:
+    def with_changes(self, **changes: Any) -> Record:
         """The next version of it."""
         return dataclasses.replace(self, revision=self.revision + 1, **changes)
 

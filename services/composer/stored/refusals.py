@@ -8,53 +8,55 @@ from contextlib import contextmanager
 
 import grpc
 
-from deepsing.runtime.errors import InvalidInput, NotReady, ServiceError, Unmet
+from deepsing.runtime.errors import FailedPrecondition, InvalidArgument, ServiceError, Unavailable
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.stored.store import StoreError
 
-__all__ = ["key_reused", "stories_off", "story_unknown", "page_invalid", "answering"]
+__all__ = ["key_reused_error", "stories_off_error", "story_not_found_error", "page_invalid_error", "store_errors"]
 
 RETRY_AFTER_S = 5.0
 logger = logging.getLogger(__name__)
 
 
-class _Taken(ServiceError):
+class _AlreadyExists(ServiceError):
     """There is something under this name already."""
 
     code = grpc.StatusCode.ALREADY_EXISTS
 
 
-class _Unknown(ServiceError):
+class _NotFound(ServiceError):
     """There is nothing under this name."""
 
     code = grpc.StatusCode.NOT_FOUND
 
 
-def key_reused(key: str) -> ServiceError:
+def key_reused_error(key: str) -> ServiceError:
     """Another request came with this idempotency key before."""
     message = "idempotency_key came with another song or config before; send a new key"
-    return _Taken(message, reason=reasons.ERROR_REASON_IDEMPOTENCY_KEY_REUSED, field="idempotency_key", value=key)
+    return _AlreadyExists(
+        message, reason=reasons.ERROR_REASON_IDEMPOTENCY_KEY_REUSED, field="idempotency_key", value=key
+    )
 
 
-def story_unknown(story_id: str) -> ServiceError:
+def story_not_found_error(story_id: str) -> ServiceError:
     """The caller has no such story."""
     message = f"there is no story {story_id[:40]!r}; see ListStories"
-    return _Unknown(message, reason=reasons.ERROR_REASON_STORY_NOT_FOUND, field="story_id", value=story_id)
+    return _NotFound(message, reason=reasons.ERROR_REASON_STORY_NOT_FOUND, field="story_id", value=story_id)
 
 
-def stories_off() -> ServiceError:
+def stories_off_error() -> ServiceError:
     """The composer keeps no stories."""
     message = "this composer keeps no stories; set DEEPSING_COMPOSER_STORE"
-    return Unmet(message, reason=reasons.ERROR_REASON_STORIES_OFF)
+    return FailedPrecondition(message, reason=reasons.ERROR_REASON_STORIES_OFF)
 
 
-def page_invalid(message: str, field: str, value: object) -> ServiceError:
+def page_invalid_error(message: str, field: str, value: object) -> ServiceError:
     """There is no such page of a list."""
-    return InvalidInput(message, reason=reasons.ERROR_REASON_PAGE_INVALID, field=field, value=value)
+    return InvalidArgument(message, reason=reasons.ERROR_REASON_PAGE_INVALID, field=field, value=value)
 
 
 @contextmanager
-def answering() -> Iterator[None]:
+def store_errors() -> Iterator[None]:
     """Tells a caller in the contract's words where the store does not answer."""
     try:
         yield
@@ -62,4 +64,4 @@ def answering() -> Iterator[None]:
         logger.error("the store failed: %s", error)
         message = f"the store of stories does not answer; try again in {RETRY_AFTER_S:g} s"
         reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
-        raise NotReady(message, reason=reason, retry_after_s=RETRY_AFTER_S, service="store") from error
+        raise Unavailable(message, reason=reason, retry_after_s=RETRY_AFTER_S, service="store") from error

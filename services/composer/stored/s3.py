@@ -11,7 +11,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from services.composer.stored.store import Conflict, Entry, Missing, StoreError
+from services.composer.stored.store import Entry, NotFound, StoreError, VersionConflict
 
 __all__ = ["S3Store"]
 
@@ -41,14 +41,14 @@ class S3Store:
             max_pool_connections=CONNECTIONS,
             s3={"addressing_style": "path" if endpoint else "auto"},
         )
-        with self._failing():
+        with self._translate_errors():
             self.client = boto3.Session().client("s3", endpoint_url=endpoint or None, config=config)
             self.client.head_bucket(Bucket=bucket)
 
     def read(self, name: str) -> Entry:
         """See Store."""
-        with self._failing():
-            answer = self.client.get_object(**self._named(name))
+        with self._translate_errors():
+            answer = self.client.get_object(**self._object_args(name))
             return Entry(answer["Body"].read(), answer["ETag"])
 
     def create(self, name: str, content: bytes) -> None:
@@ -62,24 +62,24 @@ class S3Store:
     def _write(self, name: str, content: bytes, **condition: str) -> None:
         """A conditional write. One that was done, but whose answer was lost, meets itself when it is tried again."""
         try:
-            with self._failing():
-                self.client.put_object(**self._named(name), Body=content, **condition)
-        except (Conflict, Missing):
+            with self._translate_errors():
+                self.client.put_object(**self._object_args(name), Body=content, **condition)
+        except (VersionConflict, NotFound):
             try:
                 there = self.read(name).content
-            except Missing:
+            except NotFound:
                 there = b""
             if there != content:
-                raise Conflict(name) from None
+                raise VersionConflict(name) from None
 
     def put(self, name: str, source: Path) -> None:
         """See Store."""
-        with self._failing():
+        with self._translate_errors():
             self.client.upload_file(str(source), self.bucket, self.prefix + name)
 
     def fetch(self, name: str, target: Path) -> None:
         """See Store."""
-        with self._failing():
+        with self._translate_errors():
             self.client.download_file(self.bucket, self.prefix + name, str(target))
 
     def list(self, prefix: str, after: str = "") -> Iterator[tuple[str, str]]:
@@ -87,37 +87,37 @@ class S3Store:
         asked = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
         if after:
             asked["StartAfter"] = self.prefix + after
-        with self._failing():
+        with self._translate_errors():
             for page in self.client.get_paginator("list_objects_v2").paginate(**asked):
                 for one in page.get("Contents", ()):
                     yield one["Key"].removeprefix(self.prefix), one["ETag"]
 
     def delete(self, name: str) -> None:
         """See Store."""
-        with self._failing():
-            self.client.delete_object(**self._named(name))
+        with self._translate_errors():
+            self.client.delete_object(**self._object_args(name))
 
     def link(self, name: str, file_name: str, seconds: int) -> str:
         """An address that the store has signed."""
-        asked = {**self._named(name), "ResponseContentDisposition": f'attachment; filename="{file_name}"'}
-        with self._failing():
+        asked = {**self._object_args(name), "ResponseContentDisposition": f'attachment; filename="{file_name}"'}
+        with self._translate_errors():
             address: str = self.client.generate_presigned_url("get_object", Params=asked, ExpiresIn=seconds)
             return address
 
-    def _named(self, name: str) -> dict[str, Any]:
+    def _object_args(self, name: str) -> dict[str, Any]:
         return {"Bucket": self.bucket, "Key": self.prefix + name}
 
     @contextmanager
-    def _failing(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except ClientError as error:
             status = error.response["ResponseMetadata"].get("HTTPStatusCode")
             code = error.response["Error"].get("Code", "")
             if status in (PRECONDITION_FAILED, CONFLICT):
-                raise Conflict(code) from None
+                raise VersionConflict(code) from None
             if code in ("NoSuchKey", "404") and error.operation_name != "HeadBucket":
-                raise Missing(code) from None
+                raise NotFound(code) from None
             raise StoreError(f"the bucket {self.bucket} refuses ({code}); check it and the credentials") from error
         except (BotoCoreError, boto3.exceptions.Boto3Error) as error:
             raise StoreError(f"the bucket {self.bucket} cannot be reached ({error}); check the endpoint") from error

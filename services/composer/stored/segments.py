@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.composer.story import Shown
+from services.composer.story import FrameInfo
 from services.composer.video import VideoWriter
 
 __all__ = ["SegmentWriter", "StoredFrame", "StoredFrames", "read_segment"]
@@ -34,13 +34,13 @@ class StoredFrame:
     """A frame of a segment.
 
     Attributes:
-        shown: what it shows.
+        info: what it shows.
         digest: SHA-256 of its RGB bytes.
         tile: a small picture of it, or NO_TILE.
         excerpt: what the judge is to see of it; empty where it is not to be read.
     """
 
-    shown: Shown
+    info: FrameInfo
     digest: bytes
     tile: U8
     excerpt: bytes
@@ -69,14 +69,14 @@ class SegmentWriter:
         self.excerpts: dict[int, bytes] = {}
         self.video = VideoWriter(path.with_suffix(".mp4"), width_px, height_px, rate, threads)
 
-    def add(self, picture: U8, shown: Shown, digest: bytes, excerpt: bytes) -> None:
+    def add(self, picture: U8, info: FrameInfo, digest: bytes, excerpt: bytes) -> None:
         """Takes the next frame; see StoredFrame."""
         self.video.add(picture)
-        self.rows.append(dataclasses.asdict(shown) | {"digest": digest.hex()})
+        self.rows.append(dataclasses.asdict(info) | {"digest": digest.hex()})
         if excerpt:
-            self.excerpts[shown.seq] = excerpt
+            self.excerpts[info.seq] = excerpt
 
-    def close(self, tiles: Sequence[tuple[Image.Image, Shown]], flashes: int) -> None:
+    def close(self, tiles: Sequence[tuple[Image.Image, FrameInfo]], flashes: int) -> None:
         """Completes the zip.
 
         Args:
@@ -88,10 +88,10 @@ class SegmentWriter:
             archive.write(self.video.path, "pictures.mp4")
             facts = {"flashes": flashes, "frames": self.rows}
             archive.writestr("frames.json", json.dumps(facts), zipfile.ZIP_DEFLATED)
-            for tile, shown in tiles:
+            for tile, info in tiles:
                 out = BytesIO()
                 tile.save(out, "PNG", compress_level=1)
-                archive.writestr(f"tiles/{shown.seq}.png", out.getvalue())
+                archive.writestr(f"tiles/{info.seq}.png", out.getvalue())
             for seq, excerpt in self.excerpts.items():
                 archive.writestr(f"excerpts/{seq}.jpg", excerpt)
 
@@ -111,11 +111,11 @@ def read_segment(path: Path) -> StoredFrames:
             tile, excerpt = f"tiles/{row['seq']}.png", f"excerpts/{row['seq']}.jpg"
             picture = np.asarray(Image.open(BytesIO(archive.read(tile)))) if tile in names else NO_TILE
             seen = archive.read(excerpt) if excerpt in names else b""
-            frames.append(StoredFrame(_shown(row), bytes.fromhex(row["digest"]), picture, seen))
+            frames.append(StoredFrame(_parse_frame(row), bytes.fromhex(row["digest"]), picture, seen))
     return StoredFrames(frames, video, facts["flashes"])
 
 
-def _shown(row: dict[str, Any]) -> Shown:
+def _parse_frame(row: dict[str, Any]) -> FrameInfo:
     target, expected = (tuple(row[name]) for name in ("target", "expected"))
     concepts, styles = (tuple((one, weight) for one, weight in row[name]) for name in ("concepts", "styles"))
-    return Shown(row["seq"], row["time_s"], target, expected, concepts, styles)
+    return FrameInfo(row["seq"], row["time_s"], target, expected, concepts, styles)

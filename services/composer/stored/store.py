@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Store", "Entry", "Conflict", "Missing", "StoreError"]
+__all__ = ["Store", "Entry", "VersionConflict", "NotFound", "StoreError"]
 
 
 class StoreError(Exception):
     """The store does not answer, or not as it should; trying again later may help."""
 
 
-class Conflict(Exception):
+class VersionConflict(Exception):
     """A conditional write came too late: somebody else wrote first."""
 
 
-class Missing(Exception):
+class NotFound(Exception):
     """There is no such object."""
 
 
@@ -37,19 +37,19 @@ class Store(Protocol):
     """
 
     def read(self, name: str) -> Entry:
-        """A small object. Raises Missing."""
+        """A small object. Raises NotFound."""
 
     def create(self, name: str, content: bytes) -> None:
-        """Writes a small object that is not there yet. Raises Conflict where it is."""
+        """Writes a small object that is not there yet. Raises VersionConflict where it is."""
 
     def replace(self, name: str, content: bytes, version: str) -> None:
-        """Writes a small object over this very version of it. Raises Conflict where another one, or none, is there."""
+        """Writes a small object over this very version of it. Raises VersionConflict where another or none is there."""
 
     def put(self, name: str, source: Path) -> None:
         """Writes a file as an object, whatever is there."""
 
     def fetch(self, name: str, target: Path) -> None:
-        """Writes an object to a file. Raises Missing."""
+        """Writes an object to a file. Raises NotFound."""
 
     def list(self, prefix: str, after: str = "") -> Iterator[tuple[str, str]]:
         """Names that begin with `prefix` and come after `after`, in the order of their bytes, each with its version."""

@@ -9,10 +9,10 @@ from services.composer.settings import ComposerSettings
 from services.composer.stored.folder import FolderStore
 from services.composer.stored.store import Store
 
-__all__ = ["store_at"]
+__all__ = ["open_store"]
 
 
-def store_at(settings: ComposerSettings) -> Store:
+def open_store(settings: ComposerSettings) -> Store:
     """The store that the settings name. Raises StoreError."""
     if not settings.store.startswith("s3://"):
         return FolderStore(Path(settings.store))

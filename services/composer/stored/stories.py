@@ -15,27 +15,27 @@ import grpc
 
 from deepsing.access.accounts import caller_account
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.peers import Peers
-from services.composer.plan import plan_of
-from services.composer.scratch import Scratch
+from services.composer.peers import Backends
+from services.composer.plan import parse_config
+from services.composer.scratch import ScratchDir
 from services.composer.settings import ComposerSettings
-from services.composer.spool import Spool
-from services.composer.stored.answers import story_message, with_links
-from services.composer.stored.creation import ClaimedKey, key_of, written
-from services.composer.stored.lease import Shelf
+from services.composer.spool import SongFile
+from services.composer.stored.answers import build_linked_story, build_story
+from services.composer.stored.creation import ClaimedKey, create_or_get, parse_key
+from services.composer.stored.lease import AsyncStore
 from services.composer.stored.record import Record, owner_tag
-from services.composer.stored.refusals import answering, page_invalid, stories_off, story_unknown
-from services.composer.stored.store import Conflict, Missing, StoreError
-from services.composer.stored.stores import store_at
-from services.composer.stored.twins import content_digest, pcm_digest, stored_config
+from services.composer.stored.refusals import page_invalid_error, store_errors, stories_off_error, story_not_found_error
+from services.composer.stored.store import NotFound, StoreError, VersionConflict
+from services.composer.stored.stores import open_store
+from services.composer.stored.twins import compute_content_digest, compute_pcm_digest, normalize_config
 from services.composer.stored.worker import Worker
-from services.composer.uploading import config_in, next_of, receive_song
+from services.composer.uploading import receive_next, receive_song, require_config
 
 __all__ = ["StoriesServicer"]
 
 STORY_ID = re.compile(r"[0-9a-f]{32}")
 PAGE, LARGEST_PAGE = 50, 100
-WATCH_EVERY_S, WATCH_BEAT_S = 1.0, 10.0
+WATCH_EVERY_S, WATCH_HEARTBEAT_S = 1.0, 10.0
 
 
 class StoriesServicer:
@@ -46,85 +46,87 @@ class StoriesServicer:
     """
 
     settings: ComposerSettings
-    peers: Peers
-    scratch: Scratch
+    backends: Backends
+    scratch: ScratchDir
 
     def open_stories(self) -> None:
         """Opens the store of the settings, if they name one, and begins to tell its stories."""
-        self.shelf: Shelf | None = None
+        self.store: AsyncStore | None = None
         if self.settings.store:
-            self.shelf = Shelf(store_at(self.settings))
-            self.worker = Worker(self.settings, self.peers, self.shelf, self.scratch.path)
+            self.store = AsyncStore(open_store(self.settings))
+            self.worker = Worker(self.settings, self.backends, self.store, self.scratch.path)
 
     async def close_stories(self) -> None:
         """Leaves the stories under way to other composers."""
-        if self.shelf is not None:
+        if self.store is not None:
             await self.worker.close()
-            self.shelf.close()
+            self.store.close()
 
     async def CreateStory(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[pb.CreateStoryRequest], context: grpc.aio.ServicerContext
     ) -> pb.CreateStoryResponse:
         """See the contract."""
-        shelf, owner = self._opened(), _owner()
+        store, owner = self._require_store(), _caller_tag()
         incoming = aiter(request_iterator)
-        first = await next_of(incoming, self.settings.upload_stall_s) or pb.CreateStoryRequest()
-        config, key = stored_config(config_in(first)), key_of(first.idempotency_key)
-        plan = plan_of(config)
-        with tempfile.TemporaryDirectory(dir=self.scratch.path) as folder, answering():
-            spool = Spool(Path(folder) / "song", self.settings.max_song_bytes)
+        first = await receive_next(incoming, self.settings.upload_stall_s) or pb.CreateStoryRequest()
+        config, key = normalize_config(require_config(first)), parse_key(first.idempotency_key)
+        plan = parse_config(config)
+        with tempfile.TemporaryDirectory(dir=self.scratch.path) as folder, store_errors():
+            song_file = SongFile(Path(folder) / "song", self.settings.max_song_bytes)
             try:
-                await receive_song(incoming, spool, self.settings.upload_stall_s)
+                await receive_song(incoming, song_file, self.settings.upload_stall_s)
             finally:
-                spool.close()
-            request = hashlib.sha256(config.SerializeToString(deterministic=True) + spool.digest.encode()).hexdigest()
-            claimed = ClaimedKey(shelf, owner, key, request)
+                song_file.close()
+            request = hashlib.sha256(
+                config.SerializeToString(deterministic=True) + song_file.digest.encode()
+            ).hexdigest()
+            claimed = ClaimedKey(store, owner, key, request)
             if story_id := await claimed.story_id():
-                with suppress(Missing):  # it was claimed, and then its composer was lost
-                    record, _ = await shelf.record(f"records/{owner}/{story_id}")
-                    return pb.CreateStoryResponse(story=await self._story(record), existed=True)
-            pcm = await asyncio.to_thread(pcm_digest, spool.path, plan)
-            story_id = (await content_digest(config, plan, pcm, self.peers))[:32]
+                with suppress(NotFound):  # it was claimed, and then its composer was lost
+                    record, _ = await store.read_record(f"records/{owner}/{story_id}")
+                    return pb.CreateStoryResponse(story=await self._build_story(record), existed=True)
+            pcm = await asyncio.to_thread(compute_pcm_digest, song_file.path, plan)
+            story_id = (await compute_content_digest(config, plan, pcm, self.backends))[:32]
             now = time.time()
-            song = f"stories/{owner}/{story_id}/song-{spool.digest}"
+            song = f"stories/{owner}/{story_id}/song-{song_file.digest}"
             wanted = Record(
                 story_id, owner, "QUEUED", config.SerializeToString(), song, now, now + self.settings.story_ttl_s
             )
             await claimed.claim(story_id)
             try:
-                record, existed = await written(shelf, wanted, spool.path, lambda: self.worker.admit(wanted))
+                record, existed = await create_or_get(store, wanted, song_file.path, lambda: self.worker.admit(wanted))
             except StoreError:
                 self.worker.accounts.pop(wanted.name, None)
                 raise
         self.worker.wake()
-        return pb.CreateStoryResponse(story=await self._story(record), existed=existed)
+        return pb.CreateStoryResponse(story=await self._build_story(record), existed=existed)
 
     async def GetStory(  # noqa: N802 - the contract's name
         self, request: pb.GetStoryRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetStoryResponse:
         """See the contract."""
-        with answering():
-            return pb.GetStoryResponse(story=await self._story(await self._record(request.story_id)))
+        with store_errors():
+            return pb.GetStoryResponse(story=await self._build_story(await self._read_record(request.story_id)))
 
     async def ListStories(  # noqa: N802 - the contract's name
         self, request: pb.ListStoriesRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListStoriesResponse:
         """See the contract."""
-        shelf, prefix = self._opened(), f"records/{_owner()}/"
+        store, prefix = self._require_store(), f"records/{_caller_tag()}/"
         size, token = request.page_size or PAGE, request.page_token
         if size > LARGEST_PAGE:
-            raise page_invalid(f"page_size is {size}; choose 1 to {LARGEST_PAGE}", "page_size", size)
+            raise page_invalid_error(f"page_size is {size}; choose 1 to {LARGEST_PAGE}", "page_size", size)
         if token and not STORY_ID.fullmatch(token):
-            raise page_invalid("page_token is none of ours; send the one of the page before", "page_token", token)
+            raise page_invalid_error("page_token is none of ours; send the one of the page before", "page_token", token)
         answer = pb.ListStoriesResponse()
-        with answering():
-            names = [name for name, _ in await shelf.names(prefix, prefix + token if token else "")]
+        with store_errors():
+            names = [name for name, _ in await store.list_names(prefix, prefix + token if token else "")]
             for name in names[:size]:
                 try:
-                    record, _ = await shelf.record(name)
-                except Missing:  # deleted meanwhile
+                    record, _ = await store.read_record(name)
+                except NotFound:  # deleted meanwhile
                     continue
-                answer.stories.append(story_message(record))
+                answer.stories.append(build_story(record))
         if len(names) > size:
             answer.next_page_token = names[size - 1].removeprefix(prefix)
         return answer
@@ -133,21 +135,21 @@ class StoriesServicer:
         self, request: pb.CancelStoryRequest, context: grpc.aio.ServicerContext
     ) -> pb.CancelStoryResponse:
         """See the contract."""
-        shelf = self._opened()
-        with answering():
+        store = self._require_store()
+        with store_errors():
             while True:
-                record = await self._record(request.story_id)
+                record = await self._read_record(request.story_id)
                 if record.ended:
-                    return pb.CancelStoryResponse(story=await self._story(record))
-                record, version = await shelf.record(record.name)
+                    return pb.CancelStoryResponse(story=await self._build_story(record))
+                record, version = await store.read_record(record.name)
                 now = time.time()
                 try:
                     ended = {"ended_s": now, "expires_s": now + self.settings.story_ttl_s}
-                    record = await shelf.change(record, version, state="CANCELLED", holder="", **ended)
-                except Conflict:  # its composer has just written: look again
+                    record = await store.replace_record(record, version, state="CANCELLED", holder="", **ended)
+                except VersionConflict:  # its composer has just written: look again
                     continue
                 self.worker.stop(record.name)
-                return pb.CancelStoryResponse(story=story_message(record))
+                return pb.CancelStoryResponse(story=build_story(record))
 
     async def WatchStory(  # noqa: N802 - the contract's name
         self, request: pb.WatchStoryRequest, context: grpc.aio.ServicerContext
@@ -155,37 +157,37 @@ class StoriesServicer:
         """See the contract."""
         said, said_at = None, 0.0
         while True:
-            with answering():
-                record = await self._record(request.story_id)
-                story = await self._story(record)
+            with store_errors():
+                record = await self._read_record(request.story_id)
+                story = await self._build_story(record)
             news = (record.state, record.frames_done, record.frames_total, record.epoch)
-            if news != said or time.monotonic() - said_at > WATCH_BEAT_S:
+            if news != said or time.monotonic() - said_at > WATCH_HEARTBEAT_S:
                 said, said_at = news, time.monotonic()
                 yield pb.WatchStoryResponse(story=story)
             if record.ended:
                 return
             await asyncio.sleep(WATCH_EVERY_S)
 
-    def _opened(self) -> Shelf:
-        if self.shelf is None:
-            raise stories_off()
-        return self.shelf
+    def _require_store(self) -> AsyncStore:
+        if self.store is None:
+            raise stories_off_error()
+        return self.store
 
-    async def _record(self, story_id: str) -> Record:
+    async def _read_record(self, story_id: str) -> Record:
         """A story of the caller's. Raises STORY_NOT_FOUND."""
-        shelf = self._opened()
+        store = self._require_store()
         if not STORY_ID.fullmatch(story_id):
-            raise story_unknown(story_id)
+            raise story_not_found_error(story_id)
         try:
-            return (await shelf.record(f"records/{_owner()}/{story_id}"))[0]
-        except Missing:
-            raise story_unknown(story_id) from None
+            return (await store.read_record(f"records/{_caller_tag()}/{story_id}"))[0]
+        except NotFound:
+            raise story_not_found_error(story_id) from None
 
-    async def _story(self, record: Record) -> pb.Story:
+    async def _build_story(self, record: Record) -> pb.Story:
         """A story with links to its files."""
-        return await with_links(record, self._opened(), self.settings.link_s)
+        return await build_linked_story(record, self._require_store(), self.settings.link_s)
 
 
-def _owner() -> str:
+def _caller_tag() -> str:
     account = caller_account.get()
     return owner_tag(account.name if account else "")

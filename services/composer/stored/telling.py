@@ -22,30 +22,30 @@ from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
 from services.composer.agreement import RunningAgreement
 from services.composer.files import NAMES, StoryFiles
-from services.composer.flashes import FlashCounter, FlashGuard, cells
-from services.composer.messages import refusal_of
-from services.composer.meters import metered
-from services.composer.palette import Palette
-from services.composer.peers import Peers
-from services.composer.plan import plan_of, story_digest
-from services.composer.reader import BATCH, Reader
-from services.composer.readings import excerpt
+from services.composer.flashes import FlashCounter, FlashGuard, cell_luminance
+from services.composer.messages import convert_audio_error
+from services.composer.meters import count_session
+from services.composer.palette import Capabilities
+from services.composer.peers import Backends
+from services.composer.plan import parse_config, story_digest
+from services.composer.reader import BATCH, JudgeClient
+from services.composer.readings import encode_excerpt
 from services.composer.session import Session
 from services.composer.settings import ComposerSettings
 from services.composer.spool import CHUNK_BYTES
-from services.composer.stored.finishing import finished_files
+from services.composer.stored.finishing import build_files
 from services.composer.stored.lease import Lease
 from services.composer.stored.record import Segment
 from services.composer.stored.segments import SegmentWriter, StoredFrames, read_segment
-from services.composer.story import Shown
+from services.composer.story import FrameInfo
 
-__all__ = ["Telling", "paint_config"]
+__all__ = ["StoryJob", "build_paint_config"]
 
-JUDGE_WAIT_S = 600.0  # for the last readings: nobody waits for the story
+JUDGE_WAIT_S = 600.0  # for the last judgements: nobody waits for the story
 LEAST_FRAMES = 8  # of a segment but the last: below a handful the encoder reorders frames otherwise
 
 
-class Telling:
+class StoryJob:
     """One composer's work on one story.
 
     Args:
@@ -53,11 +53,11 @@ class Telling:
         folder: for files on the way; deleted by its owner.
     """
 
-    def __init__(self, settings: ComposerSettings, peers: Peers, lease: Lease, folder: Path) -> None:
-        self.settings, self.peers, self.lease, self.folder = settings, peers, lease, folder
-        self.shelf = lease.shelf
+    def __init__(self, settings: ComposerSettings, backends: Backends, lease: Lease, folder: Path) -> None:
+        self.settings, self.backends, self.lease, self.folder = settings, backends, lease, folder
+        self.store = lease.store
         self.config = pb.StoryConfig.FromString(lease.record.config)
-        self.plan = plan_of(self.config)
+        self.plan = parse_config(self.config)
         self.song = folder / "song"
         self.agreement = (RunningAgreement(), RunningAgreement())
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="stored")  # none lets go of what another still writes
@@ -69,138 +69,140 @@ class Telling:
         """Tells the story to its end, which the record says then.
 
         Raises:
-            Lost: it is somebody else's.
+            LeaseLost: it is somebody else's.
             ServiceError: it cannot be told, or not now. Either may come in groups.
         """
         try:
             await self._run()
         finally:
             if self.segment is not None:
-                await self._in_thread(self.segment.abandon)
+                await self._run_in_thread(self.segment.abandon)
             await asyncio.to_thread(self.thread.shutdown)
 
     async def _run(self) -> None:
         record = self.lease.record
-        await self.shelf.do(self.shelf.store.fetch, record.song, self.song)
-        self.palette = await Palette.of(self.plan, self.peers)
-        self.size = self.plan.size or self.palette.engine.native_size
-        self.story_digest = story_digest(paint_config(self.config), self.palette.digests)
+        await self.store.call(self.store.blocking.fetch, record.song, self.song)
+        self.capabilities = await Capabilities.fetch(self.plan, self.backends)
+        self.size = self.plan.size or self.capabilities.engine.native_size
+        self.story_digest = story_digest(build_paint_config(self.config), self.capabilities.digests)
         if record.begun_with != self.story_digest:  # it is new, or was begun with other models
             record = await self.lease.update(begun_with=self.story_digest, segments=(), frames_total=0)
-        papers = tuple(kind for kind in self.plan.files if kind != pb.STORY_FILE_KIND_VIDEO)
+        other_kinds = tuple(kind for kind in self.plan.files if kind != pb.STORY_FILE_KIND_VIDEO)
         self.files = StoryFiles(
-            self.folder, dataclasses.replace(self.plan, files=papers), self.size, self.settings.encoder_threads
+            self.folder, dataclasses.replace(self.plan, files=other_kinds), self.size, self.settings.encoder_threads
         )
-        self.reader = Reader(self.plan, self.palette.concepts, self.peers, self.settings, None, at_once=BATCH)
+        self.judge_client = JudgeClient(
+            self.plan, self.capabilities.concepts, self.backends, self.settings, None, min_batch=BATCH
+        )
         try:
             async with asyncio.TaskGroup() as group:
-                sound = group.create_task(self._sound())
-                self.reader.start(group)
+                sound = group.create_task(self._write_sound())
+                self.judge_client.start(group)
                 for segment in record.segments:
-                    await self._recall(segment)
-                end = await self._paint()
+                    await self._restore_segment(segment)
+                end = await self._paint_rest()
                 await sound
-                await self.reader.finish(JUDGE_WAIT_S)
-            await self._finish(end)
+                await self.judge_client.finish(JUDGE_WAIT_S)
+            await self._store_files(end)
         finally:
             self.files.abandoned = True
-            await self._in_thread(self.files.abandon)
+            await self._run_in_thread(self.files.abandon)
 
-    async def _sound(self) -> None:
+    async def _write_sound(self) -> None:
         try:
-            await asyncio.to_thread(self.files.sound, self.song)
+            await asyncio.to_thread(self.files.write_sound, self.song)
         except AudioError as error:
-            raise refusal_of(error) from error
+            raise convert_audio_error(error) from error
 
-    async def _recall(self, segment: Segment) -> None:
+    async def _restore_segment(self, segment: Segment) -> None:
         """Takes in frames that are stored."""
         path = self.folder / f"{segment.first:08}.zip"
-        await self.shelf.do(self.shelf.store.fetch, segment.name, path)
+        await self.store.call(self.store.blocking.fetch, segment.name, path)
         stored: StoredFrames = await asyncio.to_thread(read_segment, path)
         path.unlink()
         for frame in stored.frames:
-            self.files.note(frame.digest, frame.tile, frame.shown)
-            await self._weigh(frame.shown, frame.excerpt)
+            self.files.add_without_video(frame.digest, frame.tile, frame.info)
+            await self._add_statistics(frame.info, frame.excerpt)
         self.videos.append(stored.video)
         self.flashes = stored.flashes
         self.next_seq = segment.first + segment.count
 
-    async def _weigh(self, shown: Shown, excerpt: bytes) -> None:
+    async def _add_statistics(self, info: FrameInfo, excerpt: bytes) -> None:
         """Adds a frame to what is said of the story as a whole."""
         for axis, agreement in enumerate(self.agreement):
-            agreement.add(shown.target[axis], shown.expected[axis])
+            agreement.add(info.target[axis], info.expected[axis])
         if excerpt:
-            await self.reader.has_room()
-            self.reader.offer(excerpt, shown)
+            await self.judge_client.wait_for_room()
+            self.judge_client.offer(excerpt, info)
 
-    async def _paint(self) -> pb.SessionEnd:
+    async def _paint_rest(self) -> pb.SessionEnd:
         """Has the rest painted, and stores it segment by segment."""
         first, rate = self.next_seq, self.plan.rate
-        begin = FlashGuard.settled_from(first, float(rate))  # a few frames more, so that flashes are counted right
+        begin = FlashGuard.warmup_start(first, float(rate))  # a few frames more, so that flashes are counted right
         counter = FlashCounter(float(rate), begin)
-        config = paint_config(self.config)
+        config = build_paint_config(self.config)
         if begin:
             config.resume.story_digest, config.resume.next_seq = self.story_digest, begin
         settings = dataclasses.replace(self.settings, judge_every_s=0.0)  # the judge is asked here
         session_id.set(self.lease.record.story_id)
-        session = Session(settings, self.peers, session_id.get(), folder=self.folder, unlimited=True)
+        session = Session(settings, self.backends, session_id.get(), folder=self.folder, unlimited=True)
         self.began, self.painted = time.monotonic(), 0
-        async with aclosing(metered(session.run, self._requests(config))) as responses:
+        async with aclosing(count_session(session.run, self._iter_requests(config))) as responses:
             async for response in responses:
                 if response.HasField("frame"):
-                    shown = _shown_of(response.frame, rate)
+                    info = _parse_frame(response.frame, rate)
                     form = (self.size.height_px, self.size.width_px, 3)
                     picture = np.frombuffer(response.frame.image, np.uint8).reshape(form)
-                    counter.add(cells(picture))
+                    counter.add(cell_luminance(picture))
                     self.flashes = max(self.flashes, counter.worst)
-                    if shown.seq >= first:
-                        await self._take(picture, shown)
+                    if info.seq >= first:
+                        await self._add_frame(picture, info)
                 elif response.HasField("heartbeat"):
                     total = response.heartbeat.frames_total
                     if total and total != self.lease.record.frames_total:
                         await self.lease.update(frames_total=total)
                 elif response.HasField("session_end"):
-                    await self._store()
+                    await self._store_segment()
                     return response.session_end
         raise AssertionError("a session ends with its end")
 
-    async def _requests(self, config: pb.StoryConfig) -> AsyncIterator[pb.ComposeRequest]:
+    async def _iter_requests(self, config: pb.StoryConfig) -> AsyncIterator[pb.ComposeRequest]:
         yield pb.ComposeRequest(config=config)
         with self.song.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield pb.ComposeRequest(audio_chunk=chunk)
         yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
 
-    async def _take(self, picture: NDArray[np.uint8], shown: Shown) -> None:
+    async def _add_frame(self, picture: NDArray[np.uint8], info: FrameInfo) -> None:
         """Adds a painted frame to its segment, and stores that one where it is full."""
-        seen: bytes = await self._in_thread(self._write, picture, shown)
-        await self._weigh(shown, seen)
+        seen: bytes = await self._run_in_thread(self._write_frame, picture, info)
+        await self._add_statistics(info, seen)
         self.painted += 1
-        self.next_seq = shown.seq + 1
+        self.next_seq = info.seq + 1
         if self.next_seq % max(LEAST_FRAMES, round(self.plan.rate * self.settings.segment_s)) == 0:
-            await self._store()
+            await self._store_segment()
 
-    def _write(self, picture: NDArray[np.uint8], shown: Shown) -> bytes:
+    def _write_frame(self, picture: NDArray[np.uint8], info: FrameInfo) -> bytes:
         if self.segment is None:
-            path, threads = self.folder / f"{shown.seq:08}.zip", self.settings.encoder_threads
+            path, threads = self.folder / f"{info.seq:08}.zip", self.settings.encoder_threads
             self.segment = SegmentWriter(path, self.size.width_px, self.size.height_px, self.plan.rate, threads)
         digest = hashlib.sha256(picture.data).digest()
-        seen = excerpt(picture) if self.reader.sampling.takes(shown.seq) else b""
-        self.segment.add(picture, shown, digest, seen)
-        self.files.note(digest, picture, shown)
+        seen = encode_excerpt(picture) if self.judge_client.sampler.selects(info.seq) else b""
+        self.segment.add(picture, info, digest, seen)
+        self.files.add_without_video(digest, picture, info)
         return seen
 
-    async def _store(self) -> None:
+    async def _store_segment(self) -> None:
         """Stores the present segment, if there is one; it counts once the record names it."""
         segment = self.segment
         if segment is None:
             return
         assert self.files.sheet is not None
         first, record = segment.rows[0]["seq"], self.lease.record
-        tiles = [(tile, shown) for tile, shown in self.files.sheet.tiles.kept if shown.seq >= first]
-        await self._in_thread(segment.close, tiles, self.flashes)
+        tiles = [(tile, info) for tile, info in self.files.sheet.tiles.kept if info.seq >= first]
+        await self._run_in_thread(segment.close, tiles, self.flashes)
         name = f"{record.folder}{record.epoch}/{segment.path.name}"
-        await self.shelf.do(self.shelf.store.put, name, segment.path)
+        await self.store.call(self.store.blocking.put, name, segment.path)
         self.segment = None
         self.videos.append(segment.video.path)
         segment.path.unlink()
@@ -208,38 +210,38 @@ class Telling:
         stored = (*record.segments, Segment(name, first, len(segment.rows)))
         await self.lease.update(segments=stored, frames_per_s=round(speed, 3))
 
-    async def _finish(self, end: pb.SessionEnd) -> None:
+    async def _store_files(self, end: pb.SessionEnd) -> None:
         """Makes the four files and stores them; the record names them last."""
         record = self.lease.record
-        made = await self._in_thread(finished_files, self, end)
+        made = await self._run_in_thread(build_files, self, end)
         files = []
         for file, path in made:
             name = f"{record.folder}{record.epoch}/{NAMES[pb.StoryFileKind.ValueType(file.kind)]}"
-            await self.shelf.do(self.shelf.store.put, name, path)
+            await self.store.call(self.store.blocking.put, name, path)
             files.append(dataclasses.replace(file, name=name))
         now = time.time()
         await self.lease.update(
             state="SUCCEEDED", files=tuple(files), ended_s=now, expires_s=now + self.settings.story_ttl_s, holder=""
         )
         for name in (record.song, *(segment.name for segment in self.lease.record.segments)):
-            await self.shelf.do(self.shelf.store.delete, name)
+            await self.store.call(self.store.blocking.delete, name)
 
-    async def _in_thread(self, work: Any, *arguments: Any) -> Any:
+    async def _run_in_thread(self, work: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self.thread, work, *arguments)
 
 
-def paint_config(config: pb.StoryConfig) -> pb.StoryConfig:
+def build_paint_config(config: pb.StoryConfig) -> pb.StoryConfig:
     """The config of the session that paints a stored story: frames as they are, and no files."""
-    painted = pb.StoryConfig()
-    painted.CopyFrom(config)
-    painted.ClearField("files")
-    painted.image_format = base.IMAGE_FORMAT_RAW_RGB
-    return painted
+    session_config = pb.StoryConfig()
+    session_config.CopyFrom(config)
+    session_config.ClearField("files")
+    session_config.image_format = base.IMAGE_FORMAT_RAW_RGB
+    return session_config
 
 
-def _shown_of(painted: pb.Frame, rate: Fraction) -> Shown:
+def _parse_frame(painted: pb.Frame, rate: Fraction) -> FrameInfo:
     """What a frame shows, from its message."""
-    return Shown(
+    return FrameInfo(
         seq=painted.seq,
         time_s=float(painted.seq / rate),
         target=(painted.target.arousal, painted.target.valence),

@@ -6,53 +6,53 @@ import hashlib
 from pathlib import Path
 
 from deepsing.audio import AudioError, decode_blocks
-from deepsing.runtime.errors import InvalidInput
+from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
-from services.composer.files import NAMES, source_of
-from services.composer.messages import refusal_of
-from services.composer.palette import Palette
-from services.composer.peers import Peers
+from services.composer.files import NAMES, wrap_source
+from services.composer.messages import convert_audio_error
+from services.composer.palette import Capabilities
+from services.composer.peers import Backends
 from services.composer.plan import StoryPlan
 
-__all__ = ["stored_config", "pcm_digest", "content_digest"]
+__all__ = ["normalize_config", "compute_pcm_digest", "compute_content_digest"]
 
 
-def stored_config(config: pb.StoryConfig) -> pb.StoryConfig:
+def normalize_config(config: pb.StoryConfig) -> pb.StoryConfig:
     """A caller's config without what a stored story has no use for, and with all files."""
-    told = pb.StoryConfig()
-    told.CopyFrom(config)
+    normalized = pb.StoryConfig()
+    normalized.CopyFrom(config)
     for field in ("jpeg_quality", "initial_credit", "resume", "send_achieved"):
-        told.ClearField(field)
-    told.image_format = sentiment_pb2.IMAGE_FORMAT_NONE
-    told.files[:] = list(NAMES)
-    return told
+        normalized.ClearField(field)
+    normalized.image_format = sentiment_pb2.IMAGE_FORMAT_NONE
+    normalized.files[:] = list(NAMES)
+    return normalized
 
 
-def pcm_digest(song: Path, plan: StoryPlan) -> str:
-    """SHA-256 of a song's decoded samples, their rate and channels; blocks. Raises InvalidInput."""
+def compute_pcm_digest(song: Path, plan: StoryPlan) -> str:
+    """SHA-256 of a song's decoded samples, their rate and channels; blocks. Raises InvalidArgument."""
     hashed = hashlib.sha256()
     try:
-        with song.open("rb") as file, decode_blocks(source_of(file, plan.audio_format), mono=False) as decoding:
+        with song.open("rb") as file, decode_blocks(wrap_source(file, plan.audio_format), mono=False) as decoding:
             for block in decoding:
                 hashed.update(block.tobytes())
             hashed.update(f"{decoding.sample_rate_hz} {block.shape[0]}".encode())
             duration_us = decoding.facts.duration_us
     except AudioError as error:
-        raise refusal_of(error) from error
+        raise convert_audio_error(error) from error
     if plan.start_us >= duration_us:
         message = f"the part starts at {plan.start_us / 1e6:g} s but the song ends at {duration_us / 1e6:.3f} s"
         reason = reasons.ERROR_REASON_PART_OUT_OF_RANGE
-        raise InvalidInput(f"{message}; start earlier", reason=reason, field="start_us", value=plan.start_us)
+        raise InvalidArgument(f"{message}; start earlier", reason=reason, field="start_us", value=plan.start_us)
     return hashed.hexdigest()
 
 
-async def content_digest(config: pb.StoryConfig, plan: StoryPlan, pcm: str, peers: Peers) -> str:
+async def compute_content_digest(config: pb.StoryConfig, plan: StoryPlan, pcm: str, backends: Backends) -> str:
     """Hash of all that decides a story: its samples, its config (but for how they are encoded), and all models."""
-    palette = await Palette.of(plan, peers)
+    capabilities = await Capabilities.fetch(plan, backends)
     deciding = pb.StoryConfig()
     deciding.CopyFrom(config)
     deciding.ClearField("audio_format")
-    models = sorted(palette.digests.items())
+    models = sorted(capabilities.digests.items())
     return hashlib.sha256(deciding.SerializeToString(deterministic=True) + f"{pcm} {models}".encode()).hexdigest()

@@ -7,18 +7,18 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from services.composer.stored.lease import Shelf
+from services.composer.stored.lease import AsyncStore
 from services.composer.stored.record import Record
-from services.composer.stored.store import Conflict, Missing
+from services.composer.stored.store import NotFound, VersionConflict
 
 __all__ = ["sweep"]
 
 
-async def sweep(shelf: Shelf, records: Sequence[Record], ttl_s: float) -> None:
+async def sweep(store: AsyncStore, records: Sequence[Record], ttl_s: float) -> None:
     """Expires what is to expire. Any number of composers may do so at once.
 
     Args:
-        shelf: of the stories.
+        store: of the stories.
         records: of all stories, as they were read last.
         ttl_s: how long an expired story's record still says so.
 
@@ -28,26 +28,26 @@ async def sweep(shelf: Shelf, records: Sequence[Record], ttl_s: float) -> None:
     now = time.time()
     due = [record for record in records if record.expires_s <= now and not record.holder]
     for record in due:
-        with suppress(Conflict, Missing):
-            there, version = await shelf.record(record.name)
+        with suppress(VersionConflict, NotFound):
+            there, version = await store.read_record(record.name)
             if there.expires_s > now or there.holder:
                 continue
             if there.state != "EXPIRED":
-                await shelf.change(
+                await store.replace_record(
                     there, version, state="EXPIRED", files=(), segments=(), ended_s=now, expires_s=now + ttl_s
                 )
             else:
-                await shelf.do(shelf.store.delete, there.name)
-            for name, _ in await shelf.names(there.folder):
-                await shelf.do(shelf.store.delete, name)
+                await store.call(store.blocking.delete, there.name)
+            for name, _ in await store.list_names(there.folder):
+                await store.call(store.blocking.delete, name)
     if due:
-        await _forget_keys(shelf, {(record.owner, record.story_id) for record in due})
+        await _forget_keys(store, {(record.owner, record.story_id) for record in due})
 
 
-async def _forget_keys(shelf: Shelf, gone: set[tuple[str, str]]) -> None:
+async def _forget_keys(store: AsyncStore, gone: set[tuple[str, str]]) -> None:
     """Removes the idempotency keys that lead to stories which are gone."""
-    for name, _ in await shelf.names("keys/"):
-        with suppress(Missing):
-            entry = await shelf.do(shelf.store.read, name)
+    for name, _ in await store.list_names("keys/"):
+        with suppress(NotFound):
+            entry = await store.call(store.blocking.read, name)
             if (name.split("/")[1], json.loads(entry.content)["story_id"]) in gone:
-                await shelf.do(shelf.store.delete, name)
+                await store.call(store.blocking.delete, name)

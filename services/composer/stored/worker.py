@@ -15,28 +15,28 @@ from pathlib import Path
 import grpc
 
 from deepsing.access.accounts import Account, caller_account
-from deepsing.runtime.errors import Exhausted, NotReady, ServiceError, TooLate
+from deepsing.runtime.errors import DeadlineExceeded, ResourceExhausted, ServiceError, Unavailable
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.peers import Peers
+from services.composer.peers import Backends
 from services.composer.settings import ComposerSettings
-from services.composer.stored.lease import Lease, Lost, Shelf
+from services.composer.stored.lease import AsyncStore, Lease, LeaseLost
 from services.composer.stored.record import Record
-from services.composer.stored.store import Conflict, Missing, StoreError
-from services.composer.stored.telling import Telling
+from services.composer.stored.store import NotFound, StoreError, VersionConflict
+from services.composer.stored.telling import StoryJob
 from services.composer.stored.upkeep import sweep
 
 __all__ = ["Worker"]
 
-LOOKS = 4  # at the store, in the time of a lease
+POLLS_PER_LEASE = 4  # of the store, in the time of a lease
 MOST_LOSSES = 5  # composers that one story may silence before it is given up
 QUEUE_S = 60.0  # after which there may be room; a story takes minutes
-REST_S = 30.0  # before a story is tried again that could not be told just now
-NOT_NOW = (NotReady, Exhausted, TooLate)
+RETRY_PAUSE_S = 30.0  # before a story is tried again that could not be told just now
+NOT_NOW = (Unavailable, ResourceExhausted, DeadlineExceeded)
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class _Seen:
+class _SeenRecord:
     """A record as it was read last, and since when it has not changed."""
 
     version: str
@@ -54,15 +54,15 @@ class Worker:
         accounts: of the callers who created stories here, by the story's record; their work is charged to them.
     """
 
-    def __init__(self, settings: ComposerSettings, peers: Peers, shelf: Shelf, scratch: Path) -> None:
-        self.settings, self.peers, self.shelf, self.scratch = settings, peers, shelf, scratch
+    def __init__(self, settings: ComposerSettings, backends: Backends, store: AsyncStore, scratch: Path) -> None:
+        self.settings, self.backends, self.store, self.scratch = settings, backends, store, scratch
         self.name = uuid.uuid4().hex
         self.accounts: dict[str, Account | None] = {}
         self.running: dict[str, asyncio.Task[None]] = {}
-        self.resting: dict[str, float] = {}
-        self._seen: dict[str, _Seen] = {}
+        self.retry_at_s: dict[str, float] = {}
+        self._seen: dict[str, _SeenRecord] = {}
         self._news = asyncio.Event()
-        self._looking = asyncio.create_task(self._look_for_ever())
+        self._poller = asyncio.create_task(self._poll_forever())
 
     def wake(self) -> None:
         """There is something new in the store."""
@@ -72,7 +72,7 @@ class Worker:
         """Counts a story that is about to be stored, and charges its caller with the work.
 
         Raises:
-            Exhausted: QUEUE_FULL, as far as is known here, which other composers' latest stories are not.
+            ResourceExhausted: QUEUE_FULL, as far as is known here, which other composers' latest stories are not.
         """
         owner = story.owner
         names = {name for name, seen in self._seen.items() if seen.record.owner == owner and not seen.record.ended}
@@ -80,7 +80,7 @@ class Worker:
         names.discard(story.name)  # one that is tried again after a conflict is no further one
         if len(names) >= self.settings.stories_waiting:
             message = f"{len(names)} of your stories have not ended, the most there may be; try again in {QUEUE_S:g} s"
-            raise Exhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=QUEUE_S)
+            raise ResourceExhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=QUEUE_S)
         self.accounts[story.name] = caller_account.get()
 
     def stop(self, name: str) -> None:
@@ -92,95 +92,95 @@ class Worker:
 
     async def close(self) -> None:
         """Stops all work; its stories are left for others, who may take them at once."""
-        self._looking.cancel()
+        self._poller.cancel()
         for task in self.running.values():
             task.cancel()
-        await asyncio.wait({self._looking, *self.running.values()})
+        await asyncio.wait({self._poller, *self.running.values()})
 
-    async def _look_for_ever(self) -> None:
+    async def _poll_forever(self) -> None:
         while True:
             self._news.clear()
             try:
-                await self._look()
-                await sweep(self.shelf, [seen.record for seen in self._seen.values()], self.settings.story_ttl_s)
+                await self._poll_store()
+                await sweep(self.store, [seen.record for seen in self._seen.values()], self.settings.story_ttl_s)
             except StoreError as error:
                 logger.warning("cannot look for stories: %s", error)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self.settings.lease_s / LOOKS)
+                await asyncio.wait_for(self._news.wait(), self.settings.lease_s / POLLS_PER_LEASE)
 
-    async def _look(self) -> None:
+    async def _poll_store(self) -> None:
         """Reads what has changed, and takes the oldest stories that are free."""
-        listed = dict(await self.shelf.names("records/"))
+        listed = dict(await self.store.list_names("records/"))
         for name, version in listed.items():
             if name not in self._seen or self._seen[name].version != version:
-                with suppress(Missing):
-                    record, version = await self.shelf.record(name)
-                    self._seen[name] = _Seen(version, record, time.monotonic())
+                with suppress(NotFound):
+                    record, version = await self.store.read_record(name)
+                    self._seen[name] = _SeenRecord(version, record, time.monotonic())
         self._seen = {name: seen for name, seen in self._seen.items() if name in listed}
         for name in [name for name, seen in self._seen.items() if seen.record.ended]:
             self.accounts.pop(name, None)
-            self.resting.pop(name, None)
+            self.retry_at_s.pop(name, None)
         for seen in sorted(self._seen.values(), key=lambda seen: seen.record.created_s):
             if len(self.running) >= self.settings.stories_running:
                 return
             if self._is_free(seen):
-                await self._take(seen)
+                await self._take_story(seen)
 
-    def _is_free(self, seen: _Seen) -> bool:
+    def _is_free(self, seen: _SeenRecord) -> bool:
         record, now = seen.record, time.monotonic()
-        if record.ended or record.name in self.running or now < self.resting.get(record.name, 0):
+        if record.ended or record.name in self.running or now < self.retry_at_s.get(record.name, 0):
             return False
         return not record.holder or now - seen.since > self.settings.lease_s
 
-    async def _take(self, seen: _Seen) -> None:
+    async def _take_story(self, seen: _SeenRecord) -> None:
         record = seen.record
         try:
-            lease = await Lease.take(self.shelf, record, seen.version, self.name, self.settings.lease_s)
-        except Conflict:
+            lease = await Lease.acquire(self.store, record, seen.version, self.name, self.settings.lease_s)
+        except VersionConflict:
             return
         if record.holder:
             logger.warning("story %s goes on here at frame %d", record.story_id, record.frames_done)
-        task = asyncio.create_task(self._work(lease))
+        task = asyncio.create_task(self._run_lease(lease))
         self.running[record.name] = task
-        task.add_done_callback(lambda _: self._done(record.name))
+        task.add_done_callback(lambda _: self._on_task_done(record.name))
 
-    def _done(self, name: str) -> None:
+    def _on_task_done(self, name: str) -> None:
         del self.running[name]
         self.wake()
 
-    async def _work(self, lease: Lease) -> None:
+    async def _run_lease(self, lease: Lease) -> None:
         """Tells a story while its lease holds, and says in its record how that ended."""
         record = lease.record
         caller_account.set(self.accounts.get(record.name))
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self.scratch))
-        telling = asyncio.create_task(self._tell(lease, folder))
-        keeping = asyncio.create_task(lease.keep())
+        job = asyncio.create_task(self._run_job(lease, folder))
+        renewing = asyncio.create_task(lease.keep_alive())
         try:
-            await asyncio.wait({telling, keeping}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({job, renewing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (telling, keeping):
+            for task in (job, renewing):
                 task.cancel()
-            await asyncio.gather(telling, keeping, return_exceptions=True)
+            await asyncio.gather(job, renewing, return_exceptions=True)
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-            with suppress(Lost, StoreError):
-                await self._conclude(lease, telling)
+            with suppress(LeaseLost, StoreError):
+                await self._record_outcome(lease, job)
 
-    async def _tell(self, lease: Lease, folder: Path) -> None:
+    async def _run_job(self, lease: Lease, folder: Path) -> None:
         if lease.record.losses >= MOST_LOSSES:
             raise RuntimeError(f"{MOST_LOSSES} composers have fallen silent over this story")
-        await Telling(self.settings, self.peers, lease, folder).run()
+        await StoryJob(self.settings, self.backends, lease, folder).run()
 
-    async def _conclude(self, lease: Lease, telling: asyncio.Task[None]) -> None:
+    async def _record_outcome(self, lease: Lease, job: asyncio.Task[None]) -> None:
         """Leaves the story to others, or calls it failed; nothing where it has succeeded or is not ours any more."""
-        record, failure = lease.record, None if telling.cancelled() else telling.exception()
+        record, failure = lease.record, None if job.cancelled() else job.exception()
         while isinstance(failure, BaseExceptionGroup):
             failure = failure.exceptions[0]
-        if record.ended or isinstance(failure, Lost):
+        if record.ended or isinstance(failure, LeaseLost):
             return
         if failure is None or isinstance(failure, (*NOT_NOW, StoreError)):
             if failure is not None:
                 logger.warning("story %s waits: %s", record.story_id, failure)
-                self.resting[record.name] = time.monotonic() + REST_S
+                self.retry_at_s[record.name] = time.monotonic() + RETRY_PAUSE_S
             await lease.update(state="QUEUED", holder="")
             return
         error = (grpc.StatusCode.INTERNAL.value[0], "INTERNAL", f"internal error; quote story {record.story_id}")

@@ -31,7 +31,7 @@ def load_network(folder: Path) -> tuple[BigGanDeep, npt.NDArray[np.float32]]:
         ValueError: a file is not what it should be.
     """
     layout = read_layout(folder / CONFIG)
-    tensors = _checked(_read(folder / WEIGHTS), layout, folder)
+    tensors = _check_tensors(_read(folder / WEIGHTS), layout, folder)
     network = BigGanDeep(layout)
     with torch.no_grad():
         _fill(network, tensors)
@@ -46,12 +46,12 @@ def _read(path: Path) -> object:
         raise ValueError(f"{path.name} holds more or less than tensors ({reason}); fetch the published file") from None
 
 
-def _checked(given: object, layout: Layout, folder: Path) -> Tensors:
+def _check_tensors(given: object, layout: Layout, folder: Path) -> Tensors:
     """All tensors of the layout as 32-bit floats, and no others."""
     file = f"{folder.name}/{WEIGHTS}"
     if not isinstance(given, dict):
         raise ValueError(f"{file} holds {type(given).__name__}; it must be a table of tensors: fetch it again")
-    wanted = layout.tensors()
+    wanted = layout.tensor_shapes()
     way_out = f"take {CONFIG} and {WEIGHTS} of one and the same network"
     for name in (*wanted, *given):
         if name not in given:
@@ -69,7 +69,7 @@ def _checked(given: object, layout: Layout, folder: Path) -> Tensors:
     return {name: given[name].to(torch.float32) for name in wanted}
 
 
-def _folded(tensors: Tensors, name: str) -> Tensor:
+def _fold_spectral_norm(tensors: Tensors, name: str) -> Tensor:
     """A weight divided by its spectral norm, u · (W v), with the vectors as they are stored."""
     weight = tensors[f"{name}.weight_orig"]
     sigma = tensors[f"{name}.weight_u"] @ (weight.flatten(1) @ tensors[f"{name}.weight_v"])
@@ -82,7 +82,7 @@ def _fill(network: BigGanDeep, tensors: Tensors) -> None:
     layout = network.layout
     side = FIRST_SIDE_PX**2
     rows = torch.arange(side * layout.layers[0].channels_in).view(side, -1).T.flatten()  # stored with channels last
-    network.first.weight.copy_(_folded(tensors, "generator.gen_z")[rows])
+    network.first.weight.copy_(_fold_spectral_norm(tensors, "generator.gen_z")[rows])
     network.first.bias.copy_(tensors["generator.gen_z.bias"][rows])
     for place, block in enumerate(network.blocks):
         assert isinstance(block, Block)
@@ -90,13 +90,15 @@ def _fill(network: BigGanDeep, tensors: Tensors) -> None:
             assert isinstance(convolution, nn.Conv2d)
             assert convolution.bias is not None
             name = f"{layout.block_name(place)}.conv_{number}"
-            convolution.weight.copy_(_folded(tensors, name))
+            convolution.weight.copy_(_fold_spectral_norm(tensors, name))
             convolution.bias.copy_(tensors[f"{name}.bias"])
     attention, prefix = network.attention, f"{layout.attention_name}.snconv1x1"
     for part in ("theta", "phi", "g"):
-        getattr(attention, part).weight.copy_(_folded(tensors, f"{prefix}_{part}"))
-    attention.out.weight.copy_(_folded(tensors, f"{prefix}_o_conv") * tensors[f"{layout.attention_name}.gamma"])
-    network.to_rgb.weight.copy_(_folded(tensors, "generator.conv_to_rgb")[:3])
+        getattr(attention, part).weight.copy_(_fold_spectral_norm(tensors, f"{prefix}_{part}"))
+    attention.out.weight.copy_(
+        _fold_spectral_norm(tensors, f"{prefix}_o_conv") * tensors[f"{layout.attention_name}.gamma"]
+    )
+    network.to_rgb.weight.copy_(_fold_spectral_norm(tensors, "generator.conv_to_rgb")[:3])
     assert network.to_rgb.bias is not None
     network.to_rgb.bias.copy_(tensors["generator.conv_to_rgb.bias"][:3])
     _fill_normalisations(network, tensors)
@@ -105,15 +107,16 @@ def _fill(network: BigGanDeep, tensors: Tensors) -> None:
 def _fill_normalisations(network: BigGanDeep, tensors: Tensors) -> None:
     layout, norms = network.layout, network.normalisations
     names = [f"{layout.block_name(place)}.bn_{part}" for place in range(len(layout.layers)) for part in range(NORMS)]
-    last = "generator.bn"  # tells all classes the same
+    last = "generator.bn"  # the same for all classes
     for target, kind in ((norms.means, "running_means"), (norms.variances, "running_vars")):
         target.copy_(torch.cat([tensors[f"{name}.{kind}"] for name in (*names, last)], dim=1))
     silent = torch.zeros(layout.channels, layout.condition_size)
-    told = [
-        torch.cat([*(_folded(tensors, f"{name}.{kind}") for name in names), silent]) for kind in ("scale", "offset")
+    modulation = [
+        torch.cat([*(_fold_spectral_norm(tensors, f"{name}.{kind}") for name in names), silent])
+        for kind in ("scale", "offset")
     ]
-    norms.told.weight.copy_(torch.cat(told))
-    norms.told.bias.zero_()
+    norms.modulation.weight.copy_(torch.cat(modulation))
+    norms.modulation.bias.zero_()
     total = sum(norms.widths)
-    norms.told.bias[total - layout.channels : total] = tensors[f"{last}.weight"] - 1
-    norms.told.bias[-layout.channels :] = tensors[f"{last}.bias"]
+    norms.modulation.bias[total - layout.channels : total] = tensors[f"{last}.weight"] - 1
+    norms.modulation.bias[-layout.channels :] = tensors[f"{last}.bias"]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from services.generator.concepts import Concept
 
-__all__ = ["CLASSES", "rated_classes"]
+__all__ = ["CLASSES", "read_classes"]
 
 CLASSES = Path(__file__).parent / "imagenet_classes.csv"  # in the order of class numbers
 COLUMNS = ("concept", "arousal", "valence")
 
 
-def rated_classes(sentiments: Path | None, classes: Path = CLASSES) -> list[Concept]:
+def read_classes(sentiments: Path | None, classes: Path = CLASSES) -> list[Concept]:
     """Reads the names of all classes, and joins sentiments to them.
 
     Args:
@@ -33,11 +33,11 @@ def rated_classes(sentiments: Path | None, classes: Path = CLASSES) -> list[Conc
             if missing:
                 raise ValueError(f"{sentiments.name} has no column {missing[0]}; give {', '.join(COLUMNS)}")
             for number, row in enumerate(reader, start=2):
-                felt |= _sentiment(row, felt, f"{sentiments.name} line {number}")
+                felt |= _parse_sentiment(row, felt, f"{sentiments.name} line {number}")
     return [Concept(name, *values) for name, values in felt.items()]
 
 
-def _sentiment(
+def _parse_sentiment(
     row: dict[str, str], known: dict[str, tuple[float, float]], where: str
 ) -> dict[str, tuple[float, float]]:
     name = row["concept"]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from services.generator.biggan_deep.checkpoint import WEIGHTS, load_network
-from services.generator.biggan_deep.classes import rated_classes
+from services.generator.biggan_deep.classes import read_classes
 from services.generator.biggan_deep.network import BigGanDeep
 from services.generator.concepts import Concept
 from services.generator.engine_file import write_engine, write_manifest
@@ -83,7 +83,7 @@ def export(
             raise ValueError(f"truncation is {truncation:g}; choose above 0 and up to 1")
         network.normalisations.fold(truncation)
     if precision == "float16":
-        network.half_inside()
+        network.halve_precision()
     graph = EngineGraph(network, embeddings)
     size_px, halved = network.layout.size_px, precision == "stored16"
     write_engine(graph, embeddings, concepts, embeddings.shape[1], size_px, path, halved)
@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         network, embeddings = load_network(options.checkpoint)
-        concepts = rated_classes(options.sentiments)
+        concepts = read_classes(options.sentiments)
         facts = _facts(options, network)
         options.out.mkdir(parents=True, exist_ok=True)
         path = options.out / f"{options.name or f'biggan-deep-{network.layout.size_px}'}.onnx"

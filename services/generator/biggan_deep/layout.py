@@ -54,26 +54,26 @@ class Layout:
 
     @property
     def condition_size(self) -> int:
-        """Length of what every layer is told: noise, then the class."""
+        """Length of what conditions every layer: noise, then the class."""
         return 2 * self.noise_size
 
     @property
-    def attended(self) -> int:
+    def attention_channels(self) -> int:
         """Channels where attention stands."""
         return self.layers[self.attention_before].channels_in
 
-    def tensors(self) -> dict[str, tuple[int, ...]]:
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every tensor that belongs into pytorch_model.bin."""
         first = self.layers[0].channels_in
         return {
             "embeddings.weight": (self.noise_size, self.classes),
-            **dict(_normed("generator.gen_z", (FIRST_SIDE_PX**2 * first, self.condition_size), bias=True)),
-            **dict(self._attention()),
-            **{name: shape for place in range(len(self.layers)) for name, shape in self._block(place)},
-            **dict(_statistics("generator.bn", self.steps, self.channels)),
+            **dict(_weight_shapes("generator.gen_z", (FIRST_SIDE_PX**2 * first, self.condition_size), bias=True)),
+            **dict(self._attention_shapes()),
+            **{name: shape for place in range(len(self.layers)) for name, shape in self._block_shapes(place)},
+            **dict(_statistics_shapes("generator.bn", self.steps, self.channels)),
             "generator.bn.weight": (self.channels,),
             "generator.bn.bias": (self.channels,),
-            **dict(_normed("generator.conv_to_rgb", (self.channels, self.channels, 3, 3), bias=True)),
+            **dict(_weight_shapes("generator.conv_to_rgb", (self.channels, self.channels, 3, 3), bias=True)),
         }
 
     def block_name(self, place: int) -> str:
@@ -85,31 +85,31 @@ class Layout:
         """Prefix of the tensors of attention."""
         return f"generator.layers.{self.attention_before}"
 
-    def _block(self, place: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    def _block_shapes(self, place: int) -> Iterator[tuple[str, tuple[int, ...]]]:
         layer, name = self.layers[place], self.block_name(place)
         inside = layer.channels_inside
         widths = (layer.channels_in, inside, inside, inside, layer.channels_out)
         for part, side in zip(range(NORMS), (1, 3, 3, 1), strict=True):
-            yield from _statistics(f"{name}.bn_{part}", self.steps, widths[part])
+            yield from _statistics_shapes(f"{name}.bn_{part}", self.steps, widths[part])
             for kind in ("scale", "offset"):
-                yield from _normed(f"{name}.bn_{part}.{kind}", (widths[part], self.condition_size))
-            yield from _normed(f"{name}.conv_{part}", (widths[part + 1], widths[part], side, side), bias=True)
+                yield from _weight_shapes(f"{name}.bn_{part}.{kind}", (widths[part], self.condition_size))
+            yield from _weight_shapes(f"{name}.conv_{part}", (widths[part + 1], widths[part], side, side), bias=True)
 
-    def _attention(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        name, width = self.attention_name, self.attended
+    def _attention_shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        name, width = self.attention_name, self.attention_channels
         narrow, half = width // 8, width // 2
         for part, sides in {"theta": (narrow, width), "phi": (narrow, width), "g": (half, width)}.items():
-            yield from _normed(f"{name}.snconv1x1_{part}", (*sides, 1, 1))
-        yield from _normed(f"{name}.snconv1x1_o_conv", (width, half, 1, 1))
+            yield from _weight_shapes(f"{name}.snconv1x1_{part}", (*sides, 1, 1))
+        yield from _weight_shapes(f"{name}.snconv1x1_o_conv", (width, half, 1, 1))
         yield f"{name}.gamma", (1,)
 
 
-def _statistics(name: str, steps: int, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _statistics_shapes(name: str, steps: int, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield f"{name}.running_means", (steps, width)
     yield f"{name}.running_vars", (steps, width)
 
 
-def _normed(name: str, shape: tuple[int, ...], *, bias: bool = False) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _weight_shapes(name: str, shape: tuple[int, ...], *, bias: bool = False) -> Iterator[tuple[str, tuple[int, ...]]]:
     """A weight with spectral norm: as it was trained, and the two vectors whose product measures it."""
     inputs = 1
     for side in shape[1:]:
@@ -144,7 +144,7 @@ def read_layout(path: Path) -> Layout:
         noise_size=given["z_dim"],
         classes=given["num_classes"],
         channels=given["channel_width"],
-        layers=tuple(_layer(path, place, row, given["channel_width"]) for place, row in enumerate(layers)),
+        layers=tuple(_parse_layer(path, place, row, given["channel_width"]) for place, row in enumerate(layers)),
         attention_before=given["attention_layer_position"],
         eps=float(given["eps"]),
         steps=given["n_stats"],
@@ -153,7 +153,7 @@ def read_layout(path: Path) -> Layout:
     return layout
 
 
-def _layer(path: Path, place: int, row: Any, width: int) -> Layer:
+def _parse_layer(path: Path, place: int, row: Any, width: int) -> Layer:
     right = isinstance(row, list) and len(row) == 3 and isinstance(row[0], bool)
     right = right and all(type(number) is int and number > 0 for number in row[1:])
     _require(right and row[2] in (row[1], row[1] // 2), path, f"layers[{place}]", row, "[doubles, in, in or in / 2]")
@@ -170,16 +170,21 @@ def _check(path: Path, layout: Layout, given: dict[str, Any]) -> None:
         ("layers", given["layers"][-1], layers[-1].channels_out == layout.channels, "to end with channel_width"),
         ("class_embed_dim", given["class_embed_dim"], given["class_embed_dim"] == layout.noise_size, "equal to z_dim"),
         ("attention_layer_position", layout.attention_before, layout.attention_before < len(layers), "a block's index"),
-        ("output_dim", layout.size_px, layout.size_px == _side(layers), f"{_side(layers)}, as the layers make it"),
+        (
+            "output_dim",
+            layout.size_px,
+            layout.size_px == _output_side_px(layers),
+            f"{_output_side_px(layers)}, as the layers make it",
+        ),
         ("n_stats", layout.steps, layout.steps > 1, "2 or more"),
         ("channel_width", layout.channels, layout.channels >= REDUCTION, "4 or more"),
     ):
         _require(right, path, key, value, rule)
-    widths = all(layer.channels_in % REDUCTION == 0 for layer in layers) and layout.attended % 8 == 0
+    widths = all(layer.channels_in % REDUCTION == 0 for layer in layers) and layout.attention_channels % 8 == 0
     _require(widths, path, "channel_width", layout.channels, "such that blocks divide by 4 and attention by 8")
 
 
-def _side(layers: tuple[Layer, ...]) -> int:
+def _output_side_px(layers: tuple[Layer, ...]) -> int:
     return FIRST_SIDE_PX << sum(layer.doubles for layer in layers)
 
 

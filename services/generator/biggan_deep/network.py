@@ -26,7 +26,7 @@ class Normalisations(nn.Module):
 
     Attributes:
         means, variances: (steps, C), all normalisations side by side; one row where one truncation was folded.
-        told: condition → (2C,): scales less 1, then shifts.
+        modulation: condition → (2C,): scales less 1, then shifts.
     """
 
     means: Tensor
@@ -38,7 +38,7 @@ class Normalisations(nn.Module):
         self.eps, total = layout.eps, sum(self.widths)
         self.register_buffer("means", torch.zeros(layout.steps, total))
         self.register_buffer("variances", torch.ones(layout.steps, total))
-        self.told = nn.Linear(layout.condition_size, 2 * total)
+        self.modulation = nn.Linear(layout.condition_size, 2 * total)
 
     def fold(self, truncation: float) -> None:
         """Keeps the statistics of one truncation, (0, 1], only."""
@@ -48,7 +48,7 @@ class Normalisations(nn.Module):
     def forward(self, condition: Tensor, truncation: Tensor) -> list[tuple[Tensor, Tensor]]:
         """(N, condition) and (N,) → for each normalisation its scale and its shift, (N, width, 1, 1)."""
         means, variances = self._statistics(truncation)
-        scale, shift = self.told(condition).chunk(2, dim=1)
+        scale, shift = self.modulation(condition).chunk(2, dim=1)
         scale = (1 + scale) / torch.sqrt(variances + self.eps)
         shift = shift - means * scale
         scales, shifts = (part[:, :, None, None].split(self.widths, 1) for part in (scale, shift))
@@ -101,9 +101,9 @@ class Block(nn.Module):
         for place, (convolution, (scale, shift)) in enumerate(zip(self.convolutions, norms, strict=True)):
             inner = functional.relu(inner * scale + shift)
             if place == 1 and self.layer.doubles:
-                inner = doubled(inner)
+                inner = double_size(inner)
             inner = convolution(inner)
-        return inner + (doubled(beside) if self.layer.doubles else beside)
+        return inner + (double_size(beside) if self.layer.doubles else beside)
 
 
 class Attention(nn.Module):
@@ -123,8 +123,8 @@ class Attention(nn.Module):
         offered = functional.max_pool2d(self.phi(features), 2).flatten(2)
         looks = torch.softmax(wanted.transpose(1, 2) @ offered, dim=-1)  # (N, H W, H W / 4)
         seen = functional.max_pool2d(self.g(features), 2).flatten(2) @ looks.transpose(1, 2)
-        told: Tensor = self.out(seen.view(-1, seen.shape[1], height, width))
-        return features + told
+        gathered: Tensor = self.out(seen.view(-1, seen.shape[1], height, width))
+        return features + gathered
 
 
 class BigGanDeep(nn.Module):
@@ -136,7 +136,7 @@ class BigGanDeep(nn.Module):
         self.normalisations = Normalisations(layout)
         self.first = nn.Linear(layout.condition_size, FIRST_SIDE_PX**2 * layout.layers[0].channels_in)
         self.blocks = nn.ModuleList(Block(layer) for layer in layout.layers)
-        self.attention = Attention(layout.attended)
+        self.attention = Attention(layout.attention_channels)
         self.to_rgb = nn.Conv2d(layout.channels, 3, 3, padding=1)
 
     def forward(self, condition: Tensor, truncation: Tensor) -> Tensor:
@@ -159,13 +159,13 @@ class BigGanDeep(nn.Module):
         scale, shift = norms[-1]
         return torch.tanh(self.to_rgb(functional.relu(features * scale + shift))).to(condition.dtype)
 
-    def half_inside(self) -> BigGanDeep:
+    def halve_precision(self) -> BigGanDeep:
         """Computes features in 16-bit floats; conditions and statistics, whose range is larger, stay in 32."""
         for part in (self.blocks, self.attention, self.to_rgb):
             part.half()
         return self
 
 
-def doubled(features: Tensor) -> Tensor:
+def double_size(features: Tensor) -> Tensor:
     """(N, C, H, W) → (N, C, 2H, 2W), each value four times."""
     return functional.interpolate(features, scale_factor=2.0, mode="nearest")

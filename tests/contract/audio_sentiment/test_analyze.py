@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from deepsing.runtime.channel import open_channel
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
 from deepsing.v1 import audio_sentiment_pb2 as messages
@@ -76,7 +76,7 @@ async def answers(stub: Stub, requests: list[messages.AnalyzeRequest]) -> list[m
 async def refusal(stub: Stub, requests: list[messages.AnalyzeRequest]) -> tuple[grpc.StatusCode, str, dict[str, str]]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await answers(stub, requests)
-    reason, metadata = error_of(caught.value)
+    reason, metadata = parse_error_info(caught.value)
     return caught.value.code(), reason, metadata
 
 
@@ -199,7 +199,7 @@ async def test_a_stalled_upload_is_ended(stub: Stub) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call.read()
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert error_of(caught.value)[0] == "UPLOAD_STALLED"
+    assert parse_error_info(caught.value)[0] == "UPLOAD_STALLED"
 
 
 async def test_progress_says_how_far_the_audio_is_heard_before_its_window_is_over(stub: Stub) -> None:

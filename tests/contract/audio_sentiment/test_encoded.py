@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from deepsing.runtime.channel import open_channel
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer
 from deepsing.runtime.settings import ServerSettings
 from deepsing.v1 import audio_sentiment_pb2 as messages
@@ -31,7 +31,7 @@ async def stub() -> AsyncIterator[Stub]:
     await server.drain(0)
 
 
-def encoded(container: str, codec: str) -> bytes:
+def encode(container: str, codec: str) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
         stream = out.add_stream(codec, rate=48_000, layout="mono")
@@ -64,11 +64,11 @@ async def reason(stub: Stub, sent: list[messages.AnalyzeRequest]) -> str:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.Analyze(iter(sent), timeout=30).read()
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    return error_of(caught.value)[0]
+    return parse_error_info(caught.value)[0]
 
 
 async def test_an_m4a_with_its_index_at_the_end_plays_as_a_file_but_not_live(stub: Stub) -> None:
-    song = encoded("mp4", "aac")
+    song = encode("mp4", "aac")
     answers = [answer async for answer in stub.Analyze(iter(requests(song)), timeout=30)]
     assert answers[-1].summary.song.codec == "aac"
     assert answers[-1].summary.point_count == len(answers) - 1 >= 12
@@ -80,7 +80,7 @@ async def test_a_film_without_sound_has_no_audio(stub: Stub) -> None:
 
 
 async def test_points_of_an_encoded_song_come_before_its_end(stub: Stub) -> None:
-    sent = requests(encoded("matroska", "aac"), live=True)
+    sent = requests(encode("matroska", "aac"), live=True)
     call = stub.Analyze(timeout=30)
     for request in sent[: len(sent) * 3 // 4]:
         await call.write(request)

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 from google.protobuf.json_format import MessageToDict, ParseDict
 
-from deepsing.runtime.errors import STATUS_DETAILS, InvalidInput, ServiceError, error_of
+from deepsing.runtime.errors import STATUS_DETAILS, InvalidArgument, ServiceError, parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.composer_pb2_grpc import ComposerServiceServicer
 from deepsing.v1.error_reason_pb2 import ErrorReason
@@ -46,25 +46,25 @@ class Exchange:
     def refusal(self) -> ServiceError | None:
         if self.code is grpc.StatusCode.OK:
             return None
-        return InvalidInput(self.message, reason=ErrorReason.Value(f"ERROR_REASON_{self.reason}"))
+        return InvalidArgument(self.message, reason=ErrorReason.Value(f"ERROR_REASON_{self.reason}"))
 
 
 def exchanges() -> list[Exchange]:
-    return [_loaded(path) for path in sorted(FOLDER.glob("*.json"))]
+    return [_load_exchange(path) for path in sorted(FOLDER.glob("*.json"))]
 
 
 def rewrite(exchange: Exchange, came: list[pb.ComposeResponse]) -> None:
     """Puts what the composer says now in the place of what the file has it say; heartbeats stay."""
     path = FOLDER / f"{exchange.name}.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    told = iter(response for response in came if not response.HasField("heartbeat"))
+    responses = iter(response for response in came if not response.HasField("heartbeat"))
     for step in content["steps"]:
         if "response" in step and "heartbeat" not in step["response"]:
-            step["response"] = MessageToDict(next(told))
+            step["response"] = MessageToDict(next(responses))
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _loaded(path: Path) -> Exchange:
+def _load_exchange(path: Path) -> Exchange:
     content = json.loads(path.read_text(encoding="utf-8"))
     steps = tuple(
         ParseDict(step["request"], pb.ComposeRequest())
@@ -91,7 +91,7 @@ class Replayer(ComposerServiceServicer):
             elif self.exchange.asked is not None and (came := await anext(requests)) != step:
                 self.surprises.append(f"expected {step}, but {came} came")
         if refusal := self.exchange.refusal:
-            context.set_trailing_metadata(((STATUS_DETAILS, refusal.status().SerializeToString()),))
+            context.set_trailing_metadata(((STATUS_DETAILS, refusal.to_status().SerializeToString()),))
             await context.abort(refusal.code, str(refusal))
 
 
@@ -108,5 +108,5 @@ async def play_to(stub: Any, exchange: Exchange) -> tuple[list[pb.ComposeRespons
         async for response in stub.Compose(requests(), timeout=30):
             came.append(response)
     except grpc.aio.AioRpcError as error:
-        return came, error.code(), error_of(error)[0]
+        return came, error.code(), parse_error_info(error)[0]
     return came, grpc.StatusCode.OK, ""

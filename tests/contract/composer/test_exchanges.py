@@ -48,17 +48,17 @@ async def test_the_composer_keeps_to_the_file(exchange: Exchange) -> None:
     if code is grpc.StatusCode.OK and os.environ.get("DEEPSING_REGENERATE"):
         rewrite(exchange, came)
     elif code is grpc.StatusCode.OK:
-        assert [steady(response) for response in came if is_told(response)] == [
-            steady(response) for response in exchange.responses if is_told(response)
+        assert [normalize_response(response) for response in came if is_story_event(response)] == [
+            normalize_response(response) for response in exchange.responses if is_story_event(response)
         ]
 
 
-def is_told(response: pb.ComposeResponse) -> bool:
+def is_story_event(response: pb.ComposeResponse) -> bool:
     """Heartbeats come as time passes, not as the story goes."""
     return not response.HasField("heartbeat")
 
 
-def steady(response: pb.ComposeResponse) -> dict[str, object]:
+def normalize_response(response: pb.ComposeResponse) -> dict[str, object]:
     """What must be the same each time, pictures as their presence (their bytes are the image library's)."""
     said = MessageToDict(response, preserving_proto_field_name=True)
     for payload in said.values():

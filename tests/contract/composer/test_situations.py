@@ -32,11 +32,13 @@ class Allocated(ctypes.Structure):
         return int(self.sizes[4] + self.sizes[7])
 
 
-async def requests(*sent: pb.ComposeRequest, held: asyncio.Event | None = None) -> AsyncIterator[pb.ComposeRequest]:
+async def requests(
+    *sent: pb.ComposeRequest, hold_open: asyncio.Event | None = None
+) -> AsyncIterator[pb.ComposeRequest]:
     for request in sent:
         yield request
-    if held is not None:
-        await held.wait()
+    if hold_open is not None:
+        await hold_open.wait()
 
 
 def bytes_in_use() -> int:
@@ -47,28 +49,28 @@ def bytes_in_use() -> int:
     return int(mallinfo2().in_use) + PYTHON_BLOCK_BYTES * sys.getallocatedblocks()
 
 
-async def freed(composer: Stage) -> None:
+async def wait_until_idle(composer: Stage) -> None:
     async with asyncio.timeout(10):
         await composer.servicer.idle.wait()
 
 
-async def opened_and_dropped(composer: Stage, count: int, at_once: int = 20) -> None:
-    held = asyncio.Event()
+async def open_and_drop(composer: Stage, count: int, at_once: int = 20) -> None:
+    hold_open = asyncio.Event()
     for _ in range(count // at_once):
         sent = (pb.ComposeRequest(config=config()), pb.ComposeRequest(audio_chunk=pcm(0.6)))
-        calls = [composer.stub.Compose(requests(*sent, held=held)) for _ in range(at_once)]
+        calls = [composer.stub.Compose(requests(*sent, hold_open=hold_open)) for _ in range(at_once)]
         started = await asyncio.gather(*(call.read() for call in calls))
         assert all(response.HasField("session_started") for response in started)
         for call in calls:
             call.cancel()
-        await freed(composer)
+        await wait_until_idle(composer)
 
 
 async def test_a_thousand_sessions_opened_and_dropped_leave_nothing() -> None:
     async with stage() as composer:
-        await opened_and_dropped(composer, 300)
+        await open_and_drop(composer, 300)
         before = bytes_in_use(), len(os.listdir("/proc/self/fd"))
-        await opened_and_dropped(composer, 700)
+        await open_and_drop(composer, 700)
         grown, files = bytes_in_use() - before[0], len(os.listdir("/proc/self/fd")) - before[1]
         assert composer.servicer.sessions == 0
         assert [
@@ -80,15 +82,15 @@ async def test_a_thousand_sessions_opened_and_dropped_leave_nothing() -> None:
 
 async def test_a_deadline_in_the_middle_stops_the_generator_and_frees_the_session() -> None:
     async with stage() as composer:
-        composer.generator.held = asyncio.Event()
+        composer.generator.release = asyncio.Event()
         sent = (pb.ComposeRequest(config=config()), pb.ComposeRequest(audio_chunk=pcm(3)))
         call = composer.stub.Compose(requests(*sent, pb.ComposeRequest(end_of_audio=pb.EndOfAudio())), timeout=1.0)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             _ = [response async for response in call]
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         async with asyncio.timeout(5):
-            await composer.generator.left.wait()
-        await freed(composer)
+            await composer.generator.cancelled.wait()
+        await wait_until_idle(composer)
 
 
 @pytest.mark.parametrize(("megabytes", "code"), [(5, "INVALID_ARGUMENT"), (30, "RESOURCE_EXHAUSTED")])
@@ -100,15 +102,15 @@ async def test_a_message_of_megabytes_is_refused_and_frees_the_session(megabytes
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             _ = [response async for response in call]
         assert caught.value.code().name == code
-        await freed(composer)
+        await wait_until_idle(composer)
 
 
 async def test_an_upload_that_is_half_closed_without_a_word_is_the_whole_song() -> None:
     async with stage() as composer:
         sent = (pb.ComposeRequest(config=config()), pb.ComposeRequest(audio_chunk=pcm(2)))
-        *told, last = [response async for response in composer.stub.Compose(requests(*sent))]
+        *responses, last = [response async for response in composer.stub.Compose(requests(*sent))]
         assert last.session_end.frame_count == 48
-        assert sum(response.HasField("frame") for response in told) == 48
+        assert sum(response.HasField("frame") for response in responses) == 48
 
 
 async def test_two_songs_of_one_name_at_once_have_each_their_own_story(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from deepsing.runtime.early_end import keep_status
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
 from tests.songs import SONGS, make_song
@@ -36,7 +36,7 @@ def pieces(path: Path) -> list[bytes]:
     return [song[first : first + 65_536] for first in range(0, len(song), 65_536)]
 
 
-async def probed(composer: Stage, path: Path) -> pb.ProbeResponse:
+async def probe(composer: Stage, path: Path) -> pb.ProbeResponse:
     requests = [pb.ProbeRequest(config=SMALL), *(pb.ProbeRequest(audio_chunk=piece) for piece in pieces(path))]
     call = composer.stub.Probe(iter(requests))
     keep_status(call)
@@ -50,7 +50,7 @@ async def test_probe_says_how_long_a_song_is_and_what_is_odd_about_it(
     kind: str, composer: Stage, tmp_path: Path
 ) -> None:
     song = SONGS[kind]
-    answer = await probed(composer, make_song(tmp_path, kind))
+    answer = await probe(composer, make_song(tmp_path, kind))
     assert answer.song.duration_us == pytest.approx(song.duration_s * 1e6, abs=song.tolerance_s * 1e6)
     prefix = "SONG_WARNING_KIND_"
     found = {base.SongWarningKind.Name(warning.kind).removeprefix(prefix) for warning in answer.song.warnings}
@@ -62,9 +62,9 @@ async def test_probe_says_how_long_a_song_is_and_what_is_odd_about_it(
 @pytest.mark.asyncio(loop_scope="module")
 async def test_probe_refuses_a_song_with_the_reason_of_its_fault(kind: str, composer: Stage, tmp_path: Path) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await probed(composer, make_song(tmp_path, kind))
+        await probe(composer, make_song(tmp_path, kind))
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert error_of(caught.value)[0] == f"SONG_{SONGS[kind].error.upper()}"
+    assert parse_error_info(caught.value)[0] == f"SONG_{SONGS[kind].error.upper()}"
 
 
 @pytest.mark.parametrize("kind", PLAYABLE)
@@ -73,7 +73,7 @@ async def test_a_story_ends_with_its_song_within_half_a_frame(kind: str, compose
     path = make_song(tmp_path, kind)
     sound = [pb.ComposeRequest(audio_chunk=piece) for piece in pieces(path)]
     end = pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
-    told = composer.stub.Compose(iter([pb.ComposeRequest(config=SMALL), *sound, end]))
-    *_, last = [response async for response in told]
-    length_us = (await probed(composer, path)).song.duration_us
+    call = composer.stub.Compose(iter([pb.ComposeRequest(config=SMALL), *sound, end]))
+    *_, last = [response async for response in call]
+    length_us = (await probe(composer, path)).song.duration_us
     assert last.session_end.frame_count / FPS == pytest.approx(length_us / 1e6, abs=0.5001 / FPS)

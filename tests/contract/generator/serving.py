@@ -14,19 +14,19 @@ from services.generator import rpc
 from services.generator.settings import Settings
 from tests.unit.generator.opened import WEIGHTS
 
-__all__ = ["Stub", "asked", "embedded", "serve"]
+__all__ = ["Stub", "make_request", "open_tiny", "serve"]
 
 Stub = generator_pb2_grpc.GeneratorServiceStub
 Opener = Callable[[], Awaitable[rpc.GeneratorServicer]]
 
 
-def asked(count: int = 1, **fields: object) -> generator_pb2.GenerateRequest:
+def make_request(count: int = 1, **fields: object) -> generator_pb2.GenerateRequest:
     rows = np.random.default_rng(3).dirichlet(np.ones(3), 16)[:count]
     given = {"frame_count": count, "class_weights": rows.ravel().tolist(), "truncation": 0.5, **fields}
     return generator_pb2.GenerateRequest(**given)  # type: ignore[arg-type]
 
 
-async def embedded() -> rpc.GeneratorServicer:
+async def open_tiny() -> rpc.GeneratorServicer:
     return await asyncio.to_thread(rpc.open_generator, Settings(engines=("tiny",), weights=(str(WEIGHTS),)))
 
 

@@ -11,7 +11,7 @@ from deepsing.runtime.settings import SettingsError
 from deepsing.v1 import generator_pb2
 from services.generator import rpc
 from services.generator.settings import Settings
-from tests.contract.generator.serving import Stub, asked, serve
+from tests.contract.generator.serving import Stub, make_request, serve
 from tests.unit.generator.opened import WEIGHTS
 
 
@@ -26,8 +26,8 @@ async def test_pictures_of_the_operators_own_are_the_styles(tmp_path: Path) -> N
     async with channel:
         stub = Stub(channel)
         listed = await stub.ListStyles(generator_pb2.ListStylesRequest())
-        painted = await stub.Generate(asked(3, style_weights=[0, 0, 0.6, 0, 0, 0.6]))
-        plain = await stub.Generate(asked(3))
+        painted = await stub.Generate(make_request(3, style_weights=[0, 0, 0.6, 0, 0, 0.6]))
+        plain = await stub.Generate(make_request(3))
     await server.drain(0)
     assert [(style.name, style.sentiment.valence) for style in listed.styles] == [("negative", -0.5), ("positive", 0.5)]
     assert len(listed.digest) == 64

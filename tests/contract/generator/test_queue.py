@@ -9,12 +9,12 @@ import grpc
 import pytest
 
 from deepsing.runtime.batching import MicroBatcher
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import parse_error_info
 from deepsing.v1 import generator_pb2
 from services.generator import rpc
-from services.generator.painter import Job, Painted, Painter
+from services.generator.painter import Job, JobResult, Painter
 from services.generator.settings import Settings
-from tests.contract.generator.serving import Stub, asked, serve
+from tests.contract.generator.serving import Stub, make_request, serve
 from tests.unit.generator.opened import tiny_engine, two_styles
 
 
@@ -26,7 +26,7 @@ class HeldPainter(Painter):
         self.begun, self.released = threading.Event(), threading.Event()
         self.counts: list[int] = []
 
-    def paint(self, jobs: list[Job]) -> list[Painted]:
+    def paint(self, jobs: list[Job]) -> list[JobResult]:
         self.counts += [len(job.class_weights) for job in jobs]
         self.begun.set()
         self.released.wait()
@@ -34,7 +34,7 @@ class HeldPainter(Painter):
 
 
 @pytest.fixture
-async def held() -> AsyncIterator[tuple[HeldPainter, Stub]]:
+async def painter_and_stub() -> AsyncIterator[tuple[HeldPainter, Stub]]:
     painter = HeldPainter()
 
     async def opener() -> rpc.GeneratorServicer:
@@ -49,27 +49,30 @@ async def held() -> AsyncIterator[tuple[HeldPainter, Stub]]:
     await server.drain(0)
 
 
-async def test_a_full_queue_says_when_to_come_again(held: tuple[HeldPainter, Stub]) -> None:
-    painter, stub = held
-    first = asyncio.ensure_future(stub.Generate(asked(1)))
+async def test_a_full_queue_says_when_to_come_again(painter_and_stub: tuple[HeldPainter, Stub]) -> None:
+    painter, stub = painter_and_stub
+    first = asyncio.ensure_future(stub.Generate(make_request(1)))
     await asyncio.to_thread(painter.begun.wait)
-    others = {asyncio.ensure_future(stub.Generate(asked(2))), asyncio.ensure_future(stub.Generate(asked(2)))}
+    others = {
+        asyncio.ensure_future(stub.Generate(make_request(2))),
+        asyncio.ensure_future(stub.Generate(make_request(2))),
+    }
     done, waiting = await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
     (refused,) = done
     error = refused.exception()
     assert isinstance(error, grpc.aio.AioRpcError)
-    assert (error.code(), error_of(error)[0]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
+    assert (error.code(), parse_error_info(error)[0]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
     assert error.details() == "1 jobs wait, the most there may be; try again in 1 s"
     painter.released.set()
     await asyncio.gather(first, *waiting)
     assert painter.counts == [1, 2]
 
 
-async def test_a_caller_who_has_gone_is_never_painted_for(held: tuple[HeldPainter, Stub]) -> None:
-    painter, stub = held
-    first = asyncio.ensure_future(stub.Generate(asked(1)))
+async def test_a_caller_who_has_gone_is_never_painted_for(painter_and_stub: tuple[HeldPainter, Stub]) -> None:
+    painter, stub = painter_and_stub
+    first = asyncio.ensure_future(stub.Generate(make_request(1)))
     await asyncio.to_thread(painter.begun.wait)
-    gone = asyncio.ensure_future(stub.Generate(asked(5)))
+    gone = asyncio.ensure_future(stub.Generate(make_request(5)))
     await stub.ListStyles(generator_pb2.ListStylesRequest())  # by then the server has read the request …
     gone.cancel()
     await stub.ListStyles(generator_pb2.ListStylesRequest())  # … and by then the cancellation
@@ -87,35 +90,41 @@ async def test_a_batch_that_is_not_ready_in_time_ends_with_its_reason() -> None:
     server, channel = await serve(opener, max_deadline_s=0.1)
     async with channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await Stub(channel).Generate(asked(1))
+            await Stub(channel).Generate(make_request(1))
     painter.released.set()
     await server.drain(0)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert error_of(caught.value)[0] == "DEADLINE_PASSED"
+    assert parse_error_info(caught.value)[0] == "DEADLINE_PASSED"
 
 
 async def test_the_callers_deadline_comes_with_the_batch_and_one_that_cannot_be_met_is_refused_unpainted(
-    held: tuple[HeldPainter, Stub], monkeypatch: pytest.MonkeyPatch
+    painter_and_stub: tuple[HeldPainter, Stub], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    painter, stub = held
+    painter, stub = painter_and_stub
     painter.released.set()
-    await stub.Generate(asked(1))
+    await stub.Generate(make_request(1))
     monkeypatch.setattr(MicroBatcher, "_pace_s", property(lambda _: 60.0, lambda *_: None), raising=False)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.Generate(asked(2), timeout=10)
-    assert (caught.value.code(), error_of(caught.value)[0]) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_PASSED")
+        await stub.Generate(make_request(2), timeout=10)
+    assert (caught.value.code(), parse_error_info(caught.value)[0]) == (
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        "DEADLINE_PASSED",
+    )
     assert caught.value.details() == "the deadline passes before 2 pictures are painted; allow more time"
     assert painter.counts == [1]
 
 
-async def test_a_device_without_memory_says_when_to_come_again(held: tuple[HeldPainter, Stub]) -> None:
-    painter, stub = held
+async def test_a_device_without_memory_says_when_to_come_again(painter_and_stub: tuple[HeldPainter, Stub]) -> None:
+    painter, stub = painter_and_stub
     painter.released.set()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Painter, "paint", Mock(side_effect=RuntimeError("CUDA failure 2: out of memory")))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.Generate(asked(1))
-    assert (caught.value.code(), error_of(caught.value)[0]) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+            await stub.Generate(make_request(1))
+    assert (caught.value.code(), parse_error_info(caught.value)[0]) == (
+        grpc.StatusCode.UNAVAILABLE,
+        "DEPENDENCY_UNAVAILABLE",
+    )
     assert caught.value.details() == (
         "the device has no memory left for the batch; try again in 1 s, or ask for less at once"
     )

@@ -3,8 +3,8 @@
 import pytest
 
 from deepsing.v1 import generator_pb2, generator_pb2_grpc
-from tests.contract.generator.test_generate import asked, embedded, noisy, serve
-from tests.unit.telemetry.counted import Counted
+from tests.contract.generator.test_generate import make_request, noisy, open_tiny, serve
+from tests.unit.telemetry.counted import MetricDelta
 
 
 @pytest.mark.parametrize(
@@ -16,11 +16,11 @@ from tests.unit.telemetry.counted import Counted
     ],
 )
 async def test_a_wait_is_counted_for_the_queue_that_it_was_in(priority: int, queue: str) -> None:
-    counted = Counted()
-    server, channel = await serve(embedded)
+    delta = MetricDelta()
+    server, channel = await serve(open_tiny)
     async with channel:
         stub = generator_pb2_grpc.GeneratorServiceStub(channel)
-        await stub.Generate(asked(1, noise=noisy(1), priority=priority))
+        await stub.Generate(make_request(1, noise=noisy(1), priority=priority))
     await server.drain(0)
-    waits = {name: counted("deepsing_batch_queue_wait_seconds_count", priority=name) for name in ("live", "offline")}
+    waits = {name: delta("deepsing_batch_queue_wait_seconds_count", priority=name) for name in ("live", "offline")}
     assert waits == {"live": 0, "offline": 0} | {queue: 1}

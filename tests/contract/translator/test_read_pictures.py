@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from deepsing.runtime.channel import open_channel
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
 from deepsing.v1 import translator_pb2 as tr
@@ -47,7 +47,7 @@ def pixels(height: int = 256, width: int = 256, seed: int = 0) -> np.ndarray:
     return np.asarray(Image.fromarray(coarse).resize((width, height)))
 
 
-def encoded(picture: np.ndarray, kind: str = "PNG") -> bytes:
+def encode(picture: np.ndarray, kind: str = "PNG") -> bytes:
     out = io.BytesIO()
     Image.fromarray(picture).save(out, kind)
     return out.getvalue()
@@ -72,13 +72,13 @@ def hollow(width: int, height: int) -> bytes:
 async def refusal(call: grpc.aio.UnaryUnaryCall) -> tuple[grpc.StatusCode, str, str, dict[str, str]]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    reason, metadata = error_of(caught.value)
+    reason, metadata = parse_error_info(caught.value)
     return caught.value.code(), reason, caught.value.details() or "", metadata
 
 
 async def test_pictures_are_read_in_order_as_the_reader_reads_them(stub: Stub) -> None:
     pictures = [pixels(seed=seed) for seed in range(3)]
-    answer = await stub.ReadPictures(request([encoded(picture) for picture in pictures]))
+    answer = await stub.ReadPictures(request([encode(picture) for picture in pictures]))
     expected = open_reader(EMBEDDED).read(pictures, [()] * 3)
     read = [(one.arousal, one.valence) for one in answer.achieved]
     assert np.array(read) == pytest.approx(expected, abs=1e-5)
@@ -86,7 +86,7 @@ async def test_pictures_are_read_in_order_as_the_reader_reads_them(stub: Stub) -
 
 
 async def test_the_judge_says_who_it_is_and_how_far_it_can_be_believed(stub: Stub) -> None:
-    judge = (await stub.ReadPictures(request([encoded(pixels())]))).judge
+    judge = (await stub.ReadPictures(request([encode(pixels())]))).judge
     measured = json.loads((EMBEDDED / "judge.json").read_text())["metrics"]["all"]
     assert judge.digest == open_reader(EMBEDDED).digest
     assert (judge.arousal.r, judge.valence.r) == pytest.approx((measured["arousal"]["r"], measured["valence"]["r"]))
@@ -94,30 +94,30 @@ async def test_the_judge_says_who_it_is_and_how_far_it_can_be_believed(stub: Stu
 
 
 async def test_a_picture_is_read_without_the_themes_that_it_shows(stub: Stub) -> None:
-    image = encoded(pixels())
+    image = encode(pixels())
     read = [(await stub.ReadPictures(request([image], concepts))).achieved[0] for concepts in ([], [0], [0, 20])]
     assert len({(one.arousal, one.valence) for one in read}) == 3
 
 
 async def test_a_request_may_hold_64_pictures(stub: Stub) -> None:
-    image = encoded(pixels(64, 64))
+    image = encode(pixels(64, 64))
     assert len((await stub.ReadPictures(request([image] * 64))).achieved) == 64
 
 
 async def test_a_jpeg_and_a_png_of_any_shape_and_mode_are_read(stub: Stub) -> None:
     grey, shape = Image.fromarray(pixels()[..., 0]), pixels(90, 400)
     transparent = Image.fromarray(np.dstack([shape, shape[..., 0]]))
-    images = [encoded(shape, "JPEG"), encoded(np.asarray(grey)), encoded(np.asarray(transparent))]
-    assert len((await stub.ReadPictures(request([*images, encoded(pixels(2, 2))]))).achieved) == 4
+    images = [encode(shape, "JPEG"), encode(np.asarray(grey)), encode(np.asarray(transparent))]
+    assert len((await stub.ReadPictures(request([*images, encode(pixels(2, 2))]))).achieved) == 4
 
 
 async def test_reading_is_pure(stub: Stub) -> None:
-    asked = request([encoded(pixels(seed=seed)) for seed in range(4)], [3, 7])
+    asked = request([encode(pixels(seed=seed)) for seed in range(4)], [3, 7])
     one, again = await asyncio.gather(stub.ReadPictures(asked), stub.ReadPictures(asked))
     assert one == again
 
 
-ONE = encoded(pixels(8, 8))
+ONE = encode(pixels(8, 8))
 LIMITS = [
     (request([]), "BATCH_EMPTY", "pictures", "the batch is empty; send at least 1"),
     (request([ONE] * 65), "BATCH_TOO_LARGE", "pictures", "the batch has 65 pictures; send at most 64"),
@@ -126,9 +126,9 @@ LIMITS = [
     (request([ONE], [0] * 17), "CONCEPT_UNKNOWN", "pictures[0].concepts", "has 17 concepts; send the heaviest 16"),
     (request([ONE, b""]), "PICTURE_UNREADABLE", "pictures[1].image", "picture 1 cannot be read (neither JPEG nor PNG)"),
     (request([b"GIF89a" + bytes(99)]), "PICTURE_UNREADABLE", "pictures[0].image", "send JPEG or PNG"),
-    (request([encoded(pixels(), "BMP")]), "PICTURE_UNREADABLE", "pictures[0].image", "neither JPEG nor PNG"),
-    (request([encoded(pixels(), "JPEG")[:500]]), "PICTURE_UNREADABLE", "pictures[0].image", "cannot be read"),
-    (request([encoded(pixels())[:200]]), "PICTURE_UNREADABLE", "pictures[0].image", "cannot be read"),
+    (request([encode(pixels(), "BMP")]), "PICTURE_UNREADABLE", "pictures[0].image", "neither JPEG nor PNG"),
+    (request([encode(pixels(), "JPEG")[:500]]), "PICTURE_UNREADABLE", "pictures[0].image", "cannot be read"),
+    (request([encode(pixels())[:200]]), "PICTURE_UNREADABLE", "pictures[0].image", "cannot be read"),
     (request([hollow(64, 64)]), "PICTURE_UNREADABLE", "pictures[0].image", "cannot be read"),
     (request([hollow(2049, 2048)]), "PICTURE_TOO_LARGE", "pictures[0].image", "has 2049 x 2048 pixels; send at most"),
     (request([hollow(10_000, 10_000)]), "PICTURE_TOO_LARGE", "pictures[0].image", "pixels"),
@@ -147,7 +147,7 @@ async def test_a_limit_is_refused_with_reason_rule_value_and_way_out(
 
 
 async def test_64_pictures_of_a_mebibyte_are_no_message_too_large(stub: Stub) -> None:
-    image = encoded(pixels(64, 64), "JPEG")
+    image = encode(pixels(64, 64), "JPEG")
     full = image + bytes(2**20 - len(image))  # what follows the picture's end is nobody's
     assert len((await stub.ReadPictures(request([full] * 64))).achieved) == 64
 
@@ -175,15 +175,15 @@ class Slow(PictureReader):
 
 
 @asynccontextmanager
-async def slow_desk() -> AsyncIterator[tuple[Slow, Stub]]:
+async def slow_judge_service() -> AsyncIterator[tuple[Slow, Stub]]:
     slow = Slow()
 
-    async def opened() -> rpc.TranslatorServicer:
+    async def open_servicer() -> rpc.TranslatorServicer:
         from services.translator.catalogue import open_catalogue
 
-        return rpc.TranslatorServicer(open_catalogue([]), judging.Desk(slow, tr.ReadPicturesResponse().judge))
+        return rpc.TranslatorServicer(open_catalogue([]), judging.JudgeService(slow, tr.ReadPicturesResponse().judge))
 
-    service = Service(rpc.SERVICE.name, rpc.SERVICE.grpc_name, rpc.SERVICE.register, opened)
+    service = Service(rpc.SERVICE.name, rpc.SERVICE.grpc_name, rpc.SERVICE.register, open_servicer)
     server = GrpcServer(service, ServerSettings(port=0))
     await server.start()
     async with open_channel(server.address) as channel:
@@ -193,7 +193,7 @@ async def slow_desk() -> AsyncIterator[tuple[Slow, Stub]]:
 
 
 async def test_translating_goes_on_while_pictures_are_read() -> None:
-    async with slow_desk() as (slow, stub):
+    async with slow_judge_service() as (slow, stub):
         reading = stub.ReadPictures(request([ONE]))
         assert await asyncio.to_thread(slow.reads.wait, 20)
         answer = await stub.Translate(tr.TranslateRequest(sentiments=[{"arousal": 0.1}]))
@@ -204,8 +204,8 @@ async def test_translating_goes_on_while_pictures_are_read() -> None:
 
 
 async def test_more_than_can_be_held_is_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "HELD_BYTES", len(ONE) + 10)
-    async with slow_desk() as (slow, stub):
+    monkeypatch.setattr(judging, "MAX_WAITING_BYTES", len(ONE) + 10)
+    async with slow_judge_service() as (slow, stub):
         first = stub.ReadPictures(request([ONE, ONE]))  # a lone request always has room
         assert await asyncio.to_thread(slow.reads.wait, 20)
         code, reason, message, _ = await refusal(stub.ReadPictures(request([ONE])))

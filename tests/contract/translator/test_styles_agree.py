@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.generator.style_pictures import own_styles, read_style_pictures
+from services.generator.style_pictures import open_picture_stylist, read_style_pictures
 from services.generator.stylize import Stylist
-from services.translator.style_readings import Brush, PictureBrush, style_files
+from services.translator.style_readings import PictureStyleNetwork, StyleNetwork, find_style_files
 from tests.unit.generator.opened import session
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "services" / "generator" / "weights"
@@ -21,12 +21,12 @@ def picture() -> np.ndarray:
 
 
 def test_built_in_styles_agree_at_their_shares(picture: np.ndarray) -> None:
-    brush, stylist = Brush(WEIGHTS / "painting.onnx"), Stylist("", session(WEIGHTS / "painting.onnx"))
-    assert brush.names == tuple(style.name for style in stylist.styles)
-    place = brush.names.index("red weave")  # strong: shown at a share of its strength
-    weights = np.zeros(len(brush.names), np.float32)
+    style_network, stylist = StyleNetwork(WEIGHTS / "painting.onnx"), Stylist("", session(WEIGHTS / "painting.onnx"))
+    assert style_network.names == tuple(style.name for style in stylist.styles)
+    place = style_network.names.index("red weave")  # strong: shown at a share of its strength
+    weights = np.zeros(len(style_network.names), np.float32)
     weights[place] = STRENGTH
-    whole, shown = brush.paint([picture], place, STRENGTH)[0], stylist.stylize(picture, weights)
+    whole, shown = style_network.stylize([picture], place, STRENGTH)[0], stylist.stylize(picture, weights)
     away, kept = (np.abs(made.astype(float) - picture).mean() for made in (whole, shown))
     assert kept == pytest.approx(0.6 * away, rel=0.05)
 
@@ -37,17 +37,17 @@ def test_styles_of_pictures_agree(picture: np.ndarray, tmp_path: Path) -> None:
     (tmp_path / "styles.csv").write_text(
         "file,name,arousal,valence\npositive.png,sun,0,0.5\nnegative.png,night,0,-0.5\n"
     )
-    brush = PictureBrush(WEIGHTS / "any_style.onnx", tmp_path)
+    style_network = PictureStyleNetwork(WEIGHTS / "any_style.onnx", tmp_path)
     networks = [session(WEIGHTS / name) for name in ("style_vector.onnx", "any_style.onnx")]
-    stylist = own_styles(tmp_path, *networks, ("", ""))
-    assert brush.names == tuple(style.name for style in stylist.styles) == ("sun", "night")
+    stylist = open_picture_stylist(tmp_path, *networks, ("", ""))
+    assert style_network.names == tuple(style.name for style in stylist.styles) == ("sun", "night")
     for place in (0, 1):
         weights = np.eye(2, dtype=np.float32)[place] * np.float32(STRENGTH)
-        made = brush.paint([picture], place, STRENGTH)[0].astype(int)
+        made = style_network.stylize([picture], place, STRENGTH)[0].astype(int)
         assert np.abs(made - stylist.stylize(picture, weights)).max() <= 1
 
 
 def test_without_a_table_pictures_are_styles_by_their_names(tmp_path: Path) -> None:
     for name in ("positive.png", "neutral.png"):
         Image.new("RGB", (64, 64)).save(tmp_path / name)
-    assert style_files(tmp_path) == {one.style.name: one.path for one in read_style_pictures(tmp_path)}
+    assert find_style_files(tmp_path) == {one.style.name: one.path for one in read_style_pictures(tmp_path)}

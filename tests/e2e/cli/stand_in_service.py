@@ -16,13 +16,13 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from deepsing.runtime.errors import InvalidInput
+from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1.composer_pb2_grpc import add_ComposerServiceServicer_to_server
 from deepsing.v1.generator_pb2 import Concept, ListConceptsResponse
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceServicer, add_GeneratorServiceServicer_to_server
 from deepsing.v1.sentiment_pb2 import Sentiment
-from tests.unit.client.fake_composer import FakeComposer, heartbeat, nothing_more, started, whole_story
+from tests.unit.client.fake_composer import FakeComposer, heartbeat, start_event, wait_for_hangup, whole_story
 
 
 class Generator(GeneratorServiceServicer):
@@ -61,7 +61,7 @@ async def _serve(name: str, mood: str) -> None:
 
 def _composer(mood: str) -> FakeComposer:
     if mood == "waits":
-        return FakeComposer([started(), heartbeat(1, 24), nothing_more])
+        return FakeComposer([start_event(), heartbeat(1, 24), wait_for_hangup])
     if mood == "refuses":
-        return FakeComposer([InvalidInput("the song is empty; send some", reason=reasons.ERROR_REASON_SONG_EMPTY)])
+        return FakeComposer([InvalidArgument("the song is empty; send some", reason=reasons.ERROR_REASON_SONG_EMPTY)])
     return FakeComposer(whole_story())

@@ -30,7 +30,7 @@ def install(folder: Path) -> Path:
 
 
 @dataclass
-class Ended:
+class CommandResult:
     """How a command ended."""
 
     status: int
@@ -64,14 +64,14 @@ async def command(
             await process.wait()
 
 
-async def end_of(process: asyncio.subprocess.Process) -> Ended:
+async def wait_for_result(process: asyncio.subprocess.Process) -> CommandResult:
     out, err = await asyncio.wait_for(process.communicate(), END_LIMIT_S)
-    return Ended(process.returncode or 0, out.decode(), err.decode())
+    return CommandResult(process.returncode or 0, out.decode(), err.decode())
 
 
-async def deepsing(*arguments: str, root: Path, cwd: Path | None = None, **environment: str) -> Ended:
+async def deepsing(*arguments: str, root: Path, cwd: Path | None = None, **environment: str) -> CommandResult:
     async with command(*arguments, root=root, cwd=cwd, **environment) as process:
-        return await end_of(process)
+        return await wait_for_result(process)
 
 
 def wait_for_death(pid: int) -> bool:

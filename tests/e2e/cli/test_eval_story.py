@@ -5,20 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from deepsing.runtime.errors import InvalidInput, NotReady
+from deepsing.runtime.errors import InvalidArgument, Unavailable
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1.sentiment_pb2 import Sentiment
 from tests.e2e.cli.stand_ins import deepsing
-from tests.unit.client.fake_composer import FakeComposer, Step, ended, serving, started, the_whole_song
+from tests.unit.client.fake_composer import (
+    FakeComposer,
+    Step,
+    end_event,
+    serve_composer,
+    start_event,
+    wait_for_song_end,
+)
 
-UNREADABLE = InvalidInput("the song cannot be read; send mp3", reason=reasons.ERROR_REASON_SONG_UNREADABLE)
-NO_ORIGINAL = InvalidInput("translator is 'original'; choose", reason=reasons.ERROR_REASON_TRANSLATOR_UNKNOWN)
+UNREADABLE = InvalidArgument("the song cannot be read; send mp3", reason=reasons.ERROR_REASON_SONG_UNREADABLE)
+NO_ORIGINAL = InvalidArgument("translator is 'original'; choose", reason=reasons.ERROR_REASON_TRANSLATOR_UNKNOWN)
 
 
-def told(slope: float = 1.0) -> list[Step]:
+def story_steps(slope: float = 1.0) -> list[Step]:
     """A story of four frames that are all read."""
-    steps: list[Step] = [started(), the_whole_song]
+    steps: list[Step] = [start_event(), wait_for_song_end]
     for seq in range(4):
         value = Sentiment(arousal=seq / 10, valence=-seq / 10)
         concepts = [pb.NamedWeight(name=f"c{seq // 2}", weight=1)]
@@ -26,7 +33,7 @@ def told(slope: float = 1.0) -> list[Step]:
         read = Sentiment(arousal=slope * seq / 20, valence=-slope * seq / 20)
         point = pb.AchievedPoint(seq=seq, pts_us=seq * 500_000, target=value, expected=value, achieved=read)
         steps += [pb.ComposeResponse(frame=frame), pb.ComposeResponse(achieved_point=point)]
-    return [*steps, ended(4)]
+    return [*steps, end_event(4)]
 
 
 @pytest.fixture
@@ -38,8 +45,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def test_every_song_is_measured_with_every_translator_and_what_is_no_song_is_skipped(folder: Path) -> None:
-    composer = FakeComposer(told(), told(-1), [UNREADABLE], told(), told(-1))
-    async with serving(composer) as target:
+    composer = FakeComposer(story_steps(), story_steps(-1), [UNREADABLE], story_steps(), story_steps(-1))
+    async with serve_composer(composer) as target:
         words = ["--songs", "songs", "--target", target, "--limit-s", "20", "--style", "auto", "--json"]
         result = await deepsing("eval", "story", *words, root=folder)
     assert (result.status, result.err) == (0, "")
@@ -59,8 +66,8 @@ async def test_every_song_is_measured_with_every_translator_and_what_is_no_song_
 
 
 async def test_a_service_without_the_originals_rule_is_measured_without_it(folder: Path) -> None:
-    composer = FakeComposer(told(), [NO_ORIGINAL], [UNREADABLE], told())
-    async with serving(composer) as target:
+    composer = FakeComposer(story_steps(), [NO_ORIGINAL], [UNREADABLE], story_steps())
+    async with serve_composer(composer) as target:
         result = await deepsing("eval", "story", "--songs", "songs", "--target", target, root=folder)
     assert result.status == 0
     assert "translator: the default (2 songs" in result.out
@@ -75,11 +82,11 @@ async def test_a_service_without_the_originals_rule_is_measured_without_it(folde
     [
         (["--songs", "songs", "--translator", "original"], [NO_ORIGINAL], 2, "translator is 'original'; choose"),
         (["--songs", "songs"], [UNREADABLE], 2, "none of the 3 files in songs has a story: a.mp3: the song cannot be"),
-        (["--songs", "nowhere"], told(), 2, "nowhere is no folder; say where the songs are"),
-        (["--songs", "songs", "--fps", "99"], told(), 2, "frame rate is '99'"),
+        (["--songs", "nowhere"], story_steps(), 2, "nowhere is no folder; say where the songs are"),
+        (["--songs", "songs", "--fps", "99"], story_steps(), 2, "frame rate is '99'"),
         (
             ["--songs", "songs"],
-            [NotReady("generator does not answer", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE)],
+            [Unavailable("generator does not answer", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE)],
             1,
             "generator does not answer",
         ),
@@ -88,7 +95,7 @@ async def test_a_service_without_the_originals_rule_is_measured_without_it(folde
 async def test_what_cannot_be_measured_is_told_in_one_line(
     folder: Path, words: list[str], script: list[Step], status: int, said: str
 ) -> None:
-    async with serving(FakeComposer(script)) as target:
+    async with serve_composer(FakeComposer(script)) as target:
         result = await deepsing("eval", "story", *words, "--target", target, root=folder)
     assert (result.status, result.out) == (status, "")
     assert result.line.startswith(f"deepsing: {said}")

@@ -9,10 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from deepsing.runtime.errors import InvalidInput, NotReady
+from deepsing.runtime.errors import InvalidArgument, Unavailable
 from deepsing.v1 import error_reason_pb2 as reasons
-from tests.e2e.cli.stand_ins import command, deepsing, end_of
-from tests.unit.client.fake_composer import FakeComposer, heartbeat, nothing_more, serving, started, whole_story
+from tests.e2e.cli.stand_ins import command, deepsing, wait_for_result
+from tests.unit.client.fake_composer import (
+    FakeComposer,
+    heartbeat,
+    serve_composer,
+    start_event,
+    wait_for_hangup,
+    whole_story,
+)
 
 SIDE_FILES = (".contact-sheet.png", ".curve.png", ".json")
 
@@ -28,7 +35,7 @@ def names(folder: Path) -> set[str]:
 
 
 async def test_the_files_and_the_agreement_are_told_and_progress_goes_to_standard_error(folder: Path) -> None:
-    async with serving(FakeComposer(whole_story())) as target:
+    async with serve_composer(FakeComposer(whole_story())) as target:
         ended = await deepsing("render", "song.mp3", "story.mp4", "--target", target, root=folder)
     assert ended.status == 0
     assert names(folder) == {"story.mp4", *(f"story{suffix}" for suffix in SIDE_FILES)}
@@ -42,7 +49,7 @@ async def test_the_files_and_the_agreement_are_told_and_progress_goes_to_standar
 
 
 async def test_json_is_one_object_and_nothing_else(folder: Path) -> None:
-    async with serving(FakeComposer(whole_story())) as target:
+    async with serve_composer(FakeComposer(whole_story())) as target:
         ended = await deepsing("render", "song.mp3", "story.mp4", "--target", target, "--json", root=folder)
     result = json.loads(ended.out)
     assert ended.err == ""
@@ -59,7 +66,7 @@ async def test_options_reach_the_composer(folder: Path) -> None:
     composer = FakeComposer(whole_story())
     options = "--fps 23.976 --size 16:9 --seed 7 --translator dictionary --style auto --style-strength 0.25"
     more = "--mode relative --start 1.5 --duration 20 --engine morph --title Song"
-    async with serving(composer) as target:
+    async with serve_composer(composer) as target:
         words = [*options.split(), *more.split(), "--target", target]
         assert (await deepsing("render", "song.mp3", "story.mp4", *words, root=folder)).status == 0
     config = composer.calls[0].config
@@ -76,7 +83,7 @@ async def test_options_reach_the_composer(folder: Path) -> None:
 )
 async def test_any_file_name_will_do(folder: Path, song: str, out: str) -> None:
     (folder / "song.mp3").rename(folder / song)
-    async with serving(FakeComposer(whole_story())) as target:
+    async with serve_composer(FakeComposer(whole_story())) as target:
         ended = await deepsing("render", "--target", target, "--json", "--", song, out, root=folder)
     assert (ended.status, ended.err) == (0, "")
     assert json.loads(ended.out)["video"] == out
@@ -84,8 +91,10 @@ async def test_any_file_name_will_do(folder: Path, song: str, out: str) -> None:
 
 
 async def test_a_refusal_is_the_servers_line_and_status_2(folder: Path) -> None:
-    refusal = InvalidInput("the song is 0.200 s long; send at least 0.5 s", reason=reasons.ERROR_REASON_SONG_TOO_SHORT)
-    async with serving(FakeComposer([refusal])) as target:
+    refusal = InvalidArgument(
+        "the song is 0.200 s long; send at least 0.5 s", reason=reasons.ERROR_REASON_SONG_TOO_SHORT
+    )
+    async with serve_composer(FakeComposer([refusal])) as target:
         ended = await deepsing("render", "song.mp3", "story.mp4", "--target", target, root=folder)
     assert (ended.status, ended.out) == (2, "")
     assert ended.line == "deepsing: the song is 0.200 s long; send at least 0.5 s"
@@ -93,8 +102,10 @@ async def test_a_refusal_is_the_servers_line_and_status_2(folder: Path) -> None:
 
 
 async def test_a_composer_that_fails_is_status_1(folder: Path) -> None:
-    gone = NotReady("generator does not answer", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE, retry_after_s=0.01)
-    async with serving(FakeComposer([started(), gone])) as target:
+    gone = Unavailable(
+        "generator does not answer", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE, retry_after_s=0.01
+    )
+    async with serve_composer(FakeComposer([start_event(), gone])) as target:
         ended = await deepsing("render", "song.mp3", "story.mp4", "--target", target, root=folder)
     assert (ended.status, ended.line) == (1, "deepsing: generator does not answer")
     assert names(folder) == set()
@@ -107,10 +118,10 @@ async def test_nobody_at_the_target_is_status_1(folder: Path) -> None:
 
 
 @asynccontextmanager
-async def rendering_that_never_ends(folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    composer = FakeComposer([started(), heartbeat(1, 24), nothing_more])
+async def start_endless_render(folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    composer = FakeComposer([start_event(), heartbeat(1, 24), wait_for_hangup])
     async with (
-        serving(composer) as target,
+        serve_composer(composer) as target,
         command("render", "song.mp3", "story.mp4", "--target", target, root=folder) as process,
     ):
         assert process.stderr
@@ -123,17 +134,17 @@ async def rendering_that_never_ends(folder: Path) -> AsyncIterator[asyncio.subpr
 async def test_a_signal_ends_it_and_nothing_half_written_remains(
     folder: Path, number: signal.Signals, status: int
 ) -> None:
-    async with rendering_that_never_ends(folder) as process:
+    async with start_endless_render(folder) as process:
         assert len(names(folder)) == 4
         process.send_signal(number)
-        ended = await end_of(process)
+        ended = await wait_for_result(process)
     assert (ended.status, ended.out) == (status, "")
     assert "Traceback" not in ended.err
     assert names(folder) == set()
 
 
 async def test_the_time_allowed_ends_it(folder: Path) -> None:
-    async with serving(FakeComposer([started(), nothing_more])) as target:
+    async with serve_composer(FakeComposer([start_event(), wait_for_hangup])) as target:
         words = ("render", "song.mp3", "story.mp4", "--target", target, "--timeout", "0.5")
         ended = await deepsing(*words, root=folder)
     assert ended.status == 1
@@ -141,7 +152,7 @@ async def test_the_time_allowed_ends_it(folder: Path) -> None:
 
 
 async def test_a_probe_prints_the_facts(folder: Path) -> None:
-    async with serving(FakeComposer()) as target:
+    async with serve_composer(FakeComposer()) as target:
         ended = await deepsing("probe", "song.mp3", "--json", "--target", target, root=folder)
         lines = await deepsing("probe", "song.mp3", "--target", target, root=folder)
     facts = json.loads(ended.out)

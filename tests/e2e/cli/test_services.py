@@ -11,8 +11,8 @@ import pytest
 
 from deepsing.cli import process as process_module
 from deepsing.cli.failures import CommandError
-from deepsing.cli.services import NAMES, LocalServices, free_ports
-from tests.e2e.cli.stand_ins import command, deepsing, end_of, install, wait_for_death
+from deepsing.cli.services import NAMES, LocalServices, find_free_ports
+from tests.e2e.cli.stand_ins import command, deepsing, install, wait_for_death, wait_for_result
 
 FREE = dict.fromkeys(NAMES, 0)
 
@@ -31,7 +31,7 @@ def notes(root: Path) -> dict[str, dict[str, str]]:
     return {path.stem: json.loads(path.read_text()) for path in (root.parent / "notes").iterdir()}
 
 
-def found(root: Path, pattern: str) -> list[str]:
+def glob_names(root: Path, pattern: str) -> list[str]:
     return [path.name for path in root.glob(pattern)]
 
 
@@ -40,7 +40,7 @@ async def forever() -> None:
 
 
 async def test_the_composer_is_told_where_the_others_are_and_all_are_gone_afterwards(root: Path) -> None:
-    async with LocalServices(free_ports(FREE)) as services:
+    async with LocalServices(find_free_ports(FREE)) as services:
         targets, pids = dict(services.targets), dict(services.pids)
         told = notes(root)["composer"]
     assert len(set(targets.values())) == 4
@@ -57,13 +57,13 @@ async def test_a_service_that_ends_while_it_starts_is_named_with_its_last_words(
 ) -> None:
     monkeypatch.setenv("STAND_IN_TRANSLATOR", "dies")
     with pytest.raises(CommandError, match="translator ended with exit code 3; its last words: no model for transl"):
-        async with LocalServices(free_ports(FREE)):
+        async with LocalServices(find_free_ports(FREE)):
             pass
     assert all(wait_for_death(int(note["pid"])) for note in notes(root).values())
 
 
 async def test_a_service_killed_at_work_ends_the_work_with_its_name(root: Path) -> None:
-    async with LocalServices(free_ports(FREE)) as services:
+    async with LocalServices(find_free_ports(FREE)) as services:
         work = asyncio.create_task(services.watch(forever()))
         os.kill(services.pids["generator"], signal.SIGKILL)
         with pytest.raises(CommandError, match="generator was killed by SIGKILL"):
@@ -72,13 +72,13 @@ async def test_a_service_killed_at_work_ends_the_work_with_its_name(root: Path) 
 
 async def test_a_service_that_does_not_heed_sigterm_is_killed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAND_IN_GENERATOR", "deaf")
-    async with LocalServices(free_ports({"generator": 0}), grace_s=0.1) as services:
+    async with LocalServices(find_free_ports({"generator": 0}), grace_s=0.1) as services:
         pid = services.pids["generator"]
     assert wait_for_death(pid)
 
 
 async def test_logs_are_kept_where_they_are_wanted(root: Path, tmp_path: Path) -> None:
-    async with LocalServices(free_ports({"generator": 0}), logs=tmp_path / "logs"):
+    async with LocalServices(find_free_ports({"generator": 0}), logs=tmp_path / "logs"):
         pass
     assert [path.name for path in (tmp_path / "logs").iterdir()] == ["generator.log"]
 
@@ -89,7 +89,7 @@ async def test_render_without_a_target_starts_all_four_and_leaves_only_the_story
     assert json.loads(ended.out)["frames"] == 24
     assert sorted(notes(root)) == sorted(NAMES)
     assert all(wait_for_death(int(note["pid"])) for note in notes(root).values())
-    assert found(root, "deepsing-*") == []  # the logs' folder
+    assert glob_names(root, "deepsing-*") == []  # the logs' folder
 
 
 async def test_a_folder_called_services_where_the_command_is_run_is_not_ours(root: Path, tmp_path: Path) -> None:
@@ -112,10 +112,10 @@ async def test_a_service_killed_in_the_middle_of_a_render_is_an_error_not_a_wait
         while b"painting" not in await asyncio.wait_for(process.stderr.readline(), 20):
             pass
         os.kill(int(notes(root)["audio_sentiment"]["pid"]), signal.SIGKILL)
-        ended = await end_of(process)
+        ended = await wait_for_result(process)
     assert ended.status == 1
     assert ended.line.startswith("deepsing: audio_sentiment was killed by SIGKILL")
-    assert found(root, "story*") == []
+    assert glob_names(root, "story*") == []
     assert all(wait_for_death(int(note["pid"])) for note in notes(root).values())
 
 
@@ -128,7 +128,7 @@ async def test_up_says_where_all_are_and_stops_them_on_a_signal(
         ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
         assert list(ready["targets"]) == list(NAMES)
         process.send_signal(number)
-        assert (await end_of(process)).status == status
+        assert (await wait_for_result(process)).status == status
     assert all(wait_for_death(pid) for pid in ready["pids"].values())
 
 
@@ -137,7 +137,7 @@ async def test_up_ends_when_a_service_does(root: Path) -> None:
         assert process.stdout
         ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
         os.kill(ready["pids"]["translator"], signal.SIGKILL)
-        ended = await end_of(process)
+        ended = await wait_for_result(process)
     assert ended.status == 1
     assert "translator was killed by SIGKILL" in ended.line
 
@@ -167,7 +167,7 @@ async def test_services_of_a_command_leave_access_aside_and_those_of_up_heed_it(
 ) -> None:
     for name in ("ACCESS_KEYS_FILE", "CHANNEL_KEY_FILE", "SERVER_TLS_CLIENT_CA", "SERVER_HEALTH_PORT"):
         monkeypatch.setenv(f"DEEPSING_{name}", "0")
-    async with LocalServices(free_ports({"composer": 0}), guarded=guarded):
+    async with LocalServices(find_free_ports({"composer": 0}), guarded=guarded):
         told = notes(root)["composer"]
     assert ("DEEPSING_ACCESS_KEYS_FILE" in told) is guarded
     assert len(

@@ -10,22 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.seaweed import SeaweedFs, seaweed_fs
+from tests.seaweed import SeaweedFs, start_seaweed
 from tests.unit.composer.stored.rules import RULES
 
 pytest.importorskip("boto3")
 from services.composer.stored.s3 import S3Store
-from services.composer.stored.store import Conflict, Store, StoreError
+from services.composer.stored.store import Store, StoreError, VersionConflict
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFs]:
-    with seaweed_fs(tmp_path_factory.mktemp("seaweed")) as running:
+    with start_seaweed(tmp_path_factory.mktemp("seaweed")) as running:
         yield running
 
 
 @pytest.fixture
-def opened(server: SeaweedFs, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> S3Store:
+def s3_store(server: SeaweedFs, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> S3Store:
     for name, value in server.environment().items():
         monkeypatch.setenv(name, value)
     return S3Store(server.bucket, f"{abs(hash(request.node.name))}/", server.endpoint)
@@ -43,19 +43,19 @@ def status(link: str) -> int:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_a_bucket_keeps_the_rules_of_stores(
-    opened: S3Store, tmp_path: Path, rule: Callable[[Store, Path], None]
+    s3_store: S3Store, tmp_path: Path, rule: Callable[[Store, Path], None]
 ) -> None:
-    rule(opened, tmp_path)
+    rule(s3_store, tmp_path)
 
 
-def test_a_write_whose_answer_was_lost_meets_itself(opened: S3Store) -> None:
-    opened.create("one", b"first")
-    opened.create("one", b"first")
-    version = opened.read("one").version
+def test_a_write_whose_answer_was_lost_meets_itself(s3_store: S3Store) -> None:
+    s3_store.create("one", b"first")
+    s3_store.create("one", b"first")
+    version = s3_store.read("one").version
     for _ in range(2):
-        opened.replace("one", b"second", version)
-    with pytest.raises(Conflict):
-        opened.create("one", b"first")
+        s3_store.replace("one", b"second", version)
+    with pytest.raises(VersionConflict):
+        s3_store.create("one", b"first")
 
 
 def test_who_does_not_know_the_secret_is_told_so(server: SeaweedFs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,15 +65,15 @@ def test_who_does_not_know_the_secret_is_told_so(server: SeaweedFs, monkeypatch:
         S3Store(server.bucket, "", server.endpoint)
 
 
-def test_a_bucket_that_is_not_there_is_told(server: SeaweedFs, opened: S3Store) -> None:
+def test_a_bucket_that_is_not_there_is_told(server: SeaweedFs, s3_store: S3Store) -> None:
     with pytest.raises(StoreError, match="no-such-bucket refuses"):
         S3Store("no-such-bucket", "", server.endpoint)
 
 
-def test_a_link_needs_no_key_and_ends(opened: S3Store, tmp_path: Path) -> None:
+def test_a_link_needs_no_key_and_ends(s3_store: S3Store, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"a story")
-    opened.put("video", tmp_path / "file")
-    link = opened.link("video", "story.mp4", 2)
+    s3_store.put("video", tmp_path / "file")
+    link = s3_store.link("video", "story.mp4", 2)
     with urllib.request.urlopen(link) as answer:
         assert answer.read() == b"a story"
         assert answer.headers["Content-Disposition"] == 'attachment; filename="story.mp4"'

@@ -15,10 +15,10 @@ import av
 import pytest
 
 from deepsing.cli.health import wait_until_serving
-from deepsing.cli.services import NAMES, free_ports
+from deepsing.cli.services import NAMES, find_free_ports
 from deepsing.client import Client, StoryOptions
 from deepsing.v1 import composer_pb2 as pb
-from tests.seaweed import SeaweedFs, seaweed_fs
+from tests.seaweed import SeaweedFs, start_seaweed
 
 SONG = Path(__file__).parents[3] / "examples" / "peer_gynt.mp3"
 FPS, FRAMES, KILL_AT = 12, 240, 72
@@ -37,7 +37,7 @@ def process(name: str, port: int, settings: dict[str, str]) -> Iterator[subproce
             running.kill()
 
 
-def settings_of(ports: dict[str, int], server: SeaweedFs, prefix: str) -> dict[str, str]:
+def composer_settings(ports: dict[str, int], server: SeaweedFs, prefix: str) -> dict[str, str]:
     """Of a composer."""
     places = {f"DEEPSING_COMPOSER_{name.upper()}_TARGET": f"127.0.0.1:{port}" for name, port in ports.items()}
     kept = {"STORE": f"s3://{server.bucket}/{prefix}", "STORE_ENDPOINT": server.endpoint}
@@ -47,7 +47,7 @@ def settings_of(ports: dict[str, int], server: SeaweedFs, prefix: str) -> dict[s
     )
 
 
-async def told(target: str, folder: Path, kill: subprocess.Popen[bytes] | None, other: str) -> pb.Story:
+async def tell_story(target: str, folder: Path, kill: subprocess.Popen[bytes] | None, other: str) -> pb.Story:
     """Has the story told, kills a composer at frame KILL_AT and asks the other one then; saves its files."""
     async with Client(target) as client:
         made = await client.create_story(SONG, OPTIONS)
@@ -66,27 +66,27 @@ async def told(target: str, folder: Path, kill: subprocess.Popen[bytes] | None, 
 
 @pytest.mark.slow
 async def test_a_killed_composers_story_is_finished_by_another_to_the_same_bytes(tmp_path: Path) -> None:
-    behind = free_ports(dict.fromkeys(NAMES[1:], 0))
-    composers = free_ports(dict.fromkeys(("undisturbed", "killed", "successor"), 0))
+    behind = find_free_ports(dict.fromkeys(NAMES[1:], 0))
+    composers = find_free_ports(dict.fromkeys(("undisturbed", "killed", "successor"), 0))
     targets = {name: f"127.0.0.1:{port}" for name, port in composers.items()}
     with ExitStack() as stack:
-        server = stack.enter_context(seaweed_fs(tmp_path))
+        server = stack.enter_context(start_seaweed(tmp_path))
         for folder in ("whole", "finished"):
             (tmp_path / folder).mkdir()
         for name, port in behind.items():
             stack.enter_context(process(name, port, {}))
         running = {
-            name: stack.enter_context(process("composer", port, settings_of(behind, server, prefix)))
+            name: stack.enter_context(process("composer", port, composer_settings(behind, server, prefix)))
             for (name, port), prefix in zip(composers.items(), ("one", "two", "two"), strict=True)
             if name != "successor"
         }
         for port in (*behind.values(), composers["undisturbed"], composers["killed"]):
             await wait_until_serving(f"127.0.0.1:{port}", 60)
-        whole = await told(targets["undisturbed"], tmp_path / "whole", None, targets["undisturbed"])
-        successor = process("composer", composers["successor"], settings_of(behind, server, "two"))
+        whole = await tell_story(targets["undisturbed"], tmp_path / "whole", None, targets["undisturbed"])
+        successor = process("composer", composers["successor"], composer_settings(behind, server, "two"))
         stack.enter_context(successor)
         await wait_until_serving(targets["successor"], 60)
-        finished = await told(targets["killed"], tmp_path / "finished", running["killed"], targets["successor"])
+        finished = await tell_story(targets["killed"], tmp_path / "finished", running["killed"], targets["successor"])
         assert running["killed"].wait(10) == -signal.SIGKILL
     assert (whole.attempt, finished.attempt) == (1, 2)
     assert whole.story_id == finished.story_id

@@ -49,7 +49,7 @@ def checkpoint(seed: int = 0) -> dict[str, np.ndarray]:
     return {name: value.astype(np.float16).astype(np.float32) for name, value in tensors.items()}
 
 
-def normalised(x: torch.Tensor, tensors: dict[str, np.ndarray], index: int, axis: int) -> torch.Tensor:
+def normalise(x: torch.Tensor, tensors: dict[str, np.ndarray], index: int, axis: int) -> torch.Tensor:
     name = f"batch_normalization_{index}" if index else "batch_normalization"
     shape = [-1 if i == axis else 1 for i in range(x.dim())]
     parts = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -59,21 +59,21 @@ def normalised(x: torch.Tensor, tensors: dict[str, np.ndarray], index: int, axis
 
 def layers(mel: np.ndarray, tensors: dict[str, np.ndarray]) -> torch.Tensor:
     """(frames, 96) → (channels, frames): the front and middle layers over the whole, zero-padded at its ends."""
-    x = normalised(torch.from_numpy(mel)[None, None], tensors, 0, 1)
+    x = normalise(torch.from_numpy(mel)[None, None], tensors, 0, 1)
     parts = []
     for i, (taps, _) in enumerate(KERNELS):
         name = f"conv2d_{i}" if i else "conv2d"
         kernel = torch.from_numpy(tensors[f"{name}/kernel"]).permute(3, 2, 0, 1)
         padded = F.pad(x, (0, 0, (taps - 1) // 2, taps // 2))
         active = F.relu(F.conv2d(padded, kernel, torch.from_numpy(tensors[f"{name}/bias"])))
-        parts.append(normalised(active, tensors, i + 1, 1).amax(dim=3))
+        parts.append(normalise(active, tensors, i + 1, 1).amax(dim=3))
     below = torch.cat(parts, dim=1)
     kept = [below]
     for j in range(3):
         name = f"conv2d_{5 + j}"
         kernel = torch.from_numpy(tensors[f"{name}/kernel"])[:, :, 0].permute(2, 1, 0)
         active = F.relu(F.conv1d(F.pad(below, (3, 3)), kernel, torch.from_numpy(tensors[f"{name}/bias"])))
-        normal = normalised(active, tensors, 6 + j, 1)
+        normal = normalise(active, tensors, 6 + j, 1)
         below = normal + below if j else normal
         kept.append(below)
     return torch.cat(kept, dim=1)[0]
@@ -117,9 +117,9 @@ def test_pruned_dense_layers_equal_the_full_ones(tensors: dict[str, np.ndarray])
     mel = np.random.default_rng(3).uniform(0, 3, (187, 96)).astype(np.float32)
     whole = layers(mel, tensors)
     top, mean = whole.amax(dim=1), whole.mean(dim=1)
-    flat = normalised(torch.stack([top, mean], dim=1).reshape(1, -1), tensors, 9, 1)
+    flat = normalise(torch.stack([top, mean], dim=1).reshape(1, -1), tensors, 9, 1)
     hidden = F.relu(flat @ torch.from_numpy(tensors["dense/kernel"]) + torch.from_numpy(tensors["dense/bias"]))
-    penultimate = normalised(hidden, tensors, 10, 1)[0]
+    penultimate = normalise(hidden, tensors, 10, 1)[0]
     expected = penultimate @ torch.from_numpy(tensors["dense_1/kernel"]) + torch.from_numpy(tensors["dense_1/bias"])
     ours = tagger_weights(tensors)
     rows = live_rows(tensors)

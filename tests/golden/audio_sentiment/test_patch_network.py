@@ -35,21 +35,21 @@ def checkpoint() -> dict[str, np.ndarray]:
     return {name: value.astype(np.float16).astype(np.float32) for name, value in tensors.items()}
 
 
-def normalised(x: "torch.Tensor", tensors: dict[str, np.ndarray], index: int) -> "torch.Tensor":
+def normalise(x: "torch.Tensor", tensors: dict[str, np.ndarray], index: int) -> "torch.Tensor":
     name = f"batch_normalization_{index}" if index else "batch_normalization"
     parts = ("gamma", "beta", "moving_mean", "moving_variance")
     gamma, beta, mean, variance = (torch.from_numpy(tensors[f"{name}/{part}"]).reshape(1, -1, 1, 1) for part in parts)
     return (x - mean) / torch.sqrt(variance + 1e-3) * gamma + beta
 
 
-def described(mel: np.ndarray, tensors: dict[str, np.ndarray]) -> np.ndarray:
+def describe(mel: np.ndarray, tensors: dict[str, np.ndarray]) -> np.ndarray:
     """Mean and maximum of every filter of the upper four layers; a constant filter's surroundings are zeros."""
-    x, found = normalised(torch.from_numpy(mel)[None, None], tensors, 0), []
+    x, found = normalise(torch.from_numpy(mel)[None, None], tensors, 0), []
     keep = [filter_ for filter_ in range(WIDTH) if filter_ != OFF]
     for i in range(LAYERS):
         kernel = torch.from_numpy(tensors[f"{i + 1}CNN/kernel"]).permute(3, 2, 0, 1)
         x = F.relu(F.conv2d(x, kernel, torch.from_numpy(tensors[f"{i + 1}CNN/bias"]), padding=1))
-        x = F.max_pool2d(normalised(x, tensors, i + 1), *POOLS[i])
+        x = F.max_pool2d(normalise(x, tensors, i + 1), *POOLS[i])
         if i:
             found += [x.mean((2, 3))[0, keep], x.amax((2, 3))[0, keep]]
     return np.asarray(torch.cat(found).numpy())
@@ -79,7 +79,7 @@ def test_the_graph_computes_what_the_paper_describes(
 ) -> None:
     mel = np.random.default_rng(1).uniform(0, 3, (PATCH_FRAMES, 96)).astype(np.float32)
     (found,) = session.run(["patch"], {"mel": mel[None, None]})
-    np.testing.assert_allclose(found, described(mel, tensors), atol=2e-3, rtol=1e-3)
+    np.testing.assert_allclose(found, describe(mel, tensors), atol=2e-3, rtol=1e-3)
 
 
 def test_a_stream_is_read_by_its_last_three_seconds(session: onnxruntime.InferenceSession) -> None:

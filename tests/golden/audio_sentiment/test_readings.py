@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from services.audio_sentiment.sentiment import Analyser, Pacing
-from tests.unit.audio_sentiment.models import head, networks
+from tests.unit.audio_sentiment.models import networks, sentiment_model
 from tests.unit.audio_sentiment.signals import F32, chords
 
 GOLDEN = Path(__file__).with_name("readings.json")
 
 
 def readings(samples: F32) -> list[list[float]]:
-    analyser = Analyser(networks(), head(), Pacing())
+    analyser = Analyser(networks(), sentiment_model(), Pacing())
     points = [*analyser.push(samples), *analyser.finish(samples.size // 8000)]
     rows = [(p.arousal, p.valence, p.loudness, p.onset_strength) for p in points]
     return [[round(value, 4) for value in row] for row in [*rows, analyser.sentiment()]]

@@ -48,7 +48,7 @@ def write_checkpoint(folder: Path, config: dict[str, Any], seed: int = 0) -> Pat
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     random = torch.Generator().manual_seed(seed)
     tensors: dict[str, torch.Tensor] = {}
-    for name, shape in read_layout(folder / "config.json").tensors().items():
+    for name, shape in read_layout(folder / "config.json").tensor_shapes().items():
         values = torch.randn(shape, generator=random)
         if name.endswith("running_vars"):
             span = VARIANCE["high"] - VARIANCE["low"]
@@ -60,13 +60,13 @@ def write_checkpoint(folder: Path, config: dict[str, Any], seed: int = 0) -> Pat
         elif name.endswith("gamma"):
             values = torch.full(shape, 0.7)
         elif name.endswith("weight_v"):
-            values = _iterated(tensors, name.removesuffix(".weight_v"))
+            values = _iterate_power(tensors, name.removesuffix(".weight_v"))
         tensors[name] = values
     torch.save(tensors, folder / "pytorch_model.bin")
     return folder
 
 
-def _iterated(tensors: dict[str, torch.Tensor], name: str) -> torch.Tensor:
+def _iterate_power(tensors: dict[str, torch.Tensor], name: str) -> torch.Tensor:
     """The right vector of one power iteration from the random left one, which it replaces."""
     weight, left = tensors[f"{name}.weight_orig"].flatten(1), tensors[f"{name}.weight_u"]
     right = torch.nn.functional.normalize(weight.T @ left, dim=0)

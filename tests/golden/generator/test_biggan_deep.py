@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from services.generator.biggan_deep.checkpoint import load_network
-from services.generator.biggan_deep.classes import CLASSES, rated_classes
+from services.generator.biggan_deep.classes import CLASSES, read_classes
 from services.generator.biggan_deep.export import NOISE_REACH, EngineGraph, export
 from services.generator.biggan_deep.layout import read_layout
 from services.generator.concepts import Concept
@@ -33,11 +33,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stored(folder: Path) -> dict[str, Any]:
+def checkpoint_tensors(folder: Path) -> dict[str, Any]:
     return torch.load(folder / "pytorch_model.bin", weights_only=True)
 
 
-def opened(folder: Path, path: Path, **more: Any) -> BigGanDeep:
+def export_and_open(folder: Path, path: Path, **more: Any) -> BigGanDeep:
     network, embeddings = load_network(folder)
     export(network, embeddings, CONCEPTS, path, **more)
     return BigGanDeep("tiny", "0" * 64, session(path))
@@ -55,35 +55,39 @@ def test_the_published_sizes_have_the_published_numbers_of_blocks_and_statistics
         (tmp_path / "config.json").write_text(json.dumps(config))
         layout = read_layout(tmp_path / "config.json")
         assert (layout.size_px, len(layout.layers), layout.steps) == (size_px, {128: 10, 256: 12, 512: 14}[size_px], 51)
-        tensors = layout.tensors()
+        tensors = layout.tensor_shapes()
         assert tensors["generator.gen_z.weight_orig"] == (32768, 256)
         assert tensors["generator.layers.0.bn_0.running_means"] == (51, 2048)
         assert tensors["generator.layers.8.snconv1x1_theta.weight_v"] == (layout.attended,)
         assert tensors["generator.conv_to_rgb.weight_orig"] == (128, 128, 3, 3)
 
 
-def test_a_weight_is_divided_by_its_stored_spectral_norm(folder: Path, stored: dict[str, Any]) -> None:
+def test_a_weight_is_divided_by_its_stored_spectral_norm(folder: Path, checkpoint_tensors: dict[str, Any]) -> None:
     name = "generator.layers.1.conv_1"  # 3 x 3
-    weight = stored[f"{name}.weight_orig"].double().numpy()
-    left, right = (stored[f"{name}.weight_{side}"].double().numpy() for side in "uv")
+    weight = checkpoint_tensors[f"{name}.weight_orig"].double().numpy()
+    left, right = (checkpoint_tensors[f"{name}.weight_{side}"].double().numpy() for side in "uv")
     sigma = sum(left[o] * (weight[o].ravel() @ right) for o in range(len(left)))
     assert 0 < sigma <= np.linalg.svd(weight.reshape(len(left), -1))[1][0] + 1e-6
     network, _ = load_network(folder)
     assert network.blocks[1].convolutions[1].weight.numpy() == pytest.approx(weight / sigma, abs=1e-6)
 
 
-def test_a_normalisation_is_folded_into_one_scale_and_one_shift(folder: Path, stored: dict[str, Any]) -> None:
+def test_a_normalisation_is_folded_into_one_scale_and_one_shift(
+    folder: Path, checkpoint_tensors: dict[str, Any]
+) -> None:
     network, _ = load_network(folder)
     name, step = "generator.layers.0.bn_2", 20
     condition, features = torch.randn(1, 12), torch.randn(1, network.normalisations.widths[2], 5, 5)
-    kept = {kind: stored[f"{name}.running_{kind}"][step].view(1, -1, 1, 1) for kind in ("means", "vars")}
-    told = {}
+    kept = {kind: checkpoint_tensors[f"{name}.running_{kind}"][step].view(1, -1, 1, 1) for kind in ("means", "vars")}
+    modulation = {}
     for kind in ("scale", "offset"):
-        weight, left, right = (stored[f"{name}.{kind}.weight_{part}"] for part in ("orig", "u", "v"))
-        told[kind] = (condition @ (weight / (left @ weight @ right)).T).view(1, -1, 1, 1)
+        weight, left, right = (checkpoint_tensors[f"{name}.{kind}.weight_{part}"] for part in ("orig", "u", "v"))
+        modulation[kind] = (condition @ (weight / (left @ weight @ right)).T).view(1, -1, 1, 1)
     normal = (features - kept["means"]) / torch.sqrt(kept["vars"] + TINY["eps"])
     scale, shift = network.normalisations(condition, torch.tensor([0.4]))[2]
-    assert torch.allclose(features * scale + shift, normal * (1 + told["scale"]) + told["offset"], atol=1e-5)
+    assert torch.allclose(
+        features * scale + shift, normal * (1 + modulation["scale"]) + modulation["offset"], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +107,7 @@ def test_no_truncation_uses_the_smallest_that_was_measured(folder: Path) -> None
 
 
 def test_the_file_paints_what_pytorch_paints(folder: Path, tmp_path: Path) -> None:
-    engine = opened(folder, tmp_path / "tiny.onnx")
+    engine = export_and_open(folder, tmp_path / "tiny.onnx")
     weights, noise, truncation = rows(5)
     made = engine.paint(weights, noise, truncation)
     network, embeddings = load_network(folder)
@@ -116,14 +120,19 @@ def test_the_file_paints_what_pytorch_paints(folder: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("precision", "most"), [("stored16", 3), ("float16", 6)])
 def test_halved_files_paint_nearly_the_same(folder: Path, tmp_path: Path, precision: str, most: int) -> None:
-    full, halved = (opened(folder, tmp_path / f"{kind}.onnx", precision=kind) for kind in ("float32", precision))
+    full, halved = (
+        export_and_open(folder, tmp_path / f"{kind}.onnx", precision=kind) for kind in ("float32", precision)
+    )
     difference = np.abs(full.paint(*rows(4)).astype(int) - halved.paint(*rows(4)))
     assert difference.max() <= most
     assert (tmp_path / f"{precision}.onnx").stat().st_size < (tmp_path / "float32.onnx").stat().st_size
 
 
 def test_a_folded_truncation_is_used_whatever_is_asked_for(folder: Path, tmp_path: Path) -> None:
-    kept, folded = opened(folder, tmp_path / "a.onnx"), opened(folder, tmp_path / "b.onnx", truncation=0.5)
+    kept, folded = (
+        export_and_open(folder, tmp_path / "a.onnx"),
+        export_and_open(folder, tmp_path / "b.onnx", truncation=0.5),
+    )
     weights, _, _ = rows(2)
     still = np.zeros((2, 6), np.float32)
     at = {value: np.full(2, value, np.float32) for value in (0.5, 0.9)}
@@ -132,7 +141,7 @@ def test_a_folded_truncation_is_used_whatever_is_asked_for(folder: Path, tmp_pat
 
 
 def test_a_picture_does_not_depend_on_its_company(folder: Path, tmp_path: Path) -> None:
-    engine = opened(folder, tmp_path / "tiny.onnx")
+    engine = export_and_open(folder, tmp_path / "tiny.onnx")
     weights, noise, truncation = rows(4)
     others = np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]
     others[2] = weights[2]
@@ -141,7 +150,7 @@ def test_a_picture_does_not_depend_on_its_company(folder: Path, tmp_path: Path) 
 
 
 def test_noise_beyond_its_reach_is_cut(folder: Path, tmp_path: Path) -> None:
-    engine = opened(folder, tmp_path / "tiny.onnx")
+    engine = export_and_open(folder, tmp_path / "tiny.onnx")
     weights, _, _ = rows(1)
     painted = [engine.paint(weights, np.full((1, 6), z, np.float32), np.float32([0.7])) for z in (NOISE_REACH, 9, 1)]
     assert np.array_equal(painted[0], painted[1])
@@ -200,13 +209,13 @@ def test_a_config_that_cannot_be_built_is_refused(tmp_path: Path, change: dict[s
 def test_classes_have_names_of_their_own_and_take_sentiments_from_a_table(tmp_path: Path) -> None:
     table = tmp_path / "felt.csv"
     table.write_text("concept,arousal,valence\ntench,0.25,-0.5\n")
-    concepts = rated_classes(table)
+    concepts = read_classes(table)
     assert len({concept.name for concept in concepts}) == 1000
     assert [concepts[0], concepts[1]] == [Concept("tench", 0.25, -0.5), Concept("goldfish", 0.0, 0.0)]
     for row, said in (("no such fish,0,0", "names 'no such fish'"), ("tench,2,0", r"line 2 holds \(2, 0\)")):
         table.write_text(f"concept,arousal,valence\n{row}\n")
         with pytest.raises(ValueError, match=said):
-            rated_classes(table)
+            read_classes(table)
 
 
 def test_the_command_makes_an_engine_of_a_thousand_classes(tmp_path: Path) -> None:

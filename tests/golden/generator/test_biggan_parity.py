@@ -14,7 +14,7 @@ pytest.importorskip("onnx")
 package = pytest.importorskip("pytorch_pretrained_biggan")
 
 from services.generator.biggan_deep.checkpoint import load_network
-from services.generator.biggan_deep.classes import CLASSES, rated_classes
+from services.generator.biggan_deep.classes import CLASSES, read_classes
 from services.generator.biggan_deep.export import export
 from services.generator.engines.biggan_deep import BigGanDeep
 from tests.golden.generator.biggan_checkpoint import PUBLISHED, TINY, write_checkpoint
@@ -62,7 +62,7 @@ def test_the_exported_file_of_a_published_size_paints_the_packages_picture(tmp_p
     folder = write_checkpoint(tmp_path / "source", PUBLISHED[128])
     theirs = reference(folder)
     network, embeddings = load_network(folder)
-    export(network, embeddings, rated_classes(None), tmp_path / "big.onnx")
+    export(network, embeddings, read_classes(None), tmp_path / "big.onnx")
     engine = BigGanDeep("big", "", session(tmp_path / "big.onnx"))
     goldfish = [concept.name for concept in engine.concepts].index("goldfish")
     weights = np.eye(1000, dtype=np.float32)[goldfish][None]

@@ -84,7 +84,7 @@ def test_every_style_has_a_name_and_a_feeling_of_its_own(rebuilt: Stylist) -> No
 
 
 @pytest.fixture(scope="module")
-def described() -> tuple[np.ndarray, np.ndarray]:
+def style_vector_pair() -> tuple[np.ndarray, np.ndarray]:
     """The style vector of one picture by the package's predictor, (1, 1, 1, 100), and by the rebuilt one."""
     seen = picture(7, (256, 256))[None].astype(np.float32) / 255
     path = source_path("arbitrary_predict.onnx")
@@ -97,19 +97,21 @@ def rebuilt_predictor() -> onnxruntime.InferenceSession:
         return session(Path(folder) / "vector.onnx")
 
 
-def test_the_rebuilt_predictor_describes_a_style_as_the_packages_does(described: tuple[np.ndarray, np.ndarray]) -> None:
-    original, rebuilt = described
+def test_the_rebuilt_predictor_describes_a_style_as_the_packages_does(
+    style_vector_pair: tuple[np.ndarray, np.ndarray],
+) -> None:
+    original, rebuilt = style_vector_pair
     assert rebuilt.shape == original.shape == (1, 1, 1, 100)
     assert np.corrcoef(original.ravel(), rebuilt.ravel())[0, 1] > 0.99  # the original rounds to 8 bits on the way
 
 
 def test_the_style_of_any_picture_looks_as_the_packages(
-    described: tuple[np.ndarray, np.ndarray], tmp_path: Path
+    style_vector_pair: tuple[np.ndarray, np.ndarray], tmp_path: Path
 ) -> None:
     rebuild_any(source_path("arbitrary_transform.onnx"), tmp_path / "any.onnx")
-    stylist = Stylist("", session(tmp_path / "any.onnx"), [Concept("x", 0, 0)], described[0].reshape(1, 100))
+    stylist = Stylist("", session(tmp_path / "any.onnx"), [Concept("x", 0, 0)], style_vector_pair[0].reshape(1, 100))
     plain = picture(3, (384, 384))
-    given = {"content_image": plain[None].astype(np.float32) / 255, "mobilenet_conv/Conv/BiasAdd": described[0]}
+    given = {"content_image": plain[None].astype(np.float32) / 255, "mobilenet_conv/Conv/BiasAdd": style_vector_pair[0]}
     expected = session(source_path("arbitrary_transform.onnx")).run(None, given)[0][0] * 255
     made = stylist.stylize(plain, np.ones(1, np.float32)).astype(float)
     assert np.corrcoef(made.ravel(), expected.ravel())[0, 1] > 0.97  # the original rounds to 8 bits between layers

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from services.translator.catalogue import EMBEDDED, table_of
+from services.translator.catalogue import EMBEDDED, table_path
 from services.translator.lexicon import load_lexicon
 from services.translator.translate import DictionaryTranslator, Passage, translate
 
@@ -28,9 +28,9 @@ CURVE = [
 SEED, FIRST_INDEX, RECENT = 20, 100, (3, 14)
 
 
-def told() -> list[dict[str, object]]:
+def translate_story() -> list[dict[str, object]]:
     """The story, a row per feeling: concepts with their weights, the first noise values, the expected feeling."""
-    dictionary = DictionaryTranslator(load_lexicon(table_of("morph", EMBEDDED)))
+    dictionary = DictionaryTranslator(load_lexicon(table_path("morph", EMBEDDED)))
     passage = Passage(np.array(CURVE, dtype=np.float64), SEED, FIRST_INDEX, RECENT)
     translation = translate(dictionary, passage)
     return [
@@ -46,4 +46,4 @@ def told() -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    STORY.write_text(json.dumps(told(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    STORY.write_text(json.dumps(translate_story(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -6,12 +6,12 @@ pytest.importorskip("onnx")
 
 from services.translator.catalogue import EMBEDDED
 from services.translator.judge import BLOCKS, load_judge
-from services.translator.lessons import lesson
+from services.translator.lessons import build_training_set
 from services.translator.lexicon import load_lexicon
 from services.translator.measures import agreement
 from services.translator.network import train_view
 from services.translator.sampling import Samples
-from services.translator.train import felt, train_views
+from services.translator.train import label_samples, train_views
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import ViewTranslator
 
@@ -29,7 +29,7 @@ def samples() -> Samples:
 
 @pytest.mark.parametrize("trust", [0.0, 0.5, 1.0])
 def test_what_samples_make_people_feel_has_the_spread_of_peoples_ratings(samples: Samples, trust: float) -> None:
-    sentiments = felt(LEXICON, load_judge(EMBEDDED / "labeller.npz"), samples, trust)
+    sentiments = label_samples(LEXICON, load_judge(EMBEDDED / "labeller.npz"), samples, trust)
     assert sentiments.mean(0) == pytest.approx(LEXICON.ratings.mean(0), abs=1e-6)
     assert sentiments.std(0) == pytest.approx(LEXICON.ratings.std(0), abs=1e-6)
     follows = agreement(LEXICON.ratings[samples.concepts], sentiments)["valence"]["r"]
@@ -52,7 +52,7 @@ def test_a_trained_view_chooses_the_class_whose_samples_felt_so() -> None:
     places = np.array([[-1.5, -1.5], [1.5, -1.5], [-1.5, 1.5], [1.5, 1.5]])
     concepts = np.repeat(np.array([7, 40, 90, 120]), 20)
     sentiments = np.repeat(places, 20, axis=0) + rng.normal(0, 0.1, (80, 2))
-    taught = lesson(concepts, sentiments, rng.normal(size=(80, NOISE_SIZE)).astype(np.float32), seed=1)
+    taught = build_training_set(concepts, sentiments, rng.normal(size=(80, NOISE_SIZE)).astype(np.float32), seed=1)
     view = train_view(taught, np.zeros(2, np.float32), np.ones(2, np.float32), seed=1, steps=150)
     told = translate(ViewTranslator(LEXICON, view, 1, "0"), Passage(places * 0.6))
     nearest = dict(zip([7, 40, 90, 120], range(4), strict=True))

@@ -13,9 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from services.translator import backbone, evaluate_judge, read_concepts, train
 from services.translator.catalogue import EMBEDDED, open_catalogue
-from services.translator.judge import BLOCKS, Eyes, load_judge
+from services.translator.judge import BLOCKS, PictureFeatures, load_judge
 from services.translator.lexicon import F32, load_lexicon
-from services.translator.network import ViewNetwork, as_numpy
+from services.translator.network import ViewNetwork, to_numpy
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import TEMPERATURE, View
 
@@ -23,7 +23,7 @@ COLOURS = {"night": (0.05, 0.05, 0.1), "fire": (0.9, 0.3, 0.1), "meadow": (0.3, 
 RATINGS = {"night": (-0.3, -0.5), "fire": (0.6, -0.2), "meadow": (-0.2, 0.7), "snow": (-0.5, 0.2)}
 
 
-def packed(values: F32) -> str:
+def encode_floats(values: F32) -> str:
     return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
 
 
@@ -64,13 +64,13 @@ def plain_engine(path: Path) -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     concepts = json.dumps([[name, *RATINGS[name]] for name in COLOURS])
-    facts = {"latents": packed(latents), "noise_size": str(NOISE_SIZE), "concepts": concepts}
+    facts = {"latents": encode_floats(latents), "noise_size": str(NOISE_SIZE), "concepts": concepts}
     helper.set_model_props(model, facts)
     onnx.save(model, path)
 
 
 @pytest.fixture(scope="module")
-def eyes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def backbone_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("eyes") / "backbone.onnx"
     backbone.main(["--out", str(path)])
     return path
@@ -87,8 +87,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_an_engine_gets_views_by_one_command(folder: Path, eyes: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = ["--engine", str(folder / "plain.onnx"), "--backbone", str(eyes), "--weights", str(folder)]
+def test_an_engine_gets_views_by_one_command(
+    folder: Path, backbone_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = ["--engine", str(folder / "plain.onnx"), "--backbone", str(backbone_path), "--weights", str(folder)]
     train.main([*files, "--views", "2", "--per-concept", "4", "--steps", "40"])
     report = json.loads(capsys.readouterr().out)
     assert report["samples"] == 16
@@ -100,9 +102,11 @@ def test_an_engine_gets_views_by_one_command(folder: Path, eyes: Path, capsys: p
     assert json.loads((folder / "plain_views.json").read_text())["metrics"] == report
 
 
-def test_an_engine_that_nobody_rated_gets_a_table_and_views_from_the_labeller_alone(folder: Path, eyes: Path) -> None:
+def test_an_engine_that_nobody_rated_gets_a_table_and_views_from_the_labeller_alone(
+    folder: Path, backbone_path: Path
+) -> None:
     (folder / "plain_concepts.json").unlink()
-    files = ["--engine", str(folder / "plain.onnx"), "--backbone", str(eyes), "--weights", str(folder)]
+    files = ["--engine", str(folder / "plain.onnx"), "--backbone", str(backbone_path), "--weights", str(folder)]
     train.main([*files, "--unrated", "--views", "1", "--per-concept", "4", "--steps", "40"])
     lexicon = load_lexicon(folder / "plain_concepts.json")
     assert lexicon.names == tuple(COLOURS)
@@ -111,16 +115,16 @@ def test_an_engine_that_nobody_rated_gets_a_table_and_views_from_the_labeller_al
     assert list(open_catalogue([folder])["plain"]) == ["dictionary", "original", "view-1"]
 
 
-def test_an_engine_of_other_concepts_is_refused(folder: Path, eyes: Path) -> None:
+def test_an_engine_of_other_concepts_is_refused(folder: Path, backbone_path: Path) -> None:
     other = (EMBEDDED / "morph_concepts.json").read_text().replace('"morph"', '"plain"')
     (folder / "plain_concepts.json").write_text(other)
     with pytest.raises(SystemExit):
-        train.main(["--engine", str(folder / "plain.onnx"), "--backbone", str(eyes), "--weights", str(folder)])
+        train.main(["--engine", str(folder / "plain.onnx"), "--backbone", str(backbone_path), "--weights", str(folder)])
 
 
-def test_an_engines_pictures_are_read_into_its_table_by_one_command(folder: Path, eyes: Path) -> None:
+def test_an_engines_pictures_are_read_into_its_table_by_one_command(folder: Path, backbone_path: Path) -> None:
     before = load_lexicon(folder / "plain_concepts.json")
-    files = ["--engine", str(folder / "plain.onnx"), "--backbone", str(eyes), "--weights", str(folder)]
+    files = ["--engine", str(folder / "plain.onnx"), "--backbone", str(backbone_path), "--weights", str(folder)]
     read_concepts.main([*files, "--per-concept", "1"])
     after = load_lexicon(folder / "plain_concepts.json")
     assert np.array_equal(after.ratings, before.ratings)
@@ -129,25 +133,25 @@ def test_an_engines_pictures_are_read_into_its_table_by_one_command(folder: Path
     assert after.readings.std(0) == pytest.approx(after.ratings.std(0), abs=2e-3)
 
 
-def test_readers_are_measured_on_an_engines_pictures(folder: Path, eyes: Path) -> None:
+def test_readers_are_measured_on_an_engines_pictures(folder: Path, backbone_path: Path) -> None:
     lexicon = load_lexicon(folder / "plain_concepts.json")
-    painted = evaluate_judge.paint(folder / "plain.onnx", Eyes(eyes), lexicon)
+    painted = evaluate_judge.sample_engine(folder / "plain.onnx", PictureFeatures(backbone_path), lexicon)
     assert list(painted) == [0.2, 0.5]
     report = evaluate_judge.measure_painted(load_judge(folder / "judge.npz"), lexicon, painted[0.2])
     assert report["n"] == 8
     assert -1 <= report["valence"]["r"] <= 1
 
 
-def test_an_engine_is_not_measured_by_ratings_of_other_concepts(folder: Path, eyes: Path) -> None:
+def test_an_engine_is_not_measured_by_ratings_of_other_concepts(folder: Path, backbone_path: Path) -> None:
     shipped = load_lexicon(EMBEDDED / "morph_concepts.json")
     with pytest.raises(ValueError, match=r"plain\.onnx has other concepts than morph_concepts\.json"):
-        evaluate_judge.paint(folder / "plain.onnx", Eyes(eyes), shipped)
+        evaluate_judge.sample_engine(folder / "plain.onnx", PictureFeatures(backbone_path), shipped)
 
 
 def test_numpy_evaluates_a_view_as_torch_does() -> None:
     torch.manual_seed(0)
     network = ViewNetwork(10, NOISE_SIZE)
-    layers = [as_numpy(layer) for layer in (network.first, network.second, network.logits, network.noise)]
+    layers = [to_numpy(layer) for layer in (network.first, network.second, network.logits, network.noise)]
     view = View(np.arange(10), np.zeros(2, np.float32), np.ones(2, np.float32), tuple(layers[:2]), layers[2], layers[3])
     feeling = np.array([0.3, -0.8])
     with torch.no_grad():
@@ -158,12 +162,12 @@ def test_numpy_evaluates_a_view_as_torch_does() -> None:
     assert own_noise == pytest.approx(np.clip(noise[0].numpy() / noise[0].numpy().std(), -2, 2), abs=1e-5)
 
 
-def test_the_exported_backbone_sees_what_pytorch_sees(eyes: Path) -> None:
+def test_the_exported_backbone_sees_what_pytorch_sees(backbone_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
-    networks = backbone.Sight([backbone.published(name) for name in backbone.VARIANTS])
+    networks = backbone.Backbone([backbone.load_published(name) for name in backbone.VARIANTS])
     with torch.no_grad():
         expected = networks(torch.from_numpy(picture)[None]).numpy()
-    seen = Eyes(eyes).features([picture])
+    seen = PictureFeatures(backbone_path).extract([picture])
     assert seen.shape == expected.shape == (1, max(block.stop for block in BLOCKS.values()))
     for block in BLOCKS.values():
         assert np.corrcoef(seen[0, block], expected[0, block])[0, 1] > 0.95  # weights are stored in 8 bits

@@ -9,9 +9,9 @@ import grpc
 import pytest
 
 from deepsing.access.keys import new_key
-from deepsing.access.keys_file import changed_keys
-from deepsing.access.protection import protection_from_environment
-from deepsing.runtime.errors import error_of
+from deepsing.access.keys_file import edit_keys
+from deepsing.access.protection import security_from_environment
+from deepsing.runtime.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
 from tests.unit.access.authority import Authority
@@ -48,28 +48,28 @@ async def serve(echo: Echo) -> AsyncIterator[Serve]:
     """Serves the echo on a free port, protected as variables say: `await serve(ACCESS_KEYS_FILE=path)`."""
     async with AsyncExitStack() as stack:
 
-        async def started(settings: ServerSettings | None = None, **variables: object) -> GrpcServer:
+        async def start_server(settings: ServerSettings | None = None, **variables: object) -> GrpcServer:
             environ = {f"DEEPSING_{name}": str(value) for name, value in variables.items()}
 
-            async def opened() -> Echo:
+            async def open_echo() -> Echo:
                 return echo
 
             def protect(name: str) -> Any:
-                return protection_from_environment(name, environ)
+                return security_from_environment(name, environ)
 
-            service = Service(name="echo", grpc_name=NAME, register=register, open=opened, protect=protect)
+            service = Service(name="echo", grpc_name=NAME, register=register, open=open_echo, protect=protect)
             server = GrpcServer(service, settings or ServerSettings(port=0))
             await server.start()
             stack.push_async_callback(server.drain, 0)
             return server
 
-        yield started
+        yield start_server
     logging.getLogger("deepsing.runtime.guard").setLevel(logging.NOTSET)
 
 
 def add_key(path: Path, name: str, **options: Any) -> str:
     text, kept = new_key(name, **options)
-    with changed_keys(path) as keys:
+    with edit_keys(path) as keys:
         keys[name] = kept
     return text
 
@@ -82,10 +82,10 @@ def bearer(text: str) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {text}"),)
 
 
-async def refused(
+async def expect_refusal(
     channel: grpc.aio.Channel, *metadata: tuple[str, str], kind: str = "unary_unary", request: bytes = b"hello"
 ) -> tuple[str, str, str]:
     """Calls; returns code, reason and message of the refusal."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await asyncio.wait_for(call(channel, kind, request, metadata=metadata), SOON_S)
-    return caught.value.code().name, error_of(caught.value)[0], str(caught.value.details())
+    return caught.value.code().name, parse_error_info(caught.value)[0], str(caught.value.details())

@@ -12,9 +12,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from deepsing.access.keys_file import changed_keys
+from deepsing.access.keys_file import edit_keys
 from deepsing.runtime.channel import open_channel
-from tests.unit.access.conftest import SOON_S, Serve, add_key, bearer, refused, rewrite
+from tests.unit.access.conftest import SOON_S, Serve, add_key, bearer, expect_refusal, rewrite
 from tests.unit.runtime.echo import KINDS, NAME, Echo, call
 
 MISSING = ("UNAUTHENTICATED", "KEY_MISSING")
@@ -28,7 +28,7 @@ async def test_without_a_key_nobody_gets_in_and_with_one_everything_works(
     key = add_key(keys_file, "ann")
     server = await serve(ACCESS_KEYS_FILE=keys_file)
     async with open_channel(server.address) as channel:
-        code, reason, message = await refused(channel, kind=kind)
+        code, reason, message = await expect_refusal(channel, kind=kind)
         assert (code, reason) == MISSING
         assert "authorization: Bearer" in message
         assert not echo.started.is_set()
@@ -47,14 +47,14 @@ async def test_every_bad_key_is_refused_in_the_same_words(serve: Serve, keys_fil
     over = add_key(keys_file, "bob", expires=datetime.now(UTC) - timedelta(seconds=1))
     elsewhere = add_key(keys_file, "cid", services=("composer",))
     revoked = add_key(keys_file, "dee")
-    with changed_keys(keys_file) as keys:
+    with edit_keys(keys_file) as keys:
         del keys["dee"]
     flipped = good[:-1] + ("A" if good[-1] != "A" else "B")
     unknown = good.replace("_ann_", "_eve_")
     server = await serve(ACCESS_KEYS_FILE=keys_file)
     async with open_channel(server.address) as channel:
         answers = {
-            await refused(channel, *bearer(text))
+            await expect_refusal(channel, *bearer(text))
             for text in (flipped, unknown, over, elsewhere, revoked, "deepsing_ann_", "x", f"{good}{good}", "a.b.c")
         }
         assert {answer[:2] for answer in answers} == {INVALID}
@@ -77,7 +77,7 @@ async def test_a_key_in_the_wrong_place_is_not_looked_at_nor_logged(
     ]
     async with open_channel(server.address) as channel:
         for place in places:
-            assert (await refused(channel, place))[:2] == MISSING  # type: ignore[arg-type]
+            assert (await expect_refusal(channel, place))[:2] == MISSING  # type: ignore[arg-type]
     assert key[-20:] not in "".join(str(vars(record)) for record in caplog.records)
 
 
@@ -85,7 +85,7 @@ async def test_two_keys_at_once_are_refused(serve: Serve, keys_file: Path) -> No
     key = add_key(keys_file, "ann")
     server = await serve(ACCESS_KEYS_FILE=keys_file)
     async with open_channel(server.address) as channel:
-        assert (await refused(channel, *bearer(key), ("x-api-key", key)))[:2] == INVALID
+        assert (await expect_refusal(channel, *bearer(key), ("x-api-key", key)))[:2] == INVALID
 
 
 @pytest.mark.parametrize("path", [f"/{NAME}/unary_unary?key={{}}", "/{}/unary_unary", f"/{NAME}/{{}}"])
@@ -137,7 +137,7 @@ async def test_metadata_above_8_kib_is_refused_and_the_server_lives_on(
             await call(channel, "unary_unary", b"", metadata=bearer("a" * size), timeout=SOON_S)
         assert caught.value.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
         assert await call(channel, "unary_unary", b"hello", metadata=bearer(key)) == b"hello"
-        assert (await refused(channel, *bearer("a" * 7_000)))[:2] == INVALID
+        assert (await expect_refusal(channel, *bearer("a" * 7_000)))[:2] == INVALID
 
 
 async def test_a_file_that_changes_counts_at_once_and_a_broken_one_does_not(
@@ -148,7 +148,7 @@ async def test_a_file_that_changes_counts_at_once_and_a_broken_one_does_not(
     async with open_channel(server.address) as channel:
         bob = add_key(keys_file, "bob")
         assert await call(channel, "unary_unary", b"hello", metadata=bearer(bob)) == b"hello"
-        with changed_keys(keys_file) as keys:
+        with edit_keys(keys_file) as keys:
             before = dict(keys)
         rewrite(keys_file, '{"keys": [{"id": "ann"}]}')
         for _ in range(3):
@@ -156,23 +156,23 @@ async def test_a_file_that_changes_counts_at_once_and_a_broken_one_does_not(
         assert sum("what was there before holds" in record.message for record in caplog.records) == 1
         os.unlink(keys_file)
         assert await call(channel, "unary_unary", b"hello", metadata=bearer(ann)) == b"hello"
-        with changed_keys(keys_file) as keys:
+        with edit_keys(keys_file) as keys:
             keys["bob"] = before["bob"]
-        assert (await refused(channel, *bearer(ann)))[:2] == INVALID
+        assert (await expect_refusal(channel, *bearer(ann)))[:2] == INVALID
         assert await call(channel, "unary_unary", b"hello", metadata=bearer(bob)) == b"hello"
 
 
 async def test_a_stream_ends_when_its_key_is_revoked(
     serve: Serve, keys_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepsing.access.doorkeeper.LOOK_AGAIN_S", 0.0)
+    monkeypatch.setattr("deepsing.access.doorkeeper.RECHECK_S", 0.0)
     key = add_key(keys_file, "ann")
     server = await serve(ACCESS_KEYS_FILE=keys_file)
     async with open_channel(server.address) as channel:
         rpc = channel.stream_stream(f"/{NAME}/stream_stream")(metadata=bearer(key))
         await rpc.write(b"one")
         assert await rpc.read() == b"one"
-        with changed_keys(keys_file) as keys:
+        with edit_keys(keys_file) as keys:
             keys.clear()
         await rpc.write(b"two")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -188,7 +188,7 @@ async def test_every_call_has_one_line_that_says_who_and_how_much_and_no_secret(
     server = await serve(ACCESS_KEYS_FILE=keys_file)
     async with open_channel(server.address) as channel:
         await call(channel, "stream_stream", b"hello", metadata=(*bearer(key), ("x-request-id", "r-1")))
-        await refused(channel, *bearer(key[:-1] + "~"))
+        await expect_refusal(channel, *bearer(key[:-1] + "~"))
     await server.drain(SOON_S)  # a line is written once the status has left
     lines = [vars(record)["fields"] for record in caplog.records if record.name == "deepsing.runtime.guard"]
     assert len(lines) == 2

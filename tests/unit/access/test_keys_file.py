@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deepsing.access.keys import new_key
-from deepsing.access.keys_file import changed_keys, read_keys
+from deepsing.access.keys_file import edit_keys, read_keys
 from tests.unit.access.conftest import add_key
 
 
@@ -19,7 +19,7 @@ def test_a_key_is_read_as_it_was_written(keys_file: Path) -> None:
     text, kept = new_key(
         "ann", expires=when, services=("composer",), streams=0, requests_per_minute=60, work_s_per_day=1.5
     )
-    with changed_keys(keys_file) as keys:
+    with edit_keys(keys_file) as keys:
         keys["ann"] = kept
     assert read_keys(keys_file) == {"ann": kept}
     assert text not in repr(kept)
@@ -57,7 +57,7 @@ def test_a_file_that_is_not_right_holds_nothing_and_is_not_quoted(keys_file: Pat
 def test_a_change_that_fails_leaves_the_file_as_it_was(keys_file: Path) -> None:
     add_key(keys_file, "ann")
     before = keys_file.read_bytes()
-    with contextlib.suppress(RuntimeError), changed_keys(keys_file) as keys:
+    with contextlib.suppress(RuntimeError), edit_keys(keys_file) as keys:
         keys.clear()
         raise RuntimeError
     assert keys_file.read_bytes() == before

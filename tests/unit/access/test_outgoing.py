@@ -6,7 +6,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from deepsing.access.outgoing import Tls, is_here, open_channel, service_channel
+from deepsing.access.outgoing import Tls, is_local, open_channel, open_service_channel
 from deepsing.runtime.early_end import keep_status
 from deepsing.runtime.settings import SettingsError
 from tests.unit.access.authority import Authority
@@ -27,7 +27,7 @@ async def test_a_call_with_a_key_keeps_the_status_of_a_server_that_ends_it_early
     async with open_channel(server.address, key=add_key(keys_file, "ann")) as channel:
         rpc = channel.stream_unary(f"/{NAME}/stream_unary")(iter([b"refuse", *[b"more"] * 100]))
         keep_status(rpc)
-        assert type(rpc._cython_call).__name__ == "_DeafToWriteFailures"
+        assert type(rpc._cython_call).__name__ == "_IgnoresWriteErrors"
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await asyncio.wait_for(rpc, SOON_S)
         assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -40,7 +40,7 @@ async def test_a_service_presents_the_key_of_its_file_and_a_new_one_when_it_chan
     rewrite(own, add_key(keys_file, "old") + "\n")
     monkeypatch.setenv("DEEPSING_CHANNEL_KEY_FILE", str(own))
     server = await serve(ACCESS_KEYS_FILE=keys_file)
-    async with service_channel(server.address) as channel:
+    async with open_service_channel(server.address) as channel:
         assert await call(channel, "unary_unary", b"hello") == b"hello"
         rewrite(keys_file, '{"keys": []}')
         rewrite(own, add_key(keys_file, "new"))
@@ -56,7 +56,7 @@ async def test_services_speak_mtls_as_the_environment_says(
     monkeypatch.setenv("DEEPSING_CHANNEL_TLS_CA", str(authority.ca))
     monkeypatch.setenv("DEEPSING_CHANNEL_TLS_CERTIFICATE", str(own))
     monkeypatch.setenv("DEEPSING_CHANNEL_TLS_KEY", str(own_key))
-    async with service_channel(server.address) as channel:
+    async with open_service_channel(server.address) as channel:
         assert await call(channel, "unary_unary", b"hello", timeout=SOON_S) == b"hello"
 
 
@@ -68,7 +68,7 @@ ELSEWHERE += ["ipv4:127.0.0.1:1,10.0.0.1:1", "dns://8.8.8.8/localhost:1", "[2001
 
 @pytest.mark.parametrize("target", HERE)
 def test_this_machine_is_known(target: str) -> None:
-    assert is_here(target)
+    assert is_local(target)
 
 
 @pytest.mark.parametrize("target", ELSEWHERE)
@@ -88,7 +88,7 @@ def test_what_cannot_be_a_key_is_refused_unseen(key: str, tmp_path: Path, monkey
     (tmp_path / "key").write_text(key)
     monkeypatch.setenv("DEEPSING_CHANNEL_KEY_FILE", str(tmp_path / "key"))
     with pytest.raises(SettingsError, match="empty or holds"):
-        service_channel("127.0.0.1:1")
+        open_service_channel("127.0.0.1:1")
 
 
 def test_half_an_identity_is_refused(authority: Authority, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 from deepsing.access.accounts import DAY_S, Account, Accounts, Quotas, charge
 from deepsing.runtime.channel import open_channel
-from deepsing.runtime.errors import STATUS_DETAILS, Exhausted, error_of
-from tests.unit.access.conftest import SOON_S, Serve, add_key, bearer, refused
+from deepsing.runtime.errors import STATUS_DETAILS, ResourceExhausted, parse_error_info
+from tests.unit.access.conftest import SOON_S, Serve, add_key, bearer, expect_refusal
 from tests.unit.runtime.echo import NAME, Echo, call
 
 EXCEEDED = ("RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED")
@@ -41,11 +41,11 @@ def test_requests_come_from_a_bucket_that_fills_by_itself(clock: Clock) -> None:
     ann = account(clock, requests_per_minute=2)
     ann.admit()
     ann.admit()
-    with pytest.raises(Exhausted, match="2 requests a minute") as caught:
+    with pytest.raises(ResourceExhausted, match="2 requests a minute") as caught:
         ann.admit()
     assert caught.value.retry_after_s == pytest.approx(30)
     clock.now_s += 29
-    with pytest.raises(Exhausted):
+    with pytest.raises(ResourceExhausted):
         ann.admit()
     clock.now_s += 2
     ann.admit()
@@ -55,7 +55,7 @@ def test_a_clock_that_is_set_back_gives_nothing_and_takes_nothing(clock: Clock) 
     ann = account(clock, requests_per_minute=1)
     ann.admit()
     clock.now_s -= 3600
-    with pytest.raises(Exhausted):
+    with pytest.raises(ResourceExhausted):
         ann.admit()
     clock.now_s += 61
     ann.admit()
@@ -66,10 +66,10 @@ def test_work_is_counted_by_the_day(clock: Clock) -> None:
     clock.now_s += DAY_S - 7200
     ann.charge(9)
     ann.admit()
-    with pytest.raises(Exhausted, match="10 s of work a day") as caught:
+    with pytest.raises(ResourceExhausted, match="10 s of work a day") as caught:
         ann.charge(2)
     assert caught.value.retry_after_s == pytest.approx(7200)
-    with pytest.raises(Exhausted):
+    with pytest.raises(ResourceExhausted):
         ann.admit()
     clock.now_s += 7201
     ann.admit()
@@ -85,14 +85,14 @@ def test_without_limits_nothing_is_refused(clock: Clock) -> None:
 
 
 def test_accounts_of_idle_callers_are_forgotten_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deepsing.access.accounts.MOST_ACCOUNTS", 2)
+    monkeypatch.setattr("deepsing.access.accounts.MAX_ACCOUNTS", 2)
     accounts, quotas = Accounts(), Quotas(work_s_per_day=5)
-    worked = accounts.of("a", quotas)
+    worked = accounts.get_or_create("a", quotas)
     worked.charge(1)
-    idle = accounts.of("b", quotas)
-    with accounts.of("c", quotas).stream():
-        assert accounts.of("a", quotas) is worked
-        assert accounts.of("b", quotas) is not idle
+    idle = accounts.get_or_create("b", quotas)
+    with accounts.get_or_create("c", quotas).count_stream():
+        assert accounts.get_or_create("a", quotas) is worked
+        assert accounts.get_or_create("b", quotas) is not idle
 
 
 async def test_two_keys_do_not_share_their_streams_and_a_key_may_have_its_own_limit(
@@ -101,8 +101,8 @@ async def test_two_keys_do_not_share_their_streams_and_a_key_may_have_its_own_li
     ann, bob, cid = add_key(keys_file, "ann"), add_key(keys_file, "bob"), add_key(keys_file, "cid", streams=0)
     server = await serve(ACCESS_KEYS_FILE=keys_file, ACCESS_STREAMS=1)
     async with open_channel(server.address) as channel:
-        held = [await held_open(channel, key) for key in (ann, bob, cid, cid)]
-        code, reason, message = await refused(channel, *bearer(ann), kind="stream_stream")
+        held = [await open_stream(channel, key) for key in (ann, bob, cid, cid)]
+        code, reason, message = await expect_refusal(channel, *bearer(ann), kind="stream_stream")
         assert (code, reason) == EXCEEDED
         assert message == "the quota of key ann, 1 streams at once, is used up; close one"
         assert await call(channel, "unary_unary", b"hello", metadata=bearer(ann)) == b"hello"
@@ -113,7 +113,7 @@ async def test_two_keys_do_not_share_their_streams_and_a_key_may_have_its_own_li
             rpc.cancel()
 
 
-async def held_open(channel: grpc.aio.Channel, key: str) -> Any:
+async def open_stream(channel: grpc.aio.Channel, key: str) -> Any:
     rpc = channel.stream_stream(f"/{NAME}/stream_stream")(metadata=bearer(key))
     await rpc.write(b"one")
     assert await asyncio.wait_for(rpc.read(), SOON_S) == b"one"
@@ -130,7 +130,7 @@ async def test_a_stream_is_counted_until_it_ends_also_when_its_caller_vanishes(
     async with open_channel(server.address) as lost, open_channel(server.address) as channel:
         going = asyncio.create_task(call(lost, kind, b"wait", metadata=bearer(key)))
         await asyncio.wait_for(echo.started.wait(), SOON_S)
-        assert (await refused(channel, *bearer(key), kind=kind))[:2] == EXCEEDED
+        assert (await expect_refusal(channel, *bearer(key), kind=kind))[:2] == EXCEEDED
         if vanish == "cancel":
             going.cancel()
         else:
@@ -148,7 +148,7 @@ async def test_a_refusal_says_whose_quota_it_is_and_when_to_try_again(serve: Ser
         assert await call(channel, "unary_unary", b"hello", metadata=bearer(key)) == b"hello"
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(channel, "unary_unary", b"hello", metadata=bearer(key))
-    assert (caught.value.code().name, error_of(caught.value)[0]) == EXCEEDED
+    assert (caught.value.code().name, parse_error_info(caught.value)[0]) == EXCEEDED
     status = status_pb2.Status.FromString(dict(caught.value.trailing_metadata())[STATUS_DETAILS])
     quota, retry = error_details_pb2.QuotaFailure(), error_details_pb2.RetryInfo()
     assert [detail.Unpack(quota) or detail.Unpack(retry) for detail in status.details] == [False, True, True]
@@ -183,6 +183,6 @@ class TestWork:
             assert [await rpc.read(), await rpc.read()] == [b"0", b"1"]
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await rpc.read()
-            assert (caught.value.code().name, error_of(caught.value)[0]) == EXCEEDED
-            assert (await refused(channel, *bearer(ann)))[:2] == EXCEEDED
+            assert (caught.value.code().name, parse_error_info(caught.value)[0]) == EXCEEDED
+            assert (await expect_refusal(channel, *bearer(ann)))[:2] == EXCEEDED
             assert await call(channel, "unary_stream", b"", metadata=bearer(bob)) == b"012"

@@ -9,7 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deepsing.access.outgoing import Tls, open_channel
-from deepsing.access.protection import protection_from_environment
+from deepsing.access.protection import security_from_environment
 from deepsing.runtime import channel as plain
 from deepsing.runtime.settings import ServerSettings, SettingsError
 from tests.unit.access.authority import Authority
@@ -22,7 +22,7 @@ async def hello(channel: grpc.aio.Channel) -> bytes:
         return await call(channel, "unary_unary", b"hello", timeout=SOON_S)
 
 
-async def turned_away(channel: grpc.aio.Channel) -> None:
+async def expect_unavailable(channel: grpc.aio.Channel) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await hello(channel)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -33,9 +33,9 @@ async def test_tls_with_a_key(serve: Serve, authority: Authority, stranger: Auth
     key = add_key(keys_file, "ann")
     server = await serve(ACCESS_KEYS_FILE=keys_file, SERVER_TLS_CERTIFICATE=certificate, SERVER_TLS_KEY=private)
     assert await hello(open_channel(server.address, key=key, tls=Tls(authority.ca))) == b"hello"
-    await turned_away(open_channel(server.address, key=key, tls=Tls(stranger.ca)))
-    await turned_away(open_channel(server.address, key=key, tls=Tls()))  # the public CAs do not know it
-    await turned_away(plain.open_channel(server.address))
+    await expect_unavailable(open_channel(server.address, key=key, tls=Tls(stranger.ca)))
+    await expect_unavailable(open_channel(server.address, key=key, tls=Tls()))  # the public CAs do not know it
+    await expect_unavailable(plain.open_channel(server.address))
 
 
 async def test_mtls_asks_for_a_certificate_of_the_right_ca(
@@ -44,8 +44,8 @@ async def test_mtls_asks_for_a_certificate_of_the_right_ca(
     certificate, private = authority.issue("server")
     server = await serve(SERVER_TLS_CERTIFICATE=certificate, SERVER_TLS_KEY=private, SERVER_TLS_CLIENT_CA=authority.ca)
     assert await hello(open_channel(server.address, tls=Tls(authority.ca, *authority.issue("caller")))) == b"hello"
-    await turned_away(open_channel(server.address, tls=Tls(authority.ca)))
-    await turned_away(open_channel(server.address, tls=Tls(authority.ca, *stranger.issue("caller"))))
+    await expect_unavailable(open_channel(server.address, tls=Tls(authority.ca)))
+    await expect_unavailable(open_channel(server.address, tls=Tls(authority.ca, *stranger.issue("caller"))))
 
 
 async def test_a_new_certificate_counts_for_the_next_connection_and_a_broken_one_does_not(
@@ -59,7 +59,7 @@ async def test_a_new_certificate_counts_for_the_next_connection_and_a_broken_one
     assert await hello(open_channel(server.address, tls=Tls(authority.ca))) == b"hello"
     private.write_bytes(new_private.read_bytes())
     assert await hello(open_channel(server.address, tls=Tls(stranger.ca))) == b"hello"
-    await turned_away(open_channel(server.address, tls=Tls(authority.ca)))
+    await expect_unavailable(open_channel(server.address, tls=Tls(authority.ca)))
 
 
 async def test_probes_without_tls_have_a_port_for_health_alone(serve: Serve, authority: Authority) -> None:
@@ -110,13 +110,13 @@ async def test_what_is_set_by_half_stops_the_start(authority: Authority, strange
     for name, (variables, said) in slips(authority, stranger, tmp_path).items():
         environ = {f"DEEPSING_{variable}": str(value) for variable, value in variables.items()}
         with pytest.raises(SettingsError, match=said) as caught:
-            protection_from_environment("echo", environ)
+            security_from_environment("echo", environ)
         assert "secret" not in str(caught.value), name
 
 
 def test_keys_in_the_clear_are_warned_of(keys_file: Path, caplog: pytest.LogCaptureFixture) -> None:
     environ = {"DEEPSING_ACCESS_KEYS_FILE": str(keys_file)}
-    protection_from_environment("echo", environ)
+    security_from_environment("echo", environ)
     assert not caplog.records
-    protection_from_environment("echo", environ | {"DEEPSING_SERVER_HOST": "0.0.0.0"})
+    security_from_environment("echo", environ | {"DEEPSING_SERVER_HOST": "0.0.0.0"})
     assert "cross the network in the clear" in caplog.text

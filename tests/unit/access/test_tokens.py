@@ -12,11 +12,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from deepsing.access.protection import protection_from_environment
+from deepsing.access.protection import security_from_environment
 from deepsing.runtime.channel import open_channel
 from deepsing.runtime.settings import SettingsError
 from tests.unit.access.authority import AUDIENCE, ISSUER, PRIVATE, public_jwk, token, write_jwks
-from tests.unit.access.conftest import Serve, add_key, bearer, refused
+from tests.unit.access.conftest import Serve, add_key, bearer, expect_refusal
 from tests.unit.runtime.echo import call
 
 INVALID = ("UNAUTHENTICATED", "KEY_INVALID")
@@ -65,12 +65,12 @@ BAD_CLAIMS = {
 async def test_claims_that_are_not_good_are_refused_in_the_same_words(
     channel: grpc.aio.Channel, claims: dict[str, object]
 ) -> None:
-    answer = await refused(channel, *bearer(token(**claims)))  # type: ignore[arg-type]
-    assert answer == await refused(channel, *bearer("a.b.c"))
+    answer = await expect_refusal(channel, *bearer(token(**claims)))  # type: ignore[arg-type]
+    assert answer == await expect_refusal(channel, *bearer("a.b.c"))
     assert answer[:2] == INVALID
 
 
-def encoded(value: object) -> str:
+def encode_json(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
@@ -78,14 +78,14 @@ def body() -> dict[str, object]:
     return {"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "iat": NOW, "exp": NOW + 600}
 
 
-def signed_with_the_public_key() -> str:
+def sign_with_public_key() -> str:
     """The classic: an HMAC whose secret is what everybody may know."""
     public = (
         PRIVATE["RS256"]
         .public_key()
         .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     )
-    start = f"{encoded({'alg': 'HS256', 'kid': 'RS256'})}.{encoded(body())}"
+    start = f"{encode_json({'alg': 'HS256', 'kid': 'RS256'})}.{encode_json(body())}"
     signature = jwt.get_algorithm_by_name("HS256").sign(start.encode(), public)
     return f"{start}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
@@ -95,10 +95,10 @@ def forgeries() -> dict[str, str]:
     head, claims, signature = good.split(".")
     own = rsa.generate_private_key(65537, 2048)
     return {
-        "alg none": f"{encoded({'alg': 'none', 'kid': 'RS256'})}.{encoded(body())}.",
-        "alg None with the old signature": f"{encoded({'alg': 'None', 'kid': 'RS256'})}.{claims}.{signature}",
-        "no alg": f"{encoded({'kid': 'RS256'})}.{claims}.{signature}",
-        "hmac with the public key": signed_with_the_public_key(),
+        "alg none": f"{encode_json({'alg': 'none', 'kid': 'RS256'})}.{encode_json(body())}.",
+        "alg None with the old signature": f"{encode_json({'alg': 'None', 'kid': 'RS256'})}.{claims}.{signature}",
+        "no alg": f"{encode_json({'kid': 'RS256'})}.{claims}.{signature}",
+        "hmac with the public key": sign_with_public_key(),
         "another key": token(key=own),
         "another key that it brings": jwt.encode(
             body(), own, algorithm="RS256", headers={"kid": "RS256", "jwk": public_jwk("RS256", own)}
@@ -110,7 +110,7 @@ def forgeries() -> dict[str, str]:
         "unknown kid": token(kid="RS257"),
         "no kid": jwt.encode(body(), PRIVATE["RS256"], algorithm="RS256"),
         "kid is a path": token(kid="../../../dev/null"),
-        "other claims under the signature": f"{head}.{encoded({**body(), 'sub': 'root'})}.{signature}",
+        "other claims under the signature": f"{head}.{encode_json({**body(), 'sub': 'root'})}.{signature}",
         "RS512 with the right key": jwt.encode(body(), PRIVATE["RS256"], algorithm="RS512", headers={"kid": "RS256"}),
         "a condition that nobody knows": jwt.encode(
             body(), PRIVATE["RS256"], algorithm="RS256", headers={"kid": "RS256", "crit": ["x"], "x": 1}
@@ -123,7 +123,7 @@ def forgeries() -> dict[str, str]:
 
 @pytest.mark.parametrize("forgery", forgeries().values(), ids=forgeries())
 async def test_a_forgery_is_refused(channel: grpc.aio.Channel, forgery: str) -> None:
-    assert (await refused(channel, *bearer(forgery)))[:2] == INVALID
+    assert (await expect_refusal(channel, *bearer(forgery)))[:2] == INVALID
 
 
 async def test_a_token_of_one_use_opens_once(serve: Serve, jwks: Path) -> None:
@@ -131,20 +131,20 @@ async def test_a_token_of_one_use_opens_once(serve: Serve, jwks: Path) -> None:
     once = token(jti="1")
     async with open_channel(server.address) as channel:
         assert await hello(channel, once) == b"hello"
-        assert (await refused(channel, *bearer(once)))[:2] == INVALID
-        assert (await refused(channel, *bearer(token())))[:2] == INVALID  # without a jti nobody could tell
+        assert (await expect_refusal(channel, *bearer(once)))[:2] == INVALID
+        assert (await expect_refusal(channel, *bearer(token())))[:2] == INVALID  # without a jti nobody could tell
         assert await hello(channel, token(jti="2")) == b"hello"
 
 
 async def test_what_is_remembered_of_used_tokens_is_bounded_and_full_means_no(
     serve: Serve, jwks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepsing.access.tokens.MOST_USED", 2)
+    monkeypatch.setattr("deepsing.access.tokens.MAX_USED_TOKENS", 2)
     server = await serve(ACCESS_JWKS_FILE=jwks, ACCESS_ONE_USE_TOKENS=1, **(NAMES | {"ACCESS_TOKEN_LEEWAY_S": 0}))
     async with open_channel(server.address) as channel:
         for name in "ab":
             assert await hello(channel, token(jti=name)) == b"hello"
-        assert (await refused(channel, *bearer(token(jti="c"))))[:2] == INVALID
+        assert (await expect_refusal(channel, *bearer(token(jti="c"))))[:2] == INVALID
         monkeypatch.setattr("deepsing.access.tokens.time", FarTime())
         assert await hello(channel, token(jti="c")) == b"hello"
 
@@ -157,8 +157,8 @@ class FarTime:
 async def test_a_scope_that_is_asked_for_must_be_there(serve: Serve, jwks: Path) -> None:
     server = await serve(ACCESS_JWKS_FILE=jwks, ACCESS_TOKEN_SCOPE="stories", **NAMES)
     async with open_channel(server.address) as channel:
-        assert (await refused(channel, *bearer(token())))[:2] == INVALID
-        assert (await refused(channel, *bearer(token(scope="stories-not"))))[:2] == INVALID
+        assert (await expect_refusal(channel, *bearer(token())))[:2] == INVALID
+        assert (await expect_refusal(channel, *bearer(token(scope="stories-not"))))[:2] == INVALID
         assert await hello(channel, token(scope="profile stories")) == b"hello"
 
 
@@ -168,7 +168,7 @@ async def test_keys_of_the_issuer_may_turn(serve: Serve, jwks: Path) -> None:
     async with open_channel(server.address) as channel:
         write_jwks(jwks, public_jwk("ES256", new, kid="new"))
         assert await hello(channel, token("ES256", key=new, kid="new")) == b"hello"
-        assert (await refused(channel, *bearer(token())))[:2] == INVALID
+        assert (await expect_refusal(channel, *bearer(token())))[:2] == INVALID
 
 
 async def test_keys_and_tokens_may_be_asked_for_side_by_side(serve: Serve, jwks: Path, keys_file: Path) -> None:
@@ -193,4 +193,4 @@ def test_a_set_that_is_not_safe_stops_the_start(tmp_path: Path, entry: dict[str,
     path = write_jwks(tmp_path / "jwks.json", entry)
     environ = {f"DEEPSING_{name}": str(value) for name, value in NAMES.items()}
     with pytest.raises(SettingsError, match=said):
-        protection_from_environment("echo", environ | {"DEEPSING_ACCESS_JWKS_FILE": str(path)})
+        security_from_environment("echo", environ | {"DEEPSING_ACCESS_JWKS_FILE": str(path)})

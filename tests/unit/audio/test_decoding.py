@@ -13,7 +13,7 @@ from tests.songs import make_song
 RATE_HZ = 44_100
 
 
-def heard(data: bytes, **how: object) -> np.ndarray:
+def decode(data: bytes, **how: object) -> np.ndarray:
     return np.concatenate(list(decode_blocks(io.BytesIO(data), **how)), axis=-1)  # type: ignore[arg-type]
 
 
@@ -24,17 +24,17 @@ def float_wav(samples: np.ndarray) -> bytes:
 def test_mono_is_the_mean_of_the_channels_even_of_surround() -> None:
     samples = tone(1.0, channels=6)
     surround = encode(samples, RATE_HZ, "wav", "pcm_f32le")
-    assert np.allclose(heard(surround), samples.mean(axis=0), atol=1e-6)
+    assert np.allclose(decode(surround), samples.mean(axis=0), atol=1e-6)
 
 
 def test_all_channels_come_where_they_are_asked_for() -> None:
     samples = tone(1.0)
-    assert np.array_equal(heard(float_wav(samples), mono=False), samples)
+    assert np.array_equal(decode(float_wav(samples), mono=False), samples)
 
 
 def test_floats_over_full_scale_stay_as_they_are() -> None:
     samples = tone(1.0, level=4.0)
-    assert np.array_equal(heard(float_wav(samples), mono=False), samples)
+    assert np.array_equal(decode(float_wav(samples), mono=False), samples)
 
 
 @pytest.mark.parametrize(("start_s", "duration_s"), [(0.0, 0.7), (0.35, None), (1.2, 0.5), (0.123456, 1.0)])
@@ -42,13 +42,13 @@ def test_a_part_is_cut_out_exactly_to_the_sample(start_s: float, duration_s: flo
     samples = tone(2.0)
     start = round(start_s * RATE_HZ)
     end = None if duration_s is None else start + round(duration_s * RATE_HZ)
-    part = heard(float_wav(samples), mono=False, start_s=start_s, duration_s=duration_s)
+    part = decode(float_wav(samples), mono=False, start_s=start_s, duration_s=duration_s)
     assert np.array_equal(part, samples[:, start:end])
 
 
 def test_a_part_of_an_mp3_is_the_same_part_of_the_whole(tmp_path: Path) -> None:
     song = make_song(tmp_path, "cbr_mp3").read_bytes()
-    assert np.array_equal(heard(song, start_s=0.5, duration_s=1.0), heard(song)[22_050:66_150])
+    assert np.array_equal(decode(song, start_s=0.5, duration_s=1.0), decode(song)[22_050:66_150])
 
 
 def test_a_part_that_was_asked_for_is_not_called_truncated() -> None:
@@ -60,7 +60,7 @@ def test_a_part_that_was_asked_for_is_not_called_truncated() -> None:
 
 def test_a_part_behind_the_end_is_too_short_and_says_where_it_began() -> None:
     with pytest.raises(AudioError, match="from 5 s on") as caught:
-        heard(float_wav(tone(1.0)), start_s=5.0)
+        decode(float_wav(tone(1.0)), start_s=5.0)
     assert (caught.value.kind, caught.value.value) == ("too_short", 0.0)
 
 

@@ -12,13 +12,13 @@ from tests.songs import make_song
 
 
 class Reader:
-    """Decodes a growing file in its own thread; `heard` is set with the first block."""
+    """Decodes a growing file in its own thread; `first_block` is set with the first block."""
 
     def __init__(self, file: GrowingFile) -> None:
         self.blocks: list[np.ndarray] = []
         self.facts: SongFacts | None = None
         self.error: Exception | None = None
-        self.heard = threading.Event()
+        self.first_block = threading.Event()
         self._file = file
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -28,7 +28,7 @@ class Reader:
             with decode_blocks(self._file) as decoding:
                 for block in decoding:
                     self.blocks.append(block)
-                    self.heard.set()
+                    self.first_block.set()
                 self.facts = decoding.facts
         except Exception as error:
             self.error = error
@@ -82,7 +82,7 @@ def test_a_live_mp3_is_heard_before_half_a_second_of_it_has_come(tmp_path: Path)
     with GrowingFile(live=True) as file:
         reader = Reader(file)
         file.append(song[: len(song) // 4])
-        assert reader.heard.wait(30)
+        assert reader.first_block.wait(30)
         file.append(song[len(song) // 4 :])
         file.finish()
         assert len(reader.join()) == 88_200

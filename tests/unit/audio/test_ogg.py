@@ -8,7 +8,7 @@ from deepsing.audio.view import FileView
 from tests.songs import make_song
 
 
-def chain_of(data: bytes) -> tuple[OggChain, list[bytes]]:
+def read_chain(data: bytes) -> tuple[OggChain, list[bytes]]:
     chain = OggChain(FileView(io.BytesIO(data)))
     links = []
     for link in chain.links():
@@ -26,34 +26,34 @@ def song(tmp_path: Path) -> bytes:
 
 
 def test_a_chain_is_taken_apart_where_a_new_song_begins(song: bytes) -> None:
-    chain, links = chain_of(song * 3)
+    chain, links = read_chain(song * 3)
     assert links == [song] * 3
     assert not chain.broken_off
     assert chain.take_damage() == 0
 
 
 def test_a_file_without_its_last_page_is_broken_off(song: bytes) -> None:
-    chain, links = chain_of(song[:-100])
+    chain, links = read_chain(song[:-100])
     assert links == [song[:-100]]
     assert chain.broken_off or chain.take_damage()
 
 
 def test_a_changed_byte_is_one_damaged_page(song: bytes) -> None:
-    chain, _ = chain_of(song[:5000] + bytes([song[5000] ^ 1]) + song[5001:])
+    chain, _ = read_chain(song[:5000] + bytes([song[5000] ^ 1]) + song[5001:])
     assert chain.take_damage() == 1
     assert chain.take_damage() == 0
 
 
 def test_a_missing_page_is_noticed_by_its_number(song: bytes) -> None:
     starts = [at for at in range(len(song)) if song.startswith(b"OggS", at)]
-    chain, _ = chain_of(song[: starts[2]] + song[starts[3] :])
+    chain, _ = read_chain(song[: starts[2]] + song[starts[3] :])
     assert chain.take_damage() == 1
 
 
 def test_junk_between_pages_is_passed_on_and_ends_no_link(song: bytes) -> None:
     at = song.index(b"OggS", 4)
     data = song[:at] + b"junk, and more junk" + song[at:]
-    assert chain_of(data)[1] == [data]
+    assert read_chain(data)[1] == [data]
 
 
 def test_the_checksum_is_that_of_real_pages(song: bytes) -> None:

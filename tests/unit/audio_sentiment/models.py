@@ -8,9 +8,9 @@ import onnxruntime
 
 import services.audio_sentiment
 from services.audio_sentiment.embedding import Networks
-from services.audio_sentiment.sentiment import Head
+from services.audio_sentiment.sentiment import SentimentModel
 
-__all__ = ["WEIGHTS", "head", "networks"]
+__all__ = ["WEIGHTS", "networks", "sentiment_model"]
 
 WEIGHTS = Path(services.audio_sentiment.__file__).with_name("weights")
 
@@ -27,6 +27,6 @@ def networks() -> Networks:
 
 
 @functools.cache
-def head() -> Head:
+def sentiment_model() -> SentimentModel:
     with np.load(WEIGHTS / "head.npz") as arrays:
-        return Head.from_arrays(arrays)
+        return SentimentModel.from_arrays(arrays)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.audio_sentiment.averaging import ForgettingMean, ramp
+from services.audio_sentiment.averaging import RunningMean, ramp
 
 
 @given(
@@ -14,7 +14,7 @@ from services.audio_sentiment.averaging import ForgettingMean, ramp
 def test_a_forgetting_mean_is_the_weighted_mean_of_what_is_in_reach(
     steps: list[tuple[float, float]], keep: float, limit: int
 ) -> None:
-    mean = ForgettingMean(keep, limit)
+    mean = RunningMean(keep, limit)
     for value, weight in steps:
         mean.add(np.array([value]), weight)
     reach = steps[-limit:] if limit else steps

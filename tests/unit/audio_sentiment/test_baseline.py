@@ -4,14 +4,14 @@ import pytest
 pytest.importorskip("tqdm")
 pytest.importorskip("librosa")
 
-from services.audio_sentiment.baseline import clip_statistics, cross_validated
+from services.audio_sentiment.baseline import clip_statistics, cross_validate
 
 
 def test_the_baseline_finds_a_rule_that_is_there() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(size=(200, 20))
     ratings = features[:, :2] @ np.array([[1.0, 0.2], [0.1, 1.0]])
-    said = cross_validated(features, ratings, [k % 10 for k in range(200)])
+    said = cross_validate(features, ratings, [k % 10 for k in range(200)])
     assert all(np.corrcoef(said[:, i], ratings[:, i])[0, 1] > 0.9 for i in range(2))
 
 

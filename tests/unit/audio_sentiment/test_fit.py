@@ -4,16 +4,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.audio_sentiment.labels import RatedSong, fold_of
+from services.audio_sentiment.labels import RatedSong, assign_fold
 from services.audio_sentiment.listening import Window
 
 pytest.importorskip("tqdm")
 pytest.importorskip("onnx")
 
-from services.audio_sentiment.corpus import HeardSong
-from services.audio_sentiment.export import write_head
-from services.audio_sentiment.fit import Recipe, fit_head, study, targets
-from services.audio_sentiment.sentiment import Head, Pacing, SongReader
+from services.audio_sentiment.corpus import WindowedSong
+from services.audio_sentiment.export import write_sentiment_model
+from services.audio_sentiment.fit import Recipe, compute_features, fit_sentiment_model, targets
+from services.audio_sentiment.sentiment import Pacing, SentimentModel, SentimentReader
 from services.audio_sentiment.validation import cross_validate, tabulate
 
 CHANNELS, HIDDEN = 4, 6
@@ -25,12 +25,12 @@ DENSE = {
 }
 
 
-def rated(index: int, arousal: float, valence: float, kind: str, **more: object) -> RatedSong:
+def rate(index: int, arousal: float, valence: float, kind: str, **more: object) -> RatedSong:
     row = {"file": f"{index}", **dict(more.pop("row", {}))}  # type: ignore[call-overload]
     return RatedSong(Path(f"{index}"), arousal, valence, kind, f"group {index // 2}", row, **more)  # type: ignore[arg-type]
 
 
-def heard(index: int, rng: np.random.Generator) -> HeardSong:
+def make_song(index: int, rng: np.random.Generator) -> WindowedSong:
     """A song whose bright windows are felt as exciting and whose embedding tells the valence."""
     arousal, valence = rng.uniform(-0.5, 0.5, 2)
     course = 0.3 * np.sin(np.arange(60) / 9)
@@ -46,18 +46,18 @@ def heard(index: int, rng: np.random.Generator) -> HeardSong:
         for k in range(60)
     ]
     curve = np.stack([arousal + course, np.full(60, valence)], axis=1)[::3]
-    rating = rated(index, arousal, valence, "rating", curve=curve, duration_s=30.0)
-    return HeardSong(rating, "games", fold_of(rating.group), windows)
+    rating = rate(index, arousal, valence, "rating", curve=curve, duration_s=30.0)
+    return WindowedSong(rating, "games", assign_fold(rating.group), windows)
 
 
 @pytest.fixture(scope="module")
-def songs() -> list[HeardSong]:
+def songs() -> list[WindowedSong]:
     rng = np.random.default_rng(1)
-    return [heard(index, rng) for index in range(60)]
+    return [make_song(index, rng) for index in range(60)]
 
 
-def test_cross_validation_finds_a_rule_that_is_there(songs: list[HeardSong]) -> None:
-    studied = study(songs, DENSE, Recipe())
+def test_cross_validation_finds_a_rule_that_is_there(songs: list[WindowedSong]) -> None:
+    studied = compute_features(songs, DENSE, Recipe())
     middles = [song.windows[20:40] for song in songs]
     table = tabulate(cross_validate(studied, middles, DENSE, Recipe()))
     assert table["games"]["n"] == 60
@@ -67,34 +67,34 @@ def test_cross_validation_finds_a_rule_that_is_there(songs: list[HeardSong]) -> 
     assert table["games"]["dynamics"]["arousal"] > 0.5
 
 
-def test_a_kind_of_feature_without_a_ridge_is_left_out(songs: list[HeardSong]) -> None:
+def test_a_kind_of_feature_without_a_ridge_is_left_out(songs: list[WindowedSong]) -> None:
     recipe = Recipe(level_ridge=(("hidden", 0.1),), moves_ridge=(("harmony", 1.0), ("time", 1.0)))
-    head = fit_head(study(songs[:20], DENSE, recipe), DENSE, recipe)
-    assert np.abs(head.level[:HIDDEN]).max() > 0
-    assert not head.level[HIDDEN:].any()
+    model = fit_sentiment_model(compute_features(songs[:20], DENSE, recipe), DENSE, recipe)
+    assert np.abs(model.level[:HIDDEN]).max() > 0
+    assert not model.level[HIDDEN:].any()
     harmony = slice(HIDDEN + 2 * CHANNELS + 3, HIDDEN + 2 * CHANNELS + 5)
-    assert np.abs(head.moves[harmony]).max() > 0
-    assert np.count_nonzero(head.moves) == np.count_nonzero(head.moves[harmony])
+    assert np.abs(model.moves[harmony]).max() > 0
+    assert np.count_nonzero(model.moves) == np.count_nonzero(model.moves[harmony])
 
 
-def test_a_written_head_reads_as_the_fitted_one(songs: list[HeardSong], tmp_path: Path) -> None:
-    fitted = fit_head(study(songs, DENSE, Recipe()), DENSE, Recipe())
-    path = write_head(vars(fitted), tmp_path, {"command": "x"})
+def test_a_written_head_reads_as_the_fitted_one(songs: list[WindowedSong], tmp_path: Path) -> None:
+    fitted = fit_sentiment_model(compute_features(songs, DENSE, Recipe()), DENSE, Recipe())
+    path = write_sentiment_model(vars(fitted), tmp_path, {"command": "x"})
     with np.load(path, allow_pickle=False) as arrays:
-        written = Head.from_arrays(arrays)
+        written = SentimentModel.from_arrays(arrays)
     assert json.loads(path.with_suffix(".json").read_text())["file"] == "head.npz"
-    readers = [SongReader(head, Pacing()) for head in (fitted, written)]
+    readers = [SentimentReader(model, Pacing()) for model in (fitted, written)]
     for window in songs[0].windows:
         one, other = (reader.read(window) for reader in readers)
         np.testing.assert_allclose(one, other, atol=5e-3)  # float16 on disk
 
 
-def test_equal_heads_make_equal_files(songs: list[HeardSong], tmp_path: Path) -> None:
+def test_equal_heads_make_equal_files(songs: list[WindowedSong], tmp_path: Path) -> None:
     files = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        head = fit_head(study(songs[:20], DENSE, Recipe()), DENSE, Recipe())
-        files.append(write_head(vars(head), tmp_path / name, {}).read_bytes())
+        model = fit_sentiment_model(compute_features(songs[:20], DENSE, Recipe()), DENSE, Recipe())
+        files.append(write_sentiment_model(vars(model), tmp_path / name, {}).read_bytes())
     assert files[0] == files[1]
 
 
@@ -102,9 +102,9 @@ def test_targets_bring_every_kind_of_rating_to_one_scale() -> None:
     tags = [{"tag_arousal": str(a), "tag_valence": str(v)} for a, v in ((0.3, 0.5), (0.1, -0.5), (-0.2, -0.4))]
     signs = [(1.0, 1.0), (1.0, -1.0), (-1.0, -1.0)]
     songs = [
-        *(rated(i, *signs[i], "quadrant", row=tags[i]) for i in range(3)),
-        *(rated(i, 0.1 * i, 0.3 + 0.01 * i, "emotions") for i in range(3, 6)),
-        rated(6, 0.2, -0.1, "rating"),
+        *(rate(i, *signs[i], "quadrant", row=tags[i]) for i in range(3)),
+        *(rate(i, 0.1 * i, 0.3 + 0.01 * i, "emotions") for i in range(3, 6)),
+        rate(6, 0.2, -0.1, "rating"),
     ]
     found = targets(songs, Recipe(spread=0.4, rating_gain=2.0))
     np.testing.assert_allclose(found[:3].mean(axis=0), 0, atol=1e-9)

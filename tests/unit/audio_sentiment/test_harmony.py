@@ -13,20 +13,20 @@ def chord(semitones: tuple[int, ...], seconds: float = 3.0) -> np.ndarray:
     return np.asarray(0.1 * np.sum(tones, axis=0), np.float32)
 
 
-def heard(samples: np.ndarray, piece: int = 8000) -> np.ndarray:
+def read_harmony(samples: np.ndarray, piece: int = 8000) -> np.ndarray:
     harmony = Harmony()
     return [harmony.push(samples[at : at + piece]) for at in range(0, samples.size, piece)][-1]
 
 
 def test_a_major_chord_is_told_from_a_minor_one() -> None:
-    major, minor = heard(chord((0, 4, 7))), heard(chord((0, 3, 7)))
+    major, minor = read_harmony(chord((0, 4, 7))), read_harmony(chord((0, 3, 7)))
     assert major.shape == minor.shape == (HARMONY_SIZE,)
     assert major[0] > 0.05 > -0.05 > minor[0]
     assert major[2] > 0.1 > -0.1 > minor[2]  # thirds
 
 
 def test_it_does_not_matter_in_which_key_a_chord_stands() -> None:
-    np.testing.assert_allclose(heard(chord((0, 4, 7)))[:5], heard(chord((3, 7, 10)))[:5], atol=0.06)
+    np.testing.assert_allclose(read_harmony(chord((0, 4, 7)))[:5], read_harmony(chord((3, 7, 10)))[:5], atol=0.06)
 
 
 @pytest.mark.parametrize(("profile", "sign"), [(MAJOR, 1), (MINOR, -1)])
@@ -39,9 +39,9 @@ def test_a_profile_is_most_like_its_own_kind_of_key(profile: tuple[float, ...], 
 
 
 def test_neighbouring_semitones_are_rougher_than_a_fifth() -> None:
-    assert heard(chord((0, 2)))[-7] > 5 * heard(chord((0, 7)))[-7]  # a whole tone apart
+    assert read_harmony(chord((0, 2)))[-7] > 5 * read_harmony(chord((0, 7)))[-7]  # a whole tone apart
 
 
 def test_silence_and_pieces_too_short_for_a_frame_are_finite() -> None:
-    assert np.isfinite(heard(np.zeros(16_000, np.float32))).all()
+    assert np.isfinite(read_harmony(np.zeros(16_000, np.float32))).all()
     assert np.isfinite(Harmony().push(np.zeros(10, np.float32))).all()

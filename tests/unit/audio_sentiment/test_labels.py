@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.audio_sentiment.labels import LabelsError, fold_of, read_labels
+from services.audio_sentiment.labels import LabelsError, assign_fold, read_labels
 
 EMOTIONS = "amazement,solemnity,tenderness,nostalgia,calmness,power,joyful_activation,tension,sadness"
 
@@ -100,5 +100,5 @@ def test_a_file_of_curves_that_is_none_is_told(text: str, tmp_path: Path) -> Non
 
 
 def test_folds_follow_from_the_name_alone() -> None:
-    assert [fold_of(name) for name in ("a1933eca5", "Banjo-Kazooie", "")] == [6, 2, 0]
-    assert {fold_of(f"artist {i}") for i in range(200)} == set(range(10))
+    assert [assign_fold(name) for name in ("a1933eca5", "Banjo-Kazooie", "")] == [6, 2, 0]
+    assert {assign_fold(f"artist {i}") for i in range(200)} == set(range(10))

@@ -26,7 +26,9 @@ def state() -> dict[str, Any]:
     return {name: 0.05 * torch.randn(shape, generator=generator) for name, shape in shapes.items()}
 
 
-def published(folder: Path, protocol: int = pickle.HIGHEST_PROTOCOL, kind: type = np.float32) -> tuple[Path, Path]:
+def write_published(
+    folder: Path, protocol: int = pickle.HIGHEST_PROTOCOL, kind: type = np.float32
+) -> tuple[Path, Path]:
     model, statistics = folder / "mlp.model", folder / "space_statistics.pickle"
     torch.save(state(), model)
     with statistics.open("wb") as file:
@@ -37,7 +39,7 @@ def published(folder: Path, protocol: int = pickle.HIGHEST_PROTOCOL, kind: type 
 
 @pytest.mark.parametrize(("protocol", "kind"), [(3, np.float32), (4, np.float32), (5, np.float32), (4, np.float64)])
 def test_the_authors_files_read_as_torch_computes_them(protocol: int, kind: type, tmp_path: Path) -> None:
-    model = read_published(*published(tmp_path, protocol, kind))
+    model = read_published(*write_published(tmp_path, protocol, kind))
     x = torch.randn((5, 9156), generator=torch.Generator().manual_seed(1))
     tensors = state()
     active = torch.sigmoid(x @ tensors["fc1.weight"].T + tensors["fc1.bias"])
@@ -60,7 +62,7 @@ class Trap:
 
 
 def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
-    model, statistics = published(tmp_path)
+    model, statistics = write_published(tmp_path)
     sprung = tmp_path / "sprung"
     torch.save({**state(), "trap": Trap(sprung)}, tmp_path / "trap.model")
     with pytest.raises(PublishedFileError, match="no state dict"):
@@ -88,7 +90,7 @@ def test_another_layout_is_told(change: dict[str, object], message: str, tmp_pat
 
 @pytest.mark.parametrize("content", [b"", b"no pickle", pickle.dumps(np.zeros(3)), pickle.dumps(MEAN)])
 def test_statistics_that_are_none_are_told(content: bytes, tmp_path: Path) -> None:
-    model, statistics = published(tmp_path)
+    model, statistics = write_published(tmp_path)
     statistics.write_bytes(content)
     with pytest.raises(PublishedFileError, match="two pickled arrays"):
         read_published(model, statistics)
@@ -103,9 +105,11 @@ def test_a_perceptron_finds_a_rule_that_is_there() -> None:
     rng = np.random.default_rng(0)
     felt = rng.uniform(-1, 1, (60, 2))
     pattern = rng.normal(0, 1, (2, FEATURE_COUNT))
-    heard = [(f @ pattern * 0.05 + rng.normal(0, 0.05, (4, FEATURE_COUNT))).astype(np.float16) for f in felt]
-    model = fit_perceptron(heard, [np.tile(f, (4, 1)) for f in felt], Schedule(epochs=8, windows_per_song=4, batch=32))
-    said = np.stack([model.read(x.astype(np.float32)).mean(axis=0) for x in heard])
+    features = [(f @ pattern * 0.05 + rng.normal(0, 0.05, (4, FEATURE_COUNT))).astype(np.float16) for f in felt]
+    model = fit_perceptron(
+        features, [np.tile(f, (4, 1)) for f in felt], Schedule(epochs=8, windows_per_song=4, batch=32)
+    )
+    said = np.stack([model.read(x.astype(np.float32)).mean(axis=0) for x in features])
     assert all(np.corrcoef(said[:, i], felt[:, i])[0, 1] > 0.8 for i in range(2))
     np.testing.assert_allclose(said.mean(axis=0), 0, atol=0.2)  # standardised
 
@@ -138,5 +142,5 @@ def test_it_is_trained_from_a_folder_and_the_authors_one_reads_the_same_songs(op
     with np.load(options.cache / "deepsing-mlp.npz") as arrays:
         assert set(arrays) == set(Perceptron.__annotations__)
         assert arrays["hidden"].shape == (FEATURE_COUNT, 256)
-    options.checkpoint, options.statistics = published(options.cache)
+    options.checkpoint, options.statistics = write_published(options.cache)
     assert len(train_perceptron(options)) == 6

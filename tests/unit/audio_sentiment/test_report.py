@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.audio_sentiment.labels import RatedSong
-from services.audio_sentiment.report import Reading, as_table, report, typical
+from services.audio_sentiment.report import Reading, format_table, pool_collections, report
 
 COURSE = np.zeros((4, 2))
 
@@ -64,7 +64,7 @@ def test_every_measure_has_an_interval_around_it() -> None:
 
 def test_the_table_shows_whole_songs_ten_seconds_and_readings_with_intervals() -> None:
     answer = report(*clips())
-    lines = as_table(answer).splitlines()
+    lines = format_table(answer).splitlines()
     assert [line.split()[0] for line in lines] == [
         *("20", "r", "arousal", "valence", "quadrants,"),
         *("ten", "r", "arousal", "valence", "quadrants,", "mean"),
@@ -78,6 +78,6 @@ def test_typical_music_leaves_out_beginnings_and_counts_collections_alike() -> N
     small = Reading(np.zeros(2), np.concatenate([begun, np.full((5, 2), 1.0)]))
     large = Reading(np.zeros(2), np.concatenate([begun, np.full((50, 2), -1.0)]))
     short = Reading(np.zeros(2), begun)
-    found = typical([[small, short], [large], [short]])
+    found = pool_collections([[small, short], [large], [short]])
     assert found == {name: {"mean": 0.0, "sd": 1.0, "n": 55} for name in ("arousal", "valence")}
-    assert typical([[short]]) == {}
+    assert pool_collections([[short]]) == {}

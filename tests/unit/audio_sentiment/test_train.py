@@ -39,7 +39,7 @@ def test_tables_of_all_collections_are_told_with_music_in_general(caplog: pytest
         for i, song in enumerate(songs)
     ]
     with caplog.at_level(logging.INFO):
-        tables = train.tell(readings)
+        tables = train.log_tables(readings)
     assert set(tables) == {"games", "clips"}
     assert tables["games"]["arousal"]["rmse"] == pytest.approx(0)
     assert [record.message.split(":")[0] for record in caplog.records] == [
@@ -50,4 +50,4 @@ def test_tables_of_all_collections_are_told_with_music_in_general(caplog: pytest
 
 
 def test_numbers_of_a_manifest_are_short() -> None:
-    assert train.rounded({"a": [0.123456, 2], "b": None}) == {"a": [0.1235, 2], "b": None}
+    assert train.round_floats({"a": [0.123456, 2], "b": None}) == {"a": [0.1235, 2], "b": None}

@@ -7,7 +7,7 @@ import pytest
 
 from deepsing.access.outgoing import Tls
 from deepsing.cli.__main__ import main
-from deepsing.cli.credentials import add_credentials, channel_credentials, client_credentials
+from deepsing.cli.credentials import add_credentials, read_channel_credentials, read_client_credentials
 from deepsing.cli.failures import CommandError
 
 
@@ -17,14 +17,14 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"DEEPSING_{name}", raising=False)
 
 
-def parsed(*words: str) -> argparse.Namespace:
+def parse(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_credentials(parser)
     return parser.parse_args(words)
 
 
 def test_without_any_there_is_none() -> None:
-    assert client_credentials(parsed()) == {"api_key": None, "tls": False, "plaintext_key": False}
+    assert read_client_credentials(parse()) == {"api_key": None, "tls": False, "plaintext_key": False}
 
 
 def test_a_file_goes_before_the_variable_and_that_before_the_services_own(
@@ -33,25 +33,25 @@ def test_a_file_goes_before_the_variable_and_that_before_the_services_own(
     for name in ("mine", "service"):
         (tmp_path / name).write_text(f"key-of-{name}\n")
     monkeypatch.setenv("DEEPSING_CHANNEL_KEY_FILE", str(tmp_path / "service"))
-    assert channel_credentials(parsed())["key"]() == "key-of-service"
+    assert read_channel_credentials(parse())["key"]() == "key-of-service"
     monkeypatch.setenv("DEEPSING_API_KEY", "key-of-variable")
-    assert channel_credentials(parsed())["key"] == "key-of-variable"
-    assert channel_credentials(parsed("--api-key-file", str(tmp_path / "mine")))["key"]() == "key-of-mine"
+    assert read_channel_credentials(parse())["key"] == "key-of-variable"
+    assert read_channel_credentials(parse("--api-key-file", str(tmp_path / "mine")))["key"]() == "key-of-mine"
 
 
 def test_tls_comes_from_the_arguments_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert channel_credentials(parsed("--tls"))["tls"] == Tls()
-    assert channel_credentials(parsed("--tls-ca", "ca.pem"))["tls"] == Tls(Path("ca.pem"))
+    assert read_channel_credentials(parse("--tls"))["tls"] == Tls()
+    assert read_channel_credentials(parse("--tls-ca", "ca.pem"))["tls"] == Tls(Path("ca.pem"))
     monkeypatch.setenv("DEEPSING_CHANNEL_TLS_CA", "other.pem")
-    assert channel_credentials(parsed())["tls"] == Tls(Path("other.pem"))
+    assert read_channel_credentials(parse())["tls"] == Tls(Path("other.pem"))
 
 
 def test_a_key_file_without_a_key_is_a_mistake_that_is_named(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="cannot be used"):
-        channel_credentials(parsed("--api-key-file", str(tmp_path / "gone")))
+        read_channel_credentials(parse("--api-key-file", str(tmp_path / "gone")))
     (tmp_path / "empty").touch()
     with pytest.raises(CommandError, match="is empty or holds what a key cannot hold"):
-        channel_credentials(parsed("--api-key-file", str(tmp_path / "empty")))
+        read_channel_credentials(parse("--api-key-file", str(tmp_path / "empty")))
 
 
 @pytest.mark.parametrize("command", [["probe", "song.mp3"], ["concepts"]])

@@ -13,17 +13,17 @@ from deepsing.cli.__main__ import main
 PROGRAM = "import json, sys; print(json.dumps(sys.argv[1:])); sys.exit(7)"
 
 
-class Became(Exception):
+class ExecCalled(Exception):
     """Stands for the process having been replaced."""
 
 
 @pytest.fixture
-def became(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def exec_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     calls: list[Any] = []
 
     def execve(path: str, command: list[str], environment: dict[str, str]) -> None:
         calls.append((command, environment))
-        raise Became
+        raise ExecCalled
 
     monkeypatch.setattr(os, "execve", execve)
     monkeypatch.setattr(hand_over_module, "service_root", lambda module, way_out: Path("/clone"))
@@ -47,23 +47,23 @@ def became(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     ],
 )
 def test_all_arguments_are_passed_on(
-    words: str, module: str, became: list[Any], monkeypatch: pytest.MonkeyPatch
+    words: str, module: str, exec_calls: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hand_over_module, "find_spec", lambda name: object())
-    with pytest.raises(Became):
+    with pytest.raises(ExecCalled):
         main([*words.split(), "--data", "my songs", "--json", "--help"])
-    command, environment = became[0]
+    command, environment = exec_calls[0]
     assert command[1:] == ["-P", "-m", module, "--data", "my songs", "--json", "--help"]
     assert environment["PYTHONPATH"].split(os.pathsep)[0] == "/clone"
 
 
 def test_training_without_pytorch_says_how_to_get_it(
-    became: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    exec_calls: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(hand_over_module, "find_spec", lambda name: None)
     assert main(["train", "generator"]) == 2
     assert "pip install -e '.[serve,train]'" in capsys.readouterr().err
-    assert became == []
+    assert exec_calls == []
 
 
 def test_a_program_that_is_not_here_is_named(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deepsing.access.keys import key_in
+from deepsing.access.keys import find_key
 from deepsing.access.keys_file import read_keys
 from deepsing.cli.__main__ import main
 
@@ -17,18 +17,18 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "keys.json"
 
 
-def added(capsys: pytest.CaptureFixture[str], file: Path, *arguments: str) -> str:
+def add_key(capsys: pytest.CaptureFixture[str], file: Path, *arguments: str) -> str:
     assert main(["keys", "add", *arguments, "--file", str(file)]) == 0
     (key,) = capsys.readouterr().out.splitlines()
     return key
 
 
 def test_a_key_is_printed_alone_and_its_file_holds_only_a_hash(capsys: pytest.CaptureFixture[str], file: Path) -> None:
-    key = added(capsys, file, "ann", "--expires", "90d", "--services", "composer", "--streams", "2")
+    key = add_key(capsys, file, "ann", "--expires", "90d", "--services", "composer", "--streams", "2")
     assert key not in file.read_text()
     assert key[-43:] not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    kept = key_in(read_keys(file), key)
+    kept = find_key(read_keys(file), key)
     assert kept is not None
     assert kept.expires is not None
     assert ((kept.expires - kept.created).days, kept.services, kept.streams) == (90, ("composer",), 2)
@@ -38,7 +38,7 @@ def test_a_key_is_printed_alone_and_its_file_holds_only_a_hash(capsys: pytest.Ca
 def test_keys_are_listed_without_anything_secret_and_can_be_revoked(
     capsys: pytest.CaptureFixture[str], file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ann, bob = added(capsys, file, "ann"), added(capsys, file, "bob", "--expires", "2999-01-31")
+    ann, bob = add_key(capsys, file, "ann"), add_key(capsys, file, "bob", "--expires", "2999-01-31")
     monkeypatch.setenv("DEEPSING_ACCESS_KEYS_FILE", str(file))
     assert main(["keys", "list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
@@ -49,12 +49,12 @@ def test_keys_are_listed_without_anything_secret_and_can_be_revoked(
     assert capsys.readouterr().out.startswith("ann\tgood\t")
     assert main(["keys", "revoke", "ann"]) == 0
     keys = read_keys(file)
-    assert key_in(keys, ann) is None
-    assert key_in(keys, bob) is not None
+    assert find_key(keys, ann) is None
+    assert find_key(keys, bob) is not None
 
 
 def test_no_two_keys_are_alike(capsys: pytest.CaptureFixture[str], file: Path) -> None:
-    first, second = (added(capsys, file, name)[-43:] for name in ("ann", "bob"))
+    first, second = (add_key(capsys, file, name)[-43:] for name in ("ann", "bob"))
     assert first != second
     salts = [key.salt for key in read_keys(file).values()]
     assert salts[0] != salts[1]
@@ -78,7 +78,7 @@ MISTAKES = [
 def test_a_mistake_is_named_and_changes_nothing(
     capsys: pytest.CaptureFixture[str], file: Path, arguments: list[str], said: str
 ) -> None:
-    added(capsys, file, "ann")
+    add_key(capsys, file, "ann")
     before = file.read_bytes()
     status = main(["keys", *arguments, "--file", str(file)])
     if said:

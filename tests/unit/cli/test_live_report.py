@@ -16,7 +16,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     return now
 
 
-def tell(report: LiveReport, clock: dict[str, float]) -> None:
+def feed_report(report: LiveReport, clock: dict[str, float]) -> None:
     """Three seconds at 10 frames a second, each 0.2 s late; frame 5 is missing."""
     for seq in range(30):
         clock["s"] = 1000.2 + seq / 10
@@ -31,7 +31,7 @@ def tell(report: LiveReport, clock: dict[str, float]) -> None:
 def test_programs_get_a_line_a_second_and_one_at_the_end(
     clock: dict[str, float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tell(LiveReport(as_json=True), clock)
+    feed_report(LiveReport(as_json=True), clock)
     *lines, last = map(json.loads, capsys.readouterr().out.splitlines())
     assert [line["frames"] for line in lines] == [8, 18, 28]
     assert lines[-1] == {
@@ -55,7 +55,7 @@ def test_programs_get_a_line_a_second_and_one_at_the_end(
 
 
 def test_people_get_a_summary_on_standard_error(clock: dict[str, float], capsys: pytest.CaptureFixture[str]) -> None:
-    tell(LiveReport(as_json=False), clock)
+    feed_report(LiveReport(as_json=False), clock)
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err == ("3.0 s told live: 29 frames, 1 dropped; lag p50 0.20 s, p99 0.20 s, at most 0.20 s\n")

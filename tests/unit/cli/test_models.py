@@ -22,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "models"
 
 
-def ready(folder: Path) -> None:
+def write_ready_model(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{NAME}.onnx").write_bytes(b"graph")
     manifest = {"name": NAME, "file": f"{NAME}.onnx", "engine": "biggan-deep", "sha256": "a" * 64}
@@ -68,7 +68,7 @@ def test_a_mistake_is_one_line(
 
 
 def test_what_is_ready_and_what_is_only_fetched_are_listed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ready(folder)
+    write_ready_model(folder)
     (folder / "biggan-deep-256").mkdir()
     (folder / "biggan-deep-256" / "pytorch_model.bin").write_bytes(b"123")
     (folder / "notes.json").write_text("[]")
@@ -86,7 +86,7 @@ def test_an_empty_folder_lists_nothing(folder: Path, capsys: pytest.CaptureFixtu
 
 def test_services_learn_of_an_engine_that_is_there(folder: Path) -> None:
     assert engine_settings(NAME, {}) == {}
-    ready(folder)
+    write_ready_model(folder)
     weights = {"DEEPSING_GENERATOR_WEIGHTS": str(folder), "DEEPSING_TRANSLATOR_WEIGHTS": str(folder)}
     wanted = {"DEEPSING_GENERATOR_ENGINES": f"morph,{NAME}"} | weights
     assert engine_settings(NAME, {}) == wanted

@@ -15,7 +15,7 @@ CONTENT = bytes(range(256)) * (BLOCK_BYTES // 100)  # two and a half blocks
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Shelf(ThreadingHTTPServer):
+class FileServer(ThreadingHTTPServer):
     """Serves CONTENT; breaks off after `cut` bytes while it is set."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Shelf(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: Shelf
+    server: FileServer
 
     def do_GET(self) -> None:
         asked = self.headers.get("Range")
@@ -54,8 +54,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def shelf() -> Iterator[Shelf]:
-    with Shelf() as server:
+def file_server() -> Iterator[FileServer]:
+    with FileServer() as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -63,53 +63,53 @@ def shelf() -> Iterator[Shelf]:
         thread.join()
 
 
-def broken_off(shelf: Shelf, target: Path, after: int) -> None:
-    shelf.cut = after
+def break_off_after(file_server: FileServer, target: Path, after: int) -> None:
+    file_server.cut = after
     with pytest.raises(CommandError, match=rf"broke off after {after} of {len(CONTENT)} bytes; run the command again"):
-        fetch(shelf.url, target)
+        fetch(file_server.url, target)
     assert not target.exists()
-    shelf.cut = None
+    file_server.cut = None
 
 
-def test_a_file_comes_whole_and_leaves_nothing_beside_it(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_file_comes_whole_and_leaves_nothing_beside_it(file_server: FileServer, tmp_path: Path) -> None:
     told: list[tuple[int, int | None]] = []
-    digest = fetch(shelf.url, tmp_path / "w", sha256=DIGEST.upper(), progress=lambda *news: told.append(news))
+    digest = fetch(file_server.url, tmp_path / "w", sha256=DIGEST.upper(), progress=lambda *news: told.append(news))
     assert (digest, (tmp_path / "w").read_bytes()) == (DIGEST, CONTENT)
     assert told[-1] == (len(CONTENT), len(CONTENT))
     assert len(told) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["w"]
 
 
-def test_what_broke_off_is_gone_on_with(shelf: Shelf, tmp_path: Path) -> None:
-    broken_off(shelf, tmp_path / "w", 1_500_000)
-    assert fetch(shelf.url, tmp_path / "w", sha256=DIGEST) == DIGEST
-    assert shelf.asked == [None, "bytes=1500000-"]
+def test_what_broke_off_is_gone_on_with(file_server: FileServer, tmp_path: Path) -> None:
+    break_off_after(file_server, tmp_path / "w", 1_500_000)
+    assert fetch(file_server.url, tmp_path / "w", sha256=DIGEST) == DIGEST
+    assert file_server.asked == [None, "bytes=1500000-"]
 
 
-def test_a_file_that_changed_meanwhile_is_begun_again(shelf: Shelf, tmp_path: Path) -> None:
-    broken_off(shelf, tmp_path / "w", 1_500_000)
+def test_a_file_that_changed_meanwhile_is_begun_again(file_server: FileServer, tmp_path: Path) -> None:
+    break_off_after(file_server, tmp_path / "w", 1_500_000)
     (tmp_path / "w.partial").write_bytes(b"x" * 1_500_000)
-    shelf.tag = '"two"'
-    assert fetch(shelf.url, tmp_path / "w", sha256=DIGEST) == DIGEST
+    file_server.tag = '"two"'
+    assert fetch(file_server.url, tmp_path / "w", sha256=DIGEST) == DIGEST
 
 
-def test_more_than_the_whole_is_begun_again(shelf: Shelf, tmp_path: Path) -> None:
+def test_more_than_the_whole_is_begun_again(file_server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "w.partial").write_bytes(CONTENT + b"more")
-    (tmp_path / "w.version").write_text(shelf.tag)
-    assert fetch(shelf.url, tmp_path / "w") == DIGEST
+    (tmp_path / "w.version").write_text(file_server.tag)
+    assert fetch(file_server.url, tmp_path / "w") == DIGEST
 
 
-def test_a_wrong_digest_puts_nothing_in_place(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_wrong_digest_puts_nothing_in_place(file_server: FileServer, tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(b"older")
     with pytest.raises(CommandError, match=f"has sha256 {DIGEST}, not 0000"):
-        fetch(shelf.url, tmp_path / "w", sha256="0" * 64)
+        fetch(file_server.url, tmp_path / "w", sha256="0" * 64)
     assert (tmp_path / "w").read_bytes() == b"older"
     assert [path.name for path in tmp_path.iterdir()] == ["w"]
 
 
-def test_a_missing_file_and_a_missing_server_are_told_apart(shelf: Shelf, tmp_path: Path) -> None:
+def test_a_missing_file_and_a_missing_server_are_told_apart(file_server: FileServer, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="answers 404 Not Found; check the address"):
-        fetch(shelf.url + "s", tmp_path / "w")
+        fetch(file_server.url + "s", tmp_path / "w")
     with pytest.raises(CommandError, match=r"cannot be reached .*without a network, give --from the path"):
         fetch("http://127.0.0.1:1/file", tmp_path / "w")
 

@@ -13,10 +13,10 @@ def line(level: str, message: str) -> str:
     return json.dumps({"level": level, "message": message}) + "\n"
 
 
-async def obituary(log: Path, command: str) -> str:
+async def exit_message(log: Path, command: str) -> str:
     process = ServiceProcess("generator", log, await asyncio.create_subprocess_exec("sh", "-c", command))
     await process.ended
-    return process.obituary()
+    return process.exit_message()
 
 
 @pytest.mark.parametrize(
@@ -30,11 +30,13 @@ async def obituary(log: Path, command: str) -> str:
 )
 async def test_its_last_complaint_is_told_not_what_it_last_did(tmp_path: Path, log: str, words: str) -> None:
     (tmp_path / "log").write_text(log)
-    assert await obituary(tmp_path / "log", "exit 3") == f"generator ended with exit code 3; its last words: {words}"
+    assert (
+        await exit_message(tmp_path / "log", "exit 3") == f"generator ended with exit code 3; its last words: {words}"
+    )
 
 
 @pytest.mark.parametrize("log", ["", line("INFO", "answered"), line("INFO", "answered") * 2000])
 async def test_one_killed_at_work_left_no_word_and_the_likely_reason_is_named(tmp_path: Path, log: str) -> None:
     (tmp_path / "log").write_text(log)
     killed = "generator was killed by SIGKILL, by hand or by a system short of memory; it left no word"
-    assert await obituary(tmp_path / "log", "kill -9 $$") == killed
+    assert await exit_message(tmp_path / "log", "kill -9 $$") == killed

@@ -9,7 +9,7 @@ from deepsing.cli.services import NAMES, LocalServices
 VARIABLE = "DEEPSING_COMPOSER_STORE"
 
 
-def store_of(guarded: bool) -> str | None:
+def read_store(guarded: bool) -> str | None:
     services = LocalServices(dict.fromkeys(NAMES, 1), guarded=guarded)
     assert VARIABLE not in services._settings("generator")
     return services._settings("composer")[VARIABLE]
@@ -20,11 +20,11 @@ def test_services_that_stay_have_a_folder_for_stories_and_those_of_one_command_n
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert store_of(guarded=True) == str(tmp_path / "deepsing" / "stories")
-    assert store_of(guarded=False) is None
+    assert read_store(guarded=True) == str(tmp_path / "deepsing" / "stories")
+    assert read_store(guarded=False) is None
 
 
 def test_a_store_of_the_environment_is_the_composers_of_services_that_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "s3://bucket/stories")
-    assert store_of(guarded=True) == "s3://bucket/stories"
-    assert store_of(guarded=False) is None  # a command's own composer must not take stories that wait there
+    assert read_store(guarded=True) == "s3://bucket/stories"
+    assert read_store(guarded=False) is None  # a command's own composer must not take stories that wait there

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepsing.cli.story_figures import Figures, agreement
-from deepsing.cli.story_summary import summary, table
+from deepsing.cli.story_summary import format_table, summarize
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.sentiment_pb2 import Judge, JudgeAgreement, Sentiment
 
@@ -12,14 +12,14 @@ WAVE = np.sin(np.arange(20) / 3) / 2
 JUDGE = Judge(digest="ee", arousal=JudgeAgreement(r=0.8, n=900), valence=JudgeAgreement(r=0.5, n=900))
 
 
-def felt(arousal: float, valence: float) -> Sentiment:
+def sentiment(arousal: float, valence: float) -> Sentiment:
     return Sentiment(arousal=arousal, valence=valence)
 
 
 def frame(seq: int, value: float, weights: dict[str, float], shade: int = 0) -> pb.Frame:
     concepts = [pb.NamedWeight(name=name, weight=weight) for name, weight in weights.items()]
-    target, image = felt(value, -value), bytes([shade]) * 12
-    return pb.Frame(seq=seq, target=target, expected=felt(value, value), concepts=concepts, image=image)
+    target, image = sentiment(value, -value), bytes([shade]) * 12
+    return pb.Frame(seq=seq, target=target, expected=sentiment(value, value), concepts=concepts, image=image)
 
 
 def story(name: str = "a.mp3", *, shift: float = 0.0, judged: bool = True) -> Figures:
@@ -28,8 +28,10 @@ def story(name: str = "a.mp3", *, shift: float = 0.0, judged: bool = True) -> Fi
     for seq, value in enumerate(WAVE + shift):
         figures.take(frame(seq, value, {f"c{seq // 5}": 1.0}))
         if judged:
-            achieved = felt(value / 2, -value if seq % 2 else value)
-            point = pb.AchievedPoint(seq=seq, target=felt(value, value), expected=felt(value, 0.1), achieved=achieved)
+            achieved = sentiment(value / 2, -value if seq % 2 else value)
+            point = pb.AchievedPoint(
+                seq=seq, target=sentiment(value, value), expected=sentiment(value, 0.1), achieved=achieved
+            )
             figures.take(point)
             end.achieved.arousal.r = 1
             end.achieved.judge.CopyFrom(JUDGE)
@@ -71,7 +73,7 @@ def test_agreement_is_r_concordance_and_error() -> None:
 
 
 def test_stories_are_pooled_over_songs_with_the_ceiling_and_the_share_of_it() -> None:
-    total = summary([story("a.mp3"), story("b.mp3", shift=0.2), story("c.mp3", shift=-0.1)])
+    total = summarize([story("a.mp3"), story("b.mp3", shift=0.2), story("c.mp3", shift=-0.1)])
     arousal, valence = total["by_judge"]["arousal"], total["by_judge"]["valence"]
     assert (total["songs"], arousal["n"], total["by_people"]["arousal"]["n"]) == (3, 60, 60)
     assert (arousal["r"], arousal["ceiling"], arousal["share"]) == (1.0, {"r": 0.8, "n": 900}, 1.25)
@@ -86,12 +88,12 @@ def test_stories_are_pooled_over_songs_with_the_ceiling_and_the_share_of_it() ->
 
 
 def test_stories_that_nobody_read_have_no_numbers_of_the_judge() -> None:
-    assert summary([story(judged=False)])["by_judge"] is None
-    assert "by the judge: not read" in table("", [story(judged=False)], "2")
+    assert summarize([story(judged=False)])["by_judge"] is None
+    assert "by the judge: not read" in format_table("", [story(judged=False)], "2")
 
 
 def test_the_table_has_a_line_for_each_song_and_the_whole() -> None:
-    said = table("dictionary", [story("a.mp3"), story("b.mp3", shift=0.2)], "2")
+    said = format_table("dictionary", [story("a.mp3"), story("b.mp3", shift=0.2)], "2")
     assert said.startswith("translator: dictionary (2 songs, 2 frames a second)")
     assert [line.split()[0] for line in said.splitlines()[2:4]] == ["a.mp3", "b.mp3"]
     assert "by the judge, arousal: r 1.000" in said

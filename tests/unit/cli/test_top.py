@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from deepsing.cli.failures import CommandError
-from deepsing.cli.parser import parser
+from deepsing.cli.parser import build_parser
 from deepsing.cli.scrape import metrics_url
-from deepsing.cli.top import _table, _watch
+from deepsing.cli.top import _build_table, _watch
 from deepsing.runtime.server import GrpcServer
 from deepsing.runtime.settings import ServerSettings
 from tests.unit.runtime.echo import Echo, service
@@ -44,13 +44,13 @@ def test_what_is_no_place_of_metrics_is_refused_with_the_way_out(target: str) ->
 
 @pytest.mark.parametrize("interval", ["0", "-1", "nan", "3601"])
 def test_an_interval_out_of_range_is_refused(interval: str) -> None:
-    arguments = parser().parse_args(["top", "--interval", interval])
+    arguments = build_parser().parse_args(["top", "--interval", interval])
     with pytest.raises(CommandError, match=r"choose 0\.1 to 3600"):
         arguments.run(arguments)
 
 
 def test_too_many_targets_are_refused() -> None:
-    arguments = parser().parse_args(["top", *(f"h:{port}" for port in range(1, 66))])
+    arguments = build_parser().parse_args(["top", *(f"h:{port}" for port in range(1, 66))])
     with pytest.raises(CommandError, match="65 targets are given; give at most 64"):
         arguments.run(arguments)
 
@@ -93,5 +93,5 @@ def test_a_row_shows_numbers_as_people_read_them() -> None:
         "queue": None, "frames_per_s": 23.96, "p50_s": 0.1234, "p99_s": 2.5, "errors": 1200, "lag_p99_s": 0.4,
         "dropped": 0, "arousal_r": 0.9412, "valence_r": None, "realtime": 152.26,
     }  # fmt: skip
-    cells = [next(iter(column.cells)) for column in _table([row]).columns]
+    cells = [next(iter(column.cells)) for column in _build_table([row]).columns]
     assert cells[2:] == ["3 + 1", "", "24", "123 ms", "2.50 s", "1200", "400 ms", "0", "0.941", "", "152"]

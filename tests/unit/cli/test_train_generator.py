@@ -10,7 +10,7 @@ from deepsing.cli import train_generator
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     """What would be run, in place of hours of training."""
     runs: list[tuple[object, ...]] = []
-    monkeypatch.setattr(train_generator, "_run", lambda *words: runs.append(words))
+    monkeypatch.setattr(train_generator, "_run_module", lambda *words: runs.append(words))
     return runs
 
 

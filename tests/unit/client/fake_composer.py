@@ -103,12 +103,12 @@ class FakeComposer(ComposerServiceServicer):
 
 
 async def refuse(context: grpc.aio.ServicerContext, error: ServiceError) -> None:
-    context.set_trailing_metadata(((STATUS_DETAILS, error.status().SerializeToString()),))
+    context.set_trailing_metadata(((STATUS_DETAILS, error.to_status().SerializeToString()),))
     await context.abort(error.code, str(error))
 
 
 @asynccontextmanager
-async def serving(composer: FakeComposer) -> AsyncIterator[str]:
+async def serve_composer(composer: FakeComposer) -> AsyncIterator[str]:
     server = grpc.aio.server()
     add_ComposerServiceServicer_to_server(composer, server)  # type: ignore[no-untyped-call]
     port = server.add_insecure_port("127.0.0.1:0")
@@ -119,15 +119,15 @@ async def serving(composer: FakeComposer) -> AsyncIterator[str]:
         await server.stop(None)
 
 
-async def the_whole_song(call: Call) -> None:
+async def wait_for_song_end(call: Call) -> None:
     await call.ended.wait()
 
 
-async def nothing_more(call: Call) -> None:
+async def wait_for_hangup(call: Call) -> None:
     await call.closed.wait()  # set when the caller is gone
 
 
-def started(digest: str = "5702", *, song_held: bool = False) -> pb.ComposeResponse:
+def start_event(digest: str = "5702", *, song_held: bool = False) -> pb.ComposeResponse:
     return pb.ComposeResponse(
         session_started=pb.SessionStarted(
             session_id="s1",
@@ -175,7 +175,7 @@ def file_pieces(*kinds: int, spoil: int = 0) -> list[Step]:
     return pieces
 
 
-def ended(frame_count: int = 24) -> pb.ComposeResponse:
+def end_event(frame_count: int = 24) -> pb.ComposeResponse:
     return pb.ComposeResponse(
         session_end=pb.SessionEnd(
             frame_count=frame_count,
@@ -196,4 +196,4 @@ def ended(frame_count: int = 24) -> pb.ComposeResponse:
 
 
 def whole_story() -> list[Step]:
-    return [started(), the_whole_song, heartbeat(12, 24), *file_pieces(), ended()]
+    return [start_event(), wait_for_song_end, heartbeat(12, 24), *file_pieces(), end_event()]

@@ -14,25 +14,26 @@ from deepsing.client import session as session_module
 from deepsing.client import telling as telling_module
 from deepsing.client.errors import Failed, Unavailable
 from deepsing.client.session import Event
-from deepsing.runtime.errors import Exhausted, NotReady
+from deepsing.runtime.errors import ResourceExhausted
+from deepsing.runtime.errors import Unavailable as ServerUnavailable
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1.sentiment_pb2 import AffectPoint
 from tests.unit.client.fake_composer import (
     Call,
     FakeComposer,
-    ended,
+    end_event,
     file_pieces,
     frames,
-    nothing_more,
     points,
-    serving,
-    started,
-    the_whole_song,
+    serve_composer,
+    start_event,
+    wait_for_hangup,
+    wait_for_song_end,
 )
 
 SONG = bytes(range(256)) * 700  # 179,200 bytes: three pieces
-GONE = NotReady("generator does not answer", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE)
+GONE = ServerUnavailable("generator does not answer", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE)
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +41,10 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telling_module, "FIRST_PAUSE_S", 0.0)
 
 
-async def tell(composer: FakeComposer, song: object = SONG, *, window: int = 48, retries: int = 4) -> list[Event]:
-    async with serving(composer) as target, Client(target, credit_window=window, retries=retries) as client:
+async def compose_story(
+    composer: FakeComposer, song: object = SONG, *, window: int = 48, retries: int = 4
+) -> list[Event]:
+    async with serve_composer(composer) as target, Client(target, credit_window=window, retries=retries) as client:
         return [event async for event in client.compose(song)]  # type: ignore[arg-type]
 
 
@@ -52,8 +55,8 @@ def seqs(events: list[Event]) -> list[int]:
 async def test_the_config_goes_first_then_the_song_in_pieces_of_at_most_64_kib_then_its_end(tmp_path: Path) -> None:
     song = tmp_path / "a song.mp3"
     song.write_bytes(SONG)
-    composer = FakeComposer([started(), the_whole_song, ended()])
-    async with serving(composer) as target, Client(target) as client:
+    composer = FakeComposer([start_event(), wait_for_song_end, end_event()])
+    async with serve_composer(composer) as target, Client(target) as client:
         events = [event async for event in client.compose(song, StoryOptions(seed=7, fps="29.97"))]
     requests = composer.calls[0].requests
     assert [request.WhichOneof("payload") for request in requests] == ["config", *["audio_chunk"] * 3, "end_of_audio"]
@@ -64,9 +67,9 @@ async def test_the_config_goes_first_then_the_song_in_pieces_of_at_most_64_kib_t
 
 
 async def test_a_reader_that_takes_its_time_has_no_more_than_the_window_waiting() -> None:
-    composer = FakeComposer([started(), the_whole_song, *frames(0, 50), ended()])
+    composer = FakeComposer([start_event(), wait_for_song_end, *frames(0, 50), end_event()])
     taken, ahead = 0, 0
-    async with serving(composer) as target, Client(target, credit_window=6) as client:
+    async with serve_composer(composer) as target, Client(target, credit_window=6) as client:
         async for event in client.compose(SONG):
             ahead = max(ahead, composer.calls[0].frames_sent - taken)
             taken += isinstance(event, pb.Frame)
@@ -83,8 +86,8 @@ async def test_credit_overtakes_an_upload_that_waits_for_its_source() -> None:
         await all_frames_seen.wait()
         yield b"last words"
 
-    composer = FakeComposer([started(), *frames(0, 20), the_whole_song, ended(20)])
-    async with serving(composer) as target, Client(target, credit_window=4) as client:
+    composer = FakeComposer([start_event(), *frames(0, 20), wait_for_song_end, end_event(20)])
+    async with serve_composer(composer) as target, Client(target, credit_window=4) as client:
         async for event in client.compose(microphone()):
             if isinstance(event, pb.Frame) and event.seq == 19:
                 all_frames_seen.set()
@@ -93,10 +96,10 @@ async def test_credit_overtakes_an_upload_that_waits_for_its_source() -> None:
 
 async def test_after_a_break_the_story_goes_on_where_it_stopped_without_the_song_where_it_is_held() -> None:
     composer = FakeComposer(
-        [started(), *points(3), the_whole_song, *frames(0, 5), GONE],
-        [started(song_held=True), *points(3), the_whole_song, *frames(5, 8), ended(8)],
+        [start_event(), *points(3), wait_for_song_end, *frames(0, 5), GONE],
+        [start_event(song_held=True), *points(3), wait_for_song_end, *frames(5, 8), end_event(8)],
     )
-    events = await tell(composer)
+    events = await compose_story(composer)
     assert seqs(events) == list(range(8))
     assert [event.time_us for event in events if isinstance(event, AffectPoint)] == [0, 500_000, 1_000_000]
     assert [type(event) for event in events].count(pb.SessionStarted) == 1
@@ -108,36 +111,37 @@ async def test_after_a_break_the_story_goes_on_where_it_stopped_without_the_song
 
 async def test_after_a_break_the_song_is_sent_again_where_it_is_not_held() -> None:
     composer = FakeComposer(
-        [started(), the_whole_song, *frames(0, 5), GONE],
-        [started(), the_whole_song, *frames(5, 8), ended(8)],
+        [start_event(), wait_for_song_end, *frames(0, 5), GONE],
+        [start_event(), wait_for_song_end, *frames(5, 8), end_event(8)],
     )
-    assert seqs(await tell(composer)) == list(range(8))
+    assert seqs(await compose_story(composer)) == list(range(8))
     assert composer.calls[1].audio == SONG
 
 
 async def test_frames_sent_once_more_are_dropped() -> None:
     composer = FakeComposer(
-        [started(), the_whole_song, *frames(0, 5), GONE], [started(song_held=True), *frames(3, 8), ended(8)]
+        [start_event(), wait_for_song_end, *frames(0, 5), GONE],
+        [start_event(song_held=True), *frames(3, 8), end_event(8)],
     )
-    assert seqs(await tell(composer, window=2)) == list(range(8))
+    assert seqs(await compose_story(composer, window=2)) == list(range(8))
 
 
 async def test_readings_sent_once_more_are_dropped() -> None:
-    def reading(seq: int) -> pb.ComposeResponse:
+    def achieved_event(seq: int) -> pb.ComposeResponse:
         return pb.ComposeResponse(achieved_point=pb.AchievedPoint(seq=seq, pts_us=seq * 41_667))
 
-    first = [started(), *frames(0, 30), reading(0), reading(24), *frames(30, 33), GONE]
-    second = [started(), *frames(33, 60), reading(24), reading(48), ended(60)]
-    events = await tell(FakeComposer(first, second))
+    first = [start_event(), *frames(0, 30), achieved_event(0), achieved_event(24), *frames(30, 33), GONE]
+    second = [start_event(), *frames(33, 60), achieved_event(24), achieved_event(48), end_event(60)]
+    events = await compose_story(FakeComposer(first, second))
     assert [event.seq for event in events if isinstance(event, pb.AchievedPoint)] == [0, 24, 48]
 
 
 async def test_a_story_with_files_begins_anew_after_a_break_without_the_song_where_it_is_held() -> None:
     composer = FakeComposer(
-        [started(), the_whole_song, *frames(0, 5), GONE],
-        [started(song_held=True), *frames(0, 8), *file_pieces(), ended(8)],
+        [start_event(), wait_for_song_end, *frames(0, 5), GONE],
+        [start_event(song_held=True), *frames(0, 8), *file_pieces(), end_event(8)],
     )
-    async with serving(composer) as target, Client(target) as client:
+    async with serve_composer(composer) as target, Client(target) as client:
         events = [event async for event in client.compose(SONG, StoryOptions(files=("video",)))]
     assert seqs(events) == list(range(8))
     resume = composer.calls[1].config.resume
@@ -145,14 +149,16 @@ async def test_a_story_with_files_begins_anew_after_a_break_without_the_song_whe
     assert composer.calls[1].audio == b""
 
 
-FULL = Exhausted("64 sessions are open", reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=0.01)
+FULL = ResourceExhausted("64 sessions are open", reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=0.01)
 
 
 async def test_a_story_that_has_begun_waits_for_room_and_one_that_has_not_is_refused() -> None:
-    whole = [started(), *frames(5, 8), ended(8)]
-    assert seqs(await tell(FakeComposer([started(), *frames(0, 5), GONE], [FULL], whole))) == list(range(8))
+    whole = [start_event(), *frames(5, 8), end_event(8)]
+    assert seqs(await compose_story(FakeComposer([start_event(), *frames(0, 5), GONE], [FULL], whole))) == list(
+        range(8)
+    )
     with pytest.raises(Unavailable, match="64 sessions are open"):
-        await tell(FakeComposer([FULL], whole))
+        await compose_story(FakeComposer([FULL], whole))
 
 
 @pytest.mark.parametrize("code", ["CANCELLED", "INTERNAL", "UNKNOWN", "UNAVAILABLE"])
@@ -165,14 +171,14 @@ async def test_a_call_that_a_proxy_or_a_stopping_server_breaks_off_goes_on(code:
                 if first and response.frame.seq == 4:
                     await context.abort(grpc.StatusCode[code], "broken")
 
-    composer = Broken([started(), *frames(0, 5)], [started(), *frames(5, 8), ended(8)])
-    assert seqs(await tell(composer)) == list(range(8))
+    composer = Broken([start_event(), *frames(0, 5)], [start_event(), *frames(5, 8), end_event(8)])
+    assert seqs(await compose_story(composer)) == list(range(8))
 
 
 async def test_breaks_without_a_new_frame_are_put_up_with_only_so_often() -> None:
-    composer = FakeComposer([started(), the_whole_song, *frames(0, 1), GONE], [started(), GONE])
+    composer = FakeComposer([start_event(), wait_for_song_end, *frames(0, 1), GONE], [start_event(), GONE])
     with pytest.raises(Unavailable, match="generator does not answer") as caught:
-        await tell(composer, retries=2)
+        await compose_story(composer, retries=2)
     assert caught.value.reason == "DEPENDENCY_UNAVAILABLE"
     assert len(composer.calls) == 3
 
@@ -181,23 +187,25 @@ async def test_a_song_that_cannot_be_sent_again_ends_with_the_break() -> None:
     async def microphone() -> AsyncIterator[bytes]:
         yield b"once only"
 
-    composer = FakeComposer([started(), the_whole_song, *frames(0, 2), GONE])
+    composer = FakeComposer([start_event(), wait_for_song_end, *frames(0, 2), GONE])
     with pytest.raises(Unavailable):
-        await tell(composer, microphone())
+        await compose_story(composer, microphone())
     assert len(composer.calls) == 1
 
 
 async def test_another_story_after_a_break_is_not_mixed_with_the_first() -> None:
-    composer = FakeComposer([started(), *frames(0, 2), GONE], [started("0f0f"), *frames(2, 3), ended()])
+    composer = FakeComposer([start_event(), *frames(0, 2), GONE], [start_event("0f0f"), *frames(2, 3), end_event()])
     with pytest.raises(Failed, match="another story"):
-        await tell(composer)
+        await compose_story(composer)
 
 
 async def test_a_missing_frame_is_a_failure_and_a_dropped_one_is_not() -> None:
     dropped = pb.ComposeResponse(frames_dropped=pb.FramesDropped(first_seq=2, frame_count=3))
-    assert seqs(await tell(FakeComposer([started(), *frames(0, 2), dropped, *frames(5, 6), ended()]))) == [0, 1, 5]
+    assert seqs(
+        await compose_story(FakeComposer([start_event(), *frames(0, 2), dropped, *frames(5, 6), end_event()]))
+    ) == [0, 1, 5]
     with pytest.raises(Failed, match="sent frame 5 where 2 is next"):
-        await tell(FakeComposer([started(), *frames(0, 2), *frames(5, 6), ended()]))
+        await compose_story(FakeComposer([start_event(), *frames(0, 2), *frames(5, 6), end_event()]))
 
 
 async def test_a_source_that_fails_says_so_itself() -> None:
@@ -206,18 +214,18 @@ async def test_a_source_that_fails_says_so_itself() -> None:
         raise ValueError("the tape is torn")
 
     with pytest.raises(ValueError, match="the tape is torn"):
-        await tell(FakeComposer([started(), nothing_more]), broken())
+        await compose_story(FakeComposer([start_event(), wait_for_hangup]), broken())
 
 
 async def test_a_silent_composer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "SILENCE_LIMIT_S", 0.1)
     with pytest.raises(Unavailable, match="has said nothing for"):
-        await tell(FakeComposer([started(), nothing_more]), retries=0)
+        await compose_story(FakeComposer([start_event(), wait_for_hangup]), retries=0)
 
 
 async def test_leaving_early_ends_the_call() -> None:
-    composer = FakeComposer([started(), *frames(0, 1), nothing_more])
-    async with serving(composer) as target, Client(target) as client:
+    composer = FakeComposer([start_event(), *frames(0, 1), wait_for_hangup])
+    async with serve_composer(composer) as target, Client(target) as client:
         events = client.compose(SONG)
         async for event in events:
             if isinstance(event, pb.Frame):
@@ -233,12 +241,12 @@ async def test_a_call_cancelled_by_the_other_side_does_not_cancel_the_caller() -
             yield Call()
 
     with pytest.raises(Unavailable, match="cancelled the call"):
-        await tell(Cancelling(), retries=0)
+        await compose_story(Cancelling(), retries=0)
 
 
 async def test_the_time_allowed_is_for_the_whole_story() -> None:
-    composer = FakeComposer([started(), nothing_more])
-    async with serving(composer) as target, Client(target, timeout_s=0.2) as client:
+    composer = FakeComposer([start_event(), wait_for_hangup])
+    async with serve_composer(composer) as target, Client(target, timeout_s=0.2) as client:
         with pytest.raises(Unavailable, match="not done in the time allowed") as caught:
             async for _ in client.compose(SONG):
                 pass

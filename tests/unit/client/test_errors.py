@@ -8,49 +8,60 @@ import pytest
 from deepsing.client import Client
 from deepsing.client.errors import DeepsingError, Failed, InvalidSong, Refused, Unavailable
 from deepsing.client.session import Event
-from deepsing.runtime.errors import Exhausted, InvalidInput, NotReady, ServiceError, TooLate, Unmet
+from deepsing.runtime.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    ResourceExhausted,
+    ServiceError,
+)
+from deepsing.runtime.errors import Unavailable as ServerUnavailable
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
-from tests.unit.client.fake_composer import FakeComposer, serving
+from tests.unit.client.fake_composer import FakeComposer, serve_composer
 
 CASES = [
-    (InvalidInput("the song is empty; send …", reason=reasons.ERROR_REASON_SONG_EMPTY), InvalidSong, "SONG_EMPTY"),
+    (InvalidArgument("the song is empty; send …", reason=reasons.ERROR_REASON_SONG_EMPTY), InvalidSong, "SONG_EMPTY"),
     (
-        InvalidInput("frame rate is 240", reason=reasons.ERROR_REASON_FRAME_RATE_OUT_OF_RANGE),
+        InvalidArgument("frame rate is 240", reason=reasons.ERROR_REASON_FRAME_RATE_OUT_OF_RANGE),
         Refused,
         "FRAME_RATE_OUT_OF_RANGE",
     ),
-    (Unmet("another story", reason=reasons.ERROR_REASON_RESUME_MISMATCH), Refused, "RESUME_MISMATCH"),
+    (FailedPrecondition("another story", reason=reasons.ERROR_REASON_RESUME_MISMATCH), Refused, "RESUME_MISMATCH"),
     (
-        NotReady("generator is away", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE, retry_after_s=5),
+        ServerUnavailable("generator is away", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE, retry_after_s=5),
         Unavailable,
         "DEPENDENCY_UNAVAILABLE",
     ),
     (
-        Exhausted("64 sessions are open", reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=10),
+        ResourceExhausted("64 sessions are open", reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=10),
         Unavailable,
         "SESSIONS_EXHAUSTED",
     ),
-    (TooLate("no audio came for 60 s", reason=reasons.ERROR_REASON_UPLOAD_STALLED), Unavailable, "UPLOAD_STALLED"),
+    (
+        DeadlineExceeded("no audio came for 60 s", reason=reasons.ERROR_REASON_UPLOAD_STALLED),
+        Unavailable,
+        "UPLOAD_STALLED",
+    ),
     (ServiceError("internal error; quote 5f2c", reason=reasons.ERROR_REASON_INTERNAL), Failed, "INTERNAL"),
 ]
 
 
-async def refusal(composer: FakeComposer, call: str, song: bytes = b"song") -> DeepsingError:
-    async with serving(composer) as target, Client(target, retries=0) as client:
-        asked = client.probe(song) if call == "probe" else collected(client.compose(song))
+async def expect_refusal(composer: FakeComposer, call: str, song: bytes = b"song") -> DeepsingError:
+    async with serve_composer(composer) as target, Client(target, retries=0) as client:
+        asked = client.probe(song) if call == "probe" else collect(client.compose(song))
         with pytest.raises(DeepsingError) as caught:
             await asked
     return caught.value
 
 
-async def collected(events: AsyncIterator[Event]) -> list[Event]:
+async def collect(events: AsyncIterator[Event]) -> list[Event]:
     return [event async for event in events]
 
 
 @pytest.mark.parametrize(("sent", "kind", "reason"), CASES, ids=lambda value: value if isinstance(value, str) else "")
 async def test_a_refusal_keeps_its_message_code_and_reason(sent: ServiceError, kind: type, reason: str) -> None:
-    error = await refusal(FakeComposer([sent]), "compose")
+    error = await expect_refusal(FakeComposer([sent]), "compose")
     assert type(error) is kind
     assert (error.message, error.reason, error.code) == (str(sent), reason, sent.code)
     assert error.retry_after_s == sent.retry_after_s
@@ -58,20 +69,20 @@ async def test_a_refusal_keeps_its_message_code_and_reason(sent: ServiceError, k
 
 @pytest.mark.parametrize("call", ["compose", "probe"])
 async def test_a_refusal_in_the_middle_of_a_large_upload_is_told_as_it_is(call: str) -> None:
-    refused = InvalidInput("the song cannot be read", reason=reasons.ERROR_REASON_SONG_UNREADABLE)
+    refused = InvalidArgument("the song cannot be read", reason=reasons.ERROR_REASON_SONG_UNREADABLE)
     composer = FakeComposer([refused])
     composer.probe, composer.reads_probes = refused, False
     for _ in range(5):  # what is lost without `keep_status` is lost in most of these
-        error = await refusal(composer, call, bytes(2_000_000))
+        error = await expect_refusal(composer, call, bytes(2_000_000))
         assert (error.message, error.reason) == ("the song cannot be read", "SONG_UNREADABLE")
 
 
 async def test_a_refused_probe_is_told_in_the_same_way() -> None:
     composer = FakeComposer()
-    composer.probe = InvalidInput(
+    composer.probe = InvalidArgument(
         "the song is 0.200 s long", reason=reasons.ERROR_REASON_SONG_TOO_SHORT, field="audio_chunk", value=0.2
     )
-    error = await refusal(composer, "probe")
+    error = await expect_refusal(composer, "probe")
     assert isinstance(error, InvalidSong)
     assert error.metadata == {"field": "audio_chunk", "value": "0.2"}
 
@@ -94,16 +105,16 @@ async def test_a_server_that_is_no_composer_is_a_failure_not_a_wait() -> None:
 
 async def test_a_message_of_a_later_version_is_a_failure() -> None:
     with_nothing_known: list[object] = [pb.ComposeResponse()]
-    error = await refusal(FakeComposer(with_nothing_known), "compose")  # type: ignore[arg-type]
+    error = await expect_refusal(FakeComposer(with_nothing_known), "compose")  # type: ignore[arg-type]
     assert isinstance(error, Failed)
     assert "update deepsing" in error.message
 
 
 async def test_a_song_whose_reading_fails_says_so_in_a_probe() -> None:
-    async def torn() -> AsyncIterator[bytes]:
+    async def read_torn_song() -> AsyncIterator[bytes]:
         yield b"some"
         raise OSError(5, "Input/output error")
 
-    async with serving(FakeComposer()) as target, Client(target) as client:
+    async with serve_composer(FakeComposer()) as target, Client(target) as client:
         with pytest.raises(OSError, match="Input/output error"):
-            await client.probe(torn())
+            await client.probe(read_torn_song())

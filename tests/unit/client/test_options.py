@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deepsing.client import StoryOptions
 from deepsing.client.errors import Refused
-from deepsing.client.pictures import frame_rate, size
+from deepsing.client.pictures import parse_frame_rate, parse_size
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.sentiment_pb2 import IMAGE_FORMAT_JPEG
 
@@ -31,21 +31,21 @@ from deepsing.v1.sentiment_pb2 import IMAGE_FORMAT_JPEG
     ],
 )
 def test_a_frame_rate_is_exact(wanted: str | float | Fraction, numerator: int, denominator: int) -> None:
-    rate = frame_rate(wanted)
+    rate = parse_frame_rate(wanted)
     assert (rate.numerator, rate.denominator) == (numerator, denominator)
 
 
 @pytest.mark.parametrize("wanted", ["", "fast", "0", "-24", "61", 240, "24/0", "nan", "inf", "1e9", 0.5])
 def test_a_frame_rate_that_is_none_is_refused_with_the_rule_and_the_value(wanted: str | float) -> None:
     with pytest.raises(Refused, match="choose 1 to 60") as caught:
-        frame_rate(wanted)
+        parse_frame_rate(wanted)
     assert caught.value.reason == "FRAME_RATE_OUT_OF_RANGE"
     assert caught.value.metadata == {"field": "frame_rate", "value": str(wanted)}
 
 
 @given(st.floats(1, 60))
 def test_every_frame_rate_keeps_to_the_contract(wanted: float) -> None:
-    rate = frame_rate(wanted)
+    rate = parse_frame_rate(wanted)
     assert 1 <= rate.denominator <= 1001
     assert 1 <= rate.numerator <= 60_060
     assert abs(rate.numerator / rate.denominator - wanted) < 0.006
@@ -66,13 +66,13 @@ def test_every_frame_rate_keeps_to_the_contract(wanted: float) -> None:
     ],
 )
 def test_a_size_has_even_sides(wanted: str | tuple[int, int], width: int, height: int) -> None:
-    assert (size(wanted).width_px, size(wanted).height_px) == (width, height)
+    assert (parse_size(wanted).width_px, parse_size(wanted).height_px) == (width, height)
 
 
 @pytest.mark.parametrize("wanted", ["", "big", "255x256", "62x64", "1922x64", "0:1", "16:0", "16x", "-64x64", "99:1"])
 def test_a_size_that_is_none_is_refused_with_the_rule(wanted: str) -> None:
     with pytest.raises(Refused, match="choose even sides from 64 to 1920") as caught:
-        size(wanted)
+        parse_size(wanted)
     assert caught.value.reason == "SIZE_OUT_OF_RANGE"
 
 

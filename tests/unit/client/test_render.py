@@ -9,7 +9,7 @@ from deepsing.client import Client, StoryOptions, render_story
 from deepsing.client import telling as telling_module
 from deepsing.client.errors import Failed, Refused, Unavailable
 from deepsing.client.session import Event
-from deepsing.runtime.errors import NotReady
+from deepsing.runtime.errors import Unavailable as ServerUnavailable
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1.sentiment_pb2 import IMAGE_FORMAT_NONE
@@ -17,17 +17,17 @@ from tests.unit.client.fake_composer import (
     CONTENTS,
     FakeComposer,
     Step,
-    ended,
+    end_event,
     file_pieces,
-    nothing_more,
-    serving,
-    started,
-    the_whole_song,
+    serve_composer,
+    start_event,
+    wait_for_hangup,
+    wait_for_song_end,
     whole_story,
 )
 
 NAMES = ["story.contact-sheet.png", "story.curve.png", "story.json", "story.mp4"]
-GONE = NotReady("the composer drains", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE)
+GONE = ServerUnavailable("the composer drains", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def last_weeks(out: Path) -> Path:
 
 async def test_a_story_becomes_four_files_and_a_result(song: Path, out: Path) -> None:
     composer, events = FakeComposer(whole_story()), list[Event]()
-    async with serving(composer) as target, Client(target) as client:
+    async with serve_composer(composer) as target, Client(target) as client:
         story = await client.render(song, out, StoryOptions(style="auto"), on_event=events.append)
     assert names(out) == NAMES
     assert content(out) == CONTENTS[pb.STORY_FILE_KIND_VIDEO]
@@ -87,11 +87,17 @@ async def test_a_story_becomes_four_files_and_a_result(song: Path, out: Path) ->
 @pytest.mark.parametrize(
     ("script", "message"),
     [
-        ([started(), the_whole_song, *file_pieces(spoil=pb.STORY_FILE_KIND_CURVE), ended()], "story.curve.png arrived"),
-        ([started(), *file_pieces(pb.STORY_FILE_KIND_VIDEO), ended()], "without story.json, story.contact-sheet.png"),
-        ([started(), *file_pieces()], "without ending the story"),
-        ([started(), *file_pieces(), *file_pieces(pb.STORY_FILE_KIND_CURVE), ended()], "nothing more is due"),
-        ([started(), *file_pieces()[1:], ended()], "sent byte 65536 of a file where byte 0 is due"),
+        (
+            [start_event(), wait_for_song_end, *file_pieces(spoil=pb.STORY_FILE_KIND_CURVE), end_event()],
+            "story.curve.png arrived",
+        ),
+        (
+            [start_event(), *file_pieces(pb.STORY_FILE_KIND_VIDEO), end_event()],
+            "without story.json, story.contact-sheet.png",
+        ),
+        ([start_event(), *file_pieces()], "without ending the story"),
+        ([start_event(), *file_pieces(), *file_pieces(pb.STORY_FILE_KIND_CURVE), end_event()], "nothing more is due"),
+        ([start_event(), *file_pieces()[1:], end_event()], "sent byte 65536 of a file where byte 0 is due"),
     ],
     ids=["bytes differ from their digest", "a file is missing", "no end", "a file comes twice", "a piece is missing"],
 )
@@ -99,7 +105,7 @@ async def test_an_answer_other_than_promised_leaves_what_was_there(
     song: Path, last_weeks: Path, script: list[Step], message: str
 ) -> None:
     out = last_weeks
-    async with serving(FakeComposer(script)) as target, Client(target) as client:
+    async with serve_composer(FakeComposer(script)) as target, Client(target) as client:
         with pytest.raises(Failed, match=message):
             await client.render(song, out)
     assert names(out) == ["story.mp4"]
@@ -110,8 +116,8 @@ async def test_a_break_before_the_files_starts_the_story_once_more(
     song: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telling_module, "FIRST_PAUSE_S", 0.0)
-    composer = FakeComposer([started(), the_whole_song, GONE], whole_story())
-    async with serving(composer) as target, Client(target) as client:
+    composer = FakeComposer([start_event(), wait_for_song_end, GONE], whole_story())
+    async with serve_composer(composer) as target, Client(target) as client:
         await client.render(song, out)
     assert names(out) == NAMES
     assert composer.calls[1].config.resume.next_seq == 0
@@ -122,8 +128,8 @@ async def test_after_a_break_within_the_files_they_are_taken_anew(
     song: Path, out: Path, monkeypatch: pytest.MonkeyPatch, came: int
 ) -> None:
     monkeypatch.setattr(telling_module, "FIRST_PAUSE_S", 0.0)
-    composer = FakeComposer([started(), the_whole_song, *file_pieces()[:came], GONE], whole_story())
-    async with serving(composer) as target, Client(target) as client:
+    composer = FakeComposer([start_event(), wait_for_song_end, *file_pieces()[:came], GONE], whole_story())
+    async with serve_composer(composer) as target, Client(target) as client:
         await client.render(song, out)
     assert names(out) == NAMES
     assert content(out) == CONTENTS[pb.STORY_FILE_KIND_VIDEO]
@@ -131,8 +137,8 @@ async def test_after_a_break_within_the_files_they_are_taken_anew(
 
 
 async def test_a_composer_that_keeps_breaking_off_within_the_files_leaves_nothing(song: Path, out: Path) -> None:
-    composer = FakeComposer([started(), *file_pieces(pb.STORY_FILE_KIND_VIDEO), GONE])
-    async with serving(composer) as target, Client(target, retries=0) as client:
+    composer = FakeComposer([start_event(), *file_pieces(pb.STORY_FILE_KIND_VIDEO), GONE])
+    async with serve_composer(composer) as target, Client(target, retries=0) as client:
         with pytest.raises(Unavailable):
             await client.render(song, out)
     assert names(out) == []
@@ -141,8 +147,8 @@ async def test_a_composer_that_keeps_breaking_off_within_the_files_leaves_nothin
 async def test_a_piece_that_is_not_the_next_is_refused(song: Path, out: Path) -> None:
     pieces = file_pieces(pb.STORY_FILE_KIND_VIDEO)
     assert len(pieces) > 1
-    composer = FakeComposer([started(), the_whole_song, *pieces, pieces[-1], ended()])
-    async with serving(composer) as target, Client(target) as client:
+    composer = FakeComposer([start_event(), wait_for_song_end, *pieces, pieces[-1], end_event()])
+    async with serve_composer(composer) as target, Client(target) as client:
         with pytest.raises(Failed, match=r"sent byte 65536 of a file where nothing more is due"):
             await client.render(song, out)
     assert names(out) == []
@@ -155,8 +161,8 @@ async def test_a_cancelled_render_leaves_nothing(song: Path, out: Path) -> None:
         if isinstance(event, pb.StoryFileChunk):
             has_pieces.set()
 
-    composer = FakeComposer([started(), *file_pieces()[:1], nothing_more])
-    async with serving(composer) as target, Client(target) as client:
+    composer = FakeComposer([start_event(), *file_pieces()[:1], wait_for_hangup])
+    async with serve_composer(composer) as target, Client(target) as client:
         rendering = asyncio.create_task(client.render(song, out, on_event=note))
         await asyncio.wait_for(has_pieces.wait(), 5)
         assert len(names(out)) == 4
@@ -191,7 +197,7 @@ async def test_a_place_where_no_story_can_go_is_refused_before_the_call(
 
 @pytest.mark.parametrize("name", ["-dash.mp4", "two words.mp4", 'it\'s "so".mp4', "🎵 [b]x.mp4", "a.b.MP4"])
 async def test_any_name_is_a_name(song: Path, out: Path, name: str) -> None:
-    async with serving(FakeComposer(whole_story())) as target, Client(target) as client:
+    async with serve_composer(FakeComposer(whole_story())) as target, Client(target) as client:
         story = await client.render(song, out.with_name(name))
     assert story.video.name == name
     assert story.curve.name == f"{name[:-4]}.curve.png"
@@ -199,7 +205,7 @@ async def test_any_name_is_a_name(song: Path, out: Path, name: str) -> None:
 
 
 async def test_programs_without_an_event_loop_render_too(song: Path, out: Path) -> None:
-    async with serving(FakeComposer(whole_story())) as target:
+    async with serve_composer(FakeComposer(whole_story())) as target:
         story = await asyncio.to_thread(render_story, song, out, target=target)
     assert story.duration_s == 1.0
     assert names(out) == NAMES

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from deepsing.audio import decode_blocks
-from deepsing.runtime.errors import STATUS_DETAILS, ServiceError, Unmet
+from deepsing.runtime.errors import STATUS_DETAILS, FailedPrecondition, ServiceError
 from deepsing.v1 import audio_sentiment_pb2 as audio
 from deepsing.v1 import audio_sentiment_pb2_grpc, sentiment_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
@@ -25,8 +25,8 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
         self.heard = asyncio.Event()  # set once a song was heard to its end
         self.digest = "aa"
         self.configs: list[audio.AnalyzeConfig] = []
-        self.strangers = 0  # calls that are still to meet a replica with another model
-        self.deaf = 0  # calls that are still to be taken and never answered
+        self.mismatch_count = 0  # calls that are still to meet a replica with another model
+        self.unanswered_count = 0  # calls that are still to be taken and never answered
 
     async def GetModel(self, request: Any, context: grpc.aio.ServicerContext) -> audio.GetModelResponse:
         return audio.GetModelResponse(digest=self.digest)
@@ -34,11 +34,11 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
     async def Analyze(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[audio.AnalyzeResponse]:
         config = (await anext(aiter(requests))).config
         self.configs.append(config)
-        if self.strangers:
-            self.strangers -= 1
-            await refuse(context, Unmet("another model", reason=reasons.ERROR_REASON_MODEL_MISMATCH))
-        if self.deaf:
-            self.deaf -= 1
+        if self.mismatch_count:
+            self.mismatch_count -= 1
+            await refuse(context, FailedPrecondition("another model", reason=reasons.ERROR_REASON_MODEL_MISMATCH))
+        if self.unanswered_count:
+            self.unanswered_count -= 1
             await asyncio.Event().wait()
         rate, received, sent = config.audio_format.sample_rate_hz, bytearray(), 0
         raw = bool(config.audio_format.sample_format)
@@ -79,4 +79,4 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
 
 async def refuse(context: grpc.aio.ServicerContext, error: ServiceError) -> None:
     """Ends a call as a service's guard does."""
-    await context.abort(error.code, str(error), ((STATUS_DETAILS, error.status().SerializeToString()),))
+    await context.abort(error.code, str(error), ((STATUS_DETAILS, error.to_status().SerializeToString()),))

@@ -39,15 +39,15 @@ class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):
         self.reads: list[tr.ReadPicturesRequest] = []
         self.name = "dictionary"
         self.judge_error: grpc.StatusCode | None = None  # what readings fail with
-        self.judge_held: asyncio.Event | None = None  # readings wait for it where it is set
+        self.judge_release: asyncio.Event | None = None  # readings wait for it where it is set
         self.unreadable = False  # its judge answers with what are no numbers
 
     async def ReadPictures(
         self, request: tr.ReadPicturesRequest, context: grpc.aio.ServicerContext
     ) -> tr.ReadPicturesResponse:
         self.reads.append(request)
-        if self.judge_held is not None:
-            await self.judge_held.wait()
+        if self.judge_release is not None:
+            await self.judge_release.wait()
         if self.judge_error is not None:
             await context.abort(self.judge_error, "no judge here")
         light = [np.asarray(Image.open(BytesIO(one.image))).mean() / 127.5 - 1 for one in request.pictures]
@@ -85,32 +85,32 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         self.calls: list[gen.GenerateRequest] = []
         self.failures = 0  # calls that are still to fail with `failure`
         self.failure = grpc.StatusCode.UNAVAILABLE
-        self.strangers = 0  # calls that are still to be answered by a replica with another engine
-        self.left_s: list[float | None] = []  # of each call's deadline, when it came
-        self.held: asyncio.Event | None = None  # calls wait for it where it is set
+        self.mismatch_count = 0  # calls that are still to be answered by a replica with another engine
+        self.remaining_s: list[float | None] = []  # of each call's deadline, when it came
+        self.release: asyncio.Event | None = None  # calls wait for it where it is set
         self.most_calls: int | None = None  # later ones wait for ever
         self.stuck = asyncio.Event()  # set by the first of those
-        self.held_after = 0  # calls that do not wait for it
+        self.free_call_count = 0  # calls that do not wait for it
         self.called = asyncio.Event()  # set by the first call
-        self.left = asyncio.Event()  # set once a call was cancelled
+        self.cancelled = asyncio.Event()  # set once a call was cancelled
 
     async def Generate(self, request: gen.GenerateRequest, context: grpc.aio.ServicerContext) -> gen.GenerateResponse:
         self.calls.append(request)
-        self.left_s.append(context.time_remaining())
+        self.remaining_s.append(context.time_remaining())
         self.called.set()
         if self.failures:
             self.failures -= 1
             await context.abort(self.failure, "gone")
-        digest = "cc" if not self.strangers else "stranger"
-        self.strangers = max(0, self.strangers - 1)
+        digest = "cc" if not self.mismatch_count else "stranger"
+        self.mismatch_count = max(0, self.mismatch_count - 1)
         try:
-            if self.held is not None and len(self.calls) > self.held_after:
-                await self.held.wait()
+            if self.release is not None and len(self.calls) > self.free_call_count:
+                await self.release.wait()
             if self.most_calls is not None and len(self.calls) > self.most_calls:
                 self.stuck.set()
                 await asyncio.Event().wait()
         except asyncio.CancelledError:
-            self.left.set()
+            self.cancelled.set()
             raise
         shades = np.array(request.class_weights).reshape(request.frame_count, -1) @ np.linspace(40, 200, CONCEPTS)
         shades += np.array(request.noise).reshape(request.frame_count, -1).mean(axis=1)
@@ -151,7 +151,7 @@ class Stage:
 @asynccontextmanager
 async def stage(*, protect: Any = None, **settings: Any) -> AsyncIterator[Stage]:
     """Starts everything on free ports of loopback; `protect` as Service has it."""
-    from deepsing.runtime.server import GrpcServer, Protection, Service
+    from deepsing.runtime.server import GrpcServer, ServerSecurity, Service
     from deepsing.runtime.settings import ServerSettings
 
     behind, fakes = grpc.aio.server(), (FakeAudioSentiment(), FakeTranslator(), FakeGenerator())
@@ -163,16 +163,16 @@ async def stage(*, protect: Any = None, **settings: Any) -> AsyncIterator[Stage]
     targets = dict.fromkeys(("audio_sentiment_target", "translator_target", "generator_target"), target)
     servicer = ComposerServicer(ComposerSettings(**{**targets, "patience_s": 1.0, **settings}))
 
-    async def opened() -> ComposerServicer:
+    async def open_servicer() -> ComposerServicer:
         return servicer
 
     service = Service(
         "composer",
         "deepsing.v1.ComposerService",
         composer_pb2_grpc.add_ComposerServiceServicer_to_server,
-        opened,
+        open_servicer,
         SERVICE.largest_request_bytes,
-        protect or (lambda name: Protection()),
+        protect or (lambda name: ServerSecurity()),
     )
     server = GrpcServer(service, ServerSettings(port=0))
     port = await server.start()

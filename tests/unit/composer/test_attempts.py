@@ -7,28 +7,28 @@ import asyncio
 import grpc
 import pytest
 
-from deepsing.runtime.errors import NotReady
-from services.composer.attempts import RETRY_AFTER_S, Attempts, Breaker
+from deepsing.runtime.errors import Unavailable
+from services.composer.attempts import RETRY_AFTER_S, CircuitBreaker, Retry
 
 from .fakes import config, pcm, stage, upload
 from .test_held import Clock
-from .test_session import only, refusal, told
+from .test_session import compose_all, expect_refusal, only
 
 AWAY = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "gone")
 
 
-def opened(clock: Clock) -> Breaker:
-    breaker = Breaker("generator", patience_s=30, clock=clock)
-    assert not breaker.gives_up(0.0)
+def open_breaker(clock: Clock) -> CircuitBreaker:
+    breaker = CircuitBreaker("generator", patience_s=30, clock=clock)
+    assert not breaker.should_give_up(0.0)
     clock.now_s = 31
-    assert breaker.gives_up(0.0)
+    assert breaker.should_give_up(0.0)
     return breaker
 
 
 def test_it_opens_where_nobody_had_an_answer_and_refuses_at_once() -> None:
     clock = Clock()
-    breaker = opened(clock)
-    with pytest.raises(NotReady) as caught:
+    breaker = open_breaker(clock)
+    with pytest.raises(Unavailable) as caught:
         breaker.admit()
     assert caught.value.retry_after_s == RETRY_AFTER_S
     assert str(caught.value) == "generator does not answer; try again in 5 s"
@@ -36,48 +36,48 @@ def test_it_opens_where_nobody_had_an_answer_and_refuses_at_once() -> None:
 
 def test_one_caller_tries_and_an_answer_closes_it() -> None:
     clock = Clock()
-    breaker = opened(clock)
+    breaker = open_breaker(clock)
     clock.now_s += RETRY_AFTER_S
     breaker.admit()
-    with pytest.raises(NotReady):
+    with pytest.raises(Unavailable):
         breaker.admit()
-    assert breaker.gives_up(clock.now_s), "who tries is not kept waiting"
+    assert breaker.should_give_up(clock.now_s), "who tries is not kept waiting"
     clock.now_s += RETRY_AFTER_S
     breaker.admit()
-    breaker.succeed()
+    breaker.record_success()
     breaker.admit()
     breaker.admit()
 
 
 def test_one_call_that_fails_for_long_does_not_shut_out_those_that_are_answered() -> None:
     clock = Clock()
-    breaker = Breaker("generator", patience_s=30, clock=clock)
+    breaker = CircuitBreaker("generator", patience_s=30, clock=clock)
     clock.now_s = 29
-    breaker.succeed()
+    breaker.record_success()
     clock.now_s = 31
-    assert breaker.gives_up(0.0)
+    assert breaker.should_give_up(0.0)
     breaker.admit()
 
 
 async def test_after_an_answer_patience_starts_anew() -> None:
     clock = Clock()
-    attempts = Attempts(Breaker("generator", patience_s=30, clock=clock))
+    retry = Retry(CircuitBreaker("generator", patience_s=30, clock=clock))
     clock.now_s = 29
-    attempts.succeed()
+    retry.record_success()
     clock.now_s = 58
-    await attempts.after(AWAY)
+    await retry.wait_or_raise(AWAY)
     clock.now_s = 60
-    with pytest.raises(NotReady):
-        await attempts.after(AWAY)
+    with pytest.raises(Unavailable):
+        await retry.wait_or_raise(AWAY)
 
 
 async def test_while_a_service_is_away_the_second_caller_is_not_kept_waiting() -> None:
     async with stage(patience_s=0.4) as composer:
         composer.generator.failures = 10**6
-        assert (await refusal(composer.stub.Compose(upload(config(), pcm(2.0)))))[1] == "DEPENDENCY_UNAVAILABLE"
+        assert (await expect_refusal(composer.stub.Compose(upload(config(), pcm(2.0)))))[1] == "DEPENDENCY_UNAVAILABLE"
         calls = len(composer.generator.calls)
-        composer.servicer.peers.breakers["generator"].gives_up(-1.0)
-        code, reason, text = await refusal(composer.stub.Compose(upload(config(), pcm(2.0))))
+        composer.servicer.backends.breakers["generator"].should_give_up(-1.0)
+        code, reason, text = await expect_refusal(composer.stub.Compose(upload(config(), pcm(2.0))))
         assert len(composer.generator.calls) == calls
     assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
     assert text == "generator does not answer; try again in 5 s"
@@ -86,10 +86,10 @@ async def test_while_a_service_is_away_the_second_caller_is_not_kept_waiting() -
 async def test_once_the_service_is_back_the_next_story_that_may_try_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.composer.attempts.RETRY_AFTER_S", 0.2)
     async with stage(patience_s=0.2) as composer:
-        for breaker in composer.servicer.peers.breakers.values():
-            assert breaker.gives_up(-1e6), "nobody has had an answer yet"
+        for breaker in composer.servicer.backends.breakers.values():
+            assert breaker.should_give_up(-1e6), "nobody has had an answer yet"
         await asyncio.sleep(0.2)  # its time to try again is by the clock
-        assert len(only(await told(composer.stub, config(), pcm(2.0)), "frame")) == 48
+        assert len(only(await compose_all(composer.stub, config(), pcm(2.0)), "frame")) == 48
 
 
 async def test_the_callers_deadline_is_that_of_the_calls_behind() -> None:
@@ -98,49 +98,49 @@ async def test_the_callers_deadline_is_that_of_the_calls_behind() -> None:
             one async for one in composer.stub.Compose(upload(config(), pcm(2.0)), timeout=8) if one.HasField("frame")
         ]
         assert len(frames) == 48
-        assert all(left_s is not None and left_s <= 8.5 for left_s in composer.generator.left_s)
-        await told(composer.stub, config(seed=2), pcm(2.0))
-        assert composer.generator.left_s[-1] == pytest.approx(20, abs=2), "without one, the setting's"
+        assert all(remaining_s is not None and remaining_s <= 8.5 for remaining_s in composer.generator.remaining_s)
+        await compose_all(composer.stub, config(seed=2), pcm(2.0))
+        assert composer.generator.remaining_s[-1] == pytest.approx(20, abs=2), "without one, the setting's"
 
 
 async def test_a_cancelled_story_leaves_the_generator_within_a_second() -> None:
     async with stage() as composer:
-        composer.generator.held = asyncio.Event()
+        composer.generator.release = asyncio.Event()
         call = composer.stub.Compose(upload(config(), pcm(2.0)))
         await composer.generator.called.wait()
         call.cancel()
         async with asyncio.timeout(1):
-            await composer.generator.left.wait()
+            await composer.generator.cancelled.wait()
 
 
 @pytest.mark.parametrize("code", ["CANCELLED", "INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED"])
 async def test_calls_that_a_stopped_server_or_a_proxy_broke_off_are_made_again(code: str) -> None:
     async with stage() as composer:
-        whole = only(await told(composer.stub, config(), pcm(2.0)), "frame")
+        whole = only(await compose_all(composer.stub, config(), pcm(2.0)), "frame")
         composer.generator.failures, composer.generator.failure = 2, grpc.StatusCode[code]
-        assert only(await told(composer.stub, config(), pcm(2.0)), "frame") == whole
+        assert only(await compose_all(composer.stub, config(), pcm(2.0)), "frame") == whole
         assert composer.generator.failures == 0
 
 
 async def test_replicas_with_other_models_are_passed_over() -> None:
     async with stage() as composer:
-        whole = only(await told(composer.stub, config(), pcm(2.0)), "frame")
-        composer.audio.strangers, composer.generator.strangers = 1, 2
-        assert only(await told(composer.stub, config(), pcm(2.0)), "frame") == whole
-        assert (composer.audio.strangers, composer.generator.strangers) == (0, 0)
+        whole = only(await compose_all(composer.stub, config(), pcm(2.0)), "frame")
+        composer.audio.mismatch_count, composer.generator.mismatch_count = 1, 2
+        assert only(await compose_all(composer.stub, config(), pcm(2.0)), "frame") == whole
+        assert (composer.audio.mismatch_count, composer.generator.mismatch_count) == (0, 0)
 
 
 async def test_where_all_replicas_have_other_models_the_story_is_not_gone_on_with() -> None:
     async with stage(patience_s=0.3) as composer:
-        composer.generator.strangers = 10**6
-        code, reason, _ = await refusal(composer.stub.Compose(upload(config(), pcm(2.0))))
+        composer.generator.mismatch_count = 10**6
+        code, reason, _ = await expect_refusal(composer.stub.Compose(upload(config(), pcm(2.0))))
         assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
-        composer.generator.strangers = 0
-        assert len(only(await told(composer.stub, config(), pcm(2.0)), "frame")) == 48, "nobody else is shut out"
+        composer.generator.mismatch_count = 0
+        assert len(only(await compose_all(composer.stub, config(), pcm(2.0)), "frame")) == 48, "nobody else is shut out"
 
 
 async def test_a_listener_that_has_the_whole_song_and_says_nothing_is_left() -> None:
     async with stage(call_timeout_s=0.2) as composer:
-        composer.audio.deaf = 1
-        assert len(only(await told(composer.stub, config(), pcm(2.0)), "frame")) == 48
+        composer.audio.unanswered_count = 1
+        assert len(only(await compose_all(composer.stub, config(), pcm(2.0)), "frame")) == 48
         assert len(composer.audio.configs) == 2

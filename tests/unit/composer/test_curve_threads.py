@@ -4,21 +4,23 @@ from contextlib import suppress
 from pathlib import Path
 
 from services.composer.curve import Curve
-from services.composer.story import Shown
+from services.composer.story import FrameInfo
 
 
 def test_stories_that_draw_in_threads_of_their_own_keep_no_fonts_open(tmp_path: Path) -> None:
     over = threading.Event()
 
-    def tell(number: int) -> None:
+    def draw_curve(number: int) -> None:
         curve = Curve()
-        curve.add(Shown(seq=0, time_s=0.0, target=(0.1, 0.2), expected=(0.1, 0.2), concepts=(("fog", 1.0),), styles=()))
+        curve.add(
+            FrameInfo(seq=0, time_s=0.0, target=(0.1, 0.2), expected=(0.1, 0.2), concepts=(("fog", 1.0),), styles=())
+        )
         curve.write(tmp_path / f"{number}.png", [], "title")
         drawn.release()
         over.wait()  # a thread that ended would give its number, and its fonts, to the next
 
     drawn = threading.Semaphore(0)
-    threads = [threading.Thread(target=tell, args=(number,)) for number in range(4)]
+    threads = [threading.Thread(target=draw_curve, args=(number,)) for number in range(4)]
     open_fonts = []
     for thread in threads:
         thread.start()

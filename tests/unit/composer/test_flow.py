@@ -10,11 +10,11 @@ from typing import Any
 import grpc
 import pytest
 
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 
 from .fakes import Stage, config, stage, upload
-from .test_session import SONG, refusal
+from .test_session import SONG, expect_refusal
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def test_the_server_sends_no_more_frames_than_credit(composer: Stage) -> N
 
 
 async def test_credit_that_can_never_come_ends_the_session(composer: Stage) -> None:
-    code, reason, _ = await refusal(composer.stub.Compose(upload(config(initial_credit=2), SONG)))
+    code, reason, _ = await expect_refusal(composer.stub.Compose(upload(config(initial_credit=2), SONG)))
     assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "CREDIT_STALLED")
 
 
@@ -60,13 +60,15 @@ async def test_credit_withheld_for_too_long_ends_the_session() -> None:
                 yield request
             await hold.wait()
 
-        code, reason, _ = await refusal(composer.stub.Compose(requests()))
+        code, reason, _ = await expect_refusal(composer.stub.Compose(requests()))
         assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "CREDIT_STALLED")
 
 
 async def test_a_silent_upload_ends_the_session() -> None:
     async with stage(upload_stall_s=0.2) as composer:
-        code, reason, _ = await refusal(composer.stub.Compose(silent(pb.ComposeRequest(config=config()))))
+        code, reason, _ = await expect_refusal(
+            composer.stub.Compose(upload_then_wait(pb.ComposeRequest(config=config())))
+        )
         assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "UPLOAD_STALLED")
 
 
@@ -77,24 +79,24 @@ async def test_a_silent_upload_to_be_answered_at_its_end_is_given_up(
     method: str, request_type: Any, tmp_path: Path
 ) -> None:
     async with stage(upload_stall_s=0.2, store=str(tmp_path), stories_running=0) as composer:
-        call = getattr(composer.stub, method)(silent(request_type(config=config())), timeout=30)
+        call = getattr(composer.stub, method)(upload_then_wait(request_type(config=config())), timeout=30)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
-        code, reason = caught.value.code(), error_of(caught.value)[0]
+        code, reason = caught.value.code(), parse_error_info(caught.value)[0]
         assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "UPLOAD_STALLED")
 
 
 @pytest.mark.parametrize("method", ["Compose", "Probe", "CreateStory"])
 async def test_a_caller_who_sends_nothing_at_all_is_given_up(method: str, tmp_path: Path) -> None:
     async with stage(upload_stall_s=0.2, store=str(tmp_path), stories_running=0) as composer:
-        call = getattr(composer.stub, method)(silent(), timeout=30)
+        call = getattr(composer.stub, method)(upload_then_wait(), timeout=30)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await (call.read() if method == "Compose" else call)
-        code, reason = caught.value.code(), error_of(caught.value)[0]
+        code, reason = caught.value.code(), parse_error_info(caught.value)[0]
         assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "UPLOAD_STALLED")
 
 
-async def silent(*first: Any) -> AsyncIterator[Any]:
+async def upload_then_wait(*first: Any) -> AsyncIterator[Any]:
     """An upload of which nothing comes but the first messages, if any."""
     for one in first:
         yield one

@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepsing.runtime.errors import InvalidInput
+from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.gate import FrameGate
-from tests.unit.telemetry.counted import Counted
+from services.composer.gate import CreditGate
+from tests.unit.telemetry.counted import MetricDelta
 
 
-def gate(credit: int | None, backlog: int | None) -> FrameGate:
-    return FrameGate(credit, backlog, 1.0)
+def make_gate(credit: int | None, backlog: int | None) -> CreditGate:
+    return CreditGate(credit, backlog, 1.0)
 
 
-def told(gate: FrameGate) -> list[int | tuple[int, int]]:
+def pop_all(credit_gate: CreditGate) -> list[int | tuple[int, int]]:
     """All that may go now: frames by number, notes as (first, count)."""
     out: list[int | tuple[int, int]] = []
-    while (response := gate.next()) is not None:
+    while (response := credit_gate.pop_next()) is not None:
         if response.HasField("frame"):
             out.append(response.frame.seq)
         else:
@@ -29,89 +29,89 @@ def told(gate: FrameGate) -> list[int | tuple[int, int]]:
     return out
 
 
-def offered(gate: FrameGate, *seqs: int) -> None:
+def offer_frames(credit_gate: CreditGate, *seqs: int) -> None:
     for seq in seqs:
-        gate.offer(pb.Frame(seq=seq))
+        credit_gate.offer(pb.Frame(seq=seq))
 
 
 def test_frames_go_as_far_as_credit_does() -> None:
-    offline = gate(2, None)
-    offered(offline, 0, 1, 2, 3)
-    assert told(offline) == [0, 1]
+    offline = make_gate(2, None)
+    offer_frames(offline, 0, 1, 2, 3)
+    assert pop_all(offline) == [0, 1]
     offline.grant(1)
-    assert told(offline) == [2]
+    assert pop_all(offline) == [2]
 
 
 def test_the_oldest_live_frames_give_way_and_one_note_names_them_in_their_place() -> None:
-    live = gate(0, 3)
-    offered(live, *range(8))
+    live = make_gate(0, 3)
+    offer_frames(live, *range(8))
     live.grant(100)
-    assert told(live) == [(0, 5), 5, 6, 7]
+    assert pop_all(live) == [(0, 5), 5, 6, 7]
     assert live.dropped_count == 5
 
 
 def test_a_note_needs_no_credit() -> None:
-    live = gate(0, 2)
-    offered(live, 0, 1, 2)
-    assert told(live) == [(0, 1)]
-    offered(live, 3)
-    assert told(live) == [(1, 1)]
+    live = make_gate(0, 2)
+    offer_frames(live, 0, 1, 2)
+    assert pop_all(live) == [(0, 1)]
+    offer_frames(live, 3)
+    assert pop_all(live) == [(1, 1)]
 
 
 def test_frames_never_painted_are_named_between_those_that_were() -> None:
-    live = gate(None, 8)
-    offered(live, 0, 1)
+    live = make_gate(None, 8)
+    offer_frames(live, 0, 1)
     live.skip(2, 3)
     live.skip(5, 1)
-    offered(live, 6)
-    assert told(live) == [0, 1, (2, 4), 6]
+    offer_frames(live, 6)
+    assert pop_all(live) == [0, 1, (2, 4), 6]
     assert live.dropped_count == 4
 
 
 def test_a_drop_between_two_notes_makes_them_one() -> None:
-    live = gate(0, 1)
+    live = make_gate(0, 1)
     live.skip(0, 2)
-    offered(live, 2)
+    offer_frames(live, 2)
     live.skip(3, 4)
-    offered(live, 7)
+    offer_frames(live, 7)
     live.grant(5)
-    assert told(live) == [(0, 7), 7]
+    assert pop_all(live) == [(0, 7), 7]
     assert live.dropped_count == 7
 
 
 def test_giving_up_names_all_that_waits() -> None:
-    live = gate(0, 10)
-    offered(live, 4, 5)
+    live = make_gate(0, 10)
+    offer_frames(live, 4, 5)
     live.skip(6, 1)
-    offered(live, 7)
-    live.give_up()
-    assert told(live) == [(4, 4)]
+    offer_frames(live, 7)
+    live.drop_waiting()
+    assert pop_all(live) == [(4, 4)]
     assert live.frame_count == 0
 
 
 def test_lag_is_the_age_of_the_audio_when_its_frame_left() -> None:
-    counted = Counted()
-    live = FrameGate(None, 10, 1.0, {0: 0.25, 40_000: 0.125}.__getitem__)
+    metric = MetricDelta()
+    live = CreditGate(None, 10, 1.0, {0: 0.25, 40_000: 0.125}.__getitem__)
     live.offer(pb.Frame(seq=0, pts_us=0))
     live.offer(pb.Frame(seq=1, pts_us=40_000))
-    live.next()
+    live.pop_next()
     assert live.lag_s == 0.25
-    live.next()
+    live.pop_next()
     assert live.lag_s == 0.125
-    assert (counted("deepsing_live_lag_seconds_count"), counted("deepsing_live_lag_seconds_sum")) == (2, 0.375)
+    assert (metric("deepsing_live_lag_seconds_count"), metric("deepsing_live_lag_seconds_sum")) == (2, 0.375)
 
 
 @pytest.mark.parametrize("frames", [0, 1_000_001])
 def test_a_grant_out_of_range_is_refused(frames: int) -> None:
-    with pytest.raises(InvalidInput, match=f"credit is {frames}; grant 1 to 1000000"):
-        gate(0, None).grant(frames)
+    with pytest.raises(InvalidArgument, match=f"credit is {frames}; grant 1 to 1000000"):
+        make_gate(0, None).grant(frames)
 
 
-async def test_emptied_waits_for_the_last_frame_but_not_for_credit_that_cannot_come() -> None:
-    live = gate(1, 10)
-    offered(live, 0, 1)
-    waiting = asyncio.ensure_future(live.emptied())
-    live.next()
+async def test_wait_until_empty_waits_for_the_last_frame_but_not_for_credit_that_cannot_come() -> None:
+    live = make_gate(1, 10)
+    offer_frames(live, 0, 1)
+    waiting = asyncio.ensure_future(live.wait_until_empty())
+    live.pop_next()
     await asyncio.sleep(0)
     assert not waiting.done()
     live.close()
@@ -125,10 +125,10 @@ Steps = st.lists(st.tuples(st.sampled_from(["offer", "skip", "grant", "take"]), 
 def test_whatever_happens_every_frame_leaves_once_or_is_named_once_in_order(
     steps: list[tuple[str, int]], backlog: int
 ) -> None:
-    live, seq, credit, out = gate(3, backlog), 0, 3, []
+    live, seq, credit, out = make_gate(3, backlog), 0, 3, []
     for kind, count in steps:
         if kind == "offer":
-            offered(live, seq)
+            offer_frames(live, seq)
             seq += 1
         elif kind == "skip":
             live.skip(seq, count)
@@ -137,10 +137,10 @@ def test_whatever_happens_every_frame_leaves_once_or_is_named_once_in_order(
             live.grant(count)
             credit += count
         else:
-            out += told(live)
+            out += pop_all(live)
         assert live.frame_count <= backlog
-    live.give_up()
-    out += told(live)
+    live.drop_waiting()
+    out += pop_all(live)
     numbers = [number for one in out for number in ([one] if isinstance(one, int) else range(one[0], sum(one)))]
     assert numbers == list(range(seq))
     assert sum(isinstance(one, int) for one in out) <= credit

@@ -11,11 +11,11 @@ import pytest
 
 from services.composer import hedging
 from services.composer.hedging import Hedge
-from tests.unit.telemetry.counted import Counted
+from tests.unit.telemetry.counted import MetricDelta
 
 from .fakes import config
-from .test_replicas import SONG, proxied
-from .test_session import only, told
+from .test_replicas import SONG, stage_behind_proxy
+from .test_session import compose_all, only
 
 AWAY = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "gone")
 
@@ -46,7 +46,7 @@ class Line:
         self._another.set()
         return self.calls[-1]
 
-    async def made(self, count: int) -> list[Call]:
+    async def wait_for_calls(self, count: int) -> list[Call]:
         """Waits for that many."""
         async with asyncio.timeout(10):
             while len(self.calls) < count:
@@ -56,24 +56,24 @@ class Line:
 
 
 @pytest.fixture(autouse=True)
-def least(monkeypatch: pytest.MonkeyPatch) -> None:
+def shorten_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hedging, "LEAST_S", 0.02)
 
 
 async def test_the_second_answers_for_the_first_which_is_given_up() -> None:
-    line, counted = Line(), Counted()
-    asked = asyncio.create_task(Hedge("generator").answer(line.ask, str))
-    first, second = await line.made(2)
+    line, metric = Line(), MetricDelta()
+    asked = asyncio.create_task(Hedge("generator").race(line.ask, str))
+    first, second = await line.wait_for_calls(2)
     second.outcome.set_result("pictures")
     assert await asked == "pictures"
     assert first.outcome.cancelled()
-    assert counted("deepsing_dependency_hedges_total", dependency="generator") == 1
+    assert metric("deepsing_dependency_hedges_total", dependency="generator") == 1
 
 
 async def test_the_first_may_still_answer() -> None:
     line = Line()
-    asked = asyncio.create_task(Hedge("generator").answer(line.ask, str))
-    first, second = await line.made(2)
+    asked = asyncio.create_task(Hedge("generator").race(line.ask, str))
+    first, second = await line.wait_for_calls(2)
     first.outcome.set_result("late pictures")
     assert await asked == "late pictures"
     assert second.outcome.cancelled()
@@ -81,16 +81,16 @@ async def test_the_first_may_still_answer() -> None:
 
 async def test_a_second_that_fails_takes_nothing_from_the_first_and_is_made_again() -> None:
     line = Line()
-    asked = asyncio.create_task(Hedge("generator").answer(line.ask, str))
-    (await line.made(2))[1].outcome.set_exception(AWAY)
-    (await line.made(3))[0].outcome.set_result("pictures")
+    asked = asyncio.create_task(Hedge("generator").race(line.ask, str))
+    (await line.wait_for_calls(2))[1].outcome.set_exception(AWAY)
+    (await line.wait_for_calls(3))[0].outcome.set_result("pictures")
     assert await asked == "pictures"
 
 
 async def test_where_all_have_failed_the_failure_is_told_at_once() -> None:
     line = Line()
-    asked = asyncio.create_task(Hedge("generator").answer(line.ask, str))
-    for call in await line.made(2):
+    asked = asyncio.create_task(Hedge("generator").race(line.ask, str))
+    for call in await line.wait_for_calls(2):
         call.outcome.set_exception(AWAY)
     with pytest.raises(grpc.aio.AioRpcError):
         await asked
@@ -98,8 +98,8 @@ async def test_where_all_have_failed_the_failure_is_told_at_once() -> None:
 
 async def test_each_further_call_is_waited_for_twice_as_long_and_none_outlives_its_caller() -> None:
     line = Line()
-    asked = asyncio.create_task(Hedge("generator").answer(line.ask, str))
-    await line.made(4)
+    asked = asyncio.create_task(Hedge("generator").race(line.ask, str))
+    await line.wait_for_calls(4)
     times_s = [call.made_s - line.calls[0].made_s for call in line.calls[1:]]
     assert all(time_s >= least_s for time_s, least_s in zip(times_s, (0.04, 0.12, 0.28), strict=True))
     asked.cancel()
@@ -112,8 +112,8 @@ async def test_what_usually_takes_long_is_waited_for_for_longer(monkeypatch: pyt
     now_s = 0.0
     monkeypatch.setattr(hedging, "monotonic", lambda: now_s)
     hedge, line = Hedge("generator"), Line()
-    asked = asyncio.create_task(hedge.answer(line.ask, str))
-    (call,) = await line.made(1)
+    asked = asyncio.create_task(hedge.race(line.ask, str))
+    (call,) = await line.wait_for_calls(1)
     await asyncio.sleep(0)
     now_s = 3.0
     call.outcome.set_result("pictures")
@@ -123,9 +123,9 @@ async def test_what_usually_takes_long_is_waited_for_for_longer(monkeypatch: pyt
 
 
 async def test_a_replica_that_falls_silent_is_passed_over_long_before_a_call_times_out() -> None:
-    async with proxied(direct=True, call_timeout_s=60) as (composer, proxy), asyncio.timeout(10):
-        whole = only(await told(composer.stub, config(), SONG), "frame")
+    async with stage_behind_proxy(direct=True, call_timeout_s=60) as (composer, proxy), asyncio.timeout(10):
+        whole = only(await compose_all(composer.stub, config(), SONG), "frame")
         assert proxy.silence() == 1
         calls = len(composer.generator.calls)
-        assert only(await told(composer.stub, config(), SONG), "frame") == whole
+        assert only(await compose_all(composer.stub, config(), SONG), "frame") == whole
         assert len(composer.generator.calls) - calls == 9, "each batch is painted once, by the other"

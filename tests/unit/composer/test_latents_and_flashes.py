@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.composer.flashes import FlashCounter, FlashGuard, cells
-from services.composer.latents import KeyLatent, LatentPath, turned
+from services.composer.flashes import FlashCounter, FlashGuard, cell_luminance
+from services.composer.latents import KeyLatent, LatentPath, rotate_noise
 from services.composer.timeline import Moment
 
 FPS = 24
@@ -28,26 +28,26 @@ def test_between_two_keys_weights_stay_on_the_simplex_and_reach_both_ends() -> N
     path.add(0, key(1, 0))
     path.add(1, key(3, 1))
     for progress in np.linspace(0, 1, 11):
-        classes = path.row(moment(float(progress))).classes
+        classes = path.latent_at(moment(float(progress))).classes
         assert classes.sum() == pytest.approx(1)
         assert classes[1] == pytest.approx(1 - progress)
         assert classes[3] == pytest.approx(progress)
-    assert path.row(moment(0.5)).expected == (pytest.approx(0.2), pytest.approx(-0.2))
+    assert path.latent_at(moment(0.5)).expected == (pytest.approx(0.2), pytest.approx(-0.2))
 
 
 def test_noise_keeps_its_strength_on_the_way() -> None:
     path = LatentPath()
     path.add(0, key(0, 2))
     path.add(1, key(1, 3))
-    strengths = [np.std(path.row(moment(p, push=1.0)).noise) for p in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    strengths = [np.std(path.latent_at(moment(p, push=1.0)).noise) for p in (0.0, 0.25, 0.5, 0.75, 1.0)]
     assert np.ptp(strengths) < 0.35
-    assert not path.row(moment(0.5, push=0.0)).noise.any()
+    assert not path.latent_at(moment(0.5, push=0.0)).noise.any()
 
 
 def test_turning_noise_a_whole_round_brings_it_back() -> None:
     noise = key(0, 4).noise
-    assert turned(noise, 2 * np.pi) == pytest.approx(noise, abs=1e-5)
-    assert np.abs(turned(noise, 0.02) - noise).max() < 0.08
+    assert rotate_noise(noise, 2 * np.pi) == pytest.approx(noise, abs=1e-5)
+    assert np.abs(rotate_noise(noise, 0.02) - noise).max() < 0.08
 
 
 @pytest.mark.parametrize("size", [(64, 64), (100, 100), (270, 480), (40, 30)])
@@ -57,10 +57,10 @@ def test_a_cell_is_the_mean_light_of_sixteen_of_its_pixels(size: tuple[int, int]
     light = (picture / 255) ** 2.2 @ [0.2126, 0.7152, 0.0722]
     light = light[np.arange(64) * height // 64][:, np.arange(64) * width // 64]
     expected = [light[4 * row : 4 * row + 4, 4 * column : 4 * column + 4].mean() for row, column in np.ndindex(16, 16)]
-    assert cells(picture) == pytest.approx(np.array(expected), abs=1e-6)
+    assert cell_luminance(picture) == pytest.approx(np.array(expected), abs=1e-6)
 
 
-def counted_plainly(lights: list[np.ndarray]) -> list[int]:
+def count_flashes_plainly(lights: list[np.ndarray]) -> list[int]:
     """Flashes of each frame's last second by the definition, one cell after another."""
     changes = np.zeros((len(lights), lights[0].size), int)
     for cell in range(lights[0].size):
@@ -84,7 +84,7 @@ def test_flashes_are_those_of_the_definition(roughness: float) -> None:
     rng, counter = np.random.default_rng(round(100 * roughness)), FlashCounter(FPS)
     walk = 0.4 + roughness * rng.normal(size=(5 * FPS, 1)) + 0.02 * rng.normal(size=(5 * FPS, 256))
     lights = list(walk.clip(0, 1).astype(np.float32))
-    assert [counter.add(light) for light in lights] == counted_plainly(lights)
+    assert [counter.add(light) for light in lights] == count_flashes_plainly(lights)
 
 
 def strobe(hertz: float, seconds: float, low: int = 0, high: int = 255) -> list[np.ndarray]:
@@ -99,7 +99,7 @@ def strobe(hertz: float, seconds: float, low: int = 0, high: int = 255) -> list[
 def test_flashes_are_counted(hertz: float, flashes: int) -> None:
     counter = FlashCounter(FPS)
     for picture in strobe(hertz, 4):
-        counter.add(cells(picture))
+        counter.add(cell_luminance(picture))
     assert abs(counter.worst - flashes) <= 1
 
 
@@ -107,7 +107,7 @@ def test_a_flash_in_an_eighth_of_the_picture_is_not_general() -> None:
     counter = FlashCounter(FPS)
     for picture in strobe(6, 3):
         picture[:, 8:] = 128
-        counter.add(cells(picture))
+        counter.add(cell_luminance(picture))
     assert counter.worst == 0
 
 
@@ -115,7 +115,7 @@ def test_a_flash_in_an_eighth_of_the_picture_is_not_general() -> None:
 def test_what_the_guard_lets_out_flashes_at_most_three_times_a_second(hertz: float) -> None:
     guard, check = FlashGuard(FPS), FlashCounter(FPS)
     for picture in strobe(hertz, 6):
-        check.add(cells(guard.pass_on(picture)))
+        check.add(cell_luminance(guard.filter_frame(picture)))
     assert check.worst <= 3
     assert guard.worst == check.worst
 
@@ -124,16 +124,16 @@ def test_calm_pictures_pass_untouched() -> None:
     guard = FlashGuard(FPS)
     for k in range(60):
         picture = np.full((32, 32, 3), 60 + k, np.uint8)
-        assert guard.pass_on(picture) is picture
+        assert guard.filter_frame(picture) is picture
 
 
 def test_a_story_taken_up_again_continues_with_equal_bytes() -> None:
     rng = np.random.default_rng(1)
     frames = [np.full((32, 32, 3), rng.integers(0, 256), np.uint8) for _ in range(240)]
     whole = FlashGuard(FPS)
-    shown = [whole.pass_on(picture) for picture in frames]
+    shown = [whole.filter_frame(picture) for picture in frames]
     for seq in (0, 1, 50, 97, 150, 239):
-        begin = FlashGuard.settled_from(seq, FPS)
+        begin = FlashGuard.warmup_start(seq, FPS)
         again = FlashGuard(FPS, begin)
-        resumed = [again.pass_on(picture) for picture in frames[begin:]]
+        resumed = [again.filter_frame(picture) for picture in frames[begin:]]
         assert all(np.array_equal(a, b) for a, b in zip(resumed[seq - begin :], shown[seq:], strict=True))

@@ -9,29 +9,29 @@ import pytest
 
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.session import Session
-from services.composer.telling import Telling
+from services.composer.telling import StoryPipeline
 
 from .fakes import config, pcm, stage, upload
 
 
 async def test_a_reader_that_stops_and_leaves_does_not_hold_the_session() -> None:
     async with stage() as composer:
-        session = Session(composer.servicer.settings, composer.servicer.peers, "s")
-        told = session.run(upload(config(), pcm(6.3)))
-        assert (await anext(told)).HasField("session_started")
+        session = Session(composer.servicer.settings, composer.servicer.backends, "s")
+        responses = session.run(upload(config(), pcm(6.3)))
+        assert (await anext(responses)).HasField("session_started")
         async with asyncio.timeout(10):
             while not session.outbox.full():  # noqa: ASYNC110 - a queue has no event for being full
                 await asyncio.sleep(0)
         async with asyncio.timeout(2) as timer:
-            await told.aclose()
+            await responses.aclose()
         assert not timer.expired()
         assert not session.folder.exists()
 
 
 async def test_a_session_that_is_cancelled_twice_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     async with stage() as composer:
-        composer.generator.held = asyncio.Event()
-        session = Session(composer.servicer.settings, composer.servicer.peers, "s")
+        composer.generator.release = asyncio.Event()
+        session = Session(composer.servicer.settings, composer.servicer.backends, "s")
         closing, may_close, close = asyncio.Event(), asyncio.Event(), Session._close
 
         async def slow(self: Session, work: asyncio.Task[None]) -> None:
@@ -54,8 +54,8 @@ async def test_a_session_that_is_cancelled_twice_leaves_nothing(monkeypatch: pyt
 
 
 async def _read(session: Session) -> None:
-    async with aclosing(session.run(upload(config(), pcm(2.0)))) as told:
-        async for _ in told:
+    async with aclosing(session.run(upload(config(), pcm(2.0)))) as responses:
+        async for _ in responses:
             pass
 
 
@@ -64,9 +64,9 @@ async def test_a_failure_that_nobody_foresaw_leaves_no_files(monkeypatch: pytest
         raise ZeroDivisionError
 
     async with stage() as composer:
-        session = Session(composer.servicer.settings, composer.servicer.peers, "s")
-        monkeypatch.setattr(Telling, "_end", broken)
-        told: list[pb.ComposeResponse] = []
+        session = Session(composer.servicer.settings, composer.servicer.backends, "s")
+        monkeypatch.setattr(StoryPipeline, "_finish", broken)
+        responses: list[pb.ComposeResponse] = []
         with pytest.raises(ZeroDivisionError):
-            told.extend([response async for response in session.run(upload(config(files=[1]), pcm(2.0)))])
+            responses.extend([response async for response in session.run(upload(config(files=[1]), pcm(2.0)))])
         assert not session.folder.exists()

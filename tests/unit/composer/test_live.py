@@ -10,13 +10,13 @@ import grpc
 import pytest
 
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.listening import Heard, HeardQueue
-from services.composer.live_painting import late_count
-from services.composer.plan import plan_of
+from services.composer.listening import AnalysisUpdate, LatestUpdate
+from services.composer.live_painting import count_late
+from services.composer.plan import parse_config
 from services.composer.timeline import Point
 
 from .fakes import Stage, config, pcm, stage, upload
-from .test_session import SONG, only, refusal, told
+from .test_session import SONG, compose_all, expect_refusal, only
 
 PATIENT = {"live_late_s": 60.0}  # however slow the machine that tests, nothing is late
 
@@ -31,14 +31,14 @@ def live(**fields: Any) -> pb.StoryConfig:
     return config(pacing=pb.PACING_LIVE, **fields)
 
 
-async def begun(story: pb.StoryConfig, sound: bytes) -> AsyncIterator[pb.ComposeRequest]:
+async def upload_and_wait(story: pb.StoryConfig, sound: bytes) -> AsyncIterator[pb.ComposeRequest]:
     """An upload of some sound, after which nothing more comes."""
     yield pb.ComposeRequest(config=story)
     yield pb.ComposeRequest(audio_chunk=sound)
     await asyncio.Event().wait()
 
 
-async def in_pieces() -> AsyncIterator[pb.ComposeRequest]:
+async def upload_in_pieces() -> AsyncIterator[pb.ComposeRequest]:
     """The song in pieces of a sixteenth of a second."""
     yield pb.ComposeRequest(config=live())
     for first in range(0, len(SONG), 1_000):
@@ -63,7 +63,7 @@ async def test_frames_leave_once_the_audio_up_to_their_middle_came_with_no_windo
     heard_s: float, frames: int, composer: Stage
 ) -> None:
     seen: list[pb.ComposeResponse] = []
-    call = composer.stub.Compose(begun(live(), pcm(heard_s)))
+    call = composer.stub.Compose(upload_and_wait(live(), pcm(heard_s)))
     async for response in call:
         seen.append(response)
         if len(only(seen, "frame")) == frames:
@@ -73,7 +73,7 @@ async def test_frames_leave_once_the_audio_up_to_their_middle_came_with_no_windo
 
 
 async def test_a_reader_that_keeps_up_has_every_frame(composer: Stage) -> None:
-    responses = await told(composer.stub, live())
+    responses = await compose_all(composer.stub, live())
     end = only(responses, "session_end")[0]
     assert numbers(responses) == list(range(151))
     assert (len(only(responses, "frame")), end.dropped_count, len(end.frames_digest)) == (151, 0, 64)
@@ -81,15 +81,15 @@ async def test_a_reader_that_keeps_up_has_every_frame(composer: Stage) -> None:
 
 
 async def test_equal_sound_gives_equal_pictures_however_it_is_cut(composer: Stage) -> None:
-    whole = only(await told(composer.stub, live()), "session_end")[0]
-    cut = only([response async for response in composer.stub.Compose(in_pieces())], "session_end")[0]
+    whole = only(await compose_all(composer.stub, live()), "session_end")[0]
+    cut = only([response async for response in composer.stub.Compose(upload_in_pieces())], "session_end")[0]
     assert whole.frames_digest
     assert cut.frames_digest == whole.frames_digest
 
 
 async def test_without_credit_the_oldest_give_way_and_are_named() -> None:
     async with stage(live_late_s=4.0) as composer:  # 96 frames may wait
-        responses = await told(composer.stub, live(initial_credit=30))
+        responses = await compose_all(composer.stub, live(initial_credit=30))
     assert len(only(responses, "frame")) == 30
     assert numbers(responses) == list(range(151))
     assert only(responses, "session_end")[0].dropped_count == 121
@@ -98,7 +98,7 @@ async def test_without_credit_the_oldest_give_way_and_are_named() -> None:
 
 async def test_frames_whose_audio_came_too_long_ago_are_never_painted() -> None:
     async with stage(live_late_s=0.0) as composer:
-        responses = await told(composer.stub, live())
+        responses = await compose_all(composer.stub, live())
         painted = sum(call.frame_count for call in composer.generator.calls)
     assert painted <= 8, "a few may be painted before their audio has come"
     assert numbers(responses) == list(range(151))
@@ -107,11 +107,11 @@ async def test_frames_whose_audio_came_too_long_ago_are_never_painted() -> None:
 
 
 async def test_lag_is_the_time_from_the_arrival_of_audio_to_the_leaving_of_its_frame(composer: Stage) -> None:
-    composer.generator.held = asyncio.Event()
+    composer.generator.release = asyncio.Event()
     call = composer.stub.Compose(upload(live(), pcm(0.5)))
     await asyncio.wait_for(composer.generator.called.wait(), 10)
     await asyncio.sleep(0.3)  # the time that is to be told
-    composer.generator.held.set()
+    composer.generator.release.set()
     beats = only([response async for response in call], "heartbeat")
     finishing = [beat for beat in beats if beat.phase == pb.PHASE_FINISHING]
     assert 300_000 <= finishing[0].lag_us < 20_000_000
@@ -119,14 +119,14 @@ async def test_lag_is_the_time_from_the_arrival_of_audio_to_the_leaving_of_its_f
 
 async def test_a_service_that_breaks_off_is_heard_anew_and_no_frame_comes_twice(composer: Stage) -> None:
     composer.audio.fail_after = 12  # heard anew in larger pieces, with fewer words of progress
-    responses = [response async for response in composer.stub.Compose(in_pieces())]
+    responses = [response async for response in composer.stub.Compose(upload_in_pieces())]
     assert numbers(responses) == list(range(151))
     assert [point.time_us for point in only(responses, "affect_point")] == [500_000 * k for k in range(13)]
 
 
 async def test_relative_feelings_are_refused(composer: Stage) -> None:
     story = live(sentiment_mode=pb.SENTIMENT_MODE_RELATIVE)
-    code, reason, _ = await refusal(composer.stub.Compose(upload(story, SONG)))
+    code, reason, _ = await expect_refusal(composer.stub.Compose(upload(story, SONG)))
     assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MODE_NEEDS_WHOLE_SONG")
 
 
@@ -140,23 +140,23 @@ async def test_relative_feelings_are_refused(composer: Stage) -> None:
     ],
 )
 def test_live_feelings_are_adaptive_unless_said_otherwise(story: pb.StoryConfig, mode: str) -> None:
-    assert plan_of(story).mode == mode
+    assert parse_config(story).mode == mode
 
 
-async def test_what_waits_for_the_painter_is_one_stretch() -> None:
+async def test_what_waits_for_the_scheduler_is_one_update() -> None:
     first, second = Point(0.0, 0.1, 0.2, 0.3, 0.4), Point(0.5, 0.1, 0.2, 0.3, 0.4)
-    queue = HeardQueue()
-    queue.put(Heard([first], 12, False))
-    queue.put(Heard([], 14, False))
-    queue.put(Heard([second], 24, False))
-    stretches = queue.stretches()
-    assert await anext(stretches) == Heard([first, second], 24, False)
-    queue.put(Heard([], 25, True))
-    assert [stretch async for stretch in stretches] == [Heard([], 25, True)]
+    queue = LatestUpdate()
+    queue.put(AnalysisUpdate([first], 12, False))
+    queue.put(AnalysisUpdate([], 14, False))
+    queue.put(AnalysisUpdate([second], 24, False))
+    updates = queue.updates()
+    assert await anext(updates) == AnalysisUpdate([first, second], 24, False)
+    queue.put(AnalysisUpdate([], 25, True))
+    assert [update async for update in updates] == [AnalysisUpdate([], 25, True)]
 
 
 async def test_painting_runs_ahead_of_the_audio_as_far_as_readings_reach_and_not_further(composer: Stage) -> None:
-    call = composer.stub.Compose(begun(live(), pcm(0.02)))
+    call = composer.stub.Compose(upload_and_wait(live(), pcm(0.02)))
     seen: list[pb.ComposeResponse] = []
     async for response in call:
         seen.append(response)
@@ -170,18 +170,21 @@ async def test_painting_runs_ahead_of_the_audio_as_far_as_readings_reach_and_not
 
 
 async def test_what_was_painted_beyond_the_end_is_shown_to_nobody(composer: Stage) -> None:
-    responses = await told(composer.stub, live(), pcm(0.75))
+    responses = await compose_all(composer.stub, live(), pcm(0.75))
     assert numbers(responses) == list(range(18))
     assert only(responses, "session_end")[0].frame_count == 18
 
 
 async def test_frames_beyond_the_end_are_given_up_and_not_waited_for(composer: Stage) -> None:
-    composer.generator.held, composer.generator.held_after = asyncio.Event(), 6  # never set: 12 frames, and no more
+    composer.generator.release, composer.generator.free_call_count = (
+        asyncio.Event(),
+        6,
+    )  # never set: 12 frames, and no more
 
     async def requests() -> AsyncIterator[pb.ComposeRequest]:
         yield pb.ComposeRequest(config=live())
         yield pb.ComposeRequest(audio_chunk=pcm(0.46))  # 11 frames; the twelfth is painted with the last of them
-        while len(composer.generator.calls) <= composer.generator.held_after:  # noqa: ASYNC110 - a call that hangs
+        while len(composer.generator.calls) <= composer.generator.free_call_count:  # noqa: ASYNC110 - a call that hangs
             await asyncio.sleep(0.01)
         yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
 
@@ -189,7 +192,7 @@ async def test_frames_beyond_the_end_are_given_up_and_not_waited_for(composer: S
         responses = [response async for response in composer.stub.Compose(requests())]
     assert numbers(responses) == list(range(11))
     assert responses[-1].HasField("session_end")
-    await asyncio.wait_for(composer.generator.left.wait(), 10)
+    await asyncio.wait_for(composer.generator.cancelled.wait(), 10)
 
 
 @pytest.mark.parametrize(
@@ -204,4 +207,4 @@ async def test_frames_beyond_the_end_are_given_up_and_not_waited_for(composer: S
     ],
 )
 def test_what_would_be_late_gives_way_to_newer_frames(ages_s: list[float], batch_s: float, left_out: int) -> None:
-    assert late_count(ages_s, 0.25, batch_s, batch=2) == left_out
+    assert count_late(ages_s, 0.25, batch_s, batch=2) == left_out

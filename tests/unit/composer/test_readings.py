@@ -16,14 +16,14 @@ from PIL import Image
 
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
-from services.composer.plan import plan_of
-from services.composer.reader import BACKLOG, LIVE_BACKLOG, Reader
-from services.composer.readings import Reading, Sampling, agreements, excerpt
+from services.composer.plan import parse_config
+from services.composer.reader import BACKLOG, LIVE_BACKLOG, JudgeClient
+from services.composer.readings import Judgement, JudgeSampler, agreements, encode_excerpt
 from services.composer.settings import ComposerSettings
-from services.composer.story import Shown
+from services.composer.story import FrameInfo
 
 from .fakes import Stage, config, stage, upload
-from .test_session import SONG, only, told
+from .test_session import SONG, compose_all, only
 
 
 @pytest.fixture
@@ -32,8 +32,8 @@ async def composer() -> AsyncIterator[Stage]:
         yield running
 
 
-def shown(seq: int, target: tuple[float, float] = (0.0, 0.0)) -> Shown:
-    return Shown(seq, seq / 24, target, target, (("c1", 0.8), ("c0", 0.2)), ())
+def frame_info(seq: int, target: tuple[float, float] = (0.0, 0.0)) -> FrameInfo:
+    return FrameInfo(seq, seq / 24, target, target, (("c1", 0.8), ("c0", 0.2)), ())
 
 
 @pytest.mark.parametrize(
@@ -49,22 +49,22 @@ def shown(seq: int, target: tuple[float, float] = (0.0, 0.0)) -> Shown:
     ],
 )
 def test_frames_are_read_at_even_times(every_s: float, rate: Fraction, first: list[int]) -> None:
-    sampling = Sampling(every_s, rate)
-    assert [seq for seq in range(100) if sampling.takes(seq)][:4] == first
+    sampler = JudgeSampler(every_s, rate)
+    assert [seq for seq in range(100) if sampler.selects(seq)][:4] == first
 
 
 @pytest.mark.parametrize("size", [(1080, 1920), (256, 256), (64, 64), (90, 400)])
 def test_the_judge_sees_the_centre_square_as_a_small_jpeg(size: tuple[int, int]) -> None:
     picture = np.zeros((*size, 3), np.uint8)
     picture[:, size[1] // 2 - 5 : size[1] // 2 + 5] = (0, 200, 0)
-    with Image.open(BytesIO(excerpt(picture))) as seen:
+    with Image.open(BytesIO(encode_excerpt(picture))) as seen:
         assert (seen.format, seen.size) == ("JPEG", (256, 256))
         assert np.abs(np.asarray(seen)[128, 128].astype(int) - (0, 200, 0)).max() < 8
 
 
 def test_targets_are_compared_with_what_was_read_off() -> None:
     pairs = [((0.1, 0.5), (0.0, -0.5)), ((0.2, 0.4), (0.2, -0.4)), ((0.3, 0.3), (0.4, -0.3))]
-    arousal, valence = agreements([Reading(shown(0, target), achieved) for target, achieved in pairs])
+    arousal, valence = agreements([Judgement(frame_info(0, target), achieved) for target, achieved in pairs])
     assert (arousal.r, arousal.n) == (pytest.approx(1), 3)
     assert arousal.rmse == pytest.approx((0.02 / 3) ** 0.5)
     assert valence.r == pytest.approx(-1)
@@ -72,16 +72,16 @@ def test_targets_are_compared_with_what_was_read_off() -> None:
 
 @pytest.mark.parametrize(("pacing", "room"), [(pb.PACING_LIVE, LIVE_BACKLOG), (pb.PACING_OFFLINE, BACKLOG)])
 async def test_pictures_without_room_are_missed_and_counted(pacing: int, room: int) -> None:
-    plan, nobody = plan_of(config(pacing=pacing)), Any
-    reader = Reader(plan, ["c0", "c1"], nobody, ComposerSettings(), None)  # type: ignore[arg-type]
+    plan, nobody = parse_config(config(pacing=pacing)), Any
+    judge_client = JudgeClient(plan, ["c0", "c1"], nobody, ComposerSettings(), None)  # type: ignore[arg-type]
     for seq in range(room + 3):
-        reader.offer(b"picture", shown(seq))
-    assert len(reader.waiting) == room
-    assert reader.wanted == reader.missed == room + 3
+        judge_client.offer(b"picture", frame_info(seq))
+    assert len(judge_client.waiting) == room
+    assert judge_client.wanted == judge_client.missed_count == room + 3
 
 
 async def test_a_story_ends_with_what_the_judge_read_and_the_manifest_says_the_same(composer: Stage) -> None:
-    responses = await told(composer.stub, config(files=[pb.STORY_FILE_KIND_MANIFEST]))
+    responses = await compose_all(composer.stub, config(files=[pb.STORY_FILE_KIND_MANIFEST]))
     end = only(responses, "session_end")[0]
     manifest = json.loads(b"".join(piece.data for piece in only(responses, "story_file_chunk")))
     assert end.achieved.arousal.n == end.achieved.valence.n == 7  # 6.3 s, one a second
@@ -102,7 +102,7 @@ async def test_a_story_ends_with_what_the_judge_read_and_the_manifest_says_the_s
 
 
 async def test_the_judge_is_told_what_a_picture_shows_the_heaviest_first(composer: Stage) -> None:
-    frames = only(await told(composer.stub, config(engine="fake")), "frame")
+    frames = only(await compose_all(composer.stub, config(engine="fake")), "frame")
     asked = [picture for request in composer.translator.reads for picture in request.pictures]
     named = [[int(one.name.removeprefix("c")) for one in frames[24 * k].concepts] for k in range(7)]
     assert [list(picture.concepts) for picture in asked] == named
@@ -110,23 +110,23 @@ async def test_the_judge_is_told_what_a_picture_shows_the_heaviest_first(compose
 
 
 async def test_readings_are_sent_where_they_are_asked_for(composer: Stage) -> None:
-    assert only(await told(composer.stub, config()), "achieved_point") == []
-    responses = await told(composer.stub, config(send_achieved=True))
+    assert only(await compose_all(composer.stub, config()), "achieved_point") == []
+    responses = await compose_all(composer.stub, config(send_achieved=True))
     points, frames = only(responses, "achieved_point"), {frame.seq: frame for frame in only(responses, "frame")}
     assert [point.seq for point in points] == list(range(0, 151, 24))
     assert [point.pts_us for point in points] == [k * 1_000_000 for k in range(7)]
     assert all(point.target == frames[point.seq].target for point in points)
     assert all(-1 <= point.achieved.arousal == -point.achieved.valence for point in points)
     assert responses[-1].HasField("session_end")
-    plain = only(await told(composer.stub, config()), "session_end")[0]
+    plain = only(await compose_all(composer.stub, config()), "session_end")[0]
     assert only(responses, "session_end")[0].frames_digest == plain.frames_digest
 
 
 @pytest.mark.parametrize("code", ["UNIMPLEMENTED", "FAILED_PRECONDITION", "INTERNAL", "INVALID_ARGUMENT"])
 async def test_a_judge_that_is_missing_or_fails_leaves_a_whole_story_with_a_warning(composer: Stage, code: str) -> None:
-    whole = only(await told(composer.stub, config()), "session_end")[0]
+    whole = only(await compose_all(composer.stub, config()), "session_end")[0]
     composer.translator.judge_error = grpc.StatusCode[code]
-    responses = await told(composer.stub, config(files=[1, 2, 3, 4]))
+    responses = await compose_all(composer.stub, config(files=[1, 2, 3, 4]))
     end = only(responses, "session_end")[0]
     assert end.frames_digest == whole.frames_digest
     assert not end.HasField("achieved")
@@ -142,24 +142,24 @@ async def test_a_judge_that_is_missing_or_fails_leaves_a_whole_story_with_a_warn
 
 async def test_readings_that_are_no_numbers_are_no_readings(composer: Stage) -> None:
     composer.translator.unreadable = True
-    end = only(await told(composer.stub, config()), "session_end")[0]
+    end = only(await compose_all(composer.stub, config()), "session_end")[0]
     assert not end.HasField("achieved")
     assert "no numbers" in end.warnings[0]
 
 
 async def test_frames_do_not_wait_for_the_judge_and_the_end_waits_only_so_long() -> None:
     async with stage(judge_wait_s=0.05) as composer:
-        composer.translator.judge_held = asyncio.Event()
-        responses = await told(composer.stub, config())
+        composer.translator.judge_release = asyncio.Event()
+        responses = await compose_all(composer.stub, config())
         end = only(responses, "session_end")[0]
         assert len(only(responses, "frame")) == 151
         assert not end.HasField("achieved")
         assert list(end.warnings) == ["7 of 7 pictures were not read: the judge is too slow"]
-        composer.translator.judge_held.set()
+        composer.translator.judge_release.set()
 
 
 async def test_the_last_readings_are_waited_for(composer: Stage) -> None:
-    composer.translator.judge_held = held = asyncio.Event()
+    composer.translator.judge_release = held = asyncio.Event()
     frames = 0
     async for response in composer.stub.Compose(upload(config(), SONG)):
         frames += response.HasField("frame")
@@ -171,32 +171,32 @@ async def test_the_last_readings_are_waited_for(composer: Stage) -> None:
 
 async def test_a_judge_that_is_switched_off_is_not_asked_and_not_missed() -> None:
     async with stage(judge_every_s=0.0) as composer:
-        end = only(await told(composer.stub, config()), "session_end")[0]
+        end = only(await compose_all(composer.stub, config()), "session_end")[0]
         assert composer.translator.reads == []
         assert not end.HasField("achieved")
         assert list(end.warnings) == []
 
 
 async def test_a_resumed_story_has_the_readings_of_its_own_frames(composer: Stage) -> None:
-    responses = await told(composer.stub, config(send_achieved=True))
+    responses = await compose_all(composer.stub, config(send_achieved=True))
     digest, whole = responses[0].session_started.story_digest, only(responses, "achieved_point")
     point = pb.ResumePoint(story_digest=digest, next_seq=50)
-    resumed = await told(composer.stub, config(send_achieved=True, resume=point))
+    resumed = await compose_all(composer.stub, config(send_achieved=True, resume=point))
     assert only(resumed, "achieved_point") == [one for one in whole if one.seq >= 50]
     assert only(resumed, "session_end")[0].achieved.arousal.n == 4
     point.next_seq = 151
-    over = only(await told(composer.stub, config(resume=point)), "session_end")[0]
+    over = only(await compose_all(composer.stub, config(resume=point)), "session_end")[0]
     assert not over.HasField("achieved")
     assert list(over.warnings) == []
 
 
 async def test_wide_pictures_go_to_the_judge_small(composer: Stage) -> None:
-    await told(composer.stub, config(size=base.Size(width_px=640, height_px=360)))
+    await compose_all(composer.stub, config(size=base.Size(width_px=640, height_px=360)))
     assert max(len(one.image) for request in composer.translator.reads for one in request.pictures) < 8192
 
 
 async def test_a_live_story_is_read_too() -> None:
     async with stage(live_late_s=60.0) as composer:  # however slow the machine that tests, no frame is late
-        end = only(await told(composer.stub, config(pacing=pb.PACING_LIVE)), "session_end")[0]
+        end = only(await compose_all(composer.stub, config(pacing=pb.PACING_LIVE)), "session_end")[0]
     assert end.achieved.arousal.n + end.achieved.missed_count == 7
     assert end.achieved.arousal.n >= 1

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 
-from deepsing.runtime.errors import InvalidInput
+from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
-from services.composer.plan import plan_of, story_digest
+from services.composer.plan import parse_config, story_digest
 
 from .fakes import config, pcm, stage, upload
-from .test_session import refusal
+from .test_session import expect_refusal
 
 RAW = {"sample_format": base.SAMPLE_FORMAT_S16LE}
 REFUSED = [
@@ -47,14 +47,14 @@ REFUSED = [
 
 @pytest.mark.parametrize(("fields", "reason", "words"), REFUSED)
 def test_a_config_out_of_range_is_refused(fields: dict[str, object], reason: str, words: str) -> None:
-    with pytest.raises(InvalidInput) as caught:
-        plan_of(pb.StoryConfig(**fields))
+    with pytest.raises(InvalidArgument) as caught:
+        parse_config(pb.StoryConfig(**fields))
     assert caught.value.reason_name == reason
     assert words in str(caught.value)
 
 
 def test_an_empty_config_has_the_documented_defaults() -> None:
-    plan = plan_of(pb.StoryConfig())
+    plan = parse_config(pb.StoryConfig())
     assert (plan.rate, plan.size, plan.style, plan.mode, plan.live) == (24, None, "none", "absolute", False)
     assert (plan.style_strength, plan.truncation, plan.jpeg_quality) == (0.6, 0.35, 90)
     assert plan.image_format == base.IMAGE_FORMAT_JPEG
@@ -92,7 +92,7 @@ SEQUENCES = [
 @pytest.mark.parametrize(("requests", "reason"), SEQUENCES)
 async def test_messages_out_of_order_are_refused(requests: tuple[pb.ComposeRequest, ...], reason: str) -> None:
     async with stage() as composer:
-        answer = await refusal(composer.stub.Compose(stream(*requests)))
+        answer = await expect_refusal(composer.stub.Compose(stream(*requests)))
         assert answer[:2] == (grpc.StatusCode.INVALID_ARGUMENT, reason)
         assert composer.servicer.sessions == 0
 
@@ -109,19 +109,19 @@ async def test_names_that_no_service_knows_are_refused_with_those_that_exist(
     fields: dict[str, str], reason: str
 ) -> None:
     async with stage() as composer:
-        answer = await refusal(composer.stub.Compose(upload(config(**fields), pcm(1))))
+        answer = await expect_refusal(composer.stub.Compose(upload(config(**fields), pcm(1))))
         assert answer[:2] == (grpc.StatusCode.INVALID_ARGUMENT, reason)
         assert "one of:" in answer[2]
 
 
 async def test_a_song_over_the_limit_is_refused() -> None:
     async with stage(max_song_bytes=100_000) as composer:
-        answer = await refusal(composer.stub.Compose(upload(config(), pcm(10))))
+        answer = await expect_refusal(composer.stub.Compose(upload(config(), pcm(10))))
         assert answer[:2] == (grpc.StatusCode.INVALID_ARGUMENT, "SONG_TOO_LARGE")
 
 
 async def test_render_takes_at_most_24_mib() -> None:
     async with stage() as composer:
         request = pb.RenderRequest(config=config(), song=bytes(24 * 2**20 + 1))
-        answer = await refusal(composer.stub.Render(request))
+        answer = await expect_refusal(composer.stub.Render(request))
         assert answer[:2] == (grpc.StatusCode.INVALID_ARGUMENT, "SONG_TOO_LARGE")

@@ -13,63 +13,63 @@ import pytest
 from deepsing.client import Client, StoryOptions
 from deepsing.client import session as client_session
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.peers import Peers
+from services.composer.peers import Backends
 from tests.chaos.proxy import Proxy
 from tests.encoding import encode, tone
 
 from .fakes import Stage, config, pcm, stage
-from .test_session import only, told
+from .test_session import compose_all, only
 
 SONG = pcm(3.0)
 
 
 @asynccontextmanager
-async def proxied(*, direct: bool, **settings: Any) -> AsyncIterator[tuple[Stage, Proxy]]:
+async def stage_behind_proxy(*, direct: bool, **settings: Any) -> AsyncIterator[tuple[Stage, Proxy]]:
     """A composer that reaches the generator through a proxy, and where `direct` as a second replica without it."""
     async with stage(**settings) as composer:
         servicer = composer.servicer
         port = int(servicer.settings.generator_target.rpartition(":")[2])
         async with Proxy([port]) as proxy:
             targets = f"ipv4:{proxy.target}" + (f",127.0.0.1:{port}" if direct else "")
-            first, servicer.peers = servicer.peers, Peers(replace(servicer.settings, generator_target=targets))
+            first, servicer.backends = servicer.backends, Backends(replace(servicer.settings, generator_target=targets))
             await first.close()
             yield composer, proxy
 
 
 async def test_a_replica_that_falls_silent_is_passed_over() -> None:
-    async with proxied(direct=True, call_timeout_s=0.3, patience_s=20) as (composer, proxy):
-        whole = only(await told(composer.stub, config(), SONG), "frame")
+    async with stage_behind_proxy(direct=True, call_timeout_s=0.3, patience_s=20) as (composer, proxy):
+        whole = only(await compose_all(composer.stub, config(), SONG), "frame")
         assert proxy.silence() == 1
         calls = len(composer.generator.calls)
-        assert only(await told(composer.stub, config(), SONG), "frame") == whole
+        assert only(await compose_all(composer.stub, config(), SONG), "frame") == whole
         assert len(composer.generator.calls) - calls == 9, "each batch is painted once, by the other"
 
 
 async def test_a_replica_that_never_answers_is_not_waited_for() -> None:
-    async with proxied(direct=True) as (composer, proxy):
-        proxy.deafen()
-        assert len(only(await told(composer.stub, config(), SONG), "frame")) == 72
+    async with stage_behind_proxy(direct=True) as (composer, proxy):
+        proxy.stop_answering()
+        assert len(only(await compose_all(composer.stub, config(), SONG), "frame")) == 72
         assert composer.generator.calls
 
 
 async def test_a_slow_replica_delays_a_story_and_changes_nothing() -> None:
-    async with proxied(direct=False) as (composer, proxy):
-        whole = only(await told(composer.stub, config(), SONG), "frame")
+    async with stage_behind_proxy(direct=False) as (composer, proxy):
+        whole = only(await compose_all(composer.stub, config(), SONG), "frame")
         proxy.pause_s = 0.01
-        assert only(await told(composer.stub, config(), SONG), "frame") == whole
+        assert only(await compose_all(composer.stub, config(), SONG), "frame") == whole
 
 
 async def test_calls_whose_connection_is_reset_are_made_again() -> None:
-    async with proxied(direct=False, patience_s=20) as (composer, proxy):
-        whole = only(await told(composer.stub, config(), SONG), "frame")
+    async with stage_behind_proxy(direct=False, patience_s=20) as (composer, proxy):
+        whole = only(await compose_all(composer.stub, config(), SONG), "frame")
         composer.generator.called.clear()
-        composer.generator.held = asyncio.Event()
-        telling = asyncio.create_task(told(composer.stub, config(), SONG))
+        composer.generator.release = asyncio.Event()
+        composing = asyncio.create_task(compose_all(composer.stub, config(), SONG))
         await composer.generator.called.wait()
         assert proxy.reset() == 1
-        await composer.generator.left.wait()
-        composer.generator.held.set()
-        assert only(await telling, "frame") == whole
+        await composer.generator.cancelled.wait()
+        composer.generator.release.set()
+        assert only(await composing, "frame") == whole
         assert proxy.connection_count == 2
 
 
@@ -79,14 +79,14 @@ async def test_a_client_goes_on_after_a_reset_and_sends_its_song_once(
 ) -> None:
     started: list[pb.SessionStarted] = []
 
-    class Noted(client_session.Session):
+    class RecordingSession(client_session.Session):
         async def read(self) -> client_session.Event | None:
             event = await super().read()
             if isinstance(event, pb.SessionStarted):
                 started.append(event)
             return event
 
-    monkeypatch.setattr("deepsing.client.telling.Session", Noted)
+    monkeypatch.setattr("deepsing.client.telling.Session", RecordingSession)
     song, options = encode(tone(3.0), 44_100, "mp3", "libmp3lame"), StoryOptions(images="raw", files=files)
     async with stage() as composer, Proxy([composer.port]) as proxy, Client(proxy.target, credit_window=8) as client:
         whole = [event.image async for event in client.compose(song, options) if isinstance(event, pb.Frame)]

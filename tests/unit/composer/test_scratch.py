@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from services.composer.scratch import Scratch
+from services.composer.scratch import ScratchDir
 
 HOLD = """
 import sys
 from pathlib import Path
-from services.composer.scratch import Scratch
-scratch = Scratch(Path(sys.argv[1]))
+from services.composer.scratch import ScratchDir
+scratch = ScratchDir(Path(sys.argv[1]))
 (scratch.path / "song").write_bytes(b"la")
 print(scratch.path, flush=True)
 sys.stdin.read()
@@ -24,11 +24,11 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_has_stays(tmp_pat
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         folder = Path(other.stdout.readline().strip())
-        first = Scratch(tmp_path)
+        first = ScratchDir(tmp_path)
         assert (folder / "song").read_bytes() == b"la"
         other.kill()
         other.wait()
-    second = Scratch(tmp_path)
+    second = ScratchDir(tmp_path)
     assert set(tmp_path.iterdir()) == {first.path, second.path}
     for scratch in (first, second):
         scratch.close()
@@ -37,5 +37,5 @@ def test_what_a_killed_process_left_goes_and_what_a_living_one_has_stays(tmp_pat
 
 def test_other_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "deepsing-notes").mkdir()
-    Scratch(tmp_path).close()
+    ScratchDir(tmp_path).close()
     assert [path.name for path in tmp_path.iterdir()] == ["deepsing-notes"]

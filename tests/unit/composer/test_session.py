@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from deepsing.runtime.early_end import keep_status
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
 from tests.encoding import encode, tone
@@ -32,7 +32,7 @@ async def composer() -> AsyncIterator[Stage]:
         yield running
 
 
-async def told(stub: Any, story: pb.StoryConfig, song: bytes = SONG) -> list[pb.ComposeResponse]:
+async def compose_all(stub: Any, story: pb.StoryConfig, song: bytes = SONG) -> list[pb.ComposeResponse]:
     return [response async for response in stub.Compose(upload(story, song))]
 
 
@@ -40,15 +40,15 @@ def only(responses: list[pb.ComposeResponse], kind: str) -> list[Any]:
     return [getattr(r, kind) for r in responses if r.WhichOneof("payload") == kind]
 
 
-async def refusal(call: Any) -> tuple[grpc.StatusCode, str, str]:
+async def expect_refusal(call: Any) -> tuple[grpc.StatusCode, str, str]:
     keep_status(call)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         _ = [response async for response in call]
-    return caught.value.code(), error_of(caught.value)[0], caught.value.details() or ""
+    return caught.value.code(), parse_error_info(caught.value)[0], caught.value.details() or ""
 
 
 async def test_a_story_has_every_frame_once_in_order_with_what_it_shows(composer: Stage) -> None:
-    responses = await told(composer.stub, config(style="auto"))
+    responses = await compose_all(composer.stub, config(style="auto"))
     frames, end = only(responses, "frame"), only(responses, "session_end")[0]
     assert responses[0].WhichOneof("payload") == "session_started"
     assert responses[-1].WhichOneof("payload") == "session_end"
@@ -66,14 +66,16 @@ async def test_a_story_has_every_frame_once_in_order_with_what_it_shows(composer
 
 
 async def test_equal_requests_tell_equal_stories_and_seeds_differ(composer: Stage) -> None:
-    ends = [only(await told(composer.stub, config(seed=seed)), "session_end")[0] for seed in (1, 1, 2)]
+    ends = [only(await compose_all(composer.stub, config(seed=seed)), "session_end")[0] for seed in (1, 1, 2)]
     assert ends[0].frames_digest == ends[1].frames_digest
     assert ends[0].frames_digest != ends[2].frames_digest
 
 
 async def test_files_are_whole_and_agree_with_the_frames(composer: Stage) -> None:
     kinds = [1, 2, 3, 4]
-    responses = await told(composer.stub, config(files=kinds, image_format=base.IMAGE_FORMAT_NONE, title="a “song”"))
+    responses = await compose_all(
+        composer.stub, config(files=kinds, image_format=base.IMAGE_FORMAT_NONE, title="a “song”")
+    )
     files: dict[int, bytes] = {}
     for piece in only(responses, "story_file_chunk"):
         files[piece.kind] = files.get(piece.kind, b"") + piece.data
@@ -98,86 +100,86 @@ async def test_files_are_whole_and_agree_with_the_frames(composer: Stage) -> Non
 
 
 async def test_a_resumed_story_continues_with_equal_bytes(composer: Stage) -> None:
-    whole = await told(composer.stub, config())
+    whole = await compose_all(composer.stub, config())
     digest, images = whole[0].session_started.story_digest, [frame.image for frame in only(whole, "frame")]
     for seq in (1, 60, 151):
-        resumed = await told(composer.stub, config(resume=pb.ResumePoint(story_digest=digest, next_seq=seq)))
+        resumed = await compose_all(composer.stub, config(resume=pb.ResumePoint(story_digest=digest, next_seq=seq)))
         frames = only(resumed, "frame")
         assert [frame.seq for frame in frames] == list(range(seq, 151))
         assert [frame.image for frame in frames] == images[seq:]
 
 
 async def test_a_resume_point_of_another_story_is_refused(composer: Stage) -> None:
-    started = (await told(composer.stub, config()))[0].session_started
+    started = (await compose_all(composer.stub, config()))[0].session_started
     point = pb.ResumePoint(story_digest=started.story_digest, next_seq=3)
-    answer = await refusal(composer.stub.Compose(upload(config(seed=8, resume=point), SONG)))
+    answer = await expect_refusal(composer.stub.Compose(upload(config(seed=8, resume=point), SONG)))
     assert answer[:2] == (grpc.StatusCode.FAILED_PRECONDITION, "RESUME_MISMATCH")
     point.next_seq = 152
-    answer = await refusal(composer.stub.Compose(upload(config(resume=point), SONG)))
+    answer = await expect_refusal(composer.stub.Compose(upload(config(resume=point), SONG)))
     assert answer[:2] == (grpc.StatusCode.INVALID_ARGUMENT, "RESUME_OUT_OF_RANGE")
     assert "151 frames" in answer[2]
 
 
 async def test_a_part_of_a_song_has_the_frames_of_the_part(composer: Stage) -> None:
-    responses = await told(composer.stub, config(start_us=2_000_000, duration_us=1_500_000, files=[1]))
+    responses = await compose_all(composer.stub, config(start_us=2_000_000, duration_us=1_500_000, files=[1]))
     assert len(only(responses, "frame")) == 36
     late = config(start_us=9_000_000)
-    answer = await refusal(composer.stub.Compose(upload(late, SONG)))
+    answer = await expect_refusal(composer.stub.Compose(upload(late, SONG)))
     assert answer[:2] == (grpc.StatusCode.INVALID_ARGUMENT, "PART_OUT_OF_RANGE")
 
 
 @pytest.mark.parametrize("mode", [pb.SENTIMENT_MODE_RELATIVE, pb.SENTIMENT_MODE_ADAPTIVE])
 async def test_every_sentiment_mode_tells_a_whole_story(composer: Stage, mode: int) -> None:
-    assert len(only(await told(composer.stub, config(sentiment_mode=mode)), "frame")) == 151
+    assert len(only(await compose_all(composer.stub, config(sentiment_mode=mode)), "frame")) == 151
 
 
 async def test_services_that_come_back_are_waited_for(composer: Stage) -> None:
     composer.generator.failures, composer.audio.fail_after = 3, 5
-    whole = only(await told(composer.stub, config()), "session_end")[0]
-    again = only(await told(composer.stub, config()), "session_end")[0]
+    whole = only(await compose_all(composer.stub, config()), "session_end")[0]
+    again = only(await compose_all(composer.stub, config()), "session_end")[0]
     assert whole.frames_digest == again.frames_digest
     assert whole.frame_count == 151
 
 
 async def test_a_generator_that_stays_away_is_named() -> None:
     async with stage(generator_target="127.0.0.1:1") as composer:
-        code, reason, message = await refusal(composer.stub.Compose(upload(config(), SONG)))
+        code, reason, message = await expect_refusal(composer.stub.Compose(upload(config(), SONG)))
         assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
         assert message.startswith("generator does not answer")
 
 
 async def test_a_caller_that_leaves_stops_the_generator_and_frees_the_session(composer: Stage) -> None:
-    composer.generator.held = asyncio.Event()
+    composer.generator.release = asyncio.Event()
     call = composer.stub.Compose(upload(config(), SONG))
     assert (await call.read()).HasField("session_started")
     await composer.generator.called.wait()
     call.cancel()
     async with asyncio.timeout(2):
-        await composer.generator.left.wait()
+        await composer.generator.cancelled.wait()
         await composer.servicer.idle.wait()
 
 
 async def test_heartbeats_come_while_nothing_else_does() -> None:
     async with stage(heartbeat_s=0.05) as composer:
-        composer.generator.held = asyncio.Event()
+        composer.generator.release = asyncio.Event()
         beats = 0
         async for response in composer.stub.Compose(upload(config(), SONG)):
             beats += response.WhichOneof("payload") == "heartbeat"
             if beats == 3:
-                composer.generator.held.set()
+                composer.generator.release.set()
         assert beats >= 3
 
 
 async def test_one_session_too_many_is_refused_with_a_time_to_retry() -> None:
     async with stage(max_sessions=0) as composer:
-        answer = await refusal(composer.stub.Compose(upload(config(), SONG)))
+        answer = await expect_refusal(composer.stub.Compose(upload(config(), SONG)))
         assert answer[:2] == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SESSIONS_EXHAUSTED")
 
 
 async def test_render_tells_the_same_story(composer: Stage) -> None:
     request = pb.RenderRequest(config=config(initial_credit=0), song=SONG)
     responses = [r.response async for r in composer.stub.Render(request)]
-    whole = only(await told(composer.stub, config()), "session_end")[0]
+    whole = only(await compose_all(composer.stub, config()), "session_end")[0]
     assert only(responses, "session_end")[0].frames_digest == whole.frames_digest
 
 
@@ -199,7 +201,7 @@ async def test_probe_says_what_a_song_is_before_anything_is_painted(composer: St
 
 async def test_odd_frame_rates_and_wide_pictures(composer: Stage) -> None:
     rate, size = base.FrameRate(numerator=30000, denominator=1001), base.Size(width_px=128, height_px=72)
-    responses = await told(composer.stub, config(frame_rate=rate, size=size, files=[1]))
+    responses = await compose_all(composer.stub, config(frame_rate=rate, size=size, files=[1]))
     frames = only(responses, "frame")
     assert len(frames) == 189  # 6.3 x 29.97 = 188.8
     assert np.frombuffer(frames[0].image, np.uint8).size == 128 * 72 * 3

@@ -23,7 +23,7 @@ def seqs(response: pb.ComposeResponse) -> list[int]:
     return list(range(dropped.first_seq, dropped.first_seq + dropped.frame_count))
 
 
-async def paced(story: pb.StoryConfig, steps: asyncio.Queue[bool]) -> AsyncIterator[pb.ComposeRequest]:
+async def upload_in_steps(story: pb.StoryConfig, steps: asyncio.Queue[bool]) -> AsyncIterator[pb.ComposeRequest]:
     """Half a second of sound for every step that is let through."""
     yield pb.ComposeRequest(config=story)
     for _ in range(STEPS):
@@ -35,8 +35,8 @@ async def paced(story: pb.StoryConfig, steps: asyncio.Queue[bool]) -> AsyncItera
 async def test_a_caller_that_does_not_read_loses_the_oldest_by_name_and_delays_nobody() -> None:
     async with stage(live_late_s=2.0) as composer:
         steps: tuple[asyncio.Queue[bool], ...] = (asyncio.Queue(), asyncio.Queue())
-        slow = aiter(composer.stub.Compose(paced(config(pacing=pb.PACING_LIVE, size=LARGE), steps[0])))
-        fast = composer.stub.Compose(paced(config(pacing=pb.PACING_LIVE), steps[1]))
+        slow = aiter(composer.stub.Compose(upload_in_steps(config(pacing=pb.PACING_LIVE, size=LARGE), steps[0])))
+        fast = composer.stub.Compose(upload_in_steps(config(pacing=pb.PACING_LIVE), steps[1]))
         assert (await anext(slow)).HasField("session_started")  # it has begun, and is not read from now on
         seen: list[int] = []
         for queue in steps:
@@ -48,11 +48,11 @@ async def test_a_caller_that_does_not_read_loses_the_oldest_by_name_and_delays_n
                     for queue in steps:
                         queue.put_nowait(True)
         assert seen == list(range(FRAMES))
-        told = [response async for response in slow]
-    kinds = [response.WhichOneof("payload") for response in told]
-    assert [seq for response in told for seq in seqs(response)] == list(range(FRAMES))
-    dropped = sum(response.frames_dropped.frame_count for response in told)
+        responses = [response async for response in slow]
+    kinds = [response.WhichOneof("payload") for response in responses]
+    assert [seq for response in responses for seq in seqs(response)] == list(range(FRAMES))
+    dropped = sum(response.frames_dropped.frame_count for response in responses)
     assert dropped > 0
     assert kinds.count("frame") == FRAMES - dropped > 0
-    assert told[-1].session_end.dropped_count == dropped
-    assert told[-1].session_end.frames_digest == ""
+    assert responses[-1].session_end.dropped_count == dropped
+    assert responses[-1].session_end.frames_digest == ""

@@ -50,9 +50,9 @@ def test_the_first_style_is_the_nearest_at_once() -> None:
 
 def test_equal_feelings_choose_equal_styles() -> None:
     feelings = np.random.default_rng(0).uniform(-1, 1, (50, 2))
-    told = [
+    choices = [
         [chooser.choose(a, v, 2.5 * k) for k, (a, v) in enumerate(feelings)]
         for chooser in map(StyleChooser, [THREE] * 2)
     ]
-    assert told[0] == told[1]
-    assert changes(told[0]) == pytest.approx(15, abs=10)
+    assert choices[0] == choices[1]
+    assert changes(choices[0]) == pytest.approx(15, abs=10)

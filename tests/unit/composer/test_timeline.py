@@ -25,11 +25,11 @@ from services.composer.timeline import (
 RATES = [Fraction(24), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60), Fraction(1)]
 
 
-def points_of(feelings: list[tuple[float, float]], onset: float = 0.0) -> list[Point]:
+def make_points(feelings: list[tuple[float, float]], onset: float = 0.0) -> list[Point]:
     return [Point(i * WINDOW_S, a, v, 0.5, onset) for i, (a, v) in enumerate(feelings)]
 
 
-def moments_of(points: list[Point], *, look_ahead: bool, rate: int = 24) -> list[Moment]:
+def compute_moments(points: list[Point], *, look_ahead: bool, rate: int = 24) -> list[Moment]:
     timeline, moments, planned = Timeline(look_ahead=look_ahead), [], 0
     for point in points:
         timeline.add(point)
@@ -57,7 +57,7 @@ def test_half_an_hour_at_ntsc_film_rate_does_not_drift() -> None:
 
 def test_a_constant_feeling_keeps_concepts_for_many_seconds() -> None:
     timeline = Timeline(look_ahead=True)
-    keys = [key for point in points_of([(-0.6, 0.2)] * 120) for key in timeline.add(point)] + timeline.finish()
+    keys = [key for point in make_points([(-0.6, 0.2)] * 120) for key in timeline.add(point)] + timeline.finish()
     stays = [b.arrive_s - a.arrive_s for a, b in pairwise(keys)]
     assert keys[0].arrive_s == 0
     assert all(9 <= stay <= 11 for stay in stays)
@@ -66,7 +66,7 @@ def test_a_constant_feeling_keeps_concepts_for_many_seconds() -> None:
 def test_excited_music_changes_pictures_more_often_than_calm_music() -> None:
     def keys(arousal: float) -> int:
         timeline = Timeline(look_ahead=True)
-        return sum(len(timeline.add(point)) for point in points_of([(arousal, 0.0)] * 240))
+        return sum(len(timeline.add(point)) for point in make_points([(arousal, 0.0)] * 240))
 
     assert keys(0.8) > 1.4 * keys(-0.8)
 
@@ -75,7 +75,7 @@ def test_offline_the_picture_is_there_when_the_feeling_is() -> None:
     step_s = 20.0
     feelings = [(0.0, -0.5)] * 40 + [(0.0, 0.6)] * 40
     timeline = Timeline(look_ahead=True)
-    keys = [key for point in points_of(feelings) for key in timeline.add(point)] + timeline.finish()
+    keys = [key for point in make_points(feelings) for key in timeline.add(point)] + timeline.finish()
     moved = next(key for key in keys if key.valence > 0.3)
     assert moved.arrive_s <= step_s
     assert moved.start_s >= step_s - 6
@@ -83,7 +83,7 @@ def test_offline_the_picture_is_there_when_the_feeling_is() -> None:
 
 def test_live_the_picture_leaves_when_the_feeling_has_moved() -> None:
     timeline = Timeline(look_ahead=False)
-    keys = [key for point in points_of([(0.0, -0.5)] * 15 + [(0.0, 0.6)] * 4) for key in timeline.add(point)]
+    keys = [key for point in make_points([(0.0, -0.5)] * 15 + [(0.0, 0.6)] * 4) for key in timeline.add(point)]
     assert keys[-1].start_s == pytest.approx(7.5 + REACTION_S)
     assert keys[-1].arrive_s == pytest.approx(7.5 + REACTION_S + 2.2)
     assert keys[-1].valence == pytest.approx(0.6)
@@ -92,7 +92,7 @@ def test_live_the_picture_leaves_when_the_feeling_has_moved() -> None:
 
 def test_live_a_reading_shows_soon_after_its_window_and_then_stays() -> None:
     timeline = Timeline(look_ahead=False)
-    for point in points_of([(0.0, 0.0), (0.4, 0.8)]):
+    for point in make_points([(0.0, 0.0), (0.4, 0.8)]):
         timeline.add(point)
     shown_s = WINDOW_S + REACTION_S + QUICK * WINDOW_S
     assert timeline.moment(WINDOW_S + REACTION_S - 1e-6).arousal == pytest.approx(0.0, abs=1e-4)
@@ -101,18 +101,18 @@ def test_live_a_reading_shows_soon_after_its_window_and_then_stays() -> None:
 
 
 def test_live_equal_points_give_equal_moments_however_late_they_come() -> None:
-    points = points_of([(0.1 * i % 1, -0.1 * i % 1) for i in range(12)], 0.3)
+    points = make_points([(0.1 * i % 1, -0.1 * i % 1) for i in range(12)], 0.3)
     late = Timeline(look_ahead=False)
     for point in points:
         late.add(point)
-    moments = moments_of(points, look_ahead=False)
+    moments = compute_moments(points, look_ahead=False)
     assert moments == [late.moment(k / 24) for k in range(len(moments))]
 
 
 def test_a_small_wobble_is_not_a_move() -> None:
     wobble = [(0.0, 0.4 * MOVE * sin(i * pi / 3)) for i in range(14)]
     timeline = Timeline(look_ahead=False)
-    assert sum(len(timeline.add(point)) for point in points_of(wobble)) == 1
+    assert sum(len(timeline.add(point)) for point in make_points(wobble)) == 1
 
 
 feelings_st = st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=60)
@@ -121,7 +121,7 @@ feelings_st = st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1
 @settings(max_examples=60, deadline=None)
 @given(feelings=feelings_st, look_ahead=st.booleans(), onset=st.floats(0, 1))
 def test_moments_are_valid_and_never_jump(feelings: list[tuple[float, float]], look_ahead: bool, onset: float) -> None:
-    moments = moments_of(points_of(feelings, onset), look_ahead=look_ahead)
+    moments = compute_moments(make_points(feelings, onset), look_ahead=look_ahead)
     assert len(moments) >= round(len(feelings) * WINDOW_S * 24)
     for before, after in pairwise(moments):
         assert 0 <= after.progress <= 1
@@ -138,13 +138,13 @@ def test_moments_are_valid_and_never_jump(feelings: list[tuple[float, float]], l
 @settings(max_examples=30, deadline=None)
 @given(feelings=feelings_st)
 def test_forgetting_changes_nothing(feelings: list[tuple[float, float]]) -> None:
-    points = points_of(feelings, 0.3)
+    points = make_points(feelings, 0.3)
     timeline = Timeline(look_ahead=True)
     for point in points:
         timeline.add(point)
     timeline.finish()
     whole = [timeline.moment(k / 24) for k in range(round(len(points) * WINDOW_S * 24))]
-    assert moments_of(points, look_ahead=True) == whole
+    assert compute_moments(points, look_ahead=True) == whole
 
 
 def test_memory_holds_a_few_seconds_of_a_long_song() -> None:

@@ -13,15 +13,15 @@ import pytest
 from PIL import Image
 
 from services.composer.curve import Curve
-from services.composer.readings import Reading
-from services.composer.story import ContactSheet, ManifestWriter, Shown, Thinning
-from services.composer.video import VideoWriter, aac_rate_hz, join, write_audio
+from services.composer.readings import Judgement
+from services.composer.story import ContactSheet, EvenSampler, FrameInfo, ManifestWriter
+from services.composer.video import VideoWriter, aac_rate_hz, join_videos, write_audio
 
 NTSC = Fraction(30000, 1001)
 
 
-def shown(seq: int) -> Shown:
-    return Shown(seq, seq / 24, (0.1, -0.2), (0.15, -0.25), (("autumn lake", 0.9), ("lion", 0.1)), ())
+def frame_info(seq: int) -> FrameInfo:
+    return FrameInfo(seq, seq / 24, (0.1, -0.2), (0.15, -0.25), (("autumn lake", 0.9), ("lion", 0.1)), ())
 
 
 def write_video(path: Path, frames: int, rate: Fraction) -> None:
@@ -37,7 +37,7 @@ def test_sound_of_any_rate_keeps_its_length(tmp_path: Path, sample_rate_hz: int,
     wave = 0.4 * np.sin(np.arange(round(1.5 * sample_rate_hz)) * 0.05)
     blocks = np.array_split(np.repeat(wave[:, None], channels, axis=1).astype(np.float32), 5)
     write_audio(tmp_path / "a.m4a", blocks, sample_rate_hz)
-    join([tmp_path / "v.mp4"], tmp_path / "a.m4a", tmp_path / "out.mp4", Fraction(24))
+    join_videos([tmp_path / "v.mp4"], tmp_path / "a.m4a", tmp_path / "out.mp4", Fraction(24))
     with av.open(str(tmp_path / "out.mp4")) as story:
         sound = story.streams.audio[0]
         assert float(sound.duration * sound.time_base) == pytest.approx(1.5, abs=0.002)
@@ -69,7 +69,7 @@ def test_nothing_is_left_of_a_video_that_failed(tmp_path: Path) -> None:
     write_video(tmp_path / "good.mp4", 3, Fraction(24))
     (tmp_path / "bad.m4a").write_bytes(b"no sound")
     with pytest.raises(av.error.InvalidDataError):
-        join([tmp_path / "good.mp4"], tmp_path / "bad.m4a", tmp_path / "out.mp4", Fraction(24))
+        join_videos([tmp_path / "good.mp4"], tmp_path / "bad.m4a", tmp_path / "out.mp4", Fraction(24))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.m4a", "good.mp4"]
 
 
@@ -80,7 +80,7 @@ def test_odd_sample_rates_are_raised_to_one_that_aac_knows() -> None:
 def test_a_manifest_is_json_with_every_frame_and_fact(tmp_path: Path) -> None:
     manifest = ManifestWriter(tmp_path / "m.json")
     for seq in range(3):
-        manifest.add(shown(seq))
+        manifest.add(frame_info(seq))
     manifest.finish({"seed": 5, "title": "„Lied“"})
     read = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
     assert [frame["seq"] for frame in read["frames"]] == [0, 1, 2]
@@ -92,8 +92,8 @@ def test_a_manifest_is_json_with_every_frame_and_fact(tmp_path: Path) -> None:
 def test_a_contact_sheet_shows_at_most_24_frames_spread_over_the_story(tmp_path: Path, frames: int) -> None:
     sheet, curve = ContactSheet(), Curve()
     for seq in range(frames):
-        sheet.add(np.full((90, 160, 3), seq % 256, np.uint8), shown(seq))
-        curve.add(shown(seq))
+        sheet.add(np.full((90, 160, 3), seq % 256, np.uint8), frame_info(seq))
+        curve.add(frame_info(seq))
     chosen = [one.seq for _, one in sheet.thumbnails()]
     assert len(chosen) == min(frames, 24)
     assert chosen[0] == 0
@@ -102,7 +102,7 @@ def test_a_contact_sheet_shows_at_most_24_frames_spread_over_the_story(tmp_path:
     with Image.open(tmp_path / "sheet.png") as picture:
         assert picture.format == "PNG"
     curve.write(tmp_path / "bare.png", sheet.thumbnails(), "title")
-    readings = [Reading(shown(seq), (0.3, -0.1)) for seq in range(0, frames, 24)]
+    readings = [Judgement(frame_info(seq), (0.3, -0.1)) for seq in range(0, frames, 24)]
     curve.write(tmp_path / "curve.png", sheet.thumbnails(), "title", readings, ("r = 0.50", "r = 0.40"))
     with Image.open(tmp_path / "curve.png") as picture, Image.open(tmp_path / "bare.png") as bare:
         assert picture.size == bare.size == (1400, 900)
@@ -110,10 +110,10 @@ def test_a_contact_sheet_shows_at_most_24_frames_spread_over_the_story(tmp_path:
 
 
 def test_thinning_keeps_few_of_many() -> None:
-    kept: Thinning[int] = Thinning(10)
+    kept: EvenSampler[int] = EvenSampler(10)
     for k in range(100_000):
         if kept.takes_next():
             kept.keep(k)
     assert len(kept.kept) < 20
-    assert kept.spread()[0] == 0
-    assert len(kept.spread()) == 10
+    assert kept.select_evenly()[0] == 0
+    assert len(kept.select_evenly()) == 10

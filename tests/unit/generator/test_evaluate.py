@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from services.generator.evaluate import anchor_pictures, main, measured
+from services.generator.evaluate import main, measure_engine, paint_anchors
 from services.generator.measures import checkerboard, halfway_contrast, psnr_db
 from tests.unit.generator.opened import WEIGHTS, tiny_engine
 
@@ -40,15 +40,15 @@ def test_a_double_exposure_loses_contrast_and_a_patchwork_keeps_it() -> None:
 
 
 def test_an_engine_is_measured_by_what_it_paints() -> None:
-    painted = anchor_pictures(tiny_engine())
-    metrics = measured(tiny_engine(), painted)
+    painted = paint_anchors(tiny_engine())
+    metrics = measure_engine(tiny_engine(), painted)
     assert metrics["psnr_db"] == {"n": 3, "mean": 78.13, "sd": 0.0, "min": 78.13, "max": 78.13}
     assert metrics["checkerboard"]["made"] == metrics["checkerboard"]["photos"]  # type: ignore[index]
     assert 0.5 < metrics["halfway_contrast"]["cross_fade"] < metrics["halfway_contrast"]["morph"] < 1.1  # type: ignore[index]
 
 
 def test_every_anchor_is_painted_alone() -> None:
-    assert anchor_pictures(tiny_engine()).shape == (3, 64, 64, 3)
+    assert paint_anchors(tiny_engine()).shape == (3, 64, 64, 3)
 
 
 def test_the_sheets_are_painted(tmp_path: object) -> None:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from services.generator.engines.morph import Morph
-from services.generator.painter import Painter, finished, is_out_of_memory
+from services.generator.painter import Painter, finish_picture, is_out_of_memory
 from tests.unit.generator.opened import WEIGHTS, job, session, tiny_engine, two_styles
 
 
@@ -14,7 +14,7 @@ def painter(lanes: int = 1, rows_per_run: int = 1) -> Painter:
     return Painter({"tiny": tiny_engine()}, two_styles(), lanes, (rows_per_run,))
 
 
-def left_to_right(width: int = 64, height: int = 64) -> np.ndarray:
+def column_ramp(width: int = 64, height: int = 64) -> np.ndarray:
     """Grey that grows by one a column, and green in the middle four rows."""
     picture = np.repeat(np.arange(width, dtype=np.uint8)[None, :, None], height, 0).repeat(3, 2)
     picture[height // 2 - 2 : height // 2 + 2, :, 1] = 255
@@ -97,12 +97,12 @@ def test_styles_mix_with_the_picture_by_their_weight() -> None:
 
 
 def test_a_row_of_zeros_is_left_as_painted() -> None:
-    picture = left_to_right()
+    picture = column_ramp()
     assert two_styles().stylize(picture, np.zeros(2, np.float32)) is picture
 
 
 def test_a_wide_size_is_covered_and_cropped_to_the_centre() -> None:
-    wide = np.frombuffer(finished(left_to_right(), job(size_px=(128, 72))), np.uint8).reshape(72, 128, 3)
+    wide = np.frombuffer(finish_picture(column_ramp(), job(size_px=(128, 72))), np.uint8).reshape(72, 128, 3)
     assert wide[0, 1, 0] < 2
     assert wide[0, -2, 0] > 61  # the whole width is there
     green = np.flatnonzero(wide[:, 5, 1] > 200)
@@ -110,19 +110,19 @@ def test_a_wide_size_is_covered_and_cropped_to_the_centre() -> None:
 
 
 def test_a_tall_size_loses_the_sides_and_keeps_the_rows() -> None:
-    tall = np.frombuffer(finished(left_to_right(), job(size_px=(64, 128))), np.uint8).reshape(128, 64, 3)
+    tall = np.frombuffer(finish_picture(column_ramp(), job(size_px=(64, 128))), np.uint8).reshape(128, 64, 3)
     assert tall[0, 0, 0] == pytest.approx(16, abs=1)
     assert tall[0, -1, 0] == pytest.approx(47, abs=1)
 
 
 def test_png_gives_back_the_very_pixels() -> None:
-    encoded = finished(left_to_right(), job(encoding="png"))
-    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encoded))), left_to_right())
+    encoded = finish_picture(column_ramp(), job(encoding="png"))
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encoded))), column_ramp())
 
 
 def test_jpeg_is_close_and_grows_with_quality() -> None:
     asked = job(encoding="jpeg")
-    coarse, fine = (finished(left_to_right(), replace(asked, jpeg_quality=quality)) for quality in (10, 95))
+    coarse, fine = (finish_picture(column_ramp(), replace(asked, jpeg_quality=quality)) for quality in (10, 95))
     decoded = Image.open(io.BytesIO(fine))
     assert (decoded.format, decoded.size) == ("JPEG", (64, 64))
     assert np.asarray(decoded)[0, :, 0] == pytest.approx(np.arange(64), abs=6)

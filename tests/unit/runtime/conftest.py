@@ -51,7 +51,7 @@ def batcher(machine: Machine, device: DeviceThread) -> MicroBatcher[int, int]:
 
 
 @pytest.fixture
-async def held(machine: Machine, batcher: MicroBatcher[int, int]) -> AsyncIterator[asyncio.Task[int]]:
+async def running_job(machine: Machine, batcher: MicroBatcher[int, int]) -> AsyncIterator[asyncio.Task[int]]:
     """The device is at work on job 0 until the gate opens."""
     machine.gate.clear()
     first = asyncio.create_task(batcher.submit(0))

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from deepsing.runtime.errors import Exhausted, InvalidInput
+from deepsing.runtime.errors import InvalidArgument, ResourceExhausted
 from deepsing.runtime.server import Service
 from deepsing.v1 import error_reason_pb2 as reasons
 
@@ -50,14 +50,14 @@ class Echo:
         self.started.set()
         match request:
             case b"refuse":
-                raise InvalidInput(
+                raise InvalidArgument(
                     "fps is 240; choose 1 to 60",
                     reason=reasons.ERROR_REASON_FRAME_RATE_OUT_OF_RANGE,
                     field="fps",
                     value=240,
                 )
             case b"full":
-                raise Exhausted(
+                raise ResourceExhausted(
                     "9 wait; try again in 1.5 s", reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=1.5, quota="key"
                 )
             case b"fail":

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from deepsing.runtime.batching import MicroBatcher
 
-__all__ = ["Machine", "queued"]
+__all__ = ["Machine", "submit_job"]
 
 
 class Machine:
@@ -28,7 +28,7 @@ class Machine:
         return [job * 10 for job in jobs]
 
 
-async def queued(batcher: MicroBatcher[int, int], job: int, **options: object) -> asyncio.Task[int]:
+async def submit_job(batcher: MicroBatcher[int, int], job: int, **options: object) -> asyncio.Task[int]:
     """A job that has taken its place in the queue."""
     task = asyncio.create_task(batcher.submit(job, **options))  # type: ignore[arg-type]
     await asyncio.sleep(0)

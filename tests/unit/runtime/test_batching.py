@@ -4,7 +4,7 @@ import pytest
 
 from deepsing.runtime.batching import MicroBatcher, QueueFull
 from deepsing.runtime.onnx import DeviceThread
-from tests.unit.runtime.machine import Machine, queued
+from tests.unit.runtime.machine import Machine, submit_job
 
 
 async def test_a_lone_job_is_answered_without_company(batcher: MicroBatcher[int, int]) -> None:
@@ -24,18 +24,18 @@ async def test_a_full_batch_does_not_wait_for_more(machine: Machine, device: Dev
 
 
 async def test_a_batch_is_bounded_by_weight_and_a_heavier_job_runs_alone(
-    machine: Machine, batcher: MicroBatcher[int, int], held: asyncio.Task[int]
+    machine: Machine, batcher: MicroBatcher[int, int], running_job: asyncio.Task[int]
 ) -> None:
-    tasks = [await queued(batcher, job, weight=weight) for job, weight in [(1, 3), (2, 2), (3, 2), (4, 9), (5, 1)]]
+    tasks = [await submit_job(batcher, job, weight=weight) for job, weight in [(1, 3), (2, 2), (3, 2), (4, 9), (5, 1)]]
     machine.gate.set()
     await asyncio.gather(*tasks)
     assert machine.batches[1:] == [[1], [2, 3], [4], [5]]
 
 
 async def test_a_cancelled_job_is_never_computed(
-    machine: Machine, batcher: MicroBatcher[int, int], held: asyncio.Task[int]
+    machine: Machine, batcher: MicroBatcher[int, int], running_job: asyncio.Task[int]
 ) -> None:
-    gone, stays = await queued(batcher, 1), await queued(batcher, 2)
+    gone, stays = await submit_job(batcher, 1), await submit_job(batcher, 2)
     gone.cancel()
     machine.gate.set()
     assert await stays == 20
@@ -43,7 +43,7 @@ async def test_a_cancelled_job_is_never_computed(
 
 
 async def test_a_job_whose_time_is_over_is_never_computed_and_says_so(
-    machine: Machine, batcher: MicroBatcher[int, int], held: asyncio.Task[int]
+    machine: Machine, batcher: MicroBatcher[int, int], running_job: asyncio.Task[int]
 ) -> None:
     with pytest.raises(TimeoutError):
         await batcher.submit(1, timeout_s=0.01)
@@ -56,7 +56,7 @@ async def test_leaving_during_the_computation_disturbs_nobody(
     machine: Machine, batcher: MicroBatcher[int, int]
 ) -> None:
     machine.gate.clear()
-    leaver, other = await queued(batcher, 1), await queued(batcher, 2)
+    leaver, other = await submit_job(batcher, 1), await submit_job(batcher, 2)
     await asyncio.to_thread(machine.busy.wait, 10)
     leaver.cancel()
     machine.gate.set()
@@ -65,54 +65,60 @@ async def test_leaving_during_the_computation_disturbs_nobody(
 
 
 async def test_live_jobs_overtake_offline_ones(
-    machine: Machine, batcher: MicroBatcher[int, int], held: asyncio.Task[int]
+    machine: Machine, batcher: MicroBatcher[int, int], running_job: asyncio.Task[int]
 ) -> None:
-    tasks = [await queued(batcher, job, weight=4) for job in (1, 2)] + [await queued(batcher, 3, weight=4, live=True)]
+    tasks = [await submit_job(batcher, job, weight=4) for job in (1, 2)] + [
+        await submit_job(batcher, 3, weight=4, live=True)
+    ]
     machine.gate.set()
     await asyncio.gather(*tasks)
     assert machine.batches[1:] == [[3], [1], [2]]
 
 
 async def test_a_greedy_session_shares_with_a_modest_one_that_came_later(
-    machine: Machine, batcher: MicroBatcher[int, int], held: asyncio.Task[int]
+    machine: Machine, batcher: MicroBatcher[int, int], running_job: asyncio.Task[int]
 ) -> None:
-    greedy = [await queued(batcher, job, weight=4, session="greedy") for job in (1, 2, 3, 4)]
-    modest = [await queued(batcher, job, weight=4, session="modest") for job in (11, 12)]
+    greedy = [await submit_job(batcher, job, weight=4, session="greedy") for job in (1, 2, 3, 4)]
+    modest = [await submit_job(batcher, job, weight=4, session="modest") for job in (11, 12)]
     machine.gate.set()
     await asyncio.gather(*greedy, *modest)
     assert machine.batches[1:] == [[1], [11], [2], [12], [3], [4]]
 
 
 async def test_shares_are_equal_by_weight_and_not_by_number_of_jobs(
-    machine: Machine, batcher: MicroBatcher[int, int], held: asyncio.Task[int]
+    machine: Machine, batcher: MicroBatcher[int, int], running_job: asyncio.Task[int]
 ) -> None:
-    heavy = [await queued(batcher, job, weight=4, session="heavy") for job in (1, 2)]
-    light = [await queued(batcher, job, weight=2, session="light") for job in (11, 12, 13)]
+    heavy = [await submit_job(batcher, job, weight=4, session="heavy") for job in (1, 2)]
+    light = [await submit_job(batcher, job, weight=2, session="light") for job in (11, 12, 13)]
     machine.gate.set()
     await asyncio.gather(*heavy, *light)
     assert machine.batches[1:] == [[1], [11, 12], [2], [13]]
 
 
 async def test_the_queue_is_bounded_and_one_session_may_hold_half_of_it(
-    machine: Machine, batcher: MicroBatcher[int, int], held: asyncio.Task[int]
+    machine: Machine, batcher: MicroBatcher[int, int], running_job: asyncio.Task[int]
 ) -> None:
-    tasks = [await queued(batcher, job, session="a") for job in range(4)]
+    tasks = [await submit_job(batcher, job, session="a") for job in range(4)]
     with pytest.raises(QueueFull, match="4 jobs of this session wait, the most there may be"):
         await batcher.submit(9, session="a")
-    tasks += [await queued(batcher, job, session=str(job)) for job in range(4)]
+    tasks += [await submit_job(batcher, job, session=str(job)) for job in range(4)]
     with pytest.raises(QueueFull, match="8 jobs wait, the most there may be"):
         await batcher.submit(9, session="new")
     tasks.pop().cancel()
     await asyncio.sleep(0)
-    tasks.append(await queued(batcher, 9, session="new"))
+    tasks.append(await submit_job(batcher, 9, session="new"))
     machine.gate.set()
     assert (await asyncio.gather(*tasks))[-1] == 90
 
 
 async def test_live_jobs_do_not_wait_for_offline_ones_in_one_batch(
-    machine: Machine, batcher: MicroBatcher[int, int], held: asyncio.Task[int]
+    machine: Machine, batcher: MicroBatcher[int, int], running_job: asyncio.Task[int]
 ) -> None:
-    tasks = [await queued(batcher, 1), await queued(batcher, 2, live=True), await queued(batcher, 3, live=True)]
+    tasks = [
+        await submit_job(batcher, 1),
+        await submit_job(batcher, 2, live=True),
+        await submit_job(batcher, 3, live=True),
+    ]
     machine.gate.set()
     await asyncio.gather(*tasks)
     assert machine.batches == [[0], [2, 3], [1]]

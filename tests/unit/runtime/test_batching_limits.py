@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from deepsing.runtime.batching import GROW_AFTER, MicroBatcher
-from tests.unit.runtime.machine import Machine, queued
+from tests.unit.runtime.machine import Machine, submit_job
 
 
 async def test_when_memory_runs_out_batches_are_halved_and_nobody_notices(
@@ -60,10 +60,10 @@ async def test_a_job_that_cannot_be_done_in_its_time_is_refused_before_it_is_beg
 
 
 async def test_a_job_that_waited_until_it_cannot_be_done_in_time_is_dropped_when_its_turn_comes(
-    machine: Machine, batcher: MicroBatcher[int, int], held: asyncio.Task[int], monkeypatch: pytest.MonkeyPatch
+    machine: Machine, batcher: MicroBatcher[int, int], running_job: asyncio.Task[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late, patient = await queued(batcher, 1, timeout_s=30), await queued(batcher, 2)
-    monkeypatch.setattr(batcher, "_learn", lambda *_: monkeypatch.setattr(batcher, "_pace_s", 40.0))
+    late, patient = await submit_job(batcher, 1, timeout_s=30), await submit_job(batcher, 2)
+    monkeypatch.setattr(batcher, "_adapt", lambda *_: monkeypatch.setattr(batcher, "_pace_s", 40.0))
     machine.gate.set()
     with pytest.raises(TimeoutError, match="cannot be done within its time"):
         await late

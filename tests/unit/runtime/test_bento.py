@@ -17,7 +17,7 @@ from tests.unit.runtime.echo import Echo, call, service
 
 
 @pytest.fixture
-def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """The signals that came through to the handler that was there before."""
     monkeypatch.setenv("DEEPSING_SERVER_PORT", "0")
     monkeypatch.setattr("deepsing.runtime.bento.configure_logs", lambda service, level: None)
@@ -28,7 +28,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         signal.signal(number, handler)
 
 
-async def test_a_signal_drains_grpc_at_once_and_is_passed_on(heard: list[int], echo: Echo) -> None:
+async def test_a_signal_drains_grpc_at_once_and_is_passed_on(signals: list[int], echo: Echo) -> None:
     class EchoHost(BentoHost):
         pass
 
@@ -45,7 +45,7 @@ async def test_a_signal_drains_grpc_at_once_and_is_passed_on(heard: list[int], e
         os.kill(os.getpid(), signal.SIGTERM)
         changed = await asyncio.wait_for(watch.read(), 5)
         assert changed.status == health_pb2.HealthCheckResponse.NOT_SERVING
-        assert heard == [signal.SIGTERM]
+        assert signals == [signal.SIGTERM]
         assert not await hooks.__is_ready__()
         echo.release.set()
         assert await answer == b"firstwait"

@@ -69,10 +69,10 @@ async def test_a_line_that_falls_silent_under_load_is_given_up(
             assert await call.read()
         assert proxy.silence() == 1
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await asyncio.wait_for(_read_out(call), 20)  # gRPC by itself would wait for a minute
+            await asyncio.wait_for(_read_to_end(call), 20)  # gRPC by itself would wait for a minute
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-async def _read_out(call: Any) -> None:
+async def _read_to_end(call: Any) -> None:
     while await call.read():
         pass

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
 from deepsing.telemetry.ids import REQUEST_ID_KEY
@@ -32,13 +32,15 @@ class Reader(composer_pb2_grpc.ComposerServiceServicer):
         yield composer_pb2.RenderResponse()
 
 
-async def refusal(channel: grpc.aio.Channel, kind: str, request: bytes, **options: object) -> grpc.aio.AioRpcError:
+async def expect_refusal(
+    channel: grpc.aio.Channel, kind: str, request: bytes, **options: object
+) -> grpc.aio.AioRpcError:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await asyncio.wait_for(call(channel, kind, request, **options), SOON_S)
     return caught.value
 
 
-def request_id_of(error: grpc.aio.AioRpcError) -> str:
+def read_request_id(error: grpc.aio.AioRpcError) -> str:
     return str(dict(error.trailing_metadata())[REQUEST_ID_KEY])
 
 
@@ -49,20 +51,20 @@ async def test_an_answer_passes_unchanged(channel: grpc.aio.Channel, kind: str) 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_refusal_carries_code_message_reason_and_metadata(channel: grpc.aio.Channel, kind: str) -> None:
-    error = await refusal(channel, kind, b"refuse")
+    error = await expect_refusal(channel, kind, b"refuse")
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert error.details() == "fps is 240; choose 1 to 60"
-    assert error_of(error) == ("FRAME_RATE_OUT_OF_RANGE", {"field": "fps", "value": "240"})
+    assert parse_error_info(error) == ("FRAME_RATE_OUT_OF_RANGE", {"field": "fps", "value": "240"})
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_unexpected_failure_leaks_nothing_but_a_request_id_that_the_log_explains(
     server: GrpcServer, channel: grpc.aio.Channel, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    error = await refusal(channel, kind, b"fail", metadata=((REQUEST_ID_KEY, "abc.7"),))
+    error = await expect_refusal(channel, kind, b"fail", metadata=((REQUEST_ID_KEY, "abc.7"),))
     assert error.code() is grpc.StatusCode.INTERNAL
     assert error.details() == "internal error; quote request abc.7 to the operator"
-    assert error_of(error) == ("INTERNAL", {"request_id": "abc.7"})
+    assert parse_error_info(error) == ("INTERNAL", {"request_id": "abc.7"})
     assert "secret" not in str(error.trailing_metadata())
     await server.drain(SOON_S)  # the line is written once the status has left
     assert "KeyError: 'secret'" in caplog.text
@@ -70,23 +72,23 @@ async def test_an_unexpected_failure_leaks_nothing_but_a_request_id_that_the_log
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_stray_cancellation_in_a_handler_does_not_hang_the_caller(channel: grpc.aio.Channel, kind: str) -> None:
-    error = await refusal(channel, kind, b"stray cancel")
+    error = await expect_refusal(channel, kind, b"stray cancel")
     assert error.code() is grpc.StatusCode.INTERNAL
-    assert error_of(error)[0] == "INTERNAL"
+    assert parse_error_info(error)[0] == "INTERNAL"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_abort_of_the_handler_itself_passes(channel: grpc.aio.Channel, kind: str) -> None:
-    error = await refusal(channel, kind, b"abort")
+    error = await expect_refusal(channel, kind, b"abort")
     assert (error.code(), error.details()) == (grpc.StatusCode.NOT_FOUND, "no such thing")
 
 
 async def test_a_unary_call_ends_at_the_servers_cap_though_the_caller_would_wait(
     channel: grpc.aio.Channel, echo: Echo
 ) -> None:
-    error = await refusal(channel, "unary_unary", b"wait", timeout=60)
+    error = await expect_refusal(channel, "unary_unary", b"wait", timeout=60)
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert error_of(error)[0] == "DEADLINE_PASSED"
+    assert parse_error_info(error)[0] == "DEADLINE_PASSED"
     assert "at most 0.3 s" in str(error.details())
     assert echo.cleaned.is_set()
 
@@ -119,16 +121,16 @@ async def test_a_caller_who_cancels_without_reading_stops_the_handler(channel: g
 
 
 async def test_a_callers_deadline_stops_the_handler(channel: grpc.aio.Channel, echo: Echo) -> None:
-    error = await refusal(channel, "unary_stream", b"wait", timeout=0.2)
+    error = await expect_refusal(channel, "unary_stream", b"wait", timeout=0.2)
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     await asyncio.wait_for(echo.cleaned.wait(), SOON_S)
 
 
 @pytest.mark.parametrize("given", ["", "has space", "x" * 65, "a;b"])
 async def test_an_unfit_request_id_is_replaced(channel: grpc.aio.Channel, given: str) -> None:
-    error = await refusal(channel, "unary_unary", b"refuse", metadata=((REQUEST_ID_KEY, given),))
-    assert len(request_id_of(error)) == 32
-    assert int(request_id_of(error), 16) > 0
+    error = await expect_refusal(channel, "unary_unary", b"refuse", metadata=((REQUEST_ID_KEY, given),))
+    assert len(read_request_id(error)) == 32
+    assert int(read_request_id(error), 16) > 0
 
 
 async def test_a_fit_request_id_comes_back_with_an_answer_too(channel: grpc.aio.Channel) -> None:
@@ -142,7 +144,7 @@ async def test_every_call_leaves_one_line_with_method_code_and_time(
 ) -> None:
     caplog.set_level(logging.INFO, "deepsing.runtime.guard")
     await call(channel, "unary_unary", b"x")
-    await refusal(channel, "stream_stream", b"full")
+    await expect_refusal(channel, "stream_stream", b"full")
     fields = [record.__dict__["fields"] for record in caplog.records if record.name == "deepsing.runtime.guard"]
     assert [(line["rpc"], line["code"]) for line in fields] == [
         (f"/{NAME}/unary_unary", "OK"),
@@ -166,5 +168,5 @@ async def test_bytes_that_are_no_message_are_refused_without_internals(method: s
             await rpc.read()
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert caught.value.details() == "3 bytes came that are no message of this method; build it from the contract"
-    assert error_of(caught.value)[0] == "MESSAGE_UNREADABLE"
+    assert parse_error_info(caught.value)[0] == "MESSAGE_UNREADABLE"
     await server.drain(0)

@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from deepsing.runtime.channel import open_channel
-from deepsing.runtime.errors import Exhausted, error_of
+from deepsing.runtime.errors import ResourceExhausted, parse_error_info
 from deepsing.runtime.server import GrpcServer
 from deepsing.runtime.settings import ServerSettings
 from deepsing.v1 import error_reason_pb2 as reasons
@@ -50,7 +50,7 @@ async def test_a_call_before_the_models_are_open_is_told_to_try_again(echo: Echo
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(channel, kind, b"x")
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        assert error_of(caught.value)[0] == "DEPENDENCY_UNAVAILABLE"
+        assert parse_error_info(caught.value)[0] == "DEPENDENCY_UNAVAILABLE"
     await server.drain(0)
 
 
@@ -155,7 +155,9 @@ async def test_more_calls_at_once_than_the_limit_are_refused(echo: Echo) -> None
 class OneKey(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
         if ("key", "right") not in tuple(details.invocation_metadata):
-            raise Exhausted("the key is spent; get another", reason=reasons.ERROR_REASON_QUOTA_EXCEEDED, quota="key")
+            raise ResourceExhausted(
+                "the key is spent; get another", reason=reasons.ERROR_REASON_QUOTA_EXCEEDED, quota="key"
+            )
         return await continuation(details)
 
 
@@ -167,5 +169,5 @@ async def test_an_interceptor_inside_may_refuse_a_call_by_raising(echo: Echo, ki
         assert (await call(channel, kind, b"x", metadata=(("key", "right"),))).endswith(b"x")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(channel, kind, b"x")
-    assert error_of(caught.value) == ("QUOTA_EXCEEDED", {})
+    assert parse_error_info(caught.value) == ("QUOTA_EXCEEDED", {})
     await server.drain(0)

@@ -1,14 +1,14 @@
-"""Reads meters as Prometheus would."""
+"""Reads metrics as Prometheus would."""
 
 from prometheus_client import REGISTRY
 
 from deepsing.telemetry.meters import enable
 
-__all__ = ["Counted"]
+__all__ = ["MetricDelta"]
 
 
-class Counted:
-    """What has been counted since this was made; tests of one process share its meters."""
+class MetricDelta:
+    """What has been counted since this was made; tests of one process share its metrics."""
 
     def __init__(self) -> None:
         enable()

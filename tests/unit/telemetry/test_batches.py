@@ -8,7 +8,7 @@ import pytest
 from deepsing.runtime.batching import MicroBatcher
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.telemetry.ids import log_ids, request_id
-from tests.unit.telemetry.counted import Counted
+from tests.unit.telemetry.counted import MetricDelta
 
 
 @pytest.fixture
@@ -23,15 +23,15 @@ def batcher(device: DeviceThread, compute: object, max_batch: int = 8) -> MicroB
 
 
 async def test_a_batch_is_counted_by_its_weight(device: DeviceThread) -> None:
-    counted = Counted()
+    delta = MetricDelta()
     jobs = batcher(device, list)
     await asyncio.gather(*(jobs.submit(job, weight=4) for job in range(2)))
-    assert (counted("deepsing_batch_size_count"), counted("deepsing_batch_size_sum")) == (1, 8)
-    assert counted("deepsing_batch_item_seconds_count") == 1
+    assert (delta("deepsing_batch_size_count"), delta("deepsing_batch_size_sum")) == (1, 8)
+    assert delta("deepsing_batch_item_seconds_count") == 1
 
 
 async def test_the_queue_is_as_long_as_what_waits_in_it(device: DeviceThread) -> None:
-    counted, gate, busy = Counted(), threading.Event(), threading.Event()
+    delta, gate, busy = MetricDelta(), threading.Event(), threading.Event()
 
     def compute(jobs: list[int]) -> list[int]:
         busy.set()
@@ -43,17 +43,17 @@ async def test_the_queue_is_as_long_as_what_waits_in_it(device: DeviceThread) ->
     await asyncio.to_thread(busy.wait, 10)
     rest = [asyncio.create_task(jobs.submit(job)) for job in (1, 2, 3)]
     await asyncio.sleep(0)
-    assert counted("deepsing_batch_queue_jobs") == 3
+    assert delta("deepsing_batch_queue_jobs") == 3
     rest.pop().cancel()
     await asyncio.sleep(0)
-    assert counted("deepsing_batch_queue_jobs") == 2
+    assert delta("deepsing_batch_queue_jobs") == 2
     gate.set()
     await asyncio.gather(first, *rest)
-    assert counted("deepsing_batch_queue_jobs") == 0
+    assert delta("deepsing_batch_queue_jobs") == 0
 
 
 async def test_a_batch_for_which_memory_ran_out_is_counted_as_that_and_not_as_computed(device: DeviceThread) -> None:
-    counted = Counted()
+    delta = MetricDelta()
 
     def compute(jobs: list[int]) -> list[int]:
         if len(jobs) > 1:
@@ -62,8 +62,8 @@ async def test_a_batch_for_which_memory_ran_out_is_counted_as_that_and_not_as_co
 
     jobs = batcher(device, compute, max_batch=2)
     await asyncio.gather(jobs.submit(0), jobs.submit(1))
-    assert counted("deepsing_batch_out_of_memory_total") == 1
-    assert (counted("deepsing_batch_size_count"), counted("deepsing_batch_size_sum")) == (2, 2)
+    assert delta("deepsing_batch_out_of_memory_total") == 1
+    assert (delta("deepsing_batch_size_count"), delta("deepsing_batch_size_sum")) == (2, 2)
 
 
 async def test_the_worker_does_not_speak_in_the_name_of_whoever_came_first(device: DeviceThread) -> None:

@@ -6,7 +6,7 @@ from prometheus_client import REGISTRY
 
 from deepsing.telemetry.ids import traceparent
 from deepsing.telemetry.meters import Counter, Gauge, Histogram, enable
-from tests.unit.telemetry.counted import Counted
+from tests.unit.telemetry.counted import MetricDelta
 
 QUIET = """
 import sys
@@ -32,23 +32,23 @@ def test_a_series_is_there_at_zero_before_anything_is_counted() -> None:
 
 
 def test_a_value_that_was_not_declared_makes_no_series_of_its_own() -> None:
-    counted = Counted()
+    delta = MetricDelta()
     counter = Counter("test_bounded", "…", {"reason": ("known",)})
     for number in range(100):
         counter.add(1, f"made up {number}")
     counter.add(2, "known")
-    assert counted("test_bounded_total", reason="other") == 100
-    assert counted("test_bounded_total", reason="known") == 2
+    assert delta("test_bounded_total", reason="other") == 100
+    assert delta("test_bounded_total", reason="known") == 2
 
 
 def test_a_gauge_goes_up_and_down() -> None:
-    counted = Counted()
+    delta = MetricDelta()
     gauge = Gauge("test_waiting", "…")
     gauge.add(5)
     gauge.add(-2)
-    assert counted("test_waiting") == 3
+    assert delta("test_waiting") == 3
     gauge.set(1)
-    assert counted("test_waiting") == 1
+    assert delta("test_waiting") == 1
 
 
 def test_a_measurement_carries_its_trace_and_nan_is_none() -> None:
@@ -68,7 +68,7 @@ def test_a_measurement_carries_its_trace_and_nan_is_none() -> None:
 
 
 def test_a_meter_that_is_declared_again_counts_on_in_the_same_series() -> None:
-    counted = Counted()
+    delta = MetricDelta()
     for _ in range(2):
         Counter("test_again", "…").add()
-    assert counted("test_again_total") == 2
+    assert delta("test_again_total") == 2

@@ -29,7 +29,7 @@ class Relay:
         if not request:
             return self._note(context)
         session_id.set("story-1")
-        await asyncio.create_task(called(self.behind, request.decode()))  # ids go on in tasks that are begun here
+        await asyncio.create_task(call_relay(self.behind, request.decode()))  # ids go on in tasks that are begun here
         return b""
 
     async def stream_unary(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
@@ -46,7 +46,7 @@ class Relay:
         return b""
 
 
-async def called(channel: Any, kind: str, request: bytes = b"", **options: Any) -> None:
+async def call_relay(channel: Any, kind: str, request: bytes = b"", **options: Any) -> None:
     call = getattr(channel, kind)(f"/{NAME}/{kind}")(
         iter([request]) if kind.startswith("stream") else request, **options
     )
@@ -86,7 +86,7 @@ async def test_a_call_takes_the_ids_of_the_call_it_is_made_for_and_its_key(
     relays: tuple[Any, Relay], kind: str
 ) -> None:
     first, behind = relays
-    await called(
+    await call_relay(
         first, "unary_unary", kind.encode(), metadata=(("x-request-id", "r1"), ("traceparent", PARENT), ("other", "x"))
     )
     assert behind.seen == {
@@ -103,7 +103,7 @@ async def test_a_call_of_nobody_carries_nothing(relays: tuple[Any, Relay]) -> No
     server = GrpcServer(_service(relay), ServerSettings(port=0))
     await server.start()
     async with open_channel(server.address) as channel:
-        await called(channel, "unary_unary")
+        await call_relay(channel, "unary_unary")
     assert relay.seen == {}
     assert behind.seen == {}
     await server.drain(0)

@@ -18,7 +18,7 @@ async def server() -> AsyncIterator[GrpcServer]:
     await server.drain(0)
 
 
-async def fetched(server: GrpcServer, path: str, method: str = "GET", **headers: str) -> tuple[int, str, str]:
+async def fetch_page(server: GrpcServer, path: str, method: str = "GET", **headers: str) -> tuple[int, str, str]:
     """Status, content type, body."""
     request = urllib.request.Request(f"http://127.0.0.1:{server.metrics_port}{path}", method=method, headers=headers)
 
@@ -34,36 +34,36 @@ async def fetched(server: GrpcServer, path: str, method: str = "GET", **headers:
 
 
 async def test_prometheus_finds_our_metrics_and_those_of_the_process(server: GrpcServer) -> None:
-    status, kind, text = await fetched(server, "/metrics")
+    status, kind, text = await fetch_page(server, "/metrics")
     assert (status, kind.split(";")[0]) == (200, "text/plain")
     assert 'deepsing_serving{service="echo"} 1.0' in text
     assert "process_resident_memory_bytes" in text
 
 
 async def test_whoever_asks_for_openmetrics_gets_it(server: GrpcServer) -> None:
-    _, kind, text = await fetched(server, "/metrics", Accept="application/openmetrics-text; version=1.0.0")
+    _, kind, text = await fetch_page(server, "/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert kind.startswith("application/openmetrics-text")
     assert text.endswith("# EOF\n")
 
 
 async def test_people_find_a_page_in_words(server: GrpcServer) -> None:
-    status, kind, text = await fetched(server, "/")
+    status, kind, text = await fetch_page(server, "/")
     assert (status, kind) == (200, "text/plain; charset=utf-8")
     assert "Calls refused or failed, by reason of the contract." in text
     assert "serving" in text.splitlines()[0]
 
 
 async def test_other_paths_and_other_verbs_are_turned_away_with_the_way_out(server: GrpcServer) -> None:
-    assert (await fetched(server, "/secret"))[::2] == (404, "/ is for people, /metrics for Prometheus\n")
-    assert (await fetched(server, "/metrics", method="POST"))[::2] == (405, "ask with GET\n")
+    assert (await fetch_page(server, "/secret"))[::2] == (404, "/ is for people, /metrics for Prometheus\n")
+    assert (await fetch_page(server, "/metrics", method="POST"))[::2] == (405, "ask with GET\n")
 
 
 async def test_the_port_is_closed_with_the_server_and_says_before_that_nothing_is_served(server: GrpcServer) -> None:
-    server._seen.serving(False)
-    assert 'deepsing_serving{service="echo"} 0.0' in (await fetched(server, "/metrics"))[2]
+    server._telemetry.set_serving(False)
+    assert 'deepsing_serving{service="echo"} 0.0' in (await fetch_page(server, "/metrics"))[2]
     await server.drain(0)
     with pytest.raises(urllib.error.URLError):
-        await fetched(server, "/metrics")
+        await fetch_page(server, "/metrics")
 
 
 async def test_a_port_that_is_taken_is_named(server: GrpcServer) -> None:

@@ -3,11 +3,11 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from deepsing.telemetry.summary import Scrape, scrape_of, summary
+from deepsing.telemetry.summary import Scrape, build_scrape, summarize
 
 
 def scrape(text: str, at_s: float = 0.0) -> Scrape:
-    return scrape_of(text_string_to_metric_families(text), at_s)
+    return build_scrape(text_string_to_metric_families(text), at_s)
 
 
 def waits(*counts: int, name: str = "deepsing_first_frame_seconds") -> str:
@@ -28,7 +28,7 @@ deepsing_errors_total{reason="B"} 3
 
 
 def figures(*texts: str, before: str = "", seconds: float = 2.0) -> Any:
-    return summary(scrape("".join(texts), seconds), scrape(before) if before else None)
+    return summarize(scrape("".join(texts), seconds), scrape(before) if before else None)
 
 
 def test_a_composer_tells_its_sessions_drops_and_errors() -> None:

@@ -28,13 +28,13 @@ from deepsing.telemetry.ids import log_ids, session_id, take_ids
 assert tracing.start_tracing("composer", {"OTEL_TRACES_EXPORTER": "otlp"})
 take_ids([("traceparent", os.environ["PARENT"])])
 session_id.set("s1")
-with tracing.served("a.B/C") as span:
-    further = tracing.calling("d.E/F")
-    tracing.past(queue=0.5, compute=0.25)
+with tracing.start_server_span("a.B/C") as span:
+    further = tracing.start_client_span("d.E/F")
+    tracing.record_stages(queue=0.5, compute=0.25)
     further.end_as("UNAVAILABLE")
     logged = log_ids()
     span.end_as("OK")
-for way in (tracing.served, lambda name: contextlib.nullcontext(tracing.calling(name))):
+for way in (tracing.start_server_span, lambda name: contextlib.nullcontext(tracing.start_client_span(name))):
     for code in ("INVALID_ARGUMENT", "INTERNAL", "CANCELLED"):
         with way(f"{way.__name__} {code}") as span:
             span.end_as(code)
@@ -67,7 +67,7 @@ def test_spans_of_a_call_hang_together_in_the_callers_trace() -> None:
     assert [spans[name]["ms"] for name in ("queue", "compute")] == [500, 250]
     assert spans["a.B/C"]["attributes"]["deepsing.session_id"] == "s1"
     codes = ("INVALID_ARGUMENT", "INTERNAL", "CANCELLED")  # what a caller did wrong is no error of who serves
-    assert [spans[f"served {code}"]["status"] for code in codes] == ["UNSET", "ERROR", "UNSET"]
+    assert [spans[f"start_server_span {code}"]["status"] for code in codes] == ["UNSET", "ERROR", "UNSET"]
     assert [spans[f"<lambda> {code}"]["status"] for code in codes] == ["ERROR", "ERROR", "UNSET"]
     assert {span["service"] for span in listed} == {"deepsing-composer"}
 
@@ -82,7 +82,7 @@ def test_spans_of_a_call_hang_together_in_the_callers_trace() -> None:
 )
 def test_nothing_is_traced_unless_it_is_asked_for(environ: dict[str, str]) -> None:
     assert not tracing.start_tracing("composer", environ)
-    assert tracing.calling("d.E/F").traceparent == ""
+    assert tracing.start_client_span("d.E/F").traceparent == ""
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from services.translator.build_concepts import main, theme_of
+from services.translator.build_concepts import main, parse_theme
 from services.translator.lexicon import load_lexicon
 
 ANCHORS = "file,concept\nDog_1.jpg,puppy\nLake_12.jpg,misty lake\n"
@@ -36,4 +36,4 @@ def test_an_anchor_without_ratings_is_refused(tmp_path: Path) -> None:
     [("Dog 4", "dog"), ("Dog_1.jpg", "dog"), ("Neutral_pose_2.jpg", "neutral pose"), ("Sun 10", "sun")],
 )
 def test_a_theme_is_the_name_without_its_number(name: str, theme: str) -> None:
-    assert theme_of(name) == theme
+    assert parse_theme(name) == theme

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.translator.catalogue import EMBEDDED, found, open_catalogue, table_of
+from services.translator.catalogue import EMBEDDED, find_file, open_catalogue, table_path
 from services.translator.translate import Passage, translate
 
 
@@ -41,6 +41,6 @@ def test_a_table_under_another_engines_name_is_refused(tmp_path: Path) -> None:
 
 def test_what_no_folder_has_is_looked_for_where_it_is_shipped(tmp_path: Path) -> None:
     (tmp_path / "judge.npz").write_bytes(b"")
-    assert found("judge.npz", [tmp_path]) == tmp_path / "judge.npz"
-    assert found("labeller.npz", [tmp_path]) == EMBEDDED / "labeller.npz"
-    assert table_of("morph", EMBEDDED).exists()
+    assert find_file("judge.npz", [tmp_path]) == tmp_path / "judge.npz"
+    assert find_file("labeller.npz", [tmp_path]) == EMBEDDED / "labeller.npz"
+    assert table_path("morph", EMBEDDED).exists()

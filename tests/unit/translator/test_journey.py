@@ -8,24 +8,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.translator.catalogue import EMBEDDED, open_translators, table_of
+from services.translator.catalogue import EMBEDDED, open_translators, table_path
 from services.translator.curves import random_walk
 from services.translator.journey import JourneyTranslator
-from services.translator.lexicon import load_lexicon, packed_distances
+from services.translator.lexicon import encode_distances, load_lexicon
 from services.translator.measures import agreement
 from services.translator.translate import MEMORY, DictionaryTranslator, Passage, translate
 
-LEXICON = load_lexicon(table_of("morph", EMBEDDED))
+LEXICON = load_lexicon(table_path("morph", EMBEDDED))
 JOURNEY, DICTIONARY = JourneyTranslator(LEXICON), DictionaryTranslator(LEXICON)
 
 
-def walked(translator: DictionaryTranslator, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def walk_feelings(translator: DictionaryTranslator, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """A walk of 100 feelings and the concepts that tell it."""
     walk = random_walk(LEXICON, seed, 100)
     return walk, translate(translator, Passage(walk, seed=seed)).class_weights.argmax(1)
 
 
-def loaded(folder: Path, rows: list[dict[str, object]], distances: str) -> np.ndarray:
+def load_distances(folder: Path, rows: list[dict[str, object]], distances: str) -> np.ndarray:
     path = folder / "toy_concepts.json"
     path.write_text(json.dumps({"engine": "toy", "distances": distances, "concepts": rows}))
     return load_lexicon(path).distances
@@ -34,7 +34,7 @@ def loaded(folder: Path, rows: list[dict[str, object]], distances: str) -> np.nd
 def test_a_journey_goes_smoother_than_the_dictionary_and_is_as_true_and_varied() -> None:
     jumps, distinct, told, walks = {}, {}, {}, []
     for name, translator in (("journey", JOURNEY), ("dictionary", DICTIONARY)):
-        ways = [walked(translator, seed) for seed in range(5)]
+        ways = [walk_feelings(translator, seed) for seed in range(5)]
         walks = [walk for walk, _ in ways]
         jumps[name] = np.mean([LEXICON.distances[way[:-1], way[1:]].mean() for _, way in ways])
         distinct[name] = np.mean([len(set(way.tolist())) for _, way in ways])
@@ -70,10 +70,10 @@ def test_a_journey_has_a_digest_of_its_own_that_follows_the_table() -> None:
 
 
 def test_a_table_without_distances_offers_no_journey(tmp_path: Path) -> None:
-    table = json.loads(table_of("morph", EMBEDDED).read_text(encoding="utf-8"))
+    table = json.loads(table_path("morph", EMBEDDED).read_text(encoding="utf-8"))
     del table["distances"]
     (tmp_path / "morph_concepts.json").write_text(json.dumps(table))
-    assert "journey" in open_translators(table_of("morph", EMBEDDED))
+    assert "journey" in open_translators(table_path("morph", EMBEDDED))
     assert "journey" not in open_translators(tmp_path / "morph_concepts.json")
 
 
@@ -82,8 +82,8 @@ def test_distances_are_kept_to_a_hundredth_of_their_mean(tmp_path: Path) -> None
     apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
     apart /= apart[np.triu_indices(9, 1)].mean()
     rows = [{"name": str(row), "theme": "", "arousal": 0, "valence": 0} for row in range(9)]
-    assert len(base64.b64decode(packed_distances(apart))) == 36
-    read = loaded(tmp_path, rows, packed_distances(apart))
+    assert len(base64.b64decode(encode_distances(apart))) == 36
+    read = load_distances(tmp_path, rows, encode_distances(apart))
     assert read == pytest.approx(apart, abs=0.006)
     assert np.array_equal(read, read.T)
 
@@ -91,4 +91,4 @@ def test_distances_are_kept_to_a_hundredth_of_their_mean(tmp_path: Path) -> None
 def test_distances_of_other_concepts_are_refused(tmp_path: Path) -> None:
     rows = [{"name": name, "theme": "", "arousal": 0, "valence": 0} for name in "abc"]
     with pytest.raises(ValueError, match=r"has 1 distances for 3 pairs; run services\.translator\.read_concepts"):
-        loaded(tmp_path, rows, packed_distances(np.ones((2, 2))))
+        load_distances(tmp_path, rows, encode_distances(np.ones((2, 2))))

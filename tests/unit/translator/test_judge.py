@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.evaluate_judge import as_table, measure, measure_baseline
-from services.translator.judge import BLOCKS, Judge, load_judge, pair_index, save_judge, square
+from services.translator.evaluate_judge import format_table, measure, measure_baseline
+from services.translator.judge import BLOCKS, Judge, crop_square, load_judge, pair_index, save_judge
 from services.translator.judge_photos import FOLD_COUNT, Photos
 from services.translator.lexicon import F32
 from services.translator.train_judge import READERS, Evidence, fit
@@ -97,8 +97,8 @@ def test_every_pair_of_folds_has_its_own_place() -> None:
 def test_a_picture_is_cut_to_its_centre_and_scaled() -> None:
     wide = np.zeros((100, 300, 3), np.uint8)
     wide[:, 100:200] = 255
-    assert square(wide).shape == (256, 256, 3)
-    assert square(wide)[:, 10:-10].min() > 240
+    assert crop_square(wide).shape == (256, 256, 3)
+    assert crop_square(wide)[:, 10:-10].min() > 240
 
 
 def test_judge_and_labeller_share_no_feature() -> None:
@@ -109,7 +109,7 @@ def test_judge_and_labeller_share_no_feature() -> None:
 
 def test_the_report_is_one_line_for_each_reader_and_set(judge: Judge, photos: Photos, features: F32) -> None:
     report = {"judge": measure(judge, features, photos), "baseline": measure_baseline(features, photos)}
-    head, *lines = as_table(report).splitlines()
+    head, *lines = format_table(report).splitlines()
     assert [line.split()[:3] for line in lines] == [
         ["judge", "all", "160"],
         ["judge", "pixabay_impersonal", str(photos.impersonal.sum())],

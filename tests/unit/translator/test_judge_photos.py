@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.translator.build_concepts import theme_of
+from services.translator.build_concepts import parse_theme
 from services.translator.catalogue import EMBEDDED
-from services.translator.judge_photos import FOLD_COUNT, FOLDS, folds_of, pictures, read_photos
+from services.translator.judge_photos import FOLD_COUNT, FOLDS, assign_folds, open_photos, read_photos
 from services.translator.lexicon import load_lexicon
 
 HEAD = "file,theme,category,source,valence_mean,arousal_mean\n"
@@ -49,9 +49,9 @@ def test_a_table_that_cannot_be_used_says_what_to_give(tmp_path: Path, table: st
 @pytest.mark.parametrize("reader", ["judge", "labeller"])
 def test_the_committed_folds_cover_every_theme_of_the_engine_evenly(reader: str) -> None:
     lexicon = load_lexicon(EMBEDDED / "morph_concepts.json")
-    folds = folds_of(lexicon.themes, reader)
+    folds = assign_folds(lexicon.themes, reader)
     assert FOLDS.read_text(encoding="utf-8").count("\n") == len(folds) + 1
-    assert all(theme == theme_of(theme) for theme in folds)
+    assert all(theme == parse_theme(theme) for theme in folds)
     counts = np.bincount(list(folds.values()), minlength=FOLD_COUNT)
     assert len(counts) == FOLD_COUNT
     assert counts.max() - counts.min() <= 1
@@ -60,25 +60,25 @@ def test_the_committed_folds_cover_every_theme_of_the_engine_evenly(reader: str)
 def test_judge_and_labeller_are_cut_differently() -> None:
     own = [f"motif {number}" for number in range(25)]
     for themes in ([], own):
-        assert folds_of(themes, "judge") != folds_of(themes, "labeller")
+        assert assign_folds(themes, "judge") != assign_folds(themes, "labeller")
 
 
 def test_themes_that_no_table_knows_are_dealt_evenly_in_whatever_order_they_come() -> None:
     own = [f"motif {number}" for number in range(25)]
-    folds = folds_of(own, "judge")
-    assert folds == folds_of(own[::-1], "judge")
+    folds = assign_folds(own, "judge")
+    assert folds == assign_folds(own[::-1], "judge")
     assert sorted(np.bincount(list(folds.values()))) == [2] * 5 + [3] * 5
 
 
 def test_fewer_themes_than_folds_are_refused() -> None:
     with pytest.raises(ValueError, match="have 3 themes; give at least 10"):
-        folds_of(["a", "b", "c"], "judge")
+        assign_folds(["a", "b", "c"], "judge")
 
 
 def test_softening_takes_detail_and_leaves_the_whole(tmp_path: Path) -> None:
     detail = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
     Image.fromarray(detail).save(tmp_path / "noise.png")
-    ((sharp,), (soft,)) = (list(pictures(tmp_path, ["noise.png"], soft)) for soft in (False, True))
+    ((sharp,), (soft,)) = (list(open_photos(tmp_path, ["noise.png"], soft)) for soft in (False, True))
     assert np.array_equal(sharp, detail)
     assert soft.shape == sharp.shape
     assert soft.std() < sharp.std() / 2

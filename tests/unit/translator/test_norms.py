@@ -5,7 +5,7 @@ import pytest
 
 from services.translator.build_concepts import main
 from services.translator.lexicon import load_lexicon
-from services.translator.norms import WordNet, class_names, rate_classes, read_norms
+from services.translator.norms import WordNet, rate_classes, read_class_names, read_norms
 
 NORMS = """,Word,V.Mean.Sum,A.Mean.Sum,D.Mean.Sum
 1,cat,7,5,5
@@ -54,8 +54,8 @@ def test_a_class_feels_as_the_mean_of_its_words(norms: Path) -> None:
 
 def test_a_name_without_norms_takes_the_nearest_broader_term(norms: Path, wordnet: Path) -> None:
     terms = WordNet(wordnet)
-    assert terms.broader("husky") == [["dog", "domestic dog"], ["animal"]]
-    assert terms.broader("unheard of") == []
+    assert terms.broader_terms("husky") == [["dog", "domestic dog"], ["animal"]]
+    assert terms.broader_terms("unheard of") == []
     rated = rate_classes(["Siberian husky", "spoon"], read_norms(norms), terms)
     assert rated == {"Siberian husky": (0.25, 0.75), "spoon": None}
 
@@ -75,7 +75,7 @@ def test_a_table_for_an_engine_of_named_classes_is_built_by_one_command(norms: P
 
 def test_names_may_stand_one_a_line(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("goldfish\n\n great white shark \n")
-    assert class_names(tmp_path / "names.txt") == ["goldfish", "great white shark"]
+    assert read_class_names(tmp_path / "names.txt") == ["goldfish", "great white shark"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import pytest
 
-from deepsing.runtime.errors import error_of
+from deepsing.runtime.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer
 from deepsing.runtime.settings import ServerSettings, SettingsError
 from deepsing.v1 import sentiment_pb2, translator_pb2, translator_pb2_grpc
@@ -133,6 +133,6 @@ async def test_a_broken_rule_is_refused_with_reason_rule_value_and_way_out(
         await stub.Translate(request(**fields))
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert said in (refused.value.details() or "")
-    given_reason, metadata = error_of(refused.value)
+    given_reason, metadata = parse_error_info(refused.value)
     assert given_reason == reason
     assert metadata["field"] == field

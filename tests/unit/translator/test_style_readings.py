@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.translator.evaluate_styles import as_table, write_table
+from services.translator.evaluate_styles import format_table, write_table
 from services.translator.lexicon import Lexicon
-from services.translator.style_readings import StyleReadings, kept, sentiments_of
-from services.translator.style_report import nearest_styles, report_of
+from services.translator.style_readings import StyleReadings, feeling_correlation, style_sentiments
+from services.translator.style_report import build_report, nearest_styles
 
 COUNT = 60
 
 
-def readings(*shifts: tuple[float, float], share: float = 1.0, seed: int = 0) -> StyleReadings:
+def read_concept_pictures(*shifts: tuple[float, float], share: float = 1.0, seed: int = 0) -> StyleReadings:
     """Readings of COUNT pictures that each style moves by its shift, after taking away all but a share of them."""
     plain = np.random.default_rng(seed).normal(0, 0.2, (COUNT, 2))
     return StyleReadings(plain, np.stack([plain * share + np.array(shift) for shift in shifts]))
@@ -28,20 +28,20 @@ def lexicon(ratings: np.ndarray) -> Lexicon:
 
 
 def test_a_style_that_only_shifts_keeps_all_and_one_that_covers_keeps_nothing() -> None:
-    one = readings((0.3, -0.2))
-    assert kept(one.plain, one.styled[0]) == pytest.approx(1)
+    one = read_concept_pictures((0.3, -0.2))
+    assert feeling_correlation(one.plain, one.styled[0]) == pytest.approx(1)
     noise = np.random.default_rng(5).normal(size=(COUNT, 2))
-    assert abs(kept(one.plain, noise)) < 0.3
+    assert abs(feeling_correlation(one.plain, noise)) < 0.3
 
 
 def test_a_sentiment_is_as_unusual_among_ratings_as_its_readings_are() -> None:
     ratings = np.random.default_rng(1).normal((0.1, 0.2), (0.3, 0.4), (COUNT, 2)).clip(-1, 1)
-    one = readings((-0.1, -0.4), (0.0, -0.3), (0.1, -0.2))
-    table, step = sentiments_of(one, ratings), ratings.std(0) * 0.1 / one.plain.std(0)
+    one = read_concept_pictures((-0.1, -0.4), (0.0, -0.3), (0.1, -0.2))
+    table, step = style_sentiments(one, ratings), ratings.std(0) * 0.1 / one.plain.std(0)
     assert table[1] == pytest.approx(ratings.mean(0))  # the typical style, though it lowers every reading of valence
     assert table[2] == pytest.approx(ratings.mean(0) + step)
     assert table[0] == pytest.approx(ratings.mean(0) - step)
-    assert sentiments_of(readings((-3.0, 0.0), (3.0, 0.0)), ratings)[:, 0].tolist() == [-1, 1]
+    assert style_sentiments(read_concept_pictures((-3.0, 0.0), (3.0, 0.0)), ratings)[:, 0].tolist() == [-1, 1]
 
 
 def test_each_feeling_takes_the_nearest_style() -> None:
@@ -51,9 +51,9 @@ def test_each_feeling_takes_the_nearest_style() -> None:
 
 def test_styles_that_agree_with_the_feeling_raise_its_reading_and_random_ones_lower_it(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
-    both = readings((0.2, 0.2), (-0.2, -0.2), (0.2, -0.2), (-0.2, 0.2), share=0.5)
+    both = read_concept_pictures((0.2, 0.2), (-0.2, -0.2), (0.2, -0.2), (-0.2, 0.2), share=0.5)
     ratings = (both.plain + rng.normal(0, 0.2, (COUNT, 2))).clip(-1, 1)
-    report = report_of(both, both, lexicon(ratings), (1.0, 0.6, 1.0, 1.0))
+    report = build_report(both, both, lexicon(ratings), (1.0, 0.6, 1.0, 1.0))
     r = {name: row["arousal"]["r"] for name, row in report["chosen"].items() if name != "auto_less_none"}
     assert r["auto"] > r["none"] > r["random"]
     assert report["chosen"]["auto_less_none"]["arousal"]["r_95"][0] > 0
@@ -69,7 +69,7 @@ def test_styles_that_agree_with_the_feeling_raise_its_reading_and_random_ones_lo
     assert lines[2].startswith("b,0.6,-")
     write_table(tmp_path / "own.csv", {name: tmp_path / f"{name}.jpg" for name in names}, names, report)
     assert (tmp_path / "own.csv").read_text().splitlines()[2].startswith("b.jpg,b,0.6,-")
-    shown = as_table(names, report).splitlines()
+    shown = format_table(names, report).splitlines()
     assert shown[0] == f"n = {COUNT} pictures a style"
     assert [line.split(" |")[0] for line in shown[4:8]] == ["| none", "| auto", "| random", "| auto less none"]
     assert shown[12].startswith("| b | -")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.lessons import kmeans, lesson
+from services.translator.lessons import build_training_set, kmeans
 from services.translator.lexicon import load_lexicon
 from services.translator.translate import NOISE_LIMIT, NOISE_SIZE, Passage, translate
 from services.translator.views import View, ViewTranslator, load_views, save_views
@@ -73,7 +73,7 @@ def test_a_lesson_has_at_most_ten_distinct_classes_and_means_of_their_samples() 
     concepts = np.repeat(np.arange(30), 12)
     sentiments = RNG.normal(size=(30, 2))[concepts] + RNG.normal(0, 0.1, (360, 2))
     noise = RNG.normal(size=(360, NOISE_SIZE)).astype(np.float32)
-    taught = lesson(concepts, sentiments, noise, seed=4)
+    taught = build_training_set(concepts, sentiments, noise, seed=4)
     assert 1 < len(taught.classes) == len(set(taught.classes.tolist())) <= 10
     assert taught.labels.max() == len(taught.classes) - 1
     for label, concept in enumerate(taught.classes):
@@ -81,4 +81,4 @@ def test_a_lesson_has_at_most_ten_distinct_classes_and_means_of_their_samples() 
         assert rows.sum() <= 10
         own = sentiments[concepts == concept]
         assert np.abs(taught.sentiments[rows].mean(0) - own.mean(0)).max() < 0.3
-    assert np.array_equal(lesson(concepts, sentiments, noise, seed=4).classes, taught.classes)
+    assert np.array_equal(build_training_set(concepts, sentiments, noise, seed=4).classes, taught.classes)

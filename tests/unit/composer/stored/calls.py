@@ -25,7 +25,7 @@ async def create(on: Stage, song: bytes = SONG, key: str = "", **fields: Any) ->
     return response
 
 
-async def watched(on: Stage, story_id: str) -> list[pb.Story]:
+async def watch(on: Stage, story_id: str) -> list[pb.Story]:
     """All that WatchStory says until the story has ended."""
     return [one.story async for one in on.stub.WatchStory(pb.WatchStoryRequest(story_id=story_id))]
 

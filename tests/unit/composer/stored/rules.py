@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.composer.stored.store import Conflict, Missing, Store
+from services.composer.stored.store import NotFound, Store, VersionConflict
 
 WRITERS, ROUNDS = 8, 5
 
@@ -16,15 +16,15 @@ WRITERS, ROUNDS = 8, 5
 def winners(write: Callable[[int], None]) -> int:
     """How many of WRITERS at once are not told of a conflict."""
 
-    def won(number: int) -> bool:
+    def try_write(number: int) -> bool:
         try:
             write(number)
-        except Conflict:
+        except VersionConflict:
             return False
         return True
 
     with ThreadPoolExecutor(WRITERS) as threads:
-        return sum(threads.map(won, range(WRITERS)))
+        return sum(threads.map(try_write, range(WRITERS)))
 
 
 def what_was_written_is_read(store: Store, folder: Path) -> None:
@@ -36,9 +36,9 @@ def what_was_written_is_read(store: Store, folder: Path) -> None:
 
 
 def what_is_not_there_is_missing(store: Store, folder: Path) -> None:
-    with pytest.raises(Missing):
+    with pytest.raises(NotFound):
         store.read("nothing")
-    with pytest.raises(Missing):
+    with pytest.raises(NotFound):
         store.fetch("nothing", folder / "target")
     store.delete("nothing")
 
@@ -60,9 +60,9 @@ def an_older_version_or_none_is_not_replaced(store: Store, folder: Path) -> None
     store.create("one", b"first")
     old = store.read("one").version
     store.replace("one", b"second", old)
-    with pytest.raises(Conflict):
+    with pytest.raises(VersionConflict):
         store.replace("one", b"third", old)
-    with pytest.raises(Conflict):
+    with pytest.raises(VersionConflict):
         store.replace("other", b"third", old)
     assert store.read("one").content == b"second"
 

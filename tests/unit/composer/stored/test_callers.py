@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from deepsing.access.keys import new_key
-from deepsing.access.keys_file import changed_keys
-from deepsing.access.protection import protection_from_environment
+from deepsing.access.keys_file import edit_keys
+from deepsing.access.protection import security_from_environment
 from deepsing.v1 import composer_pb2 as pb
 from tests.unit.composer.fakes import stage
 from tests.unit.composer.stored.calls import SONG, upload
-from tests.unit.composer.stored.test_stories import refused
+from tests.unit.composer.stored.test_stories import expect_refusal
 
 
-def keys_of(path: Path, *names: str) -> list[tuple[tuple[str, str], ...]]:
+def add_keys(path: Path, *names: str) -> list[tuple[tuple[str, str], ...]]:
     """What each caller sends."""
     path.write_text('{"keys": []}')
     metadata = []
-    with changed_keys(path) as keys:
+    with edit_keys(path) as keys:
         for name in names:
             text, keys[name] = new_key(name)
             metadata.append((("authorization", f"Bearer {text}"),))
@@ -27,26 +27,26 @@ def keys_of(path: Path, *names: str) -> list[tuple[tuple[str, str], ...]]:
 
 
 async def test_a_caller_sees_its_own_stories_only(tmp_path: Path) -> None:
-    ann, bob = keys_of(tmp_path / "keys.json", "ann", "bob")
+    ann, bob = add_keys(tmp_path / "keys.json", "ann", "bob")
     environ = {"DEEPSING_ACCESS_KEYS_FILE": str(tmp_path / "keys.json")}
 
     def protect(name: str) -> Any:
-        return protection_from_environment(name, environ)
+        return security_from_environment(name, environ)
 
     async with stage(protect=protect, store=str(tmp_path / "store")) as on:
-        on.generator.held = asyncio.Event()  # so that neither story has ended when both are looked at
+        on.generator.release = asyncio.Event()  # so that neither story has ended when both are looked at
         made = await on.stub.CreateStory(upload(SONG, "k"), metadata=ann)
         story_id = made.story.story_id
         asked = pb.GetStoryRequest(story_id=story_id)
         cancelled = pb.CancelStoryRequest(story_id=story_id)
-        assert (await refused(on.stub.GetStory(asked, metadata=bob)))[1] == "STORY_NOT_FOUND"
-        assert (await refused(on.stub.CancelStory(cancelled, metadata=bob)))[1] == "STORY_NOT_FOUND"
-        assert (await refused(on.stub.GetStory(asked)))[:2] == ("UNAUTHENTICATED", "KEY_MISSING")
+        assert (await expect_refusal(on.stub.GetStory(asked, metadata=bob)))[1] == "STORY_NOT_FOUND"
+        assert (await expect_refusal(on.stub.CancelStory(cancelled, metadata=bob)))[1] == "STORY_NOT_FOUND"
+        assert (await expect_refusal(on.stub.GetStory(asked)))[:2] == ("UNAUTHENTICATED", "KEY_MISSING")
         assert not (await on.stub.ListStories(pb.ListStoriesRequest(), metadata=bob)).stories
         twin = await on.stub.CreateStory(upload(SONG, "k"), metadata=bob)
         assert (twin.story.story_id, twin.existed) == (story_id, False)  # its own, with its own key "k"
         accounts = list(on.servicer.worker.accounts.values())
-        on.generator.held.set()
+        on.generator.release.set()
         call = on.stub.WatchStory(pb.WatchStoryRequest(story_id=story_id), metadata=ann)
         assert [answer.story.state async for answer in call][-1] == pb.STORY_STATE_SUCCEEDED
         assert sorted(account.name for account in accounts if account) == ["key ann", "key bob"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.composer.stored.folder import FolderStore
-from services.composer.stored.store import Conflict
+from services.composer.stored.store import VersionConflict
 from tests.unit.composer.fakes import stage
 from tests.unit.composer.stored.calls import create
 
@@ -17,14 +17,14 @@ async def test_a_story_does_not_count_against_itself_where_its_writing_is_tried_
 ) -> None:
     create_object, conflicts = FolderStore.create, 1
 
-    def contested(self: FolderStore, name: str, content: bytes) -> None:
+    def create_contested(self: FolderStore, name: str, content: bytes) -> None:
         nonlocal conflicts
         if name.startswith("records/") and conflicts:
             conflicts -= 1
-            raise Conflict
+            raise VersionConflict
         create_object(self, name, content)
 
-    monkeypatch.setattr(FolderStore, "create", contested)
+    monkeypatch.setattr(FolderStore, "create", create_contested)
     async with stage(store=str(tmp_path), stories_running=0, stories_waiting=1) as on:
         assert not (await create(on)).existed
     assert conflicts == 0

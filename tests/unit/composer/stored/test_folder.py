@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.composer.stored.folder import FolderStore
-from services.composer.stored.store import Missing, Store, StoreError
+from services.composer.stored.store import NotFound, Store, StoreError
 from tests.unit.composer.stored.rules import RULES
 
 
@@ -23,13 +23,13 @@ def test_a_folder_is_shared_by_those_who_open_it(tmp_path: Path) -> None:
     assert other.read("a/b").content == b"here"
     other.delete("a/b")
     assert [path.name for path in tmp_path.iterdir()] == []
-    with pytest.raises(Missing):
+    with pytest.raises(NotFound):
         one.read("a/b")
 
 
 def test_half_of_a_file_is_no_object(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
-    with pytest.raises(Missing):
+    with pytest.raises(NotFound):
         store.put("a", tmp_path / "nothing")
     assert list(store.list("")) == []
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ import av
 import grpc
 import pytest
 
-from deepsing.runtime.errors import InvalidInput, error_of
+from deepsing.runtime.errors import InvalidArgument, parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
@@ -24,16 +24,16 @@ from services.composer.stored.store import StoreError
 from tests.encoding import encode, tone
 from tests.unit.composer.fakes import Stage, config, pcm, stage
 from tests.unit.composer.fakes import upload as compose_upload
-from tests.unit.composer.stored.calls import SONG, content, create, upload, watched
+from tests.unit.composer.stored.calls import SONG, content, create, upload, watch
 
 FILE = sentiment_pb2.AudioFormat()
 
 
-async def refused(call: Any) -> tuple[str, str, str]:
+async def expect_refusal(call: Any) -> tuple[str, str, str]:
     """Code, reason and message of a call that is refused."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
-    return caught.value.code().name, error_of(caught.value)[0], caught.value.details()
+    return caught.value.code().name, parse_error_info(caught.value)[0], caught.value.details()
 
 
 async def test_a_story_is_told_to_its_end_and_its_files_are_those_of_its_frames(tmp_path: Path) -> None:
@@ -41,8 +41,8 @@ async def test_a_story_is_told_to_its_end_and_its_files_are_those_of_its_frames(
         made = await create(on, title="A tone")
         assert made.story.state == pb.STORY_STATE_QUEUED
         assert not made.existed
-        story = (await watched(on, made.story.story_id))[-1]
-        told = [one async for one in on.stub.Compose(compose_upload(config(), SONG))]
+        story = (await watch(on, made.story.story_id))[-1]
+        responses = [one async for one in on.stub.Compose(compose_upload(config(), SONG))]
     assert story.state == pb.STORY_STATE_SUCCEEDED, story.error
     assert (story.frames_done, story.frames_total, story.attempt, story.title) == (72, 72, 1, "A tone")
     assert story.create_time_us < story.end_time_us < story.expire_time_us
@@ -51,7 +51,7 @@ async def test_a_story_is_told_to_its_end_and_its_files_are_those_of_its_frames(
         whole = content(story, file.kind)
         assert (file.byte_count, file.digest) == (len(whole), hashlib.sha256(whole).hexdigest())
     manifest = json.loads(content(story, pb.STORY_FILE_KIND_MANIFEST))
-    assert manifest["frames_digest"] == told[-1].session_end.frames_digest
+    assert manifest["frames_digest"] == responses[-1].session_end.frames_digest
     assert [frame["seq"] for frame in manifest["frames"]] == list(range(72))
     assert len(manifest["readings"]) == 3
     with av.open(BytesIO(content(story, pb.STORY_FILE_KIND_VIDEO))) as video:
@@ -90,7 +90,7 @@ async def test_a_key_makes_a_request_one_and_is_refused_for_another(tmp_path: Pa
         again = await create(on, key="k1")
         assert (again.story.story_id, again.existed) == (first.story.story_id, True)
         for request in (upload(pcm(2.0), "k1"), upload(SONG, "k1", seed=9)):
-            code, reason, message = await refused(on.stub.CreateStory(request))
+            code, reason, message = await expect_refusal(on.stub.CreateStory(request))
             assert (code, reason) == ("ALREADY_EXISTS", "IDEMPOTENCY_KEY_REUSED")
             assert "send a new key" in message
         answer = await on.stub.ListStories(pb.ListStoriesRequest())
@@ -99,17 +99,17 @@ async def test_a_key_makes_a_request_one_and_is_refused_for_another(tmp_path: Pa
 
 async def test_a_cancelled_story_stops_at_once_and_can_be_told_anew(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path)) as on:
-        on.generator.held = asyncio.Event()
+        on.generator.release = asyncio.Event()
         story_id = (await create(on)).story.story_id
         await on.generator.called.wait()
         answer = await on.stub.CancelStory(pb.CancelStoryRequest(story_id=story_id))
-        await asyncio.wait_for(on.generator.left.wait(), 5)
+        await asyncio.wait_for(on.generator.cancelled.wait(), 5)
         assert answer.story.state == pb.STORY_STATE_CANCELLED
-        assert [story.state for story in await watched(on, story_id)] == [pb.STORY_STATE_CANCELLED]
-        on.generator.held = None
+        assert [story.state for story in await watch(on, story_id)] == [pb.STORY_STATE_CANCELLED]
+        on.generator.release = None
         again = await create(on)
         assert (again.story.story_id, again.existed) == (story_id, False)
-        ended = (await watched(on, story_id))[-1]
+        ended = (await watch(on, story_id))[-1]
         assert ended.state == pb.STORY_STATE_SUCCEEDED
         kept = await on.stub.CancelStory(pb.CancelStoryRequest(story_id=story_id))
         assert kept.story == ended or kept.story.state == pb.STORY_STATE_SUCCEEDED
@@ -120,7 +120,7 @@ async def test_a_story_that_cannot_be_told_says_why(tmp_path: Path) -> None:
         story_id = (await create(on, translator="dictionary")).story.story_id
     async with stage(store=str(tmp_path)) as on:
         on.translator.name = "another"
-        story = (await watched(on, story_id))[-1]
+        story = (await watch(on, story_id))[-1]
     assert story.state == pb.STORY_STATE_FAILED
     assert (story.error.code, story.error.reason) == (3, "TRANSLATOR_UNKNOWN")
     assert story.error.message == "translator is 'dictionary'; choose one of: another"
@@ -172,7 +172,7 @@ async def test_stories_are_listed_page_by_page(tmp_path: Path) -> None:
 )
 async def test_what_breaks_a_rule_is_refused(tmp_path: Path, call: Any, code: str, reason: str, said: str) -> None:
     async with stage(store=str(tmp_path), stories_running=0) as on:
-        got = await refused(call(on))
+        got = await expect_refusal(call(on))
         assert got[:2] == (code, reason)
         assert said in got[2]
     assert list(FolderStore(tmp_path).list("")) == []
@@ -183,20 +183,20 @@ async def empty_upload() -> Any:
 
 
 async def test_what_the_generator_refuses_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def without_the_engine(*_: object) -> None:
+    async def refuse_engine(*_: object) -> None:
         message = "engine is 'none'; choose one of: morph"
-        raise InvalidInput(message, reason=reasons.ERROR_REASON_ENGINE_UNKNOWN, field="engine", value="none")
+        raise InvalidArgument(message, reason=reasons.ERROR_REASON_ENGINE_UNKNOWN, field="engine", value="none")
 
-    monkeypatch.setattr("services.composer.palette._of_generator", without_the_engine)
+    monkeypatch.setattr("services.composer.palette._fetch_vocabulary", refuse_engine)
     async with stage(store=str(tmp_path)) as on:
-        code, reason, said = await refused(on.stub.CreateStory(upload(SONG, engine="none")))
+        code, reason, said = await expect_refusal(on.stub.CreateStory(upload(SONG, engine="none")))
     assert (code, reason, said) == ("INVALID_ARGUMENT", "ENGINE_UNKNOWN", "engine is 'none'; choose one of: morph")
 
 
 async def test_one_story_too_many_is_refused_until_another_has_ended(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path), stories_running=0, stories_waiting=2) as on:
         first, second = [(await create(on, seed=seed)).story.story_id for seed in (1, 2)]
-        code, reason, said = await refused(on.stub.CreateStory(upload(SONG, seed=3)))
+        code, reason, said = await expect_refusal(on.stub.CreateStory(upload(SONG, seed=3)))
         assert (code, reason) == ("RESOURCE_EXHAUSTED", "QUEUE_FULL")
         assert said == "2 of your stories have not ended, the most there may be; try again in 60 s"
         assert (await create(on, seed=2)).existed, "one that is there is no further one"
@@ -211,14 +211,14 @@ async def test_one_story_too_many_is_refused_until_another_has_ended(tmp_path: P
 async def test_a_composer_without_a_store_says_so() -> None:
     async with stage() as on:
         for call in all_calls(on):
-            assert (await refused(call))[:2] == ("FAILED_PRECONDITION", "STORIES_OFF")
+            assert (await expect_refusal(call))[:2] == ("FAILED_PRECONDITION", "STORIES_OFF")
 
 
 async def test_a_store_that_is_away_is_told_as_a_service_that_is(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path), stories_running=0) as on:
-        put_away(on)
+        cut_off_store(on)
         for call in all_calls(on):
-            got = await refused(call)
+            got = await expect_refusal(call)
             assert got[:2] == ("UNAVAILABLE", "DEPENDENCY_UNAVAILABLE")
             assert "try again in 5 s" in got[2]
 
@@ -232,13 +232,13 @@ def all_calls(on: Stage) -> Iterator[Any]:
     yield on.stub.WatchStory(pb.WatchStoryRequest(story_id="0" * 32)).read()
 
 
-class Away:
+class UnreachableStore:
     """A store that nobody reaches."""
 
     def __getattr__(self, name: str) -> Any:
         raise StoreError("away")
 
 
-def put_away(on: Stage) -> None:
-    assert on.servicer.shelf is not None
-    on.servicer.shelf.store = Away()  # type: ignore[assignment]
+def cut_off_store(on: Stage) -> None:
+    assert on.servicer.store is not None
+    on.servicer.store.blocking = UnreachableStore()  # type: ignore[assignment]

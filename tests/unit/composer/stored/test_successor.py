@@ -12,12 +12,12 @@ import pytest
 
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.stored.folder import FolderStore
-from services.composer.stored.lease import Lease, Lost, Shelf
+from services.composer.stored.lease import AsyncStore, Lease, LeaseLost
 from services.composer.stored.record import Record, Segment
-from services.composer.stored.store import Conflict, Store
+from services.composer.stored.store import Store, VersionConflict
 from tests.unit.composer.fakes import pcm, stage
-from tests.unit.composer.stored.calls import content, create, watched
-from tests.unit.composer.stored.test_stories import Away, put_away
+from tests.unit.composer.stored.calls import content, create, watch
+from tests.unit.composer.stored.test_stories import UnreachableStore, cut_off_store
 
 LONG, FRAMES = pcm(12.0), 288
 QUICK: dict[str, Any] = {"segment_s": 1.0, "lease_s": 1.0}
@@ -26,15 +26,15 @@ QUICK: dict[str, Any] = {"segment_s": 1.0, "lease_s": 1.0}
 async def test_the_story_of_a_lost_composer_has_the_same_bytes_as_an_undisturbed_one(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path / "a"), **QUICK) as undisturbed:
         story_id = (await create(undisturbed, LONG)).story.story_id
-        expected = (await watched(undisturbed, story_id))[-1]
+        expected = (await watch(undisturbed, story_id))[-1]
     shared = str(tmp_path / "b")
     async with stage(store=shared, **QUICK) as first, stage(store=shared, **QUICK, stories_running=0) as second:
         first.generator.most_calls = 28
         assert (await create(first, LONG)).story.story_id == story_id
         await first.generator.stuck.wait()
-        put_away(first)
+        cut_off_store(first)
         second.servicer.worker.settings = first.servicer.settings  # from now on it tells stories
-        stories = await watched(second, story_id)
+        stories = await watch(second, story_id)
         painted = sum(call.frame_count for call in second.generator.calls)
     assert stories[-1].state == expected.state == pb.STORY_STATE_SUCCEEDED
     assert (expected.attempt, stories[-1].attempt) == (1, 2)
@@ -49,7 +49,7 @@ async def test_a_composer_that_stops_leaves_its_story_to_others_at_once(tmp_path
         story_id = (await create(first, LONG)).story.story_id
         await first.generator.stuck.wait()
     async with stage(store=shared, segment_s=1.0) as second:  # a lease would hold for 30 s
-        story = (await asyncio.wait_for(watched(second, story_id), 20))[-1]
+        story = (await asyncio.wait_for(watch(second, story_id), 20))[-1]
     assert (story.state, story.attempt) == (pb.STORY_STATE_SUCCEEDED, 2)
 
 
@@ -62,7 +62,7 @@ async def test_a_successor_with_another_model_begins_anew(tmp_path: Path) -> Non
     async with stage(store=shared, segment_s=1.0, stories_running=0) as second:
         second.audio.digest = "zz"
         second.servicer.worker.settings = first.servicer.settings
-        story = (await watched(second, story_id))[-1]
+        story = (await watch(second, story_id))[-1]
         painted = sum(call.frame_count for call in second.generator.calls)
     manifest = json.loads(content(story, pb.STORY_FILE_KIND_MANIFEST))
     assert (story.state, painted, manifest["digests"]["audio_sentiment"]) == (pb.STORY_STATE_SUCCEEDED, FRAMES, "zz")
@@ -82,66 +82,66 @@ async def test_a_story_waits_while_a_service_is_away(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
+def async_store(tmp_path: Path) -> AsyncStore:
     store: Store = FolderStore(tmp_path)
     now = time.time()
     store.create("records/all/a", Record("a", "all", "QUEUED", b"", "song", now, now + 100).to_bytes())
-    return Shelf(store)
+    return AsyncStore(store)
 
 
-async def test_of_two_composers_one_gets_a_story(shelf: Shelf) -> None:
-    record, version = await shelf.record("records/all/a")
-    takes = [Lease.take(shelf, record, version, holder, 30) for holder in ("one", "other")]
+async def test_of_two_composers_one_gets_a_story(async_store: AsyncStore) -> None:
+    record, version = await async_store.read_record("records/all/a")
+    takes = [Lease.acquire(async_store, record, version, holder, 30) for holder in ("one", "other")]
     answers = await asyncio.gather(*takes, return_exceptions=True)
-    assert {type(answer) for answer in answers} == {Conflict, Lease}
+    assert {type(answer) for answer in answers} == {VersionConflict, Lease}
     lease = next(answer for answer in answers if isinstance(answer, Lease))
-    held, _ = await shelf.record("records/all/a")
+    held, _ = await async_store.read_record("records/all/a")
     assert (held.state, held.epoch, held.losses, held) == ("RUNNING", 1, 0, lease.record)
 
 
-async def test_a_holder_that_slept_through_its_lease_writes_nothing_any_more(shelf: Shelf) -> None:
-    sleeper = await Lease.take(shelf, *await shelf.record("records/all/a"), "sleeper", 30)
+async def test_a_holder_that_slept_through_its_lease_writes_nothing_any_more(async_store: AsyncStore) -> None:
+    sleeper = await Lease.acquire(async_store, *await async_store.read_record("records/all/a"), "sleeper", 30)
     await sleeper.update(segments=(Segment("1/a", 0, 24),))
-    successor = await Lease.take(shelf, *await shelf.record("records/all/a"), "successor", 30)
+    successor = await Lease.acquire(async_store, *await async_store.read_record("records/all/a"), "successor", 30)
     assert (successor.record.epoch, successor.record.losses) == (2, 1)
-    before = shelf.store.read("records/all/a")
+    before = async_store.blocking.read("records/all/a")
     for changes in ({}, {"segments": ()}, {"state": "SUCCEEDED"}, {"state": "QUEUED", "holder": ""}):
-        with pytest.raises(Lost):
+        with pytest.raises(LeaseLost):
             await sleeper.update(**changes)
-    assert shelf.store.read("records/all/a") == before
+    assert async_store.blocking.read("records/all/a") == before
     assert (await successor.update(frames_total=48)).segments == (Segment("1/a", 0, 24),)
 
 
-async def renewed(lease: Lease, revision: int) -> None:
+async def wait_for_renewal(lease: Lease, revision: int) -> None:
     """Waits until the lease has written its record so often."""
     while lease.record.revision < revision:  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0.01)
 
 
-async def test_a_lease_is_renewed_while_it_is_kept(shelf: Shelf) -> None:
-    lease = await Lease.take(shelf, *await shelf.record("records/all/a"), "one", 0.1)
-    keeping = asyncio.create_task(lease.keep())
-    await asyncio.wait_for(renewed(lease, 4), 10)
-    await shelf.change(*await shelf.record("records/all/a"), state="CANCELLED", holder="")
-    with pytest.raises(Lost, match="CANCELLED"):
-        await keeping
+async def test_a_lease_is_renewed_while_it_is_kept(async_store: AsyncStore) -> None:
+    lease = await Lease.acquire(async_store, *await async_store.read_record("records/all/a"), "one", 0.1)
+    renewing = asyncio.create_task(lease.keep_alive())
+    await asyncio.wait_for(wait_for_renewal(lease, 4), 10)
+    await async_store.replace_record(*await async_store.read_record("records/all/a"), state="CANCELLED", holder="")
+    with pytest.raises(LeaseLost, match="CANCELLED"):
+        await renewing
 
 
-async def test_a_lease_is_lost_where_the_store_is_away_for_longer(shelf: Shelf) -> None:
-    lease = await Lease.take(shelf, *await shelf.record("records/all/a"), "one", 0.1)
-    shelf.store = Away()  # type: ignore[assignment]
-    with pytest.raises(Lost, match="the store was away"):
-        await lease.keep()
+async def test_a_lease_is_lost_where_the_store_is_away_for_longer(async_store: AsyncStore) -> None:
+    lease = await Lease.acquire(async_store, *await async_store.read_record("records/all/a"), "one", 0.1)
+    async_store.blocking = UnreachableStore()  # type: ignore[assignment]
+    with pytest.raises(LeaseLost, match="the store was away"):
+        await lease.keep_alive()
 
 
 async def test_a_story_over_which_composers_fall_silent_is_given_up(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path), stories_running=0, lease_s=1.0) as on:
         story_id = (await create(on)).story.story_id
-        shelf = on.servicer.shelf
-        assert shelf is not None
-        record, version = await shelf.record(f"records/all/{story_id}")
-        await shelf.change(record, version, losses=5)
+        async_store = on.servicer.store
+        assert async_store is not None
+        record, version = await async_store.read_record(f"records/all/{story_id}")
+        await async_store.replace_record(record, version, losses=5)
         on.servicer.worker.settings = type(on.servicer.settings)(lease_s=1.0)
-        story = (await watched(on, story_id))[-1]
+        story = (await watch(on, story_id))[-1]
     assert story.state == pb.STORY_STATE_FAILED
     assert story.error.message == f"internal error; quote story {story_id}"

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from services.composer.stored.folder import FolderStore
-from services.composer.stored.lease import Shelf
+from services.composer.stored.lease import AsyncStore
 from services.composer.stored.record import File, Record
 from services.composer.stored.upkeep import sweep
 
@@ -25,9 +25,9 @@ def put(store: FolderStore, story_id: str, expires_s: float, holder: str = "") -
 async def test_a_story_loses_its_files_at_its_time_and_its_record_as_long_after(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     records = [put(store, "a", OVER), put(store, "b", LATER), put(store, "c", OVER, holder="somebody")]
-    shelf = Shelf(store)
-    await sweep(shelf, records, 100.0)
-    expired, _ = await shelf.record("records/all/a")
+    async_store = AsyncStore(store)
+    await sweep(async_store, records, 100.0)
+    expired, _ = await async_store.read_record("records/all/a")
     assert (expired.state, expired.files) == ("EXPIRED", ())
     assert OVER + 90 < expired.expires_s < LATER
     others = [
@@ -35,25 +35,25 @@ async def test_a_story_loses_its_files_at_its_time_and_its_record_as_long_after(
     ]
     left = [name for name, _ in store.list("")]
     assert left == sorted([*others, *(name.replace("/b", "/c") for name in others), "records/all/a"])
-    await sweep(shelf, [expired], 100.0)
-    assert await shelf.record("records/all/a") == (expired, store.read("records/all/a").version)
+    await sweep(async_store, [expired], 100.0)
+    assert await async_store.read_record("records/all/a") == (expired, store.read("records/all/a").version)
 
 
 async def test_an_expired_story_is_forgotten(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
-    shelf = Shelf(store)
+    async_store = AsyncStore(store)
     record = put(store, "a", OVER)
-    await sweep(shelf, [record], -1.0)
-    expired, _ = await shelf.record(record.name)
-    await sweep(shelf, [expired], -1.0)
+    await sweep(async_store, [record], -1.0)
+    expired, _ = await async_store.read_record(record.name)
+    await sweep(async_store, [expired], -1.0)
     assert list(store.list("")) == []
 
 
 async def test_a_story_that_was_told_anew_meanwhile_stays(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
-    shelf = Shelf(store)
+    async_store = AsyncStore(store)
     seen = put(store, "a", OVER)
-    await shelf.change(*await shelf.record(seen.name), expires_s=LATER)
-    await sweep(shelf, [seen], 100.0)
-    assert (await shelf.record(seen.name))[0].state == "SUCCEEDED"
+    await async_store.replace_record(*await async_store.read_record(seen.name), expires_s=LATER)
+    await sweep(async_store, [seen], 100.0)
+    assert (await async_store.read_record(seen.name))[0].state == "SUCCEEDED"
     assert store.read("stories/all/a/1/story.mp4").content == b"mp4"
