@@ -2,8 +2,8 @@
 
 __all__ = ["decode_blocks", "GrowingFile", "PcmSource", "SongFacts", "AudioError"]
 
-from .decoding import decode_blocks
-from .errors import AudioError
-from .facts import SongFacts
-from .growing_file import GrowingFile
-from .pcm import PcmSource
+from deepsing.audio.decoding import decode_blocks
+from deepsing.audio.errors import AudioError
+from deepsing.audio.facts import SongFacts
+from deepsing.audio.growing_file import GrowingFile
+from deepsing.audio.pcm import PcmSource

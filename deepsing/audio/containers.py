@@ -7,12 +7,12 @@ from contextlib import ExitStack
 
 import av
 
-from .errors import AudioError
-from .headers import read_duration_s
-from .ogg import OggChain, is_ogg
-from .packets import PacketDecoder
-from .samples import Chunk
-from .view import FileView, Readable
+from deepsing.audio.errors import AudioError
+from deepsing.audio.headers import read_duration_s
+from deepsing.audio.ogg import OggChain, is_ogg
+from deepsing.audio.packets import PacketDecoder
+from deepsing.audio.samples import Chunk
+from deepsing.audio.view import FileView, Readable
 
 # Only formats that keep their sound in their own bytes. Playlists and scripts (hls, dash, concat, sdp, image2 …)
 # would make FFmpeg open files and hosts of the sender's choice.

@@ -9,15 +9,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, get_args
 
-from .containers import ContainerSource
-from .errors import AudioError
-from .facts import SongFacts, SongWarning, WarningKind
-from .growing_file import GrowingFile
-from .levels import LevelMeter
-from .pcm import PcmSource
-from .rates import F32, RateConverter
-from .samples import join_chunks
-from .uniform import FormatUnifier
+from deepsing.audio.containers import ContainerSource
+from deepsing.audio.errors import AudioError
+from deepsing.audio.facts import SongFacts, SongWarning, WarningKind
+from deepsing.audio.growing_file import GrowingFile
+from deepsing.audio.levels import LevelMeter
+from deepsing.audio.pcm import PcmSource
+from deepsing.audio.rates import F32, RateConverter
+from deepsing.audio.samples import join_chunks
+from deepsing.audio.uniform import FormatUnifier
 
 MIN_DURATION_S = 0.5
 MAX_DURATION_S = 4 * 3600.0

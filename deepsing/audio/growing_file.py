@@ -7,7 +7,7 @@ import io
 import tempfile
 import threading
 
-from .errors import AudioError
+from deepsing.audio.errors import AudioError
 
 MEMORY_BYTES = 1 << 20  # a larger song moves to a temporary file on disk
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from .facts import SongWarning
+from deepsing.audio.facts import SongWarning
 
 F32 = npt.NDArray[np.float32]
 

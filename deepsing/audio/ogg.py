@@ -8,7 +8,7 @@ __all__ = ["OggChain", "is_ogg", "checksum"]
 import zlib
 from collections.abc import Iterator
 
-from .view import FileView, Readable
+from deepsing.audio.view import FileView, Readable
 
 MAGIC = b"OggS"
 HEADER_BYTES = 27  # up to and including the number of segments

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import av
 
-from .errors import AudioError
-from .samples import Chunk, frame_to_chunk
-from .view import FileView
+from deepsing.audio.errors import AudioError
+from deepsing.audio.samples import Chunk, frame_to_chunk
+from deepsing.audio.view import FileView
 
 BAD_IN_A_ROW = 5000  # after so many packets without a good one nothing more is expected
 DEMUX_ERRORS_IN_A_ROW = 100

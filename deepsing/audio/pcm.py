@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
-from .errors import AudioError
-from .growing_file import GrowingFile
-from .samples import FULL_SCALES, Chunk, float_channels
-from .view import Readable
+from deepsing.audio.errors import AudioError
+from deepsing.audio.growing_file import GrowingFile
+from deepsing.audio.samples import FULL_SCALES, Chunk, float_channels
+from deepsing.audio.view import Readable
 
 SAMPLE_TYPES = {"s16le": "<i2", "f32le": "<f4"}
 READ_BYTES = 1 << 15

@@ -4,8 +4,8 @@ __all__ = ["FormatUnifier"]
 
 import numpy as np
 
-from .rates import F32, RateConverter
-from .samples import Chunk
+from deepsing.audio.rates import F32, RateConverter
+from deepsing.audio.samples import Chunk
 
 
 class FormatUnifier:

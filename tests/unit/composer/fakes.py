@@ -25,8 +25,7 @@ from deepsing.v1 import generator_pb2 as gen
 from deepsing.v1 import translator_pb2 as tr
 from services.composer.rpc import SERVICE, ComposerServicer
 from services.composer.settings import ComposerSettings
-
-from .fake_audio_sentiment import FakeAudioSentiment
+from tests.unit.composer.fake_audio_sentiment import FakeAudioSentiment
 
 WINDOW_S = 0.5
 CONCEPTS, STYLES, NOISE = 6, 3, 128

@@ -9,10 +9,9 @@ import pytest
 
 from deepsing.runtime.errors import Unavailable
 from services.composer.attempts import RETRY_AFTER_S, CircuitBreaker, Retry
-
-from .fakes import config, pcm, stage, upload
-from .test_held import Clock
-from .test_session import compose_all, expect_refusal, only
+from tests.unit.composer.fakes import config, pcm, stage, upload
+from tests.unit.composer.test_held import Clock
+from tests.unit.composer.test_session import compose_all, expect_refusal, only
 
 AWAY = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "gone")
 

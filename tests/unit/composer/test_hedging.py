@@ -11,11 +11,10 @@ import pytest
 
 from services.composer import hedging
 from services.composer.hedging import Hedge
+from tests.unit.composer.fakes import config
+from tests.unit.composer.test_replicas import SONG, stage_behind_proxy
+from tests.unit.composer.test_session import compose_all, only
 from tests.unit.telemetry.counted import MetricDelta
-
-from .fakes import config
-from .test_replicas import SONG, stage_behind_proxy
-from .test_session import compose_all, only
 
 AWAY = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "gone")
 

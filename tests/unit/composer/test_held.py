@@ -15,9 +15,8 @@ from deepsing.runtime.errors import parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.held import SongCache
 from services.composer.session import Session
-
-from .fakes import Stage, config, pcm, stage, upload
-from .test_session import compose_all, expect_refusal, only
+from tests.unit.composer.fakes import Stage, config, pcm, stage, upload
+from tests.unit.composer.test_session import compose_all, expect_refusal, only
 
 SONG = pcm(6.3)
 DIGEST = hashlib.sha256(SONG).hexdigest()

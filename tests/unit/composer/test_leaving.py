@@ -10,8 +10,7 @@ import pytest
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.session import Session
 from services.composer.telling import StoryPipeline
-
-from .fakes import config, pcm, stage, upload
+from tests.unit.composer.fakes import config, pcm, stage, upload
 
 
 async def test_a_reader_that_stops_and_leaves_does_not_hold_the_session() -> None:

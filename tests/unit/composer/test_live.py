@@ -14,9 +14,8 @@ from services.composer.listening import AnalysisUpdate, LatestUpdate
 from services.composer.live_painting import count_late
 from services.composer.plan import parse_config
 from services.composer.timeline import Point
-
-from .fakes import Stage, config, pcm, stage, upload
-from .test_session import SONG, compose_all, expect_refusal, only
+from tests.unit.composer.fakes import Stage, config, pcm, stage, upload
+from tests.unit.composer.test_session import SONG, compose_all, expect_refusal, only
 
 PATIENT = {"live_late_s": 60.0}  # however slow the machine that tests, nothing is late
 

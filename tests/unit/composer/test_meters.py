@@ -12,9 +12,8 @@ from deepsing.v1 import sentiment_pb2
 from services.composer import meters
 from services.composer.meters import count_session
 from tests.encoding import encode, tone
+from tests.unit.composer.fakes import config, pcm, stage, upload
 from tests.unit.telemetry.counted import MetricDelta
-
-from .fakes import config, pcm, stage, upload
 
 RATE_HZ = 8000
 SECOND = bytes(2 * RATE_HZ)

@@ -21,9 +21,8 @@ from services.composer.reader import BACKLOG, LIVE_BACKLOG, JudgeClient
 from services.composer.readings import Judgement, JudgeSampler, agreements, encode_excerpt
 from services.composer.settings import ComposerSettings
 from services.composer.story import FrameInfo
-
-from .fakes import Stage, config, stage, upload
-from .test_session import SONG, compose_all, only
+from tests.unit.composer.fakes import Stage, config, stage, upload
+from tests.unit.composer.test_session import SONG, compose_all, only
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from deepsing.v1 import composer_pb2 as pb
 from services.composer.peers import Backends
 from tests.chaos.proxy import Proxy
 from tests.encoding import encode, tone
-
-from .fakes import Stage, config, pcm, stage
-from .test_session import compose_all, only
+from tests.unit.composer.fakes import Stage, config, pcm, stage
+from tests.unit.composer.test_session import compose_all, only
 
 SONG = pcm(3.0)
 

@@ -20,8 +20,7 @@ from deepsing.runtime.errors import parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
 from tests.encoding import encode, tone
-
-from .fakes import Stage, config, pcm, stage, upload
+from tests.unit.composer.fakes import Stage, config, pcm, stage, upload
 
 SONG = pcm(6.3)
 

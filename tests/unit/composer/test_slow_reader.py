@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.sentiment_pb2 import Size
-
-from .fakes import config, pcm, stage
+from tests.unit.composer.fakes import config, pcm, stage
 
 STEPS, STEP_S, FPS = 20, 0.5, 24
 FRAMES = round(STEPS * STEP_S * FPS)
