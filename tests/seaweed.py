@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from deepsing.cli.services import find_free_ports
+from deepsing.local.services import find_free_ports
 
 __all__ = ["SeaweedFs", "start_seaweed"]
 

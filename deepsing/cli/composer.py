@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from deepsing.cli.credentials import add_credentials, read_client_credentials
 from deepsing.cli.progress import Report
-from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client
+from deepsing.local.services import NAMES, LocalServices, find_free_ports
 
 __all__ = ["add_arguments", "ask", "open_service"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deepsing.access.outgoing import ChannelSettings, watch_key_file
-from deepsing.cli.failures import USAGE, CommandError
+from deepsing.local.failures import USAGE, CommandError
 from deepsing.runtime.settings import SettingsError
 
 __all__ = ["add_credentials", "read_channel_credentials", "read_client_credentials"]

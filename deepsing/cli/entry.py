@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
-from deepsing.cli.failures import INTERRUPTED, CommandError, exit_status
 from deepsing.client.errors import DeepsingError
+from deepsing.local.failures import INTERRUPTED, CommandError, exit_status
 from deepsing.runtime.settings import SettingsError
 
 __all__ = ["run_command"]

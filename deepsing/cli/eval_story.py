@@ -17,12 +17,12 @@ from pathlib import Path
 
 from deepsing.cli.composer import add_arguments, ask
 from deepsing.cli.entry import run_command
-from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.story_figures import Figures
 from deepsing.cli.story_summary import format_table, summarize
 from deepsing.client import Client, StoryOptions
 from deepsing.client.errors import InvalidSong, Refused
+from deepsing.local.failures import USAGE, CommandError
 
 __all__ = ["main"]
 

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
-from deepsing.cli.failures import USAGE, CommandError
-from deepsing.cli.source import python_command, python_environment, service_root
+from deepsing.local.failures import USAGE, CommandError
+from deepsing.local.source import python_command, python_environment, service_root
 
 __all__ = ["exec_program", "PROGRAMS"]
 

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
-from deepsing.cli.failures import INTERRUPTED
+from deepsing.local.failures import INTERRUPTED
 
 __all__ = ["run_to_end"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from deepsing.access.keys import KEY_ID, ApiKey, new_key
 from deepsing.access.keys_file import edit_keys, parse_time, read_keys
 from deepsing.access.settings import ACCESS_PREFIX
-from deepsing.cli.failures import USAGE, CommandError
+from deepsing.local.failures import USAGE, CommandError
 
 __all__ = ["EXAMPLES", "add_arguments"]
 

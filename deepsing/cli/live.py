@@ -9,12 +9,12 @@ from typing import BinaryIO
 
 from deepsing.cli.composer import add_arguments as add_composer_arguments
 from deepsing.cli.composer import ask
-from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.live_report import LiveReport
 from deepsing.cli.sound import Sound, open_file_sound, open_microphone
 from deepsing.cli.viewer import Viewer
 from deepsing.client import Client, StoryOptions
+from deepsing.local.failures import USAGE, CommandError
 from deepsing.v1.composer_pb2 import Frame, SessionEnd
 
 __all__ = ["add_arguments", "live", "EXAMPLES"]

@@ -14,10 +14,10 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.models_fetch import Progress, fetch
-from deepsing.cli.models_folder import list_models, models_folder
-from deepsing.cli.source import python_command, python_environment, service_root
+from deepsing.local.failures import USAGE, CommandError
+from deepsing.local.models_folder import list_models, models_folder
+from deepsing.local.source import python_command, python_environment, service_root
 
 __all__ = ["EXAMPLES", "add_arguments"]
 

@@ -6,8 +6,8 @@ from typing import NoReturn
 
 from deepsing.cli import keys, listings, live, models, probe, render, stories, up
 from deepsing.cli import top as top_command
-from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.hand_over import PROGRAMS
+from deepsing.local.failures import USAGE, CommandError
 
 __all__ = ["build_parser"]
 

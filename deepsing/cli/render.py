@@ -7,13 +7,13 @@ from pathlib import Path
 
 from deepsing.cli.composer import add_arguments as add_composer_arguments
 from deepsing.cli.composer import ask
-from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.progress import show_progress
 from deepsing.cli.story_options import add_story_options, story_options
 from deepsing.client import Client, Story, StoryOptions
 from deepsing.client.files import story_paths
 from deepsing.client.song import SongSource
+from deepsing.local.failures import USAGE, CommandError
 from deepsing.v1.composer_pb2 import Agreement, SessionEnd
 
 __all__ = ["add_arguments", "render", "EXAMPLES"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from http.client import HTTPException
 from urllib.parse import urlsplit
 
-from deepsing.cli.failures import USAGE, CommandError
+from deepsing.local.failures import USAGE, CommandError
 from deepsing.telemetry.summary import Scrape, build_scrape
 
 __all__ = ["metrics_url", "fetch_scrapes"]

@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from deepsing.audio import AudioError, decode_blocks
-from deepsing.cli.failures import USAGE, CommandError
+from deepsing.local.failures import USAGE, CommandError
 from deepsing.v1.sentiment_pb2 import SAMPLE_FORMAT_S16LE, AudioFormat
 
 __all__ = ["Sound", "open_file_sound", "open_microphone"]

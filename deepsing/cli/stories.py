@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from deepsing.cli.credentials import add_credentials, read_client_credentials
-from deepsing.cli.failures import FAILURE
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.progress import show_progress
 from deepsing.cli.story_options import add_story_options, story_options
 from deepsing.client import Client
 from deepsing.client.client import DEFAULT_TARGET
 from deepsing.client.song import SongSource
+from deepsing.local.failures import FAILURE
 from deepsing.v1 import composer_pb2 as composer
 
 __all__ = ["add_arguments", "EXAMPLES"]

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from deepsing.cli.failures import FAILURE, USAGE, CommandError
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.scrape import fetch_scrapes, metrics_url
+from deepsing.local.failures import FAILURE, USAGE, CommandError
 from deepsing.telemetry.summary import Scrape, summarize
 
 __all__ = ["add_arguments", "top", "EXAMPLES", "FIRST_METRICS_PORT"]

@@ -15,10 +15,10 @@ from rich.progress import track
 
 from deepsing.cli.composer import open_service
 from deepsing.cli.entry import run_command
-from deepsing.cli.failures import USAGE, CommandError
-from deepsing.cli.models_folder import models_folder
-from deepsing.cli.source import python_command, python_environment, service_root
 from deepsing.client.status import convert_error
+from deepsing.local.failures import USAGE, CommandError
+from deepsing.local.models_folder import models_folder
+from deepsing.local.source import python_command, python_environment, service_root
 from deepsing.runtime.channel import open_channel
 from deepsing.v1.sentiment_pb2 import Sentiment
 from deepsing.v1.translator_pb2 import Picture, ReadPicturesRequest

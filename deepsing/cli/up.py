@@ -9,11 +9,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from deepsing.cli.failures import CommandError
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.progress import show_progress
-from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.cli.top import FIRST_METRICS_PORT
+from deepsing.local.failures import CommandError
+from deepsing.local.services import NAMES, LocalServices, find_free_ports
 
 __all__ = ["add_arguments", "up", "EXAMPLES"]
 

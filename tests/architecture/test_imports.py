@@ -13,7 +13,10 @@ from tests.architecture.tree import ROOT, SERVICES
 LINT = str(Path(sys.executable).with_name("lint-imports"))
 PACKAGES = [
     "deepsing",
-    *(f"deepsing/{part}" for part in ("v1", "telemetry", "queueing", "runtime", "access", "audio", "client", "cli")),
+    *(
+        f"deepsing/{part}"
+        for part in ("v1", "telemetry", "queueing", "runtime", "access", "audio", "client", "local", "cli")
+    ),
     "services",
     *(f"services/{service}" for service in SERVICES),
     "services/composer/stored",

@@ -66,7 +66,9 @@ def test_metrics_and_traces_cost_no_import_while_nobody_asks_for_them(service: s
 
 @each_service
 def test_a_server_loads_neither_the_client_nor_the_command_line(service: str) -> None:
-    assert {name for name in import_alone(service) if name.startswith(("deepsing.client", "deepsing.cli"))} == set()
+    assert {
+        name for name in import_alone(service) if name.startswith(("deepsing.client", "deepsing.local", "deepsing.cli"))
+    } == set()
 
 
 def test_only_what_applications_import_is_published() -> None:

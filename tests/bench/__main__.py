@@ -15,8 +15,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deepsing.cli.failures import CommandError
 from deepsing.client import DeepsingError
+from deepsing.local.failures import CommandError
 from tests.bench.batching import measure_batching
 from tests.bench.biggan import measure_biggan
 from tests.bench.chain import measure_chain

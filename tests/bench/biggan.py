@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deepsing.cli.failures import USAGE, CommandError
+from deepsing.local.failures import USAGE, CommandError
 from deepsing.runtime.onnx import open_session
 from tests.bench.measurement import Measurement
 

@@ -4,8 +4,8 @@ import asyncio
 import time
 from contextlib import aclosing
 
-from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client, StoryOptions
+from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from deepsing.v1.composer_pb2 import Frame
 from tests.bench.measurement import Measurement
 from tests.bench.processes import cpu_s

@@ -9,8 +9,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client, StoryOptions
+from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from deepsing.v1.sentiment_pb2 import SAMPLE_FORMAT_S16LE, AudioFormat
 from tests.bench.measurement import Measurement
 from tests.bench.songs import RATE_HZ, chords

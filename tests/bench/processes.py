@@ -9,9 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from deepsing.cli.health import wait_until_serving
-from deepsing.cli.process import ServiceProcess
-from deepsing.cli.services import find_free_ports
+from deepsing.local.health import wait_until_serving
+from deepsing.local.process import ServiceProcess
+from deepsing.local.services import find_free_ports
 
 __all__ = ["RunningService", "run_service", "cpu_s", "resident_bytes", "run_unless_ended"]
 

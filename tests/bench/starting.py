@@ -6,8 +6,8 @@ import signal
 import sys
 import time
 
-from deepsing.cli.health import wait_until_serving
-from deepsing.cli.services import NAMES, find_free_ports
+from deepsing.local.health import wait_until_serving
+from deepsing.local.services import NAMES, find_free_ports
 from tests.bench.measurement import Measurement
 from tests.bench.processes import run_unless_ended
 

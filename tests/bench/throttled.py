@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client, StoryOptions
+from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from tests.bench.live import FPS, SIZE, iter_raw, raw_format
 from tests.bench.measurement import Measurement
 from tests.bench.watching import watch_session

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deepsing.cli.health import wait_until_serving
-from deepsing.cli.services import NAMES, find_free_ports
+from deepsing.local.health import wait_until_serving
+from deepsing.local.services import NAMES, find_free_ports
 
 __all__ = ["Fleet", "Replica"]
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from deepsing.access.outgoing import Tls, open_channel
-from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client, StoryOptions
 from deepsing.client.errors import Refused, Unavailable
+from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from deepsing.runtime.errors import parse_error_info
 from deepsing.v1.generator_pb2 import ListConceptsRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client, StoryOptions
+from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from tests.bench.live import FORMATS, iter_encoded, iter_raw, raw_format
 from tests.bench.watching import watch_session
 

@@ -13,8 +13,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from deepsing.cli.scrape import fetch_scrapes, metrics_url
-from deepsing.cli.services import NAMES, LocalServices, find_free_ports
 from deepsing.client import Client, StoryOptions
+from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from deepsing.telemetry.summary import Scrape, summarize
 
 OPTIONS = StoryOptions(fps=4, size="64x64")

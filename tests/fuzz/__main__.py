@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-from deepsing.cli.failures import CommandError
+from deepsing.local.failures import CommandError
 from tests.fuzz.decoding import Outcome
 from tests.fuzz.wire import GROWTH_MIB, Wire, make_all_calls
 from tests.fuzz.workers import decode_mutants

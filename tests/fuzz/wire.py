@@ -17,8 +17,8 @@ from unittest.mock import patch
 
 import grpc
 
-from deepsing.cli.health import wait_until_serving
-from deepsing.cli.services import NAMES, LocalServices, find_free_ports
+from deepsing.local.health import wait_until_serving
+from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from deepsing.v1 import audio_sentiment_pb2 as audio
 from deepsing.v1 import composer_pb2 as pb
 from tests.fuzz.calls import Answer, call

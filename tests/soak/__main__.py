@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deepsing.cli.services import NAMES, LocalServices, find_free_ports
+from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from tests.soak.load import KINDS, Caller
 from tests.soak.report import Report
 from tests.soak.watching import Census, cpu_s

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from deepsing.cli import process as process_module
-from deepsing.cli.failures import CommandError
-from deepsing.cli.services import NAMES, LocalServices, find_free_ports
+from deepsing.local import process as process_module
+from deepsing.local.failures import CommandError
+from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from tests.e2e.cli.stand_ins import command, deepsing, install, wait_for_death, wait_for_result
 
 FREE = dict.fromkeys(NAMES, 0)

@@ -8,7 +8,7 @@ import pytest
 from deepsing.access.outgoing import Tls
 from deepsing.cli.__main__ import main
 from deepsing.cli.credentials import add_credentials, read_channel_credentials, read_client_credentials
-from deepsing.cli.failures import CommandError
+from deepsing.local.failures import CommandError
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 
 from deepsing.cli import models as command
 from deepsing.cli.__main__ import main
-from deepsing.cli.models_folder import engine_settings, models_folder
+from deepsing.local.models_folder import engine_settings, models_folder
 
 NAME = "biggan-deep-128"
 

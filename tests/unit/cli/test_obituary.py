@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deepsing.cli.process import ServiceProcess
+from deepsing.local.process import ServiceProcess
 
 
 def line(level: str, message: str) -> str:

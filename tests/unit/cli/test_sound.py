@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from deepsing.cli import sound as module
-from deepsing.cli.failures import USAGE, CommandError
 from deepsing.cli.sound import RATE_HZ, Sound, open_file_sound, open_microphone
+from deepsing.local.failures import USAGE, CommandError
 from tests.songs import make_song
 
 NO_DEVICE = "pcm.default { type null }\nctl.default { type null }\n"  # an ALSA device without a card

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deepsing.cli.services import NAMES, LocalServices
+from deepsing.local.services import NAMES, LocalServices
 
 VARIABLE = "DEEPSING_COMPOSER_STORE"
 

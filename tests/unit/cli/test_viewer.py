@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from deepsing.cli.failures import CommandError
 from deepsing.cli.viewer import HOST, Viewer
+from deepsing.local.failures import CommandError
 
 
 def read_port(viewer: Viewer) -> int:

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from deepsing.cli.failures import USAGE, CommandError
+from deepsing.local.failures import USAGE, CommandError
 
 __all__ = ["service_root", "python_command", "python_environment"]
 

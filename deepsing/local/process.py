@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from deepsing.cli.source import python_command, python_environment, service_root
+from deepsing.local.source import python_command, python_environment, service_root
 
 __all__ = ["ServiceProcess", "SERVICE_HINT"]
 
@@ -49,7 +49,7 @@ class ServiceProcess:
         root = service_root(f"services.{name}.__main__", SERVICE_HINT)
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
-                *python_command("-m", "deepsing.cli.child", str(os.getpid()), f"services.{name}"),
+                *python_command("-m", "deepsing.local.child", str(os.getpid()), f"services.{name}"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,

@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 
 from deepsing.access.outgoing import ChannelSettings, open_channel
-from deepsing.cli.failures import CommandError
+from deepsing.local.failures import CommandError
 
 __all__ = ["wait_until_serving"]
 

@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from deepsing.access.outgoing import ChannelSettings
-from deepsing.cli.failures import USAGE, CommandError
-from deepsing.cli.health import wait_until_serving
-from deepsing.cli.models_folder import engine_settings
-from deepsing.cli.process import ServiceProcess
 from deepsing.client.errors import Unavailable
+from deepsing.local.failures import USAGE, CommandError
+from deepsing.local.health import wait_until_serving
+from deepsing.local.models_folder import engine_settings
+from deepsing.local.process import ServiceProcess
 
 __all__ = ["LocalServices", "find_free_ports", "NAMES"]
 

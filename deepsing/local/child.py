@@ -1,6 +1,6 @@
 """Runs a service in a process that ends when the command that started it does, however that ends.
 
-python -m deepsing.cli.child PARENT_PID MODULE
+python -m deepsing.local.child PARENT_PID MODULE
 """
 
 import ctypes
