@@ -11,19 +11,19 @@ from deepsing.local.source import python_command, python_environment, service_ro
 __all__ = ["exec_program", "PROGRAMS"]
 
 PROGRAMS: Mapping[tuple[str, ...], str] = {
-    ("eval", "audio"): "services.audio_sentiment.evaluate",
-    ("eval", "story"): "deepsing.cli.eval_story",
-    ("eval", "image-sentiment"): "services.translator.evaluate_judge",
-    ("eval", "generator"): "services.generator.evaluate",
-    ("eval", "translator"): "services.translator.evaluate",
-    ("eval", "styles"): "services.translator.evaluate_styles",
-    ("train", "audio"): "services.audio_sentiment.train",
-    ("train", "generator"): "deepsing.cli.train_generator",
-    ("train", "image-sentiment"): "services.translator.train_judge",
-    ("train", "translator"): "services.translator.train",
+    ("eval", "audio"): "training.audio_sentiment.evaluate",
+    ("eval", "story"): "training.stories.evaluate",
+    ("eval", "image-sentiment"): "training.translator.judge.evaluate",
+    ("eval", "generator"): "training.generator.evaluate",
+    ("eval", "translator"): "training.translator.evaluate",
+    ("eval", "styles"): "training.translator.styles.evaluate",
+    ("train", "audio"): "training.audio_sentiment.train",
+    ("train", "generator"): "training.generator.own_pictures",
+    ("train", "image-sentiment"): "training.translator.judge.train",
+    ("train", "translator"): "training.translator.train",
     ("bench",): "tests.bench",
 }
-NEEDS_TORCH = {"deepsing.cli.train_generator", "services.audio_sentiment.train"}  # what cannot do without it
+NEEDS_TORCH = {"training.generator.own_pictures", "training.audio_sentiment.train"}  # what cannot do without it
 
 
 def exec_program(arguments: Sequence[str]) -> None:

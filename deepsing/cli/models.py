@@ -35,7 +35,7 @@ command. Engines live in DEEPSING_MODELS_DIR (default: ~/.local/share/deepsing/m
 NAMES = ("biggan-deep-128", "biggan-deep-256", "biggan-deep-512")
 WEIGHTS, CONFIG = "pytorch_model.bin", "config.json"
 PUBLISHED = "https://s3.amazonaws.com/models.huggingface.co/biggan/"
-EXPORTER = "services.generator.biggan_deep.export"
+EXPORTER = "training.generator.biggan_deep.export"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

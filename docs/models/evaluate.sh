@@ -29,7 +29,7 @@ fi
 	--weights "$work" --evaluate
 title "audio sentiment: the original's model, and its features with a linear head, on the same songs and folds"
 "$deepsing" train audio --model deepsing-mlp --data "$data/music" --cache "$work/features" --evaluate
-.venv/bin/python -m services.audio_sentiment.baseline --data "$data/music" --cache "$work/features"
+.venv/bin/python -m training.audio_sentiment.baselines.linear --data "$data/music" --cache "$work/features"
 title "image sentiment"
 "$deepsing" eval image-sentiment --oasis "$data/oasis" --engine "$engine"
 title "the morph engine"

@@ -41,7 +41,7 @@ class Stylist:
         self._shares = np.array(shares, np.float32)
         facts = session.get_modelmeta().custom_metadata_map
         if styles is None and "styles" not in facts:
-            raise ValueError("the style network names no styles; write it with services.generator.rebuild_styles")
+            raise ValueError("the style network names no styles; write it with training.generator.styles.rebuild")
         self.styles = concepts_from_json(facts["styles"]) if styles is None else tuple(styles)
 
     def stylize(self, picture: npt.NDArray[np.uint8], weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

@@ -89,7 +89,7 @@ def decode_distances(text: str, count: int, file: str) -> F64:
         pairs = count * (count - 1) // 2
         if len(steps) != pairs:
             raise ValueError(
-                f"{file} has {len(steps)} distances for {pairs} pairs; run services.translator.read_concepts"
+                f"{file} has {len(steps)} distances for {pairs} pairs; run training.translator.read_concepts"
             )
         distances[np.triu_indices(count, 1)] = steps / STEPS
     return distances + distances.T

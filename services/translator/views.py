@@ -90,7 +90,7 @@ def load_views(path: Path, names: tuple[str, ...]) -> list[View]:
     with np.load(path, allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     if str(arrays["names"]) != names_digest(names):
-        raise ValueError(f"{path.name} was trained for other concepts; train it again with services.translator.train")
+        raise ValueError(f"{path.name} was trained for other concepts; train it again with training.translator.train")
     return [_parse_view(arrays, number) for number in range(int(arrays["count"]))]
 
 

@@ -40,7 +40,7 @@ OFFENCES = {
     "queue": [("deepsing/queueing/new.py", "import asyncio")],
     "training-only": [
         ("deepsing/runtime/new.py", "def late():\n    import torch"),
-        ("services/generator/rpc.py", "import services.generator.train"),
+        ("services/generator/rpc.py", "import training.generator.train"),
     ],
     "inside": [("services/generator/new.py", "import services.generator.rpc")],
     "inside-composer": [
@@ -83,7 +83,7 @@ def model_tree(tmp_path: Path) -> Path:
     for service in SERVICES:
         for module in ("__main__", "bento", "rpc"):
             (tmp_path / "services" / service / f"{module}.py").touch()
-    (tmp_path / "services/generator/train.py").write_text("import torch\n")
+    (tmp_path / "training/generator/train.py").write_text("import torch\n")
     inner = [contract for contract in OFFENCES if contract.startswith("inside-")]
     for module in (name for contract in inner for name in section(contract, "protected_modules")):
         (tmp_path / f"{module.replace('.', '/')}.py").touch()

@@ -19,7 +19,7 @@ MIN_DOCUMENTED = 0.95
 BROAD = {"Exception", "BaseException"}
 SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "data", "misc"}
 LOOSE_END = re.compile(r"#.*\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
-PRODUCT = ("deepsing", "services")
+PRODUCT = ("deepsing", "services", "training")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Found = TypeVar("Found")
 

@@ -81,10 +81,10 @@ def _load_package(folder: Path, device: str) -> Callable[[], int]:
 def _load_ours(folder: Path, precision: str, rows: int, provider: str) -> Callable[[], int]:
     import torch
 
-    from services.generator.biggan_deep.checkpoint import load_network
-    from services.generator.biggan_deep.classes import read_classes
-    from services.generator.biggan_deep.export import export
     from services.generator.engines.biggan_deep import BigGanDeep
+    from training.generator.biggan_deep.checkpoint import load_network
+    from training.generator.biggan_deep.classes import read_classes
+    from training.generator.biggan_deep.export import export
 
     path = folder / f"{precision}.onnx"
     network, embeddings = load_network(folder)

@@ -16,4 +16,4 @@ class BigGanDeep(Morph):
     """
 
     def __init__(self, name: str, digest: str, session: Session) -> None:
-        super().__init__(name, digest, session, exporter="services.generator.biggan_deep.export")
+        super().__init__(name, digest, session, exporter="training.generator.biggan_deep.export")

@@ -17,7 +17,7 @@ class Morph:
     """Paints from one self-contained ONNX file: its graph makes pictures of class weights and noise."""
 
     def __init__(
-        self, name: str, digest: str, session: Session, *, exporter: str = "services.generator.export"
+        self, name: str, digest: str, session: Session, *, exporter: str = "training.generator.export"
     ) -> None:
         self.name, self.digest, self._session = name, digest, session
         facts = session.get_modelmeta().custom_metadata_map

@@ -8,8 +8,8 @@ from PIL import Image
 
 from services.generator.style_pictures import open_picture_stylist, read_style_pictures
 from services.generator.stylize import Stylist
-from services.translator.style_readings import PictureStyleNetwork, StyleNetwork, find_style_files
 from tests.unit.generator.opened import session
+from training.translator.styles.readings import PictureStyleNetwork, StyleNetwork, find_style_files
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "services" / "generator" / "weights"
 STRENGTH = 0.6

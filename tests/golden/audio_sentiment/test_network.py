@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("onnx")
 
 from services.audio_sentiment.embedding import LAG_FRAMES, Embedder
-from services.audio_sentiment.network import build_graph, live_channels, tagger_weights
+from training.audio_sentiment.network import build_graph, live_channels, tagger_weights
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional

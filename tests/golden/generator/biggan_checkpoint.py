@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from services.generator.biggan_deep.layout import read_layout
+from training.generator.biggan_deep.layout import read_layout
 
 __all__ = ["PUBLISHED", "TINY", "write_checkpoint"]
 

@@ -12,11 +12,11 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from services.generator.composition import FIELD_PX, noise_basis
 from services.generator.concepts import Concept, concepts_to_json
-from services.generator.engine_file import write_manifest
-from services.generator.export import EngineGraph, export
-from services.generator.network import MorphDecoder, MorphShape
+from training.generator.composition import FIELD_PX, noise_basis
+from training.generator.engine_file import write_manifest
+from training.generator.export import EngineGraph, export
+from training.generator.network import MorphDecoder, MorphShape
 
 WEIGHTS = Path(__file__).parent / "weights"
 SHAPE = MorphShape(latent_size=8, widths=(8, 8, 8, 8), blocks=(1, 1, 1, 1), spatial=(0, 2, 0, 0))

@@ -15,14 +15,14 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from services.generator.biggan_deep.checkpoint import load_network
-from services.generator.biggan_deep.classes import CLASSES, read_classes
-from services.generator.biggan_deep.export import NOISE_REACH, EngineGraph, export
-from services.generator.biggan_deep.layout import read_layout
 from services.generator.concepts import Concept
 from services.generator.engines.biggan_deep import BigGanDeep
 from tests.golden.generator.biggan_checkpoint import PUBLISHED, TINY, write_checkpoint
 from tests.unit.generator.opened import session
+from training.generator.biggan_deep.checkpoint import load_network
+from training.generator.biggan_deep.classes import CLASSES, read_classes
+from training.generator.biggan_deep.export import NOISE_REACH, EngineGraph, export
+from training.generator.biggan_deep.layout import read_layout
 
 CONCEPTS = [Concept("tench", 0.0, 0.0), Concept("goldfish", 0.2, 0.4), Concept("shark", 0.6, -0.5)]
 
@@ -220,7 +220,7 @@ def test_classes_have_names_of_their_own_and_take_sentiments_from_a_table(tmp_pa
 
 def test_the_command_makes_an_engine_of_a_thousand_classes(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "source", {**TINY, "num_classes": 1000})
-    command = [sys.executable, "-m", "services.generator.biggan_deep.export", "--checkpoint", str(tmp_path / "source")]
+    command = [sys.executable, "-m", "training.generator.biggan_deep.export", "--checkpoint", str(tmp_path / "source")]
     subprocess.run(
         [*command, "--out", str(tmp_path), "--precision", "stored16"],
         check=True,

@@ -13,12 +13,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 package = pytest.importorskip("pytorch_pretrained_biggan")
 
-from services.generator.biggan_deep.checkpoint import load_network
-from services.generator.biggan_deep.classes import CLASSES, read_classes
-from services.generator.biggan_deep.export import export
 from services.generator.engines.biggan_deep import BigGanDeep
 from tests.golden.generator.biggan_checkpoint import PUBLISHED, TINY, write_checkpoint
 from tests.unit.generator.opened import session
+from training.generator.biggan_deep.checkpoint import load_network
+from training.generator.biggan_deep.classes import CLASSES, read_classes
+from training.generator.biggan_deep.export import export
 
 TOLERANCE = 1e-4
 BIG = [pytest.param(size, marks=pytest.mark.slow) for size in PUBLISHED]

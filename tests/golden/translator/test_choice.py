@@ -6,14 +6,14 @@ pytest.importorskip("onnx")
 
 from services.translator.catalogue import EMBEDDED
 from services.translator.judge import BLOCKS, load_judge
-from services.translator.lessons import build_training_set
 from services.translator.lexicon import load_lexicon
-from services.translator.measures import agreement
-from services.translator.network import train_view
-from services.translator.sampling import Samples
-from services.translator.train import label_samples, train_views
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import ViewTranslator
+from training.translator.lessons import build_training_set
+from training.translator.measures import agreement
+from training.translator.network import train_view
+from training.translator.sampling import Samples
+from training.translator.train import label_samples, train_views
 
 FEATURES = max(block.stop for block in BLOCKS.values())
 LEXICON = load_lexicon(EMBEDDED / "morph_concepts.json")

@@ -10,9 +10,10 @@ pytest.importorskip("tqdm")
 
 from PIL import Image
 
-from services.translator import evaluate_judge, train_judge
 from services.translator.catalogue import EMBEDDED
 from services.translator.reading import open_reader
+from training.translator.judge import evaluate as evaluate_judge
+from training.translator.judge import train as train_judge
 
 THEMES, EACH = 12, 3
 

@@ -11,13 +11,15 @@ onnx, torch = pytest.importorskip("onnx"), pytest.importorskip("torch")
 
 from onnx import TensorProto, helper, numpy_helper
 
-from services.translator import backbone, evaluate_judge, read_concepts, train
 from services.translator.catalogue import EMBEDDED, open_catalogue
 from services.translator.judge import BLOCKS, PictureFeatures, load_judge
 from services.translator.lexicon import F32, load_lexicon
-from services.translator.network import ViewNetwork, to_numpy
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import TEMPERATURE, View
+from training.translator import read_concepts, train
+from training.translator.judge import backbone
+from training.translator.judge import evaluate as evaluate_judge
+from training.translator.network import ViewNetwork, to_numpy
 
 COLOURS = {"night": (0.05, 0.05, 0.1), "fire": (0.9, 0.3, 0.1), "meadow": (0.3, 0.8, 0.2), "snow": (0.95, 0.95, 1.0)}
 RATINGS = {"night": (-0.3, -0.5), "fire": (0.6, -0.2), "meadow": (-0.2, 0.7), "snow": (-0.5, 0.2)}

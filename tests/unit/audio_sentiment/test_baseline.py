@@ -4,7 +4,7 @@ import pytest
 pytest.importorskip("tqdm")
 pytest.importorskip("librosa")
 
-from services.audio_sentiment.baseline import clip_statistics, cross_validate
+from training.audio_sentiment.baselines.linear import clip_statistics, cross_validate
 
 
 def test_the_baseline_finds_a_rule_that_is_there() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.audio_sentiment.checkpoint import CheckpointError, read_checkpoint
+from training.audio_sentiment.checkpoint import CheckpointError, read_checkpoint
 
 
 def varint(value: int) -> bytes:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from services.audio_sentiment.evaluate import main
 from tests.unit.audio_sentiment.signals import chords
+from training.audio_sentiment.evaluate import main
 
 
 def write_wav(path: Path, seconds: float, seed: int) -> None:

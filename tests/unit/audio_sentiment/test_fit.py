@@ -4,17 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.audio_sentiment.labels import RatedSong, assign_fold
 from services.audio_sentiment.listening import Window
+from training.audio_sentiment.labels import RatedSong, assign_fold
 
 pytest.importorskip("tqdm")
 pytest.importorskip("onnx")
 
-from services.audio_sentiment.corpus import WindowedSong
-from services.audio_sentiment.export import write_sentiment_model
-from services.audio_sentiment.fit import Recipe, compute_features, fit_sentiment_model, targets
 from services.audio_sentiment.sentiment import Pacing, SentimentModel, SentimentReader
-from services.audio_sentiment.validation import cross_validate, tabulate
+from training.audio_sentiment.corpus import WindowedSong
+from training.audio_sentiment.export import write_sentiment_model
+from training.audio_sentiment.fit import Recipe, compute_features, fit_sentiment_model, targets
+from training.audio_sentiment.validation import cross_validate, tabulate
 
 CHANNELS, HIDDEN = 4, 6
 DENSE = {

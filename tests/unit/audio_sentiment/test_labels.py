@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.audio_sentiment.labels import LabelsError, assign_fold, read_labels
+from training.audio_sentiment.labels import LabelsError, assign_fold, read_labels
 
 EMOTIONS = "amazement,solemnity,tenderness,nostalgia,calmness,power,joyful_activation,tension,sadness"
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.audio_sentiment.metrics import agreement, bootstrap_intervals, correlation, quadrant_f1
+from training.audio_sentiment.measures import agreement, bootstrap_intervals, correlation, quadrant_f1
 
 
 def test_agreement_of_a_known_case() -> None:

@@ -12,10 +12,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("librosa")
 
-from services.audio_sentiment.original import FEATURE_COUNT
-from services.audio_sentiment.perceptron import Perceptron, PublishedFileError, read_published
-from services.audio_sentiment.perceptron_training import Schedule, fit_perceptron, train_perceptron
 from tests.unit.audio_sentiment.signals import chords
+from training.audio_sentiment.baselines.original import FEATURE_COUNT
+from training.audio_sentiment.baselines.perceptron import Perceptron, PublishedFileError, read_published
+from training.audio_sentiment.baselines.perceptron_training import Schedule, fit_perceptron, train_perceptron
 
 MEAN, SPREAD = np.array([0.1, -0.2], np.float32), np.array([0.5, 0.25], np.float32)
 

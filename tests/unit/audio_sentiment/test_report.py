@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.audio_sentiment.labels import RatedSong
-from services.audio_sentiment.report import Reading, format_table, pool_collections, report
+from training.audio_sentiment.labels import RatedSong
+from training.audio_sentiment.report import Reading, format_table, pool_collections, report
 
 COURSE = np.zeros((4, 2))
 

@@ -9,9 +9,9 @@ pytest.importorskip("onnx")
 pytest.importorskip("torch")
 pytest.importorskip("librosa")
 
-from services.audio_sentiment import train
-from services.audio_sentiment.labels import RatedSong
-from services.audio_sentiment.report import Reading
+from training.audio_sentiment import train
+from training.audio_sentiment.labels import RatedSong
+from training.audio_sentiment.report import Reading
 
 
 def test_taggers_are_not_trained_without_their_checkpoints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,16 +33,16 @@ def exec_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 @pytest.mark.parametrize(
     ("words", "module"),
     [
-        ("eval audio", "services.audio_sentiment.evaluate"),
-        ("eval story", "deepsing.cli.eval_story"),
-        ("eval generator", "services.generator.evaluate"),
-        ("eval translator", "services.translator.evaluate"),
-        ("eval image-sentiment", "services.translator.evaluate_judge"),
-        ("train image-sentiment", "services.translator.train_judge"),
-        ("eval styles", "services.translator.evaluate_styles"),
-        ("train audio", "services.audio_sentiment.train"),
-        ("train generator", "deepsing.cli.train_generator"),
-        ("train translator", "services.translator.train"),
+        ("eval audio", "training.audio_sentiment.evaluate"),
+        ("eval story", "training.stories.evaluate"),
+        ("eval generator", "training.generator.evaluate"),
+        ("eval translator", "training.translator.evaluate"),
+        ("eval image-sentiment", "training.translator.judge.evaluate"),
+        ("train image-sentiment", "training.translator.judge.train"),
+        ("eval styles", "training.translator.styles.evaluate"),
+        ("train audio", "training.audio_sentiment.train"),
+        ("train generator", "training.generator.own_pictures"),
+        ("train translator", "training.translator.train"),
         ("bench", "tests.bench"),
     ],
 )
@@ -71,4 +71,4 @@ def test_a_program_that_is_not_here_is_named(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert main(["eval", "audio", "--data", "x"]) == 2
-    assert "services.audio_sentiment.evaluate is not installed here; work in a clone" in capsys.readouterr().err
+    assert "training.audio_sentiment.evaluate is not installed here; work in a clone" in capsys.readouterr().err

@@ -48,7 +48,7 @@ def test_a_pull_brings_weights_and_config_under_their_own_names(
     assert (folder / NAME / "config.json").read_bytes() == b"{}"
     said = capsys.readouterr().out
     assert "which nobody checked" in said
-    assert f"python -m services.generator.biggan_deep.export --checkpoint {folder / NAME} --out {folder}" in said
+    assert f"python -m training.generator.biggan_deep.export --checkpoint {folder / NAME} --out {folder}" in said
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from deepsing.cli import train_generator
+from training.generator import own_pictures as train_generator
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from services.generator.evaluate import main, measure_engine, paint_anchors
-from services.generator.measures import checkerboard, halfway_contrast, psnr_db
 from tests.unit.generator.opened import WEIGHTS, tiny_engine
+from training.generator.evaluate import main, measure_engine, paint_anchors
+from training.generator.measures import checkerboard, halfway_contrast, psnr_db
 
 NOISY = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3)).astype(np.uint8)
 

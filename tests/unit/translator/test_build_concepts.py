@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from services.translator.build_concepts import main, parse_theme
 from services.translator.lexicon import load_lexicon
+from training.translator.build_concepts import main, parse_theme
 
 ANCHORS = "file,concept\nDog_1.jpg,puppy\nLake_12.jpg,misty lake\n"
 OASIS = "file,arousal_mean,valence_mean\nLake_12.jpg,2.5,6.4\nDog_1.jpg,5.5,7\nCat_1.jpg,1,1\n"

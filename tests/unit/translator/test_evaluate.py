@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.curves import random_walk
-from services.translator.evaluate import main, smoothness
 from services.translator.lexicon import load_lexicon
 from services.translator.original import OriginalTranslator
 from services.translator.translate import Passage, translate
+from training.translator.curves import random_walk
+from training.translator.evaluate import main, smoothness
 
 LEXICON = load_lexicon(EMBEDDED / "morph_concepts.json")
 

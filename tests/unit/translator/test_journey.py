@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.translator.catalogue import EMBEDDED, open_translators, table_path
-from services.translator.curves import random_walk
 from services.translator.journey import JourneyTranslator
 from services.translator.lexicon import encode_distances, load_lexicon
-from services.translator.measures import agreement
 from services.translator.translate import MEMORY, DictionaryTranslator, Passage, translate
+from training.translator.curves import random_walk
+from training.translator.measures import agreement
 
 LEXICON = load_lexicon(table_path("morph", EMBEDDED))
 JOURNEY, DICTIONARY = JourneyTranslator(LEXICON), DictionaryTranslator(LEXICON)

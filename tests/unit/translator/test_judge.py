@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.evaluate_judge import format_table, measure, measure_baseline
 from services.translator.judge import BLOCKS, Judge, crop_square, load_judge, pair_index, save_judge
-from services.translator.judge_photos import FOLD_COUNT, Photos
 from services.translator.lexicon import F32
-from services.translator.train_judge import READERS, Evidence, fit
+from training.translator.judge.evaluate import format_table, measure, measure_baseline
+from training.translator.judge.photos import FOLD_COUNT, Photos
+from training.translator.judge.train import READERS, Evidence, fit
 
 THEMES = tuple(f"theme {number % 40}" for number in range(160))
 FOLD_OF = {theme: number % FOLD_COUNT for number, theme in enumerate(dict.fromkeys(THEMES))}

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.translator.build_concepts import parse_theme
 from services.translator.catalogue import EMBEDDED
-from services.translator.judge_photos import FOLD_COUNT, FOLDS, assign_folds, open_photos, read_photos
 from services.translator.lexicon import load_lexicon
+from training.translator.build_concepts import parse_theme
+from training.translator.judge.photos import FOLD_COUNT, FOLDS, assign_folds, open_photos, read_photos
 
 HEAD = "file,theme,category,source,valence_mean,arousal_mean\n"
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from services.translator.measures import agreement, intervals
+from training.translator.measures import agreement, intervals
 
 RNG = np.random.default_rng(0)
 WANTED = RNG.uniform(-1, 1, (200, 2))

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.translator.evaluate_styles import format_table, write_table
 from services.translator.lexicon import Lexicon
-from services.translator.style_readings import StyleReadings, feeling_correlation, style_sentiments
-from services.translator.style_report import build_report, nearest_styles
+from training.translator.styles.evaluate import format_table, write_table
+from training.translator.styles.readings import StyleReadings, feeling_correlation, style_sentiments
+from training.translator.styles.report import build_report, nearest_styles
 
 COUNT = 60
 

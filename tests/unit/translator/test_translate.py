@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from services.translator.catalogue import EMBEDDED, table_path
-from services.translator.curves import random_walk
 from services.translator.lexicon import F64, Lexicon, load_lexicon
-from services.translator.measures import agreement
 from services.translator.translate import (
     MEMORY,
     NOISE_LIMIT,
@@ -20,6 +18,8 @@ from services.translator.translate import (
     Translation,
     translate,
 )
+from training.translator.curves import random_walk
+from training.translator.measures import agreement
 
 LEXICON = load_lexicon(table_path("morph", EMBEDDED))
 DICTIONARY = DictionaryTranslator(LEXICON)

@@ -1,0 +1,120 @@
+"""The training songs with their window features, computed once by the serving code and kept in a cache folder."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from deepsing.audio import decode_blocks
+from services.audio_sentiment.embedding import Networks
+from services.audio_sentiment.features import SAMPLE_RATE_HZ
+from services.audio_sentiment.listening import FeatureExtractor, Window
+from training.audio_sentiment.labels import RatedSong, assign_fold, read_labels
+from training.audio_sentiment.rendering import SOUNDFONT, render_if_midi
+
+__all__ = ["WindowedSong", "features_digest", "load_windows", "read_corpus"]
+
+F32 = NDArray[np.float32]
+WINDOW_MODULES = ("averaging", "embedding", "features", "harmony", "levelling", "listening", "patches")  # of windows
+
+
+@dataclass(frozen=True)
+class WindowedSong:
+    """A rated song and its windows.
+
+    Attributes:
+        rating: what people felt.
+        collection: name of the folder it comes from.
+        fold: [0, 10), by artist, game or song.
+        windows: their features, every half second.
+    """
+
+    rating: RatedSong
+    collection: str
+    fold: int
+    windows: list[Window]
+
+
+def read_corpus(data: Path) -> list[tuple[str, RatedSong]]:
+    """Lists the songs of all collections, the subfolders of `data` that hold a labels.csv."""
+    folders = sorted(path.parent for path in data.glob("*/labels.csv"))
+    return [(folder.name, song) for folder in folders for song in read_labels(folder)]
+
+
+def features_digest(*networks: Path) -> str:
+    """SHA-256, hex, of all that makes windows: the networks' files and the modules that run them."""
+    files = [*networks, *(Path(__file__).with_name(f"{name}.py") for name in WINDOW_MODULES)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def load_windows(
+    songs: Iterable[tuple[str, RatedSong]],
+    networks: Networks,
+    digest: str,
+    cache: Path,
+    *,
+    soundfont: Path = SOUNDFONT,
+    middle_s: float = 0.0,
+) -> list[WindowedSong]:
+    """Computes, or finds in the cache, the windows of all songs; may be interrupted and started again.
+
+    Args:
+        songs: collection and song.
+        networks: the music networks' sessions.
+        digest: `features_digest`; windows that were made otherwise are not mixed in.
+        cache: a folder for windows and renderings.
+        soundfont: instruments of MIDI files.
+        middle_s: length of the part in the middle that is heard, alone, seconds; 0 is the whole song.
+    """
+    songs_read, version = [], f"{soundfont.stem}_{middle_s:g}s" if middle_s else soundfont.stem
+    for collection, song in tqdm(list(songs), desc=f"reading, {version}", mininterval=5):
+        path = cache / digest[:12] / version / f"{collection}_{song.path.name}.npz"
+        if not path.is_file():
+            _save(
+                path, _extract_windows(render_if_midi(song.path, cache / "renderings", soundfont), networks, middle_s)
+            )
+        songs_read.append(WindowedSong(song, collection, assign_fold(song.group), _load(path)))
+    return songs_read
+
+
+def _extract_windows(path: Path, networks: Networks, middle_s: float) -> list[Window]:
+    extractor = FeatureExtractor(networks)
+    windows: list[Window] = []
+    part: dict[str, float] = {}
+    if middle_s:
+        with decode_blocks(path, mono=True, sample_rate_hz=SAMPLE_RATE_HZ) as decoding:
+            for _ in decoding:
+                pass
+            part = {"start_s": max(0.0, (decoding.facts.duration_s - middle_s) / 2), "duration_s": middle_s}
+    with decode_blocks(path, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, **part) as decoding:
+        for block in decoding:
+            windows.extend(extractor.push(block))
+        facts = decoding.facts
+    windows.extend(extractor.finish(-(-2 * facts.sample_count // facts.sample_rate_hz)))
+    return windows
+
+
+def _save(path: Path, windows: list[Window]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part.npz")
+    np.savez(
+        unfinished,
+        embedding=np.array([window.embedding for window in windows], np.float16),
+        patch=np.array([window.patch for window in windows], np.float16),
+        harmony=np.array([window.harmony for window in windows], np.float16),
+        timbre=np.array([window.timbre for window in windows], np.float16),
+        loudness=np.array([window.loudness for window in windows], np.float32),
+        onset_strength=np.array([window.onset_strength for window in windows], np.float32),
+    )
+    unfinished.replace(path)
+
+
+def _load(path: Path) -> list[Window]:
+    with np.load(path, allow_pickle=False) as arrays:
+        kinds = [arrays[name].astype(np.float32) for name in ("embedding", "patch", "harmony", "timbre")]
+        loudness, onset = arrays["loudness"].tolist(), arrays["onset_strength"].tolist()
+    return [Window(*parts) for parts in zip(*kinds, loudness, onset, strict=True)]

@@ -1,0 +1,170 @@
+"""`python -m training.audio_sentiment.evaluate --data DIR`: how well the served model agrees with people.
+
+It runs what the service runs: the same decoder, streaming features, network, model and pacing. DIR is one collection, a
+folder with labels.csv, or holds several. Songs that cannot be read are named and left out.
+"""
+
+import argparse
+import csv
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+import services.audio_sentiment
+from deepsing.audio import AudioError, decode_blocks
+from services.audio_sentiment.embedding import Network, Networks
+from services.audio_sentiment.features import SAMPLE_RATE_HZ
+from services.audio_sentiment.sentiment import WINDOW_S, Analyser, Pacing, Point, SentimentModel
+from training.audio_sentiment.labels import LabelsError, RatedSong, read_labels
+from training.audio_sentiment.rendering import RenderingError, render_if_midi
+from training.audio_sentiment.report import Reading, format_table, mean_and_sd, pool_collections, report
+
+__all__ = ["OfflineReader", "main"]
+
+F64 = NDArray[np.float64]
+WEIGHTS = Path(services.audio_sentiment.__file__).with_name("weights")
+ReadSong = tuple[RatedSong, Reading, list[Point]]
+MIDDLE_S = 10.0
+
+
+class OfflineReader:
+    """Reads songs as the service does.
+
+    Args:
+        weights: folder with network.onnx, patch.onnx and head.npz.
+        context_s: most that the model hears, seconds; 0 is all.
+    """
+
+    def __init__(self, weights: Path = WEIGHTS, context_s: float = 0.0) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        sessions: list[Network] = [
+            onnxruntime.InferenceSession(str(weights / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
+            for name in ("network", "patch")
+        ]
+        self._networks = Networks(*sessions)
+        with np.load(weights / "head.npz", allow_pickle=False) as arrays:
+            self._model = SentimentModel.from_arrays(arrays)
+        self._context_s = context_s
+
+    def read(self, path: Path) -> tuple[Reading, list[Point]]:
+        """Reads a song, and gives the points of the whole; with a context, the song's sentiment is that of its middle.
+
+        Raises:
+            AudioError: the song cannot be used.
+        """
+        points, song, duration_s = self._analyse(path, Pacing(context_s=self._context_s))
+        course = np.array([(point.arousal, point.valence) for point in points])
+        if self._context_s:
+            part = self._middle(path, duration_s, self._context_s)
+            return Reading(song if part is None else part, course), points
+        return Reading(song, course, self._middle(path, duration_s, MIDDLE_S)), points
+
+    def _middle(self, path: Path, duration_s: float, length_s: float) -> F64 | None:
+        """The sentiment of the middle of a song heard alone; None where the song is not longer."""
+        if duration_s <= length_s:
+            return None
+        start_s = (duration_s - length_s) / 2
+        return self._analyse(path, Pacing(), start_s=start_s, duration_s=length_s)[1]
+
+    def _analyse(self, path: Path, pacing: Pacing, **part: float) -> tuple[list[Point], F64, float]:
+        analyser = Analyser(self._networks, self._model, pacing)
+        points: list[Point] = []
+        with decode_blocks(path, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, **part) as decoding:
+            for block in decoding:
+                points.extend(analyser.push(block))
+            facts = decoding.facts
+        points.extend(analyser.finish(-(-2 * facts.sample_count // facts.sample_rate_hz)))
+        return points, np.array(analyser.sentiment()), facts.duration_s
+
+
+def _write_curves(path: Path, songs_read: Iterable[ReadSong]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "time_s", "arousal", "valence", "loudness", "onset_strength"])
+        for song, _, points in songs_read:
+            for p in points:
+                values = (f"{v:.4f}" for v in (p.arousal, p.valence, p.loudness, p.onset_strength))
+                writer.writerow([song.path.name, f"{p.time_us / 1e6:g}", *values])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the evaluation; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="deepsing eval audio", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with labels.csv and the songs it names")
+    parser.add_argument("--context", type=float, default=0.0, metavar="S", help="most seconds heard (default: all)")
+    parser.add_argument("--curves", type=Path, metavar="FILE", help="write every half second's reading as CSV")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the models")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    if options.context and not options.context >= WINDOW_S:
+        parser.error(f"--context is {options.context}; choose {WINDOW_S} seconds or more")
+    console = Console(stderr=True)
+    reader = OfflineReader(options.weights, options.context)
+    folders = _find_collections(options.data)
+    songs_read = {folder.name: found for folder in folders if (found := _read_collection(reader, folder, console))}
+    if not songs_read:
+        return 2
+    if options.curves:
+        _write_curves(options.curves, (row for rows in songs_read.values() for row in rows))
+    reports = {name: report(*_split_columns(rows)) for name, rows in songs_read.items()}
+    music = pool_collections([_split_columns(rows)[1] for rows in songs_read.values()])
+    if folders == [options.data]:
+        (answer,) = reports.values()
+        text = format_table(answer)
+        answer["typical"] = music
+    else:
+        everything = [reading for rows in songs_read.values() for _, reading, _ in rows]
+        answer = {"collections": reports, "readings": mean_and_sd(everything), "typical": music}
+        text = "\n".join(f"{name}: {format_table(row)}" for name, row in reports.items())
+        rows = (f"{name} {row['mean']:.3f} (sd {row['sd']:.3f}, n = {row['n']})" for name, row in music.items())
+        text += f"\nall collections alike, points from the fifth second on: {', '.join(rows)}\n"
+    sys.stdout.write(json.dumps(answer) + "\n" if options.json else text)
+    return 0
+
+
+def _split_columns(rows: Sequence[ReadSong]) -> tuple[list[RatedSong], list[Reading]]:
+    return [song for song, _, _ in rows], [reading for _, reading, _ in rows]
+
+
+def _find_collections(data: Path) -> list[Path]:
+    """The folder itself, or those in it that have labels."""
+    inside = sorted(table.parent for table in data.glob("*/labels.csv"))
+    return [data] if (data / "labels.csv").is_file() or not inside else inside
+
+
+def _read_collection(reader: OfflineReader, folder: Path, console: Console) -> list[ReadSong]:
+    """Reads a collection; says what cannot be read, and leaves it out."""
+    songs_read: list[ReadSong] = []
+    warn = partial(_print_warning, console)
+    try:
+        songs = read_labels(folder, warn)
+    except LabelsError as error:
+        warn(str(error))
+        return []
+    with tempfile.TemporaryDirectory() as renderings:
+        for song in track(songs, f"reading {folder.name}", console=console):
+            try:
+                songs_read.append((song, *reader.read(render_if_midi(song.path, Path(renderings)))))
+            except AudioError as error:
+                warn(f"{song.path.name}: {error.message}; left out")
+            except RenderingError as error:
+                warn(f"{error}; left out")
+    return songs_read
+
+
+def _print_warning(console: Console, message: str) -> None:
+    console.print(message, style="red", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,119 @@
+"""Trains a model of audio sentiment and writes it; with --evaluate, cross-validates its recipe first.
+
+`deepsing train audio --data DIR --musicnn DIR --cache DIR --evaluate` trains the sentiment model that is shipped;
+`deepsing train audio --model deepsing-mlp --data DIR --cache DIR --evaluate` trains the original's, the baseline.
+
+DIR of --data holds one folder per collection, each with a labels.csv. What is heard is kept in the cache, so an
+interrupted run goes on where it was. On one core, hearing takes a hundredth of the songs' length, the fit a minute.
+"""
+
+import argparse
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from services.audio_sentiment.embedding import Network, Networks
+from training.audio_sentiment.baselines.perceptron import PublishedFileError
+from training.audio_sentiment.baselines.perceptron_training import train_perceptron
+from training.audio_sentiment.corpus import features_digest, load_windows, read_corpus
+from training.audio_sentiment.export import MODELS, WEIGHTS, export_networks, read_musicnn, write_sentiment_model
+from training.audio_sentiment.fit import Recipe, compute_features, fit_sentiment_model
+from training.audio_sentiment.network import tagger_weights
+from training.audio_sentiment.report import format_table, pool_collections
+from training.audio_sentiment.validation import OutOfFold, cross_validate, tabulate
+
+__all__ = ["main"]
+
+CARRIED = ("hidden", "hidden_bias", "hidden_scale", "hidden_shift")
+MIDDLE_S = 10.0
+logger = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Trains; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="deepsing train audio", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", choices=("taggers", "deepsing-mlp"), default="taggers", help="(default: taggers)")
+    parser.add_argument("--data", type=Path, required=True, help="folder of collections")
+    parser.add_argument("--musicnn", type=Path, help="folder musicnn of the unpacked wheel; taggers need it")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for features and renderings")
+    parser.add_argument(
+        "--weights", type=Path, help="where to write (taggers: where the service looks; else the cache)"
+    )
+    parser.add_argument("--evaluate", action="store_true", help="cross-validate, and print the tables")
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="deepsing-mlp: the authors' mlp.model, as it is"
+    )
+    parser.add_argument("--statistics", type=Path, metavar="FILE", help="deepsing-mlp: their space_statistics.pickle")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if options.model == "deepsing-mlp":
+        try:
+            log_tables(train_perceptron(options))
+        except PublishedFileError as error:
+            parser.error(str(error))
+        return 0
+    if options.musicnn is None:
+        parser.error("--musicnn is missing; unpack the wheel of pip download --no-deps musicnn==0.1.0")
+    _train_sentiment_model(options)
+    return 0
+
+
+def log_tables(readings: Sequence[OutOfFold]) -> dict[str, Any]:
+    """Prints the tables of readings, of each collection; returns them as data."""
+    tables = tabulate(readings)
+    for name, answer in tables.items():
+        logger.info("%s: %s", name, format_table(answer))
+    if tables:
+        chosen = [[reading for place, _, reading in readings if place == name] for name in tables]
+        logger.info("music in general, from the fifth second on: %s", pool_collections(chosen))
+    return tables
+
+
+def _train_sentiment_model(options: argparse.Namespace) -> None:
+    weights = options.weights or WEIGHTS
+    paths = export_networks(options.musicnn, weights)
+    networks = Networks(*(_open_session(paths[name]) for name in ("network", "patch")))
+    digest, recipe = features_digest(*paths.values()), Recipe()
+    tensors = tagger_weights(read_musicnn(options.musicnn / MODELS["network"]))
+    dense = {name: value for name, value in tensors.items() if name in CARRIED}
+    corpus = read_corpus(options.data)
+    songs = compute_features(load_windows(corpus, networks, digest, options.cache), dense, recipe)
+    facts: dict[str, Any] = {
+        "trained_on": {name: sum(place == name for place, _ in corpus) for name in sorted({c for c, _ in corpus})},
+        "recipe": dataclasses.asdict(recipe),
+        "command": "deepsing train audio --data DIR --musicnn DIR --cache DIR --evaluate",
+        "card": "docs/models/audio_sentiment.md",
+    }
+    if options.evaluate:
+        middles = load_windows(corpus, networks, digest, options.cache, middle_s=MIDDLE_S)
+        readings = cross_validate(songs, [song.windows for song in middles], dense, recipe)
+        facts["cross_validation"] = round_floats(log_tables(readings))
+    model = fit_sentiment_model(songs, dense, recipe)
+    arrays = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
+    logger.info("%s", write_sentiment_model(arrays, weights, facts))
+
+
+def _open_session(path: Path) -> Network:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session: Network = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return session
+
+
+def round_floats(value: Any) -> Any:
+    """The same data with four digits after the point."""
+    if isinstance(value, dict):
+        return {name: round_floats(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [round_floats(part) for part in value]
+    return round(value, 4) if isinstance(value, float) else value
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

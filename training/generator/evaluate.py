@@ -1,0 +1,148 @@
+"""Measures an engine against its anchor photos and paints the sheets that people look at."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+from PIL import Image
+
+import services.generator
+from services.generator.engines import Engine
+from services.generator.engines.morph import Morph
+from training.generator.measures import checkerboard, halfway_contrast, psnr_db
+
+__all__ = ["paint_anchors", "main", "measure_engine", "open_engine"]
+
+F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
+
+STEPS = 8  # pictures along one morph
+SHEET_SEED = 7  # chooses the pairs of the morph sheet and the noise of the noise sheet
+
+
+def open_engine(path: Path) -> Morph:
+    """Opens an exported file for measuring; serving checks its digest first."""
+    return Morph(path.stem, "", onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]))
+
+
+def paint_anchors(engine: Engine) -> U8:
+    """Paints every concept without noise: (K, H, W, 3)."""
+    return _paint(engine, np.eye(len(engine.concepts), dtype=np.float32))
+
+
+def paint_morphs(engine: Engine, pairs: list[tuple[int, int]], steps: int) -> U8:
+    """Paints `steps` pictures from one concept to another, both ends included: (pairs, steps, H, W, 3)."""
+    eye = np.eye(len(engine.concepts), dtype=np.float32)
+    share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
+    rows = np.concatenate([(1 - share) * eye[start] + share * eye[end] for start, end in pairs])
+    made = _paint(engine, rows)
+    return made.reshape(len(pairs), steps, *made.shape[1:])
+
+
+def paint_noise(engine: Engine, concepts: list[int], truncations: F32) -> U8:
+    """Paints concepts with one noise vector each at growing truncation: (concepts, truncations, H, W, 3)."""
+    steps = np.random.default_rng(SHEET_SEED).standard_normal((len(concepts), engine.noise_size)).astype(np.float32)
+    rows = np.eye(len(engine.concepts), dtype=np.float32)[concepts].repeat(len(truncations), axis=0)
+    made = _paint(engine, rows, steps.repeat(len(truncations), axis=0), np.tile(truncations, len(concepts)))
+    return made.reshape(len(concepts), len(truncations), *made.shape[1:])
+
+
+def _paint(engine: Engine, class_weights: F32, noise: F32 | None = None, truncation: F32 | None = None) -> U8:
+    count = len(class_weights)
+    noise = np.zeros((count, engine.noise_size), dtype=np.float32) if noise is None else noise
+    truncation = np.zeros(count, dtype=np.float32) if truncation is None else truncation
+    parts = [slice(first, first + 1) for first in range(count)]
+    return np.concatenate([engine.paint(class_weights[part], noise[part], truncation[part]) for part in parts])
+
+
+def build_sheet(pictures: U8, columns: int, side_px: int) -> Image.Image:
+    """Lays pictures (N, H, W, 3) out row by row, each scaled to a square of `side_px`."""
+    rows = -(-len(pictures) // columns)
+    canvas = Image.new("RGB", (columns * side_px, rows * side_px))
+    for place, picture in enumerate(pictures):
+        small = Image.fromarray(picture).resize((side_px, side_px), Image.Resampling.LANCZOS)
+        canvas.paste(small, (place % columns * side_px, place // columns * side_px))
+    return canvas
+
+
+def choose_pairs(engine: Engine, count: int) -> list[tuple[int, int]]:
+    """Chooses pairs whose sentiments are close, as a story would connect them; the seed is fixed."""
+    plane = np.array([(concept.arousal, concept.valence) for concept in engine.concepts])
+    starts = np.random.default_rng(SHEET_SEED).permutation(len(plane))[:count]
+    ends = []
+    for start in starts:
+        order = np.argsort(np.square(plane - plane[start]).sum(axis=1))
+        ends.append(int(order[min(5, len(order) - 1)]))
+    return list(zip(starts.tolist(), ends, strict=True))
+
+
+def measure_engine(engine: Engine, photos: U8) -> dict[str, object]:
+    """Sharpness, half-way contrast and pattern of an engine, from what it really paints.
+
+    Args:
+        engine: opened from the exported file.
+        photos: (K, H, W, 3), of the anchors.
+    """
+    made = paint_anchors(engine)
+    sharpness = psnr_db(made, photos)
+    first, halfway, last = paint_morphs(engine, choose_pairs(engine, len(made)), 3).swapaxes(0, 1)
+    faded = (first.astype(np.float32) + last) / 2
+    return {
+        "psnr_db": {
+            "n": len(sharpness),
+            "mean": round(float(sharpness.mean()), 2),
+            "sd": round(float(sharpness.std()), 2),
+            "min": round(float(sharpness.min()), 2),
+            "max": round(float(sharpness.max()), 2),
+        },
+        "halfway_contrast": {
+            "morph": round(float(np.median(halfway_contrast(first, halfway, last))), 3),
+            "cross_fade": round(float(np.median(halfway_contrast(first, faded, last))), 3),
+        },
+        "checkerboard": {"made": round(checkerboard(made), 3), "photos": round(checkerboard(photos), 3)},
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line: `python -m training.generator.evaluate --images DIR --out DIR`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--engine", type=Path, default=Path(services.generator.__file__).parent / "weights" / "morph.onnx"
+    )
+    parser.add_argument("--images", type=Path, help="folder of the anchor photos: prints the measures as JSON")
+    parser.add_argument(
+        "--anchors", type=Path, default=Path(__file__).parent / "anchors.csv", help="CSV: file, concept"
+    )
+    parser.add_argument("--out", type=Path, help="folder for anchors.jpg, morphs.jpg, noise.jpg")
+    options = parser.parse_args(arguments)
+    if not options.images and not options.out:
+        parser.error("say what to do: --images DIR measures, --out DIR paints sheets")
+    engine = open_engine(options.engine)
+    if options.images:
+        from training.generator.anchors import load_anchors, to_8_bit  # they need torch; the sheets do not
+
+        _, photos = load_anchors(options.images, options.anchors, engine.native_size_px[0])
+        sys.stdout.write(json.dumps(measure_engine(engine, to_8_bit(photos))) + "\n")
+    if options.out:
+        _paint_sheets(engine, options.out)
+
+
+def _paint_sheets(engine: Engine, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs = choose_pairs(engine, 12)
+    morphs = paint_morphs(engine, pairs, STEPS)
+    noisy = paint_noise(engine, [start for start, _ in pairs], np.linspace(0, 1, 6, dtype=np.float32))
+    build_sheet(paint_anchors(engine), 17, 96).save(folder / "anchors.jpg", quality=88)
+    build_sheet(np.array(list(itertools.chain(*morphs))), STEPS, 160).save(folder / "morphs.jpg", quality=88)
+    build_sheet(np.array(list(itertools.chain(*noisy))), 6, 160).save(folder / "noise.jpg", quality=88)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""deepsing train generator: a folder of pictures becomes an engine, with a translator that speaks its concepts."""
+
+import argparse
+import asyncio
+import csv
+import io
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+from PIL import Image, ImageOps
+from rich.progress import track
+
+from deepsing.cli.composer import open_service
+from deepsing.cli.entry import run_command
+from deepsing.client.status import convert_error
+from deepsing.local.failures import USAGE, CommandError
+from deepsing.local.models_folder import models_folder
+from deepsing.local.source import python_command, python_environment, service_root
+from deepsing.runtime.channel import open_channel
+from deepsing.v1.sentiment_pb2 import Sentiment
+from deepsing.v1.translator_pb2 import Picture, ReadPicturesRequest
+from deepsing.v1.translator_pb2_grpc import TranslatorServiceStub
+
+__all__ = ["main"]
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+MIN_PICTURES = 2
+SIZE_PX = 256  # what the judge looks at
+BATCH = 16
+CALL_LIMIT_S = 60.0
+EXAMPLES = """examples:
+  deepsing train generator --images holiday-photos/ --name holiday
+  deepsing train generator --images art/ --ratings art.csv --name art --steps 1500 2000 4000
+
+The ratings are a CSV with the columns file, arousal_mean and valence_mean on a scale of 1 to 7, and perhaps concept,
+the name of what is shown. Without it, the image-sentiment model that comes with deepsing rates the pictures, and their
+file names are their concepts. A run that is stopped goes on where it was when the same command is given again.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="deepsing train generator",
+        description="Makes an engine of your own pictures; needs PyTorch and some hours of a CPU.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="the pictures; 100 to 200 are good")
+    parser.add_argument(
+        "--ratings", type=Path, metavar="CSV", help="what people felt at them (default: a model's word)"
+    )
+    parser.add_argument("--name", default="mine", help="of the engine (default: mine)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=models_folder(),
+        metavar="DIR",
+        help="for the engine (default: where deepsing models looks)",
+    )
+    parser.add_argument("--steps", type=int, nargs=3, default=(1500, 2000, 5000), help="at 64, 128 and 256 px")
+    parser.add_argument("--start", type=Path, metavar="FILE", help="checkpoint of another training to begin with")
+    parser.add_argument("--threads", type=int, metavar="N", help="(default: one a core)")
+    options = parser.parse_args(arguments)
+    return run_command(lambda: _train(options))
+
+
+def _train(options: argparse.Namespace) -> int:
+    try:
+        _run_steps(options)
+    except KeyboardInterrupt:
+        print("deepsing: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        raise
+    return 0
+
+
+def _run_steps(options: argparse.Namespace) -> None:
+    work: Path = options.out / f"{options.name}.training"
+    work.mkdir(parents=True, exist_ok=True)
+    pictures = _find_pictures(options.images)
+    ratings = work / "ratings.csv"
+    if options.ratings:
+        ratings.write_bytes(options.ratings.read_bytes())
+    elif not ratings.exists():
+        felt = asyncio.run(_rate_pictures(pictures))
+        rows = [_to_row(picture, sentiment) for picture, sentiment in zip(pictures, felt, strict=True)]
+        _write_csv(ratings, ["file", "arousal_mean", "valence_mean"], rows)
+    anchors, checkpoint = work / "anchors.csv", work / "checkpoint.pt"
+    concepts = _read_concepts(ratings, pictures)
+    _write_csv(anchors, ["file", "concept"], concepts)
+    shared = ("--images", options.images, "--anchors", anchors, "--checkpoint", checkpoint)
+    more = ("--start", options.start) if options.start else ()
+    threads = ("--threads", options.threads) if options.threads else ()
+    _run_module("training.generator.train", *shared, "--steps", *options.steps, *more, *threads)
+    _run_module(
+        "training.generator.export", *shared, "--ratings", ratings, "--out", options.out, "--name", options.name
+    )
+    table = options.out / f"{options.name}_concepts.json"
+    _run_module("training.translator.build_concepts", "--anchors", anchors, "--oasis", ratings, "--out", table)
+    print(f"{options.out / options.name}.onnx: an engine of {len(concepts)} concepts; try it:")
+    elsewhere = "" if options.out == models_folder() else f"DEEPSING_MODELS_DIR={options.out.resolve()} "
+    print(f"  {elsewhere}deepsing render SONG story.mp4 --engine {options.name}")
+
+
+def _find_pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise CommandError(f"--images is {folder}, which is not a folder; give one with pictures", USAGE)
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    if len(found) < MIN_PICTURES:
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise CommandError(
+            f"{folder} holds {len(found)} pictures ({kinds}); an engine needs at least {MIN_PICTURES}", USAGE
+        )
+    return found
+
+
+async def _rate_pictures(pictures: list[Path]) -> list[Sentiment]:
+    """What the judge reads off the pictures, in their order."""
+    felt: list[Sentiment] = []
+    async with open_service(None, "translator") as target, open_channel(target) as channel:
+        stub = TranslatorServiceStub(channel)
+        for first in track(range(0, len(pictures), BATCH), description="rating the pictures"):
+            batch = [Picture(image=_encode_picture(path)) for path in pictures[first : first + BATCH]]
+            try:
+                answer = await stub.ReadPictures(ReadPicturesRequest(pictures=batch), timeout=CALL_LIMIT_S)
+            except grpc.aio.AioRpcError as call_error:
+                raise convert_error(call_error, target) from None
+            felt += answer.achieved
+    return felt
+
+
+def _encode_picture(path: Path) -> bytes:
+    encoded = io.BytesIO()
+    with Image.open(path) as picture:
+        square = ImageOps.fit(picture.convert("RGB"), (SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
+        square.save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def _to_row(picture: Path, felt: Sentiment) -> list[object]:
+    """On the scale of people's ratings, 1 to 7."""
+    return [picture.name, round(4 + 3 * felt.arousal, 3), round(4 + 3 * felt.valence, 3)]
+
+
+def _read_concepts(ratings: Path, pictures: list[Path]) -> list[list[object]]:
+    """The rated pictures of the folder, each with the name of its concept."""
+    with ratings.open(newline="", encoding="utf-8") as lines:
+        names = {row["file"]: row.get("concept") for row in csv.DictReader(lines)}
+    rows: list[list[object]] = [
+        [path.name, names[path.name] or path.stem.replace("_", " ").lower()] for path in pictures if path.name in names
+    ]
+    if len(rows) < MIN_PICTURES:
+        raise CommandError(f"{ratings} rates {len(rows)} of the pictures; at least {MIN_PICTURES} are needed", USAGE)
+    return rows
+
+
+def _write_csv(path: Path, head: list[str], rows: list[list[object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([head, *rows])
+
+
+def _run_module(module: str, *arguments: object) -> None:
+    root = service_root(module, "work in a clone of the repository (see its README)")
+    done = subprocess.run(python_command("-m", module, *map(str, arguments)), env=python_environment(root))
+    if done.returncode:
+        raise CommandError(f"{module} ended with status {done.returncode}; what it said is above")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,215 @@
+"""deepsing eval story: tells the stories of a folder of songs and measures how well their pictures carry the feeling.
+
+Each story is read by the judge of stories as it is painted, and compared with the song; beside that stand the ratings
+that people gave to what is shown. Frames are few (2 a second, unless --fps says otherwise), so that it is quick: about
+a tenth of the work of the whole story. Steps between frames and flashes are those at this frame rate; for the flashes
+of real stories say --fps 24.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deepsing.cli.composer import add_arguments, ask
+from deepsing.cli.entry import run_command
+from deepsing.cli.interrupts import run_to_end
+from deepsing.client import Client, StoryOptions
+from deepsing.client.errors import InvalidSong, Refused
+from deepsing.local.failures import USAGE, CommandError
+from training.stories.figures import Figures
+from training.stories.summary import format_table, summarize
+
+__all__ = ["main"]
+
+COMPARED = "original"  # measured beside the default translator where the service has it
+EXAMPLES = """examples:
+  deepsing eval story --songs DIR
+  deepsing eval story --songs DIR --translator dictionary --translator view-1 --limit-s 60 --json
+  deepsing eval story --songs DIR --style auto --fps 24 --target 127.0.0.1:50051
+"""
+
+
+@dataclass
+class Evaluation:
+    """Stories told so far, by translator, and songs that have none."""
+
+    stories: dict[str, list[Figures]]
+    skipped: dict[str, str] = field(default_factory=dict)  # name of the file, why
+    unknown: list[str] = field(default_factory=list)  # translators that nobody asked for by name, and are not there
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program and returns its exit status."""
+    options = _parser().parse_args(arguments)
+    return run_command(lambda: _evaluate(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="deepsing eval story",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--songs", type=Path, required=True, metavar="DIR", help="every file in it, and below, is tried"
+    )
+    parser.add_argument(
+        "--translator",
+        action="append",
+        metavar="NAME",
+        help=f"as often as wanted (default: the default one, and {COMPARED} where there is one)",
+    )
+    parser.add_argument("--engine", default="", metavar="NAME", help="which generator (default: the built-in one)")
+    parser.add_argument("--style", default="none", metavar="NAME", help="none (default), auto, or see deepsing styles")
+    parser.add_argument("--mode", choices=("absolute", "relative", "adaptive"), default="absolute")
+    parser.add_argument("--limit-s", type=float, metavar="N", help="of each song only the first N seconds")
+    parser.add_argument("--fps", default="2", metavar="RATE", help="frames a second (default: 2)")
+    parser.add_argument("--size", metavar="SIZE", help="of the frames (default: the engine's)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random choice (default: 0)")
+    add_arguments(parser)
+    return parser
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    _build_options(arguments, "").to_config()  # mistakes are told before anything is started
+    songs = _find_songs(arguments.songs)
+    report = _ignore_news if arguments.json else _print_news
+    return run_to_end(_run(arguments, songs, report))
+
+
+async def _run(arguments: argparse.Namespace, songs: Sequence[Path], report: Callable[[object], None]) -> int:
+    async def question(client: Client) -> Evaluation:
+        return await _measure_all(client, arguments, songs, report)
+
+    evaluation = await ask(question, arguments=arguments, report=report)
+    if not any(evaluation.stories.values()):
+        raise CommandError(
+            f"none of the {len(songs)} files in {arguments.songs} has a story: {_first_reason(evaluation)}", USAGE
+        )
+    if arguments.json:
+        print(json.dumps(_build_report(evaluation, arguments)))
+        return 0
+    print(
+        "\n\n".join(
+            format_table(name, stories, arguments.fps) for name, stories in evaluation.stories.items() if stories
+        )
+    )
+    for name, why in evaluation.skipped.items():
+        print(f"skipped: {name}: {why}")
+    return 0
+
+
+def _find_songs(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise CommandError(f"{folder} is no folder; say where the songs are", USAGE)
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    if not found:
+        raise CommandError(f"{folder} has no files; say where the songs are", USAGE)
+    return found
+
+
+async def _measure_all(
+    client: Client, arguments: argparse.Namespace, songs: Sequence[Path], report: Callable[[object], None]
+) -> Evaluation:
+    """Tells all stories, song by song, so that what has been done at any time compares the same songs."""
+    evaluation = Evaluation({name: [] for name in arguments.translator or ("", COMPARED)})
+    began = time.monotonic()
+    for number, song in enumerate(songs):
+        name = str(song.relative_to(arguments.songs))
+        for translator in list(evaluation.stories):
+            try:
+                story = await _measure_story(client, song, name, _build_options(arguments, translator))
+            except (InvalidSong, OSError) as error:
+                evaluation.skipped[name] = str(error)
+                break
+            except Refused as error:
+                if error.reason != "TRANSLATOR_UNKNOWN" or arguments.translator:
+                    raise
+                del evaluation.stories[translator]
+                evaluation.unknown.append(translator)
+                continue
+            evaluation.stories[translator].append(story)
+        left_s = (time.monotonic() - began) / (number + 1) * (len(songs) - number - 1)
+        report(
+            f"{number + 1} of {len(songs)} songs, {_format_duration(left_s)} left: "
+            f"{name}{_format_latest(evaluation, name)}"
+        )
+    return evaluation
+
+
+async def _measure_story(client: Client, song: Path, name: str, options: StoryOptions) -> Figures:
+    figures = Figures(name, options.translator)
+    async with aclosing(client.compose(song, options)) as events:
+        async for event in events:
+            figures.take(event)
+    return figures
+
+
+def _build_options(arguments: argparse.Namespace, translator: str) -> StoryOptions:
+    return StoryOptions(
+        seed=arguments.seed,
+        fps=arguments.fps,
+        size=arguments.size,
+        engine=arguments.engine,
+        translator=translator,
+        style=arguments.style,
+        mode=arguments.mode,
+        duration_s=arguments.limit_s,
+        images="raw",
+        achieved=True,
+    )
+
+
+def _build_report(evaluation: Evaluation, arguments: argparse.Namespace) -> dict[str, object]:
+    return {
+        "fps": arguments.fps,
+        "style": arguments.style,
+        "mode": arguments.mode,
+        "seed": arguments.seed,
+        "limit_s": arguments.limit_s,
+        "translators": {
+            name or "default": {"all": summarize(stories), "songs": [story.facts() for story in stories]}
+            for name, stories in evaluation.stories.items()
+            if stories
+        },
+        "unknown_translators": evaluation.unknown,
+        "skipped": evaluation.skipped,
+    }
+
+
+def _format_latest(evaluation: Evaluation, name: str) -> str:
+    """The latest song's agreement in a few words, or why it has none."""
+    if name in evaluation.skipped:
+        return f": {evaluation.skipped[name]}"
+    ends = {translator: stories[-1].end.achieved for translator, stories in evaluation.stories.items() if stories}
+    return "".join(
+        f"; {translator or 'default'} r(A) {achieved.arousal.r:.2f} r(V) {achieved.valence.r:.2f}"
+        for translator, achieved in ends.items()
+    )
+
+
+def _first_reason(evaluation: Evaluation) -> str:
+    name, why = next(iter(evaluation.skipped.items()), ("", "no translator is there"))
+    return f"{name}: {why}" if name else why
+
+
+def _format_duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _print_news(news: object) -> None:
+    print(f"deepsing: {news}", file=sys.stderr, flush=True)
+
+
+def _ignore_news(news: object) -> None:
+    """Says nothing."""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

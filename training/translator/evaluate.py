@@ -1,0 +1,133 @@
+"""Measures how well each translator's concepts carry the feelings asked for, by people's ratings of them.
+
+`python -m training.translator.evaluate [--json] [--engine ENGINE.onnx --backbone BACKBONE.onnx]`
+With an engine and a backbone the pictures are painted, too, and read by the judge.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from services.translator.catalogue import EMBEDDED, find_file, open_translators, table_path
+from services.translator.judge import PictureFeatures, load_judge
+from services.translator.lexicon import F32, Lexicon
+from services.translator.translate import Passage, Translator, translate
+from training.translator.curves import random_walk
+from training.translator.measures import agreement, intervals
+from training.translator.sampling import TRUNCATION, EngineSampler, OnnxEngine
+
+__all__ = ["evaluate", "main", "smoothness"]
+
+JUDGED = 300  # pictures that the judge reads for each translator
+KEYS_A_MINUTE = 12  # as many as the original shows; the composer's pace follows the song, about so
+DIMENSIONS = ("arousal", "valence")
+SHUFFLES = 20  # random orders that a path is compared with
+
+
+def evaluate(translator: Translator, curves: int, points: int, sampler: EngineSampler | None = None) -> dict[str, Any]:
+    """Translates seeded random walks and compares what was asked with what people rated.
+
+    Args:
+        translator: the one to measure.
+        curves: how many walks, seeds 0, 1, …
+        points: feelings of each walk.
+        sampler: paints JUDGED of the feelings and reads the pictures.
+
+    Returns:
+        n, agreement of both dimensions over all walks together by people's ratings, `within` as the mean r inside one
+        walk, mean distinct main concepts per 100 rows and per minute, the mean largest weight of a row, `jump`, the
+        mean distance of successive main concepts (1: as any two concepts); with a sampler `path`, the mean
+        `smoothness` of a walk, `by_judge`, with intervals over walks, and in it the `ceiling`: how well the judge
+        follows people on these very pictures.
+    """
+    lexicon = translator.lexicon
+    targets = [random_walk(lexicon, seed, points) for seed in range(curves)]
+    translations = [translate(translator, Passage(walk, seed=seed)) for seed, walk in enumerate(targets)]
+    within = [agreement(walk, one.expected.astype(float)) for walk, one in zip(targets, translations, strict=True)]
+    weights = [one.class_weights for one in translations]
+    target = np.concatenate(targets)
+    report: dict[str, Any] = {"n": len(target)}
+    report |= agreement(target, np.concatenate([one.expected for one in translations]).astype(float))
+    for dimension in DIMENSIONS:
+        report[dimension]["within"] = float(np.mean([walk[dimension]["r"] for walk in within]))
+    mains = [rows.argmax(1) for rows in weights]
+    report["distinct_per_100"] = float(np.mean([len(set(rows)) for rows in mains]) * 100 / points)
+    minutes = [rows[at : at + KEYS_A_MINUTE] for rows in mains for at in range(len(rows) - KEYS_A_MINUTE + 1)]
+    report["distinct_per_minute"] = float(np.mean([len(set(minute)) for minute in minutes])) if minutes else 0.0
+    report["jump"] = float(np.mean([lexicon.distances[rows[:-1], rows[1:]].mean() for rows in mains]))
+    report["main_weight"] = float(np.mean([rows.max(1).mean() for rows in weights]))
+    if sampler is not None:
+        shown = np.linspace(0, len(target) - 1, JUDGED).astype(int)  # spread over all walks
+        noise, rated = (
+            np.concatenate([getattr(one, name) for one in translations])[shown] for name in ("noise", "expected")
+        )
+        read, walk = sampler.read_painted(np.concatenate(weights)[shown], noise), (shown // points).astype(str)
+        report["by_judge"] = {"n": len(shown)} | intervals(target[shown], read, walk)
+        report["by_judge"]["ceiling"] = intervals(rated.astype(float), read, walk)
+        report["path"] = float(np.mean([smoothness(rows, sampler.engine.latents) for rows in weights]))
+    return report
+
+
+def smoothness(class_weights: F32, latents: F32) -> float:
+    """How far a path moves a step, as a share of what the same points in random order move: below 1 is smoother.
+
+    Args:
+        class_weights: (n, K), the path.
+        latents: (K, D), of the engine's concepts.
+    """
+    points = (class_weights @ latents).astype(np.float64)
+    shuffled = np.random.default_rng(0).permuted(np.tile(np.arange(len(points)), (SHUFFLES, 1)), axis=1)
+    step, anyhow = (np.linalg.norm(np.diff(way, axis=-2), axis=-1).mean() for way in (points, points[shuffled]))
+    return float(step / anyhow) if anyhow > 0 else 1.0
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the translators")
+    parser.add_argument("--engine-name", help="whose translators (default: the engine file's stem, else morph)")
+    parser.add_argument("--curves", type=int, default=20, help="random walks (default: 20)")
+    parser.add_argument("--points", type=int, default=100, help="feelings of each walk (default: 100)")
+    parser.add_argument("--engine", type=Path, help="ONNX file of training.generator.export, to paint with")
+    parser.add_argument("--backbone", type=Path, help="ONNX file of training.translator.judge.backbone, to judge with")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    options = parser.parse_args(arguments)
+    if (options.engine is None) != (options.backbone is None):
+        parser.error("--engine and --backbone go together")
+    engine = options.engine_name or (options.engine.stem if options.engine else "morph")
+    named = open_translators(table_path(engine, options.weights))
+    sampler = open_sampler(options, named["dictionary"].lexicon) if options.engine else None
+    report = {name: evaluate(translator, options.curves, options.points, sampler) for name, translator in named.items()}
+    sys.stdout.write(json.dumps(report, indent=1) + "\n" if options.json else format_table(report))
+
+
+def open_sampler(options: argparse.Namespace, lexicon: Lexicon) -> EngineSampler:
+    """The engine and the judge, at the truncation that views are trained at."""
+    judge = load_judge(find_file("judge.npz", [options.weights]))
+    return EngineSampler(lexicon, OnnxEngine(options.engine), PictureFeatures(options.backbone), judge, TRUNCATION)
+
+
+def format_table(report: dict[str, dict[str, Any]]) -> str:
+    """The report as text, one translator a line."""
+    head = "translator      n     r(A)  r(V)  ccc(A) ccc(V) rmse(A) rmse(V) distinct/100  jump  "
+    head += "judge r(A) r(V)  ceiling   path"
+    lines = [head]
+    for name, row in report.items():
+        a, v = row["arousal"], row["valence"]
+        cells = f"{name:<15} {row['n']:<5} {a['r']:.3f} {v['r']:.3f} {a['ccc']:.3f}  {v['ccc']:.3f}  {a['rmse']:.3f}   "
+        cells += f"{v['rmse']:.3f}   {row['distinct_per_100']:<12.0f}  {row['jump']:.2f}  "
+        if judged := row.get("by_judge"):
+            follows = [side[dimension]["r"] for side in (judged, judged["ceiling"]) for dimension in DIMENSIONS]
+            cells += "      {:.2f}  {:.2f}  {:.2f} {:.2f}   ".format(*follows) + f"{row['path']:.2f}"
+        lines.append(cells)
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

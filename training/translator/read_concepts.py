@@ -1,0 +1,86 @@
+"""Adds to a table of rated concepts what the labeller reads off the engine's pictures of them, and how alike they look.
+
+`python -m training.translator.read_concepts --engine ENGINE.onnx --backbone BACKBONE.onnx`
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from services.translator.catalogue import EMBEDDED, find_file, table_path
+from services.translator.judge import Judge, PictureFeatures, load_judge
+from services.translator.lexicon import F32, F64, Lexicon, encode_distances, load_lexicon
+from training.translator.build_concepts import write_table
+from training.translator.sampling import TRUNCATION, OnnxEngine, draw_samples
+
+__all__ = ["main", "read_concept_pictures", "concept_distances"]
+
+SEED = 7  # of the noise
+LOOK_PX = 16  # pictures are compared at this size: colours and where they are, not detail
+
+
+def read_concept_pictures(
+    lexicon: Lexicon, engine: OnnxEngine, backbone: PictureFeatures, labeller: Judge, per_concept: int
+) -> F64:
+    """What each concept's picture makes people feel in the labeller's reading, (K, 2).
+
+    The mean over a picture without noise and `per_concept` with it, each read by coefficients that never saw ratings
+    of its theme; brought to the mean and the spread of people's ratings, because a reader of unseen themes is timid.
+    """
+    plain = draw_samples(engine, backbone, 1, 0.0, SEED)
+    noisy = draw_samples(engine, backbone, per_concept, TRUNCATION, SEED)
+    read = np.zeros((len(lexicon.names), 2))
+    for samples in (plain, noisy):
+        themes = [(lexicon.themes[concept],) for concept in samples.concepts]
+        np.add.at(read, samples.concepts, labeller.read(samples.features, themes))
+    scaled = (read - read.mean(0)) / np.maximum(read.std(0), 1e-9)
+    return np.asarray(np.clip(scaled * lexicon.ratings.std(0) + lexicon.ratings.mean(0), -1, 1))
+
+
+def concept_distances(engine: OnnxEngine) -> F64:
+    """How unlike two concepts are, (K, K): the mean of their distances in the engine's space and to the eye.
+
+    Both are brought to a mean of 1. To the eye: the pictures without noise, made small.
+    """
+    count = len(engine.names)
+    plain = engine.paint(np.eye(count, dtype=np.float32), np.zeros((count, engine.noise_size), np.float32), 0.0)
+    small = [np.asarray(Image.fromarray(picture).resize((LOOK_PX, LOOK_PX), Image.Resampling.BOX)) for picture in plain]
+    looks = np.stack(small).reshape(count, -1).astype(np.float32)
+    return np.asarray((unit_distances(engine.latents) + unit_distances(looks)) / 2)
+
+
+def unit_distances(points: F32) -> F64:
+    """Distances of points (K, D), 1 on average over all pairs: (K, K)."""
+    rows = points.astype(np.float64)
+    distances = np.stack([np.linalg.norm(rows - row, axis=1) for row in rows])
+    return np.asarray(distances / max(distances.sum() / (len(rows) * (len(rows) - 1)), 1e-12))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--engine", type=Path, required=True, help="ONNX file of training.generator.export")
+    parser.add_argument("--backbone", type=Path, required=True, help="ONNX file of training.translator.judge.backbone")
+    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the concept table, which is changed")
+    parser.add_argument("--engine-name", help="whose table (default: the engine file's stem)")
+    parser.add_argument("--per-concept", type=int, default=3, help="pictures under noise of each concept (default: 3)")
+    options = parser.parse_args(arguments)
+    path = table_path(options.engine_name or options.engine.stem, options.weights)
+    lexicon, engine = load_lexicon(path), OnnxEngine(options.engine)
+    if engine.names != lexicon.names:
+        parser.error(f"{options.engine.name} has other concepts than {path.name}; build the table anew")
+    labeller = load_judge(find_file("labeller.npz", [options.weights]))
+    read = read_concept_pictures(lexicon, engine, PictureFeatures(options.backbone), labeller, options.per_concept)
+    table = json.loads(path.read_text(encoding="utf-8"))
+    for concept, (arousal, valence) in zip(table["concepts"], read.tolist(), strict=True):
+        concept |= {"read_arousal": round(arousal, 3), "read_valence": round(valence, 3)}
+    write_table(table | {"distances": encode_distances(concept_distances(engine))}, path)
+
+
+if __name__ == "__main__":
+    main()

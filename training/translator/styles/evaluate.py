@@ -1,0 +1,190 @@
+"""Measures what painting styles do to the feeling of pictures, and makes their sentiments from it.
+
+`python -m training.translator.styles.evaluate --engine ENGINE.onnx --styles PAINTING.onnx [--table CSV] [--json]`
+`… --styles ANY_STYLE.onnx --style-pictures DIR [--table DIR/styles.csv]` does it for the styles of one's own pictures.
+Every concept is painted once and restyled in each style. The labeller's readings make the table; the judge, who shares
+no fold with it, reports. Neither has seen ratings of a picture's theme.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from services.translator.catalogue import EMBEDDED
+from services.translator.judge import PictureFeatures, load_judge
+from services.translator.lexicon import F32, F64, load_lexicon
+from services.translator.reading import BACKBONE, CONCEPTS
+from services.translator.translate import NOISE_LIMIT
+from training.translator.sampling import OnnxEngine
+from training.translator.styles.readings import PictureStyleNetwork, StyleNetwork, StyleReadings, feeling_correlation
+from training.translator.styles.report import build_report
+
+__all__ = ["Evidence", "format_table", "gather", "main", "write_table"]
+
+TRUNCATION = 0.2  # how far stories move a picture from its concept, in the middle
+STRENGTH = 0.6  # at which stories are styled unless told otherwise
+SHARES = (1.0, 0.6, 0.36)  # of it that are tried until a style keeps enough
+ENOUGH = 0.35  # see `feeling_correlation`
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Features of N pictures, unstyled and in each of S styles at the style's share."""
+
+    names: tuple[str, ...]  # S
+    shares: tuple[float, ...]  # S
+    plain: F32  # (N, D)
+    styled: tuple[F32, ...]  # S times (N, D)
+
+
+def gather(
+    engine: OnnxEngine,
+    style_network: StyleNetwork | PictureStyleNetwork,
+    backbone: PictureFeatures,
+    read: Callable[[F32], F64],
+    progress: Callable[[str], object],
+    lanes: int = 1,
+    cache: Path | None = None,
+) -> Evidence:
+    """Paints every concept once under its own noise, restyles it in every style, and looks at all pictures.
+
+    Args:
+        engine: what paints.
+        style_network: the styles.
+        backbone: makes features of pictures.
+        read: the labeller; a style gets a smaller share until enough of the pictures' feeling is kept.
+        progress: is called with each style.
+        lanes: styles at the same time, one core each.
+        cache: folder that keeps features, so that a run that was cut short goes on.
+    """
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((len(engine.names), engine.noise_size), dtype=np.float32)
+    noise = np.clip(noise, -NOISE_LIMIT, NOISE_LIMIT)
+    pictures = list(engine.paint(np.eye(len(engine.names), dtype=np.float32), noise, TRUNCATION))
+    plain = load_or_make(cache and cache / "plain.npy", lambda: backbone.extract(pictures))
+
+    def measure_style(style: int) -> tuple[float, F32]:
+        for share in SHARES:
+            features = load_or_make(
+                cache and cache / f"{style_network.names[style]} {share:g}.npy",
+                lambda share=share: backbone.extract(style_network.stylize(pictures, style, STRENGTH * share)),  # type: ignore[misc]
+            )
+            enough = feeling_correlation(read(plain), read(features)) >= ENOUGH
+            if enough or share == SHARES[-1]:
+                break
+        progress(f"{style_network.names[style]}: {share:g}")
+        return share, features
+
+    with ThreadPoolExecutor(lanes) as pool:
+        found = list(pool.map(measure_style, range(len(style_network.names))))
+    shares, styled = zip(*found, strict=True)
+    return Evidence(style_network.names, shares, plain, styled)
+
+
+def load_or_make(path: Path | None, make: Callable[[], F32]) -> F32:
+    """An array from a file, or made and written there."""
+    if path is not None and path.exists():
+        return np.asarray(np.load(path, allow_pickle=False), np.float32)
+    made = make()
+    if path is not None:
+        np.save(path, made)
+    return made
+
+
+def format_table(names: tuple[str, ...], report: dict[str, Any]) -> str:
+    """The report as two Markdown tables, those of the model card."""
+    lines = [f"n = {report['n']} pictures a style", "", "| style | arousal r | valence r |", "|---|---|---|"]
+    for name, row in report["chosen"].items():
+        shown = (f"{value['r']:.2f} {format_interval(value['r_95'])}" for value in row.values())
+        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(shown)} |")
+    lines += ["", "| style | sentiment A / V | share | kept | shift A | shift V | r A / V | taken |", "|---" * 8 + "|"]
+    for name, row in zip(names, report["styles"], strict=True):
+        felt = " / ".join(f"{value:+.2f}" for value in row["sentiment"].values())
+        shifts = (f"{value['mean']:+.2f} {format_interval(value['mean_95'])}" for value in row["shift"].values())
+        follows = " / ".join(f"{value['r']:.2f}" for value in row["r"].values())
+        cells = (name, felt, f"{row['share']:g}", f"{row['kept']:.2f}", *shifts, follows, str(row["taken"]))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def format_interval(ends: list[float]) -> str:
+    """An interval."""
+    return f"[{ends[0]:+.2f}, {ends[1]:+.2f}]"
+
+
+def write_table(path: Path, files: Mapping[str, Path], names: tuple[str, ...], report: dict[str, Any]) -> None:
+    """Writes the table that the generator takes: of its built-in styles, or of `files`, by the styles' names."""
+    with path.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow((*(["file"] if files else []), "name", "share", "arousal", "valence"))
+        for name, row in zip(names, report["styles"], strict=True):
+            values = (name, row["share"], *(f"{value:.2f}" for value in row["sentiment"].values()))
+            writer.writerow(((files[name].name, *values)) if files else values)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    options = build_parser().parse_args(arguments)
+    lexicon = load_lexicon(options.weights / CONCEPTS)
+    engine = OnnxEngine(options.engine)
+    own = options.style_pictures
+    style_network = PictureStyleNetwork(options.styles, own) if own else StyleNetwork(options.styles)
+    if engine.names != tuple(lexicon.names):
+        raise SystemExit(f"{options.engine} and {CONCEPTS} name other concepts; build the concept table again")
+    themes = [[theme] for theme in lexicon.themes]
+    labeller, judge = (load_judge(options.weights / f"{name}.npz") for name in ("labeller", "judge"))
+    evidence = gather(
+        engine,
+        style_network,
+        PictureFeatures(options.weights / BACKBONE),
+        lambda features: labeller.read(features, themes),
+        lambda line: sys.stderr.write(f"{line}\n"),
+        options.lanes,
+        options.cache,
+    )
+    judged = StyleReadings.from_features(lambda features: judge.read(features, themes), evidence.plain, evidence.styled)
+    taught = StyleReadings.from_features(
+        lambda features: labeller.read(features, themes), evidence.plain, evidence.styled
+    )
+    report = build_report(judged, taught, lexicon, evidence.shares)
+    if options.table:
+        write_table(options.table, style_network.files, evidence.names, report)
+    styles = dict(zip(evidence.names, report["styles"], strict=True))
+    sys.stdout.write(
+        json.dumps(report | {"styles": styles}, indent=1) + "\n"
+        if options.json
+        else format_table(evidence.names, report)
+    )
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--engine", type=Path, required=True, help="ONNX file of training.generator.export")
+    parser.add_argument(
+        "--styles", type=Path, required=True, help="painting.onnx, or any_style.onnx with --style-pictures"
+    )
+    parser.add_argument("--style-pictures", type=Path, metavar="DIR", help="measure these pictures as styles instead")
+    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the readers and the concept table")
+    parser.add_argument("--table", type=Path, help="styles.csv to write: name, share, arousal, valence")
+    parser.add_argument(
+        "--lanes", type=int, default=os.cpu_count(), help="styles at the same time (default: one a core)"
+    )
+    parser.add_argument("--cache", type=Path, help="existing folder: keeps features, to go on after a break")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""Trains the neural views of an engine and measures them on samples they never saw: one command.
+
+`python -m training.translator.train --engine ENGINE.onnx --backbone BACKBONE.onnx`
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from services.translator.catalogue import EMBEDDED, find_file, table_path
+from services.translator.judge import Judge, PictureFeatures, load_judge
+from services.translator.lexicon import F64, Lexicon, load_lexicon
+from services.translator.translate import NOISE_SIZE, Passage, translate
+from services.translator.views import View, ViewTranslator, save_views
+from training.translator.build_concepts import write_table
+from training.translator.lessons import build_training_set
+from training.translator.measures import Agreement, agreement
+from training.translator.network import STEPS, train_view
+from training.translator.sampling import TRUNCATION, EngineSampler, OnnxEngine, Samples, draw_samples
+
+__all__ = ["label_samples", "main", "measure", "train_views"]
+
+HELD_OUT = 0.2  # share of the samples that no view sees
+TEST_FEELINGS = 40  # held-out feelings on which each view is tried
+VALIDATION = 0.25  # share of the other samples that choose among views
+CANDIDATES = 3  # views drawn for each that is kept
+
+
+def standardise(values: F64) -> F64:
+    """Brings (n, 2) to zero mean and unit deviation."""
+    return np.asarray((values - values.mean(0)) / values.std(0))
+
+
+def label_samples(lexicon: Lexicon, labeller: Judge, samples: Samples, trust: float) -> F64:
+    """What each sample makes people feel, (N, 2), on the scale of their ratings.
+
+    The paper takes the reading alone (trust 0). Where people have rated the concepts, their word is better than any
+    judge's about the subject, and the judge adds what noise made of it: `trust` is the weight of their word.
+    """
+    themes = [(lexicon.themes[concept],) for concept in samples.concepts]
+    readings = standardise(labeller.read(samples.features, themes))
+    rated = standardise(lexicon.ratings[samples.concepts])
+    mixed = standardise(trust * rated + (1 - trust) * readings)
+    return np.asarray(mixed * lexicon.ratings.std(0) + lexicon.ratings.mean(0))
+
+
+def train_views(lexicon: Lexicon, samples: Samples, sentiments: F64, count: int, seed: int, steps: int) -> list[View]:
+    """Draws and trains more views than wanted and keeps those that follow people's ratings best.
+
+    Args:
+        lexicon: the engine's concepts.
+        samples: pictures to learn from.
+        sentiments: (N, 2), what each makes people feel; a quarter is kept for the choice among views.
+        count: how many to keep.
+        seed: another one gives other views.
+        steps: of each view's training.
+    """
+    chosen = np.random.default_rng(seed).random(len(sentiments)) < VALIDATION
+    centre, spread = lexicon.ratings.mean(0).astype(np.float32), lexicon.ratings.std(0).astype(np.float32)
+    taught = ~chosen
+    candidates = []
+    for number in range(count * CANDIDATES):
+        own = seed * 1000 + number
+        scaled = (sentiments[taught] - centre) / spread
+        view = train_view(
+            build_training_set(samples.concepts[taught], scaled, samples.noise[taught], own), centre, spread, own, steps
+        )
+        expected = translate(ViewTranslator(lexicon, view, 0, ""), Passage(sentiments[chosen])).expected
+        measures = agreement(sentiments[chosen], expected.astype(np.float64))
+        candidates.append((measures["arousal"]["ccc"] + measures["valence"]["ccc"], number, view))
+    return [view for _, _, view in sorted(candidates, key=lambda one: -one[0])[:count]]
+
+
+def agreement_with_people(judge: Judge, lexicon: Lexicon, samples: Samples) -> Agreement:
+    """The judge's ceiling: how well it reads people's ratings of a concept off the engine's pictures of it."""
+    themes = [(lexicon.themes[concept],) for concept in samples.concepts]
+    return agreement(lexicon.ratings[samples.concepts], judge.read(samples.features, themes))
+
+
+def measure(sampler: EngineSampler, views: list[View], targets: F64) -> list[dict[str, Any]]:
+    """Tries each view on feelings of samples it never saw: by people's ratings of the concepts, and by the judge."""
+    report = []
+    for number, view in enumerate(views, start=1):
+        translation = translate(ViewTranslator(sampler.lexicon, view, number, ""), Passage(targets))
+        report.append(
+            {
+                "concepts": [sampler.lexicon.names[concept] for concept in view.classes],
+                "by_people": agreement(targets, translation.expected.astype(np.float64)),
+                "by_judge": agreement(targets, sampler.read_painted(translation.class_weights, translation.noise)),
+            }
+        )
+    return report
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    engine, backbone = OnnxEngine(options.engine), PictureFeatures(options.backbone)
+    labeller = load_judge(find_file("labeller.npz", [options.weights]))
+    engine_name = options.engine_name or options.engine.stem
+    table = table_path(engine_name, options.weights)
+    if options.unrated:
+        write_table(label_concepts(engine, backbone, labeller, engine_name), table)
+        options.trust = 0.0  # nobody rated these concepts
+    lexicon = load_lexicon(table)
+    if engine.names != lexicon.names or engine.noise_size != NOISE_SIZE:
+        parser.error(
+            f"{options.engine.name} paints {len(engine.names)} concepts from {engine.noise_size} noise values; views "
+            f"need the {len(lexicon.names)} concepts of the table and {NOISE_SIZE} values: build the table anew"
+        )
+    sampler = EngineSampler(
+        lexicon, engine, backbone, load_judge(find_file("judge.npz", [options.weights])), options.truncation
+    )
+    samples = draw_samples(engine, backbone, options.per_concept, options.truncation, options.seed)
+    sentiments = label_samples(lexicon, labeller, samples, options.trust)
+    order = np.random.default_rng(options.seed).permutation(len(sentiments))
+    held, taught = np.split(order, [int(HELD_OUT * len(order))])
+    views = train_views(lexicon, samples.select(taught), sentiments[taught], options.views, options.seed, options.steps)
+    report = {
+        "samples": len(order),
+        "held_out": len(held),
+        "labeller_against_people": agreement_with_people(labeller, lexicon, samples),
+        "judge_against_people": agreement_with_people(sampler.judge, lexicon, samples),
+        "views": measure(sampler, views, np.clip(sentiments[held[:TEST_FEELINGS]], -1, 1)),
+    }
+    path = (options.out or options.weights) / f"{lexicon.engine}_views.npz"
+    save_views(views, lexicon.names, path)
+    write_manifest(path, options, report)
+    sys.stdout.write(json.dumps(report, indent=1) + "\n")
+
+
+def label_concepts(
+    engine: OnnxEngine, backbone: PictureFeatures, labeller: Judge, engine_name: str
+) -> dict[str, object]:
+    """A table of concepts that only the labeller rates: its mean reading of three pictures of each."""
+    samples = draw_samples(engine, backbone, 3, TRUNCATION, 0)
+    read = labeller.read(samples.features, [()] * len(samples.concepts))
+    felt = np.clip([read[samples.concepts == concept].mean(0) for concept in range(len(engine.names))], -1, 1)
+    concepts = [
+        {"name": name, "theme": name, "arousal": round(arousal, 3), "valence": round(valence, 3)}
+        for name, (arousal, valence) in zip(engine.names, felt.tolist(), strict=True)
+    ]
+    return {"engine": engine_name, "source": "Sentiments are the labeller's.", "concepts": concepts}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """What the command takes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--engine", type=Path, required=True, help="ONNX file of training.generator.export")
+    parser.add_argument("--backbone", type=Path, required=True, help="ONNX file of training.translator.judge.backbone")
+    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the concept table and own judges")
+    parser.add_argument("--engine-name", help="whose concept table (default: the engine file's stem)")
+    parser.add_argument(
+        "--unrated", action="store_true", help="nobody rated its concepts: the labeller makes the table"
+    )
+    parser.add_argument("--out", type=Path, help="folder for the views (default: the folder of --weights)")
+    parser.add_argument("--views", type=int, default=8, help="how many (default: 8)")
+    parser.add_argument("--per-concept", type=int, default=12, help="samples of each concept (default: 12)")
+    parser.add_argument("--truncation", type=float, default=TRUNCATION, help="of the samples (default: 0.5)")
+    parser.add_argument("--seed", type=int, default=1, help="another seed gives other views (default: 1)")
+    parser.add_argument("--trust", type=float, default=0.5, help="weight of people's ratings in labels (default: 0.5)")
+    parser.add_argument("--steps", type=int, default=STEPS, help=f"of each view's training (default: {STEPS})")
+    return parser
+
+
+def write_manifest(path: Path, options: argparse.Namespace, report: dict[str, Any]) -> None:
+    """Writes what is known of the views beside them."""
+    names = ("views", "per_concept", "truncation", "trust", "steps", "seed")
+    chosen = " ".join(f"--{name.replace('_', '-')} {getattr(options, name)}" for name in names)
+    manifest = {
+        "name": path.stem,
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "engine_sha256": hashlib.sha256(options.engine.read_bytes()).hexdigest(),
+        "command": f"python -m training.translator.train --engine ENGINE.onnx --backbone BACKBONE.onnx {chosen}",
+        "metrics": report,
+    }
+    path.with_suffix(".json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
