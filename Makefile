@@ -93,7 +93,7 @@ containers: ## build and try all four images without a container engine (root; b
 
 clean: ## remove the environments, caches and build products
 	rm -rf .venv .venv-protos build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	find deepsing services training tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find deepsing services training bench tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -21,7 +21,7 @@ PROGRAMS: Mapping[tuple[str, ...], str] = {
     ("train", "generator"): "training.generator.own_pictures",
     ("train", "image-sentiment"): "training.translator.judge.train",
     ("train", "translator"): "training.translator.train",
-    ("bench",): "tests.bench",
+    ("bench",): "bench",
 }
 NEEDS_TORCH = {"training.generator.own_pictures", "training.audio_sentiment.train"}  # what cannot do without it
 

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
+from bench.memory import begin_session, run_composer
+from bench.processes import resident_bytes
 from deepsing.runtime.channel import open_channel
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
-from tests.bench.memory import begin_session, run_composer
-from tests.bench.processes import resident_bytes
 
 CROWD, ROUNDS = 100, 10
 SETTLED = 3  # rounds after which a process has what it needs

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from bench.live import FORMATS, iter_encoded, iter_raw, raw_format
+from bench.watching import watch_session
 from deepsing.client import Client, StoryOptions
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
-from tests.bench.live import FORMATS, iter_encoded, iter_raw, raw_format
-from tests.bench.watching import watch_session
 
 ROOT = Path(__file__).resolve().parents[2]
 DEEPSING = Path(sys.executable).with_name("deepsing")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import grpc
 
+from bench.songs import RATE_HZ, chords
 from deepsing.client import Client, StoryOptions
 from deepsing.runtime.early_end import keep_status
 from deepsing.runtime.errors import parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
-from tests.bench.songs import RATE_HZ, chords
 from tests.songs import SONGS, make_song
 
 RAW = base.AudioFormat(sample_format=base.SAMPLE_FORMAT_S16LE, sample_rate_hz=RATE_HZ, channel_count=1)

@@ -10,7 +10,7 @@ from statistics import median
 
 import numpy as np
 
-from tests.bench import processes
+from bench import processes
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 WARM_UP_SHARE = 1 / 4  # of the run: arenas, caches and thread pools fill; not judged

@@ -43,7 +43,7 @@ def exec_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         ("train audio", "training.audio_sentiment.train"),
         ("train generator", "training.generator.own_pictures"),
         ("train translator", "training.translator.train"),
-        ("bench", "tests.bench"),
+        ("bench", "bench"),
     ],
 )
 def test_all_arguments_are_passed_on(

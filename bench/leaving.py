@@ -4,12 +4,12 @@ import asyncio
 import time
 from contextlib import aclosing
 
+from bench.measurement import Measurement
+from bench.processes import cpu_s
+from bench.songs import BUNDLED
 from deepsing.client import Client, StoryOptions
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from deepsing.v1.composer_pb2 import Frame
-from tests.bench.measurement import Measurement
-from tests.bench.processes import cpu_s
-from tests.bench.songs import BUNDLED
 
 __all__ = ["measure_leaving"]
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 __all__ = ["BUNDLED", "RATE_HZ", "chords", "make_long_song"]
 
-BUNDLED = Path(__file__).resolve().parents[2] / "examples" / "peer_gynt.mp3"
+BUNDLED = Path(__file__).resolve().parents[1] / "examples" / "peer_gynt.mp3"
 RATE_HZ = 44_100
 FRAME = 1_152  # samples of an mp3 frame
 SEED = 3

@@ -1,4 +1,4 @@
-"""Measures speed and memory of the whole: `python -m tests.bench`, or `make bench`.
+"""Measures speed and memory of the whole: `python -m bench`, or `make bench`.
 
 A table for people, one JSON object for programs (--json). Nothing is asserted. Numbers from a busy machine, or from
 shared processors, are worth their ratios only; those that are set against each other are taken in turn, in one run.
@@ -15,21 +15,21 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.batching import measure_batching
+from bench.biggan import measure_biggan
+from bench.chain import measure_chain
+from bench.leaving import measure_leaving
+from bench.listening import measure_listening
+from bench.live import measure_live
+from bench.measurement import Measurement, build_table
+from bench.memory import measure_memory
+from bench.relay import measure_relay
+from bench.sessions import measure_sessions
+from bench.starting import measure_starting
+from bench.stories import measure_first_frames, measure_stories
+from bench.throttled import measure_throttled
 from deepsing.client import DeepsingError
 from deepsing.local.failures import CommandError
-from tests.bench.batching import measure_batching
-from tests.bench.biggan import measure_biggan
-from tests.bench.chain import measure_chain
-from tests.bench.leaving import measure_leaving
-from tests.bench.listening import measure_listening
-from tests.bench.live import measure_live
-from tests.bench.measurement import Measurement, build_table
-from tests.bench.memory import measure_memory
-from tests.bench.relay import measure_relay
-from tests.bench.sessions import measure_sessions
-from tests.bench.starting import measure_starting
-from tests.bench.stories import measure_first_frames, measure_stories
-from tests.bench.throttled import measure_throttled
 
 __all__ = ["main"]
 

@@ -9,6 +9,9 @@ import grpc
 import numpy as np
 import numpy.typing as npt
 
+from bench.measurement import Measurement
+from bench.processes import RunningService, cpu_s, run_service
+from bench.songs import BUNDLED
 from deepsing.client import Client, StoryOptions
 from deepsing.client.options import Images
 from deepsing.runtime.channel import open_channel
@@ -17,9 +20,6 @@ from deepsing.v1.composer_pb2 import Frame
 from deepsing.v1.sentiment_pb2 import Sentiment, Size
 from deepsing.v1.translator_pb2 import TranslateRequest
 from deepsing.v1.translator_pb2_grpc import TranslatorServiceStub
-from tests.bench.measurement import Measurement
-from tests.bench.processes import RunningService, cpu_s, run_service
-from tests.bench.songs import BUNDLED
 
 __all__ = ["measure_relay"]
 

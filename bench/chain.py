@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.measurement import Measurement
+from bench.processes import run_service
 from deepsing.runtime.artifacts import load_artifact
 from deepsing.runtime.channel import open_channel
 from deepsing.runtime.onnx import available_cores, open_session
 from deepsing.v1.generator_pb2 import GenerateRequest, ListConceptsRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
-from tests.bench.measurement import Measurement
-from tests.bench.processes import run_service
 
 __all__ = ["measure_chain"]
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "services" / "generator" / "weights" / "morph.json"
+WEIGHTS = Path(__file__).resolve().parents[1] / "services" / "generator" / "weights" / "morph.json"
 BATCH = 8  # as the composer asks
 IN_FLIGHT = 3  # batches before the generator at a time, as the composer keeps them
 SEED = 5

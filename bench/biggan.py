@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.measurement import Measurement
 from deepsing.local.failures import USAGE, CommandError
 from deepsing.runtime.onnx import open_session
-from tests.bench.measurement import Measurement
 
 __all__ = ["measure_biggan"]
 

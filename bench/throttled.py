@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from bench.live import FPS, SIZE, iter_raw, raw_format
+from bench.measurement import Measurement
+from bench.watching import watch_session
 from deepsing.client import Client, StoryOptions
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
-from tests.bench.live import FPS, SIZE, iter_raw, raw_format
-from tests.bench.measurement import Measurement
-from tests.bench.watching import watch_session
 
 __all__ = ["measure_throttled"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bench.measurement import Measurement
 from deepsing.client.session import Event
 from deepsing.v1.composer_pb2 import Frame, FramesDropped
-from tests.bench.measurement import Measurement
 
 __all__ = ["SessionLog", "watch_session"]
 

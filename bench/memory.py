@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from bench.measurement import Measurement
+from bench.processes import RunningService, resident_bytes, run_service
+from bench.songs import BUNDLED
 from deepsing.runtime.channel import open_channel
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
 from deepsing.v1.sentiment_pb2 import Size
-from tests.bench.measurement import Measurement
-from tests.bench.processes import RunningService, resident_bytes, run_service
-from tests.bench.songs import BUNDLED
 
 __all__ = ["measure_memory", "begin_session", "run_composer"]
 

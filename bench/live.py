@@ -9,12 +9,12 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from bench.measurement import Measurement
+from bench.songs import RATE_HZ, chords
+from bench.watching import watch_session
 from deepsing.client import Client, StoryOptions
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from deepsing.v1.sentiment_pb2 import SAMPLE_FORMAT_S16LE, AudioFormat
-from tests.bench.measurement import Measurement
-from tests.bench.songs import RATE_HZ, chords
-from tests.bench.watching import watch_session
 
 __all__ = ["measure_live", "iter_encoded", "iter_raw", "raw_format"]
 

@@ -6,10 +6,10 @@ import signal
 import sys
 import time
 
+from bench.measurement import Measurement
+from bench.processes import run_unless_ended
 from deepsing.local.health import wait_until_serving
 from deepsing.local.services import NAMES, find_free_ports
-from tests.bench.measurement import Measurement
-from tests.bench.processes import run_unless_ended
 
 __all__ = ["measure_starting"]
 
