@@ -21,18 +21,18 @@ from deepsing.telemetry.ids import session_id
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import composer_pb2_grpc
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.held import SongCache
-from services.composer.messages import build_song_facts, convert_audio_error
-from services.composer.meters import count_session
-from services.composer.peers import Backends, call_deadline_s
-from services.composer.plan import parse_config
-from services.composer.scratch import ScratchDir
-from services.composer.session import Session
+from services.composer.backends.client import Backends, call_deadline_s
+from services.composer.metrics import count_session
+from services.composer.session.config import parse_config
+from services.composer.session.messages import build_song_facts, convert_audio_error
+from services.composer.session.receive import receive_config, receive_song
+from services.composer.session.session import Session
 from services.composer.settings import PREFIX, ComposerSettings
-from services.composer.spool import CHUNK_BYTES, SongFile
-from services.composer.stored.stories import StoriesServicer
-from services.composer.timeline import frame_count
-from services.composer.uploading import receive_config, receive_song
+from services.composer.stored.servicer import StoriesServicer
+from services.composer.story.timeline import frame_count
+from services.composer.upload.scratch import ScratchDir
+from services.composer.upload.song_cache import SongCache
+from services.composer.upload.song_file import CHUNK_BYTES, SongFile
 
 __all__ = ["SERVICE", "ComposerServicer"]
 

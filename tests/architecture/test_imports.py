@@ -44,8 +44,8 @@ OFFENCES = {
     ],
     "inside": [("services/generator/new.py", "import services.generator.rpc")],
     "inside-composer": [
-        ("services/composer/timeline.py", "import services.composer.session"),
-        ("services/composer/stored/folder.py", "import services.composer.stored.lease"),
+        ("services/composer/story/timeline.py", "import services.composer.session.session"),
+        ("services/composer/stored/folder_store.py", "import services.composer.stored.lease"),
     ],
     "inside-audio-sentiment": [("services/audio_sentiment/new.py", "import services.audio_sentiment.models")],
     "inside-generator": [("services/generator/new.py", "import services.generator.opening")],
@@ -56,7 +56,7 @@ OFFENCES = {
         ("services/generator/painter.py", "from deepsing.telemetry import tracing"),
         ("services/audio_sentiment/new.py", "import deepsing.v1"),
         ("services/translator/new.py", "import grpc"),
-        ("services/composer/timeline.py", "from google.protobuf import message"),
+        ("services/composer/story/timeline.py", "from google.protobuf import message"),
         ("services/composer/stored/segments.py", "import boto3"),
     ],
 }

@@ -10,7 +10,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 import services.audio_sentiment.meters
-import services.composer.meters  # noqa: F401
+import services.composer.metrics  # noqa: F401
 from deepsing.telemetry import batches  # noqa: F401
 from deepsing.telemetry.calls import MetricsInterceptor
 from deepsing.telemetry.meters import DECLARED, Counter, Histogram

@@ -12,7 +12,7 @@ import numpy as np
 
 from deepsing.audio import AudioError, GrowingFile, decode_blocks
 from deepsing.audio.decoding import Decoding
-from services.composer.messages import build_song_facts, convert_audio_error
+from services.composer.session.messages import build_song_facts, convert_audio_error
 from tests.fuzz.mutations import Mutant
 
 HEADROOM_BYTES = 1 << 30  # of address space beyond what a worker starts with

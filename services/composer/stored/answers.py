@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.files import NAMES
+from services.composer.output.files import NAMES
 from services.composer.stored.lease import AsyncStore
 from services.composer.stored.record import Record
 

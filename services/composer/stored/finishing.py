@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from deepsing.v1 import audio_sentiment_pb2
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.ending import build_manifest_facts, build_session_end
-from services.composer.files import NAMES
+from services.composer.output.files import NAMES
+from services.composer.output.summary import build_manifest_facts, build_session_end
+from services.composer.output.video import join_videos
 from services.composer.stored.record import File
-from services.composer.video import join_videos
 
 if TYPE_CHECKING:
-    from services.composer.stored.telling import StoryJob
+    from services.composer.stored.job import StoryJob
 
 __all__ = ["build_files"]
 

@@ -17,13 +17,13 @@ import grpc
 from deepsing.access.accounts import Account, caller_account
 from deepsing.runtime.errors import DeadlineExceeded, ResourceExhausted, ServiceError, Unavailable
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.peers import Backends
+from services.composer.backends.client import Backends
 from services.composer.settings import ComposerSettings
+from services.composer.stored.expiry import sweep
+from services.composer.stored.job import StoryJob
 from services.composer.stored.lease import AsyncStore, Lease, LeaseLost
 from services.composer.stored.record import Record
 from services.composer.stored.store import NotFound, StoreError, VersionConflict
-from services.composer.stored.telling import StoryJob
-from services.composer.stored.upkeep import sweep
 
 __all__ = ["Worker"]
 

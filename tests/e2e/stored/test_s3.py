@@ -14,7 +14,7 @@ from tests.seaweed import SeaweedFs, start_seaweed
 from tests.unit.composer.stored.rules import RULES
 
 pytest.importorskip("boto3")
-from services.composer.stored.s3 import S3Store
+from services.composer.stored.s3_store import S3Store
 from services.composer.stored.store import Store, StoreError, VersionConflict
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.composer.arrivals import MOST_MARKS, ArrivalLog
+from services.composer.upload.arrivals import MOST_MARKS, ArrivalLog
 
 
 class Clock:

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from deepsing.runtime.errors import Unavailable
-from services.composer.attempts import RETRY_AFTER_S, CircuitBreaker, Retry
+from services.composer.backends.retry import RETRY_AFTER_S, CircuitBreaker, Retry
 from tests.unit.composer.fakes import config, pcm, stage, upload
 from tests.unit.composer.test_held import Clock
 from tests.unit.composer.test_session import compose_all, expect_refusal, only
@@ -83,7 +83,7 @@ async def test_while_a_service_is_away_the_second_caller_is_not_kept_waiting() -
 
 
 async def test_once_the_service_is_back_the_next_story_that_may_try_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.composer.attempts.RETRY_AFTER_S", 0.2)
+    monkeypatch.setattr("services.composer.backends.retry.RETRY_AFTER_S", 0.2)
     async with stage(patience_s=0.2) as composer:
         for breaker in composer.servicer.backends.breakers.values():
             assert breaker.should_give_up(-1e6), "nobody has had an answer yet"

@@ -3,8 +3,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from services.composer.curve import Curve
-from services.composer.story import FrameInfo
+from services.composer.output.curve import Curve
+from services.composer.output.manifest import FrameInfo
 
 
 def test_stories_that_draw_in_threads_of_their_own_keep_no_fonts_open(tmp_path: Path) -> None:

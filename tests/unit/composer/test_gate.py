@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.gate import CreditGate
+from services.composer.session.credit import CreditGate
 from tests.unit.telemetry.counted import MetricDelta
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 import pytest
 
-from services.composer import hedging
-from services.composer.hedging import Hedge
+from services.composer.backends import hedging
+from services.composer.backends.hedging import Hedge
 from tests.unit.composer.fakes import config
 from tests.unit.composer.test_replicas import SONG, stage_behind_proxy
 from tests.unit.composer.test_session import compose_all, only

@@ -13,8 +13,8 @@ import pytest
 from deepsing.access.accounts import Account, caller_account
 from deepsing.runtime.errors import parse_error_info
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.held import SongCache
-from services.composer.session import Session
+from services.composer.session.session import Session
+from services.composer.upload.song_cache import SongCache
 from tests.unit.composer.fakes import Stage, config, pcm, stage, upload
 from tests.unit.composer.test_session import compose_all, expect_refusal, only
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.composer.flashes import FlashCounter, FlashGuard, cell_luminance
-from services.composer.latents import KeyLatent, LatentPath, rotate_noise
-from services.composer.timeline import Moment
+from services.composer.story.flashes import FlashCounter, FlashGuard, cell_luminance
+from services.composer.story.latents import KeyLatent, LatentPath, rotate_noise
+from services.composer.story.timeline import Moment
 
 FPS = 24
 

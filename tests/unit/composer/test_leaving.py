@@ -8,8 +8,8 @@ from contextlib import aclosing
 import pytest
 
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.session import Session
-from services.composer.telling import StoryPipeline
+from services.composer.pipeline.pipeline import StoryPipeline
+from services.composer.session.session import Session
 from tests.unit.composer.fakes import config, pcm, stage, upload
 
 

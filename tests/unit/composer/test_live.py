@@ -10,10 +10,10 @@ import grpc
 import pytest
 
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.listening import AnalysisUpdate, LatestUpdate
-from services.composer.live_painting import count_late
-from services.composer.plan import parse_config
-from services.composer.timeline import Point
+from services.composer.pipeline.analysis import AnalysisUpdate, LatestUpdate
+from services.composer.pipeline.live_frames import count_late
+from services.composer.session.config import parse_config
+from services.composer.story.timeline import Point
 from tests.unit.composer.fakes import Stage, config, pcm, stage, upload
 from tests.unit.composer.test_session import SONG, compose_all, expect_refusal, only
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.gate import CreditGate
-from services.composer.outbox import LIVE_SIZE, SIZE, Outbox
+from services.composer.session.credit import CreditGate
+from services.composer.session.outbox import LIVE_SIZE, SIZE, Outbox
 
 
 def outbox(*, live: bool, credit: int | None = None) -> Outbox:

@@ -11,7 +11,7 @@ import pytest
 from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
-from services.composer.plan import parse_config, story_digest
+from services.composer.session.config import parse_config, story_digest
 from tests.unit.composer.fakes import config, pcm, stage, upload
 from tests.unit.composer.test_session import expect_refusal
 

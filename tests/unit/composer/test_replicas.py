@@ -13,7 +13,7 @@ import pytest
 from deepsing.client import Client, StoryOptions
 from deepsing.client import session as client_session
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.peers import Backends
+from services.composer.backends.client import Backends
 from tests.chaos.proxy import Proxy
 from tests.encoding import encode, tone
 from tests.unit.composer.fakes import Stage, config, pcm, stage

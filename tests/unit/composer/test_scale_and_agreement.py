@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.composer.agreement import RunningAgreement
-from services.composer.scale import MUSIC, Norm, build_scale
-from services.composer.timeline import Point
+from services.composer.story.agreement import RunningAgreement
+from services.composer.story.scale import MUSIC, Norm, build_scale
+from services.composer.story.timeline import Point
 
 PICTURES = Norm(np.array([-0.1, 0.2]), np.array([0.25, 0.4]))
 

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from services.composer.scratch import ScratchDir
+from services.composer.upload.scratch import ScratchDir
 
 HOLD = """
 import sys
 from pathlib import Path
-from services.composer.scratch import ScratchDir
+from services.composer.upload.scratch import ScratchDir
 scratch = ScratchDir(Path(sys.argv[1]))
 (scratch.path / "song").write_bytes(b"la")
 print(scratch.path, flush=True)

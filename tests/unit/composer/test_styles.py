@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from services.composer.styles import STYLE_HOLD_S, STYLE_STAY, StyleChooser, nearest_style
+from services.composer.story.styles import STYLE_HOLD_S, STYLE_STAY, StyleChooser, nearest_style
 
 THREE = np.array([(0.0, 0.5), (0.0, 0.0), (0.0, -0.5)])  # positive, neutral, negative
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.composer.timeline import (
+from services.composer.story.timeline import (
     CALM_TRAVEL_S,
     MOVE,
     QUICK,

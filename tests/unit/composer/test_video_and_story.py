@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.composer.curve import Curve
-from services.composer.readings import Judgement
-from services.composer.story import ContactSheet, EvenSampler, FrameInfo, ManifestWriter
-from services.composer.video import VideoWriter, aac_rate_hz, join_videos, write_audio
+from services.composer.output.curve import Curve
+from services.composer.output.manifest import ContactSheet, EvenSampler, FrameInfo, ManifestWriter
+from services.composer.output.video import VideoWriter, aac_rate_hz, join_videos, write_audio
+from services.composer.story.judge_sampling import Judgement
 
 NTSC = Fraction(30000, 1001)
 

@@ -19,7 +19,7 @@ from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
 from services.composer.settings import ComposerSettings
-from services.composer.stored.folder import FolderStore
+from services.composer.stored.folder_store import FolderStore
 from services.composer.stored.store import StoreError
 from tests.encoding import encode, tone
 from tests.unit.composer.fakes import Stage, config, pcm, stage
@@ -187,7 +187,7 @@ async def test_what_the_generator_refuses_is_refused(tmp_path: Path, monkeypatch
         message = "engine is 'none'; choose one of: morph"
         raise InvalidArgument(message, reason=reasons.ERROR_REASON_ENGINE_UNKNOWN, field="engine", value="none")
 
-    monkeypatch.setattr("services.composer.palette._fetch_vocabulary", refuse_engine)
+    monkeypatch.setattr("services.composer.pipeline.capabilities._fetch_vocabulary", refuse_engine)
     async with stage(store=str(tmp_path)) as on:
         code, reason, said = await expect_refusal(on.stub.CreateStory(upload(SONG, engine="none")))
     assert (code, reason, said) == ("INVALID_ARGUMENT", "ENGINE_UNKNOWN", "engine is 'none'; choose one of: morph")

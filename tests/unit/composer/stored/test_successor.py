@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.stored.folder import FolderStore
+from services.composer.stored.folder_store import FolderStore
 from services.composer.stored.lease import AsyncStore, Lease, LeaseLost
 from services.composer.stored.record import Record, Segment
 from services.composer.stored.store import Store, VersionConflict

@@ -10,11 +10,11 @@ from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
-from services.composer.files import NAMES, wrap_source
-from services.composer.messages import convert_audio_error
-from services.composer.palette import Capabilities
-from services.composer.peers import Backends
-from services.composer.plan import StoryPlan
+from services.composer.backends.client import Backends
+from services.composer.output.files import NAMES, wrap_source
+from services.composer.pipeline.capabilities import Capabilities
+from services.composer.session.config import StoryPlan
+from services.composer.session.messages import convert_audio_error
 
 __all__ = ["normalize_config", "compute_pcm_digest", "compute_content_digest"]
 

@@ -8,9 +8,9 @@ from deepsing.runtime.errors import InvalidArgument, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
-from services.composer.readings import Judgement
-from services.composer.story import FrameInfo
-from services.composer.timeline import Point
+from services.composer.output.manifest import FrameInfo
+from services.composer.story.judge_sampling import Judgement
+from services.composer.story.timeline import Point
 
 __all__ = ["build_achieved_point", "build_affect_point", "build_frame", "build_song_facts", "convert_audio_error"]
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 
-from services.composer.meters import DEPENDENCY_HEDGES
+from services.composer.metrics import DEPENDENCY_HEDGES
 
 __all__ = ["Hedge"]
 

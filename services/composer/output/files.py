@@ -15,12 +15,12 @@ from PIL import Image
 from deepsing.audio import PcmSource, decode_blocks
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
-from services.composer.curve import Curve
-from services.composer.plan import StoryPlan
-from services.composer.readings import Judgement
-from services.composer.spool import CHUNK_BYTES
-from services.composer.story import ContactSheet, FrameInfo, ManifestWriter
-from services.composer.video import VideoWriter, join_videos, write_audio
+from services.composer.output.curve import Curve
+from services.composer.output.manifest import ContactSheet, FrameInfo, ManifestWriter
+from services.composer.output.video import VideoWriter, join_videos, write_audio
+from services.composer.session.config import StoryPlan
+from services.composer.story.judge_sampling import Judgement
+from services.composer.upload.song_file import CHUNK_BYTES
 
 __all__ = ["StoryFiles", "encode_picture", "iter_file_chunks"]
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import audio_sentiment_pb2 as wire
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.arrivals import ArrivalLog
-from services.composer.palette import Capabilities
-from services.composer.peers import Backends
-from services.composer.plan import StoryPlan
-from services.composer.scale import build_scale
-from services.composer.spool import SongFile
-from services.composer.timeline import WINDOW_S, Point, frame_count
+from services.composer.backends.client import Backends
+from services.composer.pipeline.capabilities import Capabilities
+from services.composer.session.config import StoryPlan
+from services.composer.story.scale import build_scale
+from services.composer.story.timeline import WINDOW_S, Point, frame_count
+from services.composer.upload.arrivals import ArrivalLog
+from services.composer.upload.song_file import SongFile
 
 __all__ = ["AnalysisUpdate", "LatestUpdate", "SongAnalysis"]
 

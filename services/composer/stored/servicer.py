@@ -15,21 +15,21 @@ import grpc
 
 from deepsing.access.accounts import caller_account
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.peers import Backends
-from services.composer.plan import parse_config
-from services.composer.scratch import ScratchDir
+from services.composer.backends.client import Backends
+from services.composer.session.config import parse_config
+from services.composer.session.receive import receive_next, receive_song, require_config
 from services.composer.settings import ComposerSettings
-from services.composer.spool import SongFile
 from services.composer.stored.answers import build_linked_story, build_story
 from services.composer.stored.creation import ClaimedKey, create_or_get, parse_key
+from services.composer.stored.errors import page_invalid_error, store_errors, stories_off_error, story_not_found_error
+from services.composer.stored.identity import compute_content_digest, compute_pcm_digest, normalize_config
 from services.composer.stored.lease import AsyncStore
+from services.composer.stored.open_store import open_store
 from services.composer.stored.record import Record, owner_tag
-from services.composer.stored.refusals import page_invalid_error, store_errors, stories_off_error, story_not_found_error
 from services.composer.stored.store import NotFound, StoreError, VersionConflict
-from services.composer.stored.stores import open_store
-from services.composer.stored.twins import compute_content_digest, compute_pcm_digest, normalize_config
 from services.composer.stored.worker import Worker
-from services.composer.uploading import receive_next, receive_song, require_config
+from services.composer.upload.scratch import ScratchDir
+from services.composer.upload.song_file import SongFile
 
 __all__ = ["StoriesServicer"]
 

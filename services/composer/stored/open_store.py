@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from services.composer.settings import ComposerSettings
-from services.composer.stored.folder import FolderStore
+from services.composer.stored.folder_store import FolderStore
 from services.composer.stored.store import Store
 
 __all__ = ["open_store"]
@@ -16,7 +16,7 @@ def open_store(settings: ComposerSettings) -> Store:
     """The store that the settings name. Raises StoreError."""
     if not settings.store.startswith("s3://"):
         return FolderStore(Path(settings.store))
-    from services.composer.stored.s3 import S3Store  # brings boto3, which nobody else waits for
+    from services.composer.stored.s3_store import S3Store  # brings boto3, which nobody else waits for
 
     parts = urlsplit(settings.store)
     prefix = parts.path.strip("/")

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import audio_sentiment_pb2, generator_pb2, translator_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.peers import Backends
-from services.composer.plan import StoryPlan
-from services.composer.scale import Norm
+from services.composer.backends.client import Backends
+from services.composer.session.config import StoryPlan
+from services.composer.story.scale import Norm
 
 __all__ = ["Capabilities"]
 

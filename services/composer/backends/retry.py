@@ -18,7 +18,7 @@ from deepsing.runtime.errors import (
     parse_error_info,
 )
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.meters import DEPENDENCY_FAILURES, DEPENDENCY_RETRIES
+from services.composer.metrics import DEPENDENCY_FAILURES, DEPENDENCY_RETRIES
 
 __all__ = ["Retry", "CircuitBreaker"]
 

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from services.composer.timeline import Point
+from services.composer.story.timeline import Point
 
 __all__ = ["MUSIC", "Norm", "Scale", "build_scale"]
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 from deepsing.runtime.errors import DeadlineExceeded, InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.gate import CreditGate
-from services.composer.spool import SongFile
+from services.composer.session.credit import CreditGate
+from services.composer.upload.song_file import SongFile
 
 __all__ = ["require_config", "receive_config", "receive_next", "receive_upload", "receive_song"]
 

@@ -12,23 +12,28 @@ from deepsing.audio import AudioError
 from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.agreement import RunningAgreement
-from services.composer.arrivals import ArrivalLog
-from services.composer.ending import build_manifest_facts, build_session_end
-from services.composer.files import StoryFiles, iter_file_chunks
-from services.composer.gate import CreditGate
-from services.composer.listening import LatestUpdate, SongAnalysis
-from services.composer.live_painting import build_scheduler
-from services.composer.messages import build_achieved_point, build_affect_point, build_frame, convert_audio_error
-from services.composer.outbox import Outbox
-from services.composer.painting import FrameBatch, FrameScheduler
-from services.composer.palette import Capabilities
-from services.composer.peers import Backends
-from services.composer.plan import StoryPlan
-from services.composer.reader import JudgeClient
-from services.composer.readings import Judgement, encode_excerpt
+from services.composer.backends.client import Backends
+from services.composer.output.files import StoryFiles, iter_file_chunks
+from services.composer.output.summary import build_manifest_facts, build_session_end
+from services.composer.pipeline.analysis import LatestUpdate, SongAnalysis
+from services.composer.pipeline.capabilities import Capabilities
+from services.composer.pipeline.frames import FrameBatch, FrameScheduler
+from services.composer.pipeline.judge import JudgeClient
+from services.composer.pipeline.live_frames import build_scheduler
+from services.composer.session.config import StoryPlan
+from services.composer.session.credit import CreditGate
+from services.composer.session.messages import (
+    build_achieved_point,
+    build_affect_point,
+    build_frame,
+    convert_audio_error,
+)
+from services.composer.session.outbox import Outbox
 from services.composer.settings import ComposerSettings
-from services.composer.spool import SongFile
+from services.composer.story.agreement import RunningAgreement
+from services.composer.story.judge_sampling import Judgement, encode_excerpt
+from services.composer.upload.arrivals import ArrivalLog
+from services.composer.upload.song_file import SongFile
 
 __all__ = ["StoryPipeline"]
 

@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import suppress
 
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.gate import CreditGate
+from services.composer.session.credit import CreditGate
 
 __all__ = ["Outbox"]
 

@@ -14,8 +14,8 @@ import grpc
 from deepsing.access.outgoing import open_service_channel
 from deepsing.runtime.early_end import keep_status
 from deepsing.v1 import audio_sentiment_pb2, audio_sentiment_pb2_grpc, generator_pb2_grpc, translator_pb2_grpc
-from services.composer.attempts import CircuitBreaker, Retry
-from services.composer.hedging import Hedge
+from services.composer.backends.hedging import Hedge
+from services.composer.backends.retry import CircuitBreaker, Retry
 from services.composer.settings import ComposerSettings
 
 __all__ = ["BATCH_BYTES", "Backends", "call_deadline_s"]

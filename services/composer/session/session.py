@@ -12,17 +12,17 @@ from deepsing.access.accounts import caller_account
 from deepsing.runtime.errors import FailedPrecondition, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.arrivals import ArrivalLog
-from services.composer.gate import CreditGate
-from services.composer.held import SongCache
-from services.composer.outbox import Outbox
-from services.composer.palette import Capabilities
-from services.composer.peers import Backends
-from services.composer.plan import StoryPlan, parse_config, story_digest
+from services.composer.backends.client import Backends
+from services.composer.pipeline.capabilities import Capabilities
+from services.composer.pipeline.pipeline import StoryPipeline
+from services.composer.session.config import StoryPlan, parse_config, story_digest
+from services.composer.session.credit import CreditGate
+from services.composer.session.outbox import Outbox
+from services.composer.session.receive import receive_config, receive_upload
 from services.composer.settings import ComposerSettings
-from services.composer.spool import SongFile
-from services.composer.telling import StoryPipeline
-from services.composer.uploading import receive_config, receive_upload
+from services.composer.upload.arrivals import ArrivalLog
+from services.composer.upload.song_cache import SongCache
+from services.composer.upload.song_file import SongFile
 
 __all__ = ["Session"]
 

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from deepsing.runtime.errors import ServiceError, Unavailable
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2, translator_pb2
-from services.composer.peers import Backends
-from services.composer.plan import StoryPlan
-from services.composer.readings import Judgement, JudgeSampler
+from services.composer.backends.client import Backends
+from services.composer.output.manifest import FrameInfo
+from services.composer.session.config import StoryPlan
 from services.composer.settings import ComposerSettings
-from services.composer.story import FrameInfo
+from services.composer.story.judge_sampling import Judgement, JudgeSampler
 
 __all__ = ["BATCH", "JudgeClient"]
 

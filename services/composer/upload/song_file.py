@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.arrivals import ArrivalLog
+from services.composer.upload.arrivals import ArrivalLog
 
 __all__ = ["CHUNK_BYTES", "SongFile"]
 

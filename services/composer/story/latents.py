@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.composer.timeline import Moment
+from services.composer.story.timeline import Moment
 
 __all__ = ["KeyLatent", "LatentPath", "FrameLatent"]
 

@@ -20,24 +20,24 @@ from deepsing.audio import AudioError
 from deepsing.telemetry.ids import session_id
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
-from services.composer.agreement import RunningAgreement
-from services.composer.files import NAMES, StoryFiles
-from services.composer.flashes import FlashCounter, FlashGuard, cell_luminance
-from services.composer.messages import convert_audio_error
-from services.composer.meters import count_session
-from services.composer.palette import Capabilities
-from services.composer.peers import Backends
-from services.composer.plan import parse_config, story_digest
-from services.composer.reader import BATCH, JudgeClient
-from services.composer.readings import encode_excerpt
-from services.composer.session import Session
+from services.composer.backends.client import Backends
+from services.composer.metrics import count_session
+from services.composer.output.files import NAMES, StoryFiles
+from services.composer.output.manifest import FrameInfo
+from services.composer.pipeline.capabilities import Capabilities
+from services.composer.pipeline.judge import BATCH, JudgeClient
+from services.composer.session.config import parse_config, story_digest
+from services.composer.session.messages import convert_audio_error
+from services.composer.session.session import Session
 from services.composer.settings import ComposerSettings
-from services.composer.spool import CHUNK_BYTES
 from services.composer.stored.finishing import build_files
 from services.composer.stored.lease import Lease
 from services.composer.stored.record import Segment
 from services.composer.stored.segments import SegmentWriter, StoredFrames, read_segment
-from services.composer.story import FrameInfo
+from services.composer.story.agreement import RunningAgreement
+from services.composer.story.flashes import FlashCounter, FlashGuard, cell_luminance
+from services.composer.story.judge_sampling import encode_excerpt
+from services.composer.upload.song_file import CHUNK_BYTES
 
 __all__ = ["StoryJob", "build_paint_config"]
 

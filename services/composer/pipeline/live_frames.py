@@ -11,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsing.v1 import generator_pb2
-from services.composer.arrivals import ArrivalLog
-from services.composer.listening import AnalysisUpdate
-from services.composer.painting import FrameBatch, FrameScheduler
-from services.composer.palette import Capabilities
-from services.composer.peers import Backends
-from services.composer.plan import StoryPlan
+from services.composer.backends.client import Backends
+from services.composer.output.manifest import FrameInfo
+from services.composer.pipeline.analysis import AnalysisUpdate
+from services.composer.pipeline.capabilities import Capabilities
+from services.composer.pipeline.frames import FrameBatch, FrameScheduler
+from services.composer.session.config import StoryPlan
 from services.composer.settings import ComposerSettings
-from services.composer.story import FrameInfo
-from services.composer.timeline import Point
+from services.composer.story.timeline import Point
+from services.composer.upload.arrivals import ArrivalLog
 
 __all__ = ["LiveFrameScheduler", "count_late", "build_scheduler"]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from deepsing.runtime.errors import DeadlineExceeded, InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
-from services.composer.meters import LIVE_LAG
+from services.composer.metrics import LIVE_LAG
 
 __all__ = ["CreditGate"]
 

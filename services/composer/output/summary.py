@@ -9,11 +9,11 @@ from google.protobuf.json_format import MessageToDict
 
 from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.agreement import Agreement, RunningAgreement
-from services.composer.palette import Capabilities
-from services.composer.plan import StoryPlan
-from services.composer.reader import JudgeClient
-from services.composer.readings import Judgement, agreements
+from services.composer.pipeline.capabilities import Capabilities
+from services.composer.pipeline.judge import JudgeClient
+from services.composer.session.config import StoryPlan
+from services.composer.story.agreement import Agreement, RunningAgreement
+from services.composer.story.judge_sampling import Judgement, agreements
 
 __all__ = ["build_manifest_facts", "build_session_end"]
 
