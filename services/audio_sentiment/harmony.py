@@ -10,8 +10,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from services.audio_sentiment.averaging import RunningMean
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
+from services.audio_sentiment.running_mean import RunningMean
 
 __all__ = ["HARMONY_SIZE", "Harmony"]
 

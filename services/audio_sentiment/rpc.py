@@ -21,11 +21,11 @@ from deepsing.v1 import audio_sentiment_pb2 as messages
 from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
-from services.audio_sentiment.hearing import RawFormat, SongDecoder
-from services.audio_sentiment.meters import collect_points
+from services.audio_sentiment.metrics import collect_points
 from services.audio_sentiment.models import Models, open_models
 from services.audio_sentiment.sentiment import WINDOW_US, Analyser, Pacing, Point
 from services.audio_sentiment.settings import PREFIX, Settings
+from services.audio_sentiment.song_decoder import RawFormat, SongDecoder
 
 __all__ = ["SERVICE", "AudioSentimentServicer"]
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.audio_sentiment.averaging import RunningMean, ramp
 from services.audio_sentiment.embedding import Networks
-from services.audio_sentiment.listening import FeatureExtractor, Window
+from services.audio_sentiment.feature_extractor import FeatureExtractor, Window
+from services.audio_sentiment.running_mean import RunningMean, ramp
 
 __all__ = ["Analyser", "SentimentModel", "Pacing", "Point", "SentimentReader"]
 

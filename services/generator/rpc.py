@@ -17,8 +17,8 @@ from deepsing.v1 import generator_pb2, generator_pb2_grpc, sentiment_pb2
 from services.generator.checks import LimitError, parse_class_weights, parse_noise, parse_style_weights, require
 from services.generator.concepts import Concept
 from services.generator.engines import Engine
-from services.generator.meters import record_job
-from services.generator.opening import load_painter
+from services.generator.loading import load_painter
+from services.generator.metrics import record_job
 from services.generator.painter import Job, JobResult, Painter, is_out_of_memory
 from services.generator.settings import PREFIX, Settings
 from services.generator.stylize import Stylist

@@ -17,7 +17,7 @@ from deepsing.runtime.settings import SettingsError, settings_from_environment
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2, translator_pb2, translator_pb2_grpc
 from services.translator.catalogue import EMBEDDED, open_catalogue
-from services.translator.judging import LARGEST_REQUEST_BYTES, JudgeService, check_count
+from services.translator.judge.service import LARGEST_REQUEST_BYTES, JudgeService, check_count
 from services.translator.lexicon import F64, Lexicon
 from services.translator.settings import PREFIX, Settings
 from services.translator.translate import MEMORY, NOISE_SIZE, Passage, Translator, translate

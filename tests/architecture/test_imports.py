@@ -48,8 +48,8 @@ OFFENCES = {
         ("services/composer/stored/folder_store.py", "import services.composer.stored.lease"),
     ],
     "inside-audio-sentiment": [("services/audio_sentiment/new.py", "import services.audio_sentiment.models")],
-    "inside-generator": [("services/generator/new.py", "import services.generator.opening")],
-    "inside-translator": [("services/translator/new.py", "import services.translator.judging")],
+    "inside-generator": [("services/generator/new.py", "import services.generator.loading")],
+    "inside-translator": [("services/translator/new.py", "import services.translator.judge.service")],
     "maths": [
         ("services/generator/new.py", "from deepsing.runtime import errors"),
         ("services/generator/generate.py", "import deepsing.access"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-import services.audio_sentiment.meters
+import services.audio_sentiment.metrics
 import services.composer.metrics  # noqa: F401
 from deepsing.telemetry import batches  # noqa: F401
 from deepsing.telemetry.calls import MetricsInterceptor

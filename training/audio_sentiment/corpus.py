@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from deepsing.audio import decode_blocks
 from services.audio_sentiment.embedding import Networks
+from services.audio_sentiment.feature_extractor import FeatureExtractor, Window
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
-from services.audio_sentiment.listening import FeatureExtractor, Window
 from training.audio_sentiment.labels import RatedSong, assign_fold, read_labels
 from training.audio_sentiment.rendering import SOUNDFONT, render_if_midi
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.audio_sentiment.averaging import ramp
+from services.audio_sentiment.running_mean import ramp
 from services.audio_sentiment.sentiment import FEATURE_LIMIT, WINDOW_S, Pacing, SentimentModel, audibility
 from training.audio_sentiment.corpus import WindowedSong
 from training.audio_sentiment.fit_level import fit_level

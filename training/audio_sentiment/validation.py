@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.audio_sentiment.listening import Window
+from services.audio_sentiment.feature_extractor import Window
 from services.audio_sentiment.sentiment import Pacing, SentimentModel, SentimentReader
 from training.audio_sentiment.fit import FeaturedSong, Recipe, fit_sentiment_model
 from training.audio_sentiment.labels import FOLD_COUNT, RatedSong

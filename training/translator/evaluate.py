@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from services.translator.catalogue import EMBEDDED, find_file, open_translators, table_path
-from services.translator.judge import PictureFeatures, load_judge
+from services.translator.judge.model import PictureFeatures, load_judge
 from services.translator.lexicon import F32, Lexicon
 from services.translator.translate import Passage, Translator, translate
 from training.translator.curves import random_walk

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from services.translator.catalogue import EMBEDDED, find_file, table_path
-from services.translator.judge import Judge, PictureFeatures, load_judge
+from services.translator.judge.model import Judge, PictureFeatures, load_judge
 from services.translator.lexicon import F32, F64, Lexicon, encode_distances, load_lexicon
 from training.translator.build_concepts import write_table
 from training.translator.sampling import TRUNCATION, OnnxEngine, draw_samples

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from services.translator.judge import Judge, PictureFeatures
+from services.translator.judge.model import Judge, PictureFeatures
+from services.translator.judge.onnx import open_network
 from services.translator.lexicon import F32, F64, Lexicon
-from services.translator.networks import open_network
 from services.translator.translate import NOISE_LIMIT
 
 __all__ = ["OnnxEngine", "Samples", "EngineSampler", "draw_samples", "TRUNCATION"]

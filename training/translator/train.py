@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from services.translator.catalogue import EMBEDDED, find_file, table_path
-from services.translator.judge import Judge, PictureFeatures, load_judge
+from services.translator.judge.model import Judge, PictureFeatures, load_judge
 from services.translator.lexicon import F64, Lexicon, load_lexicon
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import View, ViewTranslator, save_views

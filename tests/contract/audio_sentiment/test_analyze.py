@@ -189,7 +189,7 @@ async def test_a_song_of_too_many_bytes_is_refused(stub: Stub, monkeypatch: pyte
 
 
 async def test_a_song_of_too_many_hours_is_refused(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.audio_sentiment.hearing.MAX_SONG_S", 2.0)
+    monkeypatch.setattr("services.audio_sentiment.song_decoder.MAX_SONG_S", 2.0)
     assert (await refusal(stub, [config(), *pieces(wav(3.0))]))[:2] == (INVALID, "SONG_TOO_LONG")
 
 

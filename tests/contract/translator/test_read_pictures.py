@@ -20,9 +20,10 @@ from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
 from deepsing.v1 import translator_pb2 as tr
 from deepsing.v1 import translator_pb2_grpc
-from services.translator import judging, rpc
+from services.translator import rpc
 from services.translator.catalogue import EMBEDDED
-from services.translator.reading import PictureReader, open_reader
+from services.translator.judge import service as judging
+from services.translator.judge.reader import PictureReader, open_reader
 
 Stub = translator_pb2_grpc.TranslatorServiceStub
 

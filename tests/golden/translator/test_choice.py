@@ -5,7 +5,7 @@ pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.judge import BLOCKS, load_judge
+from services.translator.judge.model import BLOCKS, load_judge
 from services.translator.lexicon import load_lexicon
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import ViewTranslator

@@ -11,7 +11,7 @@ pytest.importorskip("tqdm")
 from PIL import Image
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.reading import open_reader
+from services.translator.judge.reader import open_reader
 from training.translator.judge import evaluate as evaluate_judge
 from training.translator.judge import train as train_judge
 

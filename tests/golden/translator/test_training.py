@@ -12,7 +12,7 @@ onnx, torch = pytest.importorskip("onnx"), pytest.importorskip("torch")
 from onnx import TensorProto, helper, numpy_helper
 
 from services.translator.catalogue import EMBEDDED, open_catalogue
-from services.translator.judge import BLOCKS, PictureFeatures, load_judge
+from services.translator.judge.model import BLOCKS, PictureFeatures, load_judge
 from services.translator.lexicon import F32, load_lexicon
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import TEMPERATURE, View

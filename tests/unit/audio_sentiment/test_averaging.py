@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.audio_sentiment.averaging import RunningMean, ramp
+from services.audio_sentiment.running_mean import RunningMean, ramp
 
 
 @given(

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.audio_sentiment.listening import Window
+from services.audio_sentiment.feature_extractor import Window
 from training.audio_sentiment.labels import RatedSong, assign_fold
 
 pytest.importorskip("tqdm")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from services.audio_sentiment.features import MelStream
-from services.audio_sentiment.levelling import LEAST_POWER, TYPICAL_POWER, RunningGain, apply_gain
+from services.audio_sentiment.gain import LEAST_POWER, TYPICAL_POWER, RunningGain, apply_gain
 from tests.unit.audio_sentiment.signals import chords
 
 

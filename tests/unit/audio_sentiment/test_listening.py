@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from services.audio_sentiment.embedding import Embedder
-from services.audio_sentiment.listening import LATE_SAMPLES, WINDOW_SAMPLES, FeatureExtractor, Window
+from services.audio_sentiment.feature_extractor import LATE_SAMPLES, WINDOW_SAMPLES, FeatureExtractor, Window
 from tests.unit.audio_sentiment.models import networks
 from tests.unit.audio_sentiment.signals import F32, chords, silence
 

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from services.audio_sentiment.meters import collect_points
+from services.audio_sentiment.metrics import collect_points
 from services.audio_sentiment.sentiment import Point
 from tests.unit.telemetry.counted import MetricDelta
 

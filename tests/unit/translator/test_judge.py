@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.judge import BLOCKS, Judge, crop_square, load_judge, pair_index, save_judge
+from services.translator.judge.model import BLOCKS, Judge, crop_square, load_judge, pair_index, save_judge
 from services.translator.lexicon import F32
 from training.translator.judge.evaluate import format_table, measure, measure_baseline
 from training.translator.judge.photos import FOLD_COUNT, Photos

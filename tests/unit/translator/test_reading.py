@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.judge import load_judge
+from services.translator.judge.model import load_judge
+from services.translator.judge.reader import PictureReader, open_reader
 from services.translator.lexicon import load_lexicon
-from services.translator.reading import PictureReader, open_reader
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.judge import Judge, PictureFeatures, load_judge, select_blocks
+from services.translator.judge.model import Judge, PictureFeatures, load_judge, select_blocks
+from services.translator.judge.reader import BACKBONE, CONCEPTS
 from services.translator.lexicon import F32, F64, Lexicon, load_lexicon
-from services.translator.reading import BACKBONE, CONCEPTS
 from training.translator.judge.photos import FOLD_COUNT, Photos, assign_folds, extract_features, read_photos
 from training.translator.measures import intervals
 from training.translator.sampling import OnnxEngine, Samples, draw_samples

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from services.translator.judge import SIZE_PX, PictureFeatures
+from services.translator.judge.model import SIZE_PX, PictureFeatures
 from services.translator.lexicon import F32, F64
 from training.translator.build_concepts import parse_theme
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.judge import (
+from services.translator.judge.model import (
     BLOCKS,
     CLIP,
     Judge,
@@ -28,8 +28,8 @@ from services.translator.judge import (
     save_judge,
     select_blocks,
 )
+from services.translator.judge.reader import BACKBONE
 from services.translator.lexicon import F32
-from services.translator.reading import BACKBONE
 from training.translator.judge.evaluate import add_photo_arguments, format_table, measure, select_photos
 from training.translator.judge.photos import FOLD_COUNT, Photos, assign_folds, extract_features
 

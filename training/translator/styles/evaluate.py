@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from services.translator.catalogue import EMBEDDED
-from services.translator.judge import PictureFeatures, load_judge
+from services.translator.judge.model import PictureFeatures, load_judge
+from services.translator.judge.reader import BACKBONE, CONCEPTS
 from services.translator.lexicon import F32, F64, load_lexicon
-from services.translator.reading import BACKBONE, CONCEPTS
 from services.translator.translate import NOISE_LIMIT
 from training.translator.sampling import OnnxEngine
 from training.translator.styles.readings import PictureStyleNetwork, StyleNetwork, StyleReadings, feeling_correlation

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from services.translator.judge.onnx import open_network
 from services.translator.lexicon import F32, F64
-from services.translator.networks import open_network
 
 __all__ = ["StyleNetwork", "PictureStyleNetwork", "StyleReadings", "feeling_correlation", "style_sentiments"]
 

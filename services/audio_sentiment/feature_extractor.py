@@ -18,8 +18,8 @@ from services.audio_sentiment.features import (
     loudness,
     onset_strength,
 )
+from services.audio_sentiment.gain import RunningGain, apply_gain
 from services.audio_sentiment.harmony import Harmony
-from services.audio_sentiment.levelling import RunningGain, apply_gain
 from services.audio_sentiment.patches import PatchReader
 
 F32 = NDArray[np.float32]

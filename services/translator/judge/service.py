@@ -14,10 +14,10 @@ from deepsing.runtime.onnx import DeviceThread
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2, translator_pb2
 from services.translator.catalogue import EMBEDDED
-from services.translator.judge import SIZE_PX
+from services.translator.judge.model import SIZE_PX
+from services.translator.judge.pictures import MAX_BYTES, MAX_PIXELS, PictureError, open_picture
+from services.translator.judge.reader import BACKBONE, JUDGE, PictureReader, open_reader
 from services.translator.lexicon import F64, Lexicon
-from services.translator.pictures import MAX_BYTES, MAX_PIXELS, PictureError, open_picture
-from services.translator.reading import BACKBONE, JUDGE, PictureReader, open_reader
 
 __all__ = ["LARGEST_REQUEST_BYTES", "JudgeService", "check_count"]
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from services.translator.judge.onnx import open_network
 from services.translator.lexicon import F32, F64
-from services.translator.networks import open_network
 
 __all__ = ["PictureFeatures", "Judge", "load_judge", "pair_index", "save_judge"]
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from services.audio_sentiment.averaging import RunningMean
+from services.audio_sentiment.running_mean import RunningMean
 
 __all__ = ["RunningGain", "apply_gain"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from services.translator.judge import Judge, PictureFeatures, load_judge
+from services.translator.judge.model import Judge, PictureFeatures, load_judge
 from services.translator.lexicon import F64, load_lexicon
 
 __all__ = ["PictureReader", "open_reader", "BACKBONE", "JUDGE"]

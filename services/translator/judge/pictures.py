@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from services.translator.judge import SIZE_PX, crop_square
+from services.translator.judge.model import SIZE_PX, crop_square
 
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "PictureError", "open_picture"]
 
