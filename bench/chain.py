@@ -12,8 +12,8 @@ import numpy as np
 
 from bench.measurement import Measurement
 from bench.processes import run_service
+from deepsing.rpc.channel import open_channel
 from deepsing.runtime.artifacts import load_artifact
-from deepsing.runtime.channel import open_channel
 from deepsing.runtime.onnx import available_cores, open_session
 from deepsing.v1.generator_pb2 import GenerateRequest, ListConceptsRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub

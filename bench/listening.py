@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from bench.measurement import Measurement
 from bench.processes import RunningService, run_service
 from bench.songs import make_long_song
-from deepsing.runtime.channel import open_channel
+from deepsing.rpc.channel import open_channel
 from deepsing.v1.audio_sentiment_pb2 import AnalyzeConfig, AnalyzeRequest
 from deepsing.v1.audio_sentiment_pb2_grpc import AudioSentimentServiceStub
 

@@ -8,7 +8,7 @@ from typing import Any
 from bench.measurement import Measurement
 from bench.processes import RunningService, resident_bytes, run_service
 from bench.songs import BUNDLED
-from deepsing.runtime.channel import open_channel
+from deepsing.rpc.channel import open_channel
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
 from deepsing.v1.sentiment_pb2 import Size

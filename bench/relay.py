@@ -14,7 +14,7 @@ from bench.processes import RunningService, cpu_s, run_service
 from bench.songs import BUNDLED
 from deepsing.client import Client, StoryOptions
 from deepsing.client.options import Images
-from deepsing.runtime.channel import open_channel
+from deepsing.rpc.channel import open_channel
 from deepsing.v1 import generator_pb2, generator_pb2_grpc
 from deepsing.v1.composer_pb2 import Frame
 from deepsing.v1.sentiment_pb2 import Sentiment, Size

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import grpc
 
 from deepsing.access.watched import WatchedFiles
-from deepsing.runtime import channel as plain
+from deepsing.rpc import channel as plain
 from deepsing.runtime.settings import SettingsError, settings_from_environment
 from deepsing.telemetry.outgoing import wrap_each_call
 

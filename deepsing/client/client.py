@@ -16,12 +16,12 @@ from deepsing.access.outgoing import Tls, open_channel
 from deepsing.client.errors import Failed, Refused
 from deepsing.client.files import StoryFiles, story_paths
 from deepsing.client.options import StoryOptions
+from deepsing.client.resumable_story import ResumableStory
 from deepsing.client.sending import send_song
 from deepsing.client.session import Event
 from deepsing.client.song import Song, SongSource
 from deepsing.client.stored import StoredStories
 from deepsing.client.story import Story
-from deepsing.client.telling import ResumableStory
 from deepsing.runtime.settings import SettingsError
 from deepsing.v1 import composer_pb2 as composer
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Generic, TypeVar
 
-from deepsing.queueing.fair_queue import FairQueue, Ticket
-from deepsing.queueing.fair_queue import QueueFull as QueueFull
+from deepsing.runtime.fair_queue import FairQueue, Ticket
+from deepsing.runtime.fair_queue import QueueFull as QueueFull
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.telemetry.batches import BATCH_SIZE, ITEM_SECONDS, OUT_OF_MEMORY, QUEUE_JOBS
 

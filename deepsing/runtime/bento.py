@@ -11,7 +11,7 @@ import bentoml
 from deepsing.runtime.heap import share_arenas
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.telemetry.logs import configure_logs
-from deepsing.telemetry.meters import enable
+from deepsing.telemetry.metrics import enable
 
 __all__ = ["BentoHost"]
 

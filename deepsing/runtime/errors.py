@@ -2,9 +2,9 @@
 
 import grpc
 
-from deepsing.runtime.status import STATUS_DETAILS as STATUS_DETAILS
-from deepsing.runtime.status import ServiceError as ServiceError
-from deepsing.runtime.status import parse_error_info as parse_error_info
+from deepsing.rpc.status import STATUS_DETAILS as STATUS_DETAILS
+from deepsing.rpc.status import ServiceError as ServiceError
+from deepsing.rpc.status import parse_error_info as parse_error_info
 
 __all__ = ["InvalidArgument", "FailedPrecondition", "Unavailable", "ResourceExhausted", "DeadlineExceeded"]
 

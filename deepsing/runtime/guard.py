@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from deepsing.runtime.channel import remaining_s
+from deepsing.rpc.channel import remaining_s
+from deepsing.rpc.status import STATUS_DETAILS, ServiceError
 from deepsing.runtime.errors import DeadlineExceeded, InvalidArgument, Unavailable
-from deepsing.runtime.status import STATUS_DETAILS, ServiceError
 from deepsing.telemetry.ids import REQUEST_ID_KEY, request_id, take_ids
 from deepsing.telemetry.logs import call_facts
 from deepsing.v1 import error_reason_pb2 as reasons

@@ -1,6 +1,6 @@
 """The metrics of whatever gathers jobs into batches for a device."""
 
-from deepsing.telemetry.meters import Counter, Gauge, Histogram
+from deepsing.telemetry.metrics import Counter, Gauge, Histogram
 
 __all__ = ["BATCH_SIZE", "ITEM_SECONDS", "OUT_OF_MEMORY", "QUEUE_JOBS", "QUEUE_WAIT"]
 

@@ -10,7 +10,7 @@ from google.protobuf import descriptor_pool
 
 from deepsing.telemetry import tracing
 from deepsing.telemetry.logs import call_facts
-from deepsing.telemetry.meters import Counter, Histogram
+from deepsing.telemetry.metrics import Counter, Histogram
 from deepsing.v1.error_reason_pb2 import ErrorReason
 
 __all__ = ["MetricsInterceptor"]

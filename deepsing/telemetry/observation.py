@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import grpc
 
 from deepsing.telemetry.calls import MetricsInterceptor
-from deepsing.telemetry.meters import Gauge, enable, is_enabled
+from deepsing.telemetry.metrics import Gauge, enable, is_enabled
 from deepsing.telemetry.tracing import start_tracing
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
-from deepsing.telemetry.meters import DECLARED
+from deepsing.telemetry.metrics import DECLARED
 from deepsing.telemetry.summary import Scrape, Summary, build_scrape, summarize
 
 __all__ = ["MetricsPage"]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from time import perf_counter
 
-from deepsing.telemetry.meters import Counter
+from deepsing.telemetry.metrics import Counter
 from services.audio_sentiment.sentiment import WINDOW_US, Point
 
 __all__ = ["collect_points"]

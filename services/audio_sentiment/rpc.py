@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Literal
 
-from deepsing.access.protection import security_from_environment
+from deepsing.access.server_security import security_from_environment
 from deepsing.audio import AudioError, SongFacts
 from deepsing.runtime.errors import (
     DeadlineExceeded,

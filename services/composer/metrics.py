@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from time import monotonic
 
-from deepsing.telemetry.meters import Counter, Gauge, Histogram
+from deepsing.telemetry.metrics import Counter, Gauge, Histogram
 from deepsing.v1 import composer_pb2 as pb
 
 __all__ = ["LIVE_LAG", "DEPENDENCY_FAILURES", "DEPENDENCY_HEDGES", "DEPENDENCY_RETRIES", "count_session"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import grpc
 
-from deepsing.access.protection import security_from_environment
+from deepsing.access.server_security import security_from_environment
 from deepsing.audio import AudioError, SongFacts, decode_blocks
 from deepsing.runtime.errors import InvalidArgument, ResourceExhausted
 from deepsing.runtime.server import Service

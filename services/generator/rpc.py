@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
-from deepsing.access.protection import security_from_environment
+from deepsing.access.server_security import security_from_environment
 from deepsing.runtime.batching import MicroBatcher, QueueFull
 from deepsing.runtime.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable
 from deepsing.runtime.onnx import DeviceThread

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from deepsing.access.protection import security_from_environment
+from deepsing.access.server_security import security_from_environment
 from deepsing.runtime.artifacts import load_artifact
 from deepsing.runtime.errors import FailedPrecondition, InvalidArgument
 from deepsing.runtime.server import Service

@@ -13,7 +13,7 @@ import services.audio_sentiment.metrics
 import services.composer.metrics  # noqa: F401
 from deepsing.telemetry import batches  # noqa: F401
 from deepsing.telemetry.calls import MetricsInterceptor
-from deepsing.telemetry.meters import DECLARED, Counter, Histogram
+from deepsing.telemetry.metrics import DECLARED, Counter, Histogram
 from deepsing.telemetry.observation import ServiceTelemetry
 from tests.architecture.test_deploy import container, deployments, environment, render_manifests
 from tests.architecture.tree import ROOT, SERVICES

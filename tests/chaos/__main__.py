@@ -15,7 +15,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from unittest.mock import patch
 
-from deepsing.client import StoryOptions, telling
+from deepsing.client import StoryOptions
+from deepsing.client import resumable_story as telling
 from deepsing.client.errors import DeepsingError
 from tests.chaos.fleet import Fleet, Replica
 from tests.chaos.proxy import Proxy

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from deepsing.client import StoryOptions, telling
+from deepsing.client import StoryOptions
+from deepsing.client import resumable_story as telling
 from deepsing.runtime.errors import Unavailable
 from deepsing.v1 import error_reason_pb2 as reasons
 from tests.chaos import stories

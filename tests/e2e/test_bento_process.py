@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from deepsing.runtime.channel import open_channel
+from deepsing.rpc.channel import open_channel
 from tests.unit.runtime.echo import NAME, call
 
 pytest.importorskip("bentoml", reason="the extra bento is not installed")

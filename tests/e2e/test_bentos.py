@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from deepsing.runtime.channel import open_channel
+from deepsing.rpc.channel import open_channel
 
 pytest.importorskip("bentoml", reason="the extra bento is not installed")
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from bench.processes import run_service
-from deepsing.runtime.channel import open_channel
+from deepsing.rpc.channel import open_channel
 from deepsing.v1.generator_pb2 import PRIORITY_LIVE, PRIORITY_OFFLINE, GenerateRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
 from deepsing.v1.sentiment_pb2 import IMAGE_FORMAT_JPEG, Size

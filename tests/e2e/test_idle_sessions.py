@@ -6,7 +6,7 @@ import pytest
 
 from bench.memory import begin_session, run_composer
 from bench.processes import resident_bytes
-from deepsing.runtime.channel import open_channel
+from deepsing.rpc.channel import open_channel
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
 
 CROWD, ROUNDS = 100, 10

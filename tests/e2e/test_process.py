@@ -15,7 +15,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from deepsing.runtime.channel import open_channel
+from deepsing.rpc.channel import open_channel
 from tests.unit.runtime.echo import NAME
 
 SOON_S = 20.0  # a Python process has to start on a busy machine

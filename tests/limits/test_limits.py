@@ -8,7 +8,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from deepsing.runtime.early_end import keep_status
+from deepsing.rpc.early_end import keep_status
 from deepsing.runtime.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings

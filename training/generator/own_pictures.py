@@ -19,7 +19,7 @@ from deepsing.client.status import convert_error
 from deepsing.local.failures import USAGE, CommandError
 from deepsing.local.models_folder import models_folder
 from deepsing.local.source import python_command, python_environment, service_root
-from deepsing.runtime.channel import open_channel
+from deepsing.rpc.channel import open_channel
 from deepsing.v1.sentiment_pb2 import Sentiment
 from deepsing.v1.translator_pb2 import Picture, ReadPicturesRequest
 from deepsing.v1.translator_pb2_grpc import TranslatorServiceStub

@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import pytest
 
-from deepsing.runtime.channel import open_channel
+from deepsing.rpc.channel import open_channel
 from deepsing.runtime.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer
 from deepsing.runtime.settings import ServerSettings

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import grpc
 import numpy as np
 
-from deepsing.runtime.channel import open_channel
+from deepsing.rpc.channel import open_channel
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
 from deepsing.v1 import generator_pb2, generator_pb2_grpc

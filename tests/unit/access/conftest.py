@@ -10,7 +10,7 @@ import pytest
 
 from deepsing.access.keys import new_key
 from deepsing.access.keys_file import edit_keys
-from deepsing.access.protection import security_from_environment
+from deepsing.access.server_security import security_from_environment
 from deepsing.runtime.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings

@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from deepsing.access.keys_file import edit_keys
-from deepsing.runtime.channel import open_channel
+from deepsing.rpc.channel import open_channel
 from tests.unit.access.conftest import SOON_S, Serve, add_key, bearer, expect_refusal, rewrite
 from tests.unit.runtime.echo import KINDS, NAME, Echo, call
 
@@ -165,7 +165,7 @@ async def test_a_file_that_changes_counts_at_once_and_a_broken_one_does_not(
 async def test_a_stream_ends_when_its_key_is_revoked(
     serve: Serve, keys_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepsing.access.doorkeeper.RECHECK_S", 0.0)
+    monkeypatch.setattr("deepsing.access.interceptor.RECHECK_S", 0.0)
     key = add_key(keys_file, "ann")
     server = await serve(ACCESS_KEYS_FILE=keys_file)
     async with open_channel(server.address) as channel:

@@ -9,8 +9,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deepsing.access.outgoing import Tls, open_channel
-from deepsing.access.protection import security_from_environment
-from deepsing.runtime import channel as plain
+from deepsing.access.server_security import security_from_environment
+from deepsing.rpc import channel as plain
 from deepsing.runtime.settings import ServerSettings, SettingsError
 from tests.unit.access.authority import Authority
 from tests.unit.access.conftest import SOON_S, Serve, add_key

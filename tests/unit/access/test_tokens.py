@@ -12,8 +12,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from deepsing.access.protection import security_from_environment
-from deepsing.runtime.channel import open_channel
+from deepsing.access.server_security import security_from_environment
+from deepsing.rpc.channel import open_channel
 from deepsing.runtime.settings import SettingsError
 from tests.unit.access.authority import AUDIENCE, ISSUER, PRIVATE, public_jwk, token, write_jwks
 from tests.unit.access.conftest import Serve, add_key, bearer, expect_refusal

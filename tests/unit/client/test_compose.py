@@ -10,8 +10,8 @@ import grpc
 import pytest
 
 from deepsing.client import Client, StoryOptions
+from deepsing.client import resumable_story as telling_module
 from deepsing.client import session as session_module
-from deepsing.client import telling as telling_module
 from deepsing.client.errors import Failed, Unavailable
 from deepsing.client.session import Event
 from deepsing.runtime.errors import ResourceExhausted

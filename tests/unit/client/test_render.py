@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deepsing.client import Client, StoryOptions, render_story
-from deepsing.client import telling as telling_module
+from deepsing.client import resumable_story as telling_module
 from deepsing.client.errors import Failed, Refused, Unavailable
 from deepsing.client.session import Event
 from deepsing.runtime.errors import Unavailable as ServerUnavailable

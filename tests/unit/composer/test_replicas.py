@@ -85,7 +85,7 @@ async def test_a_client_goes_on_after_a_reset_and_sends_its_song_once(
                 started.append(event)
             return event
 
-    monkeypatch.setattr("deepsing.client.telling.Session", RecordingSession)
+    monkeypatch.setattr("deepsing.client.resumable_story.Session", RecordingSession)
     song, options = encode(tone(3.0), 44_100, "mp3", "libmp3lame"), StoryOptions(images="raw", files=files)
     async with stage() as composer, Proxy([composer.port]) as proxy, Client(proxy.target, credit_window=8) as client:
         whole = [event.image async for event in client.compose(song, options) if isinstance(event, pb.Frame)]

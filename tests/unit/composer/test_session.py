@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepsing.runtime.early_end import keep_status
+from deepsing.rpc.early_end import keep_status
 from deepsing.runtime.errors import parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepsing.queueing.fair_queue import OFFLINE_SHARE, FairQueue, QueueFull, Ticket
+from deepsing.runtime.fair_queue import OFFLINE_SHARE, FairQueue, QueueFull, Ticket
 
 MOST_WEIGHT = 16
 tickets = st.builds(

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Iterator
 import grpc
 import pytest
 
+from deepsing.rpc.channel import open_channel
 from deepsing.runtime.batching import MicroBatcher
-from deepsing.runtime.channel import open_channel
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.runtime.server import GrpcServer
 from deepsing.runtime.settings import ServerSettings

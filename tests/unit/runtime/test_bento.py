@@ -12,7 +12,7 @@ with warnings.catch_warnings():
     pytest.importorskip("bentoml", reason="the extra bento is not installed")
     from deepsing.runtime.bento import BentoHost
 
-from deepsing.runtime.channel import open_channel
+from deepsing.rpc.channel import open_channel
 from tests.unit.runtime.echo import Echo, call, service
 
 

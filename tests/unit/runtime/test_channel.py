@@ -4,7 +4,7 @@ from typing import Any
 import grpc
 import pytest
 
-from deepsing.runtime.channel import open_channel, remaining_s
+from deepsing.rpc.channel import open_channel, remaining_s
 from deepsing.runtime.server import GrpcServer
 from tests.chaos.proxy import Proxy
 from tests.unit.runtime.echo import NAME
@@ -61,8 +61,8 @@ async def test_a_web_proxy_in_the_environment_is_not_used(server: GrpcServer, mo
 async def test_a_line_that_falls_silent_under_load_is_given_up(
     server: GrpcServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deepsing.runtime.channel.KEEPALIVE_MS", 500)
-    monkeypatch.setattr("deepsing.runtime.channel.PING_TIMEOUT_MS", 500)
+    monkeypatch.setattr("deepsing.rpc.channel.KEEPALIVE_MS", 500)
+    monkeypatch.setattr("deepsing.rpc.channel.PING_TIMEOUT_MS", 500)
     async with Proxy([int(server.address.rpartition(":")[2])]) as proxy, open_channel(proxy.target) as channel:
         call = channel.unary_stream(f"/{NAME}/unary_stream")(b"flood")
         for _ in range(20):

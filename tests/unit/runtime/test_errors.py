@@ -3,6 +3,7 @@ import pytest
 from google.rpc import error_details_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
 
+from deepsing.rpc.status import STATUS_DETAILS
 from deepsing.runtime.errors import (
     DeadlineExceeded,
     FailedPrecondition,
@@ -12,7 +13,6 @@ from deepsing.runtime.errors import (
     Unavailable,
     parse_error_info,
 )
-from deepsing.runtime.status import STATUS_DETAILS
 from deepsing.v1 import error_reason_pb2 as reasons
 
 

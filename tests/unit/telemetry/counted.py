@@ -2,7 +2,7 @@
 
 from prometheus_client import REGISTRY
 
-from deepsing.telemetry.meters import enable
+from deepsing.telemetry.metrics import enable
 
 __all__ = ["MetricDelta"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from deepsing.runtime.channel import open_channel
+from deepsing.rpc.channel import open_channel
 from deepsing.runtime.errors import InvalidArgument, ResourceExhausted
 from deepsing.runtime.server import GrpcServer, ServerSecurity, Service
 from deepsing.runtime.settings import ServerSettings

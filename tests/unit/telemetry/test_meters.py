@@ -5,12 +5,12 @@ import pytest
 from prometheus_client import REGISTRY
 
 from deepsing.telemetry.ids import traceparent
-from deepsing.telemetry.meters import Counter, Gauge, Histogram, enable
+from deepsing.telemetry.metrics import Counter, Gauge, Histogram, enable
 from tests.unit.telemetry.counted import MetricDelta
 
 QUIET = """
 import sys
-from deepsing.telemetry.meters import Counter, Gauge, Histogram
+from deepsing.telemetry.metrics import Counter, Gauge, Histogram
 Counter("a", "…").add()
 Gauge("b", "…", {"x": ("y",)}).set(3, "y")
 Histogram("c_seconds", "…", (1, 2)).observe(1)

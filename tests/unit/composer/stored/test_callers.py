@@ -8,7 +8,7 @@ from typing import Any
 
 from deepsing.access.keys import new_key
 from deepsing.access.keys_file import edit_keys
-from deepsing.access.protection import security_from_environment
+from deepsing.access.server_security import security_from_environment
 from deepsing.v1 import composer_pb2 as pb
 from tests.unit.composer.fakes import stage
 from tests.unit.composer.stored.calls import SONG, upload

@@ -43,7 +43,7 @@ def security_from_environment(service: str, environ: Mapping[str, str] = os.envi
                 f"{ACCESS_PREFIX}* is set in part; set {ACCESS_PREFIX}KEYS_FILE or …JWKS_FILE, or nothing"
             )
         return ServerSecurity(credentials=credentials)
-    from deepsing.access.doorkeeper import AuthInterceptor
+    from deepsing.access.interceptor import AuthInterceptor
 
     auth = AuthInterceptor(service, access)
     logging.getLogger(CALLS_LOGGER).setLevel(logging.INFO)  # who called is kept, whatever else is not
