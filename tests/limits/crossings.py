@@ -185,8 +185,8 @@ OF_TRANSLATOR = {
 CROSSINGS: dict[str, Crossing] = {**OF_AUDIO, **OF_COMPOSER, **OF_STORIES, **OF_GENERATOR, **OF_TRANSLATOR}
 
 # What no single call can break: time, other sessions, a service that is away, or hours of sound.
-FLOW, SESSION = "tests/unit/composer/test_flow.py", "tests/unit/composer/test_session.py"
-HELD, STORIES = "tests/unit/composer/test_held.py", "tests/unit/composer/stored/test_stories.py"
+FLOW, SESSION = "tests/unit/composer/session/test_flow.py", "tests/unit/composer/session/test_session.py"
+HELD, STORIES = "tests/unit/composer/upload/test_song_cache.py", "tests/unit/composer/stored/test_stories.py"
 QUEUE = "tests/contract/generator/test_queue.py"
 ANALYZED, READ = "tests/contract/audio_sentiment/test_analyze.py", "tests/contract/translator/test_read_pictures.py"
 ELSEWHERE: dict[str, str] = {
@@ -196,7 +196,7 @@ ELSEWHERE: dict[str, str] = {
     f"{ANALYZE} SESSIONS_EXHAUSTED": f"{ANALYZED}::test_one_session_too_many_is_told_when_to_come_back",
     "AnalyzeConfig.live SONG_UNREADABLE": "tests/contract/audio_sentiment/test_encoded.py::"
     "test_an_m4a_with_its_index_at_the_end_plays_as_a_file_but_not_live",
-    f"{COMPOSE} SONG_TOO_LARGE": "tests/unit/composer/test_refusals.py::test_a_song_over_the_limit_is_refused",
+    f"{COMPOSE} SONG_TOO_LARGE": "tests/unit/composer/session/test_refusals.py::test_a_song_over_the_limit_is_refused",
     f"{COMPOSE} SONG_TOO_LONG": "tests/limits/test_long_songs.py::test_four_hours_and_a_second_are_refused",
     f"{COMPOSE} UPLOAD_STALLED": f"{FLOW}::test_a_silent_upload_ends_the_session",
     f"{COMPOSE} CREDIT_STALLED": f"{FLOW}::test_credit_withheld_for_too_long_ends_the_session",

@@ -11,9 +11,9 @@ import pytest
 
 from services.composer.backends import hedging
 from services.composer.backends.hedging import Hedge
+from tests.unit.composer.backends.test_replicas import SONG, stage_behind_proxy
 from tests.unit.composer.fakes import config
-from tests.unit.composer.test_replicas import SONG, stage_behind_proxy
-from tests.unit.composer.test_session import compose_all, only
+from tests.unit.composer.session.test_session import compose_all, only
 from tests.unit.telemetry.counted import MetricDelta
 
 AWAY = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "gone")

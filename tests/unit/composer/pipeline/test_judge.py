@@ -22,7 +22,7 @@ from services.composer.session.config import parse_config
 from services.composer.settings import ComposerSettings
 from services.composer.story.judge_sampling import Judgement, JudgeSampler, agreements, encode_excerpt
 from tests.unit.composer.fakes import Stage, config, stage, upload
-from tests.unit.composer.test_session import SONG, compose_all, only
+from tests.unit.composer.session.test_session import SONG, compose_all, only
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from deepsing.runtime.errors import Unavailable
 from services.composer.backends.retry import RETRY_AFTER_S, CircuitBreaker, Retry
 from tests.unit.composer.fakes import config, pcm, stage, upload
-from tests.unit.composer.test_held import Clock
-from tests.unit.composer.test_session import compose_all, expect_refusal, only
+from tests.unit.composer.session.test_session import compose_all, expect_refusal, only
+from tests.unit.composer.upload.test_song_cache import Clock
 
 AWAY = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), "gone")
 

@@ -17,7 +17,7 @@ from services.composer.backends.client import Backends
 from tests.chaos.proxy import Proxy
 from tests.encoding import encode, tone
 from tests.unit.composer.fakes import Stage, config, pcm, stage
-from tests.unit.composer.test_session import compose_all, only
+from tests.unit.composer.session.test_session import compose_all, only
 
 SONG = pcm(3.0)
 

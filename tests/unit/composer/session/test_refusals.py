@@ -13,7 +13,7 @@ from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
 from services.composer.session.config import parse_config, story_digest
 from tests.unit.composer.fakes import config, pcm, stage, upload
-from tests.unit.composer.test_session import expect_refusal
+from tests.unit.composer.session.test_session import expect_refusal
 
 RAW = {"sample_format": base.SAMPLE_FORMAT_S16LE}
 REFUSED = [

@@ -15,7 +15,7 @@ from services.composer.pipeline.live_frames import count_late
 from services.composer.session.config import parse_config
 from services.composer.story.timeline import Point
 from tests.unit.composer.fakes import Stage, config, pcm, stage, upload
-from tests.unit.composer.test_session import SONG, compose_all, expect_refusal, only
+from tests.unit.composer.session.test_session import SONG, compose_all, expect_refusal, only
 
 PATIENT = {"live_late_s": 60.0}  # however slow the machine that tests, nothing is late
 

@@ -16,7 +16,7 @@ from deepsing.v1 import composer_pb2 as pb
 from services.composer.session.session import Session
 from services.composer.upload.song_cache import SongCache
 from tests.unit.composer.fakes import Stage, config, pcm, stage, upload
-from tests.unit.composer.test_session import compose_all, expect_refusal, only
+from tests.unit.composer.session.test_session import compose_all, expect_refusal, only
 
 SONG = pcm(6.3)
 DIGEST = hashlib.sha256(SONG).hexdigest()
