@@ -41,7 +41,7 @@ def try_image(image: str) -> dict[str, Any]:
         root = _buildah("mount", container)
         environment = [*config["Env"], f"DEEPSING_SERVER_PORT={_free_port()}"]
         started = time.monotonic()
-        server = _caged(root, config, [*environment, *config["Entrypoint"]])
+        server = _start_caged(root, config, [*environment, *config["Entrypoint"]])
         healthy = _wait_until_healthy(root, config, environment, server)
         seen = {"image": image, "healthy": healthy, "start_s": round(time.monotonic() - started, 2)}
         return seen | (_stop(server) if healthy else {"exit_status": server.poll()})
@@ -49,7 +49,7 @@ def try_image(image: str) -> dict[str, Any]:
         _buildah("rm", container)
 
 
-def _caged(root: str, config: dict[str, Any], command: list[str]) -> subprocess.Popen[bytes]:
+def _start_caged(root: str, config: dict[str, Any], command: list[str]) -> subprocess.Popen[bytes]:
     cage = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", CAGE, "sh"]
     settings = {"ROOT": root, "OWNER": config["User"], "FOLDER": config["WorkingDir"], "PATH": os.environ["PATH"]}
     return subprocess.Popen([*cage, *command], env=settings)
@@ -61,7 +61,7 @@ def _wait_until_healthy(
     command = [*environment, *config["Healthcheck"]["Test"][1:]]
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and server.poll() is None:
-        if _caged(root, config, command).wait() == 0:
+        if _start_caged(root, config, command).wait() == 0:
             return True
     return False
 

@@ -74,7 +74,7 @@ def read_notes(notation: str, *, unit: float, bar: float, phrases: dict[str, str
             length = unit * float(match["units"] or 1)
             if match["chord"] != "r":
                 octave, pitches = _pitches(match["chord"], octave)
-                notes += _articulated(now, length, tuple(pitch + 12 * shift for pitch in pitches), match["marks"])
+                notes += _articulate(now, length, tuple(pitch + 12 * shift for pitch in pitches), match["marks"])
             now += length
         else:
             raise ValueError(f"{token!r} is not notation; write a note such as F#4:2' or a rest r:2")
@@ -99,7 +99,7 @@ def _pitches(chord: str, octave: int) -> tuple[int, tuple[int, ...]]:
     return octave, tuple(keys)
 
 
-def _articulated(start: float, length: float, pitches: tuple[int, ...], marks: str) -> list[Note]:
+def _articulate(start: float, length: float, pitches: tuple[int, ...], marks: str) -> list[Note]:
     if "%" in marks:  # a roll of eight strokes a quarter
         return [Note(start + stroke / 8, 1 / 8, pitches, stroke % 4 == 0) for stroke in range(round(length * 8))]
     return [Note(start, length * (0.5 if "'" in marks else 0.97), pitches, ">" in marks)]
@@ -139,7 +139,7 @@ def write_midi(score: dict[str, Any], path: Path) -> list[tuple[str, float, floa
             if abs(filled - quarters) > 1e-6:
                 raise ValueError(f"{scene['name']}, {player}: the part fills {filled} quarters, the scene {quarters}")
             channel = score["players"][player][0]
-            tracks[player] += _played(notes, part["dynamics"], scene["bar"], quarter, quarters, channel)
+            tracks[player] += _perform(notes, part["dynamics"], scene["bar"], quarter, quarters, channel)
         scenes.append((scene["name"], start_s, clock_s))
         quarter += quarters
     end = round((quarter + TAIL_S * per_minute / 60) * TICKS)
@@ -154,7 +154,7 @@ def _setup(channel: int, program: int, pan: int, level: int) -> list[Event]:
     return [(0, 0, bytes((0xC0 | channel, program))), *((0, 0, bytes((0xB0 | channel, *cc))) for cc in controls)]
 
 
-def _played(notes: list[Note], dynamics: str, bar: float, offset: float, end: float, channel: int) -> list[Event]:
+def _perform(notes: list[Note], dynamics: str, bar: float, offset: float, end: float, channel: int) -> list[Event]:
     """Gives notes their loudness: expression (CC 11) follows the dynamics within a note, velocity at its start."""
     curve = _curve(dynamics)
     events: list[Event] = []
@@ -206,7 +206,7 @@ def synthesise(midi: Path, soundfont: Path) -> NDArray[np.float32]:
     return pcm
 
 
-def _held_down(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
+def _limit_peaks(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
     """Makes (samples, 2) louder by DRIVE with a limiter that looks 40 ms ahead; the peak is then at most 1."""
     block, reach = 64, 28  # samples; blocks
     loud = pcm * (DRIVE / np.abs(pcm).max())
@@ -221,7 +221,7 @@ def _held_down(pcm: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def write_mp3(pcm: NDArray[np.float32], path: Path, tags: dict[str, str]) -> None:
     """Writes an mp3 that peaks at -1 dBFS once decoded: encoding overshoots, so it is measured and done again."""
-    pcm, gain = _held_down(pcm), PEAK
+    pcm, gain = _limit_peaks(pcm), PEAK
     for _ in range(2):
         with av.open(path, "w") as container:
             container.metadata.update(tags)

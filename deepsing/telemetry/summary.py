@@ -66,21 +66,21 @@ def summarize(now: Scrape, before: Scrape | None = None) -> Summary:
     waits = ("deepsing_first_frame_seconds", {}) if service == "composer" else ("grpc_server_handling_seconds", UNARY)
     audio_s, compute_s = (now.total(f"deepsing_listening_{what}_seconds_total") for what in ("audio", "compute"))
 
-    def rounded_total(name: str, **labels: str) -> int | None:
+    def round_total(name: str, **labels: str) -> int | None:
         return round(now.total(name, **labels)) if name in now.samples else None
 
     return Summary(
         service=service,
         serving=bool(now.total("deepsing_serving")),
-        sessions_active=rounded_total("deepsing_sessions", state="active"),
-        sessions_pending=rounded_total("deepsing_sessions", state="pending"),
-        queue=rounded_total("deepsing_batch_queue_jobs"),
+        sessions_active=round_total("deepsing_sessions", state="active"),
+        sessions_pending=round_total("deepsing_sessions", state="pending"),
+        queue=round_total("deepsing_batch_queue_jobs"),
         frames_per_s=_rate(now, before, "deepsing_frames_made_total", "deepsing_batch_size_sum"),
         p50_s=_quantile(now, before, 0.5, *waits),
         p99_s=_quantile(now, before, 0.99, *waits),
         errors=round(now.total("deepsing_errors_total")),
         lag_p99_s=_quantile(now, before, 0.99, "deepsing_live_lag_seconds", {}),
-        dropped=rounded_total("deepsing_frames_dropped_total"),
+        dropped=round_total("deepsing_frames_dropped_total"),
         arousal_r=_mean(now, "deepsing_story_r", dimension="arousal"),
         valence_r=_mean(now, "deepsing_story_r", dimension="valence"),
         realtime=audio_s / compute_s if compute_s else None,

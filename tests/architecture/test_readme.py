@@ -32,12 +32,14 @@ def defines(path: Path, symbol: str) -> bool:
     scope: ast.AST | None = ast.parse(text)
     for name in symbol.split("."):
         scope = (
-            next((node for node in ast.iter_child_nodes(scope) if name in defined_names(node)), None) if scope else None
+            next((node for node in ast.iter_child_nodes(scope) if name in list_definitions(node)), None)
+            if scope
+            else None
         )
     return scope is not None
 
 
-def defined_names(node: ast.AST) -> list[str]:
+def list_definitions(node: ast.AST) -> list[str]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [node.name]
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []

@@ -1,20 +1,16 @@
-"""The size guide: small files, short functions, few public names, one broad except, no loose ends."""
+"""The size guide: a file of a few screens, a function of one, one broad except, no loose ends."""
 
 import ast
 import functools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from statistics import median
 from typing import TypeVar
 
 from tests.architecture.tree import list_hand_written, relative
 
-MAX_FILE_LINES = 250
-MAX_MEDIAN_FILE_LINES = 100
+MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 45
-MAX_PUBLIC_NAMES = 5
-MAX_RUNTIME_LINES = 1000
 MIN_DOCUMENTED = 0.95
 BROAD = {"Exception", "BaseException"}
 SHAPELESS_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "data", "misc"}
@@ -52,17 +48,6 @@ def test_a_file_fits_on_a_few_screens() -> None:
     assert offenders(lambda path: max(0, line_count(path) - MAX_FILE_LINES)) == {}
 
 
-def test_most_files_fit_on_one_or_two_screens() -> None:
-    assert median(map(line_count, list_hand_written(*PRODUCT))) <= MAX_MEDIAN_FILE_LINES
-
-
-def test_the_runtime_stays_small() -> None:
-    lines = [
-        line for path in list_hand_written("deepsing/runtime") for line in read_text(path).splitlines() if line.strip()
-    ]
-    assert len(lines) <= MAX_RUNTIME_LINES
-
-
 def test_a_function_fits_on_one_screen() -> None:
     def long(path: Path) -> dict[str, int]:
         lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions(path)}
@@ -75,7 +60,7 @@ def test_a_module_is_named_after_what_it_holds() -> None:
     assert offenders(lambda path: SHAPELESS_NAMES & {path.stem, *Path(relative(path)).parts}) == {}
 
 
-def test_a_module_says_first_what_it_offers_and_offers_little() -> None:
+def test_a_module_says_first_what_it_offers() -> None:
     def fault(path: Path) -> str:
         if path.name in {"__init__.py", "__main__.py"} and "__all__" not in read_text(path):
             return ""
@@ -87,7 +72,7 @@ def test_a_module_says_first_what_it_offers_and_offers_little() -> None:
             return "has no __all__"
         if any(isinstance(node, Function | ast.ClassDef) and node.lineno < offers[0].lineno for node in statements):
             return "has definitions before __all__"
-        return "offers too much" if len(ast.literal_eval(offers[0].value)) > MAX_PUBLIC_NAMES else ""
+        return ""
 
     assert offenders(fault, *PRODUCT) == {}
 

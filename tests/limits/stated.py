@@ -60,7 +60,7 @@ def list_limits() -> list[Limit]:
 
 def request_types() -> set[str]:
     """Names of the messages and enums that a request is made of, at any depth."""
-    return {name for method in methods() for name in _nested_types(method.request)}
+    return {name for method in methods() for name in _iter_nested_types(method.request)}
 
 
 def comments() -> list[tuple[str, str]]:
@@ -78,11 +78,11 @@ def table() -> str:
     return HEAD + "\n".join(rows) + "\n"
 
 
-def _nested_types(message: Descriptor) -> Iterator[str]:
+def _iter_nested_types(message: Descriptor) -> Iterator[str]:
     yield message.name
     for field in message.fields:
         if field.message_type:
-            yield from _nested_types(field.message_type)
+            yield from _iter_nested_types(field.message_type)
         elif field.enum_type:
             yield field.enum_type.name
 

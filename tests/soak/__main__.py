@@ -76,7 +76,7 @@ async def _soak(folder: Path, seconds: float, share: float, seed: int) -> Report
         for _ in range(PARTS):
             load = _Load(pids, seconds / PARTS, share)
             await services.watch(_gather(load.run_calls(caller, done, failures) for caller in callers))
-            load_s += load.elapsed_s()
+            load_s += load.time_elapsed_s()
             used_s += load.cpu_time_s()
             await asyncio.sleep(REST_S)
             census.sample(time.monotonic() - began, at_rest=True)
@@ -98,7 +98,7 @@ class _Load:
         self.pids, self.seconds, self.share = pids, seconds, share
         self.began, self.before_s = time.monotonic(), cpu_s(pids)
 
-    def elapsed_s(self) -> float:
+    def time_elapsed_s(self) -> float:
         """Seconds since it began."""
         return time.monotonic() - self.began
 
@@ -108,8 +108,8 @@ class _Load:
 
     async def run_calls(self, caller: Caller, done: Counter[str], failures: list[str]) -> None:
         """Calls one after another until the part is over."""
-        while (elapsed_s := self.elapsed_s()) < self.seconds:
-            if self.cpu_time_s() > self.share * elapsed_s + AHEAD_S:
+        while (time_elapsed_s := self.time_elapsed_s()) < self.seconds:
+            if self.cpu_time_s() > self.share * time_elapsed_s + AHEAD_S:
                 await asyncio.sleep(0.5)
                 continue
             await _one_call(caller, done, failures)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+import services.audio_sentiment
 from deepsing.audio import decode_blocks
 from services.audio_sentiment.embedding import Networks
 from services.audio_sentiment.feature_extractor import FeatureExtractor, Window
@@ -19,7 +20,7 @@ from training.audio_sentiment.rendering import SOUNDFONT, render_if_midi
 __all__ = ["WindowedSong", "features_digest", "load_windows", "read_corpus"]
 
 F32 = NDArray[np.float32]
-WINDOW_MODULES = ("averaging", "embedding", "features", "harmony", "levelling", "listening", "patches")  # of windows
+WINDOW_MODULES = ("embedding", "feature_extractor", "features", "gain", "harmony", "patches", "running_mean")
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def read_corpus(data: Path) -> list[tuple[str, RatedSong]]:
 
 def features_digest(*networks: Path) -> str:
     """SHA-256, hex, of all that makes windows: the networks' files and the modules that run them."""
-    files = [*networks, *(Path(__file__).with_name(f"{name}.py") for name in WINDOW_MODULES)]
+    files = [*networks, *(Path(services.audio_sentiment.__file__).with_name(f"{name}.py") for name in WINDOW_MODULES)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 

@@ -72,7 +72,7 @@ def _train(options: argparse.Namespace) -> int:
     try:
         _run_steps(options)
     except KeyboardInterrupt:
-        print("deepsing: stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.stderr.write("deepsing: stopped; the same command goes on from the last checkpoint\n")
         raise
     return 0
 
@@ -100,9 +100,9 @@ def _run_steps(options: argparse.Namespace) -> None:
     )
     table = options.out / f"{options.name}_concepts.json"
     _run_module("training.translator.build_concepts", "--anchors", anchors, "--oasis", ratings, "--out", table)
-    print(f"{options.out / options.name}.onnx: an engine of {len(concepts)} concepts; try it:")
+    sys.stdout.write(f"{options.out / options.name}.onnx: an engine of {len(concepts)} concepts; try it:\n")
     elsewhere = "" if options.out == models_folder() else f"DEEPSING_MODELS_DIR={options.out.resolve()} "
-    print(f"  {elsewhere}deepsing render SONG story.mp4 --engine {options.name}")
+    sys.stdout.write(f"  {elsewhere}deepsing render SONG story.mp4 --engine {options.name}\n")
 
 
 def _find_pictures(folder: Path) -> list[Path]:

@@ -93,15 +93,12 @@ async def _run(arguments: argparse.Namespace, songs: Sequence[Path], report: Cal
             f"none of the {len(songs)} files in {arguments.songs} has a story: {_first_reason(evaluation)}", USAGE
         )
     if arguments.json:
-        print(json.dumps(_build_report(evaluation, arguments)))
+        sys.stdout.write(json.dumps(_build_report(evaluation, arguments)) + "\n")
         return 0
-    print(
-        "\n\n".join(
-            format_table(name, stories, arguments.fps) for name, stories in evaluation.stories.items() if stories
-        )
-    )
+    tables = (format_table(name, stories, arguments.fps) for name, stories in evaluation.stories.items() if stories)
+    sys.stdout.write("\n\n".join(tables) + "\n")
     for name, why in evaluation.skipped.items():
-        print(f"skipped: {name}: {why}")
+        sys.stdout.write(f"skipped: {name}: {why}\n")
     return 0
 
 
@@ -204,7 +201,7 @@ def _format_duration(seconds: float) -> str:
 
 
 def _print_news(news: object) -> None:
-    print(f"deepsing: {news}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"deepsing: {news}\n")
 
 
 def _ignore_news(news: object) -> None:

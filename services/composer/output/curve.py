@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from services.composer.output.manifest import EvenSampler, FrameInfo
+from services.composer.output.manifest import EvenSampler
+from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
 
 __all__ = ["Curve"]

@@ -16,9 +16,10 @@ from deepsing.audio import PcmSource, decode_blocks
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
 from services.composer.output.curve import Curve
-from services.composer.output.manifest import ContactSheet, FrameInfo, ManifestWriter
+from services.composer.output.manifest import ContactSheet, ManifestWriter
 from services.composer.output.video import VideoWriter, join_videos, write_audio
 from services.composer.session.config import StoryPlan
+from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
 from services.composer.upload.song_file import CHUNK_BYTES
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,24 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["ContactSheet", "ManifestWriter", "FrameInfo", "EvenSampler"]
+from services.composer.story.frame import FrameInfo
+
+__all__ = ["ContactSheet", "ManifestWriter", "EvenSampler"]
 
 U8 = NDArray[np.uint8]
 T = TypeVar("T")
 TILE_PX, CAPTION_PX, COLUMNS, ROWS = 240, 34, 6, 4
 PAPER, INK, FAINT = (18, 18, 22), (235, 235, 240), (150, 150, 160)
-
-
-@dataclass(frozen=True)
-class FrameInfo:
-    """What one frame showed: see Frame in the contract; concepts and styles are (name, weight), heaviest first."""
-
-    seq: int
-    time_s: float
-    target: tuple[float, float]
-    expected: tuple[float, float]
-    concepts: tuple[tuple[str, float], ...]
-    styles: tuple[tuple[str, float], ...]
 
 
 class ManifestWriter:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from deepsing.access.accounts import charge
 from deepsing.v1 import generator_pb2, sentiment_pb2, translator_pb2
 from services.composer.backends.client import BATCH_BYTES, Backends
-from services.composer.output.manifest import FrameInfo
 from services.composer.pipeline.analysis import AnalysisUpdate
 from services.composer.pipeline.capabilities import Capabilities
 from services.composer.session.config import StoryPlan
 from services.composer.story.flashes import FlashGuard
+from services.composer.story.frame import FrameInfo
 from services.composer.story.latents import FrameLatent, KeyLatent, LatentPath
 from services.composer.story.styles import StyleChooser
 from services.composer.story.timeline import Key, Timeline

@@ -11,9 +11,9 @@ from deepsing.runtime.errors import ServiceError, Unavailable
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2, translator_pb2
 from services.composer.backends.client import Backends
-from services.composer.output.manifest import FrameInfo
 from services.composer.session.config import StoryPlan
 from services.composer.settings import ComposerSettings
+from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement, JudgeSampler
 
 __all__ = ["BATCH", "JudgeClient"]

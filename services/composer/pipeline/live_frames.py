@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from deepsing.v1 import generator_pb2
 from services.composer.backends.client import Backends
-from services.composer.output.manifest import FrameInfo
 from services.composer.pipeline.analysis import AnalysisUpdate
 from services.composer.pipeline.capabilities import Capabilities
 from services.composer.pipeline.frames import FrameBatch, FrameScheduler
 from services.composer.session.config import StoryPlan
 from services.composer.settings import ComposerSettings
+from services.composer.story.frame import FrameInfo
 from services.composer.story.timeline import Point
 from services.composer.upload.arrivals import ArrivalLog
 

@@ -8,7 +8,7 @@ from deepsing.runtime.errors import InvalidArgument, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
-from services.composer.output.manifest import FrameInfo
+from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
 from services.composer.story.timeline import Point
 

@@ -23,7 +23,6 @@ from deepsing.v1 import sentiment_pb2 as base
 from services.composer.backends.client import Backends
 from services.composer.metrics import count_session
 from services.composer.output.files import NAMES, StoryFiles
-from services.composer.output.manifest import FrameInfo
 from services.composer.pipeline.capabilities import Capabilities
 from services.composer.pipeline.judge import BATCH, JudgeClient
 from services.composer.session.config import parse_config, story_digest
@@ -36,6 +35,7 @@ from services.composer.stored.record import Segment
 from services.composer.stored.segments import SegmentWriter, StoredFrames, read_segment
 from services.composer.story.agreement import RunningAgreement
 from services.composer.story.flashes import FlashCounter, FlashGuard, cell_luminance
+from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import encode_excerpt
 from services.composer.upload.song_file import CHUNK_BYTES
 

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.composer.output.manifest import FrameInfo
 from services.composer.output.video import VideoWriter
+from services.composer.story.frame import FrameInfo
 
 __all__ = ["SegmentWriter", "StoredFrame", "StoredFrames", "read_segment"]
 

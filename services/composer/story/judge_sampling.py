@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from services.composer.output.manifest import FrameInfo
 from services.composer.story.agreement import Agreement, RunningAgreement
+from services.composer.story.frame import FrameInfo
 
 __all__ = ["Judgement", "JudgeSampler", "agreements", "encode_excerpt"]
 

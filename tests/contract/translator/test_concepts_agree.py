@@ -6,7 +6,7 @@ from pathlib import Path
 from services.translator.catalogue import EMBEDDED
 from services.translator.lexicon import load_lexicon
 
-ANCHORS = Path(__file__).resolve().parents[3] / "services" / "generator" / "anchors.csv"
+ANCHORS = Path(__file__).resolve().parents[3] / "training" / "generator" / "anchors.csv"
 
 
 def test_the_translators_concepts_are_the_generators_anchors_in_their_order() -> None:

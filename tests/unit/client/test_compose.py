@@ -127,11 +127,11 @@ async def test_frames_sent_once_more_are_dropped() -> None:
 
 
 async def test_readings_sent_once_more_are_dropped() -> None:
-    def achieved_event(seq: int) -> pb.ComposeResponse:
+    def build_achieved_event(seq: int) -> pb.ComposeResponse:
         return pb.ComposeResponse(achieved_point=pb.AchievedPoint(seq=seq, pts_us=seq * 41_667))
 
-    first = [start_event(), *frames(0, 30), achieved_event(0), achieved_event(24), *frames(30, 33), GONE]
-    second = [start_event(), *frames(33, 60), achieved_event(24), achieved_event(48), end_event(60)]
+    first = [start_event(), *frames(0, 30), build_achieved_event(0), build_achieved_event(24), *frames(30, 33), GONE]
+    second = [start_event(), *frames(33, 60), build_achieved_event(24), build_achieved_event(48), end_event(60)]
     events = await compose_story(FakeComposer(first, second))
     assert [event.seq for event in events if isinstance(event, pb.AchievedPoint)] == [0, 24, 48]
 

@@ -90,5 +90,5 @@ def test_distances_are_kept_to_a_hundredth_of_their_mean(tmp_path: Path) -> None
 
 def test_distances_of_other_concepts_are_refused(tmp_path: Path) -> None:
     rows = [{"name": name, "theme": "", "arousal": 0, "valence": 0} for name in "abc"]
-    with pytest.raises(ValueError, match=r"has 1 distances for 3 pairs; run services\.translator\.read_concepts"):
+    with pytest.raises(ValueError, match=r"has 1 distances for 3 pairs; run training\.translator\.read_concepts"):
         load_distances(tmp_path, rows, encode_distances(np.ones((2, 2))))

@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from services.composer.output.curve import Curve
-from services.composer.output.manifest import FrameInfo
+from services.composer.story.frame import FrameInfo
 
 
 def test_stories_that_draw_in_threads_of_their_own_keep_no_fonts_open(tmp_path: Path) -> None:

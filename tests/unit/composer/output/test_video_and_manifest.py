@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from services.composer.output.curve import Curve
-from services.composer.output.manifest import ContactSheet, EvenSampler, FrameInfo, ManifestWriter
+from services.composer.output.manifest import ContactSheet, EvenSampler, ManifestWriter
 from services.composer.output.video import VideoWriter, aac_rate_hz, join_videos, write_audio
+from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
 
 NTSC = Fraction(30000, 1001)

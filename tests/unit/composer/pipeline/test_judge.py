@@ -16,10 +16,10 @@ from PIL import Image
 
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
-from services.composer.output.manifest import FrameInfo
 from services.composer.pipeline.judge import BACKLOG, LIVE_BACKLOG, JudgeClient
 from services.composer.session.config import parse_config
 from services.composer.settings import ComposerSettings
+from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement, JudgeSampler, agreements, encode_excerpt
 from tests.unit.composer.fakes import Stage, config, stage, upload
 from tests.unit.composer.session.test_session import SONG, compose_all, only

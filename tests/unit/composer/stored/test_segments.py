@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.composer.output.manifest import FrameInfo
 from services.composer.output.video import VideoWriter, join_videos, write_audio
 from services.composer.stored.segments import NO_TILE, SegmentWriter, read_segment
+from services.composer.story.frame import FrameInfo
 
 ODD = Fraction(30_000, 1001)
 
