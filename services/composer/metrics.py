@@ -1,15 +1,13 @@
-"""Counts what sessions do, by looking at the messages that pass between them and their callers."""
+"""What the composer counts: stories, their frames, and calls to the services behind it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
 from time import monotonic
+from typing import Self
 
 from deepsing.telemetry.metrics import Counter, Gauge, Histogram
-from deepsing.v1 import composer_pb2 as pb
 
-__all__ = ["LIVE_LAG", "DEPENDENCY_FAILURES", "DEPENDENCY_HEDGES", "DEPENDENCY_RETRIES", "count_session"]
+__all__ = ["LIVE_LAG", "DEPENDENCY_FAILURES", "DEPENDENCY_HEDGES", "DEPENDENCY_RETRIES", "StoryMetrics"]
 
 PACINGS = ("live", "offline")
 DEPENDENCIES = ("audio_sentiment", "translator", "generator")
@@ -21,110 +19,94 @@ R_BUCKETS = (0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 SESSIONS = Gauge(
     "deepsing_sessions", "Sessions that are open; pending until their first frame.", {"state": ("active", "pending")}
 )
-STORIES = Counter("deepsing_stories", "Stories told to their end.", {"pacing": PACINGS})
-RESUMES = Counter("deepsing_resumes", "Sessions that took up a story where another broke off.")
+STORIES = Counter("deepsing_stories", "Stories that were completed.", {"pacing": PACINGS})
+RESUMES = Counter("deepsing_resumes", "Sessions that continued a story after a break.")
 FIRST_FRAME = Histogram(
     "deepsing_first_frame_seconds",
-    "From a session's start to its first frame, or where only files are wanted, to the news of it.",
+    "From a session's start to its first finished frame, seconds.",
     FIRST_FRAMES_S,
     {"pacing": PACINGS},
 )
 LIVE_LAG = Histogram(
-    "deepsing_live_lag_seconds", "From the arrival of live audio until its frame leaves; credit counts.", LAGS_S
+    "deepsing_live_lag_seconds",
+    "From the arrival of live audio until its frame is sent, seconds; waiting for credit counts.",
+    LAGS_S,
 )
-FRAMES_MADE = Counter("deepsing_frames_made", "Frames finished, as heartbeats tell it.", {"pacing": PACINGS})
+FRAMES_MADE = Counter("deepsing_frames_made", "Frames finished.", {"pacing": PACINGS})
 FRAMES_SENT = Counter("deepsing_frames_sent", "Frames sent to callers; none where only files are wanted.")
-FRAMES_DROPPED = Counter("deepsing_frames_dropped", "Live frames left out for want of credit.")
+FRAMES_DROPPED = Counter("deepsing_frames_dropped", "Live frames left out: they were late or had no credit.")
 STORY_R = Histogram(
     "deepsing_story_r",
-    "Of each story that ends: r of the feeling aimed at with the one read off its pictures.",
+    "Of each complete story: correlation of the song's feeling with what the judge read off the pictures.",
     R_BUCKETS,
     {"dimension": ("arousal", "valence")},
 )
 DEPENDENCY_FAILURES = Counter(
     "deepsing_dependency_failures",
-    "Calls to a service that failed otherwise than by a refusal of their content.",
+    "Failed calls to a service, refusals of invalid requests excepted.",
     {"dependency": DEPENDENCIES, "code": CODES},
 )
 DEPENDENCY_RETRIES = Counter(
-    "deepsing_dependency_retries", "Failed calls that were tried again.", {"dependency": DEPENDENCIES}
+    "deepsing_dependency_retries", "Failed calls to a service that were retried.", {"dependency": DEPENDENCIES}
 )
 DEPENDENCY_HEDGES = Counter(
     "deepsing_dependency_hedges",
-    "Calls made again, of another replica, while a slow first one was still waited for.",
+    "Second calls to another replica while the first one was slow.",
     {"dependency": DEPENDENCIES},
 )
 
-Requests = AsyncIterator[pb.ComposeRequest]
 
+class StoryMetrics:
+    """Counts one story while it is made; a context, from the moment that somebody asks for it until it is over."""
 
-async def count_session(
-    run: Callable[[Requests], AsyncGenerator[pb.ComposeResponse]], requests: Requests
-) -> AsyncGenerator[pb.ComposeResponse]:
-    """Runs a session, and counts what passes.
-
-    Args:
-        run: a session; its requests in, its responses out.
-        requests: the caller's.
-    """
-    meter = _SessionMeter()
-    SESSIONS.add(1, "pending")
-    try:
-        async with aclosing(run(meter.count_requests(requests))) as responses:
-            async for response in responses:
-                meter.count(response)
-                yield response
-    finally:
-        SESSIONS.add(-1, "active" if meter.painting else "pending")
-
-
-class _SessionMeter:
     def __init__(self) -> None:
-        self.painting = False
         self._began = monotonic()
         self._pacing = "offline"
         self._made = 0  # frames, counted from the story's first
+        self._has_frames = False
 
-    async def count_requests(self, requests: Requests) -> AsyncGenerator[pb.ComposeRequest]:
-        """Passes requests on."""
-        async for request in requests:
-            if request.HasField("config"):
-                self._configure(request.config)
-            yield request
+    def __enter__(self) -> Self:
+        SESSIONS.add(1, "pending")
+        return self
 
-    def _configure(self, config: pb.StoryConfig) -> None:
-        if config.HasField("resume"):
+    def __exit__(self, *exception: object) -> None:
+        SESSIONS.add(-1, "active" if self._has_frames else "pending")
+
+    def count_config(self, *, live: bool, resumed_at: int | None) -> None:
+        """Counts what was asked for; resumed_at is the first frame where another attempt made those before it."""
+        if resumed_at is not None:
             RESUMES.add()
-            self._made = config.resume.next_seq
-        if config.pacing == pb.PACING_LIVE:
+            self._made = resumed_at
+        if live:
             self._pacing = "live"
 
-    def count(self, response: pb.ComposeResponse) -> None:
-        """Counts a response that is about to leave."""
-        kind = response.WhichOneof("payload")
-        if kind == "frame":
-            FRAMES_SENT.add()
-            self._count_first()
-        elif kind == "heartbeat":
-            self._count_made(response.heartbeat.frames_done)
-        elif kind == "frames_dropped":
-            FRAMES_DROPPED.add(response.frames_dropped.frame_count)
-        elif kind == "session_end":
-            STORIES.add(1, self._pacing)
-            self._count_made(response.session_end.frame_count)
-            if response.session_end.HasField("achieved"):
-                STORY_R.observe(response.session_end.achieved.arousal.r, "arousal")
-                STORY_R.observe(response.session_end.achieved.valence.r, "valence")
+    def count_sent(self) -> None:
+        """Counts a frame that is about to leave."""
+        FRAMES_SENT.add()
+        self._count_first()
 
-    def _count_made(self, count: int) -> None:
-        if count > self._made:
-            FRAMES_MADE.add(count - self._made, self._pacing)
-            self._made = count
+    def count_dropped(self, count: int) -> None:
+        """Counts live frames that were left out."""
+        FRAMES_DROPPED.add(count)
+
+    def count_made(self, frames_done: int) -> None:
+        """Counts finished frames; frames_done is the number of all of the story so far."""
+        if frames_done > self._made:
+            FRAMES_MADE.add(frames_done - self._made, self._pacing)
+            self._made = frames_done
             self._count_first()
+
+    def count_end(self, frame_count: int, judged_r: tuple[float, float] | None) -> None:
+        """Counts a story that is complete; judged_r are the judge's r in arousal and valence, if it read any frame."""
+        STORIES.add(1, self._pacing)
+        self.count_made(frame_count)
+        if judged_r is not None:
+            STORY_R.observe(judged_r[0], "arousal")
+            STORY_R.observe(judged_r[1], "valence")
 
     def _count_first(self) -> None:
-        if not self.painting:
-            self.painting = True
+        if not self._has_frames:
+            self._has_frames = True
             SESSIONS.add(-1, "pending")
             SESSIONS.add(1, "active")
             FIRST_FRAME.observe(monotonic() - self._began, self._pacing)

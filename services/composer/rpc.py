@@ -6,8 +6,8 @@ import asyncio
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 import grpc
@@ -22,8 +22,8 @@ from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import composer_pb2_grpc
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends, call_deadline_s
-from services.composer.metrics import count_session
 from services.composer.session.config import parse_config
+from services.composer.session.counting import count_session
 from services.composer.session.messages import build_song_facts, convert_audio_error
 from services.composer.session.receive import receive_config, receive_song
 from services.composer.session.session import Session
@@ -85,6 +85,23 @@ class ComposerServicer(StoriesServicer, composer_pb2_grpc.ComposerServiceService
     async def _run_session(
         self, requests: AsyncIterator[pb.ComposeRequest], *, unlimited: bool
     ) -> AsyncGenerator[pb.ComposeResponse]:
+        with self._admit():
+            session_id.set(uuid.uuid4().hex)
+            session = Session(
+                self.settings,
+                self.backends,
+                session_id.get(),
+                folder=self.scratch.path,
+                song_cache=self.song_cache,
+                unlimited=unlimited,
+            )
+            async with aclosing(count_session(session.run, requests)) as responses:
+                async for response in responses:
+                    yield response
+
+    @contextmanager
+    def _admit(self) -> Iterator[None]:
+        """Counts a session while it is open. Raises ResourceExhausted SESSIONS_EXHAUSTED."""
         if self.sessions >= self.settings.max_sessions:
             message = f"{self.sessions} sessions are open, the most there may be; try again in {RETRY_AFTER_S:g} s"
             raise ResourceExhausted(
@@ -92,19 +109,8 @@ class ComposerServicer(StoriesServicer, composer_pb2_grpc.ComposerServiceService
             )
         self.sessions += 1
         self.idle.clear()
-        session_id.set(uuid.uuid4().hex)
-        session = Session(
-            self.settings,
-            self.backends,
-            session_id.get(),
-            folder=self.scratch.path,
-            song_cache=self.song_cache,
-            unlimited=unlimited,
-        )
         try:
-            async with aclosing(count_session(session.run, requests)) as responses:
-                async for response in responses:
-                    yield response
+            yield
         finally:
             self.sessions -= 1
             if self.sessions == 0:

@@ -63,7 +63,18 @@ OFFENCES = {
         ("services/translator/new.py", "import grpc"),
         ("services/translator/judge/new.py", "import services.translator.judge.service\nimport grpc"),
         ("services/composer/story/timeline.py", "from google.protobuf import message"),
-        ("services/composer/story/new.py", "import boto3"),
+        ("services/composer/story/new.py", "import grpc"),
+    ],
+    "composer": [
+        ("services/composer/story/new.py", "import services.composer.pipeline"),
+        ("services/composer/output/new.py", "import services.composer.upload"),
+        ("services/composer/backends/new.py", "import services.composer.output"),
+        ("services/composer/pipeline/new.py", "import services.composer.session"),
+        ("services/composer/session/new.py", "import services.composer.stored"),
+    ],
+    "composer-messages": [
+        ("services/composer/pipeline/new.py", "import deepsing.v1.composer_pb2"),
+        ("services/composer/metrics.py", "import deepsing.v1.composer_pb2"),
     ],
 }
 CASES = [(contract, path, text) for contract, cases in OFFENCES.items() for path, text in cases]
@@ -84,7 +95,8 @@ def model_tree(tmp_path: Path) -> Path:
         for module in ("__main__", "bento", "rpc"):
             (tmp_path / "services" / service / f"{module}.py").touch()
     (tmp_path / "training/train.py").write_text("import torch\n")
-    (tmp_path / "deepsing/runtime/fair_queue.py").touch()
+    for module in ("deepsing/runtime/fair_queue", "deepsing/v1/composer_pb2"):
+        (tmp_path / f"{module}.py").touch()
     for module in ("audio_sentiment/models", "generator/loading", "translator/judge/service"):
         (tmp_path / f"services/{module}.py").touch()
     shutil.copy(ROOT / ".importlinter", tmp_path)

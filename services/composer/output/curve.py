@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from services.composer.output.manifest import EvenSampler
+from services.composer.output.contact_sheet import EvenSampler
 from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
+from services.composer.story.summary import StorySummary
 
-__all__ = ["Curve"]
+__all__ = ["Curve", "describe_agreement"]
 
 POINTS = 4000  # samples kept of a curve; longer songs are thinned evenly
 STRIP = 12  # pictures along it, at most
-NAME_LENGTH = 15  # of a concept below its picture; more would run into the next
+NAME_LENGTH = 17  # of a concept below its picture; more would run into the next
+LEAST_S, LEAST_JUDGEMENTS = 20.0, 20  # of a story before a correlation over it means anything
 PANELS = (("Arousal", "calm", "excited", "#c8374a"), ("Valence", "unpleasant", "pleasant", "#1f6fb2"))
 # One thread draws for all stories: matplotlib opens its fonts anew, and keeps them, for each thread that draws.
 DRAWING = ThreadPoolExecutor(1, thread_name_prefix="curve")
@@ -120,9 +122,32 @@ class Curve:
         for place, (tile, info) in enumerate(thumbnails):
             left = place * width
             strip.imshow(np.asarray(tile), extent=(left, left + width * 0.94, 0.25, 1.25), aspect="auto", zorder=2)
-            name = info.concepts[0][0][:NAME_LENGTH] if info.concepts else ""
-            strip.text(left, 0.05, f"{_format_clock(info.time_s)} {name}", fontsize=7, color="#444")
+            name = _shorten(info.concepts[0][0]) if info.concepts else ""
+            strip.text(left, 0.2, f"{_format_clock(info.time_s)}\n{name}", fontsize=7, color="#444", va="top")
 
 
 def _format_clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1].rstrip() + "…"
+
+
+def describe_agreement(summary: StorySummary) -> tuple[str, str]:
+    """How well the pictures follow the song in arousal and in valence, in words for people who look at the curve.
+
+    Empty for a story of less than LEAST_S; the judge is left out where it read fewer than LEAST_JUDGEMENTS frames.
+    """
+    if summary.duration_us < LEAST_S * 1e6:
+        return "", ""
+    judged = summary.judged if summary.judged and summary.judged.arousal.n >= LEAST_JUDGEMENTS else None
+    texts = []
+    for dimension in ("arousal", "valence"):
+        text = f"by people's ratings r = {getattr(summary, dimension).r:.2f}"
+        if judged is not None:
+            skill = getattr(judged, f"{dimension}_skill")
+            most = f" (on rated photos it agrees with people at r = {skill.r:.2f})" if skill.n else ""
+            text += f" · by the judge r = {getattr(judged, dimension).r:.2f}{most}"
+        texts.append(text)
+    return texts[0], texts[1]

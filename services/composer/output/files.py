@@ -6,74 +6,53 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from deepsing.audio import PcmSource, decode_blocks
-from deepsing.v1 import composer_pb2 as pb
-from deepsing.v1 import sentiment_pb2 as base
-from services.composer.output.curve import Curve
-from services.composer.output.manifest import ContactSheet, ManifestWriter
+from services.composer.output.contact_sheet import ContactSheet
+from services.composer.output.curve import Curve, describe_agreement
+from services.composer.output.manifest import ManifestWriter, build_manifest_facts
 from services.composer.output.video import VideoWriter, join_videos, write_audio
-from services.composer.session.config import StoryPlan
 from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
-from services.composer.upload.song_file import CHUNK_BYTES
+from services.composer.story.plan import AudioFormat, FileKind, ImageFormat, Size, StoryPlan
+from services.composer.story.summary import StorySummary
 
-__all__ = ["StoryFiles", "encode_picture", "iter_file_chunks"]
+__all__ = ["StoryFiles", "encode_picture", "wrap_source"]
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
-NAMES = {
-    pb.STORY_FILE_KIND_VIDEO: "story.mp4",
-    pb.STORY_FILE_KIND_MANIFEST: "story.json",
-    pb.STORY_FILE_KIND_CONTACT_SHEET: "story.contact-sheet.png",
-    pb.STORY_FILE_KIND_CURVE: "story.curve.png",
-}
+SOUND = "sound.m4a"
 
 
-def encode_picture(picture: U8, image_format: base.ImageFormat.ValueType, jpeg_quality: int) -> bytes:
+def encode_picture(picture: U8, image_format: ImageFormat, jpeg_quality: int) -> bytes:
     """A picture (height, width, 3) in the format asked for; NONE is empty."""
-    if image_format == base.IMAGE_FORMAT_NONE:
+    if image_format is ImageFormat.NONE:
         return b""
-    if image_format == base.IMAGE_FORMAT_RAW_RGB:
+    if image_format is ImageFormat.RAW_RGB:
         return picture.tobytes()
     out, image = BytesIO(), Image.fromarray(picture)
-    if image_format == base.IMAGE_FORMAT_PNG:
+    if image_format is ImageFormat.PNG:
         image.save(out, "PNG", compress_level=1)
     else:
         image.save(out, "JPEG", quality=jpeg_quality, subsampling="4:2:0")
     return out.getvalue()
 
 
-def wrap_source(file: BinaryIO, form: base.AudioFormat) -> BinaryIO | PcmSource:
+def wrap_source(file: BinaryIO, layout: AudioFormat | None) -> BinaryIO | PcmSource:
     """The song as the decoder wants it: an encoded file as it is, raw samples with their description."""
-    if form.sample_format == base.SAMPLE_FORMAT_UNSPECIFIED:
+    if layout is None:
         return file
     return PcmSource(
         file,
-        sample_format="s16le" if form.sample_format == base.SAMPLE_FORMAT_S16LE else "f32le",
-        sample_rate_hz=form.sample_rate_hz,
-        channel_count=form.channel_count,
+        sample_format="s16le" if layout.sample_format == "s16le" else "f32le",
+        sample_rate_hz=layout.sample_rate_hz,
+        channel_count=layout.channel_count,
     )
-
-
-def iter_file_chunks(kind: pb.StoryFileKind.ValueType, path: Path) -> Iterator[pb.StoryFileChunk]:
-    """A finished file in pieces of CHUNK_BYTES; the last one holds its digest."""
-    hashed, left, offset = hashlib.sha256(), path.stat().st_size, 0
-    with path.open("rb") as file:
-        while True:
-            data = file.read(CHUNK_BYTES)
-            hashed.update(data)
-            left -= len(data)
-            digest = "" if left > 0 else hashed.hexdigest()
-            yield pb.StoryFileChunk(kind=kind, data=data, last=left <= 0, digest=digest, offset_bytes=offset)
-            offset += len(data)
-            if left <= 0:
-                return
 
 
 class StoryFiles:
@@ -85,28 +64,31 @@ class StoryFiles:
         threads: of the H.264 encoder.
     """
 
-    def __init__(self, folder: Path, plan: StoryPlan, size: base.Size, threads: int) -> None:
-        self.folder, self.plan = folder, plan
+    def __init__(self, folder: Path, plan: StoryPlan, size: Size, threads: int) -> None:
+        self._folder, self._plan, self._size = folder, plan, size
         wanted = set(plan.files)
-        self.paths = {kind: folder / name for kind, name in NAMES.items()}
-        self.sheet = ContactSheet() if wanted & {pb.STORY_FILE_KIND_CONTACT_SHEET, pb.STORY_FILE_KIND_CURVE} else None
-        self.curve = Curve() if pb.STORY_FILE_KIND_CURVE in wanted else None
-        manifest = pb.STORY_FILE_KIND_MANIFEST
-        self.manifest = ManifestWriter(self.paths[manifest]) if manifest in wanted else None
-        self.video: VideoWriter | None = None
-        if pb.STORY_FILE_KIND_VIDEO in wanted:
-            self.video = VideoWriter(folder / "pictures.mp4", size.width_px, size.height_px, plan.rate, threads)
-        self.frames_hash = hashlib.sha256()
-        self.abandoned = False
+        self.contact_sheet = ContactSheet() if wanted & {FileKind.CONTACT_SHEET, FileKind.CURVE} else None
+        self._curve = Curve() if FileKind.CURVE in wanted else None
+        self._manifest = ManifestWriter(folder / FileKind.MANIFEST) if FileKind.MANIFEST in wanted else None
+        self._video: VideoWriter | None = None
+        if FileKind.VIDEO in wanted:
+            self._video = VideoWriter(folder / "pictures.mp4", size.width_px, size.height_px, plan.rate, threads)
+        self._frames_hash = hashlib.sha256()
+        self._abandoned = False
+
+    @property
+    def frames_digest(self) -> str:
+        """SHA-256 over the SHA-256 of each frame so far, lower-case hex."""
+        return self._frames_hash.hexdigest()
 
     def add(self, pictures: list[U8], infos: list[FrameInfo]) -> list[bytes]:
         """Takes the next frames; returns them encoded for the caller."""
         images = []
         for picture, one in zip(pictures, infos, strict=True):
             self.add_without_video(hashlib.sha256(picture.data).digest(), picture, one)
-            if self.video is not None:
-                self.video.add(picture)
-            images.append(encode_picture(picture, self.plan.image_format, self.plan.jpeg_quality))
+            if self._video is not None:
+                self._video.add(picture)
+            images.append(encode_picture(picture, self._plan.image_format, self._plan.jpeg_quality))
         return images
 
     def add_without_video(self, digest: bytes, picture: U8, info: FrameInfo) -> None:
@@ -117,80 +99,66 @@ class StoryFiles:
             picture: it, or a tile of it as the contact sheet makes them.
             info: what it shows.
         """
-        self.frames_hash.update(digest)
-        if self.sheet is not None:
-            self.sheet.add(picture, info)
-        if self.curve is not None:
-            self.curve.add(info)
-        if self.manifest is not None:
-            self.manifest.add(info)
-
-    @property
-    def shows_frames(self) -> bool:
-        """Whether frames go to the caller one by one."""
-        return self.plan.image_format != base.IMAGE_FORMAT_NONE
+        self._frames_hash.update(digest)
+        if self.contact_sheet is not None:
+            self.contact_sheet.add(picture, info)
+        if self._curve is not None:
+            self._curve.add(info)
+        if self._manifest is not None:
+            self._manifest.add(info)
 
     def write_sound(self, song: Path) -> None:
         """Encodes the part of the song that the story shows as AAC."""
         with song.open("rb") as file:
-            source = wrap_source(file, self.plan.audio_format)
-            start_s = self.plan.start_us / 1e6
-            duration_s = self.plan.duration_us / 1e6 or None
+            source = wrap_source(file, self._plan.audio_format)
+            start_s = self._plan.start_us / 1e6
+            duration_s = self._plan.duration_us / 1e6 or None
             with decode_blocks(source, mono=False, start_s=start_s, duration_s=duration_s) as decoding:
                 first = next(decoding)
-                write_audio(self.folder / "sound.m4a", self._iter_blocks(first, decoding), decoding.sample_rate_hz)
+                write_audio(self._folder / SOUND, self._iter_blocks(first, decoding), decoding.sample_rate_hz)
 
     def _iter_blocks(self, first: F32, rest: Iterator[F32]) -> Iterator[F32]:
         yield first.T
         for block in rest:
-            if self.abandoned:
+            if self._abandoned:
                 return
             yield block.T
 
-    def finish(
-        self, facts: dict[str, Any], judgements: Sequence[Judgement], end: pb.SessionEnd
-    ) -> list[tuple[pb.StoryFileKind.ValueType, Path]]:
-        """Completes all files, in the order asked for.
+    def finish(self, summary: StorySummary, judgements: Sequence[Judgement], story_id: str) -> dict[FileKind, Path]:
+        """Completes all files; returns where each lies, in the order asked for.
 
         Args:
-            facts: of the manifest.
+            summary: how well the pictures follow the song.
             judgements: of frames, by the judge.
-            end: how well the pictures follow the song.
+            story_id: for the manifest.
         """
-        title = self.plan.title
-        if self.video is not None:
-            self.video.close()
-            video = self.paths[pb.STORY_FILE_KIND_VIDEO]
-            join_videos([self.folder / "pictures.mp4"], self.folder / "sound.m4a", video, self.plan.rate, title)
-        if self.manifest is not None:
-            self.manifest.finish(facts)
-        if self.sheet is not None:
-            self.sheet.write(self.paths[pb.STORY_FILE_KIND_CONTACT_SHEET])
-            if self.curve is not None:
-                path, tiles = self.paths[pb.STORY_FILE_KIND_CURVE], self.sheet.thumbnails()
-                self.curve.write(
-                    path,
-                    tiles,
-                    title,
-                    judgements,
-                    (_describe_agreement(end, "arousal"), _describe_agreement(end, "valence")),
-                )
-        return [(kind, self.paths[kind]) for kind in self.plan.files]
+        plan, paths = self._plan, {kind: self._folder / kind for kind in self._plan.files}
+        if self._video is not None:
+            self._video.close()
+            self.join_video([self._folder / "pictures.mp4"])
+        if self._manifest is not None:
+            self._manifest.finish(build_manifest_facts(plan, self._size, summary, judgements, story_id))
+        if self.contact_sheet is not None and FileKind.CONTACT_SHEET in paths:
+            self.contact_sheet.write(paths[FileKind.CONTACT_SHEET])
+        if self.contact_sheet is not None and self._curve is not None:
+            tiles = self.contact_sheet.thumbnails()
+            self._curve.write(paths[FileKind.CURVE], tiles, plan.title, judgements, describe_agreement(summary))
+        return paths
+
+    def join_video(self, parts: Sequence[Path]) -> Path:
+        """Makes the film of encoded pictures, one part after another, and the sound; returns where it lies."""
+        video = self._folder / FileKind.VIDEO
+        join_videos(parts, self._folder / SOUND, video, self._plan.rate, self._plan.title)
+        return video
+
+    def stop_sound(self) -> None:
+        """Has write_sound() end soon: what it writes is not wanted any more. Does not block."""
+        self._abandoned = True
 
     def abandon(self) -> None:
         """Lets go of all that is half done."""
-        self.abandoned = True
-        if self.video is not None:
-            self.video.abandon()
-        if self.manifest is not None:
-            self.manifest.close()
-
-
-def _describe_agreement(end: pb.SessionEnd, dimension: str) -> str:
-    """How well the pictures follow the song in one dimension, for people who look at the curve."""
-    rated = f"by people's ratings r = {getattr(end, dimension).r:.2f}"
-    if not end.HasField("achieved"):
-        return rated
-    read, ceiling = getattr(end.achieved, dimension), getattr(end.achieved.judge, dimension)
-    most = f" (on rated photos it agrees with people at r = {ceiling.r:.2f})" if ceiling.n else ""
-    return f"{rated} · by the judge r = {read.r:.2f}{most}"
+        self.stop_sound()
+        if self._video is not None:
+            self._video.abandon()
+        if self._manifest is not None:
+            self._manifest.close()

@@ -1,31 +1,31 @@
-"""The papers of a story: its manifest and its contact sheet."""
+"""The manifest of a story, story.json: what every frame shows, and all that is needed to make the story again."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
-
+from services.composer.story.agreement import Agreement
 from services.composer.story.frame import FrameInfo
+from services.composer.story.judge_sampling import Judgement
+from services.composer.story.plan import Size, StoryPlan
+from services.composer.story.summary import JudgeReport, SongInfo, StorySummary
 
-__all__ = ["ContactSheet", "ManifestWriter", "EvenSampler"]
+__all__ = ["ManifestWriter", "build_manifest_facts"]
 
-U8 = NDArray[np.uint8]
-T = TypeVar("T")
-TILE_PX, CAPTION_PX, COLUMNS, ROWS = 240, 34, 6, 4
-PAPER, INK, FAINT = (18, 18, 22), (235, 235, 240), (150, 150, 160)
+VERSION = 2  # of the format; docs/story-json.md explains every field
 
 
 class ManifestWriter:
     """Writes the manifest frame by frame, so that memory does not grow with the song."""
 
     def __init__(self, path: Path) -> None:
-        self.file = path.open("w", encoding="utf-8")
-        self.file.write('{"frames": [')
+        self._file = path.open("w", encoding="utf-8")
+        self._file.write('{"frames": [')
+        self._separator = ""
 
     def add(self, info: FrameInfo) -> None:
         """Appends one frame."""
@@ -37,77 +37,91 @@ class ManifestWriter:
             "concepts": {name: round(weight, 4) for name, weight in info.concepts},
             "styles": {name: round(weight, 4) for name, weight in info.styles},
         }
-        self.file.write(("" if info.seq == 0 else ",") + "\n" + json.dumps(row, ensure_ascii=False))
+        self._file.write(self._separator + "\n" + json.dumps(row, ensure_ascii=False))
+        self._separator = ","
 
     def finish(self, facts: dict[str, Any]) -> None:
         """Completes the file with everything that holds for the whole story."""
-        self.file.write("\n],\n" + json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)[1:].lstrip() + "\n")
-        self.file.close()
+        text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
+        self._file.write("\n],\n" + text[1:].lstrip() + "\n")
+        self._file.close()
 
     def close(self) -> None:
         """Lets go of the file; harmless after finish()."""
-        self.file.close()
+        self._file.close()
+
+
+def build_manifest_facts(
+    plan: StoryPlan, size: Size, summary: StorySummary, judgements: Sequence[Judgement], story_id: str
+) -> dict[str, Any]:
+    """Everything of the manifest that is not a frame; with the song it is enough to make the story again."""
+    facts: dict[str, Any] = {
+        "manifest_version": VERSION,
+        "session_id": story_id,
+        "title": plan.title,
+        "parameters": {
+            "seed": plan.seed,
+            "frame_rate": f"{plan.rate.numerator}/{plan.rate.denominator}",
+            "size": str(size),
+            "engine": summary.engine,
+            "translator": summary.translator,
+            "style": plan.style,
+            "style_strength": plan.style_strength,
+            "sentiment_mode": plan.mode,
+            "truncation": plan.truncation,
+            "start_us": plan.start_us,
+            "duration_us": plan.duration_us,
+        },
+        "frame_count": summary.frame_count,
+        "duration_us": summary.duration_us,
+        "song_digest": summary.song_digest,
+        "frames_digest": summary.frames_digest,
+        "digests": dict(sorted(summary.digests.items())),
+        "dropped_count": summary.dropped_count,
+        "flashes_per_second": summary.flashes_per_second,
+        "arousal": _describe_agreement(summary.arousal),
+        "valence": _describe_agreement(summary.valence),
+        "warnings": list(summary.warnings),
+        "readings": [_describe_judgement(judgement) for judgement in judgements],
+    }
+    if summary.song is not None:
+        facts["song"] = _describe_song(summary.song)
+    if summary.judged is not None:
+        facts["achieved"] = _describe_judge(summary.judged)
+    return facts
+
+
+def _describe_judgement(judgement: Judgement) -> dict[str, Any]:
+    info = judgement.info
+    return {
+        "seq": info.seq,
+        "time_s": round(info.time_s, 6),
+        "target": _round_pair(info.target),
+        "expected": _round_pair(info.expected),
+        "achieved": _round_pair(judgement.achieved),
+    }
+
+
+def _describe_song(song: SongInfo) -> dict[str, Any]:
+    return dataclasses.asdict(song) | {"warnings": [warning._asdict() for warning in song.warnings]}
+
+
+def _describe_agreement(agreement: Agreement) -> dict[str, Any]:
+    return dataclasses.asdict(agreement)
+
+
+def _describe_judge(report: JudgeReport) -> dict[str, Any]:
+    return {
+        "arousal": _describe_agreement(report.arousal),
+        "valence": _describe_agreement(report.valence),
+        "missed_count": report.missed_count,
+        "judge": {
+            "digest": report.digest,
+            "arousal": dataclasses.asdict(report.arousal_skill),
+            "valence": dataclasses.asdict(report.valence_skill),
+        },
+    }
 
 
 def _round_pair(pair: tuple[float, float]) -> list[float]:
-    return [round(pair[0], 5), round(pair[1], 5)]
-
-
-class EvenSampler(Generic[T]):
-    """Keeps at most 2 * `wanted` of any number of things, spread evenly, the first always among them."""
-
-    def __init__(self, wanted: int) -> None:
-        self.wanted, self.stride, self.count = wanted, 1, 0
-        self.kept: list[T] = []
-
-    def takes_next(self) -> bool:
-        """Counts one more thing; True where it is to be kept with keep()."""
-        self.count += 1
-        return (self.count - 1) % self.stride == 0
-
-    def keep(self, thing: T) -> None:
-        """Keeps the thing that takes_next() said yes to."""
-        self.kept.append(thing)
-        if len(self.kept) >= 2 * self.wanted:
-            self.kept, self.stride = self.kept[::2], 2 * self.stride
-
-    def select_evenly(self) -> list[T]:
-        """At most `wanted` of the things kept, evenly."""
-        places = np.linspace(0, len(self.kept) - 1, min(self.wanted, len(self.kept)))
-        return [self.kept[round(place)] for place in places]
-
-
-class ContactSheet:
-    """Frames spread over the story, with the time and the concept under each."""
-
-    def __init__(self) -> None:
-        self.tiles: EvenSampler[tuple[Image.Image, FrameInfo]] = EvenSampler(COLUMNS * ROWS)
-
-    def add(self, picture: U8, info: FrameInfo) -> None:
-        """Offers a frame."""
-        if self.tiles.takes_next():
-            tile = Image.fromarray(picture)
-            tile.thumbnail((TILE_PX, TILE_PX))
-            self.tiles.keep((tile, info))
-
-    def thumbnails(self) -> list[tuple[Image.Image, FrameInfo]]:
-        """The frames that the sheet will show."""
-        return self.tiles.select_evenly()
-
-    def write(self, path: Path) -> None:
-        """Draws the sheet as PNG."""
-        chosen = self.thumbnails()
-        width, height = chosen[0][0].size
-        columns = min(COLUMNS, len(chosen))
-        rows = -(-len(chosen) // columns)
-        sheet = Image.new("RGB", (columns * (width + 8) + 8, rows * (height + CAPTION_PX + 8) + 8), PAPER)
-        draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-        for place, (tile, info) in enumerate(chosen):
-            left, top = 8 + place % columns * (width + 8), 8 + place // columns * (height + CAPTION_PX + 8)
-            sheet.paste(tile, (left, top))
-            minutes, seconds = divmod(int(info.time_s), 60)
-            name = info.concepts[0][0] if info.concepts else ""
-            draw.text((left, top + height + 2), f"{minutes}:{seconds:02d}  {name}", INK, font)
-            felt = f"arousal {info.target[0]:+.2f}  valence {info.target[1]:+.2f}"
-            draw.text((left, top + height + 17), felt, FAINT, font)
-        sheet.save(path, format="PNG", compress_level=4)  # ten times as fast as the smallest, 1 % larger
+    return [round(value, 5) for value in pair]

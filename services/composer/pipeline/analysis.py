@@ -1,4 +1,4 @@
-"""Hears a song through audio_sentiment: its feelings on the scale of pictures, and when it ends."""
+"""Has a song analysed by audio_sentiment: its feelings on the scale of pictures, and how long it is."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from deepsing.audio.facts import SongWarning
 from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import audio_sentiment_pb2 as wire
 from deepsing.v1 import error_reason_pb2 as reasons
+from deepsing.v1 import sentiment_pb2
 from services.composer.backends.client import Backends
-from services.composer.pipeline.capabilities import Capabilities
-from services.composer.session.config import StoryPlan
+from services.composer.pipeline.task import StoryTask
+from services.composer.story.plan import AudioFormat
 from services.composer.story.scale import build_scale
+from services.composer.story.summary import SongInfo
 from services.composer.story.timeline import WINDOW_S, Point, frame_count
 from services.composer.upload.arrivals import ArrivalLog
 from services.composer.upload.song_file import SongFile
@@ -21,6 +24,7 @@ from services.composer.upload.song_file import SongFile
 __all__ = ["AnalysisUpdate", "LatestUpdate", "SongAnalysis"]
 
 WINDOW_US = round(WINDOW_S * 1e6)
+SAMPLE_FORMATS = {"s16le": sentiment_pb2.SAMPLE_FORMAT_S16LE, "f32le": sentiment_pb2.SAMPLE_FORMAT_F32LE}
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,8 @@ class AnalysisUpdate:
     """What the analysis of a song has added.
 
     Attributes:
-        points: what it settled.
-        frames: frames of the story that what was heard so far covers.
+        points: those that are final now.
+        frames: frames of the story that the audio analysed so far covers.
         last: True where these are all.
     """
 
@@ -63,59 +67,52 @@ class LatestUpdate:
 
 
 class SongAnalysis:
-    """One song being heard.
+    """The analysis of one story's song.
 
     Args:
-        capabilities: says what is typical of the engine's concepts, and which model is to listen.
-        arrivals: is told when how much of the story's audio came, microseconds.
+        song_file: may still be on its way.
+        arrivals: takes when how much of the story's audio came, microseconds.
 
     Attributes:
-        summary: what audio_sentiment said at the end; None before, and where only a part was heard.
+        song: what was found in the song; None until it is known, and where only a part was analysed.
     """
 
-    def __init__(
-        self, plan: StoryPlan, capabilities: Capabilities, song_file: SongFile, backends: Backends, arrivals: ArrivalLog
-    ) -> None:
-        self.plan, self.capabilities, self.song_file, self.backends, self.arrivals = (
-            plan,
-            capabilities,
-            song_file,
-            backends,
-            arrivals,
-        )
-        self.summary: wire.AnalyzeSummary | None = None
-        self.heard_us = self.frames = 0
+    def __init__(self, task: StoryTask, song_file: SongFile, backends: Backends, arrivals: ArrivalLog) -> None:
+        self._plan, self._capabilities = task.plan, task.capabilities
+        self._song_file, self._backends, self._arrivals = song_file, backends, arrivals
+        self._analysed_us = self._frames = 0
+        self.song: SongInfo | None = None
 
     async def _requests(self) -> AsyncIterator[wire.AnalyzeRequest]:
         config = wire.AnalyzeConfig(
-            audio_format=self.plan.audio_format,
-            live=self.plan.live,
-            model_digest=self.capabilities.digests["audio_sentiment"],
-            send_progress=self.plan.live,
+            audio_format=_build_audio_format(self._plan.audio_format),
+            live=self._plan.live,
+            model_digest=self._capabilities.digests["audio_sentiment"],
+            send_progress=self._plan.live,
         )
         yield wire.AnalyzeRequest(config=config)
-        async for chunk in self.song_file.iter_chunks():
+        async for chunk in self._song_file.iter_chunks():
             yield wire.AnalyzeRequest(audio_chunk=chunk)
 
     async def run(self) -> AsyncGenerator[AnalysisUpdate]:
-        """Yields what is heard, in order; the last one holds the frame count.
+        """Yields updates in order; the last one has the number of frames of the story.
 
-        A part of a song begins at the window nearest to its start, and nothing after it is heard.
+        A part of a song begins at the window nearest to its start, and nothing after it is analysed.
         """
-        scale, first = build_scale(self.plan.mode, self.capabilities.norm), round(self.plan.start_us / WINDOW_US)
-        wanted = -(-self.plan.duration_us // WINDOW_US) if self.plan.duration_us else None
+        scale, first = build_scale(self._plan.mode, self._capabilities.norm), round(self._plan.start_us / WINDOW_US)
+        wanted = -(-self._plan.duration_us // WINDOW_US) if self._plan.duration_us else None
         number = 0
-        async with aclosing(self.backends.analyze(self._requests, lambda: self.song_file.finished)) as responses:
+        async with aclosing(self._backends.analyze(self._requests, lambda: self._song_file.finished)) as responses:
             async for response in responses:
                 if response.HasField("summary"):
-                    self.summary = response.summary
+                    self.song = _parse_song(response.summary.song)
                     break
                 if response.HasField("progress"):
                     if (update := self._apply_progress(response.progress)) is not None:
                         yield update
                     continue
                 point, number = response.point, number + 1
-                self.heard_us = max(self.heard_us, point.time_us + (point.duration_us or WINDOW_US))
+                self._analysed_us = max(self._analysed_us, point.time_us + (point.duration_us or WINDOW_US))
                 if number <= first:
                     continue
                 feeling = point.sentiment
@@ -123,41 +120,66 @@ class SongAnalysis:
                 settled = scale.add(
                     Point(time_s, feeling.arousal, feeling.valence, point.loudness, point.onset_strength)
                 )
-                self.frames = self._count_frames_until(self.heard_us)
-                self.arrivals.record(self.heard_us - self.plan.start_us)
-                yield AnalysisUpdate(settled, self.frames, False)
+                self._frames = self._count_frames_until(self._analysed_us)
+                self._arrivals.record(self._analysed_us - self._plan.start_us)
+                yield AnalysisUpdate(settled, self._frames, False)
                 if wanted is not None and number - first >= wanted:
                     break
         yield AnalysisUpdate(scale.finish(), self._count_frames(), True)
 
     def _apply_progress(self, progress: wire.AnalyzeProgress) -> AnalysisUpdate | None:
-        """The frames whose audio is heard though not read; None where it holds no new one."""
-        if progress.heard_us <= max(self.heard_us, self.plan.start_us):
+        """An update where audio of further frames has come, though its feeling is not read yet."""
+        if progress.heard_us <= max(self._analysed_us, self._plan.start_us):
             return None
-        before, self.heard_us = self.frames, progress.heard_us
-        self.frames = self._count_frames_until(self.heard_us)
-        came_s = self.song_file.arrivals.arrival_s(progress.byte_count)
-        self.arrivals.record(self.heard_us - self.plan.start_us, came_s)
-        return AnalysisUpdate([], self.frames, False) if self.frames > before else None
+        before, self._analysed_us = self._frames, progress.heard_us
+        self._frames = self._count_frames_until(self._analysed_us)
+        came_s = self._song_file.arrivals.arrival_s(progress.byte_count)
+        self._arrivals.record(self._analysed_us - self._plan.start_us, came_s)
+        return AnalysisUpdate([], self._frames, False) if self._frames > before else None
 
     def _count_frames(self) -> int:
         """Frames of the part that was asked for, or of what there is of it."""
-        plan = self.plan
-        if self.summary is not None:
-            song = self.summary.song
+        plan, song = self._plan, self.song
+        if song is not None:
             if not plan.start_us and (not plan.duration_us or plan.duration_us >= song.duration_us):
                 return frame_count(song.sample_count, song.sample_rate_hz, plan.rate)
-            self.heard_us = song.duration_us
-        if self.heard_us <= plan.start_us:
+            self._analysed_us = song.duration_us
+        if self._analysed_us <= plan.start_us:
             message = (
-                f"the part starts at {plan.start_us / 1e6:g} s but the song ends at {self.heard_us / 1e6:.3f} s; "
+                f"the part starts at {plan.start_us / 1e6:g} s but the song ends at {self._analysed_us / 1e6:.3f} s; "
                 "start earlier"
             )
             reason = reasons.ERROR_REASON_PART_OUT_OF_RANGE
             raise InvalidArgument(message, reason=reason, field="start_us", value=plan.start_us)
-        return self._count_frames_until(self.heard_us)
+        return self._count_frames_until(self._analysed_us)
 
-    def _count_frames_until(self, heard_us: int) -> int:
-        length_us = max(0, heard_us - self.plan.start_us)
-        length_us = min(length_us, self.plan.duration_us) if self.plan.duration_us else length_us
-        return frame_count(length_us, 1_000_000, self.plan.rate)
+    def _count_frames_until(self, end_us: int) -> int:
+        length_us = max(0, end_us - self._plan.start_us)
+        length_us = min(length_us, self._plan.duration_us) if self._plan.duration_us else length_us
+        return frame_count(length_us, 1_000_000, self._plan.rate)
+
+
+def _build_audio_format(layout: AudioFormat | None) -> sentiment_pb2.AudioFormat | None:
+    if layout is None:
+        return None
+    return sentiment_pb2.AudioFormat(
+        sample_format=SAMPLE_FORMATS[layout.sample_format],
+        sample_rate_hz=layout.sample_rate_hz,
+        channel_count=layout.channel_count,
+    )
+
+
+def _parse_song(facts: sentiment_pb2.SongFacts) -> SongInfo:
+    prefix = "SONG_WARNING_KIND_"
+    return SongInfo(
+        duration_us=facts.duration_us,
+        sample_count=facts.sample_count,
+        sample_rate_hz=facts.sample_rate_hz,
+        channel_count=facts.channel_count,
+        codec=facts.codec,
+        container=facts.container,
+        warnings=tuple(
+            SongWarning(sentiment_pb2.SongWarningKind.Name(one.kind).removeprefix(prefix), one.message)  # type: ignore[arg-type]
+            for one in facts.warnings
+        ),
+    )

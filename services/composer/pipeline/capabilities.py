@@ -13,7 +13,7 @@ from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import audio_sentiment_pb2, generator_pb2, translator_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
-from services.composer.session.config import StoryPlan
+from services.composer.story.plan import Size, StoryPlan
 from services.composer.story.scale import Norm
 
 __all__ = ["Capabilities"]
@@ -21,9 +21,21 @@ __all__ = ["Capabilities"]
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What the generator can paint: its engine, concepts (and what is typical of them), styles; and all digests."""
+    """What the services behind can do for a story.
 
-    engine: generator_pb2.Engine
+    Attributes:
+        engine, translator: their names, also where the plan leaves the choice to the service.
+        native_size: of the engine's pictures.
+        concepts: the engine's, in the order of class weights.
+        norm: what is typical of the concepts' sentiments.
+        styles: the generator's, in the order of style weights.
+        style_sentiments: (styles, 2), arousal and valence of each.
+        digests: of all models, by what they identify; see SessionEnd.digests.
+    """
+
+    engine: str
+    translator: str
+    native_size: Size
     concepts: tuple[str, ...]
     norm: Norm
     styles: tuple[str, ...]
@@ -51,7 +63,8 @@ class Capabilities:
         vocabulary, style_list = vocabulary_task.result()
         engine, listed, styles = vocabulary.engine, vocabulary.concepts, style_list.styles
         digests = {"audio_sentiment": model_task.result().digest, "engine": engine.digest}
-        digests["translator"] = _translator_digest(plan, translators_task.result().translators)
+        translator = _choose_translator(plan, translators_task.result().translators)
+        digests["translator"] = translator.digest
         names = tuple(style.name for style in styles)
         if plan.style not in ("none", "auto", *names):
             message = f"style is '{plan.style}'; choose auto, none or one of: {', '.join(names)}"
@@ -59,7 +72,9 @@ class Capabilities:
         if plan.style != "none":
             digests["style"] = style_list.digest
         return cls(
-            engine=engine,
+            engine=engine.name,
+            translator=translator.name,
+            native_size=Size(engine.native_size.width_px, engine.native_size.height_px),
             concepts=tuple(concept.name for concept in listed),
             norm=Norm.of(_sentiments(listed)),
             styles=names,
@@ -79,11 +94,11 @@ async def _fetch_vocabulary(
     )
 
 
-def _translator_digest(plan: StoryPlan, available: Iterable[translator_pb2.Translator]) -> str:
-    """Of the translator that the plan means, for the engine that it means."""
+def _choose_translator(plan: StoryPlan, available: Iterable[translator_pb2.Translator]) -> translator_pb2.Translator:
+    """The translator that the plan names, or the first, of those for the engine that it names."""
     available = list(available)
     engine = plan.engine or next((one.engine for one in available), "")
-    translators = {one.name: one.digest for one in available if one.engine == engine}
+    translators = {one.name: one for one in available if one.engine == engine}
     if not translators:
         known = ", ".join(sorted({one.engine for one in available}))
         message = f"engine is '{engine}', which the translator does not know; choose one of: {known}"

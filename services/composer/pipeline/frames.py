@@ -1,4 +1,4 @@
-"""Paints a story: feelings in, finished frames out, in order, with a few batches always before the generator."""
+"""Has the frames of a story painted: feelings in, finished frames out, in order, a few batches always under way."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
 
@@ -17,8 +17,7 @@ from deepsing.access.accounts import charge
 from deepsing.v1 import generator_pb2, sentiment_pb2, translator_pb2
 from services.composer.backends.client import BATCH_BYTES, Backends
 from services.composer.pipeline.analysis import AnalysisUpdate
-from services.composer.pipeline.capabilities import Capabilities
-from services.composer.session.config import StoryPlan
+from services.composer.pipeline.task import StoryTask
 from services.composer.story.flashes import FlashGuard
 from services.composer.story.frame import FrameInfo
 from services.composer.story.latents import FrameLatent, KeyLatent, LatentPath
@@ -33,172 +32,174 @@ MIN_NAMED_WEIGHT = 0.01  # lighter concepts and styles are not named
 
 @dataclass(frozen=True)
 class FrameBatch:
-    """A batch of finished frames: pictures (height, width, 3), and what each shows; or frames that none will show."""
+    """Finished frames in order, or the numbers of frames that were left out.
+
+    Attributes:
+        pictures: (height, width, 3) uint8 each.
+        infos: what each shows.
+        skipped: frames that were never painted, because they would have been late.
+        excerpts: what the judge is to see, as JPEG, by the number of each frame that is to be judged.
+    """
 
     pictures: list[NDArray[np.uint8]]
     infos: list[FrameInfo]
     skipped: range = range(0)
+    excerpts: dict[int, bytes] = field(default_factory=dict)
 
 
 class FrameScheduler:
-    """One story being painted.
+    """Plans the frames of one story and has them painted.
 
     Args:
-        first: first frame wanted; those before it are not painted, or only as far as later ones depend on them.
+        batch: frames asked for at once, at most.
+        in_flight: batches under way, at most.
     """
 
-    def __init__(
-        self,
-        plan: StoryPlan,
-        capabilities: Capabilities,
-        backends: Backends,
-        *,
-        session_id: str,
-        batch: int,
-        in_flight: int,
-        first: int,
-    ) -> None:
-        self.plan, self.capabilities, self.backends = plan, capabilities, backends
-        self.session_id, self.in_flight, self.first = session_id, in_flight, first
-        self.timeline = Timeline(look_ahead=not plan.live)
-        self.path = LatentPath()
-        self.recent: deque[int] = deque(maxlen=RECENT_KEYS)
-        self.styles = StyleChooser(capabilities.style_sentiments)
-        self.size = plan.size or capabilities.engine.native_size
-        most = BATCH_BYTES // (self.size.width_px * self.size.height_px * 3)
-        self.batch = max(1, min(batch, most))
-        begin = FlashGuard.warmup_start(first, float(plan.rate))
-        self.guard = FlashGuard(float(plan.rate), begin)
-        self.planned = begin  # frames whose latents have been asked for
-        self.pending: list[tuple[FrameLatent, FrameInfo]] = []
-        self.waiting: deque[tuple[asyncio.Task[list[bytes]], list[FrameInfo]]] = deque()
+    def __init__(self, task: StoryTask, backends: Backends, batch: int, in_flight: int) -> None:
+        self._task, self._backends, self._in_flight = task, backends, in_flight
+        self._plan, self._capabilities, self._size = task.plan, task.capabilities, task.size
+        self._timeline = Timeline(look_ahead=not task.plan.live)
+        self._path = LatentPath()
+        self._recent: deque[int] = deque(maxlen=RECENT_KEYS)
+        self._styles = StyleChooser(task.capabilities.style_sentiments)
+        self._batch = max(1, min(batch, BATCH_BYTES // (self._size.width_px * self._size.height_px * 3)))
+        begin = FlashGuard.warmup_start(task.first_seq, float(task.plan.rate))
+        self._guard = FlashGuard(float(task.plan.rate), begin)
+        self._planned = begin  # frames whose latents have been asked for
+        self._pending: list[tuple[FrameLatent, FrameInfo]] = []
+        self._waiting: deque[tuple[asyncio.Task[list[bytes]], list[FrameInfo]]] = deque()
+
+    @property
+    def flashes_per_second(self) -> int:
+        """Most general flashes in any second of the frames so far."""
+        return self._guard.worst
 
     async def run(self, updates: AsyncIterator[AnalysisUpdate]) -> AsyncGenerator[FrameBatch]:
         """Yields batches of frames in order until the song is over and all is painted."""
         try:
             async for update in updates:
                 for point in update.points:
-                    await self._place_keys(self.timeline.add(point))
+                    await self._place_keys(self._timeline.add(point))
                     async for batch in self._advance(update.frames):
                         yield batch
                 if update.last:
-                    await self._place_keys(self.timeline.finish())
+                    await self._place_keys(self._timeline.finish())
                 if update.last or not update.points:
                     async for batch in self._advance(update.frames):
                         yield batch
-            while self.waiting:
+            while self._waiting:
                 yield await self._collect()
         finally:
-            for task, _ in self.waiting:
+            for task, _ in self._waiting:
                 task.cancel()
             with suppress(asyncio.CancelledError):
-                await asyncio.gather(*(task for task, _ in self.waiting), return_exceptions=True)
+                await asyncio.gather(*(task for task, _ in self._waiting), return_exceptions=True)
 
     async def _place_keys(self, keys: list[Key]) -> None:
         """Gives keys their places in latent space."""
         for key in keys:
             request = translator_pb2.TranslateRequest(
-                translator=self.plan.translator,
-                engine=self.plan.engine,
-                seed=self.plan.seed,
+                translator=self._plan.translator,
+                engine=self._plan.engine,
+                seed=self._plan.seed,
                 first_index=key.index,
                 sentiments=[sentiment_pb2.Sentiment(arousal=key.arousal, valence=key.valence)],
-                recent_concepts=self.recent,
+                recent_concepts=self._recent,
             )
-            answer = await self.backends.call(self.backends.translator.Translate, request, "translator", self._fits)
+            answer = await self._backends.call(self._backends.translator.Translate, request, "translator", self._fits)
             classes = np.array(answer.class_weights, np.float32)
             noise = np.array(answer.noise, np.float32)
             expected = answer.expected[0]
-            self.recent.append(int(classes.argmax()))
-            self.path.add(
+            self._recent.append(int(classes.argmax()))
+            self._path.add(
                 key.index, KeyLatent(classes, noise, self._style_weights(key), (expected.arousal, expected.valence))
             )
 
     def _fits(self, answer: translator_pb2.TranslateResponse | generator_pb2.GenerateResponse) -> bool:
         """Whether it was given by the models that the story began with; while others are rolled out both are there."""
-        digests = self.capabilities.digests
+        digests = self._capabilities.digests
         if isinstance(answer, generator_pb2.GenerateResponse):
             return answer.engine_digest == digests["engine"]
         return answer.model_digest == digests["translator"]
 
     def _style_weights(self, key: Key) -> NDArray[np.float32]:
-        if self.plan.style == "none":
+        if self._plan.style == "none":
             return np.zeros(0, np.float32)
-        weights = np.zeros(len(self.capabilities.styles), np.float32)
-        if self.plan.style == "auto":
-            chosen = self.styles.choose(key.arousal, key.valence, key.arrive_s)
+        weights = np.zeros(len(self._capabilities.styles), np.float32)
+        if self._plan.style == "auto":
+            chosen = self._styles.choose(key.arousal, key.valence, key.arrive_s)
         else:
-            chosen = self.capabilities.styles.index(self.plan.style)
-        weights[chosen] = self.plan.style_strength
+            chosen = self._capabilities.styles.index(self._plan.style)
+        weights[chosen] = self._plan.style_strength
         return weights
 
     async def _advance(self, frames: int) -> AsyncGenerator[FrameBatch]:
         """Plans the first `frames` frames as far as they are settled, and keeps the generator busy with them."""
-        rate, ready_s = self.plan.rate, self.timeline.ready_s
-        settled = frames if self.timeline.finished else min(frames, ceil(Fraction(ready_s) * rate))
-        while self.planned < settled:
-            self.pending.append(self._plan_frame(self.planned, self.planned / rate))
-            self.planned += 1
-            if len(self.pending) == self.batch:
+        rate, ready_s = self._plan.rate, self._timeline.ready_s
+        settled = frames if self._timeline.finished else min(frames, ceil(Fraction(ready_s) * rate))
+        while self._planned < settled:
+            self._pending.append(self._plan_frame(self._planned, self._planned / rate))
+            self._planned += 1
+            if len(self._pending) == self._batch:
                 self._request_batch()
-                while len(self.waiting) >= self.in_flight:
+                while len(self._waiting) >= self._in_flight:
                     yield await self._collect()
-        if self.pending and self.timeline.finished:
+        if self._pending and self._timeline.finished:
             self._request_batch()
-        while self.waiting and self.waiting[0][0].done():
+        while self._waiting and self._waiting[0][0].done():
             yield await self._collect()
-        self.timeline.forget(min(float(self.planned / rate), ready_s))
+        self._timeline.forget(min(float(self._planned / rate), ready_s))
 
     def _plan_frame(self, seq: int, time_s: Fraction) -> tuple[FrameLatent, FrameInfo]:
         at_s = float(time_s)
-        moment = self.timeline.moment(at_s)
-        latent = self.path.latent_at(moment)
+        moment = self._timeline.moment(at_s)
+        latent = self._path.latent_at(moment)
         info = FrameInfo(
             seq=seq,
             time_s=at_s,
             target=(moment.arousal, moment.valence),
             expected=latent.expected,
-            concepts=_rank_weights(self.capabilities.concepts, latent.classes),
-            styles=_rank_weights(self.capabilities.styles, latent.style),
+            concepts=_rank_weights(self._capabilities.concepts, latent.classes),
+            styles=_rank_weights(self._capabilities.styles, latent.style),
         )
         return latent, info
 
     def _request_batch(self) -> None:
         """Sends the latents gathered so far to the generator."""
-        latents = [latent for latent, _ in self.pending]
-        live = self.plan.live
+        latents = [latent for latent, _ in self._pending]
         request = generator_pb2.GenerateRequest(
-            engine=self.plan.engine,
+            engine=self._plan.engine,
             frame_count=len(latents),
-            class_weights=np.concatenate(
-                [latent.classes for latent in latents]
-            ).tolist(),  # a list is read five times as fast
+            # A list is read five times as fast as an array.
+            class_weights=np.concatenate([latent.classes for latent in latents]).tolist(),
             noise=np.concatenate([latent.noise for latent in latents]).tolist(),
-            truncation=self.plan.truncation,
+            truncation=self._plan.truncation,
             style_weights=np.concatenate([latent.style for latent in latents]).tolist(),
-            size=self.size,
+            size=sentiment_pb2.Size(width_px=self._size.width_px, height_px=self._size.height_px),
             image_format=sentiment_pb2.IMAGE_FORMAT_RAW_RGB,
-            priority=generator_pb2.PRIORITY_LIVE if live else generator_pb2.PRIORITY_OFFLINE,
-            session_id=self.session_id,
+            priority=generator_pb2.PRIORITY_LIVE if self._plan.live else generator_pb2.PRIORITY_OFFLINE,
+            session_id=self._task.story_id,
         )
         task = asyncio.create_task(self._generate(request))
-        self.waiting.append((task, [info for _, info in self.pending]))
-        self.pending = []
+        self._waiting.append((task, [info for _, info in self._pending]))
+        self._pending = []
 
     async def _generate(self, request: generator_pb2.GenerateRequest) -> list[bytes]:
-        answer = await self.backends.call(self.backends.generator.Generate, request, "generator", self._fits)
-        self.backends.pace.record(answer.compute_us / request.frame_count)
+        answer = await self._backends.call(self._backends.generator.Generate, request, "generator", self._fits)
+        self._backends.pace.record(answer.compute_us / request.frame_count)
         charge(answer.compute_us / 1e6)
         return list(answer.images)
 
     async def _collect(self) -> FrameBatch:
         """The oldest batch, once it is painted, kept from flashing."""
-        task, infos = self.waiting[0]
+        task, infos = self._waiting[0]
         images = await task
-        self.waiting.popleft()
-        form = (self.size.height_px, self.size.width_px, 3)
-        pictures = [self.guard.filter_frame(np.frombuffer(image, np.uint8).reshape(form)) for image in images]
-        wanted = [place for place, one in enumerate(infos) if one.seq >= self.first]
+        self._waiting.popleft()
+        pictures = [
+            self._guard.filter_frame(np.frombuffer(image, np.uint8).reshape(self._size.shape)) for image in images
+        ]
+        first = self._task.first_seq
+        wanted = [place for place, one in enumerate(infos) if one.seq >= first]
         return FrameBatch([pictures[place] for place in wanted], [infos[place] for place in wanted])
 
 

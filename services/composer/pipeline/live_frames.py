@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from deepsing.v1 import generator_pb2
 from services.composer.backends.client import Backends
 from services.composer.pipeline.analysis import AnalysisUpdate
-from services.composer.pipeline.capabilities import Capabilities
 from services.composer.pipeline.frames import FrameBatch, FrameScheduler
-from services.composer.session.config import StoryPlan
+from services.composer.pipeline.task import StoryTask
 from services.composer.settings import ComposerSettings
 from services.composer.story.frame import FrameInfo
 from services.composer.story.timeline import Point
@@ -38,108 +37,93 @@ class LiveFrameScheduler(FrameScheduler):
 
     Args:
         arrivals: when how much of the story's audio came, microseconds.
-        late_s: frames whose audio came longer ago are left out.
+        settings: frames whose audio came longer than live_late_s ago are left out.
     """
 
-    def __init__(
-        self,
-        plan: StoryPlan,
-        capabilities: Capabilities,
-        backends: Backends,
-        *,
-        session_id: str,
-        batch: int,
-        in_flight: int,
-        first: int,
-        arrivals: ArrivalLog,
-        late_s: float,
-    ) -> None:
-        batch, in_flight = min(batch, BATCH), min(in_flight, IN_FLIGHT)
-        super().__init__(
-            plan, capabilities, backends, session_id=session_id, batch=batch, in_flight=in_flight, first=first
-        )
-        self.arrivals, self.late_s = arrivals, late_s
-        self.batch_s = 0.0  # what a batch took lately, from asking for it to having it
-        self.ahead: deque[tuple[NDArray[np.uint8], FrameInfo]] = deque()  # painted, and not yet let out
-        self.most_ahead = max(self.batch, AHEAD_BYTES // (self.size.width_px * self.size.height_px * 3))
+    def __init__(self, task: StoryTask, backends: Backends, arrivals: ArrivalLog, settings: ComposerSettings) -> None:
+        super().__init__(task, backends, min(settings.batch, BATCH), min(settings.batches_in_flight, IN_FLIGHT))
+        self._arrivals, self._late_s = arrivals, settings.live_late_s
+        self._batch_s = 0.0  # what a batch took lately, from asking for it to having it
+        self._ahead: deque[tuple[NDArray[np.uint8], FrameInfo]] = deque()  # painted, and not yet let out
+        self._most_ahead = max(self._batch, AHEAD_BYTES // (self._size.width_px * self._size.height_px * 3))
 
     async def run(self, updates: AsyncIterator[AnalysisUpdate]) -> AsyncGenerator[FrameBatch]:
         """Yields frames in order, each once its audio has come, and says which were left out."""
-        arousal, valence = map(float, self.capabilities.norm.mean)  # a typical picture, before anything was read
-        await self._place_keys(self.timeline.add(Point(0.0, arousal, valence, loudness=0.0, onset=0.0)))
+        arousal, valence = map(float, self._capabilities.norm.mean)  # a typical picture, before anything was read
+        await self._place_keys(self._timeline.add(Point(0.0, arousal, valence, loudness=0.0, onset=0.0)))
         async with aclosing(super().run(updates)) as batches:
             async for batch in batches:
                 yield batch
 
     async def _advance(self, frames: int) -> AsyncGenerator[FrameBatch]:
         """Lets out the first `frames` frames, whose audio has come, and paints on."""
-        if self.ahead and self.ahead[0][1].seq < frames:
+        if self._ahead and self._ahead[0][1].seq < frames:
             yield self._release_due(frames)
         while self._can_plan(frames):
-            behind = self.planned < frames
-            if self._count_busy() >= (1 if behind else self.in_flight):
+            behind = self._planned < frames
+            if self._count_busy() >= (1 if behind else self._in_flight):
                 if not behind:
                     break
                 yield await self._collect_due(frames)
             elif behind and (late := self._count_late(frames)):
-                while self.waiting:
+                while self._waiting:
                     yield await self._collect_due(frames)
-                self.planned += late
-                yield FrameBatch([], [], range(self.planned - late, self.planned))
+                self._planned += late
+                yield FrameBatch([], [], range(self._planned - late, self._planned))
             else:
                 self._plan_batch(frames)
-        while self.waiting and self.waiting[0][1][0].seq < frames:
+        while self._waiting and self._waiting[0][1][0].seq < frames:
             yield await self._collect_due(frames)
-        if self.timeline.finished:  # what was painted beyond the end is shown to nobody
+        if self._timeline.finished:  # what was painted beyond the end is shown to nobody
             self._cancel_waiting()
-        self.timeline.forget(min(float(self.planned / self.plan.rate), self.timeline.ready_s))
+        self._timeline.forget(min(float(self._planned / self._plan.rate), self._timeline.ready_s))
 
     def _can_plan(self, frames: int) -> bool:
         """Whether the next frame is settled, and worth painting now."""
-        end = frames if self.timeline.finished else frames + self.most_ahead
-        return self.planned < end and self.planned / self.plan.rate < self.timeline.ready_s
+        end = frames if self._timeline.finished else frames + self._most_ahead
+        return self._planned < end and self._planned / self._plan.rate < self._timeline.ready_s
 
     def _plan_batch(self, frames: int) -> None:
-        while len(self.pending) < self.batch and self._can_plan(frames):
-            self.pending.append(self._plan_frame(self.planned, self.planned / self.plan.rate))
-            self.planned += 1
+        while len(self._pending) < self._batch and self._can_plan(frames):
+            self._pending.append(self._plan_frame(self._planned, self._planned / self._plan.rate))
+            self._planned += 1
         self._request_batch()
 
     def _count_busy(self) -> int:
         """Batches before the generator."""
-        return sum(not task.done() for task, _ in self.waiting)
+        return sum(not task.done() for task, _ in self._waiting)
 
     def _count_late(self, frames: int) -> int:
         """How many of the next frames, whose audio has come, to leave out."""
-        times_us = (round(seq / self.plan.rate * 1_000_000) for seq in range(self.planned, frames))
-        ages_s = [self.arrivals.age_s(time_us) for time_us in times_us]
-        return count_late(ages_s, self.late_s, self.batch_s, self.batch)
+        times_us = (round(seq / self._plan.rate * 1_000_000) for seq in range(self._planned, frames))
+        ages_s = [self._arrivals.age_s(time_us) for time_us in times_us]
+        return count_late(ages_s, self._late_s, self._batch_s, self._batch)
 
     async def _generate(self, request: generator_pb2.GenerateRequest) -> list[bytes]:
         began_s = monotonic()
         images = await super()._generate(request)
-        self.batch_s += PACE_SHARE * (monotonic() - began_s - self.batch_s)
+        self._batch_s += PACE_SHARE * (monotonic() - began_s - self._batch_s)
         return images
 
     async def _collect_due(self, frames: int) -> FrameBatch:
         """The oldest batch, once it is painted, as far as its audio has come."""
         batch = await self._collect()
-        self.ahead.extend(zip(batch.pictures, batch.infos, strict=True))
+        self._ahead.extend(zip(batch.pictures, batch.infos, strict=True))
         return self._release_due(frames)
 
     def _release_due(self, frames: int) -> FrameBatch:
         out = FrameBatch([], [])
-        while self.ahead and self.ahead[0][1].seq < frames:
-            picture, info = self.ahead.popleft()
+        while self._ahead and self._ahead[0][1].seq < frames:
+            picture, info = self._ahead.popleft()
             out.pictures.append(picture)
             out.infos.append(info)
         return out
 
     def _cancel_waiting(self) -> None:
-        for task, _ in self.waiting:
+        for task, _ in self._waiting:
             task.cancel()
-        self.waiting.clear()
-        self.ahead.clear()
+        self._waiting.clear()
+        self._ahead.clear()
 
 
 def count_late(ages_s: Sequence[float], late_s: float, batch_s: float, batch: int) -> int:
@@ -159,29 +143,9 @@ def count_late(ages_s: Sequence[float], late_s: float, batch_s: float, batch: in
 
 
 def build_scheduler(
-    plan: StoryPlan,
-    capabilities: Capabilities,
-    backends: Backends,
-    settings: ComposerSettings,
-    *,
-    session_id: str,
-    first: int,
-    arrivals: ArrivalLog,
+    task: StoryTask, backends: Backends, arrivals: ArrivalLog, settings: ComposerSettings
 ) -> FrameScheduler:
-    """The scheduler that the plan's pacing asks for, from frame `first` on."""
-    batch, in_flight = settings.batch, settings.batches_in_flight
-    if not plan.live:
-        return FrameScheduler(
-            plan, capabilities, backends, session_id=session_id, batch=batch, in_flight=in_flight, first=first
-        )
-    return LiveFrameScheduler(
-        plan,
-        capabilities,
-        backends,
-        session_id=session_id,
-        batch=batch,
-        in_flight=in_flight,
-        first=first,
-        arrivals=arrivals,
-        late_s=settings.live_late_s,
-    )
+    """The scheduler that the plan's pacing asks for."""
+    if task.plan.live:
+        return LiveFrameScheduler(task, backends, arrivals, settings)
+    return FrameScheduler(task, backends, settings.batch, settings.batches_in_flight)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 
 from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2 as base
+from services.composer.story.plan import AudioFormat, FileKind, ImageFormat, Resume, Size, StoryPlan
 
-__all__ = ["StoryPlan", "parse_config", "story_digest"]
+__all__ = ["FILE_KINDS", "parse_config", "story_digest"]
 
 DEFAULT_RATE = base.FrameRate(numerator=24, denominator=1)
 DEFAULT_STYLE_STRENGTH, DEFAULT_TRUNCATION, DEFAULT_QUALITY = 0.6, 0.35, 90
@@ -25,32 +25,20 @@ MODES = {
     pb.SENTIMENT_MODE_RELATIVE: "relative",
     pb.SENTIMENT_MODE_ADAPTIVE: "adaptive",
 }
-
-
-@dataclass(frozen=True)
-class StoryPlan:
-    """A checked StoryConfig; see the contract for the meaning of each field."""
-
-    seed: int
-    rate: Fraction
-    size: base.Size | None
-    engine: str
-    translator: str
-    style: str
-    style_strength: float
-    mode: str
-    truncation: float
-    image_format: base.ImageFormat.ValueType
-    jpeg_quality: int
-    live: bool
-    audio_format: base.AudioFormat
-    start_us: int
-    duration_us: int
-    files: tuple[pb.StoryFileKind.ValueType, ...]
-    initial_credit: int
-    resume: pb.ResumePoint | None
-    title: str
-    send_achieved: bool
+FILE_KINDS = {
+    pb.STORY_FILE_KIND_VIDEO: FileKind.VIDEO,
+    pb.STORY_FILE_KIND_MANIFEST: FileKind.MANIFEST,
+    pb.STORY_FILE_KIND_CONTACT_SHEET: FileKind.CONTACT_SHEET,
+    pb.STORY_FILE_KIND_CURVE: FileKind.CURVE,
+}
+IMAGE_FORMATS = {
+    base.IMAGE_FORMAT_UNSPECIFIED: ImageFormat.JPEG,
+    base.IMAGE_FORMAT_RAW_RGB: ImageFormat.RAW_RGB,
+    base.IMAGE_FORMAT_JPEG: ImageFormat.JPEG,
+    base.IMAGE_FORMAT_PNG: ImageFormat.PNG,
+    base.IMAGE_FORMAT_NONE: ImageFormat.NONE,
+}
+SAMPLE_FORMATS = {base.SAMPLE_FORMAT_S16LE: "s16le", base.SAMPLE_FORMAT_F32LE: "f32le"}
 
 
 def parse_config(config: pb.StoryConfig) -> StoryPlan:
@@ -72,22 +60,22 @@ def parse_config(config: pb.StoryConfig) -> StoryPlan:
     return StoryPlan(
         seed=config.seed,
         rate=_parse_rate(config.frame_rate if config.HasField("frame_rate") else DEFAULT_RATE),
-        size=_check_size(config.size) if config.HasField("size") else None,
+        size=_parse_size(config.size) if config.HasField("size") else None,
         engine=config.engine,
         translator=config.translator,
         style=config.style or "none",
         style_strength=_check_share("style_strength", config.style_strength, strength_reason) or DEFAULT_STYLE_STRENGTH,
         mode=_parse_mode(config.sentiment_mode, live),
         truncation=_check_share("truncation", config.truncation, noise_reason) or DEFAULT_TRUNCATION,
-        image_format=config.image_format or base.IMAGE_FORMAT_JPEG,
+        image_format=IMAGE_FORMATS[config.image_format],
         jpeg_quality=_parse_quality(config.jpeg_quality),
         live=live,
-        audio_format=_check_audio_format(config.audio_format),
+        audio_format=_parse_audio_format(config.audio_format),
         start_us=config.start_us,
         duration_us=config.duration_us,
-        files=tuple(config.files),
+        files=tuple(FILE_KINDS[kind] for kind in config.files),
         initial_credit=config.initial_credit,
-        resume=config.resume if config.HasField("resume") else None,
+        resume=_parse_resume(config.resume) if config.HasField("resume") else None,
         title=config.title,
         send_achieved=config.send_achieved,
     )
@@ -152,12 +140,12 @@ def _parse_rate(rate: base.FrameRate) -> Fraction:
     return Fraction(rate.numerator, rate.denominator)
 
 
-def _check_size(size: base.Size) -> base.Size:
+def _parse_size(size: base.Size) -> Size:
     if any(side % 2 or not SIDE_PX[0] <= side <= SIDE_PX[1] for side in (size.width_px, size.height_px)):
         shown = f"{size.width_px}x{size.height_px}"
         message = f"size is {shown}; choose even sides from {SIDE_PX[0]} to {SIDE_PX[1]}"
         raise InvalidArgument(message, reason=reasons.ERROR_REASON_SIZE_OUT_OF_RANGE, field="size", value=shown)
-    return size
+    return Size(size.width_px, size.height_px)
 
 
 def _check_share(field: str, value: float, reason: reasons.ErrorReason.ValueType) -> float:
@@ -176,14 +164,18 @@ def _parse_quality(quality: int) -> int:
     return quality or DEFAULT_QUALITY
 
 
-def _check_audio_format(form: base.AudioFormat) -> base.AudioFormat:
+def _parse_audio_format(form: base.AudioFormat) -> AudioFormat | None:
     reason = reasons.ERROR_REASON_AUDIO_FORMAT_INVALID
     if form.sample_format == base.SAMPLE_FORMAT_UNSPECIFIED:
-        return form
+        return None
     if not 8000 <= form.sample_rate_hz <= 192_000:
         message = f"sample rate is {form.sample_rate_hz} Hz; choose 8000 to 192000"
         raise InvalidArgument(message, reason=reason, field="audio_format.sample_rate_hz", value=form.sample_rate_hz)
     if not 1 <= form.channel_count <= 8:
         message = f"channel count is {form.channel_count}; choose 1 to 8"
         raise InvalidArgument(message, reason=reason, field="audio_format.channel_count", value=form.channel_count)
-    return form
+    return AudioFormat(SAMPLE_FORMATS[form.sample_format], form.sample_rate_hz, form.channel_count)
+
+
+def _parse_resume(point: pb.ResumePoint) -> Resume:
+    return Resume(point.next_seq, point.story_digest, point.song_digest)

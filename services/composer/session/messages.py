@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from deepsing.audio import AudioError
-from deepsing.audio import SongFacts as Decoded
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from deepsing.audio import AudioError, SongFacts
 from deepsing.runtime.errors import InvalidArgument, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
+from services.composer.pipeline.task import StoryTask
+from services.composer.session.config import FILE_KINDS
+from services.composer.story.agreement import Agreement
 from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
+from services.composer.story.plan import FileKind
+from services.composer.story.summary import JudgeReport, JudgeSkill, SongInfo, StorySummary
 from services.composer.story.timeline import Point
+from services.composer.upload.song_file import CHUNK_BYTES
 
-__all__ = ["build_achieved_point", "build_affect_point", "build_frame", "build_song_facts", "convert_audio_error"]
+__all__ = [
+    "build_achieved_point",
+    "build_affect_point",
+    "build_file_kind",
+    "build_frame",
+    "build_session_end",
+    "build_session_started",
+    "build_song_facts",
+    "convert_audio_error",
+    "iter_file_chunks",
+]
+
+KINDS = {kind: number for number, kind in FILE_KINDS.items()}
 
 REASONS = {
     "empty": reasons.ERROR_REASON_SONG_EMPTY,
@@ -31,23 +52,37 @@ def convert_audio_error(error: AudioError) -> ServiceError:
     return InvalidArgument(error.message, reason=REASONS[error.kind], field=error.field or "song", value=value)
 
 
-def build_song_facts(decoded: Decoded) -> sentiment_pb2.SongFacts:
-    """What the decoder found."""
+def build_song_facts(song: SongFacts | SongInfo) -> sentiment_pb2.SongFacts:
+    """What was found in a song, by the decoder or by audio_sentiment."""
     warnings = [
         sentiment_pb2.SongWarning(
             kind=sentiment_pb2.SongWarningKind.Value(f"SONG_WARNING_KIND_{warning.kind}"), message=warning.message
         )
-        for warning in decoded.warnings
+        for warning in song.warnings
     ]
     return sentiment_pb2.SongFacts(
-        duration_us=decoded.duration_us,
-        sample_count=decoded.sample_count,
-        sample_rate_hz=decoded.sample_rate_hz,
-        channel_count=decoded.channel_count,
-        codec=decoded.codec,
-        container=decoded.container,
+        duration_us=song.duration_us,
+        sample_count=song.sample_count,
+        sample_rate_hz=song.sample_rate_hz,
+        channel_count=song.channel_count,
+        codec=song.codec,
+        container=song.container,
         warnings=warnings,
     )
+
+
+def build_session_started(task: StoryTask, story_digest: str, *, song_held: bool) -> pb.SessionStarted:
+    """The first message of a session."""
+    started = pb.SessionStarted(
+        session_id=task.story_id,
+        story_digest=story_digest,
+        size=sentiment_pb2.Size(width_px=task.size.width_px, height_px=task.size.height_px),
+        digests=task.capabilities.digests,
+        song_held=song_held,
+    )
+    rate = task.plan.rate
+    started.frame_rate.numerator, started.frame_rate.denominator = rate.numerator, rate.denominator
+    return started
 
 
 def build_affect_point(point: Point) -> sentiment_pb2.AffectPoint:
@@ -85,3 +120,60 @@ def build_achieved_point(judgement: Judgement) -> pb.AchievedPoint:
 
 def _build_sentiment(pair: tuple[float, float]) -> sentiment_pb2.Sentiment:
     return sentiment_pb2.Sentiment(arousal=pair[0], valence=pair[1])
+
+
+def build_session_end(summary: StorySummary) -> pb.SessionEnd:
+    """The last message of a session."""
+    return pb.SessionEnd(
+        frame_count=summary.frame_count,
+        duration_us=summary.duration_us,
+        song=build_song_facts(summary.song) if summary.song else None,
+        frames_digest=summary.frames_digest,
+        dropped_count=summary.dropped_count,
+        arousal=_build_agreement(summary.arousal),
+        valence=_build_agreement(summary.valence),
+        flashes_per_second=summary.flashes_per_second,
+        song_digest=summary.song_digest,
+        digests=summary.digests,
+        achieved=_build_achievement(summary.judged) if summary.judged else None,
+        warnings=summary.warnings,
+    )
+
+
+def _build_agreement(agreement: Agreement) -> pb.Agreement:
+    return pb.Agreement(r=agreement.r, ccc=agreement.ccc, rmse=agreement.rmse, n=agreement.n)
+
+
+def _build_achievement(report: JudgeReport) -> pb.Achievement:
+    def build(skill: JudgeSkill) -> sentiment_pb2.JudgeAgreement:
+        return sentiment_pb2.JudgeAgreement(r=skill.r, n=skill.n)
+
+    judge = sentiment_pb2.Judge(
+        digest=report.digest, arousal=build(report.arousal_skill), valence=build(report.valence_skill)
+    )
+    return pb.Achievement(
+        arousal=_build_agreement(report.arousal),
+        valence=_build_agreement(report.valence),
+        judge=judge,
+        missed_count=report.missed_count,
+    )
+
+
+def build_file_kind(kind: FileKind) -> pb.StoryFileKind.ValueType:
+    """The contract's number of a finished file."""
+    return KINDS[kind]
+
+
+def iter_file_chunks(kind: FileKind, path: Path) -> Iterator[pb.StoryFileChunk]:
+    """A finished file in pieces of CHUNK_BYTES; the last one holds its digest."""
+    hashed, left, offset = hashlib.sha256(), path.stat().st_size, 0
+    with path.open("rb") as file:
+        while True:
+            data = file.read(CHUNK_BYTES)
+            hashed.update(data)
+            left -= len(data)
+            digest = "" if left > 0 else hashed.hexdigest()
+            yield pb.StoryFileChunk(kind=KINDS[kind], data=data, last=left <= 0, digest=digest, offset_bytes=offset)
+            offset += len(data)
+            if left <= 0:
+                return

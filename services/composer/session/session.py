@@ -15,11 +15,15 @@ from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
 from services.composer.pipeline.capabilities import Capabilities
 from services.composer.pipeline.pipeline import StoryPipeline
-from services.composer.session.config import StoryPlan, parse_config, story_digest
+from services.composer.pipeline.task import StoryTask
+from services.composer.session.config import parse_config, story_digest
 from services.composer.session.credit import CreditGate
+from services.composer.session.delivery import Delivery
+from services.composer.session.messages import build_session_started
 from services.composer.session.outbox import Outbox
 from services.composer.session.receive import receive_config, receive_upload
 from services.composer.settings import ComposerSettings
+from services.composer.story.plan import StoryPlan
 from services.composer.upload.arrivals import ArrivalLog
 from services.composer.upload.song_cache import SongCache
 from services.composer.upload.song_file import SongFile
@@ -54,9 +58,13 @@ class Session:
         self.owner = account.name if account else ""
         self.outbox, self.arrivals = Outbox(), ArrivalLog()
         self.folder = Path(tempfile.mkdtemp(prefix="deepsing-", dir=folder))
-        self.song_file = SongFile(self.folder / "song", settings.max_song_bytes)
+        try:
+            self.song_file = SongFile(self.folder / "song", settings.max_song_bytes)
+        except OSError:
+            self.folder.rmdir()
+            raise
         self.heartbeat = pb.Heartbeat(phase=pb.PHASE_WARMING)
-        self.pipeline: StoryPipeline | None = None
+        self._delivery: Delivery | None = None
 
     async def run(self, requests: AsyncIterator[pb.ComposeRequest]) -> AsyncGenerator[pb.ComposeResponse]:
         """Yields the answer to a stream of requests."""
@@ -93,13 +101,13 @@ class Session:
         work.cancel()
         await asyncio.wait({work})
         work.cancelled() or work.exception()  # however it ended: where it matters, `run` raises it
-        if self.pipeline is not None:
-            await self.pipeline.close()
+        if self._delivery is not None:
+            await self._delivery.close()
         self.song_file.close()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     async def _work(self, requests: AsyncIterator[pb.ComposeRequest]) -> None:
-        """Receives and tells at the same time; the first failure ends both."""
+        """Receives the song and makes the story at the same time; the first failure ends both."""
         try:
             incoming = aiter(requests)
             config = await receive_config(incoming, self.settings.upload_stall_s)
@@ -108,29 +116,28 @@ class Session:
             credit = None if self.unlimited else plan.initial_credit
             credit_gate = CreditGate(credit, backlog, self.settings.credit_stall_s, self.arrivals.age_s)
             self.outbox.attach(credit_gate)
-            self.pipeline = pipeline = StoryPipeline(
-                plan,
-                self.settings,
-                self.backends,
-                self.session_id,
-                self.outbox,
-                self.heartbeat,
-                credit_gate,
-                self.arrivals,
-                self.song_file,
-            )
             async with asyncio.TaskGroup() as group:
                 stall_s = self.settings.upload_stall_s
                 upload = group.create_task(
                     receive_upload(incoming, self.song_file, credit_gate, self.outbox.release, stall_s)
                 )
-                capabilities = await Capabilities.fetch(plan, self.backends)
-                digest = self._check_resume(plan, story_digest(config, capabilities.digests))
-                group.create_task(self._cache_song(plan))
-                await pipeline.run(capabilities, digest, group)
+                await self._make_story(config, plan, group)
                 upload.cancel()
         except ExceptionGroup as failures:
             raise _first_refusal(failures) from failures
+
+    async def _make_story(self, config: pb.StoryConfig, plan: StoryPlan, group: asyncio.TaskGroup) -> None:
+        capabilities = await Capabilities.fetch(plan, self.backends)
+        digest = self._check_resume(plan, story_digest(config, capabilities.digests))
+        task = StoryTask(plan, capabilities, self.session_id, plan.resume.next_seq if plan.resume else 0)
+        group.create_task(self._cache_song(plan))
+        threads = self.settings.encoder_threads
+        self._delivery = Delivery(task, self.song_file, threads, self.outbox, self.heartbeat)
+        pipeline = StoryPipeline(task, self.song_file, self.backends, self.settings, arrivals=self.arrivals)
+        started = build_session_started(task, digest, song_held=self.song_file.is_cached)
+        await self.outbox.put(pb.ComposeResponse(session_started=started))
+        self.heartbeat.phase = pb.PHASE_LISTENING
+        await self._delivery.run(pipeline, group)
 
     def _check_resume(self, plan: StoryPlan, digest: str) -> str:
         """The story's digest, once it is the one to be resumed, if any; takes the song from those held."""

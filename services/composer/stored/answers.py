@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.output.files import NAMES
+from services.composer.session.config import FILE_KINDS
 from services.composer.stored.lease import AsyncStore
 from services.composer.stored.record import Record
 
@@ -39,7 +39,7 @@ async def build_linked_story(record: Record, store: AsyncStore, link_s: int) -> 
     for file in record.files:
         kind = pb.StoryFileKind.ValueType(file.kind)
         until_us = round((time.time() + link_s) * 1e6)
-        url = await store.call(store.blocking.link, file.name, NAMES[kind], link_s)
+        url = await store.call(store.blocking.link, file.name, FILE_KINDS[kind], link_s)
         story.files.add(
             kind=kind,
             byte_count=file.byte_count,

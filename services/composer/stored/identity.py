@@ -11,10 +11,11 @@ from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
 from services.composer.backends.client import Backends
-from services.composer.output.files import NAMES, wrap_source
+from services.composer.output.files import wrap_source
 from services.composer.pipeline.capabilities import Capabilities
-from services.composer.session.config import StoryPlan
+from services.composer.session.config import FILE_KINDS
 from services.composer.session.messages import convert_audio_error
+from services.composer.story.plan import StoryPlan
 
 __all__ = ["normalize_config", "compute_pcm_digest", "compute_content_digest"]
 
@@ -26,7 +27,7 @@ def normalize_config(config: pb.StoryConfig) -> pb.StoryConfig:
     for field in ("jpeg_quality", "initial_credit", "resume", "send_achieved"):
         normalized.ClearField(field)
     normalized.image_format = sentiment_pb2.IMAGE_FORMAT_NONE
-    normalized.files[:] = list(NAMES)
+    normalized.files[:] = list(FILE_KINDS)
     return normalized
 
 

@@ -1,4 +1,4 @@
-"""Tells one stored story: recalls what is stored of it, paints the rest, and stores that as it goes."""
+"""Makes one stored story: restores what is stored of it, has the rest made, and stores that segment by segment."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import asyncio
 import dataclasses
 import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +18,27 @@ from numpy.typing import NDArray
 from deepsing.audio import AudioError
 from deepsing.telemetry.ids import session_id
 from deepsing.v1 import composer_pb2 as pb
-from deepsing.v1 import sentiment_pb2 as base
 from services.composer.backends.client import Backends
-from services.composer.metrics import count_session
-from services.composer.output.files import NAMES, StoryFiles
+from services.composer.metrics import StoryMetrics
+from services.composer.output.files import StoryFiles
+from services.composer.pipeline.analysis import AnalysisUpdate
 from services.composer.pipeline.capabilities import Capabilities
-from services.composer.pipeline.judge import BATCH, JudgeClient
+from services.composer.pipeline.frames import FrameBatch
+from services.composer.pipeline.pipeline import StoryPipeline
+from services.composer.pipeline.task import StoryTask
 from services.composer.session.config import parse_config, story_digest
-from services.composer.session.messages import convert_audio_error
-from services.composer.session.session import Session
+from services.composer.session.messages import build_file_kind, convert_audio_error
 from services.composer.settings import ComposerSettings
-from services.composer.stored.finishing import build_files
 from services.composer.stored.lease import Lease
-from services.composer.stored.record import Segment
+from services.composer.stored.record import File, Segment
 from services.composer.stored.segments import SegmentWriter, StoredFrames, read_segment
-from services.composer.story.agreement import RunningAgreement
-from services.composer.story.flashes import FlashCounter, FlashGuard, cell_luminance
 from services.composer.story.frame import FrameInfo
-from services.composer.story.judge_sampling import encode_excerpt
-from services.composer.upload.song_file import CHUNK_BYTES
+from services.composer.story.plan import FileKind, StoryPlan
+from services.composer.story.summary import StorySummary
+from services.composer.upload.song_file import SongFile
 
-__all__ = ["StoryJob", "build_paint_config"]
+__all__ = ["StoryJob"]
 
-JUDGE_WAIT_S = 600.0  # for the last judgements: nobody waits for the story
 LEAST_FRAMES = 8  # of a segment but the last: below a handful the encoder reorders frames otherwise
 
 
@@ -54,198 +51,177 @@ class StoryJob:
     """
 
     def __init__(self, settings: ComposerSettings, backends: Backends, lease: Lease, folder: Path) -> None:
-        self.settings, self.backends, self.lease, self.folder = settings, backends, lease, folder
-        self.store = lease.store
-        self.config = pb.StoryConfig.FromString(lease.record.config)
-        self.plan = parse_config(self.config)
-        self.song = folder / "song"
-        self.agreement = (RunningAgreement(), RunningAgreement())
-        self.thread = ThreadPoolExecutor(1, thread_name_prefix="stored")  # none lets go of what another still writes
-        self.videos: list[Path] = []
-        self.flashes = self.next_seq = 0
-        self.segment: SegmentWriter | None = None
+        self._settings, self._backends, self._lease, self._folder = settings, backends, lease, folder
+        self._store = lease.store
+        self._config = pb.StoryConfig.FromString(lease.record.config)
+        self._plan = parse_config(self._config)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stored")  # none lets go of what another still writes
+        self._videos: list[Path] = []
+        self._segment: SegmentWriter | None = None
+        self._flashes = self._painted = 0
+        self._began = time.monotonic()
 
     async def run(self) -> None:
-        """Tells the story to its end, which the record says then.
+        """Makes the story to its end, which the record says then.
 
         Raises:
             LeaseLost: it is somebody else's.
-            ServiceError: it cannot be told, or not now. Either may come in groups.
+            ServiceError: it cannot be made, or not now. Either may come in groups.
         """
+        session_id.set(self._lease.record.story_id)
         try:
             await self._run()
         finally:
-            if self.segment is not None:
-                await self._run_in_thread(self.segment.abandon)
-            await asyncio.to_thread(self.thread.shutdown)
+            if self._segment is not None:
+                await self._run_in_thread(self._segment.abandon)
+            await asyncio.to_thread(self._thread.shutdown)
 
     async def _run(self) -> None:
-        record = self.lease.record
-        await self.store.call(self.store.blocking.fetch, record.song, self.song)
-        self.capabilities = await Capabilities.fetch(self.plan, self.backends)
-        self.size = self.plan.size or self.capabilities.engine.native_size
-        self.story_digest = story_digest(build_paint_config(self.config), self.capabilities.digests)
-        if record.begun_with != self.story_digest:  # it is new, or was begun with other models
-            record = await self.lease.update(begun_with=self.story_digest, segments=(), frames_total=0)
-        other_kinds = tuple(kind for kind in self.plan.files if kind != pb.STORY_FILE_KIND_VIDEO)
-        self.files = StoryFiles(
-            self.folder, dataclasses.replace(self.plan, files=other_kinds), self.size, self.settings.encoder_threads
-        )
-        self.judge_client = JudgeClient(
-            self.plan, self.capabilities.concepts, self.backends, self.settings, None, min_batch=BATCH
-        )
+        record = self._lease.record
+        song = self._folder / "song"
+        await self._store.call(self._store.blocking.fetch, record.song, song)
+        capabilities = await Capabilities.fetch(self._plan, self._backends)
+        digest = story_digest(self._config, capabilities.digests)
+        if record.begun_with != digest:  # it is new, or was begun with other models
+            record = await self._lease.update(begun_with=digest, segments=(), frames_total=0)
+        task = StoryTask(self._plan, capabilities, record.story_id, record.frames_done)
+        files = StoryFiles(self._folder, _without_video(self._plan), task.size, self._settings.encoder_threads)
         try:
-            async with asyncio.TaskGroup() as group:
-                sound = group.create_task(self._write_sound())
-                self.judge_client.start(group)
-                for segment in record.segments:
-                    await self._restore_segment(segment)
-                end = await self._paint_rest()
-                await sound
-                await self.judge_client.finish(JUDGE_WAIT_S)
-            await self._store_files(end)
+            await self._make(task, files, song)
         finally:
-            self.files.abandoned = True
-            await self._run_in_thread(self.files.abandon)
+            files.stop_sound()
+            await self._run_in_thread(files.abandon)
 
-    async def _write_sound(self) -> None:
+    async def _make(self, task: StoryTask, files: StoryFiles, song: Path) -> None:
+        song_file = await asyncio.to_thread(SongFile.whole, song)
         try:
-            await asyncio.to_thread(self.files.write_sound, self.song)
-        except AudioError as error:
-            raise convert_audio_error(error) from error
+            pipeline = StoryPipeline(task, song_file, self._backends, self._settings, judge_all=True)
+            async with asyncio.TaskGroup() as group:
+                sound = group.create_task(_write_sound(files, song))
+                await self._make_frames(task, pipeline, files, group)
+                await sound
+        finally:
+            song_file.close()
+        summary = dataclasses.replace(
+            pipeline.summarize(),
+            song_digest=song_file.digest,
+            frames_digest=files.frames_digest,
+            flashes_per_second=self._flashes,
+        )
+        paths = await self._run_in_thread(self._finish_files, files, summary, pipeline)
+        await self._store_files(paths)
 
-    async def _restore_segment(self, segment: Segment) -> None:
-        """Takes in frames that are stored."""
-        path = self.folder / f"{segment.first:08}.zip"
-        await self.store.call(self.store.blocking.fetch, segment.name, path)
+    async def _make_frames(
+        self, task: StoryTask, pipeline: StoryPipeline, files: StoryFiles, group: asyncio.TaskGroup
+    ) -> None:
+        """Restores the frames that are stored, and has the rest made and stored."""
+        self._began = time.monotonic()
+        with StoryMetrics() as metrics:
+            metrics.count_config(live=False, resumed_at=task.first_seq or None)
+            async with aclosing(pipeline.run(group)) as events:
+                for segment in self._lease.record.segments:
+                    await self._restore_segment(segment, pipeline, files)
+                async for event in events:
+                    if isinstance(event, FrameBatch):
+                        self._flashes = max(self._flashes, pipeline.flashes_per_second)
+                        await self._add_batch(event, task, files)
+                        metrics.count_made(event.infos[-1].seq + 1 if event.infos else 0)
+                    elif isinstance(event, AnalysisUpdate) and event.last:
+                        await self._lease.update(frames_total=event.frames)
+            await self._store_segment(files)
+            summary = pipeline.summarize()
+            judged_r = (summary.judged.arousal.r, summary.judged.valence.r) if summary.judged else None
+            metrics.count_end(summary.frame_count, judged_r)
+
+    async def _restore_segment(self, segment: Segment, pipeline: StoryPipeline, files: StoryFiles) -> None:
+        path = self._folder / f"{segment.first:08}.zip"
+        await self._store.call(self._store.blocking.fetch, segment.name, path)
         stored: StoredFrames = await asyncio.to_thread(read_segment, path)
         path.unlink()
         for frame in stored.frames:
-            self.files.add_without_video(frame.digest, frame.tile, frame.info)
-            await self._add_statistics(frame.info, frame.excerpt)
-        self.videos.append(stored.video)
-        self.flashes = stored.flashes
-        self.next_seq = segment.first + segment.count
+            files.add_without_video(frame.digest, frame.tile, frame.info)
+            await pipeline.restore(frame.info, frame.excerpt)
+        self._videos.append(stored.video)
+        self._flashes = stored.flashes
 
-    async def _add_statistics(self, info: FrameInfo, excerpt: bytes) -> None:
-        """Adds a frame to what is said of the story as a whole."""
-        for axis, agreement in enumerate(self.agreement):
-            agreement.add(info.target[axis], info.expected[axis])
-        if excerpt:
-            await self.judge_client.wait_for_room()
-            self.judge_client.offer(excerpt, info)
+    async def _add_batch(self, batch: FrameBatch, task: StoryTask, files: StoryFiles) -> None:
+        """Adds frames to their segment, and stores it where it is full."""
+        segment_frames = max(LEAST_FRAMES, round(self._plan.rate * self._settings.segment_s))
+        for picture, info in zip(batch.pictures, batch.infos, strict=True):
+            excerpt = batch.excerpts.get(info.seq, b"")
+            await self._run_in_thread(self._write_frame, picture, info, excerpt, task, files)
+            self._painted += 1
+            if (info.seq + 1) % segment_frames == 0:
+                await self._store_segment(files)
 
-    async def _paint_rest(self) -> pb.SessionEnd:
-        """Has the rest painted, and stores it segment by segment."""
-        first, rate = self.next_seq, self.plan.rate
-        begin = FlashGuard.warmup_start(first, float(rate))  # a few frames more, so that flashes are counted right
-        counter = FlashCounter(float(rate), begin)
-        config = build_paint_config(self.config)
-        if begin:
-            config.resume.story_digest, config.resume.next_seq = self.story_digest, begin
-        settings = dataclasses.replace(self.settings, judge_every_s=0.0)  # the judge is asked here
-        session_id.set(self.lease.record.story_id)
-        session = Session(settings, self.backends, session_id.get(), folder=self.folder, unlimited=True)
-        self.began, self.painted = time.monotonic(), 0
-        async with aclosing(count_session(session.run, self._iter_requests(config))) as responses:
-            async for response in responses:
-                if response.HasField("frame"):
-                    info = _parse_frame(response.frame, rate)
-                    form = (self.size.height_px, self.size.width_px, 3)
-                    picture = np.frombuffer(response.frame.image, np.uint8).reshape(form)
-                    counter.add(cell_luminance(picture))
-                    self.flashes = max(self.flashes, counter.worst)
-                    if info.seq >= first:
-                        await self._add_frame(picture, info)
-                elif response.HasField("heartbeat"):
-                    total = response.heartbeat.frames_total
-                    if total and total != self.lease.record.frames_total:
-                        await self.lease.update(frames_total=total)
-                elif response.HasField("session_end"):
-                    await self._store_segment()
-                    return response.session_end
-        raise AssertionError("a session ends with its end")
-
-    async def _iter_requests(self, config: pb.StoryConfig) -> AsyncIterator[pb.ComposeRequest]:
-        yield pb.ComposeRequest(config=config)
-        with self.song.open("rb") as file:
-            while chunk := file.read(CHUNK_BYTES):
-                yield pb.ComposeRequest(audio_chunk=chunk)
-        yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
-
-    async def _add_frame(self, picture: NDArray[np.uint8], info: FrameInfo) -> None:
-        """Adds a painted frame to its segment, and stores that one where it is full."""
-        seen: bytes = await self._run_in_thread(self._write_frame, picture, info)
-        await self._add_statistics(info, seen)
-        self.painted += 1
-        self.next_seq = info.seq + 1
-        if self.next_seq % max(LEAST_FRAMES, round(self.plan.rate * self.settings.segment_s)) == 0:
-            await self._store_segment()
-
-    def _write_frame(self, picture: NDArray[np.uint8], info: FrameInfo) -> bytes:
-        if self.segment is None:
-            path, threads = self.folder / f"{info.seq:08}.zip", self.settings.encoder_threads
-            self.segment = SegmentWriter(path, self.size.width_px, self.size.height_px, self.plan.rate, threads)
+    def _write_frame(
+        self, picture: NDArray[np.uint8], info: FrameInfo, excerpt: bytes, task: StoryTask, files: StoryFiles
+    ) -> None:
+        if self._segment is None:
+            path, threads = self._folder / f"{info.seq:08}.zip", self._settings.encoder_threads
+            width_px, height_px = task.size.width_px, task.size.height_px
+            self._segment = SegmentWriter(path, width_px, height_px, self._plan.rate, threads)
         digest = hashlib.sha256(picture.data).digest()
-        seen = encode_excerpt(picture) if self.judge_client.sampler.selects(info.seq) else b""
-        self.segment.add(picture, info, digest, seen)
-        self.files.add_without_video(digest, picture, info)
-        return seen
+        self._segment.add(picture, info, digest, excerpt)
+        files.add_without_video(digest, picture, info)
 
-    async def _store_segment(self) -> None:
+    async def _store_segment(self, files: StoryFiles) -> None:
         """Stores the present segment, if there is one; it counts once the record names it."""
-        segment = self.segment
+        segment = self._segment
         if segment is None:
             return
-        assert self.files.sheet is not None
-        first, record = segment.rows[0]["seq"], self.lease.record
-        tiles = [(tile, info) for tile, info in self.files.sheet.tiles.kept if info.seq >= first]
-        await self._run_in_thread(segment.close, tiles, self.flashes)
+        assert files.contact_sheet is not None
+        first, record = segment.rows[0]["seq"], self._lease.record
+        tiles = [(tile, info) for tile, info in files.contact_sheet.tiles.kept if info.seq >= first]
+        await self._run_in_thread(segment.close, tiles, self._flashes)
         name = f"{record.folder}{record.epoch}/{segment.path.name}"
-        await self.store.call(self.store.blocking.put, name, segment.path)
-        self.segment = None
-        self.videos.append(segment.video.path)
+        await self._store.call(self._store.blocking.put, name, segment.path)
+        self._segment = None
+        self._videos.append(segment.video.path)
         segment.path.unlink()
-        speed = self.painted / max(1e-3, time.monotonic() - self.began)
+        speed = self._painted / max(1e-3, time.monotonic() - self._began)
         stored = (*record.segments, Segment(name, first, len(segment.rows)))
-        await self.lease.update(segments=stored, frames_per_s=round(speed, 3))
+        await self._lease.update(segments=stored, frames_per_s=round(speed, 3))
 
-    async def _store_files(self, end: pb.SessionEnd) -> None:
-        """Makes the four files and stores them; the record names them last."""
-        record = self.lease.record
-        made = await self._run_in_thread(build_files, self, end)
+    def _finish_files(
+        self, files: StoryFiles, summary: StorySummary, pipeline: StoryPipeline
+    ) -> list[tuple[File, Path]]:
+        """Makes the files; blocks. Returns them in the order of the plan, without the names of their objects."""
+        paths = files.finish(summary, pipeline.judgements, self._lease.record.story_id)
+        paths[FileKind.VIDEO] = files.join_video(self._videos)
+        return [(_describe_file(kind, paths[kind]), paths[kind]) for kind in self._plan.files]
+
+    async def _store_files(self, made: list[tuple[File, Path]]) -> None:
+        """Stores the finished files; the record names them last."""
+        record = self._lease.record
         files = []
         for file, path in made:
-            name = f"{record.folder}{record.epoch}/{NAMES[pb.StoryFileKind.ValueType(file.kind)]}"
-            await self.store.call(self.store.blocking.put, name, path)
+            name = f"{record.folder}{record.epoch}/{path.name}"
+            await self._store.call(self._store.blocking.put, name, path)
             files.append(dataclasses.replace(file, name=name))
         now = time.time()
-        await self.lease.update(
-            state="SUCCEEDED", files=tuple(files), ended_s=now, expires_s=now + self.settings.story_ttl_s, holder=""
-        )
-        for name in (record.song, *(segment.name for segment in self.lease.record.segments)):
-            await self.store.call(self.store.blocking.delete, name)
+        expires_s = now + self._settings.story_ttl_s
+        await self._lease.update(state="SUCCEEDED", files=tuple(files), ended_s=now, expires_s=expires_s, holder="")
+        for name in (record.song, *(segment.name for segment in self._lease.record.segments)):
+            await self._store.call(self._store.blocking.delete, name)
 
-    async def _run_in_thread(self, work: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self.thread, work, *arguments)
-
-
-def build_paint_config(config: pb.StoryConfig) -> pb.StoryConfig:
-    """The config of the session that paints a stored story: frames as they are, and no files."""
-    session_config = pb.StoryConfig()
-    session_config.CopyFrom(config)
-    session_config.ClearField("files")
-    session_config.image_format = base.IMAGE_FORMAT_RAW_RGB
-    return session_config
+    async def _run_in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
 
-def _parse_frame(painted: pb.Frame, rate: Fraction) -> FrameInfo:
-    """What a frame shows, from its message."""
-    return FrameInfo(
-        seq=painted.seq,
-        time_s=float(painted.seq / rate),
-        target=(painted.target.arousal, painted.target.valence),
-        expected=(painted.expected.arousal, painted.expected.valence),
-        concepts=tuple((one.name, one.weight) for one in painted.concepts),
-        styles=tuple((one.name, one.weight) for one in painted.styles),
-    )
+def _without_video(plan: StoryPlan) -> StoryPlan:
+    """The film is made of the segments' own."""
+    return dataclasses.replace(plan, files=tuple(kind for kind in plan.files if kind is not FileKind.VIDEO))
+
+
+async def _write_sound(files: StoryFiles, song: Path) -> None:
+    try:
+        await asyncio.to_thread(files.write_sound, song)
+    except AudioError as error:
+        raise convert_audio_error(error) from error
+
+
+def _describe_file(kind: FileKind, path: Path) -> File:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return File("", build_file_kind(kind), path.stat().st_size, digest)

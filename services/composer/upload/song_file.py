@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Self
 
 from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import error_reason_pb2 as reasons
@@ -33,6 +34,15 @@ class SongFile:
         self._hash, self._cached_digest = hashlib.sha256(), ""
         self.arrivals = ArrivalLog()  # of its bytes
         self._readers: list[asyncio.Future[None]] = []
+
+    @classmethod
+    def whole(cls, song: Path) -> Self:
+        """A song that is all there already, in a file that stays where it is; blocks to hash it."""
+        with song.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        song_file = cls(song.with_name(f"{song.name}.whole"), limit_bytes=0)
+        song_file.link_cached(song, digest)
+        return song_file
 
     @property
     def digest(self) -> str:

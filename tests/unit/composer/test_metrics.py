@@ -9,8 +9,8 @@ import pytest
 
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2
-from services.composer import metrics as meters
-from services.composer.metrics import count_session
+from services.composer import metrics as metrics_module
+from services.composer.session.counting import count_session
 from tests.encoding import encode, tone
 from tests.unit.composer.fakes import config, pcm, stage, upload
 from tests.unit.telemetry.counted import MetricDelta
@@ -36,7 +36,7 @@ def metric() -> MetricDelta:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(meters, "monotonic", clock)
+    monkeypatch.setattr(metrics_module, "monotonic", clock)
     return clock
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from services.composer.output.contact_sheet import ContactSheet, EvenSampler
 from services.composer.output.curve import Curve
-from services.composer.output.manifest import ContactSheet, EvenSampler, ManifestWriter
+from services.composer.output.manifest import ManifestWriter
 from services.composer.output.video import VideoWriter, aac_rate_hz, join_videos, write_audio
 from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement

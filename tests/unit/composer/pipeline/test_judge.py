@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from fractions import Fraction
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -17,8 +18,8 @@ from PIL import Image
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
 from services.composer.pipeline.judge import BACKLOG, LIVE_BACKLOG, JudgeClient
+from services.composer.pipeline.task import StoryTask
 from services.composer.session.config import parse_config
-from services.composer.settings import ComposerSettings
 from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement, JudgeSampler, agreements, encode_excerpt
 from tests.unit.composer.fakes import Stage, config, stage, upload
@@ -71,12 +72,15 @@ def test_targets_are_compared_with_what_was_read_off() -> None:
 
 @pytest.mark.parametrize(("pacing", "room"), [(pb.PACING_LIVE, LIVE_BACKLOG), (pb.PACING_OFFLINE, BACKLOG)])
 async def test_pictures_without_room_are_missed_and_counted(pacing: int, room: int) -> None:
-    plan, nobody = parse_config(config(pacing=pacing)), Any
-    judge_client = JudgeClient(plan, ["c0", "c1"], nobody, ComposerSettings(), None)  # type: ignore[arg-type]
+    capabilities = SimpleNamespace(concepts=("c0", "c1"))
+    task: Any = StoryTask(parse_config(config(pacing=pacing)), capabilities, "s")  # type: ignore[arg-type]
+    nobody: Any = None
+    judge_client = JudgeClient(task, nobody, 1.0, nobody)
     for seq in range(room + 3):
         judge_client.offer(b"picture", frame_info(seq))
-    assert len(judge_client.waiting) == room
-    assert judge_client.wanted == judge_client.missed_count == room + 3
+    assert judge_client.missed_count == room + 3
+    assert judge_client.warnings == (f"{room + 3} of {room + 3} pictures were not read: the judge is too slow",)
+    assert len(judge_client._waiting) == room
 
 
 async def test_a_story_ends_with_what_the_judge_read_and_the_manifest_says_the_same(composer: Stage) -> None:

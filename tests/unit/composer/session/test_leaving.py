@@ -8,7 +8,7 @@ from contextlib import aclosing
 import pytest
 
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.pipeline.pipeline import StoryPipeline
+from services.composer.session.delivery import Delivery
 from services.composer.session.session import Session
 from tests.unit.composer.fakes import config, pcm, stage, upload
 
@@ -64,7 +64,7 @@ async def test_a_failure_that_nobody_foresaw_leaves_no_files(monkeypatch: pytest
 
     async with stage() as composer:
         session = Session(composer.servicer.settings, composer.servicer.backends, "s")
-        monkeypatch.setattr(StoryPipeline, "_finish", broken)
+        monkeypatch.setattr(Delivery, "_finish", broken)
         responses: list[pb.ComposeResponse] = []
         with pytest.raises(ZeroDivisionError):
             responses.extend([response async for response in session.run(upload(config(files=[1]), pcm(2.0)))])

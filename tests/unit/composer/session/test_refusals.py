@@ -12,6 +12,7 @@ from deepsing.runtime.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
 from services.composer.session.config import parse_config, story_digest
+from services.composer.story.plan import ImageFormat
 from tests.unit.composer.fakes import config, pcm, stage, upload
 from tests.unit.composer.session.test_session import expect_refusal
 
@@ -56,7 +57,7 @@ def test_an_empty_config_has_the_documented_defaults() -> None:
     plan = parse_config(pb.StoryConfig())
     assert (plan.rate, plan.size, plan.style, plan.mode, plan.live) == (24, None, "none", "absolute", False)
     assert (plan.style_strength, plan.truncation, plan.jpeg_quality) == (0.6, 0.35, 90)
-    assert plan.image_format == base.IMAGE_FORMAT_JPEG
+    assert (plan.image_format, plan.audio_format, plan.resume, plan.files) == (ImageFormat.JPEG, None, None, ())
 
 
 def test_credit_files_and_resume_do_not_change_a_storys_digest_but_the_seed_does() -> None:

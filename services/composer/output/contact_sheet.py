@@ -1,0 +1,79 @@
+"""The contact sheet of a story: frames spread over it, with the time and the concept under each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from services.composer.story.frame import FrameInfo
+
+__all__ = ["ContactSheet", "EvenSampler"]
+
+U8 = NDArray[np.uint8]
+T = TypeVar("T")
+TILE_PX, CAPTION_PX, COLUMNS, ROWS = 240, 34, 6, 4
+PAPER, INK, FAINT = (18, 18, 22), (235, 235, 240), (150, 150, 160)
+
+
+class EvenSampler(Generic[T]):
+    """Keeps at most 2 * `wanted` of any number of things, spread evenly, the first always among them."""
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted, self.stride, self.count = wanted, 1, 0
+        self.kept: list[T] = []
+
+    def takes_next(self) -> bool:
+        """Counts one more thing; True where it is to be kept with keep()."""
+        self.count += 1
+        return (self.count - 1) % self.stride == 0
+
+    def keep(self, thing: T) -> None:
+        """Keeps the thing that takes_next() said yes to."""
+        self.kept.append(thing)
+        if len(self.kept) >= 2 * self.wanted:
+            self.kept, self.stride = self.kept[::2], 2 * self.stride
+
+    def select_evenly(self) -> list[T]:
+        """At most `wanted` of the things kept, evenly."""
+        places = np.linspace(0, len(self.kept) - 1, min(self.wanted, len(self.kept)))
+        return [self.kept[round(place)] for place in places]
+
+
+class ContactSheet:
+    """Frames spread over the story, with the time and the concept under each."""
+
+    def __init__(self) -> None:
+        self.tiles: EvenSampler[tuple[Image.Image, FrameInfo]] = EvenSampler(COLUMNS * ROWS)
+
+    def add(self, picture: U8, info: FrameInfo) -> None:
+        """Offers a frame."""
+        if self.tiles.takes_next():
+            tile = Image.fromarray(picture)
+            tile.thumbnail((TILE_PX, TILE_PX))
+            self.tiles.keep((tile, info))
+
+    def thumbnails(self) -> list[tuple[Image.Image, FrameInfo]]:
+        """The frames that the sheet will show."""
+        return self.tiles.select_evenly()
+
+    def write(self, path: Path) -> None:
+        """Draws the sheet as PNG."""
+        chosen = self.thumbnails()
+        width, height = chosen[0][0].size
+        columns = min(COLUMNS, len(chosen))
+        rows = -(-len(chosen) // columns)
+        sheet = Image.new("RGB", (columns * (width + 8) + 8, rows * (height + CAPTION_PX + 8) + 8), PAPER)
+        draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+        for place, (tile, info) in enumerate(chosen):
+            left, top = 8 + place % columns * (width + 8), 8 + place // columns * (height + CAPTION_PX + 8)
+            sheet.paste(tile, (left, top))
+            minutes, seconds = divmod(int(info.time_s), 60)
+            name = info.concepts[0][0] if info.concepts else ""
+            draw.text((left, top + height + 2), f"{minutes}:{seconds:02d}  {name}", INK, font)
+            felt = f"arousal {info.target[0]:+.2f}  valence {info.target[1]:+.2f}"
+            draw.text((left, top + height + 17), felt, FAINT, font)
+        sheet.save(path, format="PNG", compress_level=4)  # ten times as fast as the smallest, 1 % larger
