@@ -60,8 +60,8 @@ class AnalyzeConfig(google.protobuf.message.Message):
     index is at its end cannot be read so: INVALID_ARGUMENT SONG_UNREADABLE).
     """
     smoothing_us: builtins.int
-    """Seconds of the past that smoothing averages over (time constant), microseconds, [0, 60000000];
-    0 is the service's default; else INVALID_ARGUMENT SMOOTHING_OUT_OF_RANGE.
+    """Time constant of the average that a reading follows, microseconds, [0, 60000000]; 0 is the service's default, which
+    GetModelResponse.digest covers; else INVALID_ARGUMENT SMOOTHING_OUT_OF_RANGE.
     """
     context_us: builtins.int
     """Most audio the model listens back to, microseconds, [0, 600000000]; 0 is no limit; else
@@ -140,19 +140,43 @@ Global___GetModelRequest: typing_extensions.TypeAlias = GetModelRequest
 
 @typing.final
 class GetModelResponse(google.protobuf.message.Message):
-    """The model that reads here."""
+    """The model of this service, and what a caller must know to use its readings."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     DIGEST_FIELD_NUMBER: builtins.int
+    TYPICAL_MEAN_FIELD_NUMBER: builtins.int
+    TYPICAL_SPREAD_FIELD_NUMBER: builtins.int
+    LAG_US_FIELD_NUMBER: builtins.int
     digest: builtins.str
-    """SHA-256 of the model, lower-case hex: AnalyzeSummary.model_digest of every song read here."""
+    """SHA-256 of all that decides a reading where the caller leaves AnalyzeConfig's choices at 0: the model's files,
+    the service's default smoothing and memory, and what is typical (below). Lower-case hex, 64 digits; always set.
+    AnalyzeSummary.model_digest of every song analysed here.
+    """
+    lag_us: builtins.int
+    """By about how much readings trail the music, microseconds, > 0: they follow an average of the past. This is the lag
+    of the service's default smoothing; with AnalyzeConfig.smoothing_us it grows and shrinks in proportion.
+    """
+    @property
+    def typical_mean(self) -> deepsing.v1.sentiment_pb2.Sentiment:
+        """Mean of the model's readings over music in general; arousal and valence in [-1, 1]; always set. It comes from the
+        training of the model: see docs/models/audio_sentiment.md.
+        """
+
+    @property
+    def typical_spread(self) -> deepsing.v1.sentiment_pb2.Sentiment:
+        """Their standard deviation; arousal and valence in (0, 1]; always set."""
+
     def __init__(
         self,
         *,
         digest: builtins.str = ...,
+        typical_mean: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
+        typical_spread: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
+        lag_us: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["digest", b"digest"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["typical_mean", b"typical_mean", "typical_spread", b"typical_spread"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["digest", b"digest", "lag_us", b"lag_us", "typical_mean", b"typical_mean", "typical_spread", b"typical_spread"]) -> None: ...
 
 Global___GetModelResponse: typing_extensions.TypeAlias = GetModelResponse
 

@@ -95,6 +95,13 @@ async def test_points_come_in_order_and_the_summary_last(stub: Stub) -> None:
         assert 0 <= answer.point.onset_strength <= 1
 
 
+async def test_the_model_says_what_is_typical_and_how_far_readings_trail(stub: Stub) -> None:
+    model = await stub.GetModel(messages.GetModelRequest())
+    assert (model.typical_mean.arousal, model.typical_mean.valence) == pytest.approx((0.05, 0.08))
+    assert (model.typical_spread.arousal, model.typical_spread.valence) == pytest.approx((0.39, 0.30))
+    assert model.lag_us == 2_000_000
+
+
 async def test_a_song_is_read_by_the_model_that_is_asked_for_or_not_at_all(stub: Stub) -> None:
     model = await stub.GetModel(messages.GetModelRequest())
     *_, last = await answers(stub, [config(model_digest=model.digest), *pieces(wav(1.0))])
