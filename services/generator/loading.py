@@ -9,7 +9,7 @@ from typing import Any
 from deepsing.runtime.artifacts import Manifest, load_artifact
 from deepsing.runtime.onnx import available_cores, open_session
 from deepsing.runtime.settings import SettingsError
-from services.generator.engines import ENGINES, Engine
+from services.generator.engine import EXPORTERS, Engine
 from services.generator.painter import Painter
 from services.generator.settings import PREFIX, Settings, run_lengths
 from services.generator.style_pictures import open_picture_stylist
@@ -36,9 +36,9 @@ def load_painter(settings: Settings) -> tuple[dict[str, Engine], Stylist, Painte
     for name in settings.engines:
         manifest, session = _open_network(_find_manifest(name, settings), settings)
         kind = manifest.data.get("engine")
-        if kind not in ENGINES:
-            raise SettingsError(f"{PREFIX}ENGINES holds {name!r} of kind {kind!r}; kinds are: {', '.join(ENGINES)}")
-        engines[name] = ENGINES[kind](name, manifest.sha256, session)
+        if kind not in EXPORTERS:
+            raise SettingsError(f"{PREFIX}ENGINES holds {name!r} of kind {kind!r}; kinds are: {', '.join(EXPORTERS)}")
+        engines[name] = Engine(name, manifest.sha256, session, kind=kind)
     stylist, session = _open_stylist(settings)
     on_cpu = session.get_providers()[0] == "CPUExecutionProvider"  # what "auto" came to
     lanes, runs = (settings.threads or available_cores(), (1,)) if on_cpu else (1, run_lengths(settings))

@@ -16,7 +16,7 @@ from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import generator_pb2, generator_pb2_grpc, sentiment_pb2
 from services.generator.checks import LimitError, parse_class_weights, parse_noise, parse_style_weights, require
 from services.generator.concepts import Concept
-from services.generator.engines import Engine
+from services.generator.engine import Engine
 from services.generator.loading import load_painter
 from services.generator.metrics import record_job
 from services.generator.painter import Job, JobResult, Painter, is_out_of_memory

@@ -1,5 +1,9 @@
 """Engines of an operator's folders stand beside the one that is shipped; the lengths of a GPU's runs are checked."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
 from deepsing.runtime.artifacts import ArtifactError
@@ -23,6 +27,15 @@ async def test_an_own_engine_and_the_shipped_one_are_served_together() -> None:
 def test_an_engine_that_is_nowhere_is_named() -> None:
     with pytest.raises(ArtifactError, match=r"weights/gone\.json cannot be read"):
         rpc.open_generator(Settings(engines=("gone",), weights=(str(WEIGHTS),)))
+
+
+def test_an_engine_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
+    shutil.copy(WEIGHTS / "tiny.onnx", tmp_path)
+    manifest = json.loads((WEIGHTS / "tiny.json").read_text(encoding="utf-8"))
+    (tmp_path / "tiny.json").write_text(json.dumps(manifest | {"engine": "magic"}), encoding="utf-8")
+    rule = "DEEPSING_GENERATOR_ENGINES holds 'tiny' of kind 'magic'; kinds are: morph, biggan-deep"
+    with pytest.raises(SettingsError, match=rule):
+        rpc.open_generator(Settings(engines=("tiny",), weights=(str(tmp_path),)))
 
 
 @pytest.mark.parametrize("runs", [(), ("0",), ("65",), ("4", "many")])
