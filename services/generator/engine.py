@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from services.generator.concepts import concepts_from_json
 
-__all__ = ["EXPORTERS", "Engine", "Session"]
+__all__ = ["EXPORTERS", "RATERS", "Engine", "Session"]
 
 F32 = npt.NDArray[np.float32]
 
@@ -20,6 +20,7 @@ F32 = npt.NDArray[np.float32]
 #                classes' embeddings, keeps noise within two standard deviations before it scales it, and takes the
 #                batch statistics of the row's truncation.
 EXPORTERS = {"morph": "training.generator.export", "biggan-deep": "training.generator.biggan_deep.export"}
+RATERS = ("people", "model")  # who can have rated an engine's concepts
 
 
 class Session(Protocol):
@@ -46,6 +47,7 @@ class Engine:
         digest: lower-case hex SHA-256 of the file: of all that decides a pixel or a concept.
         session: the opened file.
         kind: a key of EXPORTERS.
+        rated_by: one of RATERS; empty where nobody knows.
 
     Attributes:
         native_size_px: width, height.
@@ -56,8 +58,8 @@ class Engine:
         ValueError: the file was not exported for serving.
     """
 
-    def __init__(self, name: str, digest: str, session: Session, *, kind: str = "morph") -> None:
-        self.name, self.digest, self._session = name, digest, session
+    def __init__(self, name: str, digest: str, session: Session, *, kind: str = "morph", rated_by: str = "") -> None:
+        self.name, self.digest, self.rated_by, self._session = name, digest, rated_by, session
         facts = session.get_modelmeta().custom_metadata_map
         missing = [key for key in ("concepts", "noise_size") if key not in facts]
         if missing:

@@ -37,6 +37,11 @@ ENCODINGS: dict[int, Literal["rgb", "jpeg", "png"]] = {
     sentiment_pb2.IMAGE_FORMAT_JPEG: "jpeg",
     sentiment_pb2.IMAGE_FORMAT_PNG: "png",
 }
+RATING_SOURCES = {
+    "": generator_pb2.RATING_SOURCE_UNSPECIFIED,
+    "people": generator_pb2.RATING_SOURCE_PEOPLE,
+    "model": generator_pb2.RATING_SOURCE_MODEL,
+}
 
 
 class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
@@ -107,6 +112,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             native_size=_encode_size(engine.native_size_px),
             noise_size=engine.noise_size,
             digest=engine.digest,
+            rated_by=RATING_SOURCES[engine.rated_by],
         )
         listed = [
             generator_pb2.Concept(name=concept.name, sentiment=_encode_sentiment(concept))
