@@ -5,6 +5,7 @@ import io
 import threading
 import wave
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import grpc
 import numpy as np
@@ -25,19 +26,23 @@ from tests.unit.audio_sentiment.signals import chords
 Stub = stubs.AudioSentimentServiceStub
 
 
-async def open_servicer() -> rpc.AudioSentimentServicer:
-    settings = Settings(upload_stall_s=0.3, max_sessions=2)
-    return rpc.AudioSentimentServicer(open_models(settings), settings)
+@asynccontextmanager
+async def serve(settings: Settings) -> AsyncIterator[Stub]:
+    async def open_servicer() -> rpc.AudioSentimentServicer:
+        return rpc.AudioSentimentServicer(open_models(settings), settings)
 
-
-@pytest.fixture
-async def stub() -> AsyncIterator[Stub]:
     service = Service(rpc.SERVICE.name, rpc.SERVICE.grpc_name, rpc.SERVICE.register, open_servicer)
     server = GrpcServer(service, ServerSettings(port=0))
     await server.start()
     async with open_channel(server.address) as channel:
         yield Stub(channel)
     await server.drain(0)
+
+
+@pytest.fixture
+async def stub() -> AsyncIterator[Stub]:
+    async with serve(Settings(max_sessions=2)) as stub:
+        yield stub
 
 
 def config(**fields: object) -> messages.AnalyzeRequest:
@@ -200,11 +205,12 @@ async def test_a_song_of_too_many_hours_is_refused(stub: Stub, monkeypatch: pyte
     assert (await refusal(stub, [config(), *pieces(wav(3.0))]))[:2] == (INVALID, "SONG_TOO_LONG")
 
 
-async def test_a_stalled_upload_is_ended(stub: Stub) -> None:
-    call = stub.Analyze(timeout=30)
-    await call.write(config())
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call.read()
+async def test_a_stalled_upload_is_ended() -> None:
+    async with serve(Settings(upload_stall_s=0.3)) as stub:
+        call = stub.Analyze(timeout=30)
+        await call.write(config())
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert parse_error_info(caught.value)[0] == "UPLOAD_STALLED"
 
