@@ -74,7 +74,7 @@ def test_a_file_that_only_training_imports_is_found(tmp_path: Path) -> None:
 
 
 def matches(file: str, patterns: list[str]) -> bool:
-    """Whether a bentofile's patterns take a file: `**/` is any folders, `*` any name, `x/` all that lies in folder x."""
+    """Whether a bentofile's patterns take a file: `**/` is any folders, `*` any name, `x/` all that folder x holds."""
     forms = [re.escape(pattern).replace(r"\*\*/", "(.*/)?").replace(r"\*", "[^/]*") for pattern in patterns]
     return any(re.fullmatch(form + ".*" if form.endswith("/") else form, file) for form in forms)
 

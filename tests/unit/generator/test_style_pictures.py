@@ -69,7 +69,8 @@ def test_a_wrong_table_is_refused_with_the_way_out(folder: Path, table: str, com
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     complaint = (
         f"{tmp_path} has no styles.csv and no picture called positive, neutral or negative "
-        "(.jpg, .jpeg, .png or .webp); name a picture so, or list your pictures in styles.csv with columns file, name, arousal, valence (-1 to 1)"
+        "(.jpg, .jpeg, .png or .webp); name a picture so, or list your pictures in "
+        "styles.csv with columns file, name, arousal, valence (-1 to 1)"
     )
     paint(tmp_path / "holiday.jpg", (0, 90, 200))
     with pytest.raises(ValueError, match=f"^{re.escape(complaint)}$"):
