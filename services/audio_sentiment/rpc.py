@@ -141,7 +141,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             raise _invalid_argument(rule, "CONFIG_MISSING", "config", payload)
         served, wanted = self._models.digest, request.config.model_digest
         if wanted not in ("", served):
-            message = f"the model here is {served}, not {wanted[:64]!r}; ask GetModel anew"
+            message = f"this service has the model {served}, not {wanted[:64]}; call GetModel again"
             raise FailedPrecondition(
                 message, reason=reasons.ERROR_REASON_MODEL_MISMATCH, field="model_digest", value=wanted[:64]
             )
