@@ -4,7 +4,7 @@
     long(k), short(k) = averages of z over the past; old windows weigh exponentially less, silent ones nothing
     level(a) = linear in the average a + sum over rated pieces i of weight(i) exp(-|view(a) - centre(i)|^2)
     sentiment(k) = evidence(k) (level(long(k))                         the piece; evidence grows with the time heard
-                    + moves(short(k) - known(k) long(k)))              changes: from music in general, later from the piece
+                    + moves(short(k) - known(k) long(k)))              changes, from music in general, then the piece
 
 Scale ("raw"): each of arousal and valence in [-1, 1], 0 = the neutral of the rating scale; see the model card.
 """
