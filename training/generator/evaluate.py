@@ -14,8 +14,7 @@ import onnxruntime
 from PIL import Image
 
 import services.generator
-from services.generator.engines import Engine
-from services.generator.engines.morph import Morph
+from services.generator.engine import Engine
 from training.generator.measures import checkerboard, halfway_contrast, psnr_db
 
 __all__ = ["paint_anchors", "main", "measure_engine", "open_engine"]
@@ -27,9 +26,9 @@ STEPS = 8  # pictures along one morph
 SHEET_SEED = 7  # chooses the pairs of the morph sheet and the noise of the noise sheet
 
 
-def open_engine(path: Path) -> Morph:
+def open_engine(path: Path) -> Engine:
     """Opens an exported file for measuring; serving checks its digest first."""
-    return Morph(path.stem, "", onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]))
+    return Engine(path.stem, "", onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]))
 
 
 def paint_anchors(engine: Engine) -> U8:

@@ -24,7 +24,7 @@ from training.generator.engine_file import write_engine, write_manifest
 from training.generator.evaluate import measure_engine, open_engine
 from training.generator.network import MorphDecoder, MorphShape
 
-__all__ = ["EngineGraph", "export", "main", "read_concepts"]
+__all__ = ["EngineGraph", "export", "main", "read_concepts", "read_rating_source"]
 
 NOISE_SIZE = 128  # length of a noise vector, as in the full-size engines
 DATA_STATEMENT = (
@@ -110,6 +110,12 @@ def read_concepts(anchors: Path, ratings: Path) -> tuple[list[str], list[Concept
     return [file for file, _ in chosen], concepts
 
 
+def read_rating_source(ratings: Path) -> str:
+    """Who rated: "model" where a row says so in a column rated_by, else "people"."""
+    with ratings.open(newline="", encoding="utf-8") as lines:
+        return "model" if any(row.get("rated_by") == "model" for row in csv.DictReader(lines)) else "people"
+
+
 def export(graph: EngineGraph, concepts: list[Concept], path: Path) -> None:
     """Writes the engine's file, replaced in one rename.
 
@@ -133,7 +139,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--anchors", type=Path, default=Path(__file__).parent / "anchors.csv", help="CSV: file, concept"
     )
-    parser.add_argument("--ratings", type=Path, required=True, help="CSV: file, arousal_mean, valence_mean (1 to 7)")
+    parser.add_argument(
+        "--ratings", type=Path, required=True, help="CSV: file, arousal_mean, valence_mean (1 to 7), perhaps rated_by"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path(services.generator.__file__).parent / "weights", help="folder to write into"
     )
@@ -148,6 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
     export(EngineGraph(decoder, latents, anchor_fields(pictures), basis).eval(), concepts, path)
     facts: dict[str, object] = {
         "engine": "morph",
+        "rated_by": read_rating_source(options.ratings),
         "data": DATA_STATEMENT,
         "command": "python -m training.generator.export --checkpoint FILE --images DIR --ratings CSV",
         "shape": asdict(decoder.shape),

@@ -14,7 +14,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from services.generator.engines.morph import Morph
+from services.generator.engine import Engine
 from tests.unit.generator.opened import session
 from training.generator.composition import FIELD_PX
 from training.generator.export import EngineGraph, export, read_concepts
@@ -41,7 +41,7 @@ def write(path: Path, head: list[str], rows: list[list[object]]) -> None:
 
 def command(module: str, *arguments: object) -> None:
     subprocess.run(
-        [sys.executable, "-m", f"services.generator.{module}", *map(str, arguments)],
+        [sys.executable, "-m", f"training.generator.{module}", *map(str, arguments)],
         check=True,
         capture_output=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
@@ -54,10 +54,11 @@ def test_a_users_pictures_become_an_engine(folder: Path) -> None:
     command("export", *shared, "--ratings", folder / "ratings.csv", "--out", folder, "--name", "mine")
     manifest = json.loads((folder / "mine.json").read_text())
     assert (manifest["name"], manifest["engine"], manifest["training"]["steps"]) == ("mine", "morph", 6)
+    assert manifest["rated_by"] == "people"
     assert manifest["metrics"]["psnr_db"]["n"] == 3
     assert manifest["anchors"] == list(COLOURS)
     assert manifest["bytes"] == (folder / "mine.onnx").stat().st_size < 20_000_000
-    engine = Morph("mine", manifest["sha256"], session(folder / "mine.onnx"))
+    engine = Engine("mine", manifest["sha256"], session(folder / "mine.onnx"))
     assert [concept.name for concept in engine.concepts] == ["plain red", "plain green", "plain blue"]
     assert [round(concept.arousal, 3) for concept in engine.concepts] == [0, 0.333, 0.667]
     assert engine.concepts[0].valence == pytest.approx(-0.5)
