@@ -2,7 +2,7 @@
 
 import grpc
 
-from deepsing.runtime.errors import ServiceError
+from deepsing.rpc.errors import ServiceError
 from deepsing.v1 import error_reason_pb2 as reasons
 
 __all__ = ["Unauthenticated", "key_missing", "key_invalid"]

@@ -5,7 +5,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from deepsing.client.errors import DeepsingError, Failed, InvalidSong, Refused, Unavailable
-from deepsing.runtime.errors import STATUS_DETAILS, parse_error_info
+from deepsing.rpc.errors import STATUS_DETAILS, parse_error_info
 
 __all__ = ["convert_error"]
 

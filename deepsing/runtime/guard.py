@@ -12,8 +12,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from deepsing.rpc.channel import remaining_s
-from deepsing.rpc.status import STATUS_DETAILS, ServiceError
-from deepsing.runtime.errors import DeadlineExceeded, InvalidArgument, Unavailable
+from deepsing.rpc.errors import STATUS_DETAILS, DeadlineExceeded, InvalidArgument, ServiceError, Unavailable
 from deepsing.telemetry.ids import REQUEST_ID_KEY, request_id, take_ids
 from deepsing.telemetry.logs import call_facts
 from deepsing.v1 import error_reason_pb2 as reasons

@@ -56,7 +56,7 @@ OFFENCES = {
     ],
     "inside": [("services/generator/new.py", "import services.generator.rpc")],
     "pure": [
-        ("services/generator/new.py", "from deepsing.runtime import errors"),
+        ("services/generator/new.py", "from deepsing.rpc import errors"),
         ("services/generator/generate.py", "import deepsing.access"),
         ("services/generator/painter.py", "from deepsing.telemetry import tracing"),
         ("services/audio_sentiment/new.py", "import deepsing.v1"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deepsing.runtime.errors import InvalidArgument, Unavailable
+from deepsing.rpc.errors import InvalidArgument, Unavailable
 from deepsing.v1 import error_reason_pb2 as reasons
 from tests.e2e.cli.stand_ins import command, deepsing, wait_for_result
 from tests.unit.client.fake_composer import (

@@ -11,7 +11,7 @@ import pytest
 from deepsing.access.keys import new_key
 from deepsing.access.keys_file import edit_keys
 from deepsing.access.server_security import security_from_environment
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
 from tests.unit.access.authority import Authority

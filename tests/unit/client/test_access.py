@@ -6,7 +6,7 @@ from deepsing.access.outgoing import Tls
 from deepsing.access.refusals import key_invalid, key_missing
 from deepsing.client import Client
 from deepsing.client.errors import Refused
-from deepsing.runtime.errors import ServiceError
+from deepsing.rpc.errors import ServiceError
 from tests.unit.client.fake_composer import FakeComposer, serve_composer
 
 

@@ -14,8 +14,8 @@ from deepsing.client import resumable_story as telling_module
 from deepsing.client import session as session_module
 from deepsing.client.errors import Failed, Unavailable
 from deepsing.client.session import Event
-from deepsing.runtime.errors import ResourceExhausted
-from deepsing.runtime.errors import Unavailable as ServerUnavailable
+from deepsing.rpc.errors import ResourceExhausted
+from deepsing.rpc.errors import Unavailable as ServerUnavailable
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1.sentiment_pb2 import AffectPoint

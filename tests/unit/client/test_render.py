@@ -9,7 +9,7 @@ from deepsing.client import Client, StoryOptions, render_story
 from deepsing.client import resumable_story as telling_module
 from deepsing.client.errors import Failed, Refused, Unavailable
 from deepsing.client.session import Event
-from deepsing.runtime.errors import Unavailable as ServerUnavailable
+from deepsing.rpc.errors import Unavailable as ServerUnavailable
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1.sentiment_pb2 import IMAGE_FORMAT_NONE

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
 from deepsing.telemetry.ids import REQUEST_ID_KEY

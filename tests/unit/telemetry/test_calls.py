@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from deepsing.rpc.channel import open_channel
-from deepsing.runtime.errors import InvalidArgument, ResourceExhausted
+from deepsing.rpc.errors import InvalidArgument, ResourceExhausted
 from deepsing.runtime.server import GrpcServer, ServerSecurity, Service
 from deepsing.runtime.settings import ServerSettings
 from deepsing.v1 import composer_pb2 as pb
