@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from deepsing.client.song import SongSource
-from deepsing.rpc.early_end import keep_status
+from deepsing.rpc.workarounds import keep_status
 
 __all__ = ["send_song"]
 

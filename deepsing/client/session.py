@@ -11,7 +11,7 @@ from deepsing.client.errors import Failed, Unavailable
 from deepsing.client.outbox import Outbox
 from deepsing.client.song import SongSource
 from deepsing.client.status import convert_error
-from deepsing.rpc.early_end import keep_status
+from deepsing.rpc.workarounds import keep_status
 from deepsing.v1.composer_pb2 import (
     AchievedPoint,
     ComposeRequest,

@@ -32,7 +32,7 @@ OFFENCES = {
         ("services/generator/new.py", "import training"),
         ("deepsing/runtime/new.py", "import services.generator"),
         ("deepsing/v1/new.py", "import deepsing.runtime"),
-        ("deepsing/telemetry/new.py", "import deepsing.rpc"),
+        ("deepsing/rpc/new.py", "import deepsing.telemetry"),
         ("deepsing/rpc/new.py", "import deepsing.runtime"),
         ("deepsing/runtime/new.py", "import deepsing.access"),
         ("deepsing/access/new.py", "import deepsing.client"),
