@@ -12,17 +12,18 @@ import grpc
 from deepsing.access.accounts import Account, Accounts, Quotas, caller_account
 from deepsing.access.keys import KEY_PREFIX, ApiKey, find_key
 from deepsing.access.keys_file import read_keys
-from deepsing.access.refusals import key_invalid, key_missing
 from deepsing.access.settings import ACCESS_PREFIX, AccessSettings
 from deepsing.access.watched import WatchedFiles
+from deepsing.rpc.errors import Unauthenticated
 from deepsing.rpc.handlers import wrap_handler
 from deepsing.runtime.settings import SettingsError
 from deepsing.telemetry.logs import call_facts
+from deepsing.v1 import error_reason_pb2 as reasons
 
 if TYPE_CHECKING:
     from deepsing.access.tokens import TokenVerifier
 
-__all__ = ["AuthInterceptor"]
+__all__ = ["AuthInterceptor", "build_key_missing", "build_key_invalid"]
 
 HEALTH_PREFIX = "/grpc.health.v1.Health/"
 FOREIGN = "/grpc."  # reflection: for those who are known, and counted as a request
@@ -85,14 +86,14 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc
             credential for name, value in metadata if (credential := _parse_credential(name, value)) is not None
         ]
         if not presented:
-            raise key_missing()
+            raise build_key_missing()
         if len(presented) > 1:  # whoever stands between must not be able to choose
-            raise key_invalid()
+            raise build_key_invalid()
         caller = (
             self._check_key(presented[0]) if presented[0].startswith(KEY_PREFIX) else self._check_token(presented[0])
         )
         if caller is None:
-            raise key_invalid()
+            raise build_key_invalid()
         return caller
 
     def _check_key(self, text: str) -> _Caller | None:
@@ -131,12 +132,27 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc
             if time.monotonic() > recheck_at:
                 recheck_at = time.monotonic() + RECHECK_S
                 if not self._is_key_still_valid(caller):
-                    raise key_invalid()
+                    raise build_key_invalid()
             return response
 
         if not handler.response_streaming:
             return wrap_handler(handler, count_stream)
         return wrap_handler(handler, count_stream, on_response=check_key)
+
+
+def build_key_missing() -> Unauthenticated:
+    """The error for a call without a credential."""
+    text = "no API key; send it as metadata 'authorization: Bearer …'"
+    return Unauthenticated(text, reason=reasons.ERROR_REASON_KEY_MISSING)
+
+
+def build_key_invalid() -> Unauthenticated:
+    """The error for a credential that is unknown, revoked, expired, forged, used up or meant for another service.
+
+    Its words are always the same, so that a caller learns no more than it knew.
+    """
+    text = "the API key or token is not known here, is not for this service, or has expired; ask for a new one"
+    return Unauthenticated(text, reason=reasons.ERROR_REASON_KEY_INVALID)
 
 
 def _parse_credential(name: str, value: str | bytes) -> str | None:

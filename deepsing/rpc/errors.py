@@ -5,7 +5,8 @@
     ├── FailedPrecondition
     ├── Unavailable
     ├── ResourceExhausted
-    └── DeadlineExceeded
+    ├── DeadlineExceeded
+    └── Unauthenticated
 
 An error travels as a google.rpc.Status in the trailing metadata of the call; `parse_error_info` reads it there.
 """
@@ -29,6 +30,7 @@ __all__ = [
     "Unavailable",
     "ResourceExhausted",
     "DeadlineExceeded",
+    "Unauthenticated",
     "parse_error_info",
     "STATUS_DETAILS",
 ]
@@ -131,6 +133,12 @@ class DeadlineExceeded(ServiceError):
     """The time for it has run out."""
 
     code = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class Unauthenticated(ServiceError):
+    """The caller has not shown who it is, or what it showed is not valid here."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
 
 
 def parse_error_info(rpc_error: grpc.RpcError) -> tuple[str, dict[str, str]]:
