@@ -108,6 +108,7 @@ async def test_a_composer_that_fails_is_status_1(folder: Path) -> None:
     async with serve_composer(FakeComposer([start_event(), gone])) as target:
         ended = await deepsing("render", "song.mp3", "story.mp4", "--target", target, root=folder)
     assert (ended.status, ended.line) == (1, "deepsing: generator does not answer")
+    assert "deepsing: generator does not answer; retry 8 of 8 in 0.01 s\n" in ended.err
     assert names(folder) == set()
 
 
