@@ -17,7 +17,7 @@ from deepsing.runtime.settings import ServerSettings
 from tests.unit.access.authority import Authority
 from tests.unit.runtime.echo import NAME, Echo, call, register
 
-SOON_S = 5.0
+SOON_S = 20.0  # for what takes milliseconds; long, because test machines are busy
 Serve = Callable[..., Coroutine[Any, Any, GrpcServer]]
 
 

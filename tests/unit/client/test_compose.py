@@ -233,7 +233,7 @@ async def test_leaving_early_ends_the_call() -> None:
             if isinstance(event, pb.Frame):
                 break
         await events.aclose()
-        await asyncio.wait_for(composer.calls[0].closed.wait(), 5)
+        await asyncio.wait_for(composer.calls[0].closed.wait(), 20)
 
 
 def list_open_files() -> list[Path]:

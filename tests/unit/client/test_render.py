@@ -165,12 +165,12 @@ async def test_a_cancelled_render_leaves_nothing(song: Path, out: Path) -> None:
     composer = FakeComposer([start_event(), *file_pieces()[:1], wait_for_hangup])
     async with serve_composer(composer) as target, Client(target) as client:
         rendering = asyncio.create_task(client.render(song, out, on_event=note))
-        await asyncio.wait_for(has_pieces.wait(), 5)
+        await asyncio.wait_for(has_pieces.wait(), 20)
         assert len(names(out)) == 4
         rendering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await rendering
-        await asyncio.wait_for(composer.calls[0].closed.wait(), 5)
+        await asyncio.wait_for(composer.calls[0].closed.wait(), 20)
     assert names(out) == []
 
 
