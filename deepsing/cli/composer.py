@@ -44,7 +44,7 @@ async def ask(
     """
     if arguments.target:
         credentials = read_client_credentials(arguments)
-        async with Client(arguments.target, timeout_s=arguments.timeout, retries=1, **credentials) as client:
+        async with Client(arguments.target, timeout_s=arguments.timeout, on_retry=report, **credentials) as client:
             return await question(client)
     report("starting the services")
     async with (

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from deepsing.audio.facts import SongWarning
-from deepsing.runtime.errors import InvalidArgument
+from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import audio_sentiment_pb2 as wire
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2

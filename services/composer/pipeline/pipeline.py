@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from deepsing.runtime.errors import InvalidArgument
+from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
 from services.composer.pipeline.analysis import AnalysisUpdate, LatestUpdate, SongAnalysis

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deepsing.audio import AudioError, SongFacts
-from deepsing.runtime.errors import InvalidArgument, ServiceError
+from deepsing.rpc.errors import InvalidArgument, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deepsing.runtime.errors import InvalidArgument, Unavailable
+from deepsing.rpc.errors import InvalidArgument, Unavailable
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1.sentiment_pb2 import Sentiment
