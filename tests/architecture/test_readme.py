@@ -1,4 +1,4 @@
-"""What the README says is so: its map points at things that exist, its commands run, its settings are the code's."""
+"""What the documents say is so: the map points at things that exist, commands are understood, settings are the code's."""
 
 import ast
 import dataclasses
@@ -15,13 +15,15 @@ from deepsing.cli.hand_over import PROGRAMS
 from deepsing.cli.parser import build_parser
 from tests.architecture.tree import ROOT, SERVICES, find_settings, list_tracked, relative
 
+MAP = ROOT / "docs/architecture.md"
 README = ROOT / "README.md"
-MIN_ROWS = 10
+MIN_ROWS = 30
+README_LINES = 80
 ROW = re.compile(r"`([\w./-]+)::([\w.]+)`")
 
 
 def map_rows() -> list[tuple[str, str]]:
-    return ROW.findall(README.read_text(encoding="utf-8"))
+    return ROW.findall(MAP.read_text(encoding="utf-8"))
 
 
 def defines(path: Path, symbol: str) -> bool:
@@ -46,9 +48,29 @@ def list_definitions(node: ast.AST) -> list[str]:
     return [ast.unparse(target) for target in targets]
 
 
-def test_the_readme_has_a_map() -> None:
-    assert "Where is" in README.read_text(encoding="utf-8")
+def test_there_is_a_map() -> None:
+    assert "Where is" in MAP.read_text(encoding="utf-8")
     assert len(map_rows()) >= MIN_ROWS
+
+
+def test_the_readme_stays_short_and_leads_to_the_rest() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= README_LINES
+    assert {"docs/README.md", "docs/tutorial.md", "docs/glossary.md", "docs/benchmarks.md", "docs/architecture.md"} <= set(
+        re.findall(r"\]\(([^)#]+)", text)
+    )
+
+
+def test_the_index_of_documents_lists_them_all() -> None:
+    linked = set(re.findall(r"\]\(([^)#]+)", (ROOT / "docs/README.md").read_text(encoding="utf-8")))
+    documents_here = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert documents_here - linked == set()
+
+
+def test_the_index_of_decisions_lists_them_all() -> None:
+    text = (ROOT / "docs/adr/README.md").read_text(encoding="utf-8")
+    decisions = {path.name for path in (ROOT / "docs/adr").glob("0*.md")}
+    assert decisions - set(re.findall(r"\]\(([^)#]+)", text)) == set()
 
 
 @pytest.mark.parametrize(("path", "symbol"), map_rows())
