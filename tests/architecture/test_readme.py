@@ -124,6 +124,22 @@ def test_a_link_between_documents_leads_somewhere() -> None:
     assert broken == set()
 
 
+def find_anchors(document: Path) -> set[str]:
+    """Anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_a_link_into_a_document_leads_to_a_heading() -> None:
+    links = [
+        (path, path.parent / file if file else path, anchor)
+        for path in documents()
+        for file, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", path.read_text(encoding="utf-8"))
+    ]
+    assert len(links) >= 3
+    assert {(relative(path), anchor) for path, target, anchor in links if anchor not in find_anchors(target)} == set()
+
+
 def format_default(value: object) -> str:
     """A default as the settings table writes it: empty for empty or none, commas between the items of a tuple."""
     if value is None:
