@@ -1,4 +1,4 @@
-"""What the README says is so: its map points at things that exist, its commands run, its settings are the code's."""
+"""What documents say is so: the map points at things that exist, commands are understood, settings are the code's."""
 
 import ast
 import dataclasses
@@ -15,13 +15,15 @@ from deepsing.cli.hand_over import PROGRAMS
 from deepsing.cli.parser import build_parser
 from tests.architecture.tree import ROOT, SERVICES, find_settings, list_tracked, relative
 
+MAP = ROOT / "docs/architecture.md"
 README = ROOT / "README.md"
-MIN_ROWS = 10
+MIN_ROWS = 30
+README_LINES = 80
 ROW = re.compile(r"`([\w./-]+)::([\w.]+)`")
 
 
 def map_rows() -> list[tuple[str, str]]:
-    return ROW.findall(README.read_text(encoding="utf-8"))
+    return ROW.findall(MAP.read_text(encoding="utf-8"))
 
 
 def defines(path: Path, symbol: str) -> bool:
@@ -46,9 +48,30 @@ def list_definitions(node: ast.AST) -> list[str]:
     return [ast.unparse(target) for target in targets]
 
 
-def test_the_readme_has_a_map() -> None:
-    assert "Where is" in README.read_text(encoding="utf-8")
+def test_there_is_a_map() -> None:
+    assert "Where is" in MAP.read_text(encoding="utf-8")
     assert len(map_rows()) >= MIN_ROWS
+
+
+def test_the_readme_stays_short_and_leads_to_the_rest() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= README_LINES
+    documents = ("README", "tutorial", "glossary", "benchmarks", "architecture")
+    assert {f"docs/{name}.md" for name in documents} - find_links(README) == set()
+
+
+def test_the_index_of_documents_lists_them_all() -> None:
+    documents = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert documents - find_links(ROOT / "docs/README.md") == set()
+
+
+def test_the_index_of_decisions_lists_them_all() -> None:
+    decisions = {path.name for path in (ROOT / "docs/adr").glob("0*.md")}
+    assert decisions - find_links(ROOT / "docs/adr/README.md") == set()
+
+
+def find_links(document: Path) -> set[str]:
+    """Targets of all links of a document, without anchors."""
+    return set(re.findall(r"\]\(([^)#]+)", document.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize(("path", "symbol"), map_rows())
@@ -99,6 +122,22 @@ def test_a_link_between_documents_leads_somewhere() -> None:
         if not (path.parent / link).exists()
     }
     assert broken == set()
+
+
+def find_anchors(document: Path) -> set[str]:
+    """Anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_a_link_into_a_document_leads_to_a_heading() -> None:
+    links = [
+        (path, path.parent / file if file else path, anchor)
+        for path in documents()
+        for file, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", path.read_text(encoding="utf-8"))
+    ]
+    assert len(links) >= 3
+    assert {(relative(path), anchor) for path, target, anchor in links if anchor not in find_anchors(target)} == set()
 
 
 def format_default(value: object) -> str:

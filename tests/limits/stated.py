@@ -1,6 +1,6 @@
 """The limits that the contract states, read from the comments of its .proto files: `python -m tests.limits.stated`."""
 
-__all__ = ["Limit", "comments", "request_types", "list_limits", "table"]
+__all__ = ["Limit", "comments", "list_limits", "parse_rules", "reasons", "request_types", "table"]
 
 import re
 import sys
@@ -16,26 +16,29 @@ from tests.fuzz.messages import methods
 from tests.limits.crossings import ELSEWHERE
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos" / "deepsing" / "v1"
-HERE = "tests/limits/test_limits.py"
 REASON = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
 NAMED = re.compile(r"(?:(?:message|service|enum|oneof|rpc) |(?:repeated )?[\w.]+ )?(\w+)(?: =|\(| \{)")
 CODES = re.compile(rf"\b({'|'.join(code.name for code in grpc.StatusCode)})\b")
+LEAD = re.compile(r"^Limits( \(each\s*\))?:")
+DEMAND = re.compile(r",?\s*\belse\W*$")
+PUNCTUATION = " ,;:()."
+HERE = "tests/limits/test_limits.py"
 HEAD = """# Limits
 
-Every limit that the contract states, what breaking it is answered with, and the test that breaks it. Made by
-`python -m tests.limits.stated > docs/limits.md` from the comments in `protos/`; a limit without a test fails the build.
+Every limit that the contract states, the error that breaking it causes, and the test that breaks it. A rule says what
+is allowed, or after "refused:" what is not. A sample of the message that comes with each reason is [below](#reasons).
 
-| where | limit | code | reason | broken by |
-|---|---|---|---|---|
+Generated from the comments in `protos/` by `python -m tests.limits.stated > docs/limits.md`. A limit without a test
+fails the build.
 """
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One sentence of the contract that threatens with a reason."""
+    """One limit of the contract: a clause of a comment that names the reason of a refusal."""
 
     where: str  # "StoryConfig.title", "ComposerService.Compose"
-    rule: str  # as the comment says it
+    rule: str  # what is allowed, or what is refused
     code: str
     reason: str
 
@@ -46,14 +49,14 @@ class Limit:
 
 
 def list_limits() -> list[Limit]:
-    """All limits, in the order of the files; what is only answered may name a reason, and limits nobody."""
+    """All limits, in the order of the files; messages that are only answered may name reasons, but limit no caller."""
     found: list[Limit] = []
-    codes = _codes()
+    codes = {reason: code for reason, (code, _) in reasons().items()}
     asked = request_types() | {method.service.rpartition(".")[2] for method in methods()}
     for where, comment in comments():
         if where.split(".")[0] not in asked:
             continue
-        for rule, reason in _find_threats(comment, set(codes)):
+        for rule, reason in parse_rules(comment, set(codes)):
             found.append(Limit(where, rule, codes[reason], reason))
     return found
 
@@ -70,12 +73,36 @@ def comments() -> list[tuple[str, str]]:
 
 
 def table() -> str:
-    """docs/limits.md."""
-    rows = (
-        f"| `{one.where}` | {one.rule} | {one.code} | {one.reason} | `{ELSEWHERE.get(one.key, HERE)}` |"
-        for one in list_limits()
-    )
-    return HEAD + "\n".join(rows) + "\n"
+    """docs/limits.md: a table for each service and message, and one of all reasons."""
+    owners: dict[str, list[Limit]] = {}
+    for limit in list_limits():
+        owners.setdefault(limit.where.split(".")[0], []).append(limit)
+    parts = [HEAD, *(_format_owner(owner, limits) for owner, limits in owners.items()), _format_reasons()]
+    return "\n".join(parts)
+
+
+def reasons() -> dict[str, tuple[str, str]]:
+    """The status code and the sample message of each reason, from error_reason.proto."""
+    text = (PROTOS / "error_reason.proto").read_text(encoding="utf-8")
+    found = re.findall(r'  // ([A-Z_]+)(?:, with [^:"]+)?: "([^"]+)"\.\n  ERROR_REASON_(\w+) = \d+;', text)
+    assert len(found) == len(error_reason_pb2.ErrorReason.keys()) - 1
+    return {reason: (code, sample) for code, sample, reason in found}
+
+
+def _format_owner(owner: str, limits: list[Limit]) -> str:
+    kind = "call" if owner.endswith("Service") else "field"
+    rows = [f"## {owner}\n", f"| {kind} | rule | code | reason | test |", "|---|---|---|---|---|"]
+    for limit in limits:
+        name = limit.where.partition(".")[2] or owner
+        test = ELSEWHERE.get(limit.key, HERE)
+        rows.append(f"| `{name}` | {limit.rule} | {limit.code} | {limit.reason} | `{test}` |")
+    return "\n".join(rows) + "\n"
+
+
+def _format_reasons() -> str:
+    rows = ["## Reasons\n", "| reason | code | message, for example |", "|---|---|---|"]
+    rows += (f"| {reason} | {code} | {sample} |" for reason, (code, sample) in sorted(reasons().items()))
+    return "\n".join(rows) + "\n"
 
 
 def _iter_nested_types(message: Descriptor) -> Iterator[str]:
@@ -85,14 +112,6 @@ def _iter_nested_types(message: Descriptor) -> Iterator[str]:
             yield from _iter_nested_types(field.message_type)
         elif field.enum_type:
             yield field.enum_type.name
-
-
-def _codes() -> dict[str, str]:
-    """The code of each reason, by its sample in error_reason.proto."""
-    text = (PROTOS / "error_reason.proto").read_text(encoding="utf-8")
-    found = re.findall(r'  // ([A-Z_]+)(?:, with [^:"]+)?: "[^"]+"\.\n  ERROR_REASON_(\w+) = \d+;', text)
-    assert len(found) == len(error_reason_pb2.ErrorReason.keys()) - 1
-    return {reason: code for code, reason in found}
 
 
 def _comments(text: str) -> list[tuple[str, str]]:
@@ -114,17 +133,44 @@ def _comments(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _find_threats(comment: str, reasons: set[str]) -> list[tuple[str, str]]:
-    """The reasons in a comment, each with what was said since the one before it, or since its sentence began."""
+def parse_rules(comment: str, known: set[str]) -> list[tuple[str, str]]:
+    """The rules of a comment, each with the reason that it names."""
     found: dict[str, str] = {}
-    begin = 0
+    begin, subject = 0, ""
     for word in REASON.finditer(comment):
-        if word.group() in reasons:
-            said = comment[begin : word.start()].rpartition(". ")[2]
-            rule = re.sub(r"\b(else|and)\s*$", "", CODES.sub("", said).strip(" ,;:()")).strip(" ,;:()")
-            found.setdefault(word.group(), rule.removeprefix("and ").removesuffix(", else").strip(" ,;:(."))
+        if word.group() in known:
+            _, new_sentence, clause = comment[begin : word.start()].rpartition(". ")
+            rule, subject = _phrase(CODES.sub("", clause), "" if new_sentence else subject)
+            found.setdefault(word.group(), rule)
             begin = word.end()
     return [(rule, reason) for reason, rule in found.items()]
+
+
+def _phrase(clause: str, subject: str) -> tuple[str, str]:
+    """A rule that can be read by itself, and what it is about, for the clauses that follow it in its sentence."""
+    is_demand = DEMAND.search(clause) is not None
+    text = DEMAND.sub("", LEAD.sub("", clause)).strip(PUNCTUATION).removeprefix("and ")
+    return _phrase_demand(text, subject) if is_demand else _phrase_offence(text, subject)
+
+
+def _phrase_demand(text: str, subject: str) -> tuple[str, str]:
+    """Of "…, else REASON": what is allowed."""
+    about = re.split(r"[≤≥\[]", text)[0].strip(PUNCTUATION)
+    if subject and (not about or about.startswith("with ")):
+        return f"{subject} {text}", subject
+    if subject and re.fullmatch(r"(not )?\w+", text):
+        return f"{subject} that is {text}", subject
+    return text, about or text
+
+
+def _phrase_offence(text: str, subject: str) -> tuple[str, str]:
+    """Of "…: REASON": what is refused."""
+    about, _, offence = re.sub(r" \((?!\w+\))", "; ", text).rpartition("; ")
+    about = about or subject
+    if "refused" in offence:
+        return text, about
+    offence = offence if re.match(r"[A-Z]{2}", offence) else offence[:1].lower() + offence[1:]
+    return (f"{about}; refused: {offence}" if about else f"refused: {offence}"), about
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from services.generator.settings import Settings
 from services.translator import rpc as translator
 from tests.architecture.tree import ROOT
 from tests.limits.crossings import CROSSINGS, ELSEWHERE
-from tests.limits.stated import Limit, comments, list_limits, request_types, table
+from tests.limits.stated import Limit, comments, list_limits, parse_rules, reasons, request_types, table
 from tests.unit.composer.fakes import stage
 from tests.unit.generator.opened import WEIGHTS
 
@@ -118,3 +118,38 @@ def test_a_rule_says_something() -> None:
         "INVALID_ARGUMENT",
         "TITLE_TOO_LONG",
     )
+
+
+def test_a_rule_can_be_read_by_itself() -> None:
+    known = {"CHUNK_TOO_LARGE", "SONG_TOO_LARGE", "SONG_TOO_LONG", "SONG_EMPTY", "UPLOAD_STALLED"}
+    comment = (
+        "Analyses a song. Limits (each INVALID_ARGUMENT): a chunk ≤ 64 KiB, else CHUNK_TOO_LARGE; a song ≤ 512 MiB, "
+        "else SONG_TOO_LARGE, and ≤ 4 hours, else SONG_TOO_LONG; not empty, else SONG_EMPTY. "
+        "Upload silent for 60 s: DEADLINE_EXCEEDED UPLOAD_STALLED."
+    )
+    assert parse_rules(comment, known) == [
+        ("a chunk ≤ 64 KiB", "CHUNK_TOO_LARGE"),
+        ("a song ≤ 512 MiB", "SONG_TOO_LARGE"),
+        ("a song ≤ 4 hours", "SONG_TOO_LONG"),
+        ("a song that is not empty", "SONG_EMPTY"),
+        ("refused: upload silent for 60 s", "UPLOAD_STALLED"),
+    ]
+
+
+def test_a_rule_says_what_is_refused() -> None:
+    known = {"BATCH_EMPTY", "BATCH_TOO_LARGE", "SONG_UNREADABLE"}
+    assert parse_rules("Pictures, [1, 16]; 0: INVALID_ARGUMENT BATCH_EMPTY; more: BATCH_TOO_LARGE.", known) == [
+        ("Pictures, [1, 16]; refused: 0", "BATCH_EMPTY"),
+        ("Pictures, [1, 16]; refused: more", "BATCH_TOO_LARGE"),
+    ]
+    assert parse_rules("True where it is live (an m4a may fail: INVALID_ARGUMENT SONG_UNREADABLE).", known) == [
+        ("True where it is live; refused: an m4a may fail", "SONG_UNREADABLE")
+    ]
+
+
+def test_every_reason_is_in_the_table_with_a_sample() -> None:
+    assert reasons()["SIZE_OUT_OF_RANGE"] == (
+        "INVALID_ARGUMENT",
+        "size is 255x256; choose even sides from 64 to 1920",
+    )
+    assert all(f"| {reason} | {code} | {sample} |" in table() for reason, (code, sample) in reasons().items())
