@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from deepsing.local.failures import USAGE, CommandError
+from deepsing.local.failures import USAGE, CommandError, missing_extra
 
 __all__ = ["fetch"]
 
@@ -142,9 +142,7 @@ def _open_s3(url: str, offset: int, version: str) -> Iterator[SourceStream]:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError
     except ModuleNotFoundError:
-        raise CommandError(
-            "s3:// needs boto3; run: pip install 'deepsing[s3]', or give an https address", USAGE
-        ) from None
+        raise missing_extra("s3:// needs boto3 (an https address does not)", "s3") from None
     parts = urlsplit(url)
     location = {"Bucket": parts.netloc, "Key": parts.path.lstrip("/")}
     client = boto3.client("s3")

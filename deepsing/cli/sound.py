@@ -6,14 +6,17 @@ import sys
 import time
 from collections.abc import AsyncIterator, Generator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 
-from deepsing.audio import AudioError, decode_blocks
-from deepsing.local.failures import USAGE, CommandError
+from deepsing.local.failures import USAGE, CommandError, missing_extra
 from deepsing.v1.sentiment_pb2 import SAMPLE_FORMAT_S16LE, AudioFormat
+
+if TYPE_CHECKING:
+    import av  # comes with the extra "serve"; imported where it is used, so that other commands work without it
 
 __all__ = ["Sound", "open_file_sound", "open_microphone"]
 
@@ -23,7 +26,7 @@ LOUDEST = 32_767
 CARDS = Path("/dev/snd")
 ALSA_FOLDER = "/usr/share/alsa"
 CAPTURES = ("pulse", "alsa")  # FFmpeg's inputs for a microphone, as far as this PyAV has them
-NO_MICROPHONE = "no microphone can be heard ({why}); name one with --device, or play a file: deepsing live song.mp3"
+NO_MICROPHONE = "no microphone can be opened ({why}); name one with --device, or play a file: deepsing live song.mp3"
 
 
 class Sound:
@@ -72,12 +75,25 @@ def _seconds(byte_count: int) -> float:
 
 
 def open_file_sound(path: str, seconds: float | None = None) -> Sound:
-    """A song of any format that FFmpeg decodes, played; OSError where it cannot be read."""
+    """Opens a song of any format that FFmpeg decodes, to be sent at the pace at which it is heard.
+
+    Raises:
+        CommandError: PyAV is not installed.
+        OSError: the file cannot be read.
+    """
+    _require_av()
     with open(path, "rb"):  # says now what would else be found out after connecting
         return Sound(_decode_file(path), paced=True, seconds=seconds)
 
 
+def _require_av() -> None:
+    if find_spec("av") is None:
+        raise missing_extra("live sound needs PyAV, which is not installed here", "serve")
+
+
 def _decode_file(path: str) -> Generator[bytes]:
+    from deepsing.audio import AudioError, decode_blocks
+
     try:
         with decode_blocks(path, sample_rate_hz=RATE_HZ) as decoding:
             for block in decoding:
@@ -87,7 +103,7 @@ def _decode_file(path: str) -> Generator[bytes]:
 
 
 def open_microphone(device: str = "default", seconds: float | None = None, capture: str = "") -> Sound:
-    """What a microphone hears.
+    """Opens a microphone.
 
     Args:
         device: as FFmpeg names it.
@@ -95,8 +111,11 @@ def open_microphone(device: str = "default", seconds: float | None = None, captu
         capture: FFmpeg's input; empty is the first of CAPTURES that there is.
 
     Raises:
-        CommandError: there is none that can be opened.
+        CommandError: there is none that can be opened, or PyAV is not installed.
     """
+    _require_av()
+    import av
+
     capture = capture or next((one for one in CAPTURES if one in av.formats_available), "")
     if not capture:
         raise CommandError(NO_MICROPHONE.format(why="this PyAV has no input for one"), USAGE)
@@ -111,7 +130,9 @@ def open_microphone(device: str = "default", seconds: float | None = None, captu
     return Sound(_capture_blocks(container), paced=False, seconds=seconds)
 
 
-def _capture_blocks(container: av.container.InputContainer) -> Generator[bytes]:
+def _capture_blocks(container: "av.container.InputContainer") -> Generator[bytes]:
+    import av
+
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
     with container:
         for frame in container.decode(audio=0):
