@@ -1,4 +1,4 @@
-"""What is said of a service that ended: how, and what it complained of."""
+"""What is said of a service that ended: how, and the last warning or error of its log."""
 
 import asyncio
 import json
@@ -28,15 +28,27 @@ async def exit_message(log: Path, command: str) -> str:
         (line("WARNING", "x" * 400), "x" * 300),
     ],
 )
-async def test_its_last_complaint_is_told_not_what_it_last_did(tmp_path: Path, log: str, words: str) -> None:
+async def test_the_last_warning_or_error_is_quoted_not_the_last_line(tmp_path: Path, log: str, words: str) -> None:
     (tmp_path / "log").write_text(log)
     assert (
-        await exit_message(tmp_path / "log", "exit 3") == f"generator ended with exit code 3; its last words: {words}"
+        await exit_message(tmp_path / "log", "exit 3") == f"generator ended with exit code 3; its last message: {words}"
     )
 
 
 @pytest.mark.parametrize("log", ["", line("INFO", "answered"), line("INFO", "answered") * 2000])
-async def test_one_killed_at_work_left_no_word_and_the_likely_reason_is_named(tmp_path: Path, log: str) -> None:
+async def test_a_killed_service_has_no_last_message_and_the_likely_reason_is_named(tmp_path: Path, log: str) -> None:
     (tmp_path / "log").write_text(log)
-    killed = "generator was killed by SIGKILL, by hand or by a system short of memory; it left no word"
+    killed = "generator was killed by SIGKILL, by hand or by a system short of memory; its log has no warning or error"
     assert await exit_message(tmp_path / "log", "kill -9 $$") == killed
+
+
+async def test_the_messages_of_an_earlier_process_of_the_service_are_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(line("ERROR", "of the first process"))
+    begin = (tmp_path / "log").stat().st_size
+    ended = await asyncio.create_subprocess_exec("sh", "-c", "exit 3")
+    process = ServiceProcess("generator", tmp_path / "log", ended, begin)
+    await process.ended
+    assert process.exit_message() == "generator ended with exit code 3; its log has no warning or error"
+    with (tmp_path / "log").open("a") as log:
+        log.write(line("ERROR", "of the second"))
+    assert process.exit_message() == "generator ended with exit code 3; its last message: of the second"
