@@ -69,6 +69,6 @@ def test_what_needs_an_extra_says_how_to_install_it_from_a_clone_and_from_a_whee
 
 def test_a_composer_elsewhere_can_be_asked(tmp_path: Path) -> None:
     (tmp_path / "song.mp3").write_bytes(b"song")
-    done = run_without_extras(["probe", "song.mp3", "--target", "127.0.0.1:1"], cwd=tmp_path)
+    done = run_without_extras(["probe", "song.mp3", "--target", "127.0.0.1:1", "--wait", "0"], cwd=tmp_path)
     assert done.stdout == "[1]\n"
     assert "127.0.0.1:1 does not answer" in done.stderr
