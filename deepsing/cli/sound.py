@@ -1,4 +1,4 @@
-"""Sound as it is made: from a microphone, or from a file at the pace at which it is heard."""
+"""Live sound: from a microphone, or from a file at the speed at which it plays."""
 
 import asyncio
 import os
@@ -33,12 +33,12 @@ class Sound:
     """Raw sound in real time, in the format `form`.
 
     Args:
-        samples: gives blocks of raw samples; its steps may block, and are all taken in one thread.
-        paced: whether the source comes faster than it is heard and is to be held back.
+        samples: yields blocks of raw samples; it may block, and runs in a thread of its own.
+        paced: whether to hold the source back to the speed at which it plays.
         seconds: to stop after; None is to its end.
 
     Attributes:
-        began_s: when its first sample was heard, on the monotonic clock; 0 before.
+        began_s: when its first sample played, on the monotonic clock; 0 before.
     """
 
     form = AudioFormat(sample_format=SAMPLE_FORMAT_S16LE, sample_rate_hz=RATE_HZ, channel_count=1)
@@ -48,7 +48,7 @@ class Sound:
         self._samples, self._paced, self._seconds = samples, paced, seconds
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yields the sound in pieces of at most PIECE_S, each once it has been heard.
+        """Yields the sound in pieces of at most PIECE_S, each when it has been played or recorded.
 
         Raises:
             CommandError: the file cannot be decoded.
@@ -66,7 +66,7 @@ class Sound:
                         await asyncio.sleep(max(0.0, self.began_s + _seconds(sent) - time.monotonic()))
                     yield piece
         finally:
-            thread.submit(self._samples.close)  # once its last step is over; nobody waits for a microphone that hangs
+            thread.submit(self._samples.close)  # runs after its last step; a microphone that hangs is not waited for
             thread.shutdown(wait=False)
 
 
@@ -75,14 +75,14 @@ def _seconds(byte_count: int) -> float:
 
 
 def open_file_sound(path: str, seconds: float | None = None) -> Sound:
-    """Opens a song of any format that FFmpeg decodes, to be sent at the pace at which it is heard.
+    """Opens a song of any format that FFmpeg decodes, to be sent at the speed at which it plays.
 
     Raises:
         CommandError: PyAV is not installed.
         OSError: the file cannot be read.
     """
     _require_av()
-    with open(path, "rb"):  # says now what would else be found out after connecting
+    with open(path, "rb"):  # reports a missing file before anything is started
         return Sound(_decode_file(path), paced=True, seconds=seconds)
 
 
