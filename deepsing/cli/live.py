@@ -1,4 +1,4 @@
-"""deepsing live: sound becomes pictures while it is heard."""
+"""deepsing live: turns sound into pictures while it plays."""
 
 import argparse
 import asyncio
@@ -11,6 +11,7 @@ from deepsing.cli.composer import add_arguments as add_composer_arguments
 from deepsing.cli.composer import ask
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.live_report import LiveReport
+from deepsing.cli.progress import Report, print_news
 from deepsing.cli.sound import Sound, open_file_sound, open_microphone
 from deepsing.cli.viewer import Viewer
 from deepsing.client import Client, StoryOptions
@@ -26,42 +27,46 @@ EXAMPLES = """examples:
   deepsing live song.mp3 --seconds 20 --json
   deepsing live song.mp3 --out - | ffplay -f mjpeg -framerate 12 -
 
-Without FILE it listens to the microphone until Ctrl-C. The lag that is shown is what passes between the sound of a
-moment and the arrival of its frame; frames that would come too late are dropped and counted. Without --view and --out
-pictures are made and measured, and not shown.
+Without FILE it records from the microphone until Ctrl-C. The lag that it prints is the time from a moment of the sound
+to the arrival of its frame; frames that would be too late are dropped and counted. Without --view and --out pictures
+are made and timed, but not shown.
 
-exit status: 0 the sound is over, 1 a service failed, 2 a mistake in what was asked for, 130 Ctrl-C
+exit status: 0 the sound has ended, 1 a service failed, 2 a mistake in the request, 130 Ctrl-C
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what `live` takes."""
+    """Adds the arguments of `live`."""
     parser.set_defaults(run=live)
     parser.add_argument("file", metavar="FILE", nargs="?", help="play this in real time (default: the microphone)")
     parser.add_argument("--device", metavar="NAME", help="the microphone, as FFmpeg names it (default: default)")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after so long (default: when the sound ends)")
     parser.add_argument(
-        "--view", type=int, metavar="PORT", help="show it at http://127.0.0.1:PORT/; 0 takes a free one"
+        "--view", type=int, metavar="PORT", help="show the pictures at http://127.0.0.1:PORT/; 0 takes a free one"
     )
     parser.add_argument("--out", metavar="FILE", help="write the frames as MJPEG; - is standard output")
     parser.add_argument("--fps", default="12", metavar="RATE", help="frames a second (default: 12)")
-    parser.add_argument("--size", metavar="SIZE", help="512x288, or a shape: 16:9, 9:16, … (default: the engine's)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random choice (default: 0)")
+    parser.add_argument(
+        "--size", metavar="SIZE", help="512x288, or a shape: 16:9, 9:16, … (default: the size of the engine)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="the same seed gives the same choices (default: 0)"
+    )
     parser.add_argument("--translator", default="", metavar="NAME", help="see deepsing translators")
-    parser.add_argument("--engine", default="", metavar="NAME", help="which generator (default: the built-in one)")
+    parser.add_argument("--engine", default="", metavar="NAME", help="which engine paints (default: the built-in one)")
     parser.add_argument("--style", default="none", metavar="NAME", help="none (default), auto, or see deepsing styles")
     parser.add_argument("--style-strength", type=float, metavar="SHARE", help="from 0 to 1 (default: 0.6)")
     parser.add_argument(
         "--mode",
         choices=("adaptive", "absolute"),
         default="adaptive",
-        help="adaptive: relative to what was heard so far (default); absolute: sad sound has a sad story",
+        help="adaptive: relative to the sound so far (default); absolute: sad sound has a sad story",
     )
     add_composer_arguments(parser)
 
 
 def live(arguments: argparse.Namespace) -> int:
-    """Tells a story while its sound is heard."""
+    """Makes a story while its sound plays."""
     if arguments.seconds is not None and not (math.isfinite(arguments.seconds) and arguments.seconds >= 0.5):
         raise CommandError(f"--seconds is {arguments.seconds:g}; choose 0.5 or more", USAGE)
     if arguments.view is not None and not 0 <= arguments.view <= 65_535:
@@ -81,7 +86,7 @@ def live(arguments: argparse.Namespace) -> int:
         mode=arguments.mode,
         audio_format=Sound.form,
     )
-    options.to_config()  # mistakes are told before anything is started
+    options.to_config()  # a mistake is reported before anything is started
     if arguments.file:
         sound = open_file_sound(arguments.file, arguments.seconds)
     else:
@@ -90,10 +95,7 @@ def live(arguments: argparse.Namespace) -> int:
 
 
 async def _live(arguments: argparse.Namespace, options: StoryOptions, sound: Sound) -> int:
-    def print_news(news: object) -> None:
-        if isinstance(news, str) and not arguments.json:
-            print(f"deepsing: {news}", file=sys.stderr, flush=True)
-
+    report: Report = (lambda news: None) if arguments.json else print_news
     async with AsyncExitStack() as open_things:
         viewer, out = None, None
         if arguments.view is not None:
@@ -103,10 +105,10 @@ async def _live(arguments: argparse.Namespace, options: StoryOptions, sound: Sou
             out = sys.stdout.buffer if arguments.out == "-" else open_things.enter_context(_open_output(arguments.out))
 
         async def forward(client: Client) -> None:
-            print_news("listening")
+            report("recording and painting")
             await _forward_events(client, options, sound, LiveReport(as_json=arguments.json), viewer, out)
 
-        await ask(forward, arguments=arguments, report=print_news)
+        await ask(forward, arguments=arguments, report=report)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""How a live story goes: frames a second, lag and drops, on one line that updates, or as JSON lines."""
+"""Progress of a live story: frames a second, lag and dropped frames, on a line that updates or as JSON lines."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ MAX_LAGS = 200_000  # of the last frames, over which the summary is made
 
 
 class LiveReport:
-    """Counts what comes and tells it now and then.
+    """Counts the events of a live story and prints the counts now and then.
 
     Args:
         as_json: JSON lines on standard output; else a line on standard error.
@@ -70,7 +70,7 @@ class LiveReport:
         )
 
     def finish(self, end: SessionEnd) -> None:
-        """Tells how it went as a whole."""
+        """Prints the summary of the story."""
         lags = sorted(self._lags_s) or [0.0]
         middle_s, high_s = (lags[min(len(lags) - 1, round(share * len(lags)))] for share in (0.5, 0.99))
         facts = {
@@ -88,8 +88,8 @@ class LiveReport:
             return
         start = "\r" if self._terminal else ""
         print(
-            f"{start}{facts['duration_s']:.1f} s told live: {self._frames} frames, "
-            f"{self._dropped} dropped; lag p50 {middle_s:.2f} s, p99 {high_s:.2f} s, at most {lags[-1]:.2f} s",
+            f"{start}{facts['duration_s']:.1f} s of live story: {self._frames} frames, {self._dropped} dropped; "
+            f"lag {middle_s:.2f} s (median), {high_s:.2f} s (99 %), {lags[-1]:.2f} s (longest)",
             file=sys.stderr,
             flush=True,
         )

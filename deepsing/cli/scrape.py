@@ -15,11 +15,13 @@ __all__ = ["metrics_url", "fetch_scrapes"]
 
 LIMIT_S = 3.0
 LIMIT_BYTES = 16 * 2**20
-NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a web proxy is not meant for these
+NO_PROXY = urllib.request.build_opener(
+    urllib.request.ProxyHandler({})
+)  # metrics are fetched directly, whatever web proxy is set
 
 
 def metrics_url(target: str) -> str:
-    """The address of a target's metrics: http://HOST:PORT/metrics of a bare HOST:PORT, a URL with a path as it is.
+    """Returns the address of a target's metrics: http://HOST:PORT/metrics for HOST:PORT, a URL with a path as it is.
 
     Raises:
         CommandError: it is neither.
@@ -27,15 +29,15 @@ def metrics_url(target: str) -> str:
     parts = urlsplit(target if "://" in target else f"http://{target}")
     try:
         known = parts.scheme in ("http", "https") and parts.hostname and (parts.port or "://" in target)
-    except ValueError:  # of a port that is no number
+    except ValueError:  # the port is not a number
         known = None
     if not known:
-        raise CommandError(f"{target!r} is no place of metrics; give HOST:PORT or a URL of http or https", USAGE)
+        raise CommandError(f"{target!r} is not an address of metrics; give HOST:PORT or a URL of http or https", USAGE)
     return parts._replace(path=parts.path.rstrip("/") or "/metrics").geturl()
 
 
 async def fetch_scrapes(urls: Sequence[str]) -> list[Scrape | str]:
-    """Fetches all at once; a word on why stands in the place of what cannot be had within a few seconds."""
+    """Fetches all at once; a text that says why takes the place of each that fails or takes longer than LIMIT_S."""
     return await asyncio.gather(*(asyncio.to_thread(_fetch_scrape, url) for url in urls))
 
 

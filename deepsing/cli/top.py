@@ -1,4 +1,4 @@
-"""deepsing top: what the services are doing, as a table that lives."""
+"""deepsing top: a table of what running services are doing, brought up to date every few seconds."""
 
 import argparse
 import asyncio
@@ -18,13 +18,18 @@ from deepsing.telemetry.summary import Scrape, summarize
 
 __all__ = ["add_arguments", "top", "EXAMPLES", "FIRST_METRICS_PORT"]
 
-FIRST_METRICS_PORT = 9464  # where OpenTelemetry's exporter for Prometheus is used to be
+FIRST_METRICS_PORT = 9464  # OpenTelemetry's usual port for a Prometheus exporter
 EXAMPLES = f"""examples:
-  deepsing top                          those of `deepsing up`, on 127.0.0.1:{FIRST_METRICS_PORT} and the next three
+  deepsing top                          what `deepsing up` serves on 127.0.0.1:{FIRST_METRICS_PORT} and the next three
   deepsing top 10.0.0.7:9464 http://10.0.0.8:3000/metrics
   deepsing top --json                   one object, measured over two seconds
+
+Where the usual metrics ports are taken, `deepsing up` uses others and prints the command that shows them.
+
+exit status: 0 done, 1 no service answers, 2 a mistake in the request, 130 Ctrl-C
 """
 MAX_TARGETS = 64
+CAPTION = "sessions: active + pending · p50, p99: of the composer, first frame; of others, calls"
 COLUMNS = (
     "service", "state", "sessions", "queue", "frames/s", "p50", "p99", "errors", "lag p99", "dropped",
     "r arousal", "r valence", "× real time",
@@ -32,27 +37,43 @@ COLUMNS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what `top` takes."""
+    """Adds the arguments of `top`."""
     parser.set_defaults(run=top)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help="HOST:PORT or URL of a service's metrics")
     parser.add_argument(
-        "--interval", type=float, default=2.0, metavar="SECONDS", help="between two looks, 0.1 to 3600 (default: 2)"
+        "targets", nargs="*", metavar="TARGET", help="HOST:PORT or URL of a service's metrics (default: see below)"
     )
-    parser.add_argument("--json", action="store_true", help="look twice, print one JSON object, and end")
+    parser.add_argument(
+        "--interval",
+        type=float,
+        default=2.0,
+        metavar="SECONDS",
+        help="between two measurements, 0.1 to 3600 (default: 2)",
+    )
+    parser.add_argument("--json", action="store_true", help="measure once, print one JSON object, and end")
 
 
 def top(arguments: argparse.Namespace) -> int:
-    """Shows the table until Ctrl-C; once where nobody watches. Exit status 1 if no service could be reached."""
+    """Shows the table until Ctrl-C, once if there is no terminal. Exit status 1 if no service could be reached."""
     if not 0.1 <= arguments.interval <= 3600:
         raise CommandError(f"--interval is {arguments.interval:g}; choose 0.1 to 3600", USAGE)
     targets = arguments.targets or [f"127.0.0.1:{FIRST_METRICS_PORT + place}" for place in range(4)]
     if len(targets) > MAX_TARGETS:
         raise CommandError(f"{len(targets)} targets are given; give at most {MAX_TARGETS}", USAGE)
     urls = [metrics_url(target) for target in targets]
-    return run_to_end(_watch(targets, urls, arguments.interval, arguments.json))
+    caption = CAPTION if arguments.targets else f"{CAPTION}\n{_describe_default(targets)}"
+    return run_to_end(_watch(targets, urls, arguments.interval, arguments.json, caption))
 
 
-async def _watch(targets: Sequence[str], urls: Sequence[str], interval_s: float, as_json: bool) -> int:
+def _describe_default(targets: Sequence[str]) -> str:
+    """Which services are shown where none were named: others than one means may run there."""
+    return (
+        f"of {targets[0]} to {targets[-1].rpartition(':')[2]}; others: deepsing top HOST:PORT …, as deepsing up prints"
+    )
+
+
+async def _watch(
+    targets: Sequence[str], urls: Sequence[str], interval_s: float, as_json: bool, caption: str = CAPTION
+) -> int:
     console = Console()
     before = await fetch_scrapes(urls)
     await asyncio.sleep(interval_s)
@@ -60,20 +81,22 @@ async def _watch(targets: Sequence[str], urls: Sequence[str], interval_s: float,
     if as_json:
         print(json.dumps({"interval_s": interval_s, "services": _build_rows(targets, before, now)}))
     elif not console.is_terminal:
-        Console(width=160).print(_build_table(_build_rows(targets, before, now)))
+        Console(width=160).print(_build_table(_build_rows(targets, before, now), caption))
     else:
-        with Live(_build_table(_build_rows(targets, before, now)), console=console, auto_refresh=False) as live:
+        with Live(
+            _build_table(_build_rows(targets, before, now), caption), console=console, auto_refresh=False
+        ) as live:
             while True:
                 await asyncio.sleep(interval_s)
                 before, now = now, await fetch_scrapes(urls)
-                live.update(_build_table(_build_rows(targets, before, now)), refresh=True)
+                live.update(_build_table(_build_rows(targets, before, now), caption), refresh=True)
     return 0 if any(isinstance(one, Scrape) for one in now) else FAILURE
 
 
 def _build_rows(
     targets: Sequence[str], before: Sequence[Scrape | str], now: Sequence[Scrape | str]
 ) -> list[dict[str, Any]]:
-    """A row a target: `up`, and either the figures or the `error` that there are none."""
+    """A row for each target: `up`, and either the figures or an `error` that says why there are none."""
     rows: list[dict[str, Any]] = []
     for target, old, new in zip(targets, before, now, strict=True):
         if isinstance(new, str):
@@ -83,8 +106,8 @@ def _build_rows(
     return rows
 
 
-def _build_table(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(*COLUMNS[:2], caption="sessions: active + pending · p50, p99: composer, first frame; others, calls")
+def _build_table(rows: Sequence[dict[str, Any]], caption: str = CAPTION) -> Table:
+    table = Table(*COLUMNS[:2], caption=caption)
     for name in COLUMNS[2:]:
         table.add_column(name, justify="right")
     for row in rows:

@@ -1,4 +1,4 @@
-"""What `deepsing live` tells of a story: a line for people, JSON for programs."""
+"""What `deepsing live` prints of a story: a line for people, JSON for programs."""
 
 import json
 
@@ -58,4 +58,6 @@ def test_people_get_a_summary_on_standard_error(clock: dict[str, float], capsys:
     feed_report(LiveReport(as_json=False), clock)
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == ("3.0 s told live: 29 frames, 1 dropped; lag p50 0.20 s, p99 0.20 s, at most 0.20 s\n")
+    assert said.err == (
+        "3.0 s of live story: 29 frames, 1 dropped; lag 0.20 s (median), 0.20 s (99 %), 0.20 s (longest)\n"
+    )
