@@ -18,15 +18,14 @@ from services.translator.catalogue import EMBEDDED, find_file, open_translators,
 from services.translator.judge.model import PictureFeatures, load_judge
 from services.translator.lexicon import F32, Lexicon
 from services.translator.translate import Passage, Translator, translate
+from training.agreement import DIMENSIONS, measure_dimensions, measure_with_intervals
 from training.translator.curves import random_walk
-from training.translator.measures import agreement, intervals
 from training.translator.sampling import TRUNCATION, EngineSampler, OnnxEngine
 
 __all__ = ["evaluate", "main", "smoothness"]
 
 JUDGED = 300  # pictures that the judge reads for each translator
 KEYS_A_MINUTE = 12  # as many as the original shows; the composer's pace follows the song, about so
-DIMENSIONS = ("arousal", "valence")
 SHUFFLES = 20  # random orders that a path is compared with
 
 
@@ -49,11 +48,13 @@ def evaluate(translator: Translator, curves: int, points: int, sampler: EngineSa
     lexicon = translator.lexicon
     targets = [random_walk(lexicon, seed, points) for seed in range(curves)]
     translations = [translate(translator, Passage(walk, seed=seed)) for seed, walk in enumerate(targets)]
-    within = [agreement(walk, one.expected.astype(float)) for walk, one in zip(targets, translations, strict=True)]
+    within = [
+        measure_dimensions(walk, one.expected.astype(float)) for walk, one in zip(targets, translations, strict=True)
+    ]
     weights = [one.class_weights for one in translations]
     target = np.concatenate(targets)
     report: dict[str, Any] = {"n": len(target)}
-    report |= agreement(target, np.concatenate([one.expected for one in translations]).astype(float))
+    report |= measure_dimensions(target, np.concatenate([one.expected for one in translations]).astype(float))
     for dimension in DIMENSIONS:
         report[dimension]["within"] = float(np.mean([walk[dimension]["r"] for walk in within]))
     mains = [rows.argmax(1) for rows in weights]
@@ -68,8 +69,8 @@ def evaluate(translator: Translator, curves: int, points: int, sampler: EngineSa
             np.concatenate([getattr(one, name) for one in translations])[shown] for name in ("noise", "expected")
         )
         read, walk = sampler.read_painted(np.concatenate(weights)[shown], noise), (shown // points).astype(str)
-        report["by_judge"] = {"n": len(shown)} | intervals(target[shown], read, walk)
-        report["by_judge"]["ceiling"] = intervals(rated.astype(float), read, walk)
+        report["by_judge"] = {"n": len(shown)} | measure_with_intervals(target[shown], read, walk)
+        report["by_judge"]["ceiling"] = measure_with_intervals(rated.astype(float), read, walk)
         report["path"] = float(np.mean([smoothness(rows, sampler.engine.latents) for rows in weights]))
     return report
 

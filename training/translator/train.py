@@ -20,9 +20,9 @@ from services.translator.judge.model import Judge, PictureFeatures, load_judge
 from services.translator.lexicon import F64, Lexicon, load_lexicon
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import View, ViewTranslator, save_views
+from training.agreement import measure_dimensions
 from training.translator.build_concepts import write_table
 from training.translator.lessons import build_training_set
-from training.translator.measures import Agreement, agreement
 from training.translator.network import STEPS, train_view
 from training.translator.sampling import TRUNCATION, EngineSampler, OnnxEngine, Samples, draw_samples
 
@@ -74,15 +74,15 @@ def train_views(lexicon: Lexicon, samples: Samples, sentiments: F64, count: int,
             build_training_set(samples.concepts[taught], scaled, samples.noise[taught], own), centre, spread, own, steps
         )
         expected = translate(ViewTranslator(lexicon, view, 0, ""), Passage(sentiments[chosen])).expected
-        measures = agreement(sentiments[chosen], expected.astype(np.float64))
+        measures = measure_dimensions(sentiments[chosen], expected.astype(np.float64))
         candidates.append((measures["arousal"]["ccc"] + measures["valence"]["ccc"], number, view))
     return [view for _, _, view in sorted(candidates, key=lambda one: -one[0])[:count]]
 
 
-def agreement_with_people(judge: Judge, lexicon: Lexicon, samples: Samples) -> Agreement:
+def agreement_with_people(judge: Judge, lexicon: Lexicon, samples: Samples) -> dict[str, dict[str, float]]:
     """The judge's ceiling: how well it reads people's ratings of a concept off the engine's pictures of it."""
     themes = [(lexicon.themes[concept],) for concept in samples.concepts]
-    return agreement(lexicon.ratings[samples.concepts], judge.read(samples.features, themes))
+    return measure_dimensions(lexicon.ratings[samples.concepts], judge.read(samples.features, themes))
 
 
 def measure(sampler: EngineSampler, views: list[View], targets: F64) -> list[dict[str, Any]]:
@@ -93,8 +93,10 @@ def measure(sampler: EngineSampler, views: list[View], targets: F64) -> list[dic
         report.append(
             {
                 "concepts": [sampler.lexicon.names[concept] for concept in view.classes],
-                "by_people": agreement(targets, translation.expected.astype(np.float64)),
-                "by_judge": agreement(targets, sampler.read_painted(translation.class_weights, translation.noise)),
+                "by_people": measure_dimensions(targets, translation.expected.astype(np.float64)),
+                "by_judge": measure_dimensions(
+                    targets, sampler.read_painted(translation.class_weights, translation.noise)
+                ),
             }
         )
     return report

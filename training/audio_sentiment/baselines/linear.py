@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deepsing.audio import decode_blocks
+from training.agreement import DIMENSIONS, compute_measures
 from training.audio_sentiment.baselines.original import SAMPLE_RATE_HZ, frames
 from training.audio_sentiment.corpus import read_corpus
 from training.audio_sentiment.labels import FOLD_COUNT, RatedSong, assign_fold
-from training.audio_sentiment.measures import agreement
 from training.audio_sentiment.rendering import render_if_midi
 
 __all__ = ["clip_statistics", "cross_validate", "main"]
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         features = np.stack([_load_statistics(song, collection, options.cache) for song in bar])
         rated = np.array([(song.arousal, song.valence) for song in chosen])
         predicted = cross_validate(features, rated, [assign_fold(song.group) for song in chosen])
-        table = {name: agreement(predicted[:, i], rated[:, i]) for i, name in enumerate(("arousal", "valence"))}
+        table = {name: compute_measures(rated[:, i], predicted[:, i]) for i, name in enumerate(DIMENSIONS)}
         logger.info("%s %d %s", collection, len(chosen), json.dumps(table))
     return 0
 

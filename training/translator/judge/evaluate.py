@@ -17,8 +17,8 @@ from services.translator.catalogue import EMBEDDED
 from services.translator.judge.model import Judge, PictureFeatures, load_judge, select_blocks
 from services.translator.judge.reader import BACKBONE, CONCEPTS
 from services.translator.lexicon import F32, F64, Lexicon, load_lexicon
+from training.agreement import DIMENSIONS, measure_with_intervals
 from training.translator.judge.photos import FOLD_COUNT, Photos, assign_folds, extract_features, read_photos
-from training.translator.measures import intervals
 from training.translator.sampling import OnnxEngine, Samples, draw_samples
 
 __all__ = ["add_photo_arguments", "format_table", "select_photos", "main", "measure"]
@@ -35,7 +35,7 @@ def measure(judge: Judge, features: F32, photos: Photos) -> dict[str, Any]:
     themes = np.array(photos.themes)
     kinds = {"all": np.ones(len(themes), bool), "pixabay_impersonal": photos.impersonal}
     return {
-        name: intervals(photos.ratings[kind], read[kind], themes[kind]) | {"n": int(kind.sum())}
+        name: measure_with_intervals(photos.ratings[kind], read[kind], themes[kind]) | {"n": int(kind.sum())}
         for name, kind in kinds.items()
         if kind.any()
     }
@@ -58,14 +58,14 @@ def linear_baseline(features: F32, photos: Photos, folds: dict[str, int]) -> F64
 def measure_baseline(features: F32, photos: Photos) -> dict[str, Any]:
     """The baseline on the judge's folds."""
     read = linear_baseline(features, photos, assign_folds(photos.themes, "judge"))
-    return {"all": intervals(photos.ratings, read, np.array(photos.themes)) | {"n": len(photos.files)}}
+    return {"all": measure_with_intervals(photos.ratings, read, np.array(photos.themes)) | {"n": len(photos.files)}}
 
 
 def measure_painted(judge: Judge, lexicon: Lexicon, samples: Samples) -> dict[str, Any]:
     """Reads an engine's pictures without their concept's theme and compares with people's ratings of the concept."""
     themes = np.array(lexicon.themes)[samples.concepts]
     read = judge.read(samples.features, [(theme,) for theme in themes.tolist()])
-    return intervals(lexicon.ratings[samples.concepts], read, themes) | {"n": len(themes)}
+    return measure_with_intervals(lexicon.ratings[samples.concepts], read, themes) | {"n": len(themes)}
 
 
 def add_photo_arguments(parser: argparse.ArgumentParser) -> None:
@@ -135,12 +135,12 @@ def format_table(report: dict[str, dict[str, Any]]) -> str:
     """The report as text, one reader on one set of pictures a line."""
     lines = [
         f"{'reader':<9} {'pictures':<19} {'n':>5}"
-        + "".join(f"  {name:<9} r {'95 %':<10}   CCC  RMSE sign" for name in ("arousal", "valence"))
+        + "".join(f"  {name:<9} r {'95 %':<10}   CCC  RMSE sign" for name in DIMENSIONS)
     ]
     for name, sets in report.items():
         for pictures, row in sets.items():
             cells = ""
-            for dimension in ("arousal", "valence"):
+            for dimension in DIMENSIONS:
                 one = row[dimension]
                 low, high = one["r_95"]
                 span = f"{low:.2f}-{high:.2f}"

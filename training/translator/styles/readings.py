@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from services.translator.judge.onnx import open_network
 from services.translator.lexicon import F32, F64
+from training.agreement import pearson_rs
 
 __all__ = ["StyleNetwork", "PictureStyleNetwork", "StyleReadings", "feeling_correlation", "style_sentiments"]
 
@@ -101,7 +102,7 @@ class StyleReadings:
 
 def feeling_correlation(plain: F64, styled: F64) -> float:
     """How much of what is felt at pictures a style leaves: r of readings (N, 2) and (N, 2), mean of both dimensions."""
-    return float(np.mean([np.corrcoef(plain[:, place], styled[:, place])[0, 1] for place in (0, 1)]))
+    return float(np.mean(list(pearson_rs(plain, styled).values())))
 
 
 def style_sentiments(readings: StyleReadings, ratings: F64) -> F64:
