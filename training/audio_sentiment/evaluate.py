@@ -14,14 +14,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
 import services.audio_sentiment
 from deepsing.audio import AudioError, decode_blocks
-from services.audio_sentiment.embedding import Network, Networks
+from deepsing.runtime.onnx import open_session
+from services.audio_sentiment.embedding import Networks
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 from services.audio_sentiment.sentiment import WINDOW_S, Analyser, Pacing, Point, SentimentModel
 from training.audio_sentiment.labels import LabelsError, RatedSong, read_labels
@@ -45,13 +45,7 @@ class OfflineReader:
     """
 
     def __init__(self, weights: Path = WEIGHTS, context_s: float = 0.0) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        sessions: list[Network] = [
-            onnxruntime.InferenceSession(str(weights / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
-            for name in ("network", "patch")
-        ]
-        self._networks = Networks(*sessions)
+        self._networks = Networks(*(open_session(weights / f"{name}.onnx", threads=1) for name in ("network", "patch")))
         with np.load(weights / "head.npz", allow_pickle=False) as arrays:
             self._model = SentimentModel.from_arrays(arrays)
         self._context_s = context_s

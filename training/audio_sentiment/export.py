@@ -5,8 +5,6 @@
 """
 
 import argparse
-import hashlib
-import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ import services.audio_sentiment
 from training.audio_sentiment.checkpoint import read_checkpoint
 from training.audio_sentiment.network import build_graph
 from training.audio_sentiment.patch_network import build_patch_graph
+from training.manifest import write_manifest
 
 __all__ = ["MODELS", "export_networks", "main", "read_musicnn", "write_sentiment_model"]
 
@@ -56,7 +55,7 @@ def export_networks(musicnn: Path, folder: Path) -> dict[str, Path]:
             "trained_on": "Million Song Dataset audio with last.fm tags (50 tags)",
             "command": "python -m training.audio_sentiment.export --musicnn DIR",
         }
-        _write_manifest(path, f"audio-sentiment-{name}", facts)
+        write_manifest(path, facts, f"audio-sentiment-{name}")
     return paths
 
 
@@ -67,15 +66,8 @@ def write_sentiment_model(arrays: Mapping[str, F32], folder: Path, facts: Mappin
         for name, value in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy", ZIP_DATE), "w") as file:
                 np.lib.format.write_array(file, value.astype(np.float16), allow_pickle=False)
-    _write_manifest(path, "audio-sentiment-head", facts)
+    write_manifest(path, facts, "audio-sentiment-head")
     return path
-
-
-def _write_manifest(path: Path, name: str, facts: Mapping[str, Any]) -> None:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    manifest = {"name": name, "file": path.name, "sha256": digest, **facts}
-    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    path.with_suffix(".json").write_text(text, encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

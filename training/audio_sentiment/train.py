@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
-from services.audio_sentiment.embedding import Network, Networks
+from deepsing.runtime.onnx import open_session
+from services.audio_sentiment.embedding import Networks
 from training.audio_sentiment.baselines.perceptron import PublishedFileError
 from training.audio_sentiment.baselines.perceptron_training import train_perceptron
 from training.audio_sentiment.corpus import features_digest, load_windows, read_corpus
@@ -78,7 +77,7 @@ def log_tables(readings: Sequence[OutOfFold]) -> dict[str, Any]:
 def _train_sentiment_model(options: argparse.Namespace) -> None:
     weights = options.weights or WEIGHTS
     paths = export_networks(options.musicnn, weights)
-    networks = Networks(*(_open_session(paths[name]) for name in ("network", "patch")))
+    networks = Networks(*(open_session(paths[name], threads=1) for name in ("network", "patch")))
     digest, recipe = features_digest(*paths.values()), Recipe()
     tensors = tagger_weights(read_musicnn(options.musicnn / MODELS["network"]))
     dense = {name: value for name, value in tensors.items() if name in CARRIED}
@@ -97,13 +96,6 @@ def _train_sentiment_model(options: argparse.Namespace) -> None:
     model = fit_sentiment_model(songs, dense, recipe)
     arrays = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
     logger.info("%s", write_sentiment_model(arrays, weights, facts))
-
-
-def _open_session(path: Path) -> Network:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session: Network = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return session
 
 
 def round_floats(value: Any) -> Any:

@@ -10,26 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 from PIL import Image
 
 import services.generator
 from services.generator.engines import Engine
-from services.generator.engines.morph import Morph
 from training.generator.measures import checkerboard, halfway_contrast, psnr_db
+from training.generator.painting import open_engine, paint_rows
 
-__all__ = ["paint_anchors", "main", "measure_engine", "open_engine"]
+__all__ = ["paint_anchors", "main", "measure_engine"]
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 
 STEPS = 8  # pictures along one morph
 SHEET_SEED = 7  # chooses the pairs of the morph sheet and the noise of the noise sheet
-
-
-def open_engine(path: Path) -> Morph:
-    """Opens an exported file for measuring; serving checks its digest first."""
-    return Morph(path.stem, "", onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]))
 
 
 def paint_anchors(engine: Engine) -> U8:
@@ -54,12 +48,8 @@ def paint_noise(engine: Engine, concepts: list[int], truncations: F32) -> U8:
     return made.reshape(len(concepts), len(truncations), *made.shape[1:])
 
 
-def _paint(engine: Engine, class_weights: F32, noise: F32 | None = None, truncation: F32 | None = None) -> U8:
-    count = len(class_weights)
-    noise = np.zeros((count, engine.noise_size), dtype=np.float32) if noise is None else noise
-    truncation = np.zeros(count, dtype=np.float32) if truncation is None else truncation
-    parts = [slice(first, first + 1) for first in range(count)]
-    return np.concatenate([engine.paint(class_weights[part], noise[part], truncation[part]) for part in parts])
+def _paint(engine: Engine, class_weights: F32, noise: F32 | None = None, truncation: F32 | float = 0.0) -> U8:
+    return np.stack(list(paint_rows(engine, class_weights, noise, truncation)))
 
 
 def build_sheet(pictures: U8, columns: int, side_px: int) -> Image.Image:
@@ -124,7 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if not options.images and not options.out:
         parser.error("say what to do: --images DIR measures, --out DIR paints sheets")
-    engine = open_engine(options.engine)
+    engine = open_engine(options.engine, threads=0)
     if options.images:
         from training.generator.anchors import load_anchors, to_8_bit  # they need torch; the sheets do not
 

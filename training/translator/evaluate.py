@@ -19,8 +19,9 @@ from services.translator.judge.model import PictureFeatures, load_judge
 from services.translator.lexicon import F32, Lexicon
 from services.translator.translate import Passage, Translator, translate
 from training.agreement import DIMENSIONS, measure_dimensions, measure_with_intervals
+from training.generator.painting import open_engine_with_latents
 from training.translator.curves import random_walk
-from training.translator.sampling import TRUNCATION, EngineSampler, OnnxEngine
+from training.translator.sampling import TRUNCATION, EngineSampler
 
 __all__ = ["evaluate", "main", "smoothness"]
 
@@ -71,7 +72,7 @@ def evaluate(translator: Translator, curves: int, points: int, sampler: EngineSa
         read, walk = sampler.read_painted(np.concatenate(weights)[shown], noise), (shown // points).astype(str)
         report["by_judge"] = {"n": len(shown)} | measure_with_intervals(target[shown], read, walk)
         report["by_judge"]["ceiling"] = measure_with_intervals(rated.astype(float), read, walk)
-        report["path"] = float(np.mean([smoothness(rows, sampler.engine.latents) for rows in weights]))
+        report["path"] = float(np.mean([smoothness(rows, sampler.latents) for rows in weights]))
     return report
 
 
@@ -110,8 +111,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def open_sampler(options: argparse.Namespace, lexicon: Lexicon) -> EngineSampler:
     """The engine and the judge, at the truncation that views are trained at."""
+    engine, latents = open_engine_with_latents(options.engine)
     judge = load_judge(find_file("judge.npz", [options.weights]))
-    return EngineSampler(lexicon, OnnxEngine(options.engine), PictureFeatures(options.backbone), judge, TRUNCATION)
+    return EngineSampler(lexicon, engine, latents, PictureFeatures(options.backbone), judge, TRUNCATION)
 
 
 def format_table(report: dict[str, dict[str, Any]]) -> str:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -15,16 +14,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from services.generator.engines import Engine
 from services.translator.catalogue import EMBEDDED, find_file, table_path
 from services.translator.judge.model import Judge, PictureFeatures, load_judge
 from services.translator.lexicon import F64, Lexicon, load_lexicon
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import View, ViewTranslator, save_views
 from training.agreement import measure_dimensions
+from training.generator.painting import list_concepts, open_engine_with_latents
+from training.manifest import compute_digest, write_manifest
+from training.ratings import standardise
 from training.translator.build_concepts import write_table
 from training.translator.lessons import build_training_set
 from training.translator.network import STEPS, train_view
-from training.translator.sampling import TRUNCATION, EngineSampler, OnnxEngine, Samples, draw_samples
+from training.translator.sampling import TRUNCATION, EngineSampler, Samples, draw_samples
 
 __all__ = ["label_samples", "main", "measure", "train_views"]
 
@@ -32,11 +35,6 @@ HELD_OUT = 0.2  # share of the samples that no view sees
 TEST_FEELINGS = 40  # held-out feelings on which each view is tried
 VALIDATION = 0.25  # share of the other samples that choose among views
 CANDIDATES = 3  # views drawn for each that is kept
-
-
-def standardise(values: F64) -> F64:
-    """Brings (n, 2) to zero mean and unit deviation."""
-    return np.asarray((values - values.mean(0)) / values.std(0))
 
 
 def label_samples(lexicon: Lexicon, labeller: Judge, samples: Samples, trust: float) -> F64:
@@ -107,7 +105,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = build_parser()
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    engine, backbone = OnnxEngine(options.engine), PictureFeatures(options.backbone)
+    (engine, latents), backbone = open_engine_with_latents(options.engine), PictureFeatures(options.backbone)
     labeller = load_judge(find_file("labeller.npz", [options.weights]))
     engine_name = options.engine_name or options.engine.stem
     table = table_path(engine_name, options.weights)
@@ -115,13 +113,13 @@ def main(arguments: list[str] | None = None) -> None:
         write_table(label_concepts(engine, backbone, labeller, engine_name), table)
         options.trust = 0.0  # nobody rated these concepts
     lexicon = load_lexicon(table)
-    if engine.names != lexicon.names or engine.noise_size != NOISE_SIZE:
+    if list_concepts(engine) != lexicon.names or engine.noise_size != NOISE_SIZE:
         parser.error(
-            f"{options.engine.name} paints {len(engine.names)} concepts from {engine.noise_size} noise values; views "
-            f"need the {len(lexicon.names)} concepts of the table and {NOISE_SIZE} values: build the table anew"
+            f"{options.engine.name} paints {len(engine.concepts)} concepts from {engine.noise_size} noise values; "
+            f"views need the {len(lexicon.names)} concepts of the table and {NOISE_SIZE} values: build the table anew"
         )
     sampler = EngineSampler(
-        lexicon, engine, backbone, load_judge(find_file("judge.npz", [options.weights])), options.truncation
+        lexicon, engine, latents, backbone, load_judge(find_file("judge.npz", [options.weights])), options.truncation
     )
     samples = draw_samples(engine, backbone, options.per_concept, options.truncation, options.seed)
     sentiments = label_samples(lexicon, labeller, samples, options.trust)
@@ -137,20 +135,18 @@ def main(arguments: list[str] | None = None) -> None:
     }
     path = (options.out or options.weights) / f"{lexicon.engine}_views.npz"
     save_views(views, lexicon.names, path)
-    write_manifest(path, options, report)
+    write_manifest(path, describe_training(options, report))
     sys.stdout.write(json.dumps(report, indent=1) + "\n")
 
 
-def label_concepts(
-    engine: OnnxEngine, backbone: PictureFeatures, labeller: Judge, engine_name: str
-) -> dict[str, object]:
+def label_concepts(engine: Engine, backbone: PictureFeatures, labeller: Judge, engine_name: str) -> dict[str, object]:
     """A table of concepts that only the labeller rates: its mean reading of three pictures of each."""
     samples = draw_samples(engine, backbone, 3, TRUNCATION, 0)
     read = labeller.read(samples.features, [()] * len(samples.concepts))
-    felt = np.clip([read[samples.concepts == concept].mean(0) for concept in range(len(engine.names))], -1, 1)
+    felt = np.clip([read[samples.concepts == concept].mean(0) for concept in range(len(engine.concepts))], -1, 1)
     concepts = [
         {"name": name, "theme": name, "arousal": round(arousal, 3), "valence": round(valence, 3)}
-        for name, (arousal, valence) in zip(engine.names, felt.tolist(), strict=True)
+        for name, (arousal, valence) in zip(list_concepts(engine), felt.tolist(), strict=True)
     ]
     return {"engine": engine_name, "source": "Sentiments are the labeller's.", "concepts": concepts}
 
@@ -175,19 +171,15 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def write_manifest(path: Path, options: argparse.Namespace, report: dict[str, Any]) -> None:
-    """Writes what is known of the views beside them."""
+def describe_training(options: argparse.Namespace, report: dict[str, Any]) -> dict[str, object]:
+    """What the manifest says about how the views were made."""
     names = ("views", "per_concept", "truncation", "trust", "steps", "seed")
     chosen = " ".join(f"--{name.replace('_', '-')} {getattr(options, name)}" for name in names)
-    manifest = {
-        "name": path.stem,
-        "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "engine_sha256": hashlib.sha256(options.engine.read_bytes()).hexdigest(),
+    return {
+        "engine_sha256": compute_digest(options.engine),
         "command": f"python -m training.translator.train --engine ENGINE.onnx --backbone BACKBONE.onnx {chosen}",
         "metrics": report,
     }
-    path.with_suffix(".json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from services.translator.judge.model import Judge, PictureFeatures, load_judge, 
 from services.translator.judge.reader import BACKBONE, CONCEPTS
 from services.translator.lexicon import F32, F64, Lexicon, load_lexicon
 from training.agreement import DIMENSIONS, measure_with_intervals
+from training.generator.painting import list_concepts, open_engine
 from training.translator.judge.photos import FOLD_COUNT, Photos, assign_folds, extract_features, read_photos
-from training.translator.sampling import OnnxEngine, Samples, draw_samples
+from training.translator.sampling import Samples, draw_samples
 
 __all__ = ["add_photo_arguments", "format_table", "select_photos", "main", "measure"]
 
@@ -98,8 +99,8 @@ def sample_engine(path: Path, backbone: PictureFeatures, lexicon: Lexicon) -> di
     Raises:
         ValueError: the engine has other concepts than the table.
     """
-    engine = OnnxEngine(path)
-    if engine.names != lexicon.names:
+    engine = open_engine(path)
+    if list_concepts(engine) != lexicon.names:
         raise ValueError(f"{path.name} has other concepts than {CONCEPTS}; run training.translator.build_concepts")
     return {truncation: draw_samples(engine, backbone, PER_CONCEPT, truncation, SEED) for truncation in TRUNCATIONS}
 

@@ -8,7 +8,6 @@ different parts of the backbone and are cut into different folds.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from dataclasses import dataclass
@@ -30,10 +29,11 @@ from services.translator.judge.model import (
 )
 from services.translator.judge.reader import BACKBONE
 from services.translator.lexicon import F32
+from training.manifest import write_manifest
 from training.translator.judge.evaluate import add_photo_arguments, format_table, measure, select_photos
 from training.translator.judge.photos import FOLD_COUNT, Photos, assign_folds, extract_features
 
-__all__ = ["READERS", "Evidence", "fit", "gather", "main"]
+__all__ = ["READERS", "PhotoFeatures", "extract_photo_features", "fit", "main"]
 
 CODE_SIZE = 128  # principal components
 RIDGE = 0.6
@@ -44,7 +44,7 @@ READERS = {  # which blocks of the features each sees
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PhotoFeatures:
     """Photos and what the backbone sees of them: as they are, and softened, so that soft pictures are read as well."""
 
     photos: Photos  # N
@@ -52,24 +52,24 @@ class Evidence:
     soft: F32  # (N, D)
 
 
-def gather(photos: Photos, folder: Path, backbone: PictureFeatures) -> Evidence:
+def extract_photo_features(photos: Photos, folder: Path, backbone: PictureFeatures) -> PhotoFeatures:
     """Looks at every photo of a folder twice."""
-    return Evidence(
+    return PhotoFeatures(
         photos,
         extract_features(backbone, folder, photos.files),
         extract_features(backbone, folder, photos.files, soft=True),
     )
 
 
-def fit(evidence: Evidence, blocks: tuple[str, ...], folds: dict[str, int]) -> Judge:
+def fit(seen: PhotoFeatures, blocks: tuple[str, ...], folds: dict[str, int]) -> Judge:
     """Fits one reader.
 
     Standardisation, components and the kernel's width use features alone, of all photos; ratings enter only the
     coefficients, each set of which leaves out the photos of its folds.
     """
-    values = select_blocks(np.concatenate([evidence.sharp, evidence.soft]), blocks)
-    ratings = np.tile(evidence.photos.ratings, (2, 1))
-    fold = np.array([folds[theme] for theme in evidence.photos.themes * 2])
+    values = select_blocks(np.concatenate([seen.sharp, seen.soft]), blocks)
+    ratings = np.tile(seen.photos.ratings, (2, 1))
+    fold = np.array([folds[theme] for theme in seen.photos.themes * 2])
     mean, scale = values.mean(0), values.std(0) + 1e-6
     basis = principal_axes(values, mean, scale, [BLOCKS[block].stop - BLOCKS[block].start for block in blocks])
     codes = project(values, mean, scale, basis).astype(np.float16).astype(np.float32)  # as they are stored
@@ -103,8 +103,7 @@ def write_judge(judge: Judge, name: str, folder: Path, facts: dict[str, object])
     """Writes the weights and the manifest beside them."""
     path = folder / f"{name}.npz"
     save_judge(judge, path)
-    manifest = {"name": name, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **facts}
-    path.with_suffix(".json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write_manifest(path, facts)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -123,15 +122,15 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         photos, folder = select_photos(options)
         folds = {name: assign_folds(photos.themes, name) for name in READERS}
-        evidence = gather(photos, folder, PictureFeatures(options.eyes))
+        seen = extract_photo_features(photos, folder, PictureFeatures(options.eyes))
     except (OSError, ValueError) as error:
         parser.error(str(error))
     out.mkdir(parents=True, exist_ok=True)
     source = "--oasis DIR" if options.oasis else "--images DIR --ratings CSV"
     report = {}
     for name, blocks in READERS.items():
-        judge = fit(evidence, blocks, folds[name])
-        report[name] = measure(judge, evidence.sharp, photos)
+        judge = fit(seen, blocks, folds[name])
+        report[name] = measure(judge, seen.sharp, photos)
         data = f"{len(photos.files)} rated photos of {len(set(photos.themes))} themes"
         facts: dict[str, object] = {
             "data": "OASIS (Kurdi, Lozano & Banaji 2017): " + data if options.oasis else data,

@@ -21,16 +21,19 @@ from typing import Any
 
 import numpy as np
 
+from services.generator.engines import Engine
 from services.translator.catalogue import EMBEDDED
 from services.translator.judge.model import PictureFeatures, load_judge
 from services.translator.judge.reader import BACKBONE, CONCEPTS
 from services.translator.lexicon import F32, F64, load_lexicon
 from services.translator.translate import NOISE_LIMIT
-from training.translator.sampling import OnnxEngine
-from training.translator.styles.readings import PictureStyleNetwork, StyleNetwork, StyleReadings, feeling_correlation
+from training.cache import load_or_compute
+from training.generator.painting import list_concepts, open_engine, paint_rows
+from training.translator.styles.readings import StyleReadings, feeling_correlation
 from training.translator.styles.report import build_report
+from training.translator.styles.style_set import StyleSet, open_built_in_styles, open_style_pictures
 
-__all__ = ["Evidence", "format_table", "gather", "main", "write_table"]
+__all__ = ["StyleFeatures", "extract_style_features", "format_table", "main", "write_table"]
 
 TRUNCATION = 0.2  # how far stories move a picture from its concept, in the middle
 STRENGTH = 0.6  # at which stories are styled unless told otherwise
@@ -39,7 +42,7 @@ ENOUGH = 0.35  # see `feeling_correlation`
 
 
 @dataclass(frozen=True)
-class Evidence:
+class StyleFeatures:
     """Features of N pictures, unstyled and in each of S styles at the style's share."""
 
     names: tuple[str, ...]  # S
@@ -48,58 +51,53 @@ class Evidence:
     styled: tuple[F32, ...]  # S times (N, D)
 
 
-def gather(
-    engine: OnnxEngine,
-    style_network: StyleNetwork | PictureStyleNetwork,
+def extract_style_features(
+    engine: Engine,
+    styles: StyleSet,
     backbone: PictureFeatures,
     read: Callable[[F32], F64],
     progress: Callable[[str], object],
     lanes: int = 1,
     cache: Path | None = None,
-) -> Evidence:
+) -> StyleFeatures:
     """Paints every concept once under its own noise, restyles it in every style, and looks at all pictures.
 
     Args:
         engine: what paints.
-        style_network: the styles.
+        styles: the ones to measure.
         backbone: makes features of pictures.
         read: the labeller; a style gets a smaller share until enough of the pictures' feeling is kept.
         progress: is called with each style.
         lanes: styles at the same time, one core each.
         cache: folder that keeps features, so that a run that was cut short goes on.
     """
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal((len(engine.names), engine.noise_size), dtype=np.float32)
+    rng, names = np.random.default_rng(0), styles.names
+    noise = rng.standard_normal((len(engine.concepts), engine.noise_size), dtype=np.float32)
     noise = np.clip(noise, -NOISE_LIMIT, NOISE_LIMIT)
-    pictures = list(engine.paint(np.eye(len(engine.names), dtype=np.float32), noise, TRUNCATION))
-    plain = load_or_make(cache and cache / "plain.npy", lambda: backbone.extract(pictures))
+    pictures = list(paint_rows(engine, np.eye(len(engine.concepts), dtype=np.float32), noise, TRUNCATION))
+    plain = load_features(cache and cache / "plain.npy", lambda: backbone.extract(pictures))
 
     def measure_style(style: int) -> tuple[float, F32]:
         for share in SHARES:
-            features = load_or_make(
-                cache and cache / f"{style_network.names[style]} {share:g}.npy",
-                lambda share=share: backbone.extract(style_network.stylize(pictures, style, STRENGTH * share)),  # type: ignore[misc]
+            features = load_features(
+                cache and cache / f"{names[style]} {share:g}.npy",
+                lambda share=share: backbone.extract(styles.stylize(pictures, style, STRENGTH * share)),  # type: ignore[misc]
             )
             enough = feeling_correlation(read(plain), read(features)) >= ENOUGH
             if enough or share == SHARES[-1]:
                 break
-        progress(f"{style_network.names[style]}: {share:g}")
+        progress(f"{names[style]}: {share:g}")
         return share, features
 
     with ThreadPoolExecutor(lanes) as pool:
-        found = list(pool.map(measure_style, range(len(style_network.names))))
+        found = list(pool.map(measure_style, range(len(names))))
     shares, styled = zip(*found, strict=True)
-    return Evidence(style_network.names, shares, plain, styled)
+    return StyleFeatures(names, shares, plain, styled)
 
 
-def load_or_make(path: Path | None, make: Callable[[], F32]) -> F32:
-    """An array from a file, or made and written there."""
-    if path is not None and path.exists():
-        return np.asarray(np.load(path, allow_pickle=False), np.float32)
-    made = make()
-    if path is not None:
-        np.save(path, made)
-    return made
+def load_features(path: Path | None, make: Callable[[], F32]) -> F32:
+    """Features from a file of the cache, or made and written there."""
+    return np.asarray(load_or_compute(path, make), np.float32)
 
 
 def format_table(names: tuple[str, ...], report: dict[str, Any]) -> str:
@@ -137,34 +135,34 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     options = build_parser().parse_args(arguments)
     lexicon = load_lexicon(options.weights / CONCEPTS)
-    engine = OnnxEngine(options.engine)
+    engine = open_engine(options.engine)
     own = options.style_pictures
-    style_network = PictureStyleNetwork(options.styles, own) if own else StyleNetwork(options.styles)
-    if engine.names != tuple(lexicon.names):
+    styles = open_style_pictures(options.styles, own) if own else open_built_in_styles(options.styles)
+    if list_concepts(engine) != tuple(lexicon.names):
         raise SystemExit(f"{options.engine} and {CONCEPTS} name other concepts; build the concept table again")
     themes = [[theme] for theme in lexicon.themes]
     labeller, judge = (load_judge(options.weights / f"{name}.npz") for name in ("labeller", "judge"))
-    evidence = gather(
+    features = extract_style_features(
         engine,
-        style_network,
+        styles,
         PictureFeatures(options.weights / BACKBONE),
         lambda features: labeller.read(features, themes),
         lambda line: sys.stderr.write(f"{line}\n"),
         options.lanes,
         options.cache,
     )
-    judged = StyleReadings.from_features(lambda features: judge.read(features, themes), evidence.plain, evidence.styled)
+    judged = StyleReadings.from_features(lambda features: judge.read(features, themes), features.plain, features.styled)
     taught = StyleReadings.from_features(
-        lambda features: labeller.read(features, themes), evidence.plain, evidence.styled
+        lambda features: labeller.read(features, themes), features.plain, features.styled
     )
-    report = build_report(judged, taught, lexicon, evidence.shares)
+    report = build_report(judged, taught, lexicon, features.shares)
     if options.table:
-        write_table(options.table, style_network.files, evidence.names, report)
-    styles = dict(zip(evidence.names, report["styles"], strict=True))
+        write_table(options.table, styles.files, features.names, report)
+    by_name = dict(zip(features.names, report["styles"], strict=True))
     sys.stdout.write(
-        json.dumps(report | {"styles": styles}, indent=1) + "\n"
+        json.dumps(report | {"styles": by_name}, indent=1) + "\n"
         if options.json
-        else format_table(evidence.names, report)
+        else format_table(features.names, report)
     )
 
 
