@@ -81,7 +81,7 @@ def _load_package(folder: Path, device: str) -> Callable[[], int]:
 def _load_ours(folder: Path, precision: str, rows: int, provider: str) -> Callable[[], int]:
     import torch
 
-    from services.generator.engines.biggan_deep import BigGanDeep
+    from services.generator.engine import Engine
     from training.generator.biggan_deep.checkpoint import load_network
     from training.generator.biggan_deep.classes import read_classes
     from training.generator.biggan_deep.export import export
@@ -89,7 +89,7 @@ def _load_ours(folder: Path, precision: str, rows: int, provider: str) -> Callab
     path = folder / f"{precision}.onnx"
     network, embeddings = load_network(folder)
     export(network, embeddings, read_classes(None), path, precision)
-    engine = BigGanDeep("bench", "", open_session(path, provider=provider, threads=torch.get_num_threads()))
+    engine = Engine("bench", "", open_session(path, provider=provider, threads=torch.get_num_threads()))
     given: tuple[Any, ...] = (
         np.eye(1, 1000, dtype=np.float32).repeat(rows, 0),
         np.zeros((rows, 128), np.float32),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from services.generator.concepts import from_rating
 
-__all__ = ["RatedPicture", "read_rated_pictures", "standardise"]
+__all__ = ["RatedPicture", "read_rated_pictures", "read_rating_source", "standardise"]
 
 F64 = NDArray[np.float64]
 
@@ -52,6 +52,12 @@ def read_rated_pictures(anchors: Path, ratings: Path) -> list[RatedPicture]:
         )
         for file, concept in chosen
     ]
+
+
+def read_rating_source(ratings: Path) -> str:
+    """Who rated: "model" where a row says so in a column rated_by, else "people"."""
+    with ratings.open(newline="", encoding="utf-8") as lines:
+        return "model" if any(row.get("rated_by") == "model" for row in csv.DictReader(lines)) else "people"
 
 
 def standardise(values: F64, floor: float = 0.0) -> F64:

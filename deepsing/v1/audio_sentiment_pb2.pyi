@@ -45,7 +45,7 @@ Global___AnalyzeRequest: typing_extensions.TypeAlias = AnalyzeRequest
 
 @typing.final
 class AnalyzeConfig(google.protobuf.message.Message):
-    """How to read the audio."""
+    """How to analyse the audio."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -56,23 +56,23 @@ class AnalyzeConfig(google.protobuf.message.Message):
     MODEL_DIGEST_FIELD_NUMBER: builtins.int
     SEND_PROGRESS_FIELD_NUMBER: builtins.int
     live: builtins.bool
-    """True where chunks arrive as they are played: decoding then never waits for later bytes (an m4a whose
-    index is at its end cannot be read so: INVALID_ARGUMENT SONG_UNREADABLE).
+    """True if chunks arrive while the song is played: decoding then never waits for later bytes. An m4a file with its
+    index at the end cannot be decoded this way: INVALID_ARGUMENT SONG_UNREADABLE.
     """
     smoothing_us: builtins.int
-    """Seconds of the past that smoothing averages over (time constant), microseconds, [0, 60000000];
-    0 is the service's default; else INVALID_ARGUMENT SMOOTHING_OUT_OF_RANGE.
+    """Time constant of the average that a point follows, microseconds, [0, 60000000]; 0 is the service's default, which
+    GetModelResponse.digest covers; else INVALID_ARGUMENT SMOOTHING_OUT_OF_RANGE.
     """
     context_us: builtins.int
-    """Most audio the model listens back to, microseconds, [0, 600000000]; 0 is no limit; else
+    """How much past audio the model may use, microseconds, [0, 600000000]; 0 is no limit; else
     INVALID_ARGUMENT CONTEXT_OUT_OF_RANGE.
     """
     model_digest: builtins.str
-    """The model that has to read it, as GetModelResponse.digest; where there is another:
-    FAILED_PRECONDITION MODEL_MISMATCH. Empty takes the model that is there.
+    """The model that must be used, as GetModelResponse.digest; the service has another one: FAILED_PRECONDITION
+    MODEL_MISMATCH. Empty accepts any model.
     """
     send_progress: builtins.bool
-    """Send AnalyzeProgress too."""
+    """Also send AnalyzeProgress."""
     @property
     def audio_format(self) -> deepsing.v1.sentiment_pb2.AudioFormat:
         """Encoded file (default) or raw samples."""
@@ -94,7 +94,7 @@ Global___AnalyzeConfig: typing_extensions.TypeAlias = AnalyzeConfig
 
 @typing.final
 class AnalyzeResponse(google.protobuf.message.Message):
-    """One step of an answer."""
+    """One message of the answer."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -111,7 +111,7 @@ class AnalyzeResponse(google.protobuf.message.Message):
 
     @property
     def progress(self) -> Global___AnalyzeProgress:
-        """Only where AnalyzeConfig.send_progress asks for it, any number, between points: how far the audio is heard by now."""
+        """Only if AnalyzeConfig.send_progress is set; any number, between points: how much audio has been decoded."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ Global___AnalyzeResponse: typing_extensions.TypeAlias = AnalyzeResponse
 
 @typing.final
 class GetModelRequest(google.protobuf.message.Message):
-    """Asks for the model's name."""
+    """Asks for the model."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -140,34 +140,56 @@ Global___GetModelRequest: typing_extensions.TypeAlias = GetModelRequest
 
 @typing.final
 class GetModelResponse(google.protobuf.message.Message):
-    """The model that reads here."""
+    """The model of this service, and what a caller must know to use its points."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     DIGEST_FIELD_NUMBER: builtins.int
+    TYPICAL_MEAN_FIELD_NUMBER: builtins.int
+    TYPICAL_SPREAD_FIELD_NUMBER: builtins.int
+    LAG_US_FIELD_NUMBER: builtins.int
     digest: builtins.str
-    """SHA-256 of the model, lower-case hex: AnalyzeSummary.model_digest of every song read here."""
+    """SHA-256 of everything that decides the points of a song when AnalyzeConfig leaves smoothing and context at 0: the
+    model's files, the service's smoothing and memory, and the typical values below. Lower-case hex, always set. Equal
+    to AnalyzeSummary.model_digest of every song analysed here, whatever its AnalyzeConfig.
+    """
+    lag_us: builtins.int
+    """By about how much points trail the music, microseconds, > 0: a point's sentiment follows an average of the past.
+    With the service's smoothing; another AnalyzeConfig.smoothing_us changes it in proportion.
+    """
+    @property
+    def typical_mean(self) -> deepsing.v1.sentiment_pb2.Sentiment:
+        """Mean sentiment of the points of music in general, measured when the model was trained; always set."""
+
+    @property
+    def typical_spread(self) -> deepsing.v1.sentiment_pb2.Sentiment:
+        """Their standard deviation: arousal and valence each in (0, 1]; always set."""
+
     def __init__(
         self,
         *,
         digest: builtins.str = ...,
+        typical_mean: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
+        typical_spread: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
+        lag_us: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["digest", b"digest"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["typical_mean", b"typical_mean", "typical_spread", b"typical_spread"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["digest", b"digest", "lag_us", b"lag_us", "typical_mean", b"typical_mean", "typical_spread", b"typical_spread"]) -> None: ...
 
 Global___GetModelResponse: typing_extensions.TypeAlias = GetModelResponse
 
 @typing.final
 class AnalyzeProgress(google.protobuf.message.Message):
-    """How far the audio is heard: sent as soon as some of it is decoded, before its feeling is read."""
+    """How much of the audio has been decoded: sent as soon as that is known, before its sentiment."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     HEARD_US_FIELD_NUMBER: builtins.int
     BYTE_COUNT_FIELD_NUMBER: builtins.int
     heard_us: builtins.int
-    """Length of what is decoded, microseconds from the start; never less than before."""
+    """Length of the decoded audio, microseconds from the start of the song; never decreases."""
     byte_count: builtins.int
-    """Bytes of the upload that were taken for it; with them a caller knows when that audio came."""
+    """Bytes of the upload that were consumed for it, from which a caller can tell when that audio arrived."""
     def __init__(
         self,
         *,
@@ -180,7 +202,7 @@ Global___AnalyzeProgress: typing_extensions.TypeAlias = AnalyzeProgress
 
 @typing.final
 class AnalyzeSummary(google.protobuf.message.Message):
-    """What was heard, once all has been heard."""
+    """The result for the whole song."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -194,11 +216,11 @@ class AnalyzeSummary(google.protobuf.message.Message):
     """Number of points sent."""
     @property
     def song(self) -> deepsing.v1.sentiment_pb2.SongFacts:
-        """What was found in the song."""
+        """Properties of the song."""
 
     @property
     def sentiment(self) -> deepsing.v1.sentiment_pb2.Sentiment:
-        """The model's reading of the whole song."""
+        """Sentiment of the whole song."""
 
     def __init__(
         self,

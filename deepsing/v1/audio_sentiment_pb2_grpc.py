@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AudioSentimentServiceStub(object):
-    """Reads arousal and valence off audio, twice a second.
+    """Estimates arousal and valence of audio, twice a second.
     """
 
     def __init__(self, channel):
@@ -48,15 +48,15 @@ class AudioSentimentServiceStub(object):
 
 
 class AudioSentimentServiceServicer(object):
-    """Reads arousal and valence off audio, twice a second.
+    """Estimates arousal and valence of audio, twice a second.
     """
 
     def Analyze(self, request_iterator, context):
-        """Streams audio up and feelings back, one point for every half second, as soon as it can be known.
-        The first message is the config, then audio; the caller half-closes at the end of the song.
+        """Takes audio and answers with one point for every half second, as soon as its audio has arrived.
+        The first message is the config, then comes audio; the caller half-closes at the end of the song.
         Limits (each INVALID_ARGUMENT): a chunk ≤ 64 KiB, else CHUNK_TOO_LARGE; a song ≤ 512 MiB, else
         SONG_TOO_LARGE; ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; with sound in it,
-        else SONG_NO_AUDIO; readable, else SONG_UNREADABLE; not empty, else SONG_EMPTY. Upload silent for 60 s:
+        else SONG_NO_AUDIO; readable, else SONG_UNREADABLE; not empty, else SONG_EMPTY. No audio for 60 s:
         DEADLINE_EXCEEDED UPLOAD_STALLED. Too many sessions: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -64,7 +64,7 @@ class AudioSentimentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Names the model that reads here.
+        """Describes the model of this service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,7 +92,7 @@ def add_AudioSentimentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AudioSentimentService(object):
-    """Reads arousal and valence off audio, twice a second.
+    """Estimates arousal and valence of audio, twice a second.
     """
 
     @staticmethod

@@ -58,7 +58,7 @@ _AudioSentimentServiceGetModelType = typing_extensions.TypeVar(
 )
 
 class AudioSentimentServiceStub(typing.Generic[_AudioSentimentServiceAnalyzeType, _AudioSentimentServiceGetModelType]):
-    """Reads arousal and valence off audio, twice a second."""
+    """Estimates arousal and valence of audio, twice a second."""
 
     @typing.overload
     def __init__(self: AudioSentimentServiceStub[
@@ -85,16 +85,16 @@ class AudioSentimentServiceStub(typing.Generic[_AudioSentimentServiceAnalyzeType
     ], channel: grpc.aio.Channel) -> None: ...
 
     Analyze: _AudioSentimentServiceAnalyzeType
-    """Streams audio up and feelings back, one point for every half second, as soon as it can be known.
-    The first message is the config, then audio; the caller half-closes at the end of the song.
+    """Takes audio and answers with one point for every half second, as soon as its audio has arrived.
+    The first message is the config, then comes audio; the caller half-closes at the end of the song.
     Limits (each INVALID_ARGUMENT): a chunk ≤ 64 KiB, else CHUNK_TOO_LARGE; a song ≤ 512 MiB, else
     SONG_TOO_LARGE; ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; with sound in it,
-    else SONG_NO_AUDIO; readable, else SONG_UNREADABLE; not empty, else SONG_EMPTY. Upload silent for 60 s:
+    else SONG_NO_AUDIO; readable, else SONG_UNREADABLE; not empty, else SONG_EMPTY. No audio for 60 s:
     DEADLINE_EXCEEDED UPLOAD_STALLED. Too many sessions: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo.
     """
 
     GetModel: _AudioSentimentServiceGetModelType
-    """Names the model that reads here."""
+    """Describes the model of this service."""
 
 AudioSentimentServiceAsyncStub: typing_extensions.TypeAlias = AudioSentimentServiceStub[
     grpc.aio.StreamStreamMultiCallable[
@@ -108,7 +108,7 @@ AudioSentimentServiceAsyncStub: typing_extensions.TypeAlias = AudioSentimentServ
 ]
 
 class AudioSentimentServiceServicer(metaclass=abc.ABCMeta):
-    """Reads arousal and valence off audio, twice a second."""
+    """Estimates arousal and valence of audio, twice a second."""
 
     @abc.abstractmethod
     def Analyze(
@@ -116,11 +116,11 @@ class AudioSentimentServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[deepsing.v1.audio_sentiment_pb2.AnalyzeRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[deepsing.v1.audio_sentiment_pb2.AnalyzeResponse], collections.abc.AsyncIterator[deepsing.v1.audio_sentiment_pb2.AnalyzeResponse]]:
-        """Streams audio up and feelings back, one point for every half second, as soon as it can be known.
-        The first message is the config, then audio; the caller half-closes at the end of the song.
+        """Takes audio and answers with one point for every half second, as soon as its audio has arrived.
+        The first message is the config, then comes audio; the caller half-closes at the end of the song.
         Limits (each INVALID_ARGUMENT): a chunk ≤ 64 KiB, else CHUNK_TOO_LARGE; a song ≤ 512 MiB, else
         SONG_TOO_LARGE; ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; with sound in it,
-        else SONG_NO_AUDIO; readable, else SONG_UNREADABLE; not empty, else SONG_EMPTY. Upload silent for 60 s:
+        else SONG_NO_AUDIO; readable, else SONG_UNREADABLE; not empty, else SONG_EMPTY. No audio for 60 s:
         DEADLINE_EXCEEDED UPLOAD_STALLED. Too many sessions: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo.
         """
 
@@ -130,6 +130,6 @@ class AudioSentimentServiceServicer(metaclass=abc.ABCMeta):
         request: deepsing.v1.audio_sentiment_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.audio_sentiment_pb2.GetModelResponse, collections.abc.Awaitable[deepsing.v1.audio_sentiment_pb2.GetModelResponse]]:
-        """Names the model that reads here."""
+        """Describes the model of this service."""
 
 def add_AudioSentimentServiceServicer_to_server(servicer: AudioSentimentServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -29,27 +29,27 @@ class _SentimentModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._
     SENTIMENT_MODE_UNSPECIFIED: _SentimentMode.ValueType  # 0
     """As ABSOLUTE; with live pacing as ADAPTIVE."""
     SENTIMENT_MODE_ABSOLUTE: _SentimentMode.ValueType  # 1
-    """One scale for all songs, on which typical music meets the engine's typical picture: a sad song has a sad story."""
+    """One scale for all songs, on which typical music maps to the engine's typical picture: a sad song has a sad story."""
     SENTIMENT_MODE_RELATIVE: _SentimentMode.ValueType  # 2
     """Each song against itself, by z-scores: every song uses the whole plane. Needs the whole song before the first
     frame; with live pacing: INVALID_ARGUMENT MODE_NEEDS_WHOLE_SONG.
     """
     SENTIMENT_MODE_ADAPTIVE: _SentimentMode.ValueType  # 3
-    """Like RELATIVE on what was heard so far."""
+    """Like RELATIVE, on the part of the song that has been analysed so far."""
 
 class SentimentMode(_SentimentMode, metaclass=_SentimentModeEnumTypeWrapper):
-    """How feelings of a song are put on the scale of pictures."""
+    """How the sentiments of a song are put on the scale of pictures."""
 
 SENTIMENT_MODE_UNSPECIFIED: SentimentMode.ValueType  # 0
 """As ABSOLUTE; with live pacing as ADAPTIVE."""
 SENTIMENT_MODE_ABSOLUTE: SentimentMode.ValueType  # 1
-"""One scale for all songs, on which typical music meets the engine's typical picture: a sad song has a sad story."""
+"""One scale for all songs, on which typical music maps to the engine's typical picture: a sad song has a sad story."""
 SENTIMENT_MODE_RELATIVE: SentimentMode.ValueType  # 2
 """Each song against itself, by z-scores: every song uses the whole plane. Needs the whole song before the first
 frame; with live pacing: INVALID_ARGUMENT MODE_NEEDS_WHOLE_SONG.
 """
 SENTIMENT_MODE_ADAPTIVE: SentimentMode.ValueType  # 3
-"""Like RELATIVE on what was heard so far."""
+"""Like RELATIVE, on the part of the song that has been analysed so far."""
 Global___SentimentMode: typing_extensions.TypeAlias = SentimentMode
 
 class _Pacing:
@@ -63,13 +63,13 @@ class _PacingEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     PACING_OFFLINE: _Pacing.ValueType  # 1
     """As fast as credit allows; every frame is sent."""
     PACING_LIVE: _Pacing.ValueType  # 2
-    """As the audio arrives. A frame leaves once the audio up to the middle of its time has been heard, or is dropped:
-    where its audio came more than 0.25 s ago (the composer's LIVE_LATE_S) before it could be painted, or would have by
-    the time it is painted while newer frames wait; and where more than 0.25 s of painted frames wait, for credit or
-    because the caller reads slowly, the oldest of them.
-    FramesDropped names each. A caller who reads and grants in time, of a composer that paints in time, has every frame.
-    Credit says what was taken: who grants it without end sees late what the connection holds, which may be megabytes.
-    Of AffectPoint, AchievedPoint and Heartbeat, the oldest are left out where more than 64 wait to be read.
+    """As the audio arrives. A frame is sent once the audio up to the middle of its time has been analysed. It is dropped
+    if its audio arrived more than 0.25 s (the composer's LIVE_LATE_S) before it could be painted, or would be that old
+    once it is painted while newer frames wait. If more than 0.25 s of painted frames wait, for credit or because the
+    caller reads slowly, the oldest are dropped. FramesDropped names each. If the caller reads and grants credit in
+    time and the composer paints in time, no frame is dropped. Grant credit for what has been read: with unlimited
+    credit, frames wait in the connection, which may hold megabytes, and are seen late. If more than 64 of AffectPoint,
+    AchievedPoint and Heartbeat wait to be read, the oldest are left out.
     """
 
 class Pacing(_Pacing, metaclass=_PacingEnumTypeWrapper):
@@ -80,13 +80,13 @@ PACING_UNSPECIFIED: Pacing.ValueType  # 0
 PACING_OFFLINE: Pacing.ValueType  # 1
 """As fast as credit allows; every frame is sent."""
 PACING_LIVE: Pacing.ValueType  # 2
-"""As the audio arrives. A frame leaves once the audio up to the middle of its time has been heard, or is dropped:
-where its audio came more than 0.25 s ago (the composer's LIVE_LATE_S) before it could be painted, or would have by
-the time it is painted while newer frames wait; and where more than 0.25 s of painted frames wait, for credit or
-because the caller reads slowly, the oldest of them.
-FramesDropped names each. A caller who reads and grants in time, of a composer that paints in time, has every frame.
-Credit says what was taken: who grants it without end sees late what the connection holds, which may be megabytes.
-Of AffectPoint, AchievedPoint and Heartbeat, the oldest are left out where more than 64 wait to be read.
+"""As the audio arrives. A frame is sent once the audio up to the middle of its time has been analysed. It is dropped
+if its audio arrived more than 0.25 s (the composer's LIVE_LATE_S) before it could be painted, or would be that old
+once it is painted while newer frames wait. If more than 0.25 s of painted frames wait, for credit or because the
+caller reads slowly, the oldest are dropped. FramesDropped names each. If the caller reads and grants credit in
+time and the composer paints in time, no frame is dropped. Grant credit for what has been read: with unlimited
+credit, frames wait in the connection, which may hold megabytes, and are seen late. If more than 64 of AffectPoint,
+AchievedPoint and Heartbeat wait to be read, the oldest are left out.
 """
 Global___Pacing: typing_extensions.TypeAlias = Pacing
 
@@ -131,7 +131,7 @@ class _PhaseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumType
     PHASE_UNSPECIFIED: _Phase.ValueType  # 0
     """Never sent."""
     PHASE_WARMING: _Phase.ValueType  # 1
-    """Waits for a service that starts."""
+    """Waits for another service to start."""
     PHASE_LISTENING: _Phase.ValueType  # 2
     """Waits for audio."""
     PHASE_WAITING_FOR_CREDIT: _Phase.ValueType  # 3
@@ -142,12 +142,12 @@ class _PhaseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumType
     """Writes the files."""
 
 class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper):
-    """What the composer is busy with."""
+    """What the composer is doing."""
 
 PHASE_UNSPECIFIED: Phase.ValueType  # 0
 """Never sent."""
 PHASE_WARMING: Phase.ValueType  # 1
-"""Waits for a service that starts."""
+"""Waits for another service to start."""
 PHASE_LISTENING: Phase.ValueType  # 2
 """Waits for audio."""
 PHASE_WAITING_FOR_CREDIT: Phase.ValueType  # 3
@@ -169,38 +169,38 @@ class _StoryStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     STORY_STATE_QUEUED: _StoryState.ValueType  # 1
     """Waits for a composer."""
     STORY_STATE_RUNNING: _StoryState.ValueType  # 2
-    """A composer tells it, or did so until a moment ago: another one goes on where that one was lost."""
+    """A composer is making it, or was a moment ago: if that composer is lost, another one continues."""
     STORY_STATE_SUCCEEDED: _StoryState.ValueType  # 3
-    """All files are there."""
+    """All files are stored."""
     STORY_STATE_FAILED: _StoryState.ValueType  # 4
     """Story.error says why."""
     STORY_STATE_CANCELLED: _StoryState.ValueType  # 5
     """CancelStory was called in time."""
     STORY_STATE_EXPIRED: _StoryState.ValueType  # 6
-    """Its time is over, and its files are deleted."""
+    """Its time to be kept is over, and its files are deleted."""
 
 class StoryState(_StoryState, metaclass=_StoryStateEnumTypeWrapper):
-    """How a story stands."""
+    """State of a stored story."""
 
 STORY_STATE_UNSPECIFIED: StoryState.ValueType  # 0
 """Never sent."""
 STORY_STATE_QUEUED: StoryState.ValueType  # 1
 """Waits for a composer."""
 STORY_STATE_RUNNING: StoryState.ValueType  # 2
-"""A composer tells it, or did so until a moment ago: another one goes on where that one was lost."""
+"""A composer is making it, or was a moment ago: if that composer is lost, another one continues."""
 STORY_STATE_SUCCEEDED: StoryState.ValueType  # 3
-"""All files are there."""
+"""All files are stored."""
 STORY_STATE_FAILED: StoryState.ValueType  # 4
 """Story.error says why."""
 STORY_STATE_CANCELLED: StoryState.ValueType  # 5
 """CancelStory was called in time."""
 STORY_STATE_EXPIRED: StoryState.ValueType  # 6
-"""Its time is over, and its files are deleted."""
+"""Its time to be kept is over, and its files are deleted."""
 Global___StoryState: typing_extensions.TypeAlias = StoryState
 
 @typing.final
 class ProbeRequest(google.protobuf.message.Message):
-    """One step of an upload to be looked at."""
+    """One message of an upload."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -226,7 +226,7 @@ Global___ProbeRequest: typing_extensions.TypeAlias = ProbeRequest
 
 @typing.final
 class ProbeResponse(google.protobuf.message.Message):
-    """What a song is, and what its story would cost."""
+    """Properties of a song, and the cost of its story."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -237,12 +237,12 @@ class ProbeResponse(google.protobuf.message.Message):
     frame_count: builtins.int
     """Frames of the story that the config asks for."""
     generator_time_us: builtins.int
-    """Work of the generator for it, microseconds on the generator's present speed; 0 where not yet measured."""
+    """Time that the generator needs for it at its present speed, microseconds; 0 if that is not yet measured."""
     song_digest: builtins.str
-    """SHA-256 of the encoded song as it came, lower-case hex."""
+    """SHA-256 of the encoded song as it was received, lower-case hex."""
     @property
     def song(self) -> deepsing.v1.sentiment_pb2.SongFacts:
-        """What was found in the song."""
+        """Properties of the song."""
 
     def __init__(
         self,
@@ -259,7 +259,7 @@ Global___ProbeResponse: typing_extensions.TypeAlias = ProbeResponse
 
 @typing.final
 class StoryConfig(google.protobuf.message.Message):
-    """Everything that decides a story, beside the song. Equal config, samples and digests give equal frames."""
+    """Everything that decides a story, besides the song. Equal config, samples and digests give equal frames."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -308,15 +308,19 @@ class StoryConfig(google.protobuf.message.Message):
     pacing: Global___Pacing.ValueType
     """Whether frames wait for the reader; a number not listed: INVALID_ARGUMENT ENUM_UNKNOWN."""
     start_us: builtins.int
-    """Part of the song: where it begins, microseconds, ≥ 0 and before the song's end, else INVALID_ARGUMENT PART_OUT_OF_RANGE."""
+    """Part of the song: where it begins, microseconds, ≥ 0 and before the song's end, else INVALID_ARGUMENT
+    PART_OUT_OF_RANGE.
+    """
     duration_us: builtins.int
-    """Part of the song: how long it is, microseconds; 0 is to the end; if not 0, ≥ 500000, else INVALID_ARGUMENT PART_OUT_OF_RANGE."""
+    """Part of the song: how long it is, microseconds; 0 is to the end; if not 0, ≥ 500000, else INVALID_ARGUMENT
+    PART_OUT_OF_RANGE.
+    """
     initial_credit: builtins.int
     """Frames that may be sent before the first credit arrives."""
     title: builtins.str
     """Shown in the manifest and the file's tags; ≤ 200 characters, else INVALID_ARGUMENT TITLE_TOO_LONG."""
     send_achieved: builtins.bool
-    """Send an AchievedPoint for every frame that the judge reads; without it readings are only summed up at the end."""
+    """Send an AchievedPoint for every judgement; if false, judgements are only summarised in SessionEnd."""
     @property
     def frame_rate(self) -> deepsing.v1.sentiment_pb2.FrameRate:
         """Unset is 24; see FrameRate for its limits."""
@@ -331,13 +335,13 @@ class StoryConfig(google.protobuf.message.Message):
 
     @property
     def files(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[Global___StoryFileKind.ValueType]:
-        """Files wanted beside the frames, each at most once, else INVALID_ARGUMENT FILES_INVALID; with live pacing none
+        """Files wanted besides the frames, each at most once, else INVALID_ARGUMENT FILES_INVALID; with live pacing none
         may be asked for (FILES_INVALID).
         """
 
     @property
     def resume(self) -> Global___ResumePoint:
-        """Where to go on after a break; unset starts at the first frame."""
+        """Where to continue after a broken connection; unset starts at the first frame."""
 
     def __init__(
         self,
@@ -370,7 +374,7 @@ Global___StoryConfig: typing_extensions.TypeAlias = StoryConfig
 
 @typing.final
 class ResumePoint(google.protobuf.message.Message):
-    """Where a story goes on."""
+    """Where a story continues."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -382,10 +386,10 @@ class ResumePoint(google.protobuf.message.Message):
     next_seq: builtins.int
     """First frame wanted, ≤ the frame count, else INVALID_ARGUMENT RESUME_OUT_OF_RANGE."""
     song_digest: builtins.str
-    """SHA-256 of the encoded song, lower-case hex, or empty. With it, send audio only once SessionStarted has come: where
-    this composer still holds the song, which the same caller sent it whole, SessionStarted.song_held says so, and audio
-    is refused: INVALID_ARGUMENT AUDIO_AFTER_END. Another song than this one: FAILED_PRECONDITION RESUME_MISMATCH, once
-    all of it has come.
+    """SHA-256 of the encoded song, lower-case hex, or empty. If set, send audio only after SessionStarted: if
+    this composer still holds the complete song from an earlier session of the same caller, SessionStarted.song_held is
+    true and audio is refused: INVALID_ARGUMENT AUDIO_AFTER_END. The song has another digest: FAILED_PRECONDITION
+    RESUME_MISMATCH, once all of it has arrived.
     """
     def __init__(
         self,
@@ -400,7 +404,7 @@ Global___ResumePoint: typing_extensions.TypeAlias = ResumePoint
 
 @typing.final
 class ComposeRequest(google.protobuf.message.Message):
-    """One step from the caller."""
+    """One message from the caller."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -412,7 +416,7 @@ class ComposeRequest(google.protobuf.message.Message):
     audio_chunk: builtins.bytes
     """Bytes of audio in order, ≤ 65,536, else INVALID_ARGUMENT CHUNK_TOO_LARGE; after end_of_audio: AUDIO_AFTER_END."""
     credit: builtins.int
-    """That many more frames may be sent, [1, 1000000]; else INVALID_ARGUMENT CREDIT_OUT_OF_RANGE."""
+    """Number of further frames that may be sent, [1, 1000000]; else INVALID_ARGUMENT CREDIT_OUT_OF_RANGE."""
     @property
     def config(self) -> Global___StoryConfig:
         """First message only; a second one: INVALID_ARGUMENT CONFIG_DUPLICATE."""
@@ -423,7 +427,7 @@ class ComposeRequest(google.protobuf.message.Message):
 
     @property
     def stop(self) -> Global___Stop:
-        """Finish with what has been heard so far; files and SessionEnd still come."""
+        """End the story with the audio that has arrived; files and SessionEnd are still sent."""
 
     def __init__(
         self,
@@ -442,7 +446,7 @@ Global___ComposeRequest: typing_extensions.TypeAlias = ComposeRequest
 
 @typing.final
 class EndOfAudio(google.protobuf.message.Message):
-    """The song is complete."""
+    """Marks the end of the song."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -454,7 +458,7 @@ Global___EndOfAudio: typing_extensions.TypeAlias = EndOfAudio
 
 @typing.final
 class Stop(google.protobuf.message.Message):
-    """The caller has seen enough."""
+    """Ends the story early."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -491,7 +495,7 @@ Global___RenderRequest: typing_extensions.TypeAlias = RenderRequest
 
 @typing.final
 class ComposeResponse(google.protobuf.message.Message):
-    """One step from the composer."""
+    """One message from the composer."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -509,7 +513,7 @@ class ComposeResponse(google.protobuf.message.Message):
 
     @property
     def affect_point(self) -> deepsing.v1.sentiment_pb2.AffectPoint:
-        """The feeling of the next half second, on the scale that the mode puts it on."""
+        """The sentiment of the next half second, on the scale of pictures (see SentimentMode)."""
 
     @property
     def frame(self) -> Global___Frame:
@@ -517,15 +521,15 @@ class ComposeResponse(google.protobuf.message.Message):
 
     @property
     def heartbeat(self) -> Global___Heartbeat:
-        """Sent at least every 15 s while nothing else is, and about twice a second while frames are painted."""
+        """Sent at least every 15 s while nothing else is sent, and about twice a second while frames are painted."""
 
     @property
     def frames_dropped(self) -> Global___FramesDropped:
-        """Live pacing only; in the place of the frames that it names."""
+        """Live pacing only; in place of the frames that it names."""
 
     @property
     def story_file_chunk(self) -> Global___StoryFileChunk:
-        """Files asked for, after the last frame, one after another."""
+        """The files asked for, after the last frame, one after another."""
 
     @property
     def session_end(self) -> Global___SessionEnd:
@@ -533,7 +537,7 @@ class ComposeResponse(google.protobuf.message.Message):
 
     @property
     def achieved_point(self) -> Global___AchievedPoint:
-        """Only where StoryConfig.send_achieved asks for it: what the judge read off a frame."""
+        """Only if StoryConfig.send_achieved is set: the judge's judgement of a frame."""
 
     def __init__(
         self,
@@ -562,7 +566,7 @@ class RenderResponse(google.protobuf.message.Message):
     RESPONSE_FIELD_NUMBER: builtins.int
     @property
     def response(self) -> Global___ComposeResponse:
-        """What Compose would have sent."""
+        """The message that Compose would have sent."""
 
     def __init__(
         self,
@@ -576,7 +580,7 @@ Global___RenderResponse: typing_extensions.TypeAlias = RenderResponse
 
 @typing.final
 class SessionStarted(google.protobuf.message.Message):
-    """The story begins."""
+    """The start of a session."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -605,16 +609,16 @@ class SessionStarted(google.protobuf.message.Message):
     session_id: builtins.str
     """For logs and support."""
     story_digest: builtins.str
-    """Hash of all that decides the story's frames beside the song (config and digests), lower-case hex."""
+    """Hash of everything that decides the story's frames besides the song (config and digests), lower-case hex."""
     song_held: builtins.bool
-    """True where the song of ResumePoint.song_digest is held: send no audio, only end_of_audio."""
+    """True if the composer still has the song of ResumePoint.song_digest: send no audio, only end_of_audio."""
     @property
     def size(self) -> deepsing.v1.sentiment_pb2.Size:
         """Size of every frame."""
 
     @property
     def frame_rate(self) -> deepsing.v1.sentiment_pb2.FrameRate:
-        """Frame rate in force."""
+        """Frame rate of the story."""
 
     @property
     def digests(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
@@ -671,26 +675,26 @@ class Frame(google.protobuf.message.Message):
     STYLES_FIELD_NUMBER: builtins.int
     EXPECTED_FIELD_NUMBER: builtins.int
     seq: builtins.int
-    """0, 1, 2 … none missing but those that FramesDropped names."""
+    """0, 1, 2 …; none is missing except those that FramesDropped names."""
     pts_us: builtins.int
     """When it is shown, microseconds from the start of the story."""
     image: builtins.bytes
-    """The picture in the format asked for."""
+    """The picture, in the format asked for."""
     @property
     def target(self) -> deepsing.v1.sentiment_pb2.Sentiment:
-        """The feeling that it is to give."""
+        """The sentiment that it is meant to carry."""
 
     @property
     def concepts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___NamedWeight]:
-        """What it shows: the concepts of weight ≥ 0.01, heaviest first."""
+        """Its concepts of weight ≥ 0.01, heaviest first."""
 
     @property
     def styles(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___NamedWeight]:
-        """In whose manner: the styles of weight ≥ 0.01, heaviest first."""
+        """Its styles of weight ≥ 0.01, heaviest first."""
 
     @property
     def expected(self) -> deepsing.v1.sentiment_pb2.Sentiment:
-        """What people (or the engine's judge) feel at this mixture of concepts."""
+        """The rated sentiment of this mixture of concepts; Engine.rated_by says who rated them."""
 
     def __init__(
         self,
@@ -710,7 +714,7 @@ Global___Frame: typing_extensions.TypeAlias = Frame
 
 @typing.final
 class Heartbeat(google.protobuf.message.Message):
-    """A sign of life, and progress."""
+    """Says that the composer is alive, and how far it is."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -720,19 +724,19 @@ class Heartbeat(google.protobuf.message.Message):
     LAG_US_FIELD_NUMBER: builtins.int
     QUEUE_LENGTH_FIELD_NUMBER: builtins.int
     phase: Global___Phase.ValueType
-    """What it is busy with."""
+    """What it is doing."""
     frames_done: builtins.int
-    """Frames painted so far, and with live pacing those left out before the last one painted."""
+    """Frames painted so far; with live pacing, dropped frames before the last painted one count too."""
     frames_total: builtins.int
-    """Frames of the whole story; 0 while the song's length is not known."""
+    """Frames of the whole story; 0 until the length of the song is known."""
     lag_us: builtins.int
     """How far frames trail the audio: microseconds from when the composer had received the audio of a frame's time until
-    that frame left, of the frame that left last; 0 before the first, and where no frames are sent. It counts
-    listening, painting and waiting for credit, not the network. Offline, where songs come faster than they are
-    painted, it grows as the painting falls behind the upload.
+    it sent that frame; of the frame sent last; 0 before the first, and if no frames are sent. Includes analysis,
+    painting and waiting for credit, but not the network. Offline, songs arrive faster than they are painted, and it
+    grows during the upload.
     """
     queue_length: builtins.int
-    """Batches waiting before the generator."""
+    """Batches waiting for the generator."""
     def __init__(
         self,
         *,
@@ -748,8 +752,8 @@ Global___Heartbeat: typing_extensions.TypeAlias = Heartbeat
 
 @typing.final
 class FramesDropped(google.protobuf.message.Message):
-    """Frames that were left out so that the rest arrives in time; sent where they would have been, so that seq of Frame and
-    FramesDropped together run through without a gap.
+    """Frames that were dropped so that the others arrive in time; sent in their place, so that the numbers (seq) of Frame
+    and FramesDropped together have no gap.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -759,7 +763,7 @@ class FramesDropped(google.protobuf.message.Message):
     first_seq: builtins.int
     """First of them."""
     frame_count: builtins.int
-    """How many, one after another."""
+    """Number of frames, one after another."""
     def __init__(
         self,
         *,
@@ -790,8 +794,8 @@ class StoryFileChunk(google.protobuf.message.Message):
     digest: builtins.str
     """On the last piece: SHA-256 of the whole file, lower-case hex."""
     offset_bytes: builtins.int
-    """Where in the file they begin, bytes. A session sends each file once, from 0; one that resumes after a break sends all
-    of them anew, so that a piece at 0 takes the place of what was there.
+    """Where in the file they begin, bytes. A session sends each file once, from 0; a session that resumes sends all files
+    again, so that a piece at 0 replaces what was received before.
     """
     def __init__(
         self,
@@ -808,8 +812,8 @@ Global___StoryFileChunk: typing_extensions.TypeAlias = StoryFileChunk
 
 @typing.final
 class AchievedPoint(google.protobuf.message.Message):
-    """What the judge of stories read off a frame. About one a second of the song; in order of seq, each some time after its
-    frame, all before SessionEnd. Frames that could not be read in time have none.
+    """The judge's judgement of a frame. About one per second of the song; in order of seq, each some time after its frame,
+    all before SessionEnd. Frames that could not be judged in time have none.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -820,20 +824,20 @@ class AchievedPoint(google.protobuf.message.Message):
     EXPECTED_FIELD_NUMBER: builtins.int
     ACHIEVED_FIELD_NUMBER: builtins.int
     seq: builtins.int
-    """The frame that was read; with live pacing it may be one that FramesDropped names."""
+    """The frame that was judged; with live pacing it may be one that FramesDropped names."""
     pts_us: builtins.int
     """When it is shown, microseconds from the start of the story."""
     @property
     def target(self) -> deepsing.v1.sentiment_pb2.Sentiment:
-        """The feeling that it was to give."""
+        """The sentiment that it was meant to carry."""
 
     @property
     def expected(self) -> deepsing.v1.sentiment_pb2.Sentiment:
-        """What people felt at the mixture of concepts that it shows."""
+        """The rated sentiment of its mixture of concepts."""
 
     @property
     def achieved(self) -> deepsing.v1.sentiment_pb2.Sentiment:
-        """What the judge read off the picture as it was emitted, within [-1, 1]."""
+        """The judge's prediction for the picture as it was sent, within [-1, 1]."""
 
     def __init__(
         self,
@@ -851,7 +855,7 @@ Global___AchievedPoint: typing_extensions.TypeAlias = AchievedPoint
 
 @typing.final
 class Achievement(google.protobuf.message.Message):
-    """How well a story's pictures carry the feelings, as the judge of stories reads them."""
+    """How well a story's pictures carry their target sentiments, according to the judge."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -860,10 +864,10 @@ class Achievement(google.protobuf.message.Message):
     JUDGE_FIELD_NUMBER: builtins.int
     MISSED_COUNT_FIELD_NUMBER: builtins.int
     missed_count: builtins.int
-    """Frames that were to be read and were not, because the judge was too slow or failed."""
+    """Frames that should have been judged but were not, because the judge was too slow or failed."""
     @property
     def arousal(self) -> Global___Agreement:
-        """Target against reading, per frame read: arousal."""
+        """Target against judgement, per judged frame: arousal."""
 
     @property
     def valence(self) -> Global___Agreement:
@@ -871,7 +875,7 @@ class Achievement(google.protobuf.message.Message):
 
     @property
     def judge(self) -> deepsing.v1.sentiment_pb2.Judge:
-        """The judge; its agreement with people is the most that can be asked of the two above."""
+        """The judge; its own agreement with people limits what the two above can show."""
 
     def __init__(
         self,
@@ -888,7 +892,7 @@ Global___Achievement: typing_extensions.TypeAlias = Achievement
 
 @typing.final
 class Agreement(google.protobuf.message.Message):
-    """How near one signal is to another."""
+    """How well two signals agree."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -897,13 +901,13 @@ class Agreement(google.protobuf.message.Message):
     RMSE_FIELD_NUMBER: builtins.int
     N_FIELD_NUMBER: builtins.int
     r: builtins.float
-    """Pearson's r, [-1, 1]; 0 where a signal is constant."""
+    """Pearson's r, [-1, 1]; 0 if a signal is constant."""
     ccc: builtins.float
     """Lin's concordance, [-1, 1]."""
     rmse: builtins.float
     """Root mean square error, on the scale of Sentiment."""
     n: builtins.int
-    """Pairs that this is over; where it is 0, nothing was compared."""
+    """Number of pairs compared; if 0, nothing was compared."""
     def __init__(
         self,
         *,
@@ -918,7 +922,7 @@ Global___Agreement: typing_extensions.TypeAlias = Agreement
 
 @typing.final
 class SessionEnd(google.protobuf.message.Message):
-    """The story is over."""
+    """The end of a session."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -955,22 +959,22 @@ class SessionEnd(google.protobuf.message.Message):
     duration_us: builtins.int
     """Its length, microseconds."""
     frames_digest: builtins.str
-    """SHA-256 over the SHA-256 (32 bytes) of each frame's RGB bytes, in order, lower-case hex; empty where frames were
-    dropped or resumed.
+    """SHA-256 over the SHA-256 (32 bytes) of each frame's RGB bytes, in order, lower-case hex; empty if frames were
+    dropped or the session was resumed.
     """
     dropped_count: builtins.int
-    """Frames dropped, in all."""
+    """Number of frames dropped."""
     flashes_per_second: builtins.int
-    """General flashes found in the worst second; at most 3."""
+    """General flashes in the worst second; at most 3."""
     song_digest: builtins.str
-    """SHA-256 of the song as it came, lower-case hex."""
+    """SHA-256 of the song as it was received, lower-case hex."""
     @property
     def song(self) -> deepsing.v1.sentiment_pb2.SongFacts:
-        """What was found in the song; unset where only a part of it was asked for."""
+        """Properties of the song; unset if only a part of it was asked for."""
 
     @property
     def arousal(self) -> Global___Agreement:
-        """Target against the human-rated sentiment of what was shown, per frame: arousal."""
+        """Target against the rated sentiment of the concepts shown (Frame.expected), per frame: arousal."""
 
     @property
     def valence(self) -> Global___Agreement:
@@ -982,15 +986,13 @@ class SessionEnd(google.protobuf.message.Message):
 
     @property
     def achieved(self) -> Global___Achievement:
-        """What the judge read off the emitted frames against the targets; unset where it read none: the judge is switched
-        off, missing or failing (warnings say which), or every frame to be read lies before the resume point.
+        """Judgements of the sent frames against the targets; unset if there are none: the judge is switched off, missing or
+        failing (warnings say which), or every frame to be judged lies before the resume point.
         """
 
     @property
     def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """What a viewer should know of this story, one English sentence each; empty where all went well. What should be
-        known of the song is in song.warnings.
-        """
+        """Faults of this story, one English sentence each; empty if there are none. Faults of the song are in song.warnings."""
 
     def __init__(
         self,
@@ -1015,7 +1017,7 @@ Global___SessionEnd: typing_extensions.TypeAlias = SessionEnd
 
 @typing.final
 class Story(google.protobuf.message.Message):
-    """A story that is kept. Times are microseconds since 1970 UTC; 0 is not yet."""
+    """A stored story. Times are microseconds since 1970 UTC; 0 means not yet."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1034,30 +1036,30 @@ class Story(google.protobuf.message.Message):
     story_id: builtins.str
     """32 hex digits; the same for the same song, config and models of one caller."""
     state: Global___StoryState.ValueType
-    """How it stands."""
+    """Its state."""
     frames_done: builtins.int
-    """Frames stored so far; never less than before, except where another composer goes on with other models."""
+    """Frames stored so far; never decreases, unless another composer continues with other models."""
     frames_total: builtins.int
-    """Frames of the whole story; 0 until the song has been heard."""
+    """Frames of the whole story; 0 until the song has been analysed."""
     remaining_us: builtins.int
-    """Time that the rest will take at the present speed, microseconds; -1 where that is not known."""
+    """Time that the rest will take at the present speed, microseconds; -1 if that is not known."""
     create_time_us: builtins.int
     """When it was created."""
     end_time_us: builtins.int
     """When it succeeded, failed, was cancelled or expired."""
     expire_time_us: builtins.int
-    """When its files will be deleted: a fixed time after its end, or after its creation until then."""
+    """When its files will be deleted: a fixed time after its end, or after its creation while it has not ended."""
     title: builtins.str
     """StoryConfig.title."""
     attempt: builtins.int
-    """How often a composer has taken it: 0 before the first, 1 where none was lost or stopped."""
+    """How often a composer has started or continued it: 0 before the first, 1 if none was lost or stopped."""
     @property
     def files(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StoredFile]:
-        """What was made, in the order video, manifest, contact sheet, curve; only where it succeeded."""
+        """Its files, in the order video, manifest, contact sheet, curve; only if it succeeded."""
 
     @property
     def error(self) -> Global___StoryError:
-        """Why it failed; only where it did."""
+        """Why it failed; only if it did."""
 
     def __init__(
         self,
@@ -1082,7 +1084,7 @@ Global___Story: typing_extensions.TypeAlias = Story
 
 @typing.final
 class StoredFile(google.protobuf.message.Message):
-    """A finished file of a kept story."""
+    """A finished file of a stored story."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1098,11 +1100,11 @@ class StoredFile(google.protobuf.message.Message):
     digest: builtins.str
     """SHA-256 of it, lower-case hex."""
     url: builtins.str
-    """Where to fetch it without a key until expire_time_us: an https or http address that the store has signed, or a
-    file address on the composer's machine where the store is a folder.
+    """Where to fetch it without a key until expire_time_us: an https or http address signed by the store, or a file
+    address on the composer's machine if the store is a folder.
     """
     expire_time_us: builtins.int
-    """When url stops to work, microseconds since 1970 UTC; 0 for a file address. GetStory gives a fresh one."""
+    """When url stops working, microseconds since 1970 UTC; 0 for a file address. GetStory gives a fresh one."""
     def __init__(
         self,
         *,
@@ -1118,7 +1120,7 @@ Global___StoredFile: typing_extensions.TypeAlias = StoredFile
 
 @typing.final
 class StoryError(google.protobuf.message.Message):
-    """Why a story failed: what Compose would have answered."""
+    """Why a story failed: the error that Compose would have returned."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1126,7 +1128,7 @@ class StoryError(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     MESSAGE_FIELD_NUMBER: builtins.int
     code: builtins.int
-    """Canonical gRPC code, e.g. 3."""
+    """The canonical gRPC code, for example 3."""
     reason: builtins.str
     """A name of ErrorReason without its prefix, e.g. "SONG_TOO_SHORT"."""
     message: builtins.str
@@ -1152,18 +1154,19 @@ class CreateStoryRequest(google.protobuf.message.Message):
     AUDIO_CHUNK_FIELD_NUMBER: builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: builtins.int
     audio_chunk: builtins.bytes
-    """Bytes of audio in order, ≤ 65,536, else INVALID_ARGUMENT CHUNK_TOO_LARGE. The song ends where the caller
-    half-closes.
+    """Bytes of audio in order, ≤ 65,536, else INVALID_ARGUMENT CHUNK_TOO_LARGE. The caller half-closes at the
+    end of the song.
     """
     idempotency_key: builtins.str
-    """First message only: makes it safe to send the same request again. Up to 64 characters of A-Z, a-z, 0-9, "-" and
-    "_", else INVALID_ARGUMENT IDEMPOTENCY_KEY_INVALID; empty is none. With the same song and config it answers with
-    the story that it made; with others: ALREADY_EXISTS IDEMPOTENCY_KEY_REUSED. Remembered as long as that story.
+    """First message only: makes it safe to repeat the request. Up to 64 characters of A-Z, a-z, 0-9, "-" and
+    "_", else INVALID_ARGUMENT IDEMPOTENCY_KEY_INVALID; empty is none. With the same song and config the call
+    answers with the story it made before; with others: ALREADY_EXISTS IDEMPOTENCY_KEY_REUSED. Kept as long as that
+    story.
     """
     @property
     def config(self) -> Global___StoryConfig:
         """First message only; a second one: INVALID_ARGUMENT CONFIG_DUPLICATE. image_format, jpeg_quality, files,
-        initial_credit, resume and send_achieved are not used: all four files are made. Live pacing: INVALID_ARGUMENT
+        initial_credit, resume and send_achieved are ignored: all four files are made. Live pacing: INVALID_ARGUMENT
         FILES_INVALID.
         """
 
@@ -1182,17 +1185,17 @@ Global___CreateStoryRequest: typing_extensions.TypeAlias = CreateStoryRequest
 
 @typing.final
 class CreateStoryResponse(google.protobuf.message.Message):
-    """The story that was made, or was there."""
+    """The new story, or the one that existed."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     STORY_FIELD_NUMBER: builtins.int
     EXISTED_FIELD_NUMBER: builtins.int
     existed: builtins.bool
-    """True where an earlier call had made it."""
+    """True if an earlier call had created it."""
     @property
     def story(self) -> Global___Story:
-        """How it stands."""
+        """The story."""
 
     def __init__(
         self,
@@ -1213,7 +1216,7 @@ class GetStoryRequest(google.protobuf.message.Message):
 
     STORY_ID_FIELD_NUMBER: builtins.int
     story_id: builtins.str
-    """Of the caller, else NOT_FOUND STORY_NOT_FOUND."""
+    """A story of the caller, else NOT_FOUND STORY_NOT_FOUND."""
     def __init__(
         self,
         *,
@@ -1225,7 +1228,7 @@ Global___GetStoryRequest: typing_extensions.TypeAlias = GetStoryRequest
 
 @typing.final
 class GetStoryResponse(google.protobuf.message.Message):
-    """How it stands."""
+    """The story."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1253,7 +1256,7 @@ class ListStoriesRequest(google.protobuf.message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     page_size: builtins.int
-    """Most stories to answer with, [1, 100]; 0 is 50; else INVALID_ARGUMENT PAGE_INVALID."""
+    """Number of stories on a page at most, [1, 100]; 0 is 50; else INVALID_ARGUMENT PAGE_INVALID."""
     page_token: builtins.str
     """ListStoriesResponse.next_page_token of the page before, empty for the first; else INVALID_ARGUMENT PAGE_INVALID."""
     def __init__(
@@ -1275,7 +1278,7 @@ class ListStoriesResponse(google.protobuf.message.Message):
     STORIES_FIELD_NUMBER: builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
     next_page_token: builtins.str
-    """Where the next page begins; empty on the last one."""
+    """page_token of the next page; empty on the last one."""
     @property
     def stories(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Story]:
         """In order of story_id; without links to their files."""
@@ -1298,7 +1301,7 @@ class CancelStoryRequest(google.protobuf.message.Message):
 
     STORY_ID_FIELD_NUMBER: builtins.int
     story_id: builtins.str
-    """Of the caller, else NOT_FOUND STORY_NOT_FOUND."""
+    """A story of the caller, else NOT_FOUND STORY_NOT_FOUND."""
     def __init__(
         self,
         *,
@@ -1310,7 +1313,7 @@ Global___CancelStoryRequest: typing_extensions.TypeAlias = CancelStoryRequest
 
 @typing.final
 class CancelStoryResponse(google.protobuf.message.Message):
-    """How it stands."""
+    """The story."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1337,7 +1340,7 @@ class WatchStoryRequest(google.protobuf.message.Message):
 
     STORY_ID_FIELD_NUMBER: builtins.int
     story_id: builtins.str
-    """Of the caller, else NOT_FOUND STORY_NOT_FOUND."""
+    """A story of the caller, else NOT_FOUND STORY_NOT_FOUND."""
     def __init__(
         self,
         *,
@@ -1349,7 +1352,7 @@ Global___WatchStoryRequest: typing_extensions.TypeAlias = WatchStoryRequest
 
 @typing.final
 class WatchStoryResponse(google.protobuf.message.Message):
-    """How it stands."""
+    """The story."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

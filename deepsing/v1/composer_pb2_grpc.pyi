@@ -154,7 +154,7 @@ _ComposerServiceWatchStoryType = typing_extensions.TypeVar(
 )
 
 class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerServiceComposeType, _ComposerServiceRenderType, _ComposerServiceCreateStoryType, _ComposerServiceGetStoryType, _ComposerServiceListStoriesType, _ComposerServiceCancelStoryType, _ComposerServiceWatchStoryType]):
-    """Coordinates the other services and tells the story."""
+    """Coordinates the other services and makes the story."""
 
     @typing.overload
     def __init__(self: ComposerServiceStub[
@@ -229,50 +229,50 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
     ], channel: grpc.aio.Channel) -> None: ...
 
     Probe: _ComposerServiceProbeType
-    """Says what a song is and what its story would cost, before any picture is painted.
-    The limits of Compose on audio hold here too.
+    """Analyses a song and estimates the cost of its story, before any picture is painted.
+    The limits of Compose on audio apply here too.
     """
 
     Compose: _ComposerServiceComposeType
-    """Turns audio into a story. First message: the config; then audio, credit and control, in any mixture.
+    """Turns audio into a story. The first message is the config; then audio, credit and control, in any order.
     The caller may half-close once it has sent end_of_audio and all its credit.
     Limits: a chunk ≤ 64 KiB, else INVALID_ARGUMENT CHUNK_TOO_LARGE; a song ≤ 512 MiB, else SONG_TOO_LARGE,
     and ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; no audio in it: SONG_NO_AUDIO; not readable:
-    SONG_UNREADABLE; empty: SONG_EMPTY; upload silent for 60 s: DEADLINE_EXCEEDED UPLOAD_STALLED. No credit for
+    SONG_UNREADABLE; empty: SONG_EMPTY. No audio for 60 s: DEADLINE_EXCEEDED UPLOAD_STALLED. No credit for
     300 s: DEADLINE_EXCEEDED CREDIT_STALLED. Too many sessions: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo.
-    A service behind stays away: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
+    One of the other services does not answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
     """
 
     Render: _ComposerServiceRenderType
-    """The same story for callers that cannot stream up (browsers, HTTP/1.1): the whole song in one message.
-    Credit is without end here; a song > 24 MiB: INVALID_ARGUMENT SONG_TOO_LARGE.
+    """The same story for callers that cannot stream requests: the whole song in one message. Frames are sent without
+    waiting for credit. A song > 24 MiB: INVALID_ARGUMENT SONG_TOO_LARGE.
     """
 
     CreateStory: _ComposerServiceCreateStoryType
-    """The five below tell stories while nobody waits, and keep them for a while. A caller sees its own stories only. The
-    composer has no store (DEEPSING_COMPOSER_STORE) to keep them in: FAILED_PRECONDITION STORIES_OFF. The store does not
+    """The five calls below make stories in the background and keep them for some time. A caller sees only its own
+    stories. The composer has no store (DEEPSING_COMPOSER_STORE): FAILED_PRECONDITION STORIES_OFF. The store does not
     answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
 
-    Takes a song and answers once it is stored; the story is then told by any composer at that store. The limits of
-    Compose on config and audio hold here too. The same decoded samples with the same config and models are the same
-    story: it is answered with, and nothing is told twice. One that failed or was cancelled is told anew.
+    Takes a song and answers once it is stored; any composer that uses the same store then makes the story. The limits
+    of Compose on config and audio apply here too. The same decoded samples with the same config and models are the
+    same story: the call answers with the one that exists. If that one failed or was cancelled, it is made again.
     Limits: stories of one caller that have not ended, as far as this composer knows, ≤ 1,000, else RESOURCE_EXHAUSTED
     QUEUE_FULL with RetryInfo.
     """
 
     GetStory: _ComposerServiceGetStoryType
-    """Says how a story stands, with links to its files once it has succeeded."""
+    """Reports the state of a story, with links to its files once it has succeeded."""
 
     ListStories: _ComposerServiceListStoriesType
-    """Lists the caller's stories page by page, in order of story_id, which says nothing of their age."""
+    """Lists the caller's stories page by page, in order of story_id, which has nothing to do with their age."""
 
     CancelStory: _ComposerServiceCancelStoryType
-    """Stops a story that is queued or running, within seconds, and answers with how it stands; one that has ended stays
-    as it is.
+    """Stops a story that is queued or running, within seconds, and answers with its state; a story that has ended does
+    not change.
     """
 
     WatchStory: _ComposerServiceWatchStoryType
-    """Says how a story stands now, whenever that changes, and at least every 15 s; ends once the story has ended."""
+    """Reports the state of a story now, whenever it changes, and at least every 15 s; ends once the story has ended."""
 
 ComposerServiceAsyncStub: typing_extensions.TypeAlias = ComposerServiceStub[
     grpc.aio.StreamUnaryMultiCallable[
@@ -310,7 +310,7 @@ ComposerServiceAsyncStub: typing_extensions.TypeAlias = ComposerServiceStub[
 ]
 
 class ComposerServiceServicer(metaclass=abc.ABCMeta):
-    """Coordinates the other services and tells the story."""
+    """Coordinates the other services and makes the story."""
 
     @abc.abstractmethod
     def Probe(
@@ -318,8 +318,8 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[deepsing.v1.composer_pb2.ProbeRequest],
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.composer_pb2.ProbeResponse, collections.abc.Awaitable[deepsing.v1.composer_pb2.ProbeResponse]]:
-        """Says what a song is and what its story would cost, before any picture is painted.
-        The limits of Compose on audio hold here too.
+        """Analyses a song and estimates the cost of its story, before any picture is painted.
+        The limits of Compose on audio apply here too.
         """
 
     @abc.abstractmethod
@@ -328,13 +328,13 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[deepsing.v1.composer_pb2.ComposeRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[deepsing.v1.composer_pb2.ComposeResponse], collections.abc.AsyncIterator[deepsing.v1.composer_pb2.ComposeResponse]]:
-        """Turns audio into a story. First message: the config; then audio, credit and control, in any mixture.
+        """Turns audio into a story. The first message is the config; then audio, credit and control, in any order.
         The caller may half-close once it has sent end_of_audio and all its credit.
         Limits: a chunk ≤ 64 KiB, else INVALID_ARGUMENT CHUNK_TOO_LARGE; a song ≤ 512 MiB, else SONG_TOO_LARGE,
         and ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; no audio in it: SONG_NO_AUDIO; not readable:
-        SONG_UNREADABLE; empty: SONG_EMPTY; upload silent for 60 s: DEADLINE_EXCEEDED UPLOAD_STALLED. No credit for
+        SONG_UNREADABLE; empty: SONG_EMPTY. No audio for 60 s: DEADLINE_EXCEEDED UPLOAD_STALLED. No credit for
         300 s: DEADLINE_EXCEEDED CREDIT_STALLED. Too many sessions: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo.
-        A service behind stays away: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
+        One of the other services does not answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
         """
 
     @abc.abstractmethod
@@ -343,8 +343,8 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         request: deepsing.v1.composer_pb2.RenderRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[deepsing.v1.composer_pb2.RenderResponse], collections.abc.AsyncIterator[deepsing.v1.composer_pb2.RenderResponse]]:
-        """The same story for callers that cannot stream up (browsers, HTTP/1.1): the whole song in one message.
-        Credit is without end here; a song > 24 MiB: INVALID_ARGUMENT SONG_TOO_LARGE.
+        """The same story for callers that cannot stream requests: the whole song in one message. Frames are sent without
+        waiting for credit. A song > 24 MiB: INVALID_ARGUMENT SONG_TOO_LARGE.
         """
 
     @abc.abstractmethod
@@ -353,13 +353,13 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[deepsing.v1.composer_pb2.CreateStoryRequest],
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.composer_pb2.CreateStoryResponse, collections.abc.Awaitable[deepsing.v1.composer_pb2.CreateStoryResponse]]:
-        """The five below tell stories while nobody waits, and keep them for a while. A caller sees its own stories only. The
-        composer has no store (DEEPSING_COMPOSER_STORE) to keep them in: FAILED_PRECONDITION STORIES_OFF. The store does not
+        """The five calls below make stories in the background and keep them for some time. A caller sees only its own
+        stories. The composer has no store (DEEPSING_COMPOSER_STORE): FAILED_PRECONDITION STORIES_OFF. The store does not
         answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
 
-        Takes a song and answers once it is stored; the story is then told by any composer at that store. The limits of
-        Compose on config and audio hold here too. The same decoded samples with the same config and models are the same
-        story: it is answered with, and nothing is told twice. One that failed or was cancelled is told anew.
+        Takes a song and answers once it is stored; any composer that uses the same store then makes the story. The limits
+        of Compose on config and audio apply here too. The same decoded samples with the same config and models are the
+        same story: the call answers with the one that exists. If that one failed or was cancelled, it is made again.
         Limits: stories of one caller that have not ended, as far as this composer knows, ≤ 1,000, else RESOURCE_EXHAUSTED
         QUEUE_FULL with RetryInfo.
         """
@@ -370,7 +370,7 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         request: deepsing.v1.composer_pb2.GetStoryRequest,
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.composer_pb2.GetStoryResponse, collections.abc.Awaitable[deepsing.v1.composer_pb2.GetStoryResponse]]:
-        """Says how a story stands, with links to its files once it has succeeded."""
+        """Reports the state of a story, with links to its files once it has succeeded."""
 
     @abc.abstractmethod
     def ListStories(
@@ -378,7 +378,7 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         request: deepsing.v1.composer_pb2.ListStoriesRequest,
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.composer_pb2.ListStoriesResponse, collections.abc.Awaitable[deepsing.v1.composer_pb2.ListStoriesResponse]]:
-        """Lists the caller's stories page by page, in order of story_id, which says nothing of their age."""
+        """Lists the caller's stories page by page, in order of story_id, which has nothing to do with their age."""
 
     @abc.abstractmethod
     def CancelStory(
@@ -386,8 +386,8 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         request: deepsing.v1.composer_pb2.CancelStoryRequest,
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.composer_pb2.CancelStoryResponse, collections.abc.Awaitable[deepsing.v1.composer_pb2.CancelStoryResponse]]:
-        """Stops a story that is queued or running, within seconds, and answers with how it stands; one that has ended stays
-        as it is.
+        """Stops a story that is queued or running, within seconds, and answers with its state; a story that has ended does
+        not change.
         """
 
     @abc.abstractmethod
@@ -396,6 +396,6 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         request: deepsing.v1.composer_pb2.WatchStoryRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[deepsing.v1.composer_pb2.WatchStoryResponse], collections.abc.AsyncIterator[deepsing.v1.composer_pb2.WatchStoryResponse]]:
-        """Says how a story stands now, whenever that changes, and at least every 15 s; ends once the story has ended."""
+        """Reports the state of a story now, whenever it changes, and at least every 15 s; ends once the story has ended."""
 
 def add_ComposerServiceServicer_to_server(servicer: ComposerServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

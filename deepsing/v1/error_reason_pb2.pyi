@@ -113,9 +113,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_SESSIONS_EXHAUSTED: _ErrorReason.ValueType  # 44
     """RESOURCE_EXHAUSTED, with RetryInfo: "64 sessions are open, the most there may be; try again in 10 s"."""
     ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 45
-    """RESOURCE_EXHAUSTED, with RetryInfo: "256 batches wait, the most there may be; try again in 1 s"."""
+    """RESOURCE_EXHAUSTED, with RetryInfo: "256 jobs wait, the most there may be; try again in 1 s"."""
     ERROR_REASON_DEADLINE_PASSED: _ErrorReason.ValueType  # 46
-    """DEADLINE_EXCEEDED: "the deadline passed before the batch was painted; allow more time"."""
+    """DEADLINE_EXCEEDED: "the deadline passes before 16 pictures are painted; allow more time"."""
     ERROR_REASON_KEY_MISSING: _ErrorReason.ValueType  # 47
     """UNAUTHENTICATED: "no API key; send it as metadata 'authorization: Bearer …'"."""
     ERROR_REASON_KEY_INVALID: _ErrorReason.ValueType  # 48
@@ -129,9 +129,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_PICTURE_TOO_LARGE: _ErrorReason.ValueType  # 52
     """INVALID_ARGUMENT: "picture 3 has 5000 x 4000 pixels; send at most 4194304"."""
     ERROR_REASON_JUDGE_MISSING: _ErrorReason.ValueType  # 53
-    """FAILED_PRECONDITION: "this translator has no judge of pictures; give it the weights of one"."""
+    """FAILED_PRECONDITION: "this translator has no judge of pictures; set DEEPSING_TRANSLATOR_JUDGE to on"."""
     ERROR_REASON_MODEL_MISMATCH: _ErrorReason.ValueType  # 54
-    """FAILED_PRECONDITION: "the model here is 3f1c…, not 9ab0…; ask GetModel anew"."""
+    """FAILED_PRECONDITION: "this service has the model 3f1c…, not 9ab0…; call GetModel again"."""
     ERROR_REASON_STORIES_OFF: _ErrorReason.ValueType  # 55
     """FAILED_PRECONDITION: "this composer keeps no stories; set DEEPSING_COMPOSER_STORE"."""
     ERROR_REASON_STORY_NOT_FOUND: _ErrorReason.ValueType  # 56
@@ -146,10 +146,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """INVALID_ARGUMENT: "40 bytes came that are no message of this method; build it from the contract"."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call was refused: `google.rpc.ErrorInfo.reason` is a name below without its prefix, the domain is
-    "deepsing", and the metadata holds the field, the value received and the rule. A sample:
-    code INVALID_ARGUMENT, message "frame rate is 240; choose 1 to 60",
-    reason "FRAME_RATE_OUT_OF_RANGE", metadata {field: "frame_rate", value: "240"}.
+    """Why a call failed: `google.rpc.ErrorInfo.reason` is a name below without its prefix, the domain is "deepsing", and
+    the metadata holds the field and the value received. A sample: code INVALID_ARGUMENT, message "frame rate is 240;
+    choose 1 to 60", reason "FRAME_RATE_OUT_OF_RANGE", metadata {field: "frame_rate", value: "240"}.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -243,9 +242,9 @@ ERROR_REASON_DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 43
 ERROR_REASON_SESSIONS_EXHAUSTED: ErrorReason.ValueType  # 44
 """RESOURCE_EXHAUSTED, with RetryInfo: "64 sessions are open, the most there may be; try again in 10 s"."""
 ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 45
-"""RESOURCE_EXHAUSTED, with RetryInfo: "256 batches wait, the most there may be; try again in 1 s"."""
+"""RESOURCE_EXHAUSTED, with RetryInfo: "256 jobs wait, the most there may be; try again in 1 s"."""
 ERROR_REASON_DEADLINE_PASSED: ErrorReason.ValueType  # 46
-"""DEADLINE_EXCEEDED: "the deadline passed before the batch was painted; allow more time"."""
+"""DEADLINE_EXCEEDED: "the deadline passes before 16 pictures are painted; allow more time"."""
 ERROR_REASON_KEY_MISSING: ErrorReason.ValueType  # 47
 """UNAUTHENTICATED: "no API key; send it as metadata 'authorization: Bearer …'"."""
 ERROR_REASON_KEY_INVALID: ErrorReason.ValueType  # 48
@@ -259,9 +258,9 @@ ERROR_REASON_PICTURE_UNREADABLE: ErrorReason.ValueType  # 51
 ERROR_REASON_PICTURE_TOO_LARGE: ErrorReason.ValueType  # 52
 """INVALID_ARGUMENT: "picture 3 has 5000 x 4000 pixels; send at most 4194304"."""
 ERROR_REASON_JUDGE_MISSING: ErrorReason.ValueType  # 53
-"""FAILED_PRECONDITION: "this translator has no judge of pictures; give it the weights of one"."""
+"""FAILED_PRECONDITION: "this translator has no judge of pictures; set DEEPSING_TRANSLATOR_JUDGE to on"."""
 ERROR_REASON_MODEL_MISMATCH: ErrorReason.ValueType  # 54
-"""FAILED_PRECONDITION: "the model here is 3f1c…, not 9ab0…; ask GetModel anew"."""
+"""FAILED_PRECONDITION: "this service has the model 3f1c…, not 9ab0…; call GetModel again"."""
 ERROR_REASON_STORIES_OFF: ErrorReason.ValueType  # 55
 """FAILED_PRECONDITION: "this composer keeps no stories; set DEEPSING_COMPOSER_STORE"."""
 ERROR_REASON_STORY_NOT_FOUND: ErrorReason.ValueType  # 56

@@ -29,20 +29,44 @@ class _PriorityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
     """As OFFLINE."""
     PRIORITY_OFFLINE: _Priority.ValueType  # 1
-    """Somebody waits for the file."""
+    """Somebody waits for the finished file."""
     PRIORITY_LIVE: _Priority.ValueType  # 2
-    """Somebody watches now: goes first, but for one eighth of the pictures while OFFLINE batches wait too."""
+    """Somebody watches now: goes first; OFFLINE batches that wait too get one eighth of the pictures."""
 
 class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
-    """How urgent a batch is. Sessions of one priority get equal shares, by pictures."""
+    """How urgent a batch is. Sessions of equal priority get equal numbers of pictures."""
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
 """As OFFLINE."""
 PRIORITY_OFFLINE: Priority.ValueType  # 1
-"""Somebody waits for the file."""
+"""Somebody waits for the finished file."""
 PRIORITY_LIVE: Priority.ValueType  # 2
-"""Somebody watches now: goes first, but for one eighth of the pictures while OFFLINE batches wait too."""
+"""Somebody watches now: goes first; OFFLINE batches that wait too get one eighth of the pictures."""
 Global___Priority: typing_extensions.TypeAlias = Priority
+
+class _RatingSource:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _RatingSourceEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_RatingSource.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    RATING_SOURCE_UNSPECIFIED: _RatingSource.ValueType  # 0
+    """The engine's files do not say."""
+    RATING_SOURCE_PEOPLE: _RatingSource.ValueType  # 1
+    """People rated pictures of the concepts."""
+    RATING_SOURCE_MODEL: _RatingSource.ValueType  # 2
+    """A model predicted what people feel."""
+
+class RatingSource(_RatingSource, metaclass=_RatingSourceEnumTypeWrapper):
+    """Who said what people feel at an engine's concepts."""
+
+RATING_SOURCE_UNSPECIFIED: RatingSource.ValueType  # 0
+"""The engine's files do not say."""
+RATING_SOURCE_PEOPLE: RatingSource.ValueType  # 1
+"""People rated pictures of the concepts."""
+RATING_SOURCE_MODEL: RatingSource.ValueType  # 2
+"""A model predicted what people feel."""
+Global___RatingSource: typing_extensions.TypeAlias = RatingSource
 
 @typing.final
 class GenerateRequest(google.protobuf.message.Message):
@@ -66,7 +90,7 @@ class GenerateRequest(google.protobuf.message.Message):
     frame_count: builtins.int
     """Pictures in this batch, N, [1, 16]; 0: INVALID_ARGUMENT BATCH_EMPTY; more: BATCH_TOO_LARGE."""
     truncation: builtins.float
-    """How far noise may carry a picture from its concept, [0, 1]; else INVALID_ARGUMENT TRUNCATION_OUT_OF_RANGE.
+    """How far noise may move a picture from its concept, [0, 1]; else INVALID_ARGUMENT TRUNCATION_OUT_OF_RANGE.
     0 is not at all.
     """
     image_format: deepsing.v1.sentiment_pb2.ImageFormat.ValueType
@@ -76,7 +100,9 @@ class GenerateRequest(google.protobuf.message.Message):
     priority: Global___Priority.ValueType
     """Place in the queue; a number not listed: INVALID_ARGUMENT ENUM_UNKNOWN."""
     session_id: builtins.str
-    """Whom the queue shares its turns among; at most 64 bytes, else INVALID_ARGUMENT SESSION_ID_TOO_LONG."""
+    """Whose batch this is: the queue shares its turns among sessions. At most 64 bytes, else INVALID_ARGUMENT
+    SESSION_ID_TOO_LONG.
+    """
     @property
     def class_weights(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
         """Class weights of all pictures, row by row: picture 0's K weights, then picture 1's. N × K values, else
@@ -94,7 +120,8 @@ class GenerateRequest(google.protobuf.message.Message):
     def style_weights(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
         """Style weights of all pictures, row by row, N × S values in the order of ListStyles, else INVALID_ARGUMENT
         STYLE_WEIGHTS_SHAPE; each finite and in [0, 1], each row's sum ≤ 1 + 1e-3, else INVALID_ARGUMENT
-        STYLE_WEIGHTS_INVALID. What a row lacks to 1 stays unstyled; a row of zeros is left as painted. Empty is no style.
+        STYLE_WEIGHTS_INVALID. A row that sums to less than 1 styles the picture by that share only; a row of zeros
+        leaves it as painted. Empty is no style.
         """
 
     @property
@@ -123,7 +150,7 @@ Global___GenerateRequest: typing_extensions.TypeAlias = GenerateRequest
 
 @typing.final
 class GenerateResponse(google.protobuf.message.Message):
-    """The batch, painted."""
+    """The painted batch."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -137,7 +164,7 @@ class GenerateResponse(google.protobuf.message.Message):
     queue_wait_us: builtins.int
     """Time the batch waited in the queue, microseconds."""
     compute_us: builtins.int
-    """Its share, by pictures, of the time that the device worked on it and those painted with it, microseconds."""
+    """Its share of the device's time, microseconds: batches that were painted together share by number of pictures."""
     @property
     def images(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
         """N pictures in order, in the format asked for."""
@@ -162,7 +189,7 @@ Global___GenerateResponse: typing_extensions.TypeAlias = GenerateResponse
 
 @typing.final
 class ListConceptsRequest(google.protobuf.message.Message):
-    """Which engine's concepts."""
+    """Whose concepts to list."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -180,7 +207,7 @@ Global___ListConceptsRequest: typing_extensions.TypeAlias = ListConceptsRequest
 
 @typing.final
 class ListConceptsResponse(google.protobuf.message.Message):
-    """An engine and its vocabulary."""
+    """An engine and its concepts."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -192,7 +219,7 @@ class ListConceptsResponse(google.protobuf.message.Message):
 
     @property
     def concepts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Concept]:
-        """Its K concepts; the place in the list is the place in a row of class weights."""
+        """Its K concepts, in the order of a row of class weights."""
 
     def __init__(
         self,
@@ -215,15 +242,18 @@ class Engine(google.protobuf.message.Message):
     NATIVE_SIZE_FIELD_NUMBER: builtins.int
     NOISE_SIZE_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
+    RATED_BY_FIELD_NUMBER: builtins.int
     name: builtins.str
     """What to put into GenerateRequest.engine."""
     noise_size: builtins.int
     """Length of a noise vector, Z."""
     digest: builtins.str
     """Digest, lower-case hex SHA-256."""
+    rated_by: Global___RatingSource.ValueType
+    """Who rated its concepts: the source of Concept.sentiment."""
     @property
     def native_size(self) -> deepsing.v1.sentiment_pb2.Size:
-        """Size it paints without scaling."""
+        """Size at which it paints; other sizes are scaled."""
 
     def __init__(
         self,
@@ -232,15 +262,16 @@ class Engine(google.protobuf.message.Message):
         native_size: deepsing.v1.sentiment_pb2.Size | None = ...,
         noise_size: builtins.int = ...,
         digest: builtins.str = ...,
+        rated_by: Global___RatingSource.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["native_size", b"native_size"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["digest", b"digest", "name", b"name", "native_size", b"native_size", "noise_size", b"noise_size"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["digest", b"digest", "name", b"name", "native_size", b"native_size", "noise_size", b"noise_size", "rated_by", b"rated_by"]) -> None: ...
 
 Global___Engine: typing_extensions.TypeAlias = Engine
 
 @typing.final
 class Concept(google.protobuf.message.Message):
-    """Something an engine can paint."""
+    """Something that an engine can paint."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -250,7 +281,7 @@ class Concept(google.protobuf.message.Message):
     """Name that people understand, unique within its engine, for example "autumn lake"."""
     @property
     def sentiment(self) -> deepsing.v1.sentiment_pb2.Sentiment:
-        """What people feel when they see it."""
+        """What people feel when they see it; Engine.rated_by says who rated that."""
 
     def __init__(
         self,
@@ -287,7 +318,7 @@ class ListStylesResponse(google.protobuf.message.Message):
     """Digest of the style network, lower-case hex SHA-256."""
     @property
     def styles(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Style]:
-        """The S styles; the place in the list is the place in a row of style weights."""
+        """The S styles, in the order of a row of style weights."""
 
     def __init__(
         self,
@@ -311,7 +342,7 @@ class Style(google.protobuf.message.Message):
     """Unique name."""
     @property
     def sentiment(self) -> deepsing.v1.sentiment_pb2.Sentiment:
-        """What the style itself makes people feel."""
+        """What people feel at the style itself."""
 
     def __init__(
         self,

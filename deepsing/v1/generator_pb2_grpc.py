@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class GeneratorServiceStub(object):
-    """Paints pictures from points of its latent space.
+    """Paints pictures from points of a latent space.
     """
 
     def __init__(self, channel):
@@ -53,13 +53,13 @@ class GeneratorServiceStub(object):
 
 
 class GeneratorServiceServicer(object):
-    """Paints pictures from points of its latent space.
+    """Paints pictures from points of a latent space.
     """
 
     def Generate(self, request, context):
-        """Paints a batch; pure: equal requests give equal bytes on one machine, so a retry is safe.
+        """Paints a batch. Pure: equal requests give equal bytes on one machine, so a retry is safe.
         A full queue: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo. A batch that cannot be painted before the call's
-        deadline is not begun: DEADLINE_EXCEEDED DEADLINE_PASSED. No memory left for it on the device: UNAVAILABLE
+        deadline is not begun: DEADLINE_EXCEEDED DEADLINE_PASSED. The device has no memory left for it: UNAVAILABLE
         DEPENDENCY_UNAVAILABLE with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -67,14 +67,14 @@ class GeneratorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListConcepts(self, request, context):
-        """Names the concepts that class weights weigh.
+        """Lists the concepts of an engine, in the order of class weights.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListStyles(self, request, context):
-        """Names the styles that style weights weigh.
+        """Lists the styles, in the order of style weights.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -107,7 +107,7 @@ def add_GeneratorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GeneratorService(object):
-    """Paints pictures from points of its latent space.
+    """Paints pictures from points of a latent space.
     """
 
     @staticmethod

@@ -74,7 +74,7 @@ _GeneratorServiceListStylesType = typing_extensions.TypeVar(
 )
 
 class GeneratorServiceStub(typing.Generic[_GeneratorServiceGenerateType, _GeneratorServiceListConceptsType, _GeneratorServiceListStylesType]):
-    """Paints pictures from points of its latent space."""
+    """Paints pictures from points of a latent space."""
 
     @typing.overload
     def __init__(self: GeneratorServiceStub[
@@ -109,17 +109,17 @@ class GeneratorServiceStub(typing.Generic[_GeneratorServiceGenerateType, _Genera
     ], channel: grpc.aio.Channel) -> None: ...
 
     Generate: _GeneratorServiceGenerateType
-    """Paints a batch; pure: equal requests give equal bytes on one machine, so a retry is safe.
+    """Paints a batch. Pure: equal requests give equal bytes on one machine, so a retry is safe.
     A full queue: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo. A batch that cannot be painted before the call's
-    deadline is not begun: DEADLINE_EXCEEDED DEADLINE_PASSED. No memory left for it on the device: UNAVAILABLE
+    deadline is not begun: DEADLINE_EXCEEDED DEADLINE_PASSED. The device has no memory left for it: UNAVAILABLE
     DEPENDENCY_UNAVAILABLE with RetryInfo.
     """
 
     ListConcepts: _GeneratorServiceListConceptsType
-    """Names the concepts that class weights weigh."""
+    """Lists the concepts of an engine, in the order of class weights."""
 
     ListStyles: _GeneratorServiceListStylesType
-    """Names the styles that style weights weigh."""
+    """Lists the styles, in the order of style weights."""
 
 GeneratorServiceAsyncStub: typing_extensions.TypeAlias = GeneratorServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
@@ -137,7 +137,7 @@ GeneratorServiceAsyncStub: typing_extensions.TypeAlias = GeneratorServiceStub[
 ]
 
 class GeneratorServiceServicer(metaclass=abc.ABCMeta):
-    """Paints pictures from points of its latent space."""
+    """Paints pictures from points of a latent space."""
 
     @abc.abstractmethod
     def Generate(
@@ -145,9 +145,9 @@ class GeneratorServiceServicer(metaclass=abc.ABCMeta):
         request: deepsing.v1.generator_pb2.GenerateRequest,
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.generator_pb2.GenerateResponse, collections.abc.Awaitable[deepsing.v1.generator_pb2.GenerateResponse]]:
-        """Paints a batch; pure: equal requests give equal bytes on one machine, so a retry is safe.
+        """Paints a batch. Pure: equal requests give equal bytes on one machine, so a retry is safe.
         A full queue: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo. A batch that cannot be painted before the call's
-        deadline is not begun: DEADLINE_EXCEEDED DEADLINE_PASSED. No memory left for it on the device: UNAVAILABLE
+        deadline is not begun: DEADLINE_EXCEEDED DEADLINE_PASSED. The device has no memory left for it: UNAVAILABLE
         DEPENDENCY_UNAVAILABLE with RetryInfo.
         """
 
@@ -157,7 +157,7 @@ class GeneratorServiceServicer(metaclass=abc.ABCMeta):
         request: deepsing.v1.generator_pb2.ListConceptsRequest,
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.generator_pb2.ListConceptsResponse, collections.abc.Awaitable[deepsing.v1.generator_pb2.ListConceptsResponse]]:
-        """Names the concepts that class weights weigh."""
+        """Lists the concepts of an engine, in the order of class weights."""
 
     @abc.abstractmethod
     def ListStyles(
@@ -165,6 +165,6 @@ class GeneratorServiceServicer(metaclass=abc.ABCMeta):
         request: deepsing.v1.generator_pb2.ListStylesRequest,
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.generator_pb2.ListStylesResponse, collections.abc.Awaitable[deepsing.v1.generator_pb2.ListStylesResponse]]:
-        """Names the styles that style weights weigh."""
+        """Lists the styles, in the order of style weights."""
 
 def add_GeneratorServiceServicer_to_server(servicer: GeneratorServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

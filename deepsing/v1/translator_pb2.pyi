@@ -21,7 +21,7 @@ DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
 @typing.final
 class TranslateRequest(google.protobuf.message.Message):
-    """Feelings to translate."""
+    """Sentiments to translate."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -36,16 +36,16 @@ class TranslateRequest(google.protobuf.message.Message):
     engine: builtins.str
     """Engine whose concepts are wanted; empty is the default; else INVALID_ARGUMENT ENGINE_UNKNOWN."""
     seed: builtins.int
-    """Any number; with the index of a feeling it decides every random choice."""
+    """Any number; together with the index of a sentiment it decides every random choice."""
     first_index: builtins.int
-    """Index of the first feeling in its story; feeling i has index first_index + i."""
+    """Index of the first sentiment in its story; sentiment i has index first_index + i."""
     @property
     def sentiments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[deepsing.v1.sentiment_pb2.Sentiment]:
-        """[1, 1024] feelings in order; else INVALID_ARGUMENT BATCH_TOO_LARGE (none: BATCH_EMPTY)."""
+        """[1, 1024] sentiments in order; else INVALID_ARGUMENT BATCH_TOO_LARGE (none: BATCH_EMPTY)."""
 
     @property
     def recent_concepts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Concepts shown before the first feeling, the latest last, ≤ 64, each < the engine's concept count, else
+        """Concepts shown before the first sentiment, the latest last, ≤ 64, each < the engine's concept count, else
         INVALID_ARGUMENT CONCEPT_UNKNOWN; a translator that varies its concepts avoids them.
         """
 
@@ -83,17 +83,17 @@ class TranslateResponse(google.protobuf.message.Message):
     """Digest of the translator, lower-case hex SHA-256."""
     @property
     def class_weights(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
-        """Class weights of all feelings, row by row: K weights of the first, then of the second.
+        """Class weights of all sentiments, row by row: K weights of the first, then of the second.
         Each is in [0, 1]; each row sums to 1 within 1e-3.
         """
 
     @property
     def noise(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
-        """Noise vectors of all feelings, row by row; Z standard-normal values each, truncated at ±2."""
+        """Noise vectors of all sentiments, row by row; Z standard-normal values each, truncated at ±2."""
 
     @property
     def expected(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[deepsing.v1.sentiment_pb2.Sentiment]:
-        """The sentiment that people (or the engine's judge) gave to each row's mixture of concepts."""
+        """The rated sentiment of each row's mixture of concepts: the mean of their ratings, weighted by the row."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ Global___ListTranslatorsResponse: typing_extensions.TypeAlias = ListTranslatorsR
 
 @typing.final
 class Translator(google.protobuf.message.Message):
-    """A way to translate feelings."""
+    """A way to translate sentiments."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -156,7 +156,7 @@ class Translator(google.protobuf.message.Message):
     description: builtins.str
     """One English sentence."""
     engine: builtins.str
-    """Engine whose concepts it speaks."""
+    """Engine whose concepts it chooses from."""
     digest: builtins.str
     """Digest, lower-case hex SHA-256."""
     def __init__(
@@ -173,14 +173,14 @@ Global___Translator: typing_extensions.TypeAlias = Translator
 
 @typing.final
 class ReadPicturesRequest(google.protobuf.message.Message):
-    """Pictures to read."""
+    """Pictures to judge."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ENGINE_FIELD_NUMBER: builtins.int
     PICTURES_FIELD_NUMBER: builtins.int
     engine: builtins.str
-    """Engine that painted them; empty is the default; else INVALID_ARGUMENT ENGINE_UNKNOWN."""
+    """Engine that made them; empty is the default; else INVALID_ARGUMENT ENGINE_UNKNOWN."""
     @property
     def pictures(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Picture]:
         """[1, 64] pictures in any order; none: INVALID_ARGUMENT BATCH_EMPTY; more: BATCH_TOO_LARGE."""
@@ -205,12 +205,12 @@ class Picture(google.protobuf.message.Message):
     CONCEPTS_FIELD_NUMBER: builtins.int
     image: builtins.bytes
     """JPEG or PNG; else INVALID_ARGUMENT PICTURE_UNREADABLE. ≤ 1,048,576 bytes and ≤ 4,194,304 pixels, else
-    INVALID_ARGUMENT PICTURE_TOO_LARGE. Its centre square is read at 256 × 256 pixels: larger gains nothing.
+    INVALID_ARGUMENT PICTURE_TOO_LARGE. Only its centre square is used, at 256 × 256 pixels: larger gains nothing.
     """
     @property
     def concepts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
         """Concepts of the engine that it shows, the heaviest first, ≤ 16, each < the engine's concept count, else
-        INVALID_ARGUMENT CONCEPT_UNKNOWN. Empty: read by what was fitted on all photos.
+        INVALID_ARGUMENT CONCEPT_UNKNOWN. Empty uses coefficients fitted on all photos.
         """
 
     def __init__(
@@ -225,7 +225,7 @@ Global___Picture: typing_extensions.TypeAlias = Picture
 
 @typing.final
 class ReadPicturesResponse(google.protobuf.message.Message):
-    """What was read."""
+    """The judgements."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -237,7 +237,7 @@ class ReadPicturesResponse(google.protobuf.message.Message):
 
     @property
     def judge(self) -> deepsing.v1.sentiment_pb2.Judge:
-        """Who read them."""
+        """The judge that made them."""
 
     def __init__(
         self,

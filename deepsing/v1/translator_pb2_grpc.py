@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class TranslatorServiceStub(object):
-    """Turns feelings into points of the generator's latent space, and reads feelings off the pictures that come of them.
+    """Turns sentiments into points of the generator's latent space, and judges the sentiment of finished pictures.
     """
 
     def __init__(self, channel):
@@ -53,11 +53,11 @@ class TranslatorServiceStub(object):
 
 
 class TranslatorServiceServicer(object):
-    """Turns feelings into points of the generator's latent space, and reads feelings off the pictures that come of them.
+    """Turns sentiments into points of the generator's latent space, and judges the sentiment of finished pictures.
     """
 
     def Translate(self, request, context):
-        """Translates a run of feelings; pure: equal requests give equal answers.
+        """Translates a sequence of sentiments. Pure: equal requests give equal answers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,9 +71,9 @@ class TranslatorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ReadPictures(self, request, context):
-        """Reads off pictures what people would feel at them, by the judge of stories; pure. Every picture is read by
+        """Predicts what people would feel at pictures, with the judge of stories. Pure. Every picture is judged by
         coefficients fitted without the themes that it shows. No judge on this server: FAILED_PRECONDITION JUDGE_MISSING.
-        Too much to read at a time: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
+        Too many pictures waiting: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,7 +106,7 @@ def add_TranslatorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TranslatorService(object):
-    """Turns feelings into points of the generator's latent space, and reads feelings off the pictures that come of them.
+    """Turns sentiments into points of the generator's latent space, and judges the sentiment of finished pictures.
     """
 
     @staticmethod

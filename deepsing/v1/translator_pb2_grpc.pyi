@@ -74,7 +74,7 @@ _TranslatorServiceReadPicturesType = typing_extensions.TypeVar(
 )
 
 class TranslatorServiceStub(typing.Generic[_TranslatorServiceTranslateType, _TranslatorServiceListTranslatorsType, _TranslatorServiceReadPicturesType]):
-    """Turns feelings into points of the generator's latent space, and reads feelings off the pictures that come of them."""
+    """Turns sentiments into points of the generator's latent space, and judges the sentiment of finished pictures."""
 
     @typing.overload
     def __init__(self: TranslatorServiceStub[
@@ -109,15 +109,15 @@ class TranslatorServiceStub(typing.Generic[_TranslatorServiceTranslateType, _Tra
     ], channel: grpc.aio.Channel) -> None: ...
 
     Translate: _TranslatorServiceTranslateType
-    """Translates a run of feelings; pure: equal requests give equal answers."""
+    """Translates a sequence of sentiments. Pure: equal requests give equal answers."""
 
     ListTranslators: _TranslatorServiceListTranslatorsType
     """Names the translators that can be asked for."""
 
     ReadPictures: _TranslatorServiceReadPicturesType
-    """Reads off pictures what people would feel at them, by the judge of stories; pure. Every picture is read by
+    """Predicts what people would feel at pictures, with the judge of stories. Pure. Every picture is judged by
     coefficients fitted without the themes that it shows. No judge on this server: FAILED_PRECONDITION JUDGE_MISSING.
-    Too much to read at a time: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
+    Too many pictures waiting: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
     """
 
 TranslatorServiceAsyncStub: typing_extensions.TypeAlias = TranslatorServiceStub[
@@ -136,7 +136,7 @@ TranslatorServiceAsyncStub: typing_extensions.TypeAlias = TranslatorServiceStub[
 ]
 
 class TranslatorServiceServicer(metaclass=abc.ABCMeta):
-    """Turns feelings into points of the generator's latent space, and reads feelings off the pictures that come of them."""
+    """Turns sentiments into points of the generator's latent space, and judges the sentiment of finished pictures."""
 
     @abc.abstractmethod
     def Translate(
@@ -144,7 +144,7 @@ class TranslatorServiceServicer(metaclass=abc.ABCMeta):
         request: deepsing.v1.translator_pb2.TranslateRequest,
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.translator_pb2.TranslateResponse, collections.abc.Awaitable[deepsing.v1.translator_pb2.TranslateResponse]]:
-        """Translates a run of feelings; pure: equal requests give equal answers."""
+        """Translates a sequence of sentiments. Pure: equal requests give equal answers."""
 
     @abc.abstractmethod
     def ListTranslators(
@@ -160,9 +160,9 @@ class TranslatorServiceServicer(metaclass=abc.ABCMeta):
         request: deepsing.v1.translator_pb2.ReadPicturesRequest,
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.translator_pb2.ReadPicturesResponse, collections.abc.Awaitable[deepsing.v1.translator_pb2.ReadPicturesResponse]]:
-        """Reads off pictures what people would feel at them, by the judge of stories; pure. Every picture is read by
+        """Predicts what people would feel at pictures, with the judge of stories. Pure. Every picture is judged by
         coefficients fitted without the themes that it shows. No judge on this server: FAILED_PRECONDITION JUDGE_MISSING.
-        Too much to read at a time: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
+        Too many pictures waiting: RESOURCE_EXHAUSTED QUEUE_FULL with RetryInfo.
         """
 
 def add_TranslatorServiceServicer_to_server(servicer: TranslatorServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -1,40 +1,100 @@
 """Opens the models as they are shipped, or trained by others: files checked, and run once."""
 
 import hashlib
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from deepsing.runtime.artifacts import load_artifact
+from deepsing.runtime.artifacts import ArtifactError, Manifest, load_artifact
 from deepsing.runtime.onnx import open_session
 from services.audio_sentiment.embedding import Networks
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 from services.audio_sentiment.sentiment import Analyser, Pacing, SentimentModel
 from services.audio_sentiment.settings import Settings
 
-__all__ = ["Models", "open_models"]
+__all__ = ["Models", "TypicalMusic", "open_models"]
 
 WEIGHTS = Path(__file__).with_name("weights")
+FILES = ("network", "patch", "head")  # manifests of a model folder
+
+
+@dataclass(frozen=True)
+class TypicalMusic:
+    """Readings over music in general, as training measured them by models that never saw the song.
+
+    Attributes:
+        mean: (arousal, valence), each in [-1, 1].
+        spread: their standard deviations, each in (0, 1].
+    """
+
+    mean: tuple[float, float]
+    spread: tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Models:
-    """The embedded models."""
+    """The opened models."""
 
     networks: Networks  # the music networks' sessions
     sentiment_model: SentimentModel  # what training found
-    digest: str  # SHA-256 over the digests of all files
+    pacing: Pacing  # of a call that chooses nothing itself
+    typical: TypicalMusic
+    digest: str  # SHA-256 over the files, the pacing and what is typical
 
 
 def open_models(settings: Settings) -> Models:
-    """Opens the networks and the model of sentiment, digests checked, and runs them once."""
+    """Opens the networks and the model of sentiment, digests checked, and runs them once.
+
+    Raises:
+        ArtifactError: a file is missing, is not what its manifest says, or the manifest lacks what is typical.
+    """
     folder = Path(settings.weights) if settings.weights else WEIGHTS
-    files = [load_artifact(folder / f"{name}.json") for name in ("network", "patch", "head")]
+    files = [load_artifact(folder / f"{name}.json") for name in FILES]
+    typical = _parse_typical(files[2][0], folder / "head.json")
     sessions = [open_session(path, provider=settings.provider, threads=settings.threads) for _, path in files[:2]]
     networks = Networks(*sessions)
     with np.load(files[2][1], allow_pickle=False) as arrays:
         model = SentimentModel.from_arrays(arrays)
-    digest = hashlib.sha256("".join(manifest.sha256 for manifest, _ in files).encode()).hexdigest()
-    list(Analyser(networks, model, Pacing()).push(np.zeros(4 * SAMPLE_RATE_HZ, np.float32)))
-    return Models(networks, model, digest)
+    pacing = Pacing(smoothing_s=settings.smoothing_s, memory_s=settings.memory_s)
+    list(Analyser(networks, model, pacing).push(np.zeros(4 * SAMPLE_RATE_HZ, np.float32)))
+    return Models(
+        networks, model, pacing, typical, _compute_digest([manifest for manifest, _ in files], pacing, typical)
+    )
+
+
+def _compute_digest(manifests: list[Manifest], pacing: Pacing, typical: TypicalMusic) -> str:
+    """Equal digests mean equal readings; threads and provider are left out, for they only round otherwise."""
+    decisive = {
+        "files": {manifest.name: manifest.sha256 for manifest in manifests},
+        "pacing": asdict(pacing),
+        "typical": asdict(typical),
+    }
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+
+
+def _parse_typical(manifest: Manifest, path: Path) -> TypicalMusic:
+    """Reads `typical` of the model's manifest: for arousal and valence each `mean` and `sd`."""
+    rows = _get_mapping(manifest.data, "typical")
+    arousal, valence = (_parse_row(_get_mapping(rows, name), name, path) for name in ("arousal", "valence"))
+    return TypicalMusic(mean=(arousal[0], valence[0]), spread=(arousal[1], valence[1]))
+
+
+def _parse_row(row: Mapping[str, Any], name: str, path: Path) -> tuple[float, float]:
+    mean, spread = row.get("mean"), row.get("sd")
+    numbers = [float(v) for v in (mean, spread) if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(numbers) != 2 or not (-1 <= numbers[0] <= 1 and 0 < numbers[1] <= 1):
+        raise ArtifactError(
+            f"the manifest {path} gives typical {name} a mean of {mean!r} and an sd of {spread!r}; it needs a mean "
+            "from -1 to 1 and an sd above 0, at most 1: train the model again with deepsing train audio"
+        )
+    return numbers[0], numbers[1]
+
+
+def _get_mapping(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """What lies under a key; empty where that is no JSON object."""
+    value = mapping.get(key)
+    return value if isinstance(value, dict) else {}

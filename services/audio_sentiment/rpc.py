@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 from deepsing.access.server_security import security_from_environment
@@ -78,8 +79,14 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
     async def GetModel(  # noqa: N802 (the contract's name)
         self, request: messages.GetModelRequest, context: Any
     ) -> messages.GetModelResponse:
-        """Names the model."""
-        return messages.GetModelResponse(digest=self._models.digest)
+        """Names the model, what it reads on music in general, and by how much its readings trail the music."""
+        models = self._models
+        return messages.GetModelResponse(
+            digest=models.digest,
+            typical_mean=_encode_sentiment(*models.typical.mean),
+            typical_spread=_encode_sentiment(*models.typical.spread),
+            lag_us=round(models.pacing.lag_s * 1e6),
+        )
 
     @contextmanager
     def _admit(self) -> Iterator[None]:
@@ -134,7 +141,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             raise _invalid_argument(rule, "CONFIG_MISSING", "config", payload)
         served, wanted = self._models.digest, request.config.model_digest
         if wanted not in ("", served):
-            message = f"the model here is {served}, not {wanted[:64]!r}; ask GetModel anew"
+            message = f"this service has the model {served}, not {wanted[:64]}; call GetModel again"
             raise FailedPrecondition(
                 message, reason=reasons.ERROR_REASON_MODEL_MISMATCH, field="model_digest", value=wanted[:64]
             )
@@ -149,17 +156,17 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             if not 0 <= value_us <= most_us:
                 message = f"{name} is {value_us / 1e6:g} s; choose 0 to {most_us / 1e6:g}"
                 raise _invalid_argument(message, reason, f"{name}_us", value_us)
-        return Pacing(
-            smoothing_s=config.smoothing_us / 1e6 or self._settings.smoothing_s,
-            memory_s=self._settings.memory_s,
+        default = self._models.pacing
+        return replace(
+            default,
+            smoothing_s=config.smoothing_us / 1e6 or default.smoothing_s,
             context_s=config.context_us / 1e6,
         )
 
     def _build_summary(self, analyser: Analyser, facts: SongFacts) -> messages.AnalyzeSummary:
-        arousal, valence = analyser.sentiment()
         return messages.AnalyzeSummary(
             song=_encode_song_facts(facts),
-            sentiment=sentiment_pb2.Sentiment(arousal=arousal, valence=valence),
+            sentiment=_encode_sentiment(*analyser.sentiment()),
             model_digest=self._models.digest,
             point_count=analyser.point_count,
         )
@@ -203,10 +210,14 @@ def _parse_raw_format(audio: sentiment_pb2.AudioFormat) -> RawFormat | None:
     return RawFormat(RAW_FORMATS[number], audio.sample_rate_hz, audio.channel_count)
 
 
+def _encode_sentiment(arousal: float, valence: float) -> sentiment_pb2.Sentiment:
+    return sentiment_pb2.Sentiment(arousal=arousal, valence=valence)
+
+
 def _encode_point(point: Point, song_us: int = 2**62) -> sentiment_pb2.AffectPoint:
     return sentiment_pb2.AffectPoint(
         time_us=point.time_us,
-        sentiment=sentiment_pb2.Sentiment(arousal=point.arousal, valence=point.valence),
+        sentiment=_encode_sentiment(point.arousal, point.valence),
         loudness=point.loudness,
         onset_strength=point.onset_strength,
         duration_us=min(WINDOW_US, song_us - point.time_us),

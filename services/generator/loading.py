@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deepsing.runtime.artifacts import Manifest, load_artifact
+from deepsing.runtime.artifacts import ArtifactError, Manifest, load_artifact
 from deepsing.runtime.onnx import available_cores, open_session
 from deepsing.runtime.settings import SettingsError
-from services.generator.engines import ENGINES, Engine
+from services.generator.engine import EXPORTERS, RATERS, Engine
 from services.generator.painter import Painter
 from services.generator.settings import PREFIX, Settings, run_lengths
 from services.generator.style_pictures import open_picture_stylist
@@ -36,15 +36,25 @@ def load_painter(settings: Settings) -> tuple[dict[str, Engine], Stylist, Painte
     for name in settings.engines:
         manifest, session = _open_network(_find_manifest(name, settings), settings)
         kind = manifest.data.get("engine")
-        if kind not in ENGINES:
-            raise SettingsError(f"{PREFIX}ENGINES holds {name!r} of kind {kind!r}; kinds are: {', '.join(ENGINES)}")
-        engines[name] = ENGINES[kind](name, manifest.sha256, session)
+        if kind not in EXPORTERS:
+            raise SettingsError(f"{PREFIX}ENGINES holds {name!r} of kind {kind!r}; kinds are: {', '.join(EXPORTERS)}")
+        engines[name] = Engine(name, manifest.sha256, session, kind=kind, rated_by=_parse_rated_by(manifest))
     stylist, session = _open_stylist(settings)
     on_cpu = session.get_providers()[0] == "CPUExecutionProvider"  # what "auto" came to
     lanes, runs = (settings.threads or available_cores(), (1,)) if on_cpu else (1, run_lengths(settings))
     painter = Painter(engines, stylist, lanes, runs)
     painter.warm_up()
     return engines, stylist, painter
+
+
+def _parse_rated_by(manifest: Manifest) -> str:
+    """Who rated an engine's concepts; empty where the manifest does not say, as in those of earlier versions."""
+    rated_by = manifest.data.get("rated_by", "")
+    if rated_by not in ("", *RATERS):
+        raise ArtifactError(
+            f"the manifest of {manifest.name} says rated_by {rated_by!r}; it may be {' or '.join(RATERS)}, or left out"
+        )
+    return str(rated_by)
 
 
 def _find_manifest(name: str, settings: Settings) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from services.generator.engines import Engine
+from services.generator.engine import Engine
 from services.generator.stylize import Stylist
 
 __all__ = ["Job", "JobResult", "Painter", "finish_picture", "is_out_of_memory"]

@@ -16,7 +16,7 @@ from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import generator_pb2, generator_pb2_grpc, sentiment_pb2
 from services.generator.checks import LimitError, parse_class_weights, parse_noise, parse_style_weights, require
 from services.generator.concepts import Concept
-from services.generator.engines import Engine
+from services.generator.engine import Engine
 from services.generator.loading import load_painter
 from services.generator.metrics import record_job
 from services.generator.painter import Job, JobResult, Painter, is_out_of_memory
@@ -36,6 +36,11 @@ ENCODINGS: dict[int, Literal["rgb", "jpeg", "png"]] = {
     sentiment_pb2.IMAGE_FORMAT_RAW_RGB: "rgb",
     sentiment_pb2.IMAGE_FORMAT_JPEG: "jpeg",
     sentiment_pb2.IMAGE_FORMAT_PNG: "png",
+}
+RATING_SOURCES = {
+    "": generator_pb2.RATING_SOURCE_UNSPECIFIED,
+    "people": generator_pb2.RATING_SOURCE_PEOPLE,
+    "model": generator_pb2.RATING_SOURCE_MODEL,
 }
 
 
@@ -107,6 +112,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             native_size=_encode_size(engine.native_size_px),
             noise_size=engine.noise_size,
             digest=engine.digest,
+            rated_by=RATING_SOURCES[engine.rated_by],
         )
         listed = [
             generator_pb2.Concept(name=concept.name, sentiment=_encode_sentiment(concept))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from services.generator.concepts import Concept, concepts_from_json, concepts_to_json
-from services.generator.engines.engine import Session
+from services.generator.engine import Session
 from services.generator.stylize import Stylist
 
 __all__ = ["StylePicture", "open_picture_stylist", "read_style_pictures", "style_vectors", "styles_digest"]
@@ -59,11 +59,13 @@ def read_style_pictures(folder: Path) -> list[StylePicture]:
         raise ValueError(f"{folder} is not a folder; give one that holds pictures and {TABLE}")
     table = folder / TABLE
     found = _read_table(table) if table.exists() else _find_named(folder)
-    if not 1 <= len(found) <= MOST:
+    if not found and not table.exists():
         raise ValueError(
-            f"{folder} offers {len(found)} styles; put 1 to {MOST} into {TABLE} (file, name, arousal, valence), or "
-            f"name pictures positive, neutral and negative ({', '.join(SUFFIXES)})"
+            f"{folder} has no {TABLE} and no picture called {_join(BY_NAME)} ({_join(SUFFIXES)}); name a picture so, "
+            f"or list your pictures in {TABLE} with columns file, name, arousal, valence (-1 to 1)"
         )
+    if not 1 <= len(found) <= MOST:
+        raise ValueError(f"{table} lists {len(found)} styles; list 1 to {MOST}, one a line")
     concepts_from_json(concepts_to_json([one.style for one in found]))  # its rules on sentiments and names hold here
     taken = [one.style.name for one in found if one.style.name in ("", *RESERVED)]
     if taken:
@@ -118,6 +120,11 @@ def open_picture_stylist(folder: Path, predictor: Session, network: Session, dig
         style_vectors(pictures, predictor),
         [one.share for one in pictures],
     )
+
+
+def _join(names: Iterable[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} or {last}"
 
 
 def _read_table(table: Path) -> list[StylePicture]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.generator.concepts import Concept, concepts_from_json
-from services.generator.engines.engine import Session
+from services.generator.engine import Session
 
 __all__ = ["Stylist"]
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from deepsing.runtime.onnx import open_session
 from services.audio_sentiment.embedding import Networks
+from services.audio_sentiment.feature_extractor import Window
 from training.audio_sentiment.baselines.perceptron import PublishedFileError
 from training.audio_sentiment.baselines.perceptron_training import train_perceptron
 from training.audio_sentiment.corpus import features_digest, load_windows, read_corpus
@@ -44,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--weights", type=Path, help="where to write (taggers: where the service looks; else the cache)"
     )
-    parser.add_argument("--evaluate", action="store_true", help="cross-validate, and print the tables")
+    parser.add_argument(
+        "--evaluate", action="store_true", help="also measure excerpts of ten seconds, and print the tables"
+    )
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="deepsing-mlp: the authors' mlp.model, as it is"
     )
@@ -69,9 +72,14 @@ def log_tables(readings: Sequence[OutOfFold]) -> dict[str, Any]:
     for name, answer in tables.items():
         logger.info("%s: %s", name, format_table(answer))
     if tables:
-        chosen = [[reading for place, _, reading in readings if place == name] for name in tables]
-        logger.info("music in general, from the fifth second on: %s", pool_collections(chosen))
+        logger.info("music in general, from the fifth second on: %s", measure_typical(readings))
     return tables
+
+
+def measure_typical(readings: Sequence[OutOfFold]) -> dict[str, Any]:
+    """Mean and sd of readings over music in general: what the service's GetModel answers as typical."""
+    collections = sorted({name for name, _, _ in readings})
+    return pool_collections([[reading for place, _, reading in readings if place == name] for name in collections])
 
 
 def _train_sentiment_model(options: argparse.Namespace) -> None:
@@ -89,9 +97,13 @@ def _train_sentiment_model(options: argparse.Namespace) -> None:
         "command": "deepsing train audio --data DIR --musicnn DIR --cache DIR --evaluate",
         "card": "docs/models/audio_sentiment.md",
     }
+    middles: list[Sequence[Window]] = [()] * len(songs)
     if options.evaluate:
-        middles = load_windows(corpus, networks, digest, options.cache, middle_s=MIDDLE_S)
-        readings = cross_validate(songs, [song.windows for song in middles], dense, recipe)
+        heard = load_windows(corpus, networks, digest, options.cache, middle_s=MIDDLE_S)
+        middles = [song.windows for song in heard]
+    readings = cross_validate(songs, middles, dense, recipe)  # typical music is read by models that never saw the song
+    facts["typical"] = round_floats(measure_typical(readings))
+    if options.evaluate:
         facts["cross_validation"] = round_floats(log_tables(readings))
     model = fit_sentiment_model(songs, dense, recipe)
     arrays = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}

@@ -25,7 +25,7 @@ def cross_validate(
 
     Args:
         songs: with their windows and targets.
-        middles: for each song, the windows of the ten seconds in its middle, heard alone.
+        middles: for each song, the windows of the ten seconds in its middle, heard alone; none where nobody asks.
         dense: the network's layers that a model carries along.
         recipe: of the model.
     """
@@ -43,7 +43,7 @@ def _read(windows: Sequence[Window], middle: Sequence[Window], model: SentimentM
     course = np.stack([reader.read(window) for window in windows])
     for window in middle:
         short.read(window)
-    return Reading(reader.song_sentiment(), course, short.song_sentiment() if len(middle) < len(windows) else None)
+    return Reading(reader.song_sentiment(), course, short.song_sentiment() if 0 < len(middle) < len(windows) else None)
 
 
 def tabulate(readings: Sequence[OutOfFold]) -> dict[str, Any]:

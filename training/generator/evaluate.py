@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 import services.generator
-from services.generator.engines import Engine
+from services.generator.engine import Engine
 from training.generator.measures import checkerboard, halfway_contrast, psnr_db
 from training.generator.painting import open_engine, paint_rows
 

@@ -24,7 +24,7 @@ from training.generator.evaluate import measure_engine
 from training.generator.network import MorphDecoder, MorphShape
 from training.generator.painting import open_engine
 from training.manifest import write_manifest
-from training.ratings import read_rated_pictures
+from training.ratings import read_rated_pictures, read_rating_source
 
 __all__ = ["EngineGraph", "export", "main"]
 
@@ -108,7 +108,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--anchors", type=Path, default=Path(__file__).parent / "anchors.csv", help="CSV: file, concept"
     )
-    parser.add_argument("--ratings", type=Path, required=True, help="CSV: file, arousal_mean, valence_mean (1 to 7)")
+    parser.add_argument(
+        "--ratings", type=Path, required=True, help="CSV: file, arousal_mean, valence_mean (1 to 7), perhaps rated_by"
+    )
     parser.add_argument(
         "--out", type=Path, default=Path(services.generator.__file__).parent / "weights", help="folder to write into"
     )
@@ -124,6 +126,7 @@ def main(arguments: list[str] | None = None) -> None:
     export(EngineGraph(decoder, latents, anchor_fields(pictures), basis).eval(), concepts, path)
     facts: dict[str, object] = {
         "engine": "morph",
+        "rated_by": read_rating_source(options.ratings),
         "data": DATA_STATEMENT,
         "command": "python -m training.generator.export --checkpoint FILE --images DIR --ratings CSV",
         "shape": asdict(decoder.shape),

@@ -87,7 +87,7 @@ def _run_steps(options: argparse.Namespace) -> None:
     elif not ratings.exists():
         felt = asyncio.run(_rate_pictures(pictures))
         rows = [_to_row(picture, sentiment) for picture, sentiment in zip(pictures, felt, strict=True)]
-        _write_csv(ratings, ["file", "arousal_mean", "valence_mean"], rows)
+        _write_csv(ratings, ["file", "arousal_mean", "valence_mean", "rated_by"], rows)
     anchors, checkpoint = work / "anchors.csv", work / "checkpoint.pt"
     concepts = _read_concepts(ratings, pictures)
     _write_csv(anchors, ["file", "concept"], concepts)
@@ -142,7 +142,7 @@ def _encode_picture(path: Path) -> bytes:
 
 def _to_row(picture: Path, felt: Sentiment) -> list[object]:
     """On the scale of people's ratings, 1 to 7."""
-    return [picture.name, round(4 + 3 * felt.arousal, 3), round(4 + 3 * felt.valence, 3)]
+    return [picture.name, round(4 + 3 * felt.arousal, 3), round(4 + 3 * felt.valence, 3), "model"]
 
 
 def _read_concepts(ratings: Path, pictures: list[Path]) -> list[list[object]]:

@@ -8,14 +8,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepsing.runtime.onnx import open_session
-from services.generator.engines import Engine
-from services.generator.engines.morph import Morph
+from services.generator.engine import Engine
 
 __all__ = ["list_concepts", "open_engine", "open_engine_with_latents", "paint_rows"]
 
@@ -29,7 +27,7 @@ def open_engine(path: Path, threads: int = 1) -> Engine:
         path: the .onnx file.
         threads: of one picture; 0 takes all cores.
     """
-    return _build_engine(path, open_session(path, threads=threads))
+    return Engine(path.stem, "", open_session(path, threads=threads))
 
 
 def open_engine_with_latents(path: Path) -> tuple[Engine, F32]:
@@ -38,13 +36,9 @@ def open_engine_with_latents(path: Path) -> tuple[Engine, F32]:
     Source: the file's metadata, base64 of little-endian 32-bit floats; see training/generator/engine_file.py.
     """
     session = open_session(path, threads=1)
-    engine = _build_engine(path, session)
+    engine = Engine(path.stem, "", session)
     stored = base64.b64decode(session.get_modelmeta().custom_metadata_map["latents"])
     return engine, np.frombuffer(stored, "<f4").astype(np.float32).reshape(len(engine.concepts), -1)
-
-
-def _build_engine(path: Path, session: Any) -> Engine:
-    return Morph(path.stem, "", session)
 
 
 def list_concepts(engine: Engine) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from services.generator.engines import Engine
+from services.generator.engine import Engine
 from services.translator.catalogue import EMBEDDED, find_file, table_path
 from services.translator.judge.model import Judge, PictureFeatures, load_judge
 from services.translator.lexicon import F32, F64, Lexicon, encode_distances, load_lexicon

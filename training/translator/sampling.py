@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.generator.engines import Engine
+from services.generator.engine import Engine
 from services.translator.judge.model import Judge, PictureFeatures
 from services.translator.lexicon import F32, F64, Lexicon
 from services.translator.translate import NOISE_LIMIT

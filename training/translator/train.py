@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from services.generator.engines import Engine
+from services.generator.engine import Engine
 from services.translator.catalogue import EMBEDDED, find_file, table_path
 from services.translator.judge.model import Judge, PictureFeatures, load_judge
 from services.translator.lexicon import F64, Lexicon, load_lexicon

@@ -5,6 +5,7 @@ import io
 import threading
 import wave
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import grpc
 import numpy as np
@@ -25,19 +26,23 @@ from tests.unit.audio_sentiment.signals import chords
 Stub = stubs.AudioSentimentServiceStub
 
 
-async def open_servicer() -> rpc.AudioSentimentServicer:
-    settings = Settings(upload_stall_s=0.3, max_sessions=2)
-    return rpc.AudioSentimentServicer(open_models(settings), settings)
+@asynccontextmanager
+async def serve(settings: Settings) -> AsyncIterator[Stub]:
+    async def open_servicer() -> rpc.AudioSentimentServicer:
+        return rpc.AudioSentimentServicer(open_models(settings), settings)
 
-
-@pytest.fixture
-async def stub() -> AsyncIterator[Stub]:
     service = Service(rpc.SERVICE.name, rpc.SERVICE.grpc_name, rpc.SERVICE.register, open_servicer)
     server = GrpcServer(service, ServerSettings(port=0))
     await server.start()
     async with open_channel(server.address) as channel:
         yield Stub(channel)
     await server.drain(0)
+
+
+@pytest.fixture
+async def stub() -> AsyncIterator[Stub]:
+    async with serve(Settings(max_sessions=2)) as stub:
+        yield stub
 
 
 def config(**fields: object) -> messages.AnalyzeRequest:
@@ -93,6 +98,13 @@ async def test_points_come_in_order_and_the_summary_last(stub: Stub) -> None:
         assert -1 <= feeling.valence <= 1
         assert 0 < answer.point.loudness <= 1
         assert 0 <= answer.point.onset_strength <= 1
+
+
+async def test_the_model_says_what_is_typical_and_how_far_readings_trail(stub: Stub) -> None:
+    model = await stub.GetModel(messages.GetModelRequest())
+    assert (model.typical_mean.arousal, model.typical_mean.valence) == pytest.approx((0.05, 0.08))
+    assert (model.typical_spread.arousal, model.typical_spread.valence) == pytest.approx((0.39, 0.30))
+    assert model.lag_us == 2_000_000
 
 
 async def test_a_song_is_read_by_the_model_that_is_asked_for_or_not_at_all(stub: Stub) -> None:
@@ -193,11 +205,12 @@ async def test_a_song_of_too_many_hours_is_refused(stub: Stub, monkeypatch: pyte
     assert (await refusal(stub, [config(), *pieces(wav(3.0))]))[:2] == (INVALID, "SONG_TOO_LONG")
 
 
-async def test_a_stalled_upload_is_ended(stub: Stub) -> None:
-    call = stub.Analyze(timeout=30)
-    await call.write(config())
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call.read()
+async def test_a_stalled_upload_is_ended() -> None:
+    async with serve(Settings(upload_stall_s=0.3)) as stub:
+        call = stub.Analyze(timeout=30)
+        await call.write(config())
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert parse_error_info(caught.value)[0] == "UPLOAD_STALLED"
 

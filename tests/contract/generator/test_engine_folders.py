@@ -1,5 +1,9 @@
 """Engines of an operator's folders stand beside the one that is shipped; the lengths of a GPU's runs are checked."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
 from deepsing.runtime.artifacts import ArtifactError
@@ -17,12 +21,40 @@ async def test_an_own_engine_and_the_shipped_one_are_served_together() -> None:
     ]
     assert [(one.engine.name, one.engine.native_size.width_px) for one in listed] == [("morph", 256), ("tiny", 64)]
     assert (listed[0].engine.noise_size, listed[1].engine.noise_size) == (128, 4)
+    people, unknown = generator_pb2.RATING_SOURCE_PEOPLE, generator_pb2.RATING_SOURCE_UNSPECIFIED
+    assert [one.engine.rated_by for one in listed] == [people, unknown]
     await servicer.close()
 
 
 def test_an_engine_that_is_nowhere_is_named() -> None:
     with pytest.raises(ArtifactError, match=r"weights/gone\.json cannot be read"):
         rpc.open_generator(Settings(engines=("gone",), weights=(str(WEIGHTS),)))
+
+
+def describe_tiny(folder: Path, **facts: str) -> Settings:
+    """Copies the tiny engine into a folder, with more facts in its manifest; returns the settings that serve it."""
+    shutil.copy(WEIGHTS / "tiny.onnx", folder)
+    manifest = json.loads((WEIGHTS / "tiny.json").read_text(encoding="utf-8"))
+    (folder / "tiny.json").write_text(json.dumps(manifest | facts), encoding="utf-8")
+    return Settings(engines=("tiny",), weights=(str(folder),))
+
+
+async def test_an_engine_whose_concepts_a_model_rated_says_so(tmp_path: Path) -> None:
+    servicer = rpc.open_generator(describe_tiny(tmp_path, rated_by="model"))
+    answer = await servicer.ListConcepts(generator_pb2.ListConceptsRequest(), None)
+    assert answer.engine.rated_by == generator_pb2.RATING_SOURCE_MODEL
+    await servicer.close()
+
+
+def test_a_manifest_with_another_rater_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match="of tiny says rated_by 'dogs'; it may be people or model, or left out"):
+        rpc.open_generator(describe_tiny(tmp_path, rated_by="dogs"))
+
+
+def test_an_engine_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
+    rule = "DEEPSING_GENERATOR_ENGINES holds 'tiny' of kind 'magic'; kinds are: morph, biggan-deep"
+    with pytest.raises(SettingsError, match=rule):
+        rpc.open_generator(describe_tiny(tmp_path, engine="magic"))
 
 
 @pytest.mark.parametrize("runs", [(), ("0",), ("65",), ("4", "many")])

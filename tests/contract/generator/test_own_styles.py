@@ -1,6 +1,10 @@
 """GeneratorService with styles from pictures of the operator's own."""
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,8 @@ from services.generator import rpc
 from services.generator.settings import Settings
 from tests.contract.generator.serving import Stub, make_request, serve
 from tests.unit.generator.opened import WEIGHTS
+
+ROOT = Path(__file__).parents[3]
 
 
 def settings(folder: Path | str) -> Settings:
@@ -39,3 +45,15 @@ async def test_pictures_of_the_operators_own_are_the_styles(tmp_path: Path) -> N
 def test_style_pictures_that_are_not_there_keep_the_service_from_starting() -> None:
     with pytest.raises(SettingsError, match="DEEPSING_GENERATOR_STYLE_PICTURES: gone is not a folder; give one that"):
         rpc.open_generator(settings("gone"))
+
+
+def test_the_last_line_of_the_log_says_which_setting_keeps_the_service_from_starting(tmp_path: Path) -> None:
+    environment = {"DEEPSING_GENERATOR_STYLE_PICTURES": str(tmp_path), "DEEPSING_SERVER_PORT": "0", **os.environ}
+    words = [sys.executable, "-m", "services.generator"]
+    done = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    last = json.loads(done.stderr.splitlines()[-1])
+    rule = (
+        f"cannot open generator: DEEPSING_GENERATOR_STYLE_PICTURES: {tmp_path} has no styles.csv and no picture called"
+    )
+    assert (last["level"], last["message"][: len(rule)]) == ("ERROR", rule)

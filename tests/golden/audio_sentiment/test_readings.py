@@ -9,11 +9,16 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from services.audio_sentiment.sentiment import Analyser, Pacing
+from deepsing.audio import decode_blocks
+from services.audio_sentiment.feature_extractor import FeatureExtractor
+from services.audio_sentiment.features import SAMPLE_RATE_HZ
+from services.audio_sentiment.sentiment import WINDOW_S, Analyser, Pacing, SentimentReader
 from tests.unit.audio_sentiment.models import networks, sentiment_model
 from tests.unit.audio_sentiment.signals import F32, chords
 
+SONG = Path(__file__).parents[3] / "examples" / "peer_gynt.mp3"
 GOLDEN = Path(__file__).with_name("readings.json")
 
 
@@ -33,3 +38,19 @@ def test_readings_are_those_of_the_shipped_model() -> None:
     for name, rows in expected.items():
         for row, found_row in zip(rows, found[name], strict=True):
             np.testing.assert_allclose(found_row, row, atol=0.01)
+
+
+def test_readings_trail_the_music_by_the_lag_that_is_stated() -> None:
+    """Arousal of the bundled song: with default smoothing it is most like almost unsmoothed arousal lag_s earlier."""
+    extractor = FeatureExtractor(networks())
+    with decode_blocks(SONG, mono=True, sample_rate_hz=SAMPLE_RATE_HZ) as blocks:
+        windows = [window for block in blocks for window in extractor.push(block)]
+    quick, usual = (
+        np.array([reader.read(window)[0] for window in windows])[20:]
+        for reader in (
+            SentimentReader(sentiment_model(), pacing) for pacing in (Pacing(smoothing_s=WINDOW_S), Pacing())
+        )
+    )
+    shifts = range(1, 20)
+    agreement = [np.corrcoef(quick[:-shift], usual[shift:])[0, 1] for shift in shifts]
+    assert shifts[int(np.argmax(agreement))] * WINDOW_S == pytest.approx(Pacing().lag_s, abs=WINDOW_S)

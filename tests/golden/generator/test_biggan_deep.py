@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from services.generator.concepts import Concept
-from services.generator.engines.biggan_deep import BigGanDeep
+from services.generator.engine import Engine
 from tests.golden.generator.biggan_checkpoint import PUBLISHED, TINY, write_checkpoint
 from tests.unit.generator.opened import session
 from training.generator.biggan_deep.checkpoint import load_network
@@ -37,10 +37,10 @@ def checkpoint_tensors(folder: Path) -> dict[str, Any]:
     return torch.load(folder / "pytorch_model.bin", weights_only=True)
 
 
-def export_and_open(folder: Path, path: Path, **more: Any) -> BigGanDeep:
+def export_and_open(folder: Path, path: Path, **more: Any) -> Engine:
     network, embeddings = load_network(folder)
     export(network, embeddings, CONCEPTS, path, **more)
-    return BigGanDeep("tiny", "0" * 64, session(path))
+    return Engine("tiny", "0" * 64, session(path), kind="biggan-deep")
 
 
 def rows(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -229,7 +229,7 @@ def test_the_command_makes_an_engine_of_a_thousand_classes(tmp_path: Path) -> No
     )
     manifest = json.loads((tmp_path / "biggan-deep-16.json").read_text())
     assert (manifest["engine"], manifest["rated"], manifest["precision"]) == ("biggan-deep", False, "stored16")
-    engine = BigGanDeep("x", manifest["sha256"], session(tmp_path / manifest["file"]))
+    engine = Engine("x", manifest["sha256"], session(tmp_path / manifest["file"]), kind="biggan-deep")
     with CLASSES.open(encoding="utf-8") as lines:
         assert [concept.name for concept in engine.concepts] == [row["concept"] for row in csv.DictReader(lines)]
     assert (engine.native_size_px, engine.noise_size) == ((16, 16), 6)

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 package = pytest.importorskip("pytorch_pretrained_biggan")
 
-from services.generator.engines.biggan_deep import BigGanDeep
+from services.generator.engine import Engine
 from tests.golden.generator.biggan_checkpoint import PUBLISHED, TINY, write_checkpoint
 from tests.unit.generator.opened import session
 from training.generator.biggan_deep.checkpoint import load_network
@@ -63,7 +63,7 @@ def test_the_exported_file_of_a_published_size_paints_the_packages_picture(tmp_p
     theirs = reference(folder)
     network, embeddings = load_network(folder)
     export(network, embeddings, read_classes(None), tmp_path / "big.onnx")
-    engine = BigGanDeep("big", "", session(tmp_path / "big.onnx"))
+    engine = Engine("big", "", session(tmp_path / "big.onnx"), kind="biggan-deep")
     goldfish = [concept.name for concept in engine.concepts].index("goldfish")
     weights = np.eye(1000, dtype=np.float32)[goldfish][None]
     noise = np.random.default_rng(1).standard_normal((1, 128), dtype=np.float32).clip(-2, 2)

@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from services.generator.concepts import Concept
-from services.generator.engines.morph import Morph
+from services.generator.engine import Engine
 from tests.unit.generator.opened import session
 from training.generator.composition import FIELD_PX
 from training.generator.export import EngineGraph, export
@@ -56,10 +56,11 @@ def test_a_users_pictures_become_an_engine(folder: Path) -> None:
     command("export", *shared, "--ratings", folder / "ratings.csv", "--out", folder, "--name", "mine")
     manifest = json.loads((folder / "mine.json").read_text())
     assert (manifest["name"], manifest["engine"], manifest["training"]["steps"]) == ("mine", "morph", 6)
+    assert manifest["rated_by"] == "people"
     assert manifest["metrics"]["psnr_db"]["n"] == 3
     assert manifest["anchors"] == list(COLOURS)
     assert manifest["bytes"] == (folder / "mine.onnx").stat().st_size < 20_000_000
-    engine = Morph("mine", manifest["sha256"], session(folder / "mine.onnx"))
+    engine = Engine("mine", manifest["sha256"], session(folder / "mine.onnx"))
     assert [concept.name for concept in engine.concepts] == ["plain red", "plain green", "plain blue"]
     assert [round(concept.arousal, 3) for concept in engine.concepts] == [0, 0.333, 0.667]
     assert engine.concepts[0].valence == pytest.approx(-0.5)

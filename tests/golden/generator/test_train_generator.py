@@ -43,6 +43,7 @@ def test_pictures_that_nobody_rated_become_an_engine_of_stories(images: Path, tm
         ratings = {row["file"]: float(row["valence_mean"]) for row in csv.DictReader(lines)}
     assert set(ratings) == set(COLOURS)
     assert all(1 <= rating <= 7 for rating in ratings.values())
+    assert json.loads((models / "mine.json").read_text())["rated_by"] == "model"
     table = json.loads((models / "mine_concepts.json").read_text())
     assert [one["name"] for one in table["concepts"]] == ["red sky", "meadow", "sea"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from services.generator.engines.morph import Morph
+from services.generator.engine import Engine
 from services.generator.painter import Job
 from services.generator.stylize import Stylist
 
@@ -20,8 +20,8 @@ def session(path: Path) -> onnxruntime.InferenceSession:
 
 
 @functools.cache
-def tiny_engine() -> Morph:
-    return Morph("tiny", "0" * 64, session(WEIGHTS / "tiny.onnx"))
+def tiny_engine() -> Engine:
+    return Engine("tiny", "0" * 64, session(WEIGHTS / "tiny.onnx"))
 
 
 @functools.cache

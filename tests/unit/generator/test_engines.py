@@ -1,13 +1,15 @@
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from services.generator.engines import ENGINES
-from services.generator.engines.morph import Morph
+from services.generator.engine import EXPORTERS, Engine
 from services.generator.stylize import Stylist
 from tests.unit.generator.opened import tiny_engine, two_styles
+
+ROOT = Path(__file__).parents[3]
 
 
 class Blank:
@@ -36,13 +38,16 @@ def test_an_engine_paints_the_concepts_apart() -> None:
     assert len({picture.tobytes() for picture in made}) == 3
 
 
-def test_kinds_of_engines_are_found_by_name() -> None:
-    assert ENGINES["morph"] is Morph
+@pytest.mark.parametrize(("kind", "exporter"), EXPORTERS.items())
+def test_a_kind_of_engine_names_the_program_that_writes_its_file(kind: str, exporter: str) -> None:
+    assert (ROOT / f"{exporter.replace('.', '/')}.py").is_file()
+    with pytest.raises(ValueError, match=f"has no concepts in its file; write it with {exporter}$"):
+        Engine("odd", "", Blank(), kind=kind)
 
 
 def test_a_file_that_was_not_exported_for_serving_is_refused() -> None:
     with pytest.raises(ValueError, match="engine 'odd' has no concepts in its file"):
-        Morph("odd", "", Blank())
+        Engine("odd", "", Blank())
     with pytest.raises(ValueError, match="names no styles"):
         Stylist("", Blank())
 

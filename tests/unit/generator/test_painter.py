@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from services.generator.engines.morph import Morph
+from services.generator.engine import Engine
 from services.generator.painter import Painter, finish_picture, is_out_of_memory
 from tests.unit.generator.opened import WEIGHTS, job, session, tiny_engine, two_styles
 
@@ -30,7 +30,7 @@ def test_a_row_is_the_same_bytes_whatever_the_company(lanes: int, rows_per_run: 
         assert with_others[1].images == whole[:count]
 
 
-class Watched(Morph):
+class Watched(Engine):
     """Notes how many rows it is given, and has memory for so many."""
 
     def __init__(self, room: int = 64) -> None:

@@ -49,7 +49,11 @@ def test_a_table_names_any_pictures_and_feelings(folder: Path) -> None:
         ("file,name,arousal,valence\nholiday.jpg,auto,0,0\n", "a style of styles.csv is called 'auto'; choose another"),
         ("file,name,arousal,valence\ngone.jpg,blue,0,0\n", "styles.csv names gone.jpg, which is not in"),
         ("file,name,arousal,valence,share\nholiday.jpg,blue,0,0,2\n", "a share of styles.csv is 2; choose one above 0"),
-        ("file,name,arousal,valence\n", "offers 0 styles; put 1 to 64 into styles.csv"),
+        (
+            "file,name,arousal,valence\n" + "".join(f"holiday.jpg,blue {i},0,0\n" for i in range(65)),
+            "styles.csv lists 65 styles; list 1 to 64",
+        ),
+        ("file,name,arousal,valence\n", "styles.csv lists 0 styles; list 1 to 64, one a line"),
         (
             "file,name,arousal,valence\nholiday.jpg,blue,0,0\nnegative.png,blue,0,0\n",
             "two concepts are called 'blue'; give each its own name",
@@ -63,7 +67,13 @@ def test_a_wrong_table_is_refused_with_the_way_out(folder: Path, table: str, com
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="name pictures positive, neutral and negative"):
+    complaint = (
+        f"{tmp_path} has no styles.csv and no picture called positive, neutral or negative "
+        "(.jpg, .jpeg, .png or .webp); name a picture so, or list your pictures in "
+        "styles.csv with columns file, name, arousal, valence (-1 to 1)"
+    )
+    paint(tmp_path / "holiday.jpg", (0, 90, 200))
+    with pytest.raises(ValueError, match=f"^{re.escape(complaint)}$"):
         read_style_pictures(tmp_path)
     with pytest.raises(ValueError, match="is not a folder"):
         read_style_pictures(tmp_path / "gone")

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from services.generator.engines import Engine
+from services.generator.engine import Engine
 from services.translator.catalogue import EMBEDDED
 from services.translator.judge.model import PictureFeatures, load_judge
 from services.translator.judge.reader import BACKBONE, CONCEPTS

@@ -49,5 +49,12 @@ def test_tables_of_all_collections_are_told_with_music_in_general(caplog: pytest
     assert "'mean': 0.5, 'sd': 0.0, 'n': 40" in caplog.records[-1].message
 
 
+def test_typical_music_of_a_manifest_is_pooled_over_collections() -> None:
+    song = RatedSong(Path("0"), 0.0, 0.0, "rating", "g", {})
+    low, high = Reading(np.zeros(2), np.full((20, 2), -0.2)), Reading(np.zeros(2), np.full((30, 2), 0.4))
+    found = train.round_floats(train.measure_typical([("games", song, low), ("clips", song, high)]))
+    assert found == {name: {"mean": 0.1, "sd": 0.3, "n": 30} for name in ("arousal", "valence")}
+
+
 def test_numbers_of_a_manifest_are_short() -> None:
     assert train.round_floats({"a": [0.123456, 2], "b": None}) == {"a": [0.1235, 2], "b": None}

@@ -1,0 +1,85 @@
+"""An engine: paints pictures from points of its space, whatever network its file holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from services.generator.concepts import concepts_from_json
+
+__all__ = ["EXPORTERS", "RATERS", "Engine", "Session"]
+
+F32 = npt.NDArray[np.float32]
+
+# Kind of engine, as its manifest names it, and the program that writes such a file:
+#   morph        a decoder of rated pictures, which morph into each other; the shipped engine is one.
+#   biggan-deep  the classes of ImageNet at 128, 256 or 512 px, from weights that the user brings. Its graph mixes the
+#                classes' embeddings, keeps noise within two standard deviations before it scales it, and takes the
+#                batch statistics of the row's truncation.
+EXPORTERS = {"morph": "training.generator.export", "biggan-deep": "training.generator.biggan_deep.export"}
+RATERS = ("people", "model")  # who can have rated an engine's concepts
+
+
+class Session(Protocol):
+    """The part of `onnxruntime.InferenceSession` that networks use here."""
+
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
+        """Runs the graph once; raises the runtime's own error when memory ends."""
+
+    def get_outputs(self) -> Sequence[Any]:
+        """The outputs, each with a `shape`: numbers, or names where it varies."""
+
+    def get_modelmeta(self) -> Any:
+        """The file's description; `custom_metadata_map` holds texts by name."""
+
+
+class Engine:
+    """Paints from one self-contained ONNX file, whose graph makes pictures of class weights, noise and truncation.
+
+    Pure: equal batches give equal pictures, to the last bit. A row may round otherwise in another batch; a caller that
+    needs it to be the same paints in runs of one length.
+
+    Args:
+        name: by which requests choose it.
+        digest: lower-case hex SHA-256 of the file: of all that decides a pixel or a concept.
+        session: the opened file.
+        kind: a key of EXPORTERS.
+        rated_by: one of RATERS; empty where nobody knows.
+
+    Attributes:
+        native_size_px: width, height.
+        noise_size: Z.
+        concepts: K, in the order of class weights.
+
+    Raises:
+        ValueError: the file was not exported for serving.
+    """
+
+    def __init__(self, name: str, digest: str, session: Session, *, kind: str = "morph", rated_by: str = "") -> None:
+        self.name, self.digest, self.rated_by, self._session = name, digest, rated_by, session
+        facts = session.get_modelmeta().custom_metadata_map
+        missing = [key for key in ("concepts", "noise_size") if key not in facts]
+        if missing:
+            raise ValueError(f"engine {name!r} has no {missing[0]} in its file; write it with {EXPORTERS[kind]}")
+        self.concepts = concepts_from_json(facts["concepts"])
+        self.noise_size = int(facts["noise_size"])
+        _, height, width, _ = session.get_outputs()[0].shape
+        self.native_size_px = (int(width), int(height))
+
+    def paint(self, class_weights: F32, noise: F32, truncation: F32) -> npt.NDArray[np.uint8]:
+        """Paints a batch.
+
+        Args:
+            class_weights: (N, K), rows on the simplex.
+            noise: (N, Z), of unit variance.
+            truncation: (N,), in [0, 1].
+
+        Returns:
+            (N, H, W, 3), RGB, of the native size.
+        """
+        feed = {"class_weights": class_weights, "noise": noise, "truncation": truncation}
+        pictures: npt.NDArray[np.uint8] = self._session.run(None, feed)[0]
+        return pictures
