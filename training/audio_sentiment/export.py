@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 import services.audio_sentiment
 from training.audio_sentiment.checkpoint import read_checkpoint
-from training.audio_sentiment.network import build_graph
-from training.audio_sentiment.patch_network import build_patch_graph
 from training.manifest import write_manifest
 
 __all__ = ["MODELS", "export_networks", "main", "read_musicnn", "write_sentiment_model"]
@@ -24,7 +22,6 @@ __all__ = ["MODELS", "export_networks", "main", "read_musicnn", "write_sentiment
 F32 = NDArray[np.float32]
 WEIGHTS = Path(services.audio_sentiment.__file__).with_name("weights")
 MODELS = {"network": "MSD_musicnn", "patch": "MSD_vgg"}  # folders of the wheel
-BUILDERS = {"network": build_graph, "patch": build_patch_graph}
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # equal arrays make equal files
 
 
@@ -44,11 +41,15 @@ def export_networks(musicnn: Path, folder: Path) -> dict[str, Path]:
     Returns:
         `network` and `patch`, the files.
     """
+    from training.audio_sentiment.network import build_graph  # both need onnx, of the extra "train"
+    from training.audio_sentiment.patch_network import build_patch_graph
+
+    builders = {"network": build_graph, "patch": build_patch_graph}
     folder.mkdir(parents=True, exist_ok=True)
     paths = {}
     for name, model in MODELS.items():
         path = paths[name] = folder / f"{name}.onnx"
-        path.write_bytes(BUILDERS[name](read_musicnn(musicnn / model)).SerializeToString(deterministic=True))
+        path.write_bytes(builders[name](read_musicnn(musicnn / model)).SerializeToString(deterministic=True))
         facts = {
             "source": f"PyPI musicnn 0.1.0, {model}: Pons & Serra 2019, Music Technology Group, UPF",
             "licence": "ISC",

@@ -1,4 +1,8 @@
-"""Measures an engine against its anchor photos and paints the sheets that people look at."""
+"""deepsing eval generator: measures an engine against the photos it was made of, and paints sheets to look at.
+
+Measured are the sharpness of every concept's picture (dB against its photo), how much contrast a picture half-way
+between two concepts keeps, and whether pixels show a checkerboard. Printed as one JSON object.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,21 @@ import services.generator
 from services.generator.engine import Engine
 from training.generator.measures import checkerboard, halfway_contrast, psnr_db
 from training.generator.painting import open_engine, paint_rows
+from training.program import new_parser
 
-__all__ = ["paint_anchors", "main", "measure_engine"]
+__all__ = ["build_parser", "paint_anchors", "main", "measure_engine"]
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 
+EXAMPLES = """The anchors are a CSV with one row for each concept, in the engine's order, and these columns:
+  file     the photo's file in the folder of --images
+  concept  the name of what it shows
+
+examples:
+  deepsing eval generator --images DIR
+  deepsing eval generator --engine mine.onnx --images DIR --anchors mine.training/anchors.csv --out sheets
+"""
 STEPS = 8  # pictures along one morph
 SHEET_SEED = 7  # chooses the pairs of the morph sheet and the noise of the noise sheet
 
@@ -100,20 +113,36 @@ def measure_engine(engine: Engine, photos: U8) -> dict[str, object]:
     }
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    parser = new_parser("deepsing eval generator", __doc__ or "", EXAMPLES)
+    parser.add_argument(
+        "--engine",
+        type=Path,
+        default=Path(services.generator.__file__).parent / "weights" / "morph.onnx",
+        metavar="FILE",
+        help="the engine's .onnx file (default: the shipped one)",
+    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of the photos; prints the measures")
+    parser.add_argument(
+        "--anchors",
+        type=Path,
+        default=Path(__file__).parent / "anchors.csv",
+        metavar="CSV",
+        help="which photo shows which concept (default: those of the shipped engine)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder to paint anchors.jpg, morphs.jpg and noise.jpg into"
+    )
+    return parser
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Command line: `python -m training.generator.evaluate --images DIR --out DIR`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--engine", type=Path, default=Path(services.generator.__file__).parent / "weights" / "morph.onnx"
-    )
-    parser.add_argument("--images", type=Path, help="folder of the anchor photos: prints the measures as JSON")
-    parser.add_argument(
-        "--anchors", type=Path, default=Path(__file__).parent / "anchors.csv", help="CSV: file, concept"
-    )
-    parser.add_argument("--out", type=Path, help="folder for anchors.jpg, morphs.jpg, noise.jpg")
+    """Runs the evaluation."""
+    parser = build_parser()
     options = parser.parse_args(arguments)
     if not options.images and not options.out:
-        parser.error("say what to do: --images DIR measures, --out DIR paints sheets")
+        parser.error("give --images DIR to measure the engine, or --out DIR to paint sheets, or both")
     engine = open_engine(options.engine, threads=0)
     if options.images:
         from training.generator.anchors import load_anchors, to_8_bit  # they need torch; the sheets do not

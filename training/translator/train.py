@@ -1,6 +1,7 @@
-"""Trains the neural views of an engine and measures them on samples they never saw: one command.
+"""deepsing train translator: trains further translators (neural views) of an engine, and measures them.
 
-`python -m training.translator.train --engine ENGINE.onnx --backbone BACKBONE.onnx`
+They learn from pictures that the engine paints, and are measured on pictures that they never saw. The report is printed
+as one JSON object and written into the manifest.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from services.generator.engine import Engine
 from services.translator.catalogue import EMBEDDED, find_file, table_path
@@ -23,14 +23,18 @@ from services.translator.views import View, ViewTranslator, save_views
 from training.agreement import measure_dimensions
 from training.generator.painting import list_concepts, open_engine_with_latents
 from training.manifest import compute_digest, write_manifest
+from training.program import new_parser
 from training.ratings import standardise
 from training.translator.build_concepts import write_table
-from training.translator.lessons import build_training_set
-from training.translator.network import STEPS, train_view
+from training.translator.lessons import STEPS, build_training_set
 from training.translator.sampling import TRUNCATION, EngineSampler, Samples, draw_samples
 
-__all__ = ["label_samples", "main", "measure", "train_views"]
+__all__ = ["build_parser", "label_samples", "main", "measure", "train_views"]
 
+EXAMPLES = """example:
+  deepsing train translator --engine services/generator/weights/morph.onnx \\
+    --backbone services/translator/weights/eyes.onnx --out build/views --views 4
+"""
 HELD_OUT = 0.2  # share of the samples that no view sees
 TEST_FEELINGS = 40  # held-out feelings on which each view is tried
 VALIDATION = 0.25  # share of the other samples that choose among views
@@ -61,6 +65,8 @@ def train_views(lexicon: Lexicon, samples: Samples, sentiments: F64, count: int,
         seed: another one gives other views.
         steps: of each view's training.
     """
+    from training.translator.network import train_view  # needs torch, which --help does without
+
     chosen = np.random.default_rng(seed).random(len(sentiments)) < VALIDATION
     centre, spread = lexicon.ratings.mean(0).astype(np.float32), lexicon.ratings.std(0).astype(np.float32)
     taught = ~chosen
@@ -104,7 +110,6 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = build_parser()
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
     (engine, latents), backbone = open_engine_with_latents(options.engine), PictureFeatures(options.backbone)
     labeller = load_judge(find_file("labeller.npz", [options.weights]))
     engine_name = options.engine_name or options.engine.stem
@@ -152,22 +157,36 @@ def label_concepts(engine: Engine, backbone: PictureFeatures, labeller: Judge, e
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """What the command takes."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", type=Path, required=True, help="ONNX file of training.generator.export")
-    parser.add_argument("--backbone", type=Path, required=True, help="ONNX file of training.translator.judge.backbone")
-    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the concept table and own judges")
-    parser.add_argument("--engine-name", help="whose concept table (default: the engine file's stem)")
+    """What the command line takes."""
+    parser = new_parser("deepsing train translator", __doc__ or "", EXAMPLES)
+    parser.add_argument("--engine", type=Path, required=True, metavar="FILE", help="the engine's .onnx file")
     parser.add_argument(
-        "--unrated", action="store_true", help="nobody rated its concepts: the labeller makes the table"
+        "--backbone", type=Path, required=True, metavar="FILE", help="eyes.onnx, which pictures are read with"
     )
-    parser.add_argument("--out", type=Path, help="folder for the views (default: the folder of --weights)")
-    parser.add_argument("--views", type=int, default=8, help="how many (default: 8)")
-    parser.add_argument("--per-concept", type=int, default=12, help="samples of each concept (default: 12)")
-    parser.add_argument("--truncation", type=float, default=TRUNCATION, help="of the samples (default: 0.5)")
-    parser.add_argument("--seed", type=int, default=1, help="another seed gives other views (default: 1)")
-    parser.add_argument("--trust", type=float, default=0.5, help="weight of people's ratings in labels (default: 0.5)")
-    parser.add_argument("--steps", type=int, default=STEPS, help=f"of each view's training (default: {STEPS})")
+    parser.add_argument(
+        "--weights", type=Path, default=EMBEDDED, metavar="DIR", help="folder of the concept table and readers"
+    )
+    parser.add_argument("--engine-name", metavar="NAME", help="whose concept table (default: the engine file's name)")
+    parser.add_argument(
+        "--unrated", action="store_true", help="people rated none of its concepts: the labeller makes the table"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for the views (default: the folder of --weights)"
+    )
+    parser.add_argument("--views", type=int, default=8, metavar="N", help="how many (default: 8)")
+    parser.add_argument(
+        "--per-concept", type=int, default=12, metavar="N", help="samples of each concept (default: 12)"
+    )
+    parser.add_argument(
+        "--truncation", type=float, default=TRUNCATION, metavar="N", help="of the samples (default: 0.5)"
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="another seed gives other views (default: 1)")
+    parser.add_argument(
+        "--trust", type=float, default=0.5, metavar="N", help="weight of people's ratings in labels (default: 0.5)"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=STEPS, metavar="N", help=f"of each view's training (default: {STEPS})"
+    )
     return parser
 
 

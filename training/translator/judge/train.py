@@ -1,8 +1,7 @@
-"""Fits the two image-sentiment readers on rated photos and measures them on themes they never saw.
+"""deepsing train image-sentiment: fits the two models that read what people feel at pictures, and measures them.
 
-`deepsing train image-sentiment --oasis DIR`, or `--images DIR --ratings CSV --out DIR` for photos of one's own.
-Two, because the one that reads stories must not be the one that labels samples for the neural translators: they see
-different parts of the backbone and are cut into different folds.
+Two, because the judge, which reads the pictures of stories, must not be the labeller, which labels samples for the
+neural translators: they see different parts of the backbone and are cut into different folds.
 """
 
 from __future__ import annotations
@@ -27,14 +26,18 @@ from services.translator.judge.model import (
     save_judge,
     select_blocks,
 )
-from services.translator.judge.reader import BACKBONE
 from services.translator.lexicon import F32
 from training.manifest import write_manifest
-from training.translator.judge.evaluate import add_photo_arguments, format_table, measure, select_photos
+from training.program import new_parser
+from training.translator.judge.evaluate import RATINGS_HELP, add_photo_arguments, format_table, measure, select_photos
 from training.translator.judge.photos import FOLD_COUNT, Photos, assign_folds, extract_features
 
-__all__ = ["READERS", "PhotoFeatures", "extract_photo_features", "fit", "main"]
+__all__ = ["READERS", "PhotoFeatures", "extract_photo_features", "build_parser", "fit", "main"]
 
+EXAMPLES = """examples:
+  deepsing train image-sentiment --oasis DIR
+  deepsing train image-sentiment --images DIR --ratings my.csv --scale 1 9 --out my-readers
+"""
 CODE_SIZE = 128  # principal components
 RIDGE = 0.6
 READERS = {  # which blocks of the features each sees
@@ -106,15 +109,20 @@ def write_judge(judge: Judge, name: str, folder: Path, facts: dict[str, object])
     write_manifest(path, facts)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(prog="deepsing train image-sentiment", description=__doc__)
+def build_parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    parser = new_parser("deepsing train image-sentiment", __doc__ or "", f"{RATINGS_HELP}\n{EXAMPLES}")
     add_photo_arguments(parser)
     parser.add_argument(
-        "--eyes", type=Path, default=EMBEDDED / BACKBONE, help="ONNX file of training.translator.judge.backbone"
+        "--out", type=Path, metavar="DIR", help="folder for the weights (default with --oasis: the shipped ones)"
     )
-    parser.add_argument("--out", type=Path, help="folder for the weights (default with --oasis: the shipped ones)")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line."""
+    parser = build_parser()
     options = parser.parse_args(arguments)
     if options.out is None and options.oasis is None:
         parser.error("give --out, the folder for the weights of your own readers")

@@ -1,9 +1,8 @@
-"""Measures what painting styles do to the feeling of pictures, and makes their sentiments from it.
+"""deepsing eval styles: measures what painting styles do to the emotion of pictures, and rates the styles by it.
 
-`python -m training.translator.styles.evaluate --engine ENGINE.onnx --styles PAINTING.onnx [--table CSV] [--json]`
-`… --styles ANY_STYLE.onnx --style-pictures DIR [--table DIR/styles.csv]` does it for the styles of one's own pictures.
-Every concept is painted once and restyled in each style. The labeller's readings make the table; the judge, who shares
-no fold with it, reports. Neither has seen ratings of a picture's theme.
+Every concept of an engine is painted once and restyled in each style. Two image-sentiment models read the pictures: the
+labeller's readings rate the styles (--table), the judge's make the report. Neither has seen ratings of a picture's
+theme.
 """
 
 from __future__ import annotations
@@ -29,12 +28,25 @@ from services.translator.lexicon import F32, F64, load_lexicon
 from services.translator.translate import NOISE_LIMIT
 from training.cache import load_or_compute
 from training.generator.painting import list_concepts, open_engine, paint_rows
+from training.program import new_parser
 from training.translator.styles.readings import StyleReadings, feeling_correlation
 from training.translator.styles.report import build_report
 from training.translator.styles.style_set import StyleSet, open_built_in_styles, open_style_pictures
 
-__all__ = ["StyleFeatures", "extract_style_features", "format_table", "main", "write_table"]
+__all__ = ["StyleFeatures", "build_parser", "extract_style_features", "format_table", "main", "write_table"]
 
+EXAMPLES = """In the folder of --style-pictures a table styles.csv may say which pictures are styles, by the columns
+file and name; without it each picture is one, named after its file. --table writes such a table, with these columns:
+  file              the picture (only with --style-pictures)
+  name              of the style
+  share             how much of the style is shown, above 0, to 1
+  arousal, valence  what the style makes people feel, -1 to 1
+
+examples:
+  deepsing eval styles --engine services/generator/weights/morph.onnx --styles services/generator/weights/painting.onnx
+  deepsing eval styles --engine services/generator/weights/morph.onnx \\
+    --styles services/generator/weights/any_style.onnx --style-pictures DIR --table DIR/styles.csv
+"""
 TRUNCATION = 0.2  # how far stories move a picture from its concept, in the middle
 STRENGTH = 0.6  # at which stories are styled unless told otherwise
 SHARES = (1.0, 0.6, 0.36)  # of it that are tried until a style keeps enough
@@ -168,18 +180,32 @@ def main(arguments: list[str] | None = None) -> None:
 
 def build_parser() -> argparse.ArgumentParser:
     """What the command line takes."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", type=Path, required=True, help="ONNX file of training.generator.export")
+    parser = new_parser("deepsing eval styles", __doc__ or "", EXAMPLES)
+    parser.add_argument("--engine", type=Path, required=True, metavar="FILE", help="the engine's .onnx file")
     parser.add_argument(
-        "--styles", type=Path, required=True, help="painting.onnx, or any_style.onnx with --style-pictures"
+        "--styles",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="painting.onnx, or any_style.onnx with --style-pictures",
     )
     parser.add_argument("--style-pictures", type=Path, metavar="DIR", help="measure these pictures as styles instead")
-    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the readers and the concept table")
-    parser.add_argument("--table", type=Path, help="styles.csv to write: name, share, arousal, valence")
     parser.add_argument(
-        "--lanes", type=int, default=os.cpu_count(), help="styles at the same time (default: one a core)"
+        "--weights", type=Path, default=EMBEDDED, metavar="DIR", help="folder of the readers and the concept table"
     )
-    parser.add_argument("--cache", type=Path, help="existing folder: keeps features, to go on after a break")
+    parser.add_argument(
+        "--table", type=Path, metavar="CSV", help="table of the styles' emotions to write; columns below"
+    )
+    parser.add_argument(
+        "--lanes",
+        type=int,
+        default=os.cpu_count(),
+        metavar="N",
+        help="styles at the same time (default: one for each core)",
+    )
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="keeps features, so that a run that was stopped goes on"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     return parser
 
