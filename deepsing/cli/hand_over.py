@@ -1,47 +1,49 @@
-"""deepsing eval, train and bench: they become the program that does it, with all arguments as they came."""
+"""deepsing eval, train and bench: each is replaced by a program of the clone, with all arguments as they came."""
 
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 
-from deepsing.local.failures import USAGE, CommandError
 from deepsing.local.source import python_command, python_environment, service_root
 
-__all__ = ["exec_program", "PROGRAMS"]
+__all__ = ["CHOICES", "exec_program"]
 
-PROGRAMS: Mapping[tuple[str, ...], str] = {
-    ("eval", "audio"): "training.audio_sentiment.evaluate",
-    ("eval", "story"): "training.stories.evaluate",
-    ("eval", "image-sentiment"): "training.translator.judge.evaluate",
-    ("eval", "generator"): "training.generator.evaluate",
-    ("eval", "translator"): "training.translator.evaluate",
-    ("eval", "styles"): "training.translator.styles.evaluate",
-    ("train", "audio"): "training.audio_sentiment.train",
-    ("train", "generator"): "training.generator.own_pictures",
-    ("train", "image-sentiment"): "training.translator.judge.train",
-    ("train", "translator"): "training.translator.train",
-    ("bench",): "bench",
+# What can be measured and trained; `python -m training` has a program for each.
+CHOICES: Mapping[str, Mapping[str, str]] = {
+    "eval": {
+        "audio": "how well the emotions of songs are read, against people's ratings",
+        "story": "how well the pictures of your songs' stories carry the songs' emotions",
+        "image-sentiment": "how well the model reads what people feel at photos",
+        "generator": "how sharp an engine's pictures are",
+        "translator": "how well the chosen concepts follow the emotions that are asked for",
+        "styles": "what painting styles do to the emotion of pictures",
+    },
+    "train": {
+        "audio": "the model that reads the emotions of songs",
+        "generator": "an engine of your own pictures",
+        "image-sentiment": "the models that read what people feel at pictures",
+        "translator": "further translators for an engine",
+    },
 }
-NEEDS_TORCH = {"training.generator.own_pictures", "training.audio_sentiment.train"}  # what cannot do without it
+PACKAGES = {"eval": "training", "train": "training", "bench": "bench"}
 
 
 def exec_program(arguments: Sequence[str]) -> None:
     """Replaces this process by the program that the first words name, if they name one.
 
     Raises:
-        CommandError: the program, or what it needs, is not installed here.
+        CommandError: the program is not installed here.
     """
-    for words, module in PROGRAMS.items():
-        if tuple(arguments[: len(words)]) == words:
-            _exec_module(module, arguments[len(words) :])
-
-
-def _exec_module(module: str, arguments: Sequence[str]) -> None:
-    root = service_root(module, "work in a clone of the repository (see its README)")
-    if module in NEEDS_TORCH and find_spec("torch") is None:
-        raise CommandError("training needs PyTorch; run: pip install -e '.[serve,train]'", USAGE)
-    command = python_command("-m", module, *arguments)
+    if not arguments or arguments[0] not in PACKAGES:
+        return
+    verb, rest = arguments[0], list(arguments[1:])
+    if verb in CHOICES:
+        if not rest or rest[0] not in CHOICES[verb]:
+            return  # the parser lists the choices
+        rest = [verb, *rest]
+    package = PACKAGES[verb]
+    root = service_root(package, "work in a clone of the repository (see its README)")
+    command = python_command("-m", package, *rest)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(command[0], command, python_environment(root))  # noqa: S606 - no shell is wanted

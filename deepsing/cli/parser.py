@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from deepsing.cli import keys, listings, live, models, probe, render, stories, up
 from deepsing.cli import top as top_command
-from deepsing.cli.hand_over import PROGRAMS
+from deepsing.cli.hand_over import CHOICES
 from deepsing.cli.verbs import add_command
 from deepsing.local.failures import USAGE, CommandError
 
@@ -59,9 +59,9 @@ def build_parser() -> argparse.ArgumentParser:
     keys.add_arguments(command("keys", "make, list and revoke API keys", keys.EXAMPLES))
     stories.add_arguments(command("stories", "render stories in the background and store them", stories.EXAMPLES))
     for name, (what, example) in PASSED_ON.items():
-        choices = [words[1] for words in PROGRAMS if words[0] == name]
-        epilog = f"{' | '.join(f'deepsing {name} {choice} --help' for choice in choices)}\n\nexample:\n  {example}\n"
-        command(name, what, epilog).add_argument("what", choices=choices)
+        lines = "".join(f"  {choice:<16} {sentence}\n" for choice, sentence in CHOICES[name].items())
+        epilog = f"what:\n{lines}\nexamples:\n  {example}\n  deepsing {name} {next(iter(CHOICES[name]))} --help\n"
+        command(name, what, epilog).add_argument("what", choices=list(CHOICES[name]))
     command("bench", "measure speed and memory; all arguments go to the benchmark", "example:\n  deepsing bench\n")
     return top
 

@@ -11,9 +11,9 @@ import pytest
 
 from deepsing.access.outgoing import CHANNEL_PREFIX, ChannelSettings
 from deepsing.access.settings import ACCESS_PREFIX, TLS_PREFIX, AccessSettings, TlsSettings
-from deepsing.cli.hand_over import PROGRAMS
 from deepsing.cli.parser import build_parser
 from tests.architecture.tree import ROOT, SERVICES, find_settings, list_tracked, relative
+from training.__main__ import PROGRAMS
 
 MAP = ROOT / "docs/architecture.md"
 README = ROOT / "README.md"
@@ -107,9 +107,11 @@ def find_commands() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("document", "command"), find_commands())
 def test_a_command_that_is_shown_is_understood(document: str, command: str) -> None:
     words = shlex.split(command.partition(" > ")[0], comments=True)
-    programs = {name: module for name, module in PROGRAMS.items() if tuple(words[: len(name)]) == name}
-    if programs:  # handed over with all its arguments to a program of its own
-        assert all(find_spec(module) for module in programs.values())
+    program = PROGRAMS.get((words[0], next(iter(words[1:]), "")))
+    if program is not None:  # takes all further arguments itself
+        program.load().build_parser().parse_args(words[2:])
+    elif words[0] == "bench":
+        assert find_spec("bench")
     else:
         assert callable(build_parser().parse_args(words).run)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 import services.audio_sentiment
 from deepsing.audio import decode_blocks
@@ -71,6 +70,8 @@ def load_windows(
         soundfont: instruments of MIDI files.
         middle_s: length of the part in the middle that is heard, alone, seconds; 0 is the whole song.
     """
+    from tqdm import tqdm  # of the extra "train"
+
     songs_read, version = [], f"{soundfont.stem}_{middle_s:g}s" if middle_s else soundfont.stem
     for collection, song in tqdm(list(songs), desc=f"reading, {version}", mininterval=5):
         path = cache / digest[:12] / version / f"{collection}_{song.path.name}.npz"

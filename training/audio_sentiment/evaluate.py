@@ -1,7 +1,7 @@
-"""`python -m training.audio_sentiment.evaluate --data DIR`: how well the served model agrees with people.
+"""deepsing eval audio: measures how well the model that is served agrees with people's ratings of songs.
 
-It runs what the service runs: the same decoder, streaming features, network, model and pacing. DIR is one collection, a
-folder with labels.csv, or holds several. Songs that cannot be read are named and left out.
+It runs what the service runs: the same decoder, features, networks, model and smoothing. The folder is one collection,
+with a labels.csv, or holds several. Songs that cannot be read are named and left out.
 """
 
 import argparse
@@ -14,23 +14,29 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
 import services.audio_sentiment
 from deepsing.audio import AudioError, decode_blocks
-from services.audio_sentiment.embedding import Network, Networks
+from deepsing.runtime.onnx import open_session
+from services.audio_sentiment.embedding import Networks
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 from services.audio_sentiment.sentiment import WINDOW_S, Analyser, Pacing, Point, SentimentModel
-from training.audio_sentiment.labels import LabelsError, RatedSong, read_labels
+from training.audio_sentiment.labels import LABELS_HELP, LabelsError, RatedSong, read_labels
 from training.audio_sentiment.rendering import RenderingError, render_if_midi
 from training.audio_sentiment.report import Reading, format_table, mean_and_sd, pool_collections, report
+from training.program import new_parser
 
-__all__ = ["OfflineReader", "main"]
+__all__ = ["OfflineReader", "build_parser", "main"]
 
 F64 = NDArray[np.float64]
+EXAMPLES = """examples:
+  deepsing eval audio --data DIR
+  deepsing eval audio --data DIR --json
+  deepsing eval audio --data DIR --context 10 --curves readings.csv
+"""
 WEIGHTS = Path(services.audio_sentiment.__file__).with_name("weights")
 ReadSong = tuple[RatedSong, Reading, list[Point]]
 MIDDLE_S = 10.0
@@ -45,13 +51,7 @@ class OfflineReader:
     """
 
     def __init__(self, weights: Path = WEIGHTS, context_s: float = 0.0) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        sessions: list[Network] = [
-            onnxruntime.InferenceSession(str(weights / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
-            for name in ("network", "patch")
-        ]
-        self._networks = Networks(*sessions)
+        self._networks = Networks(*(open_session(weights / f"{name}.onnx", threads=1) for name in ("network", "patch")))
         with np.load(weights / "head.npz", allow_pickle=False) as arrays:
             self._model = SentimentModel.from_arrays(arrays)
         self._context_s = context_s
@@ -97,14 +97,30 @@ def _write_curves(path: Path, songs_read: Iterable[ReadSong]) -> None:
                 writer.writerow([song.path.name, f"{p.time_us / 1e6:g}", *values])
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    parser = new_parser("deepsing eval audio", __doc__ or "", f"{LABELS_HELP}\n{EXAMPLES}")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="folder with labels.csv and its songs, or several such"
+    )
+    parser.add_argument(
+        "--context", type=float, default=0.0, metavar="S", help="the model remembers at most S seconds (default: all)"
+    )
+    parser.add_argument(
+        "--curves",
+        type=Path,
+        metavar="FILE",
+        help="CSV to write, a row for every half second: file, time_s, arousal and valence (-1 to 1), loudness and "
+        "onset_strength (0 to 1)",
+    )
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR", help="folder of the models")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the evaluation; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="deepsing eval audio", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with labels.csv and the songs it names")
-    parser.add_argument("--context", type=float, default=0.0, metavar="S", help="most seconds heard (default: all)")
-    parser.add_argument("--curves", type=Path, metavar="FILE", help="write every half second's reading as CSV")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the models")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser = build_parser()
     options = parser.parse_args(arguments)
     if options.context and not options.context >= WINDOW_S:
         parser.error(f"--context is {options.context}; choose {WINDOW_S} seconds or more")

@@ -5,8 +5,6 @@
 """
 
 import argparse
-import hashlib
-import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,15 +15,13 @@ from numpy.typing import NDArray
 
 import services.audio_sentiment
 from training.audio_sentiment.checkpoint import read_checkpoint
-from training.audio_sentiment.network import build_graph
-from training.audio_sentiment.patch_network import build_patch_graph
+from training.manifest import write_manifest
 
 __all__ = ["MODELS", "export_networks", "main", "read_musicnn", "write_sentiment_model"]
 
 F32 = NDArray[np.float32]
 WEIGHTS = Path(services.audio_sentiment.__file__).with_name("weights")
 MODELS = {"network": "MSD_musicnn", "patch": "MSD_vgg"}  # folders of the wheel
-BUILDERS = {"network": build_graph, "patch": build_patch_graph}
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # equal arrays make equal files
 
 
@@ -45,18 +41,22 @@ def export_networks(musicnn: Path, folder: Path) -> dict[str, Path]:
     Returns:
         `network` and `patch`, the files.
     """
+    from training.audio_sentiment.network import build_graph  # both need onnx, of the extra "train"
+    from training.audio_sentiment.patch_network import build_patch_graph
+
+    builders = {"network": build_graph, "patch": build_patch_graph}
     folder.mkdir(parents=True, exist_ok=True)
     paths = {}
     for name, model in MODELS.items():
         path = paths[name] = folder / f"{name}.onnx"
-        path.write_bytes(BUILDERS[name](read_musicnn(musicnn / model)).SerializeToString(deterministic=True))
+        path.write_bytes(builders[name](read_musicnn(musicnn / model)).SerializeToString(deterministic=True))
         facts = {
             "source": f"PyPI musicnn 0.1.0, {model}: Pons & Serra 2019, Music Technology Group, UPF",
             "licence": "ISC",
             "trained_on": "Million Song Dataset audio with last.fm tags (50 tags)",
             "command": "python -m training.audio_sentiment.export --musicnn DIR",
         }
-        _write_manifest(path, f"audio-sentiment-{name}", facts)
+        write_manifest(path, facts, f"audio-sentiment-{name}")
     return paths
 
 
@@ -67,15 +67,8 @@ def write_sentiment_model(arrays: Mapping[str, F32], folder: Path, facts: Mappin
         for name, value in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy", ZIP_DATE), "w") as file:
                 np.lib.format.write_array(file, value.astype(np.float16), allow_pickle=False)
-    _write_manifest(path, "audio-sentiment-head", facts)
+    write_manifest(path, facts, "audio-sentiment-head")
     return path
-
-
-def _write_manifest(path: Path, name: str, facts: Mapping[str, Any]) -> None:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    manifest = {"name": name, "file": path.name, "sha256": digest, **facts}
-    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    path.with_suffix(".json").write_text(text, encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from services.audio_sentiment.sentiment import FEATURE_LIMIT, WINDOW_S, Pacing, 
 from training.audio_sentiment.corpus import WindowedSong
 from training.audio_sentiment.fit_level import fit_level
 from training.audio_sentiment.labels import RatedSong
+from training.ratings import standardise
 
 __all__ = ["Recipe", "FeaturedSong", "fit_sentiment_model", "compute_features", "targets"]
 
@@ -23,6 +24,7 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 Ridges = tuple[tuple[str, float], ...]
 INSIDE_STEP = 3  # every third window tells how windows differ inside a song
+FLOOR = 1e-9  # of a deviation: ratings of a tiny collection may be all alike
 MIN_MEASURES = 3  # fewer have no course that could be followed
 FITTED = ("level", "level_bias", "view", "centres", "centre_weights", "moves")
 SETTLING_S = 30.0  # time constant with which raters settle into a piece
@@ -100,13 +102,9 @@ def targets(songs: Sequence[RatedSong], recipe: Recipe) -> F64:
         rows = [songs[int(i)].row for i in chosen]
         if all("tag_arousal" in row for row in rows):
             norms = np.array([(float(row["tag_arousal"]), float(row["tag_valence"])) for row in rows])
-            values = (values + _standardise(norms)) / 2
-        answer[chosen] = recipe.spread * _standardise(values)
+            values = (values + standardise(norms, FLOOR)) / 2
+        answer[chosen] = recipe.spread * standardise(values, FLOOR)
     return answer
-
-
-def _standardise(values: F64) -> F64:
-    return np.asarray((values - values.mean(axis=0)) / (values.std(axis=0) + 1e-9))
 
 
 def fit_sentiment_model(songs: Sequence[FeaturedSong], dense: Mapping[str, F32], recipe: Recipe) -> SentimentModel:

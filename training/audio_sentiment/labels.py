@@ -1,6 +1,6 @@
 """Reads a folder of rated songs: labels.csv in any of the three kinds, and per_measure.json beside it."""
 
-__all__ = ["LabelsError", "RatedSong", "assign_fold", "read_labels"]
+__all__ = ["LABELS_HELP", "LabelsError", "RatedSong", "assign_fold", "read_labels"]
 
 
 import csv
@@ -19,6 +19,22 @@ QUADRANT_SIGNS = {"1": (1.0, 1.0), "2": (1.0, -1.0), "3": (-1.0, -1.0), "4": (-1
 AROUSAL_EMOTIONS = (("joyful_activation", "power", "tension"), ("calmness", "tenderness", "sadness"))
 VALENCE_EMOTIONS = (("joyful_activation", "tenderness", "calmness", "amazement"), ("tension", "sadness"))
 FOLD_COUNT = 10
+LABELS_HELP = """labels.csv has one row for each song and these columns:
+  file                      the song's file in the same folder: audio, or MIDI (.mid, .midi)
+and what people felt, in one of three forms:
+  arousal, valence          -1 to 1; 0 is neutral
+  quadrant                  1 high arousal, high valence     2 high arousal, low valence
+                            3 low arousal, low valence       4 low arousal, high valence
+  joyful_activation, power, tension, calmness, tenderness, sadness, amazement
+                            of each emotion the share of listeners who felt it, 0 to 1 (columns of Emotify)
+and, if you like:
+  artist, or else game      the group: songs of one group are never on both sides of a cross-validation
+                            (default: each song by itself)
+  tag_arousal, tag_valence  beside quadrant: mean norms of the song's mood tags, any scale; training uses them
+  duration_s                seconds that the curve in per_measure.json covers (default: the whole song)
+per_measure.json, if there is one, holds curves: {"FILE": {"arousal": [...], "valence": [...]}}, one value for each
+measure, -1 to 1, evenly spread over the song.
+"""
 
 
 class LabelsError(ValueError):

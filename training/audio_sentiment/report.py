@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.audio_sentiment.sentiment import WINDOW_S
+from training.agreement import DIMENSIONS, bootstrap_intervals, compute_measures, pearson_r
 from training.audio_sentiment.labels import RatedSong
-from training.audio_sentiment.measures import agreement, bootstrap_intervals, correlation, quadrant_f1
 
-__all__ = ["Reading", "format_table", "report", "mean_and_sd", "pool_collections"]
+__all__ = ["Reading", "format_table", "report", "mean_and_sd", "pool_collections", "quadrant_f1"]
 
 F64 = NDArray[np.float64]
 
-DIMENSIONS = ("arousal", "valence")
 MEASURES = {"r": "r", "ccc": "CCC", "rmse": "RMSE", "accuracy": "sign"}
 MIN_MEASURES = 3  # fewer have no course that could be followed
 SETTLED_WINDOWS = 10  # the first five seconds of a song read near neutral: they say little about music
@@ -52,8 +51,8 @@ def report(songs: Sequence[RatedSong], readings: Sequence[Reading]) -> dict[str,
     courses = [c for pair in zip(songs, readings, strict=True) if (c := _course_agreement(*pair)) is not None]
     if courses:
         inside = np.stack(courses)
-        answer["dynamics"] = {"n": len(inside), **_means(inside, inside)}
-        answer["intervals"]["dynamics"] = bootstrap_intervals(_means, inside, inside)
+        answer["dynamics"] = {"n": len(inside), **_means(inside)}
+        answer["intervals"]["dynamics"] = bootstrap_intervals(_means, inside)
     answer["readings"] = mean_and_sd(readings)
     kept = [(r.middle, f) for r, f in zip(readings, rated, strict=True) if r.middle is not None]
     if kept:
@@ -66,8 +65,8 @@ def _measure(predicted: F64, rated: F64, signs: bool) -> dict[str, Any]:
     answer: dict[str, Any] = {"n": len(predicted)}
     intervals: dict[str, Any] = {}
     for i, name in enumerate(DIMENSIONS):
-        answer[name] = agreement(predicted[:, i], rated[:, i])
-        intervals[name] = bootstrap_intervals(agreement, predicted[:, i], rated[:, i])
+        answer[name] = compute_measures(rated[:, i], predicted[:, i])
+        intervals[name] = bootstrap_intervals(compute_measures, rated[:, i], predicted[:, i])
     answer["quadrant_f1"] = quadrant_f1(predicted, rated) if signs else None
     if signs:
         f1 = bootstrap_intervals(lambda a, b: {"quadrant_f1": quadrant_f1(a, b)}, predicted, rated)
@@ -75,7 +74,22 @@ def _measure(predicted: F64, rated: F64, signs: bool) -> dict[str, Any]:
     return answer | {"intervals": intervals}
 
 
-def _means(values: F64, _: F64) -> dict[str, float]:
+def quadrant_f1(reading: F64, rating: F64) -> float:
+    """Mean F1 over the quadrants that the ratings hold.
+
+    Args:
+        reading: (n, 2), arousal and valence.
+        rating: (n, 2), of which only the signs count.
+    """
+    predicted, truth = ((2 * (xy[:, 0] >= 0) + (xy[:, 1] >= 0)) for xy in (reading, rating))
+    scores = []
+    for quadrant in np.unique(truth):
+        hits = float(((predicted == quadrant) & (truth == quadrant)).sum())
+        scores.append(2.0 * hits / float((predicted == quadrant).sum() + (truth == quadrant).sum()))
+    return float(np.mean(scores))
+
+
+def _means(values: F64) -> dict[str, float]:
     return dict(zip(DIMENSIONS, values.mean(axis=0).tolist(), strict=True))
 
 
@@ -94,7 +108,7 @@ def _course_agreement(song: RatedSong, reading: Reading) -> F64 | None:
     middles_s = (np.arange(measures) + 0.5) * (song.duration_s or windows * WINDOW_S) / measures
     known_s = (np.arange(windows) + 1) * WINDOW_S
     predicted = [np.interp(middles_s, known_s, column) for column in reading.course.T]
-    return np.array([correlation(predicted[i], song.curve[:, i]) for i in range(2)])
+    return np.array([pearson_r(song.curve[:, i], predicted[i]) for i in range(2)])
 
 
 def pool_collections(collections: Sequence[Sequence[Reading]]) -> dict[str, Any]:

@@ -1,10 +1,8 @@
-"""Trains a model of audio sentiment and writes it; with --evaluate, cross-validates its recipe first.
+"""deepsing train audio: trains the model that reads the emotions of songs, and writes it.
 
-`deepsing train audio --data DIR --musicnn DIR --cache DIR --evaluate` trains the sentiment model that is shipped;
-`deepsing train audio --model deepsing-mlp --data DIR --cache DIR --evaluate` trains the original's, the baseline.
-
-DIR of --data holds one folder per collection, each with a labels.csv. What is heard is kept in the cache, so an
-interrupted run goes on where it was. On one core, hearing takes a hundredth of the songs' length, the fit a minute.
+The default model is the one that is shipped; it needs the networks of the package musicnn. --model deepsing-mlp trains
+the original authors' model instead, which the shipped one is compared with. Features are kept in the cache, so a run
+that was stopped goes on where it was. On one core, features take a hundredth of the songs' length, the fit a minute.
 """
 
 import argparse
@@ -14,37 +12,44 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
-from services.audio_sentiment.embedding import Network, Networks
+from deepsing.runtime.onnx import open_session
+from services.audio_sentiment.embedding import Networks
 from services.audio_sentiment.feature_extractor import Window
 from training.audio_sentiment.baselines.perceptron import PublishedFileError
-from training.audio_sentiment.baselines.perceptron_training import train_perceptron
 from training.audio_sentiment.corpus import features_digest, load_windows, read_corpus
 from training.audio_sentiment.export import MODELS, WEIGHTS, export_networks, read_musicnn, write_sentiment_model
 from training.audio_sentiment.fit import Recipe, compute_features, fit_sentiment_model
-from training.audio_sentiment.network import tagger_weights
+from training.audio_sentiment.labels import LABELS_HELP
 from training.audio_sentiment.report import format_table, pool_collections
 from training.audio_sentiment.validation import OutOfFold, cross_validate, tabulate
+from training.program import new_parser
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 CARRIED = ("hidden", "hidden_bias", "hidden_scale", "hidden_shift")
 MIDDLE_S = 10.0
+EXAMPLES = """examples:
+  deepsing train audio --data DIR --musicnn musicnn --cache build/features --evaluate
+  deepsing train audio --model deepsing-mlp --data DIR --cache build/features --evaluate
+"""
 logger = logging.getLogger(__name__)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="deepsing train audio", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def build_parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    parser = new_parser("deepsing train audio", __doc__ or "", f"{LABELS_HELP}\n{EXAMPLES}")
     parser.add_argument("--model", choices=("taggers", "deepsing-mlp"), default="taggers", help="(default: taggers)")
-    parser.add_argument("--data", type=Path, required=True, help="folder of collections")
-    parser.add_argument("--musicnn", type=Path, help="folder musicnn of the unpacked wheel; taggers need it")
-    parser.add_argument("--cache", type=Path, required=True, help="folder for features and renderings")
     parser.add_argument(
-        "--weights", type=Path, help="where to write (taggers: where the service looks; else the cache)"
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="holds a folder for each collection, with its labels.csv",
+    )
+    parser.add_argument("--musicnn", type=Path, metavar="DIR", help="folder musicnn of the wheel, for taggers")
+    parser.add_argument("--cache", type=Path, required=True, metavar="DIR", help="folder for features and renderings")
+    parser.add_argument(
+        "--weights", type=Path, metavar="DIR", help="where to write (taggers: where the service looks; else the cache)"
     )
     parser.add_argument(
         "--evaluate", action="store_true", help="also measure excerpts of ten seconds, and print the tables"
@@ -53,9 +58,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--checkpoint", type=Path, metavar="FILE", help="deepsing-mlp: the authors' mlp.model, as it is"
     )
     parser.add_argument("--statistics", type=Path, metavar="FILE", help="deepsing-mlp: their space_statistics.pickle")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Trains; returns the exit status."""
+    parser = build_parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if options.model == "deepsing-mlp":
+        from training.audio_sentiment.baselines.perceptron_training import train_perceptron  # needs torch
+
         try:
             log_tables(train_perceptron(options))
         except PublishedFileError as error:
@@ -84,9 +97,11 @@ def measure_typical(readings: Sequence[OutOfFold]) -> dict[str, Any]:
 
 
 def _train_sentiment_model(options: argparse.Namespace) -> None:
+    from training.audio_sentiment.network import tagger_weights  # needs onnx
+
     weights = options.weights or WEIGHTS
     paths = export_networks(options.musicnn, weights)
-    networks = Networks(*(_open_session(paths[name]) for name in ("network", "patch")))
+    networks = Networks(*(open_session(paths[name], threads=1) for name in ("network", "patch")))
     digest, recipe = features_digest(*paths.values()), Recipe()
     tensors = tagger_weights(read_musicnn(options.musicnn / MODELS["network"]))
     dense = {name: value for name, value in tensors.items() if name in CARRIED}
@@ -109,13 +124,6 @@ def _train_sentiment_model(options: argparse.Namespace) -> None:
     model = fit_sentiment_model(songs, dense, recipe)
     arrays = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
     logger.info("%s", write_sentiment_model(arrays, weights, facts))
-
-
-def _open_session(path: Path) -> Network:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session: Network = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return session
 
 
 def round_floats(value: Any) -> Any:

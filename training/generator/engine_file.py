@@ -1,10 +1,8 @@
-"""The file of an engine, whatever is inside: one ONNX graph, what must be known of it, and a manifest beside it."""
+"""The file of an engine, whatever is inside: one ONNX graph with what must be known of it."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 import warnings
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from torch import nn
 
 from services.generator.concepts import Concept, concepts_to_json
 
-__all__ = ["OPSET", "store_halved", "write_engine", "write_manifest"]
+__all__ = ["OPSET", "store_halved", "write_engine"]
 
 OPSET = 17
 INPUTS = ("class_weights", "noise", "truncation")
@@ -93,11 +91,3 @@ def set_picture_size(model: onnx.ModelProto, size_px: int) -> None:
     dimensions = model.graph.output[0].type.tensor_type.shape.dim
     for dimension, value in zip(dimensions[1:], (size_px, size_px, 3), strict=True):
         dimension.dim_value = value
-
-
-def write_manifest(path: Path, facts: dict[str, object]) -> None:
-    """Writes the manifest of the weights at `path` beside them: name, file, digest, then `facts`."""
-    content = path.read_bytes()
-    head = {"name": path.stem, "file": path.name, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    text = json.dumps({**head, **facts}, indent=1, ensure_ascii=False)
-    path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,8 @@
-"""Measures an engine against its anchor photos and paints the sheets that people look at."""
+"""deepsing eval generator: measures an engine against the photos it was made of, and paints sheets to look at.
+
+Measured are the sharpness of every concept's picture (dB against its photo), how much contrast a picture half-way
+between two concepts keeps, and whether pixels show a checkerboard. Printed as one JSON object.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +14,29 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 from PIL import Image
 
 import services.generator
 from services.generator.engine import Engine
 from training.generator.measures import checkerboard, halfway_contrast, psnr_db
+from training.generator.painting import open_engine, paint_rows
+from training.program import new_parser
 
-__all__ = ["paint_anchors", "main", "measure_engine", "open_engine"]
+__all__ = ["build_parser", "paint_anchors", "main", "measure_engine"]
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 
+EXAMPLES = """The anchors are a CSV with one row for each concept, in the engine's order, and these columns:
+  file     the photo's file in the folder of --images
+  concept  the name of what it shows
+
+examples:
+  deepsing eval generator --images DIR
+  deepsing eval generator --engine mine.onnx --images DIR --anchors mine.training/anchors.csv --out sheets
+"""
 STEPS = 8  # pictures along one morph
 SHEET_SEED = 7  # chooses the pairs of the morph sheet and the noise of the noise sheet
-
-
-def open_engine(path: Path) -> Engine:
-    """Opens an exported file for measuring; serving checks its digest first."""
-    return Engine(path.stem, "", onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]))
 
 
 def paint_anchors(engine: Engine) -> U8:
@@ -53,12 +61,8 @@ def paint_noise(engine: Engine, concepts: list[int], truncations: F32) -> U8:
     return made.reshape(len(concepts), len(truncations), *made.shape[1:])
 
 
-def _paint(engine: Engine, class_weights: F32, noise: F32 | None = None, truncation: F32 | None = None) -> U8:
-    count = len(class_weights)
-    noise = np.zeros((count, engine.noise_size), dtype=np.float32) if noise is None else noise
-    truncation = np.zeros(count, dtype=np.float32) if truncation is None else truncation
-    parts = [slice(first, first + 1) for first in range(count)]
-    return np.concatenate([engine.paint(class_weights[part], noise[part], truncation[part]) for part in parts])
+def _paint(engine: Engine, class_weights: F32, noise: F32 | None = None, truncation: F32 | float = 0.0) -> U8:
+    return np.stack(list(paint_rows(engine, class_weights, noise, truncation)))
 
 
 def build_sheet(pictures: U8, columns: int, side_px: int) -> Image.Image:
@@ -109,21 +113,37 @@ def measure_engine(engine: Engine, photos: U8) -> dict[str, object]:
     }
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    parser = new_parser("deepsing eval generator", __doc__ or "", EXAMPLES)
+    parser.add_argument(
+        "--engine",
+        type=Path,
+        default=Path(services.generator.__file__).parent / "weights" / "morph.onnx",
+        metavar="FILE",
+        help="the engine's .onnx file (default: the shipped one)",
+    )
+    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of the photos; prints the measures")
+    parser.add_argument(
+        "--anchors",
+        type=Path,
+        default=Path(__file__).parent / "anchors.csv",
+        metavar="CSV",
+        help="which photo shows which concept (default: those of the shipped engine)",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder to paint anchors.jpg, morphs.jpg and noise.jpg into"
+    )
+    return parser
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Command line: `python -m training.generator.evaluate --images DIR --out DIR`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--engine", type=Path, default=Path(services.generator.__file__).parent / "weights" / "morph.onnx"
-    )
-    parser.add_argument("--images", type=Path, help="folder of the anchor photos: prints the measures as JSON")
-    parser.add_argument(
-        "--anchors", type=Path, default=Path(__file__).parent / "anchors.csv", help="CSV: file, concept"
-    )
-    parser.add_argument("--out", type=Path, help="folder for anchors.jpg, morphs.jpg, noise.jpg")
+    """Runs the evaluation."""
+    parser = build_parser()
     options = parser.parse_args(arguments)
     if not options.images and not options.out:
-        parser.error("say what to do: --images DIR measures, --out DIR paints sheets")
-    engine = open_engine(options.engine)
+        parser.error("give --images DIR to measure the engine, or --out DIR to paint sheets, or both")
+    engine = open_engine(options.engine, threads=0)
     if options.images:
         from training.generator.anchors import load_anchors, to_8_bit  # they need torch; the sheets do not
 

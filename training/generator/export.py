@@ -8,7 +8,6 @@ latents) travel in the file's metadata, so that one digest stands for all of it.
 from __future__ import annotations
 
 import argparse
-import csv
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,17 @@ import torch
 from torch import Tensor, nn
 
 import services.generator
-from services.generator.concepts import Concept, from_rating
+from services.generator.concepts import Concept
 from training.generator.anchors import anchor_fields, load_anchors, to_8_bit
 from training.generator.composition import concept_shares, noise_basis
-from training.generator.engine_file import write_engine, write_manifest
-from training.generator.evaluate import measure_engine, open_engine
+from training.generator.engine_file import write_engine
+from training.generator.evaluate import measure_engine
 from training.generator.network import MorphDecoder, MorphShape
+from training.generator.painting import open_engine
+from training.manifest import write_manifest
+from training.ratings import read_rated_pictures, read_rating_source
 
-__all__ = ["EngineGraph", "export", "main", "read_concepts", "read_rating_source"]
+__all__ = ["EngineGraph", "export", "main"]
 
 NOISE_SIZE = 128  # length of a noise vector, as in the full-size engines
 DATA_STATEMENT = (
@@ -83,39 +85,6 @@ def _list_to_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def read_concepts(anchors: Path, ratings: Path) -> tuple[list[str], list[Concept]]:
-    """Joins the anchors with their human ratings.
-
-    Args:
-        anchors: CSV with columns file, concept; the order is the order of the latents.
-        ratings: CSV with columns file, arousal_mean, valence_mean, on a scale of 1 to 7.
-
-    Returns:
-        The files and the concepts, both of length K.
-
-    Raises:
-        ValueError: an anchor has no rating.
-    """
-    with ratings.open(newline="", encoding="utf-8") as lines:
-        rated = {row["file"]: row for row in csv.DictReader(lines)}
-    with anchors.open(newline="", encoding="utf-8") as lines:
-        chosen = [(row["file"], row["concept"]) for row in csv.DictReader(lines)]
-    missing = [file for file, _ in chosen if file not in rated]
-    if missing:
-        raise ValueError(f"{missing[0]} has no row in {ratings.name}; add one with arousal_mean and valence_mean")
-    concepts = [
-        Concept(name, from_rating(float(rated[file]["arousal_mean"])), from_rating(float(rated[file]["valence_mean"])))
-        for file, name in chosen
-    ]
-    return [file for file, _ in chosen], concepts
-
-
-def read_rating_source(ratings: Path) -> str:
-    """Who rated: "model" where a row says so in a column rated_by, else "people"."""
-    with ratings.open(newline="", encoding="utf-8") as lines:
-        return "model" if any(row.get("rated_by") == "model" for row in csv.DictReader(lines)) else "people"
-
-
 def export(graph: EngineGraph, concepts: list[Concept], path: Path) -> None:
     """Writes the engine's file, replaced in one rename.
 
@@ -148,7 +117,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--name", default="morph", help="name of the engine and its files")
     options = parser.parse_args(arguments)
     decoder, latents = load_averaged_decoder(options.checkpoint)
-    files, concepts = read_concepts(options.anchors, options.ratings)
+    rated = read_rated_pictures(options.anchors, options.ratings)
+    concepts = [Concept(one.concept, one.arousal, one.valence) for one in rated]
     path = options.out / f"{options.name}.onnx"
     options.out.mkdir(parents=True, exist_ok=True)
     _, pictures = load_anchors(options.images, options.anchors, decoder.shape.size_px)
@@ -163,8 +133,8 @@ def main(arguments: list[str] | None = None) -> None:
         "training": {"steps": torch.load(options.checkpoint, weights_only=True, map_location="cpu")["step"]},
         "parameters": sum(weight.numel() for weight in decoder.parameters()) + latents.numel(),
         "noise_size": NOISE_SIZE,
-        "metrics": measure_engine(open_engine(path), to_8_bit(pictures)),
-        "anchors": files,
+        "metrics": measure_engine(open_engine(path, threads=0), to_8_bit(pictures)),
+        "anchors": [one.file for one in rated],
     }
     write_manifest(path, facts)
 

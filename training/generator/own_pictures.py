@@ -23,35 +23,39 @@ from deepsing.rpc.channel import open_channel
 from deepsing.v1.sentiment_pb2 import Sentiment
 from deepsing.v1.translator_pb2 import Picture, ReadPicturesRequest
 from deepsing.v1.translator_pb2_grpc import TranslatorServiceStub
+from training.program import new_parser
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MIN_PICTURES = 2
 SIZE_PX = 256  # what the judge looks at
 BATCH = 16
 CALL_LIMIT_S = 60.0
-EXAMPLES = """examples:
+EXAMPLES = """The ratings are a CSV with one row for each picture and these columns:
+  file                        the picture's file in the folder of --images
+  arousal_mean, valence_mean  mean ratings of people, 1 to 7; 4 is neutral
+  concept                     if you like: the name of what it shows (default: the file's name)
+  rated_by                    if you like: people or model; the engine says it of itself (default: people)
+Without ratings, the image-sentiment model that comes with deepsing rates the pictures. A run that was stopped goes on
+where it was when the same command is given again.
+
+examples:
   deepsing train generator --images holiday-photos/ --name holiday
   deepsing train generator --images art/ --ratings art.csv --name art --steps 1500 2000 4000
-
-The ratings are a CSV with the columns file, arousal_mean and valence_mean on a scale of 1 to 7, and perhaps concept,
-the name of what is shown. Without it, the image-sentiment model that comes with deepsing rates the pictures, and their
-file names are their concepts. A run that is stopped goes on where it was when the same command is given again.
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="deepsing train generator",
-        description="Makes an engine of your own pictures; needs PyTorch and some hours of a CPU.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def build_parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    parser = new_parser(
+        "deepsing train generator",
+        "Makes an engine of your own pictures; needs PyTorch and some hours of a CPU.",
+        EXAMPLES,
     )
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="the pictures; 100 to 200 are good")
     parser.add_argument(
-        "--ratings", type=Path, metavar="CSV", help="what people felt at them (default: a model's word)"
+        "--ratings", type=Path, metavar="CSV", help="what people felt at them (default: a model rates them)"
     )
     parser.add_argument("--name", default="mine", help="of the engine (default: mine)")
     parser.add_argument(
@@ -61,10 +65,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="for the engine (default: where deepsing models looks)",
     )
-    parser.add_argument("--steps", type=int, nargs=3, default=(1500, 2000, 5000), help="at 64, 128 and 256 px")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        nargs=3,
+        default=(1500, 2000, 5000),
+        metavar="N",
+        help="of training at 64, 128 and 256 px (default: 1500 2000 5000)",
+    )
     parser.add_argument("--start", type=Path, metavar="FILE", help="checkpoint of another training to begin with")
-    parser.add_argument("--threads", type=int, metavar="N", help="(default: one a core)")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--threads", type=int, metavar="N", help="of the processor (default: one for each core)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    options = build_parser().parse_args(arguments)
     return run_command(lambda: _train(options))
 
 

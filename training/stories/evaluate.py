@@ -1,9 +1,9 @@
-"""deepsing eval story: tells the stories of a folder of songs and measures how well their pictures carry the feeling.
+"""deepsing eval story: makes the stories of a folder of songs and measures how well their pictures carry the emotions.
 
-Each story is read by the judge of stories as it is painted, and compared with the song; beside that stand the ratings
-that people gave to what is shown. Frames are few (2 a second, unless --fps says otherwise), so that it is quick: about
-a tenth of the work of the whole story. Steps between frames and flashes are those at this frame rate; for the flashes
-of real stories say --fps 24.
+The image-sentiment model (the judge) reads each story's pictures as they are painted; its judgements are compared with
+the song, and so are people's ratings of what is shown. Frames are few (2 a second unless --fps says otherwise), so that
+it takes about a tenth of the time of whole stories. Steps between frames and flashes are those at this frame rate; for
+the flashes of real stories give --fps 24.
 """
 
 import argparse
@@ -21,10 +21,11 @@ from deepsing.cli.interrupts import run_to_end
 from deepsing.client import Client, StoryOptions
 from deepsing.client.errors import InvalidSong, Refused
 from deepsing.local.failures import USAGE, CommandError
+from training.program import new_parser
 from training.stories.figures import Figures
 from training.stories.summary import format_table, summarize
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 COMPARED = "original"  # measured beside the default translator where the service has it
 EXAMPLES = """examples:
@@ -45,17 +46,13 @@ class Evaluation:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the program and returns its exit status."""
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     return run_command(lambda: _evaluate(options))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="deepsing eval story",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def build_parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    parser = new_parser("deepsing eval story", __doc__ or "", EXAMPLES)
     parser.add_argument(
         "--songs", type=Path, required=True, metavar="DIR", help="every file in it, and below, is tried"
     )

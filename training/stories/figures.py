@@ -9,9 +9,7 @@ from deepsing.client.session import Event
 from deepsing.client.story import achievement_facts, agreement_facts
 from deepsing.v1.composer_pb2 import AchievedPoint, Frame, SessionEnd
 
-__all__ = ["Figures", "agreement", "F64"]
-
-F64 = NDArray[np.float64]
+__all__ = ["Figures"]
 
 
 @dataclass
@@ -81,14 +79,3 @@ class Figures:
             "flashes_per_second": end.flashes_per_second,
             "warnings": [*(warning.message for warning in end.song.warnings), *end.warnings],
         }
-
-
-def agreement(wanted: F64, given: F64) -> tuple[float, float, float]:
-    """Pearson's r, Lin's concordance (both 0 where a side is constant) and root mean square error of two series."""
-    shared = float(np.mean((wanted - wanted.mean()) * (given - given.mean())))
-    spread = float(wanted.std() * given.std())
-    error = float(np.sqrt(np.square(wanted - given).mean()))
-    if spread <= 1e-9:
-        return 0.0, 0.0, error
-    apart = float(wanted.var() + given.var() + (wanted.mean() - given.mean()) ** 2)
-    return shared / spread, 2 * shared / apart, error

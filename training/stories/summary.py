@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from training.stories.figures import F64, Figures, agreement
+from training.agreement import DIMENSIONS, bootstrap_intervals, compute_agreement, pearson_r, pearson_rs
+from training.stories.figures import Figures
 
 __all__ = ["summarize", "format_table"]
 
-DIMENSIONS = ("arousal", "valence")
-DRAWS = 1000  # of the bootstrap; whole songs are drawn, for what belongs to one song errs together
+F64 = NDArray[np.float64]
+
 NAME_WIDTH = 24
 COLUMNS = ("judge r", "ccc", "rmse", "people r", "ccc", "rmse", "latent", "pixels")
 LEGEND = "pairs: arousal/valence; latent, pixels: mean/largest step from frame to frame; n: frames that the judge read"
@@ -48,25 +50,25 @@ def _summarize_judge(stories: Sequence[Figures]) -> dict[str, Any]:
         ceiling = getattr(judge, name)
         pooled[name]["ceiling"] = {"r": round(ceiling.r, 4), "n": ceiling.n}
         pooled[name]["share"] = round(pooled[name]["r"] / ceiling.r, 4) if ceiling.r else None
-        pooled[name]["judge_with_people"] = round(agreement(beside[:, column], beside[:, 2 + column])[0], 4)
+        pooled[name]["judge_with_people"] = round(pearson_r(beside[:, column], beside[:, 2 + column]), 4)
     return {**pooled, "judge": judge.digest}
 
 
 def _pool_songs(songs: Sequence[F64]) -> dict[str, Any]:
     """Agreement over all songs; a song is (n, 4): wanted arousal and valence, then given."""
-    rng, everything = np.random.default_rng(0), np.concatenate(songs)
-    drawn = [np.concatenate([songs[k] for k in rng.integers(len(songs), size=len(songs))]) for _ in range(DRAWS)]
+    everything = np.concatenate(songs)
+    numbers = np.repeat(np.arange(len(songs)), [len(song) for song in songs])  # whole songs are drawn
+    bounds = bootstrap_intervals(pearson_rs, everything[:, :2], everything[:, 2:], groups=numbers)
     report = {}
     for column, name in enumerate(DIMENSIONS):
-        r, ccc, rmse = agreement(everything[:, column], everything[:, 2 + column])
-        draws = [agreement(rows[:, column], rows[:, 2 + column])[0] for rows in drawn]
+        found = compute_agreement(everything[:, column], everything[:, 2 + column])
         report[name] = {
-            "r": round(r, 4),
-            "r_95": [round(float(edge), 4) for edge in np.quantile(draws, (0.025, 0.975))],
-            "ccc": round(ccc, 4),
-            "rmse": round(rmse, 4),
-            "n": len(everything),
-            "song_r": _quartiles([agreement(song[:, column], song[:, 2 + column])[0] for song in songs]),
+            "r": round(found.r, 4),
+            "r_95": [round(edge, 4) for edge in bounds[name]],
+            "ccc": round(found.ccc, 4),
+            "rmse": round(found.rmse, 4),
+            "n": found.n,
+            "song_r": _quartiles([pearson_r(song[:, column], song[:, 2 + column]) for song in songs]),
         }
     return report
 

@@ -7,10 +7,10 @@ For an engine of named classes, in place of the first two: `--classes CLASSES --
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 from pathlib import Path
 
+from training.ratings import read_rated_pictures
 from training.translator.norms import Norms, WordNet, rate_classes, read_class_names, read_norms
 
 __all__ = ["build_class_table", "build_table", "main", "parse_theme", "write_table"]
@@ -24,7 +24,6 @@ WORDS_SOURCE = (
     "Sentiments are means of norms of the words of each name (Warriner, Kuperman & Brysbaert 2013, Behavior Research "
     "Methods 45, 1191-1207, from the user's copy; (mean - 5) / 4). The norms' terms hold for this table: keep it."
 )
-NEUTRAL, HALF_RANGE = 4.0, 3.0  # OASIS rates 1..7
 
 
 def parse_theme(name: str) -> str:
@@ -41,20 +40,16 @@ def build_table(anchors: Path, oasis: Path, engine: str) -> dict[str, object]:
         engine: name of the engine.
 
     Raises:
-        KeyError: an anchor has no ratings.
+        ValueError: an anchor has no ratings, or one that is not from 1 to 7.
     """
-    with oasis.open(newline="", encoding="utf-8") as lines:
-        rated = {row["file"]: row for row in csv.DictReader(lines)}
-    with anchors.open(newline="", encoding="utf-8") as lines:
-        chosen = [(row["concept"], row["file"]) for row in csv.DictReader(lines)]
     concepts = [
         {
-            "name": name,
-            "theme": parse_theme(file),
-            "arousal": round((float(rated[file]["arousal_mean"]) - NEUTRAL) / HALF_RANGE, 3),
-            "valence": round((float(rated[file]["valence_mean"]) - NEUTRAL) / HALF_RANGE, 3),
+            "name": picture.concept,
+            "theme": parse_theme(picture.file),
+            "arousal": round(picture.arousal, 3),
+            "valence": round(picture.valence, 3),
         }
-        for name, file in chosen
+        for picture in read_rated_pictures(anchors, oasis)
     ]
     return {"engine": engine, "source": SOURCE, "concepts": concepts}
 

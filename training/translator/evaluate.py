@@ -1,7 +1,7 @@
-"""Measures how well each translator's concepts carry the feelings asked for, by people's ratings of them.
+"""deepsing eval translator: measures how well the chosen concepts follow the emotions that are asked for.
 
-`python -m training.translator.evaluate [--json] [--engine ENGINE.onnx --backbone BACKBONE.onnx]`
-With an engine and a backbone the pictures are painted, too, and read by the judge.
+The translators are compared on random walks over the plane of arousal and valence, by people's ratings of the concepts.
+With an engine and a backbone the pictures are painted, too, and the image-sentiment model (the judge) reads them.
 """
 
 from __future__ import annotations
@@ -18,15 +18,21 @@ from services.translator.catalogue import EMBEDDED, find_file, open_translators,
 from services.translator.judge.model import PictureFeatures, load_judge
 from services.translator.lexicon import F32, Lexicon
 from services.translator.translate import Passage, Translator, translate
+from training.agreement import DIMENSIONS, measure_dimensions, measure_with_intervals
+from training.generator.painting import open_engine_with_latents
+from training.program import new_parser
 from training.translator.curves import random_walk
-from training.translator.measures import agreement, intervals
-from training.translator.sampling import TRUNCATION, EngineSampler, OnnxEngine
+from training.translator.sampling import TRUNCATION, EngineSampler
 
-__all__ = ["evaluate", "main", "smoothness"]
+__all__ = ["build_parser", "evaluate", "main", "smoothness"]
 
+EXAMPLES = """examples:
+  deepsing eval translator
+  deepsing eval translator --engine services/generator/weights/morph.onnx \\
+    --backbone services/translator/weights/eyes.onnx --json
+"""
 JUDGED = 300  # pictures that the judge reads for each translator
 KEYS_A_MINUTE = 12  # as many as the original shows; the composer's pace follows the song, about so
-DIMENSIONS = ("arousal", "valence")
 SHUFFLES = 20  # random orders that a path is compared with
 
 
@@ -49,11 +55,13 @@ def evaluate(translator: Translator, curves: int, points: int, sampler: EngineSa
     lexicon = translator.lexicon
     targets = [random_walk(lexicon, seed, points) for seed in range(curves)]
     translations = [translate(translator, Passage(walk, seed=seed)) for seed, walk in enumerate(targets)]
-    within = [agreement(walk, one.expected.astype(float)) for walk, one in zip(targets, translations, strict=True)]
+    within = [
+        measure_dimensions(walk, one.expected.astype(float)) for walk, one in zip(targets, translations, strict=True)
+    ]
     weights = [one.class_weights for one in translations]
     target = np.concatenate(targets)
     report: dict[str, Any] = {"n": len(target)}
-    report |= agreement(target, np.concatenate([one.expected for one in translations]).astype(float))
+    report |= measure_dimensions(target, np.concatenate([one.expected for one in translations]).astype(float))
     for dimension in DIMENSIONS:
         report[dimension]["within"] = float(np.mean([walk[dimension]["r"] for walk in within]))
     mains = [rows.argmax(1) for rows in weights]
@@ -68,9 +76,9 @@ def evaluate(translator: Translator, curves: int, points: int, sampler: EngineSa
             np.concatenate([getattr(one, name) for one in translations])[shown] for name in ("noise", "expected")
         )
         read, walk = sampler.read_painted(np.concatenate(weights)[shown], noise), (shown // points).astype(str)
-        report["by_judge"] = {"n": len(shown)} | intervals(target[shown], read, walk)
-        report["by_judge"]["ceiling"] = intervals(rated.astype(float), read, walk)
-        report["path"] = float(np.mean([smoothness(rows, sampler.engine.latents) for rows in weights]))
+        report["by_judge"] = {"n": len(shown)} | measure_with_intervals(target[shown], read, walk)
+        report["by_judge"]["ceiling"] = measure_with_intervals(rated.astype(float), read, walk)
+        report["path"] = float(np.mean([smoothness(rows, sampler.latents) for rows in weights]))
     return report
 
 
@@ -87,16 +95,24 @@ def smoothness(class_weights: F32, latents: F32) -> float:
     return float(step / anyhow) if anyhow > 0 else 1.0
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    parser = new_parser("deepsing eval translator", __doc__ or "", EXAMPLES)
+    parser.add_argument("--weights", type=Path, default=EMBEDDED, metavar="DIR", help="folder of the translators")
+    parser.add_argument(
+        "--engine-name", metavar="NAME", help="whose translators (default: the engine file's name, else morph)"
+    )
+    parser.add_argument("--curves", type=int, default=20, metavar="N", help="random walks (default: 20)")
+    parser.add_argument("--points", type=int, default=100, metavar="N", help="emotions of each walk (default: 100)")
+    parser.add_argument("--engine", type=Path, metavar="FILE", help="the engine's .onnx file, to paint with")
+    parser.add_argument("--backbone", type=Path, metavar="FILE", help="eyes.onnx, which the judge reads pictures with")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    return parser
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the translators")
-    parser.add_argument("--engine-name", help="whose translators (default: the engine file's stem, else morph)")
-    parser.add_argument("--curves", type=int, default=20, help="random walks (default: 20)")
-    parser.add_argument("--points", type=int, default=100, help="feelings of each walk (default: 100)")
-    parser.add_argument("--engine", type=Path, help="ONNX file of training.generator.export, to paint with")
-    parser.add_argument("--backbone", type=Path, help="ONNX file of training.translator.judge.backbone, to judge with")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser = build_parser()
     options = parser.parse_args(arguments)
     if (options.engine is None) != (options.backbone is None):
         parser.error("--engine and --backbone go together")
@@ -109,8 +125,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def open_sampler(options: argparse.Namespace, lexicon: Lexicon) -> EngineSampler:
     """The engine and the judge, at the truncation that views are trained at."""
+    engine, latents = open_engine_with_latents(options.engine)
     judge = load_judge(find_file("judge.npz", [options.weights]))
-    return EngineSampler(lexicon, OnnxEngine(options.engine), PictureFeatures(options.backbone), judge, TRUNCATION)
+    return EngineSampler(lexicon, engine, latents, PictureFeatures(options.backbone), judge, TRUNCATION)
 
 
 def format_table(report: dict[str, dict[str, Any]]) -> str:

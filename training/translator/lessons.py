@@ -17,6 +17,7 @@ __all__ = ["TrainingSet", "build_training_set", "kmeans"]
 
 CLUSTERS = 10  # of sentiments: as many classes a view speaks
 SUBCLASSES = 10  # of each class
+STEPS = 1500  # of the optimiser, for one view
 ROUNDS = 50  # of Lloyd's algorithm at most
 
 

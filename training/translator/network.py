@@ -12,12 +12,12 @@ from torch.nn import functional
 
 from services.translator.lexicon import F32
 from services.translator.views import View
-from training.translator.lessons import TrainingSet
+from training.translator.lessons import STEPS, TrainingSet
 
 __all__ = ["ViewNetwork", "train_view"]
 
 HIDDEN = (64, 256)
-STEPS, LEARNING_RATE, WEIGHT_DECAY = 1500, 3e-3, 1e-4
+LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-4
 NOISE_SHARE = 0.1  # weight of the noise's squared error beside the cross-entropy
 JITTER = 0.1  # deviation of noise on the standardised sentiments, so that the network interpolates
 
@@ -46,6 +46,7 @@ def train_view(training_set: TrainingSet, centre: F32, spread: F32, seed: int, s
         seed: decides the first weights and the jitter.
         steps: of the optimiser.
     """
+    torch.set_num_threads(1)  # the networks are tiny
     torch.manual_seed(seed)
     network = ViewNetwork(len(training_set.classes), training_set.noise.shape[1])
     sentiments = torch.from_numpy(training_set.sentiments.astype(np.float32))

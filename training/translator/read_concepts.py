@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from services.generator.engine import Engine
 from services.translator.catalogue import EMBEDDED, find_file, table_path
 from services.translator.judge.model import Judge, PictureFeatures, load_judge
 from services.translator.lexicon import F32, F64, Lexicon, encode_distances, load_lexicon
+from training.generator.painting import list_concepts, open_engine_with_latents, paint_rows
 from training.translator.build_concepts import write_table
-from training.translator.sampling import TRUNCATION, OnnxEngine, draw_samples
+from training.translator.sampling import TRUNCATION, draw_samples
 
 __all__ = ["main", "read_concept_pictures", "concept_distances"]
 
@@ -25,7 +27,7 @@ LOOK_PX = 16  # pictures are compared at this size: colours and where they are, 
 
 
 def read_concept_pictures(
-    lexicon: Lexicon, engine: OnnxEngine, backbone: PictureFeatures, labeller: Judge, per_concept: int
+    lexicon: Lexicon, engine: Engine, backbone: PictureFeatures, labeller: Judge, per_concept: int
 ) -> F64:
     """What each concept's picture makes people feel in the labeller's reading, (K, 2).
 
@@ -42,16 +44,16 @@ def read_concept_pictures(
     return np.asarray(np.clip(scaled * lexicon.ratings.std(0) + lexicon.ratings.mean(0), -1, 1))
 
 
-def concept_distances(engine: OnnxEngine) -> F64:
+def concept_distances(engine: Engine, latents: F32) -> F64:
     """How unlike two concepts are, (K, K): the mean of their distances in the engine's space and to the eye.
 
     Both are brought to a mean of 1. To the eye: the pictures without noise, made small.
     """
-    count = len(engine.names)
-    plain = engine.paint(np.eye(count, dtype=np.float32), np.zeros((count, engine.noise_size), np.float32), 0.0)
+    count = len(engine.concepts)
+    plain = paint_rows(engine, np.eye(count, dtype=np.float32))
     small = [np.asarray(Image.fromarray(picture).resize((LOOK_PX, LOOK_PX), Image.Resampling.BOX)) for picture in plain]
     looks = np.stack(small).reshape(count, -1).astype(np.float32)
-    return np.asarray((unit_distances(engine.latents) + unit_distances(looks)) / 2)
+    return np.asarray((unit_distances(latents) + unit_distances(looks)) / 2)
 
 
 def unit_distances(points: F32) -> F64:
@@ -71,15 +73,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--per-concept", type=int, default=3, help="pictures under noise of each concept (default: 3)")
     options = parser.parse_args(arguments)
     path = table_path(options.engine_name or options.engine.stem, options.weights)
-    lexicon, engine = load_lexicon(path), OnnxEngine(options.engine)
-    if engine.names != lexicon.names:
+    lexicon, (engine, latents) = load_lexicon(path), open_engine_with_latents(options.engine)
+    if list_concepts(engine) != lexicon.names:
         parser.error(f"{options.engine.name} has other concepts than {path.name}; build the table anew")
     labeller = load_judge(find_file("labeller.npz", [options.weights]))
     read = read_concept_pictures(lexicon, engine, PictureFeatures(options.backbone), labeller, options.per_concept)
     table = json.loads(path.read_text(encoding="utf-8"))
     for concept, (arousal, valence) in zip(table["concepts"], read.tolist(), strict=True):
         concept |= {"read_arousal": round(arousal, 3), "read_valence": round(valence, 3)}
-    write_table(table | {"distances": encode_distances(concept_distances(engine))}, path)
+    write_table(table | {"distances": encode_distances(concept_distances(engine, latents))}, path)
 
 
 if __name__ == "__main__":

@@ -1,42 +1,44 @@
-"""Trains the neural views of an engine and measures them on samples they never saw: one command.
+"""deepsing train translator: trains further translators (neural views) of an engine, and measures them.
 
-`python -m training.translator.train --engine ENGINE.onnx --backbone BACKBONE.onnx`
+They learn from pictures that the engine paints, and are measured on pictures that they never saw. The report is printed
+as one JSON object and written into the manifest.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from services.generator.engine import Engine
 from services.translator.catalogue import EMBEDDED, find_file, table_path
 from services.translator.judge.model import Judge, PictureFeatures, load_judge
 from services.translator.lexicon import F64, Lexicon, load_lexicon
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import View, ViewTranslator, save_views
+from training.agreement import measure_dimensions
+from training.generator.painting import list_concepts, open_engine_with_latents
+from training.manifest import compute_digest, write_manifest
+from training.program import new_parser
+from training.ratings import standardise
 from training.translator.build_concepts import write_table
-from training.translator.lessons import build_training_set
-from training.translator.measures import Agreement, agreement
-from training.translator.network import STEPS, train_view
-from training.translator.sampling import TRUNCATION, EngineSampler, OnnxEngine, Samples, draw_samples
+from training.translator.lessons import STEPS, build_training_set
+from training.translator.sampling import TRUNCATION, EngineSampler, Samples, draw_samples
 
-__all__ = ["label_samples", "main", "measure", "train_views"]
+__all__ = ["build_parser", "label_samples", "main", "measure", "train_views"]
 
+EXAMPLES = """example:
+  deepsing train translator --engine services/generator/weights/morph.onnx \\
+    --backbone services/translator/weights/eyes.onnx --out build/views --views 4
+"""
 HELD_OUT = 0.2  # share of the samples that no view sees
 TEST_FEELINGS = 40  # held-out feelings on which each view is tried
 VALIDATION = 0.25  # share of the other samples that choose among views
 CANDIDATES = 3  # views drawn for each that is kept
-
-
-def standardise(values: F64) -> F64:
-    """Brings (n, 2) to zero mean and unit deviation."""
-    return np.asarray((values - values.mean(0)) / values.std(0))
 
 
 def label_samples(lexicon: Lexicon, labeller: Judge, samples: Samples, trust: float) -> F64:
@@ -63,6 +65,8 @@ def train_views(lexicon: Lexicon, samples: Samples, sentiments: F64, count: int,
         seed: another one gives other views.
         steps: of each view's training.
     """
+    from training.translator.network import train_view  # needs torch, which --help does without
+
     chosen = np.random.default_rng(seed).random(len(sentiments)) < VALIDATION
     centre, spread = lexicon.ratings.mean(0).astype(np.float32), lexicon.ratings.std(0).astype(np.float32)
     taught = ~chosen
@@ -74,15 +78,15 @@ def train_views(lexicon: Lexicon, samples: Samples, sentiments: F64, count: int,
             build_training_set(samples.concepts[taught], scaled, samples.noise[taught], own), centre, spread, own, steps
         )
         expected = translate(ViewTranslator(lexicon, view, 0, ""), Passage(sentiments[chosen])).expected
-        measures = agreement(sentiments[chosen], expected.astype(np.float64))
+        measures = measure_dimensions(sentiments[chosen], expected.astype(np.float64))
         candidates.append((measures["arousal"]["ccc"] + measures["valence"]["ccc"], number, view))
     return [view for _, _, view in sorted(candidates, key=lambda one: -one[0])[:count]]
 
 
-def agreement_with_people(judge: Judge, lexicon: Lexicon, samples: Samples) -> Agreement:
+def agreement_with_people(judge: Judge, lexicon: Lexicon, samples: Samples) -> dict[str, dict[str, float]]:
     """The judge's ceiling: how well it reads people's ratings of a concept off the engine's pictures of it."""
     themes = [(lexicon.themes[concept],) for concept in samples.concepts]
-    return agreement(lexicon.ratings[samples.concepts], judge.read(samples.features, themes))
+    return measure_dimensions(lexicon.ratings[samples.concepts], judge.read(samples.features, themes))
 
 
 def measure(sampler: EngineSampler, views: list[View], targets: F64) -> list[dict[str, Any]]:
@@ -93,8 +97,10 @@ def measure(sampler: EngineSampler, views: list[View], targets: F64) -> list[dic
         report.append(
             {
                 "concepts": [sampler.lexicon.names[concept] for concept in view.classes],
-                "by_people": agreement(targets, translation.expected.astype(np.float64)),
-                "by_judge": agreement(targets, sampler.read_painted(translation.class_weights, translation.noise)),
+                "by_people": measure_dimensions(targets, translation.expected.astype(np.float64)),
+                "by_judge": measure_dimensions(
+                    targets, sampler.read_painted(translation.class_weights, translation.noise)
+                ),
             }
         )
     return report
@@ -104,8 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = build_parser()
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)
-    engine, backbone = OnnxEngine(options.engine), PictureFeatures(options.backbone)
+    (engine, latents), backbone = open_engine_with_latents(options.engine), PictureFeatures(options.backbone)
     labeller = load_judge(find_file("labeller.npz", [options.weights]))
     engine_name = options.engine_name or options.engine.stem
     table = table_path(engine_name, options.weights)
@@ -113,13 +118,13 @@ def main(arguments: list[str] | None = None) -> None:
         write_table(label_concepts(engine, backbone, labeller, engine_name), table)
         options.trust = 0.0  # nobody rated these concepts
     lexicon = load_lexicon(table)
-    if engine.names != lexicon.names or engine.noise_size != NOISE_SIZE:
+    if list_concepts(engine) != lexicon.names or engine.noise_size != NOISE_SIZE:
         parser.error(
-            f"{options.engine.name} paints {len(engine.names)} concepts from {engine.noise_size} noise values; views "
-            f"need the {len(lexicon.names)} concepts of the table and {NOISE_SIZE} values: build the table anew"
+            f"{options.engine.name} paints {len(engine.concepts)} concepts from {engine.noise_size} noise values; "
+            f"views need the {len(lexicon.names)} concepts of the table and {NOISE_SIZE} values: build the table anew"
         )
     sampler = EngineSampler(
-        lexicon, engine, backbone, load_judge(find_file("judge.npz", [options.weights])), options.truncation
+        lexicon, engine, latents, backbone, load_judge(find_file("judge.npz", [options.weights])), options.truncation
     )
     samples = draw_samples(engine, backbone, options.per_concept, options.truncation, options.seed)
     sentiments = label_samples(lexicon, labeller, samples, options.trust)
@@ -135,57 +140,65 @@ def main(arguments: list[str] | None = None) -> None:
     }
     path = (options.out or options.weights) / f"{lexicon.engine}_views.npz"
     save_views(views, lexicon.names, path)
-    write_manifest(path, options, report)
+    write_manifest(path, describe_training(options, report))
     sys.stdout.write(json.dumps(report, indent=1) + "\n")
 
 
-def label_concepts(
-    engine: OnnxEngine, backbone: PictureFeatures, labeller: Judge, engine_name: str
-) -> dict[str, object]:
+def label_concepts(engine: Engine, backbone: PictureFeatures, labeller: Judge, engine_name: str) -> dict[str, object]:
     """A table of concepts that only the labeller rates: its mean reading of three pictures of each."""
     samples = draw_samples(engine, backbone, 3, TRUNCATION, 0)
     read = labeller.read(samples.features, [()] * len(samples.concepts))
-    felt = np.clip([read[samples.concepts == concept].mean(0) for concept in range(len(engine.names))], -1, 1)
+    felt = np.clip([read[samples.concepts == concept].mean(0) for concept in range(len(engine.concepts))], -1, 1)
     concepts = [
         {"name": name, "theme": name, "arousal": round(arousal, 3), "valence": round(valence, 3)}
-        for name, (arousal, valence) in zip(engine.names, felt.tolist(), strict=True)
+        for name, (arousal, valence) in zip(list_concepts(engine), felt.tolist(), strict=True)
     ]
     return {"engine": engine_name, "source": "Sentiments are the labeller's.", "concepts": concepts}
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """What the command takes."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", type=Path, required=True, help="ONNX file of training.generator.export")
-    parser.add_argument("--backbone", type=Path, required=True, help="ONNX file of training.translator.judge.backbone")
-    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the concept table and own judges")
-    parser.add_argument("--engine-name", help="whose concept table (default: the engine file's stem)")
+    """What the command line takes."""
+    parser = new_parser("deepsing train translator", __doc__ or "", EXAMPLES)
+    parser.add_argument("--engine", type=Path, required=True, metavar="FILE", help="the engine's .onnx file")
     parser.add_argument(
-        "--unrated", action="store_true", help="nobody rated its concepts: the labeller makes the table"
+        "--backbone", type=Path, required=True, metavar="FILE", help="eyes.onnx, which pictures are read with"
     )
-    parser.add_argument("--out", type=Path, help="folder for the views (default: the folder of --weights)")
-    parser.add_argument("--views", type=int, default=8, help="how many (default: 8)")
-    parser.add_argument("--per-concept", type=int, default=12, help="samples of each concept (default: 12)")
-    parser.add_argument("--truncation", type=float, default=TRUNCATION, help="of the samples (default: 0.5)")
-    parser.add_argument("--seed", type=int, default=1, help="another seed gives other views (default: 1)")
-    parser.add_argument("--trust", type=float, default=0.5, help="weight of people's ratings in labels (default: 0.5)")
-    parser.add_argument("--steps", type=int, default=STEPS, help=f"of each view's training (default: {STEPS})")
+    parser.add_argument(
+        "--weights", type=Path, default=EMBEDDED, metavar="DIR", help="folder of the concept table and readers"
+    )
+    parser.add_argument("--engine-name", metavar="NAME", help="whose concept table (default: the engine file's name)")
+    parser.add_argument(
+        "--unrated", action="store_true", help="people rated none of its concepts: the labeller makes the table"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for the views (default: the folder of --weights)"
+    )
+    parser.add_argument("--views", type=int, default=8, metavar="N", help="how many (default: 8)")
+    parser.add_argument(
+        "--per-concept", type=int, default=12, metavar="N", help="samples of each concept (default: 12)"
+    )
+    parser.add_argument(
+        "--truncation", type=float, default=TRUNCATION, metavar="N", help="of the samples (default: 0.5)"
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="another seed gives other views (default: 1)")
+    parser.add_argument(
+        "--trust", type=float, default=0.5, metavar="N", help="weight of people's ratings in labels (default: 0.5)"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=STEPS, metavar="N", help=f"of each view's training (default: {STEPS})"
+    )
     return parser
 
 
-def write_manifest(path: Path, options: argparse.Namespace, report: dict[str, Any]) -> None:
-    """Writes what is known of the views beside them."""
+def describe_training(options: argparse.Namespace, report: dict[str, Any]) -> dict[str, object]:
+    """What the manifest says about how the views were made."""
     names = ("views", "per_concept", "truncation", "trust", "steps", "seed")
     chosen = " ".join(f"--{name.replace('_', '-')} {getattr(options, name)}" for name in names)
-    manifest = {
-        "name": path.stem,
-        "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "engine_sha256": hashlib.sha256(options.engine.read_bytes()).hexdigest(),
+    return {
+        "engine_sha256": compute_digest(options.engine),
         "command": f"python -m training.translator.train --engine ENGINE.onnx --backbone BACKBONE.onnx {chosen}",
         "metrics": report,
     }
-    path.with_suffix(".json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,25 @@ class Agreement:
     rmse: float
     n: int
 
+    @classmethod
+    def from_moments(
+        cls, means: tuple[float, float], variances: tuple[float, float], covariance: float, squared_error: float, n: int
+    ) -> Agreement:
+        """The agreement of two signals, from their moments.
+
+        Args:
+            means: of both signals.
+            variances: of both signals, divided by n, not by n - 1.
+            covariance: of the two, divided by n.
+            squared_error: mean square of their difference.
+            n: pairs, at least 1.
+        """
+        xx, yy = variances
+        if min(xx, yy) <= CONSTANT:
+            return cls(0.0, 0.0, sqrt(squared_error), n)
+        ccc = 2 * covariance / (xx + yy + (means[0] - means[1]) ** 2)
+        return cls(covariance / sqrt(xx * yy), ccc, sqrt(squared_error), n)
+
 
 class RunningAgreement:
     """Sums that grow by one pair at a time; memory is six numbers."""
@@ -42,8 +61,5 @@ class RunningAgreement:
         """The agreement of all pairs so far."""
         if self.n == 0:
             return Agreement(0.0, 0.0, 0.0, 0)
-        xx, yy, xy = self.xx / self.n, self.yy / self.n, self.xy / self.n
-        r = xy / sqrt(xx * yy) if min(xx, yy) > CONSTANT else 0.0
-        apart = xx + yy + (self.mean_x - self.mean_y) ** 2
-        ccc = 2 * xy / apart if apart > CONSTANT else 0.0
-        return Agreement(r, ccc, sqrt(self.squared_error / self.n), self.n)
+        means, variances = (self.mean_x, self.mean_y), (self.xx / self.n, self.yy / self.n)
+        return Agreement.from_moments(means, variances, self.xy / self.n, self.squared_error / self.n, self.n)

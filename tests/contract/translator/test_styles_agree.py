@@ -1,4 +1,4 @@
-"""What the translator measures as a style is what the generator paints: they share files, not code."""
+"""A style is measured as the generator paints it: by its code, at the network's own strength."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from PIL import Image
 from services.generator.style_pictures import open_picture_stylist, read_style_pictures
 from services.generator.stylize import Stylist
 from tests.unit.generator.opened import session
-from training.translator.styles.readings import PictureStyleNetwork, StyleNetwork, find_style_files
+from training.translator.styles.style_set import find_style_files, open_built_in_styles, open_style_pictures
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "services" / "generator" / "weights"
 STRENGTH = 0.6
@@ -21,12 +21,12 @@ def picture() -> np.ndarray:
 
 
 def test_built_in_styles_agree_at_their_shares(picture: np.ndarray) -> None:
-    style_network, stylist = StyleNetwork(WEIGHTS / "painting.onnx"), Stylist("", session(WEIGHTS / "painting.onnx"))
-    assert style_network.names == tuple(style.name for style in stylist.styles)
-    place = style_network.names.index("red weave")  # strong: shown at a share of its strength
-    weights = np.zeros(len(style_network.names), np.float32)
+    styles, stylist = open_built_in_styles(WEIGHTS / "painting.onnx"), Stylist("", session(WEIGHTS / "painting.onnx"))
+    assert styles.names == tuple(style.name for style in stylist.styles)
+    place = styles.names.index("red weave")  # strong: shown at a share of its strength
+    weights = np.zeros(len(styles.names), np.float32)
     weights[place] = STRENGTH
-    whole, shown = style_network.stylize([picture], place, STRENGTH)[0], stylist.stylize(picture, weights)
+    whole, shown = styles.stylize([picture], place, STRENGTH)[0], stylist.stylize(picture, weights)
     away, kept = (np.abs(made.astype(float) - picture).mean() for made in (whole, shown))
     assert kept == pytest.approx(0.6 * away, rel=0.05)
 
@@ -37,13 +37,13 @@ def test_styles_of_pictures_agree(picture: np.ndarray, tmp_path: Path) -> None:
     (tmp_path / "styles.csv").write_text(
         "file,name,arousal,valence\npositive.png,sun,0,0.5\nnegative.png,night,0,-0.5\n"
     )
-    style_network = PictureStyleNetwork(WEIGHTS / "any_style.onnx", tmp_path)
+    styles = open_style_pictures(WEIGHTS / "any_style.onnx", tmp_path)
     networks = [session(WEIGHTS / name) for name in ("style_vector.onnx", "any_style.onnx")]
     stylist = open_picture_stylist(tmp_path, *networks, ("", ""))
-    assert style_network.names == tuple(style.name for style in stylist.styles) == ("sun", "night")
+    assert styles.names == tuple(style.name for style in stylist.styles) == ("sun", "night")
     for place in (0, 1):
         weights = np.eye(2, dtype=np.float32)[place] * np.float32(STRENGTH)
-        made = style_network.stylize([picture], place, STRENGTH)[0].astype(int)
+        made = styles.stylize([picture], place, STRENGTH)[0].astype(int)
         assert np.abs(made - stylist.stylize(picture, weights)).max() <= 1
 
 

@@ -58,7 +58,7 @@ def test_the_published_sizes_have_the_published_numbers_of_blocks_and_statistics
         tensors = layout.tensor_shapes()
         assert tensors["generator.gen_z.weight_orig"] == (32768, 256)
         assert tensors["generator.layers.0.bn_0.running_means"] == (51, 2048)
-        assert tensors["generator.layers.8.snconv1x1_theta.weight_v"] == (layout.attended,)
+        assert tensors["generator.layers.8.snconv1x1_theta.weight_v"] == (layout.attention_channels,)
         assert tensors["generator.conv_to_rgb.weight_orig"] == (128, 128, 3, 3)
 
 

@@ -14,10 +14,12 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from services.generator.concepts import Concept
 from services.generator.engine import Engine
 from tests.unit.generator.opened import session
 from training.generator.composition import FIELD_PX
-from training.generator.export import EngineGraph, export, read_concepts
+from training.generator.export import EngineGraph, export
+from training.ratings import read_rated_pictures
 
 COLOURS = {"red.png": (200, 30, 30), "green.png": (20, 160, 60), "blue.png": (40, 60, 220)}
 
@@ -71,11 +73,12 @@ def test_a_users_pictures_become_an_engine(folder: Path) -> None:
 def test_an_anchor_without_a_rating_is_named(folder: Path) -> None:
     write(folder / "ratings.csv", ["file", "arousal_mean", "valence_mean"], [["red.png", 4, 4]])
     with pytest.raises(ValueError, match=r"green\.png has no row in ratings\.csv"):
-        read_concepts(folder / "anchors.csv", folder / "ratings.csv")
+        read_rated_pictures(folder / "anchors.csv", folder / "ratings.csv")
 
 
 def test_anchors_of_another_training_are_refused(folder: Path) -> None:
-    _, concepts = read_concepts(folder / "anchors.csv", folder / "ratings.csv")
+    rated = read_rated_pictures(folder / "anchors.csv", folder / "ratings.csv")
+    concepts = [Concept(one.concept, one.arousal, one.valence) for one in rated]
     parts = (torch.zeros(2, 8), torch.zeros(2, FIELD_PX, FIELD_PX), torch.zeros(4, 8))
     with pytest.raises(ValueError, match="3 concepts for 2 latents; give the anchors of this training"):
         export(EngineGraph(None, *parts), concepts, folder / "x.onnx")  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ from training.generator.styles.rebuild import (
     source_path,
 )
 
-STYLES = Path(__file__).resolve().parents[3] / "services" / "generator" / "styles.csv"
+STYLES = Path(__file__).resolve().parents[3] / "training" / "generator" / "styles" / "styles.csv"
 
 
 def test_the_exported_engine_paints_what_pytorch_paints() -> None:

@@ -9,8 +9,8 @@ from services.translator.judge.model import BLOCKS, load_judge
 from services.translator.lexicon import load_lexicon
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import ViewTranslator
+from training.agreement import measure_dimensions
 from training.translator.lessons import build_training_set
-from training.translator.measures import agreement
 from training.translator.network import train_view
 from training.translator.sampling import Samples
 from training.translator.train import label_samples, train_views
@@ -32,7 +32,7 @@ def test_what_samples_make_people_feel_has_the_spread_of_peoples_ratings(samples
     sentiments = label_samples(LEXICON, load_judge(EMBEDDED / "labeller.npz"), samples, trust)
     assert sentiments.mean(0) == pytest.approx(LEXICON.ratings.mean(0), abs=1e-6)
     assert sentiments.std(0) == pytest.approx(LEXICON.ratings.std(0), abs=1e-6)
-    follows = agreement(LEXICON.ratings[samples.concepts], sentiments)["valence"]["r"]
+    follows = measure_dimensions(LEXICON.ratings[samples.concepts], sentiments)["valence"]["r"]
     assert {0.0: follows < 0.3, 0.5: 0.3 < follows < 0.95, 1.0: follows > 0.999}[trust]
 
 
@@ -42,7 +42,7 @@ def test_the_views_that_are_kept_follow_people_where_labels_are_theirs(samples: 
     assert len(views) == 2
     for view in views:
         told = translate(ViewTranslator(LEXICON, view, 1, ""), Passage(LEXICON.ratings))
-        measures = agreement(LEXICON.ratings, told.expected.astype(np.float64))
+        measures = measure_dimensions(LEXICON.ratings, told.expected.astype(np.float64))
         assert measures["arousal"]["r"] > 0.6
         assert measures["valence"]["r"] > 0.6
 

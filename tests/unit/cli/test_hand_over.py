@@ -9,6 +9,7 @@ import pytest
 
 from deepsing.cli import hand_over as hand_over_module
 from deepsing.cli.__main__ import main
+from deepsing.cli.hand_over import CHOICES
 
 PROGRAM = "import json, sys; print(json.dumps(sys.argv[1:])); sys.exit(7)"
 
@@ -30,40 +31,34 @@ def exec_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return calls
 
 
-@pytest.mark.parametrize(
-    ("words", "module"),
-    [
-        ("eval audio", "training.audio_sentiment.evaluate"),
-        ("eval story", "training.stories.evaluate"),
-        ("eval generator", "training.generator.evaluate"),
-        ("eval translator", "training.translator.evaluate"),
-        ("eval image-sentiment", "training.translator.judge.evaluate"),
-        ("train image-sentiment", "training.translator.judge.train"),
-        ("eval styles", "training.translator.styles.evaluate"),
-        ("train audio", "training.audio_sentiment.train"),
-        ("train generator", "training.generator.own_pictures"),
-        ("train translator", "training.translator.train"),
-        ("bench", "bench"),
-    ],
-)
-def test_all_arguments_are_passed_on(
-    words: str, module: str, exec_calls: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hand_over_module, "find_spec", lambda name: object())
+@pytest.mark.parametrize("words", ["bench", *(f"{verb} {what}" for verb in CHOICES for what in CHOICES[verb])])
+def test_all_arguments_are_passed_on(words: str, exec_calls: list[Any]) -> None:
     with pytest.raises(ExecCalled):
         main([*words.split(), "--data", "my songs", "--json", "--help"])
     command, environment = exec_calls[0]
-    assert command[1:] == ["-P", "-m", module, "--data", "my songs", "--json", "--help"]
+    program = ["bench"] if words == "bench" else ["training", *words.split()]
+    assert command[1:] == ["-P", "-m", *program, "--data", "my songs", "--json", "--help"]
     assert environment["PYTHONPATH"].split(os.pathsep)[0] == "/clone"
 
 
-def test_training_without_pytorch_says_how_to_get_it(
-    exec_calls: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("verb", CHOICES)
+def test_help_lists_the_choices_where_no_clone_is(
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(hand_over_module, "find_spec", lambda name: None)
-    assert main(["train", "generator"]) == 2
-    assert "pip install -e '.[serve,train]'" in capsys.readouterr().err
-    assert exec_calls == []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "--help"])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    for choice, sentence in CHOICES[verb].items():
+        assert f"  {choice:<16} {sentence}" in lines
+    assert "examples:" in lines
+
+
+def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["eval", "pictures"]) == 2
+    assert "choose from" in (said := capsys.readouterr().err)
+    assert "image-sentiment" in said
 
 
 def test_a_program_that_is_not_here_is_named(
@@ -71,4 +66,4 @@ def test_a_program_that_is_not_here_is_named(
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert main(["eval", "audio", "--data", "x"]) == 2
-    assert "training.audio_sentiment.evaluate is not installed here; work in a clone" in capsys.readouterr().err
+    assert "training is not installed here; work in a clone" in capsys.readouterr().err

@@ -12,8 +12,8 @@ from services.translator.catalogue import EMBEDDED, open_translators, table_path
 from services.translator.journey import JourneyTranslator
 from services.translator.lexicon import encode_distances, load_lexicon
 from services.translator.translate import MEMORY, DictionaryTranslator, Passage, translate
+from training.agreement import measure_dimensions
 from training.translator.curves import random_walk
-from training.translator.measures import agreement
 
 LEXICON = load_lexicon(table_path("morph", EMBEDDED))
 JOURNEY, DICTIONARY = JourneyTranslator(LEXICON), DictionaryTranslator(LEXICON)
@@ -38,7 +38,9 @@ def test_a_journey_goes_smoother_than_the_dictionary_and_is_as_true_and_varied()
         walks = [walk for walk, _ in ways]
         jumps[name] = np.mean([LEXICON.distances[way[:-1], way[1:]].mean() for _, way in ways])
         distinct[name] = np.mean([len(set(way.tolist())) for _, way in ways])
-        told[name] = agreement(np.concatenate(walks), LEXICON.ratings[np.concatenate([way for _, way in ways])])
+        told[name] = measure_dimensions(
+            np.concatenate(walks), LEXICON.ratings[np.concatenate([way for _, way in ways])]
+        )
     assert jumps["journey"] < 0.92 * jumps["dictionary"]
     assert distinct["journey"] > 0.9 * distinct["dictionary"]
     for dimension in ("arousal", "valence"):

@@ -9,7 +9,7 @@ from services.translator.judge.model import BLOCKS, Judge, crop_square, load_jud
 from services.translator.lexicon import F32
 from training.translator.judge.evaluate import format_table, measure, measure_baseline
 from training.translator.judge.photos import FOLD_COUNT, Photos
-from training.translator.judge.train import READERS, Evidence, fit
+from training.translator.judge.train import READERS, PhotoFeatures, fit
 
 THEMES = tuple(f"theme {number % 40}" for number in range(160))
 FOLD_OF = {theme: number % FOLD_COUNT for number, theme in enumerate(dict.fromkeys(THEMES))}
@@ -36,13 +36,13 @@ def features(photos: Photos) -> F32:
 
 
 @pytest.fixture(scope="module")
-def evidence(photos: Photos, features: F32) -> Evidence:
+def evidence(photos: Photos, features: F32) -> PhotoFeatures:
     noise = np.random.default_rng(3).normal(0, 0.3, features.shape)
-    return Evidence(photos, features, (features + noise).astype(np.float32))
+    return PhotoFeatures(photos, features, (features + noise).astype(np.float32))
 
 
 @pytest.fixture(scope="module")
-def judge(evidence: Evidence) -> Judge:
+def judge(evidence: PhotoFeatures) -> Judge:
     return fit(evidence, ("lite0.mean", "lite2.middle"), FOLD_OF)
 
 
@@ -54,13 +54,13 @@ def test_a_judge_reads_unseen_themes_where_features_tell(judge: Judge, photos: P
     assert report["pixabay_impersonal"]["n"] == photos.impersonal.sum()
 
 
-def test_a_softened_photo_is_read_much_like_the_sharp_one(judge: Judge, evidence: Evidence) -> None:
+def test_a_softened_photo_is_read_much_like_the_sharp_one(judge: Judge, evidence: PhotoFeatures) -> None:
     themes = [(theme,) for theme in evidence.photos.themes]
     gap = judge.read(evidence.soft, themes) - judge.read(evidence.sharp, themes)
     assert np.abs(gap).mean() < 0.1
 
 
-def test_what_a_judge_reads_does_not_depend_on_ratings_of_the_themes_left_out(evidence: Evidence) -> None:
+def test_what_a_judge_reads_does_not_depend_on_ratings_of_the_themes_left_out(evidence: PhotoFeatures) -> None:
     photos, features = evidence.photos, evidence.sharp
     lies = photos.ratings.copy()
     hidden = np.array([FOLD_OF[theme] in (2, 5) for theme in photos.themes])

@@ -18,8 +18,8 @@ from services.translator.translate import (
     Translation,
     translate,
 )
+from training.agreement import measure_dimensions
 from training.translator.curves import random_walk
-from training.translator.measures import agreement
 
 LEXICON = load_lexicon(table_path("morph", EMBEDDED))
 DICTIONARY = DictionaryTranslator(LEXICON)
@@ -61,7 +61,7 @@ def test_noise_has_the_moments_of_a_normal_truncated_at_two() -> None:
 def test_feelings_between_concepts_are_followed_by_what_people_rated() -> None:
     walk = np.concatenate([random_walk(LEXICON, seed=seed, count=100) for seed in range(3)])
     translation = translate_all(walk, seed=3)
-    measures = agreement(walk, translation.expected.astype(np.float64))
+    measures = measure_dimensions(walk, translation.expected.astype(np.float64))
     for dimension in ("arousal", "valence"):
         assert measures[dimension]["r"] >= 0.92
         assert measures[dimension]["rmse"] <= 0.12

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deepsing.audio import decode_blocks
+from training.agreement import DIMENSIONS, compute_measures
 from training.audio_sentiment.baselines.original import SAMPLE_RATE_HZ, frames
 from training.audio_sentiment.corpus import read_corpus
 from training.audio_sentiment.labels import FOLD_COUNT, RatedSong, assign_fold
-from training.audio_sentiment.measures import agreement
 from training.audio_sentiment.rendering import render_if_midi
+from training.cache import load_or_compute
 
 __all__ = ["clip_statistics", "cross_validate", "main"]
 
@@ -54,13 +55,13 @@ def cross_validate(features: F64, ratings: F64, folds: Sequence[int]) -> F64:
 
 def _load_statistics(song: RatedSong, collection: str, cache: Path) -> F64:
     path = cache / "baseline" / f"{collection}_{song.path.name}.npy"
-    if not path.is_file():
+
+    def read_song() -> F64:
         source = render_if_midi(song.path, cache / "renderings")
         with decode_blocks(source, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, duration_s=CLIP_S) as decoding:
-            samples = np.concatenate(list(decoding))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, clip_statistics(samples))
-    return np.asarray(np.load(path, allow_pickle=False), np.float64)
+            return clip_statistics(np.concatenate(list(decoding)))
+
+    return np.asarray(load_or_compute(path, read_song), np.float64)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         features = np.stack([_load_statistics(song, collection, options.cache) for song in bar])
         rated = np.array([(song.arousal, song.valence) for song in chosen])
         predicted = cross_validate(features, rated, [assign_fold(song.group) for song in chosen])
-        table = {name: agreement(predicted[:, i], rated[:, i]) for i, name in enumerate(("arousal", "valence"))}
+        table = {name: compute_measures(rated[:, i], predicted[:, i]) for i, name in enumerate(DIMENSIONS)}
         logger.info("%s %d %s", collection, len(chosen), json.dumps(table))
     return 0
 

@@ -4,7 +4,6 @@ Source: Passalis & Doropoulos, "deepsing" (2019). 40 MFCC, 384 of the tempogram 
 samples at 21,504 Hz; the 21 frames of half a second side by side.
 """
 
-import librosa
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +21,8 @@ FEATURE_COUNT = FRAMES_PER_WINDOW * FRAME_SIZE  # 21 * (40 + 384 + 12)
 
 def frames(samples: F32) -> F32:
     """Reads mono samples at SAMPLE_RATE_HZ; returns (frames, FRAME_SIZE), 42 frames a second."""
+    import librosa  # only who computes features needs it, and waits for it
+
     onsets = librosa.onset.onset_strength(y=samples, sr=SAMPLE_RATE_HZ, hop_length=HOP_LENGTH)
     kinds = (
         librosa.feature.mfcc(y=samples, sr=SAMPLE_RATE_HZ, n_mfcc=MFCC_COUNT, hop_length=HOP_LENGTH),

@@ -6,8 +6,6 @@ afresh for every epoch, as those of a song are much alike.
 """
 
 import argparse
-import hashlib
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,6 +25,8 @@ from training.audio_sentiment.labels import FOLD_COUNT, RatedSong, assign_fold
 from training.audio_sentiment.rendering import render_if_midi
 from training.audio_sentiment.report import Reading
 from training.audio_sentiment.validation import OutOfFold
+from training.cache import load_or_compute
+from training.manifest import write_manifest
 
 __all__ = ["Schedule", "fit_perceptron", "train_perceptron"]
 
@@ -133,21 +133,17 @@ def _read(model: Perceptron, features: NDArray[np.float16]) -> Reading:
 def _load_windows(song: RatedSong, collection: str, cache: Path) -> NDArray[np.float16]:
     """The song's features, computed once."""
     path = cache / "original" / f"{collection}_{song.path.name}.npy"
-    if not path.is_file():
-        with decode_blocks(
-            render_if_midi(song.path, cache / "renderings"), mono=True, sample_rate_hz=SAMPLE_RATE_HZ
-        ) as decoding:
-            samples: F32 = np.concatenate(list(decoding))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part.npy")
-        np.save(unfinished, windows(samples).astype(np.float16))
-        unfinished.replace(path)
-    return np.asarray(np.load(path, allow_pickle=False), np.float16)
+
+    def read_song() -> NDArray[np.float16]:
+        playable = render_if_midi(song.path, cache / "renderings")
+        with decode_blocks(playable, mono=True, sample_rate_hz=SAMPLE_RATE_HZ) as decoding:
+            return windows(np.concatenate(list(decoding))).astype(np.float16)
+
+    return np.asarray(load_or_compute(path, read_song), np.float16)
 
 
 def _write(model: Perceptron, folder: Path, schedule: Schedule) -> None:
     path = folder / "deepsing-mlp.npz"
     np.savez(path, **{name: value.astype(np.float16) for name, value in vars(model).items()})
-    facts = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "schedule": asdict(schedule)}
-    path.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    write_manifest(path, {"schedule": asdict(schedule)})
     logger.info("%s", path)

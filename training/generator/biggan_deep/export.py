@@ -20,7 +20,8 @@ from services.generator.concepts import Concept
 from training.generator.biggan_deep.checkpoint import WEIGHTS, load_network
 from training.generator.biggan_deep.classes import read_classes
 from training.generator.biggan_deep.network import BigGanDeep
-from training.generator.engine_file import write_engine, write_manifest
+from training.generator.engine_file import write_engine
+from training.manifest import write_manifest
 
 __all__ = ["NOISE_REACH", "EngineGraph", "export", "main"]
 

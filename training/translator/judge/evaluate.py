@@ -1,6 +1,7 @@
-"""Measures the image-sentiment readers on photos whose themes they never saw, and on an engine's pictures.
+"""deepsing eval image-sentiment: measures the models that read what people feel at pictures.
 
-`deepsing eval image-sentiment --oasis DIR [--engine ENGINE.onnx] [--json]`, or `--images DIR --ratings CSV`
+Two readers, the judge and the labeller, read rated photos whose themes they never saw; with --engine also the engine's
+pictures of rated concepts.
 """
 
 from __future__ import annotations
@@ -17,12 +18,25 @@ from services.translator.catalogue import EMBEDDED
 from services.translator.judge.model import Judge, PictureFeatures, load_judge, select_blocks
 from services.translator.judge.reader import BACKBONE, CONCEPTS
 from services.translator.lexicon import F32, F64, Lexicon, load_lexicon
+from training.agreement import DIMENSIONS, measure_with_intervals
+from training.generator.painting import list_concepts, open_engine
+from training.program import new_parser
 from training.translator.judge.photos import FOLD_COUNT, Photos, assign_folds, extract_features, read_photos
-from training.translator.measures import intervals
-from training.translator.sampling import OnnxEngine, Samples, draw_samples
+from training.translator.sampling import Samples, draw_samples
 
-__all__ = ["add_photo_arguments", "format_table", "select_photos", "main", "measure"]
+__all__ = ["RATINGS_HELP", "add_photo_arguments", "build_parser", "format_table", "select_photos", "main", "measure"]
 
+RATINGS_HELP = """The ratings (with --oasis: its oasis.csv) are a CSV with one row for each photo and these columns:
+  file                        the photo's file in the folder of --images
+  arousal_mean, valence_mean  mean ratings of people, from the lowest to the highest of --scale (default: 1 to 7)
+  theme                       what it shows, for example dog; photos of one theme are never on both sides of a
+                              cross-validation (default: the file's name without its number)
+  category, source            if you like, as in OASIS: photos from Pixabay without a Person are reported apart
+"""
+EXAMPLES = """examples:
+  deepsing eval image-sentiment --oasis DIR
+  deepsing eval image-sentiment --images DIR --ratings my.csv --scale 1 9 --json
+"""
 READERS = ("judge", "labeller")
 PER_CONCEPT = 2  # pictures of an engine
 TRUNCATIONS = (0.2, 0.5)  # how far noise moves a picture: in stories, in the training of views
@@ -35,7 +49,7 @@ def measure(judge: Judge, features: F32, photos: Photos) -> dict[str, Any]:
     themes = np.array(photos.themes)
     kinds = {"all": np.ones(len(themes), bool), "pixabay_impersonal": photos.impersonal}
     return {
-        name: intervals(photos.ratings[kind], read[kind], themes[kind]) | {"n": int(kind.sum())}
+        name: measure_with_intervals(photos.ratings[kind], read[kind], themes[kind]) | {"n": int(kind.sum())}
         for name, kind in kinds.items()
         if kind.any()
     }
@@ -58,23 +72,30 @@ def linear_baseline(features: F32, photos: Photos, folds: dict[str, int]) -> F64
 def measure_baseline(features: F32, photos: Photos) -> dict[str, Any]:
     """The baseline on the judge's folds."""
     read = linear_baseline(features, photos, assign_folds(photos.themes, "judge"))
-    return {"all": intervals(photos.ratings, read, np.array(photos.themes)) | {"n": len(photos.files)}}
+    return {"all": measure_with_intervals(photos.ratings, read, np.array(photos.themes)) | {"n": len(photos.files)}}
 
 
 def measure_painted(judge: Judge, lexicon: Lexicon, samples: Samples) -> dict[str, Any]:
     """Reads an engine's pictures without their concept's theme and compares with people's ratings of the concept."""
     themes = np.array(lexicon.themes)[samples.concepts]
     read = judge.read(samples.features, [(theme,) for theme in themes.tolist()])
-    return intervals(lexicon.ratings[samples.concepts], read, themes) | {"n": len(themes)}
+    return measure_with_intervals(lexicon.ratings[samples.concepts], read, themes) | {"n": len(themes)}
 
 
 def add_photo_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which photos."""
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--oasis", type=Path, help="folder with oasis.csv and images/")
-    source.add_argument("--images", type=Path, help="folder of photos of your own; with --ratings")
-    parser.add_argument("--ratings", type=Path, help="CSV: file, arousal_mean, valence_mean, theme")
+    source.add_argument("--oasis", type=Path, metavar="DIR", help="folder with oasis.csv and images/")
+    source.add_argument("--images", type=Path, metavar="DIR", help="folder of photos of your own; with --ratings")
+    parser.add_argument("--ratings", type=Path, metavar="CSV", help="what people felt at them; columns below")
     scale = "lowest and highest rating (default: 1 7)"
+    parser.add_argument(
+        "--eyes",
+        type=Path,
+        default=EMBEDDED / BACKBONE,
+        metavar="FILE",
+        help="the network that photos are looked at with (default: the shipped)",
+    )
     parser.add_argument("--scale", type=float, nargs=2, default=(1.0, 7.0), metavar=("LOW", "HIGH"), help=scale)
 
 
@@ -98,22 +119,29 @@ def sample_engine(path: Path, backbone: PictureFeatures, lexicon: Lexicon) -> di
     Raises:
         ValueError: the engine has other concepts than the table.
     """
-    engine = OnnxEngine(path)
-    if engine.names != lexicon.names:
+    engine = open_engine(path)
+    if list_concepts(engine) != lexicon.names:
         raise ValueError(f"{path.name} has other concepts than {CONCEPTS}; run training.translator.build_concepts")
     return {truncation: draw_samples(engine, backbone, PER_CONCEPT, truncation, SEED) for truncation in TRUNCATIONS}
 
 
+def build_parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    parser = new_parser("deepsing eval image-sentiment", __doc__ or "", f"{RATINGS_HELP}\n{EXAMPLES}")
+    add_photo_arguments(parser)
+    parser.add_argument(
+        "--weights", type=Path, default=EMBEDDED, metavar="DIR", help="folder of the readers (default: the shipped)"
+    )
+    parser.add_argument(
+        "--engine", type=Path, metavar="FILE", help="an engine's .onnx file; its pictures are read, too"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    return parser
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="deepsing eval image-sentiment", description=__doc__)
-    add_photo_arguments(parser)
-    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the readers (default: the shipped)")
-    parser.add_argument(
-        "--eyes", type=Path, default=EMBEDDED / BACKBONE, help="ONNX file of training.translator.judge.backbone"
-    )
-    parser.add_argument("--engine", type=Path, help="ONNX file of an engine whose concepts the weights' table rates")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser = build_parser()
     options = parser.parse_args(arguments)
     try:
         (photos, folder), backbone = select_photos(options), PictureFeatures(options.eyes)
@@ -135,12 +163,12 @@ def format_table(report: dict[str, dict[str, Any]]) -> str:
     """The report as text, one reader on one set of pictures a line."""
     lines = [
         f"{'reader':<9} {'pictures':<19} {'n':>5}"
-        + "".join(f"  {name:<9} r {'95 %':<10}   CCC  RMSE sign" for name in ("arousal", "valence"))
+        + "".join(f"  {name:<9} r {'95 %':<10}   CCC  RMSE sign" for name in DIMENSIONS)
     ]
     for name, sets in report.items():
         for pictures, row in sets.items():
             cells = ""
-            for dimension in ("arousal", "valence"):
+            for dimension in DIMENSIONS:
                 one = row[dimension]
                 low, high = one["r_95"]
                 span = f"{low:.2f}-{high:.2f}"

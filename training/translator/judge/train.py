@@ -1,14 +1,12 @@
-"""Fits the two image-sentiment readers on rated photos and measures them on themes they never saw.
+"""deepsing train image-sentiment: fits the two models that read what people feel at pictures, and measures them.
 
-`deepsing train image-sentiment --oasis DIR`, or `--images DIR --ratings CSV --out DIR` for photos of one's own.
-Two, because the one that reads stories must not be the one that labels samples for the neural translators: they see
-different parts of the backbone and are cut into different folds.
+Two, because the judge, which reads the pictures of stories, must not be the labeller, which labels samples for the
+neural translators: they see different parts of the backbone and are cut into different folds.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 from dataclasses import dataclass
@@ -28,13 +26,18 @@ from services.translator.judge.model import (
     save_judge,
     select_blocks,
 )
-from services.translator.judge.reader import BACKBONE
 from services.translator.lexicon import F32
-from training.translator.judge.evaluate import add_photo_arguments, format_table, measure, select_photos
+from training.manifest import write_manifest
+from training.program import new_parser
+from training.translator.judge.evaluate import RATINGS_HELP, add_photo_arguments, format_table, measure, select_photos
 from training.translator.judge.photos import FOLD_COUNT, Photos, assign_folds, extract_features
 
-__all__ = ["READERS", "Evidence", "fit", "gather", "main"]
+__all__ = ["READERS", "PhotoFeatures", "extract_photo_features", "build_parser", "fit", "main"]
 
+EXAMPLES = """examples:
+  deepsing train image-sentiment --oasis DIR
+  deepsing train image-sentiment --images DIR --ratings my.csv --scale 1 9 --out my-readers
+"""
 CODE_SIZE = 128  # principal components
 RIDGE = 0.6
 READERS = {  # which blocks of the features each sees
@@ -44,7 +47,7 @@ READERS = {  # which blocks of the features each sees
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PhotoFeatures:
     """Photos and what the backbone sees of them: as they are, and softened, so that soft pictures are read as well."""
 
     photos: Photos  # N
@@ -52,24 +55,24 @@ class Evidence:
     soft: F32  # (N, D)
 
 
-def gather(photos: Photos, folder: Path, backbone: PictureFeatures) -> Evidence:
+def extract_photo_features(photos: Photos, folder: Path, backbone: PictureFeatures) -> PhotoFeatures:
     """Looks at every photo of a folder twice."""
-    return Evidence(
+    return PhotoFeatures(
         photos,
         extract_features(backbone, folder, photos.files),
         extract_features(backbone, folder, photos.files, soft=True),
     )
 
 
-def fit(evidence: Evidence, blocks: tuple[str, ...], folds: dict[str, int]) -> Judge:
+def fit(seen: PhotoFeatures, blocks: tuple[str, ...], folds: dict[str, int]) -> Judge:
     """Fits one reader.
 
     Standardisation, components and the kernel's width use features alone, of all photos; ratings enter only the
     coefficients, each set of which leaves out the photos of its folds.
     """
-    values = select_blocks(np.concatenate([evidence.sharp, evidence.soft]), blocks)
-    ratings = np.tile(evidence.photos.ratings, (2, 1))
-    fold = np.array([folds[theme] for theme in evidence.photos.themes * 2])
+    values = select_blocks(np.concatenate([seen.sharp, seen.soft]), blocks)
+    ratings = np.tile(seen.photos.ratings, (2, 1))
+    fold = np.array([folds[theme] for theme in seen.photos.themes * 2])
     mean, scale = values.mean(0), values.std(0) + 1e-6
     basis = principal_axes(values, mean, scale, [BLOCKS[block].stop - BLOCKS[block].start for block in blocks])
     codes = project(values, mean, scale, basis).astype(np.float16).astype(np.float32)  # as they are stored
@@ -103,19 +106,23 @@ def write_judge(judge: Judge, name: str, folder: Path, facts: dict[str, object])
     """Writes the weights and the manifest beside them."""
     path = folder / f"{name}.npz"
     save_judge(judge, path)
-    manifest = {"name": name, "file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **facts}
-    path.with_suffix(".json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write_manifest(path, facts)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    parser = new_parser("deepsing train image-sentiment", __doc__ or "", f"{RATINGS_HELP}\n{EXAMPLES}")
+    add_photo_arguments(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for the weights (default with --oasis: the shipped ones)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    return parser
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="deepsing train image-sentiment", description=__doc__)
-    add_photo_arguments(parser)
-    parser.add_argument(
-        "--eyes", type=Path, default=EMBEDDED / BACKBONE, help="ONNX file of training.translator.judge.backbone"
-    )
-    parser.add_argument("--out", type=Path, help="folder for the weights (default with --oasis: the shipped ones)")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser = build_parser()
     options = parser.parse_args(arguments)
     if options.out is None and options.oasis is None:
         parser.error("give --out, the folder for the weights of your own readers")
@@ -123,15 +130,15 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         photos, folder = select_photos(options)
         folds = {name: assign_folds(photos.themes, name) for name in READERS}
-        evidence = gather(photos, folder, PictureFeatures(options.eyes))
+        seen = extract_photo_features(photos, folder, PictureFeatures(options.eyes))
     except (OSError, ValueError) as error:
         parser.error(str(error))
     out.mkdir(parents=True, exist_ok=True)
     source = "--oasis DIR" if options.oasis else "--images DIR --ratings CSV"
     report = {}
     for name, blocks in READERS.items():
-        judge = fit(evidence, blocks, folds[name])
-        report[name] = measure(judge, evidence.sharp, photos)
+        judge = fit(seen, blocks, folds[name])
+        report[name] = measure(judge, seen.sharp, photos)
         data = f"{len(photos.files)} rated photos of {len(set(photos.themes))} themes"
         facts: dict[str, object] = {
             "data": "OASIS (Kurdi, Lozano & Banaji 2017): " + data if options.oasis else data,

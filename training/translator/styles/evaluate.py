@@ -1,9 +1,8 @@
-"""Measures what painting styles do to the feeling of pictures, and makes their sentiments from it.
+"""deepsing eval styles: measures what painting styles do to the emotion of pictures, and rates the styles by it.
 
-`python -m training.translator.styles.evaluate --engine ENGINE.onnx --styles PAINTING.onnx [--table CSV] [--json]`
-`… --styles ANY_STYLE.onnx --style-pictures DIR [--table DIR/styles.csv]` does it for the styles of one's own pictures.
-Every concept is painted once and restyled in each style. The labeller's readings make the table; the judge, who shares
-no fold with it, reports. Neither has seen ratings of a picture's theme.
+Every concept of an engine is painted once and restyled in each style. Two image-sentiment models read the pictures: the
+labeller's readings rate the styles (--table), the judge's make the report. Neither has seen ratings of a picture's
+theme.
 """
 
 from __future__ import annotations
@@ -21,17 +20,33 @@ from typing import Any
 
 import numpy as np
 
+from services.generator.engine import Engine
 from services.translator.catalogue import EMBEDDED
 from services.translator.judge.model import PictureFeatures, load_judge
 from services.translator.judge.reader import BACKBONE, CONCEPTS
 from services.translator.lexicon import F32, F64, load_lexicon
 from services.translator.translate import NOISE_LIMIT
-from training.translator.sampling import OnnxEngine
-from training.translator.styles.readings import PictureStyleNetwork, StyleNetwork, StyleReadings, feeling_correlation
+from training.cache import load_or_compute
+from training.generator.painting import list_concepts, open_engine, paint_rows
+from training.program import new_parser
+from training.translator.styles.readings import StyleReadings, feeling_correlation
 from training.translator.styles.report import build_report
+from training.translator.styles.style_set import StyleSet, open_built_in_styles, open_style_pictures
 
-__all__ = ["Evidence", "format_table", "gather", "main", "write_table"]
+__all__ = ["StyleFeatures", "build_parser", "extract_style_features", "format_table", "main", "write_table"]
 
+EXAMPLES = """In the folder of --style-pictures a table styles.csv may say which pictures are styles, by the columns
+file and name; without it each picture is one, named after its file. --table writes such a table, with these columns:
+  file              the picture (only with --style-pictures)
+  name              of the style
+  share             how much of the style is shown, above 0, to 1
+  arousal, valence  what the style makes people feel, -1 to 1
+
+examples:
+  deepsing eval styles --engine services/generator/weights/morph.onnx --styles services/generator/weights/painting.onnx
+  deepsing eval styles --engine services/generator/weights/morph.onnx \\
+    --styles services/generator/weights/any_style.onnx --style-pictures DIR --table DIR/styles.csv
+"""
 TRUNCATION = 0.2  # how far stories move a picture from its concept, in the middle
 STRENGTH = 0.6  # at which stories are styled unless told otherwise
 SHARES = (1.0, 0.6, 0.36)  # of it that are tried until a style keeps enough
@@ -39,7 +54,7 @@ ENOUGH = 0.35  # see `feeling_correlation`
 
 
 @dataclass(frozen=True)
-class Evidence:
+class StyleFeatures:
     """Features of N pictures, unstyled and in each of S styles at the style's share."""
 
     names: tuple[str, ...]  # S
@@ -48,58 +63,53 @@ class Evidence:
     styled: tuple[F32, ...]  # S times (N, D)
 
 
-def gather(
-    engine: OnnxEngine,
-    style_network: StyleNetwork | PictureStyleNetwork,
+def extract_style_features(
+    engine: Engine,
+    styles: StyleSet,
     backbone: PictureFeatures,
     read: Callable[[F32], F64],
     progress: Callable[[str], object],
     lanes: int = 1,
     cache: Path | None = None,
-) -> Evidence:
+) -> StyleFeatures:
     """Paints every concept once under its own noise, restyles it in every style, and looks at all pictures.
 
     Args:
         engine: what paints.
-        style_network: the styles.
+        styles: the ones to measure.
         backbone: makes features of pictures.
         read: the labeller; a style gets a smaller share until enough of the pictures' feeling is kept.
         progress: is called with each style.
         lanes: styles at the same time, one core each.
         cache: folder that keeps features, so that a run that was cut short goes on.
     """
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal((len(engine.names), engine.noise_size), dtype=np.float32)
+    rng, names = np.random.default_rng(0), styles.names
+    noise = rng.standard_normal((len(engine.concepts), engine.noise_size), dtype=np.float32)
     noise = np.clip(noise, -NOISE_LIMIT, NOISE_LIMIT)
-    pictures = list(engine.paint(np.eye(len(engine.names), dtype=np.float32), noise, TRUNCATION))
-    plain = load_or_make(cache and cache / "plain.npy", lambda: backbone.extract(pictures))
+    pictures = list(paint_rows(engine, np.eye(len(engine.concepts), dtype=np.float32), noise, TRUNCATION))
+    plain = load_features(cache and cache / "plain.npy", lambda: backbone.extract(pictures))
 
     def measure_style(style: int) -> tuple[float, F32]:
         for share in SHARES:
-            features = load_or_make(
-                cache and cache / f"{style_network.names[style]} {share:g}.npy",
-                lambda share=share: backbone.extract(style_network.stylize(pictures, style, STRENGTH * share)),  # type: ignore[misc]
+            features = load_features(
+                cache and cache / f"{names[style]} {share:g}.npy",
+                lambda share=share: backbone.extract(styles.stylize(pictures, style, STRENGTH * share)),  # type: ignore[misc]
             )
             enough = feeling_correlation(read(plain), read(features)) >= ENOUGH
             if enough or share == SHARES[-1]:
                 break
-        progress(f"{style_network.names[style]}: {share:g}")
+        progress(f"{names[style]}: {share:g}")
         return share, features
 
     with ThreadPoolExecutor(lanes) as pool:
-        found = list(pool.map(measure_style, range(len(style_network.names))))
+        found = list(pool.map(measure_style, range(len(names))))
     shares, styled = zip(*found, strict=True)
-    return Evidence(style_network.names, shares, plain, styled)
+    return StyleFeatures(names, shares, plain, styled)
 
 
-def load_or_make(path: Path | None, make: Callable[[], F32]) -> F32:
-    """An array from a file, or made and written there."""
-    if path is not None and path.exists():
-        return np.asarray(np.load(path, allow_pickle=False), np.float32)
-    made = make()
-    if path is not None:
-        np.save(path, made)
-    return made
+def load_features(path: Path | None, make: Callable[[], F32]) -> F32:
+    """Features from a file of the cache, or made and written there."""
+    return np.asarray(load_or_compute(path, make), np.float32)
 
 
 def format_table(names: tuple[str, ...], report: dict[str, Any]) -> str:
@@ -137,51 +147,65 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     options = build_parser().parse_args(arguments)
     lexicon = load_lexicon(options.weights / CONCEPTS)
-    engine = OnnxEngine(options.engine)
+    engine = open_engine(options.engine)
     own = options.style_pictures
-    style_network = PictureStyleNetwork(options.styles, own) if own else StyleNetwork(options.styles)
-    if engine.names != tuple(lexicon.names):
+    styles = open_style_pictures(options.styles, own) if own else open_built_in_styles(options.styles)
+    if list_concepts(engine) != tuple(lexicon.names):
         raise SystemExit(f"{options.engine} and {CONCEPTS} name other concepts; build the concept table again")
     themes = [[theme] for theme in lexicon.themes]
     labeller, judge = (load_judge(options.weights / f"{name}.npz") for name in ("labeller", "judge"))
-    evidence = gather(
+    features = extract_style_features(
         engine,
-        style_network,
+        styles,
         PictureFeatures(options.weights / BACKBONE),
         lambda features: labeller.read(features, themes),
         lambda line: sys.stderr.write(f"{line}\n"),
         options.lanes,
         options.cache,
     )
-    judged = StyleReadings.from_features(lambda features: judge.read(features, themes), evidence.plain, evidence.styled)
+    judged = StyleReadings.from_features(lambda features: judge.read(features, themes), features.plain, features.styled)
     taught = StyleReadings.from_features(
-        lambda features: labeller.read(features, themes), evidence.plain, evidence.styled
+        lambda features: labeller.read(features, themes), features.plain, features.styled
     )
-    report = build_report(judged, taught, lexicon, evidence.shares)
+    report = build_report(judged, taught, lexicon, features.shares)
     if options.table:
-        write_table(options.table, style_network.files, evidence.names, report)
-    styles = dict(zip(evidence.names, report["styles"], strict=True))
+        write_table(options.table, styles.files, features.names, report)
+    by_name = dict(zip(features.names, report["styles"], strict=True))
     sys.stdout.write(
-        json.dumps(report | {"styles": styles}, indent=1) + "\n"
+        json.dumps(report | {"styles": by_name}, indent=1) + "\n"
         if options.json
-        else format_table(evidence.names, report)
+        else format_table(features.names, report)
     )
 
 
 def build_parser() -> argparse.ArgumentParser:
     """What the command line takes."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", type=Path, required=True, help="ONNX file of training.generator.export")
+    parser = new_parser("deepsing eval styles", __doc__ or "", EXAMPLES)
+    parser.add_argument("--engine", type=Path, required=True, metavar="FILE", help="the engine's .onnx file")
     parser.add_argument(
-        "--styles", type=Path, required=True, help="painting.onnx, or any_style.onnx with --style-pictures"
+        "--styles",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="painting.onnx, or any_style.onnx with --style-pictures",
     )
     parser.add_argument("--style-pictures", type=Path, metavar="DIR", help="measure these pictures as styles instead")
-    parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the readers and the concept table")
-    parser.add_argument("--table", type=Path, help="styles.csv to write: name, share, arousal, valence")
     parser.add_argument(
-        "--lanes", type=int, default=os.cpu_count(), help="styles at the same time (default: one a core)"
+        "--weights", type=Path, default=EMBEDDED, metavar="DIR", help="folder of the readers and the concept table"
     )
-    parser.add_argument("--cache", type=Path, help="existing folder: keeps features, to go on after a break")
+    parser.add_argument(
+        "--table", type=Path, metavar="CSV", help="table of the styles' emotions to write; columns below"
+    )
+    parser.add_argument(
+        "--lanes",
+        type=int,
+        default=os.cpu_count(),
+        metavar="N",
+        help="styles at the same time (default: one for each core)",
+    )
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="keeps features, so that a run that was stopped goes on"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     return parser
 

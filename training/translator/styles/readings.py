@@ -1,85 +1,17 @@
-"""What readers of pictures make of each painting style: the same pictures read before and after.
-
-For the choice of styles and the report on it; no server reaches it.
-"""
+"""What readers of pictures make of each painting style: the same pictures read before and after."""
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.translator.judge.onnx import open_network
 from services.translator.lexicon import F32, F64
+from training.agreement import pearson_rs
 
-__all__ = ["StyleNetwork", "PictureStyleNetwork", "StyleReadings", "feeling_correlation", "style_sentiments"]
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-
-Pictures = Sequence[NDArray[np.uint8]]
-
-
-class StyleNetwork:
-    """The style network opened by its file: the contract of training/generator/styles/rebuild.py, not its code.
-
-    The graph takes a picture (1, H, W, 3) and weights (S,) and gives a picture; the metadata holds `styles` as JSON
-    rows [name, arousal, valence], and `shares`, how much of each style a weight of 1 shows.
-    """
-
-    def __init__(self, network: Path) -> None:
-        self._session = open_network(network)
-        self.files: dict[str, Path] = {}  # built in
-        facts = self._session.get_modelmeta().custom_metadata_map
-        self.names = tuple(str(row[0]) for row in json.loads(facts["styles"]))
-        self._shares = np.array(json.loads(facts["shares"]), np.float32)
-
-    def stylize(self, pictures: Pictures, style: int, strength: float) -> Pictures:
-        """Restyles pictures; `strength` in [0, 1] is the network's own, whatever the style's share."""
-        weights = np.zeros(len(self.names), np.float32)
-        weights[style] = strength / self._shares[style]
-        return [self._session.run(None, {"picture": picture[None], "weights": weights})[0][0] for picture in pictures]
-
-
-class PictureStyleNetwork:
-    """The styles of a folder of pictures: `any_style.onnx`, and `style_vector.onnx` beside it.
-
-    Source: the files' contract is services/generator/style_pictures.py: vectors (S, 100) describe the styles.
-    """
-
-    def __init__(self, network: Path, folder: Path) -> None:
-        from PIL import Image, ImageOps
-
-        self.files = find_style_files(folder)
-        self.names = tuple(self.files)
-        predictor, self._session = open_network(network.parent / "style_vector.onnx"), open_network(network)
-        vectors = []
-        for path in self.files.values():
-            with Image.open(path) as picture:
-                upright = ImageOps.exif_transpose(picture).convert("RGB")
-            fitted = ImageOps.fit(upright, (256, 256), Image.Resampling.LANCZOS)
-            vectors.append(
-                predictor.run(None, {"style_image": np.asarray(fitted, np.float32)[None] / np.float32(255)})[0]
-            )
-        self._vectors = np.concatenate(vectors).reshape(len(vectors), -1)
-
-    def stylize(self, pictures: Pictures, style: int, strength: float) -> Pictures:
-        """Restyles pictures; see `StyleNetwork`."""
-        given = {"weights": np.array([strength], np.float32), "vectors": self._vectors[style : style + 1]}
-        return [self._session.run(None, {"picture": picture[None], **given})[0][0] for picture in pictures]
-
-
-def find_style_files(folder: Path) -> dict[str, Path]:
-    """The pictures of a folder by their styles' names: those of its styles.csv, else all, named after their files."""
-    table = folder / "styles.csv"
-    if table.exists():
-        with table.open(newline="", encoding="utf-8-sig") as lines:
-            return {row["name"]: folder / row["file"] for row in csv.DictReader(lines)}
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES}
+__all__ = ["StyleReadings", "feeling_correlation", "style_sentiments"]
 
 
 @dataclass(frozen=True)
@@ -101,7 +33,7 @@ class StyleReadings:
 
 def feeling_correlation(plain: F64, styled: F64) -> float:
     """How much of what is felt at pictures a style leaves: r of readings (N, 2) and (N, 2), mean of both dimensions."""
-    return float(np.mean([np.corrcoef(plain[:, place], styled[:, place])[0, 1] for place in (0, 1)]))
+    return float(np.mean(list(pearson_rs(plain, styled).values())))
 
 
 def style_sentiments(readings: StyleReadings, ratings: F64) -> F64:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.audio_sentiment.labels import RatedSong
-from training.audio_sentiment.report import Reading, format_table, pool_collections, report
+from training.audio_sentiment.report import Reading, format_table, pool_collections, quadrant_f1, report
 
 COURSE = np.zeros((4, 2))
 
@@ -81,3 +81,9 @@ def test_typical_music_leaves_out_beginnings_and_counts_collections_alike() -> N
     found = pool_collections([[small, short], [large], [short]])
     assert found == {name: {"mean": 0.0, "sd": 1.0, "n": 55} for name in ("arousal", "valence")}
     assert pool_collections([[short]]) == {}
+
+
+def test_quadrant_f1_is_the_mean_over_the_quadrants_there_are() -> None:
+    rating = np.array([[1, 1], [1, 1], [-1, -1], [-1, 1]], float)
+    reading = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]], float)
+    assert quadrant_f1(reading, rating) == pytest.approx((2 / 3 + 1 + 1) / 3)

@@ -1,11 +1,10 @@
 """deepsing eval story: what is measured of a story, and how stories are summed up."""
 
 import numpy as np
-import pytest
 
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.sentiment_pb2 import Judge, JudgeAgreement, Sentiment
-from training.stories.figures import Figures, agreement
+from training.stories.figures import Figures
 from training.stories.summary import format_table, summarize
 
 WAVE = np.sin(np.arange(20) / 3) / 2
@@ -62,14 +61,6 @@ def test_facts_name_variety_flashes_and_warnings_and_that_nothing_was_read() -> 
     assert facts["by_judge"] is None
     assert (facts["concepts_per_minute"], facts["flashes_per_second"]) == (8.0, 2)
     assert facts["warnings"] == ["a warning"]
-
-
-def test_agreement_is_r_concordance_and_error() -> None:
-    assert agreement(WAVE, WAVE) == pytest.approx((1, 1, 0))
-    r, ccc, rmse = agreement(WAVE, WAVE + 0.5)
-    assert (r, rmse) == (pytest.approx(1), pytest.approx(0.5))
-    assert 0 < ccc < 0.6
-    assert agreement(WAVE, np.full(20, 0.3))[:2] == (0, 0)
 
 
 def test_stories_are_pooled_over_songs_with_the_ceiling_and_the_share_of_it() -> None:

@@ -27,7 +27,7 @@ def test_ratings_move_from_one_to_seven_to_minus_one_to_one_in_the_order_of_the_
 
 
 def test_an_anchor_without_ratings_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(KeyError, match=r"Owl_1\.jpg"):
+    with pytest.raises(ValueError, match=r"Owl_1\.jpg"):
         build(tmp_path, ANCHORS + "Owl_1.jpg,owl\n")
 
 
