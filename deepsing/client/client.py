@@ -157,24 +157,30 @@ class Client:
         options = dataclasses.replace(
             options, images="none", files=("video", "manifest", "contact-sheet", "curve"), title=title
         )
-        started, end = composer.SessionStarted(), None
         with StoryFiles(paths) as files:
-            async with aclosing(self.compose(song, options)) as events:
-                async for event in events:
-                    match event:
-                        case composer.SessionStarted():
-                            started = event
-                        case composer.StoryFileChunk():
-                            await asyncio.to_thread(files.write, event)
-                        case composer.SessionEnd():
-                            end = event
-                    if on_event is not None:
-                        on_event(event)
-            if end is None:
-                raise Failed(f"{self.target} ended the call without ending the story; try again")
+            started, end = await self._receive_files(song, options, files, on_event)
             files.commit()  # not in a thread: a cancelled task must not leave it half done
         video, manifest, contact_sheet, curve = paths.values()
         return Story(video, manifest, contact_sheet, curve, started, end, time.monotonic() - began_s)
+
+    async def _receive_files(
+        self, song: Song, options: StoryOptions, files: StoryFiles, on_event: Callable[[Event], None] | None
+    ) -> tuple[composer.SessionStarted, composer.SessionEnd]:
+        started, end = composer.SessionStarted(), None
+        async with aclosing(self.compose(song, options)) as events:
+            async for event in events:
+                match event:
+                    case composer.SessionStarted():
+                        started = event
+                    case composer.StoryFileChunk():
+                        await asyncio.to_thread(files.write, event)
+                    case composer.SessionEnd():
+                        end = event
+                if on_event is not None:
+                    on_event(event)
+        if end is None:
+            raise Failed(f"{self.target} ended the call without ending the story; try again")
+        return started, end
 
     async def create_story(
         self, song: Song, options: StoryOptions = DEFAULT_OPTIONS, *, idempotency_key: str = ""
