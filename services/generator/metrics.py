@@ -1,6 +1,6 @@
 """Counts how long batches waited for their turn, and shows that and the work on them in the traces of their callers."""
 
-from deepsing.telemetry.batches import QUEUE_WAIT
+from deepsing.runtime.batching import QUEUE_WAIT
 from deepsing.telemetry.tracing import record_stages
 from services.generator.painter import JobResult
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deepsing.local.services import find_free_ports
-from deepsing.runtime.errors import InvalidArgument, Unavailable
+from deepsing.rpc.errors import InvalidArgument, Unavailable
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1.composer_pb2 import ProbeResponse
 from tests.e2e.cli.stand_ins import command, deepsing, wait_for_result
@@ -112,6 +112,7 @@ async def test_a_composer_that_fails_is_status_1(folder: Path) -> None:
     async with serve_composer(FakeComposer([start_event(), gone])) as target:
         ended = await deepsing("render", "song.mp3", "story.mp4", "--target", target, root=folder)
     assert (ended.status, ended.line) == (1, "deepsing: generator does not answer")
+    assert "deepsing: generator does not answer; retry 8 of 8 in 0.01 s\n" in ended.err
     assert names(folder) == set()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from deepsing.runtime.errors import STATUS_DETAILS, ServiceError
+from deepsing.rpc.errors import STATUS_DETAILS, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.composer_pb2_grpc import ComposerServiceServicer, add_ComposerServiceServicer_to_server
 from deepsing.v1.sentiment_pb2 import AffectPoint, FrameRate, Judge, JudgeAgreement, Size, SongFacts
