@@ -23,7 +23,6 @@ Answer = TypeVar("Answer")
 DEFAULT_WAIT_S = 10.0  # a composer that starts, or is replaced, at this moment
 PROBE_S = 1.0  # longest try to connect; each begins afresh, so that no back-off delays the next
 PAUSE_S = 0.2
-RETRIES = 4  # breaks in a row, some 3 s, of a call to a composer that did answer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,9 +91,7 @@ async def open_client(arguments: argparse.Namespace, report: Report) -> AsyncIte
         raise CommandError(f"--wait is {arguments.wait:g}; choose 0 or more seconds", USAGE)
     wait_s = min(arguments.wait, math.inf if arguments.timeout is None else arguments.timeout)
     credentials = read_client_credentials(arguments)
-    async with Client(
-        arguments.target, timeout_s=arguments.timeout, retries=RETRIES, on_retry=report, **credentials
-    ) as client:
+    async with Client(arguments.target, timeout_s=arguments.timeout, on_retry=report, **credentials) as client:
         # Opening it has refused a key that must not be sent, before anything waits.
         if await _wait_until_connected(arguments.target, read_channel_credentials(arguments), wait_s, report):
             yield client

@@ -84,7 +84,7 @@ async def _time_frames(
         options,
         duration_s=part_s if part_s < whole_s else options.duration_s,
         mode="absolute",  # another scale of the feelings, at the same cost
-        images="none",
+        images="jpeg",  # with "none" no frames would come to be timed
         files=("video",),
     )
     arrivals_s: list[float] = []

@@ -86,7 +86,13 @@ async def test_a_service_without_the_originals_rule_is_measured_without_it(folde
         (["--songs", "songs", "--fps", "99"], story_steps(), 2, "frame rate is '99'"),
         (
             ["--songs", "songs"],
-            [Unavailable("generator does not answer", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE)],
+            [
+                Unavailable(
+                    "generator does not answer",
+                    reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE,
+                    retry_after_s=0.01,  # the client tries a few times more
+                )
+            ],
             1,
             "generator does not answer",
         ),
