@@ -1,5 +1,6 @@
 """How closely the pictures follow the song, in one sentence; the numbers are in the JSON and the manifest."""
 
+from deepsing.v1 import sentiment_pb2
 from deepsing.v1.composer_pb2 import SessionEnd
 
 __all__ = ["describe_agreement"]
@@ -13,22 +14,22 @@ DEGREES = (  # least correlation, and what is said of it
     (-1.0, "hardly follow the song's feeling"),
 )
 RATERS = {
-    "people": "by people's ratings of what is shown",
-    "model": "by a model's ratings of what is shown; nobody was asked",
-    "": "by the ratings of what is shown",
+    sentiment_pb2.RATING_SOURCE_PEOPLE: "by people's ratings of what is shown",
+    sentiment_pb2.RATING_SOURCE_MODEL: "by a model's ratings of what is shown; nobody was asked",
+    sentiment_pb2.RATING_SOURCE_UNSPECIFIED: "by the ratings of what is shown",
 }
 
 
-def describe_agreement(end: SessionEnd, rated_by: str = "") -> str:
+def describe_agreement(end: SessionEnd) -> str:
     """Says how closely the pictures follow the song; empty where the story is too short to say.
 
     Args:
         end: of the story. The lower one of its two correlations decides.
-        rated_by: who rated the engine's pictures, "people" or "model"; empty where that is not known.
     """
     pairs = min(end.arousal.n, end.valence.n)
     if end.duration_us < MIN_DURATION_S * 1e6 or pairs < MIN_PAIRS:
         return ""
     lowest = min(end.arousal.r, end.valence.r)
     words = next(words for least, words in DEGREES if lowest >= least or least == -1.0)
-    return f"The pictures {words} (r {lowest:.2f} {RATERS.get(rated_by, RATERS[''])})."
+    unknown = RATERS[sentiment_pb2.RATING_SOURCE_UNSPECIFIED]
+    return f"The pictures {words} (r {lowest:.2f} {RATERS.get(end.rated_by, unknown)})."

@@ -954,6 +954,7 @@ class SessionEnd(google.protobuf.message.Message):
     DIGESTS_FIELD_NUMBER: builtins.int
     ACHIEVED_FIELD_NUMBER: builtins.int
     WARNINGS_FIELD_NUMBER: builtins.int
+    RATED_BY_FIELD_NUMBER: builtins.int
     frame_count: builtins.int
     """Frames of the story."""
     duration_us: builtins.int
@@ -968,6 +969,8 @@ class SessionEnd(google.protobuf.message.Message):
     """General flashes in the worst second; at most 3."""
     song_digest: builtins.str
     """SHA-256 of the song as it was received, lower-case hex."""
+    rated_by: deepsing.v1.sentiment_pb2.RatingSource.ValueType
+    """Who rated what is shown, so whose feelings arousal and valence are compared with; as Engine.rated_by."""
     @property
     def song(self) -> deepsing.v1.sentiment_pb2.SongFacts:
         """Properties of the song; unset if only a part of it was asked for."""
@@ -1009,9 +1012,10 @@ class SessionEnd(google.protobuf.message.Message):
         digests: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         achieved: Global___Achievement | None = ...,
         warnings: collections.abc.Iterable[builtins.str] | None = ...,
+        rated_by: deepsing.v1.sentiment_pb2.RatingSource.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["achieved", b"achieved", "arousal", b"arousal", "song", b"song", "valence", b"valence"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["achieved", b"achieved", "arousal", b"arousal", "digests", b"digests", "dropped_count", b"dropped_count", "duration_us", b"duration_us", "flashes_per_second", b"flashes_per_second", "frame_count", b"frame_count", "frames_digest", b"frames_digest", "song", b"song", "song_digest", b"song_digest", "valence", b"valence", "warnings", b"warnings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["achieved", b"achieved", "arousal", b"arousal", "digests", b"digests", "dropped_count", b"dropped_count", "duration_us", b"duration_us", "flashes_per_second", b"flashes_per_second", "frame_count", b"frame_count", "frames_digest", b"frames_digest", "rated_by", b"rated_by", "song", b"song", "song_digest", b"song_digest", "valence", b"valence", "warnings", b"warnings"]) -> None: ...
 
 Global___SessionEnd: typing_extensions.TypeAlias = SessionEnd
 

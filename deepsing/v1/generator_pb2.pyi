@@ -44,30 +44,6 @@ PRIORITY_LIVE: Priority.ValueType  # 2
 """Somebody watches now: goes first; OFFLINE batches that wait too get one eighth of the pictures."""
 Global___Priority: typing_extensions.TypeAlias = Priority
 
-class _RatingSource:
-    ValueType = typing.NewType("ValueType", builtins.int)
-    V: typing_extensions.TypeAlias = ValueType
-
-class _RatingSourceEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_RatingSource.ValueType], builtins.type):
-    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
-    RATING_SOURCE_UNSPECIFIED: _RatingSource.ValueType  # 0
-    """The engine's files do not say."""
-    RATING_SOURCE_PEOPLE: _RatingSource.ValueType  # 1
-    """People rated pictures of the concepts."""
-    RATING_SOURCE_MODEL: _RatingSource.ValueType  # 2
-    """A model predicted what people feel."""
-
-class RatingSource(_RatingSource, metaclass=_RatingSourceEnumTypeWrapper):
-    """Who said what people feel at an engine's concepts."""
-
-RATING_SOURCE_UNSPECIFIED: RatingSource.ValueType  # 0
-"""The engine's files do not say."""
-RATING_SOURCE_PEOPLE: RatingSource.ValueType  # 1
-"""People rated pictures of the concepts."""
-RATING_SOURCE_MODEL: RatingSource.ValueType  # 2
-"""A model predicted what people feel."""
-Global___RatingSource: typing_extensions.TypeAlias = RatingSource
-
 @typing.final
 class GenerateRequest(google.protobuf.message.Message):
     """A batch of pictures to paint."""
@@ -249,7 +225,7 @@ class Engine(google.protobuf.message.Message):
     """Length of a noise vector, Z."""
     digest: builtins.str
     """Digest, lower-case hex SHA-256."""
-    rated_by: Global___RatingSource.ValueType
+    rated_by: deepsing.v1.sentiment_pb2.RatingSource.ValueType
     """Who rated its concepts: the source of Concept.sentiment."""
     @property
     def native_size(self) -> deepsing.v1.sentiment_pb2.Size:
@@ -262,7 +238,7 @@ class Engine(google.protobuf.message.Message):
         native_size: deepsing.v1.sentiment_pb2.Size | None = ...,
         noise_size: builtins.int = ...,
         digest: builtins.str = ...,
-        rated_by: Global___RatingSource.ValueType = ...,
+        rated_by: deepsing.v1.sentiment_pb2.RatingSource.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["native_size", b"native_size"]) -> builtins.bool: ...
     def ClearField(self, field_name: typing.Literal["digest", b"digest", "name", b"name", "native_size", b"native_size", "noise_size", b"noise_size", "rated_by", b"rated_by"]) -> None: ...

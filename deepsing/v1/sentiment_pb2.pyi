@@ -119,6 +119,30 @@ SONG_WARNING_KIND_FORMAT_CHANGES: SongWarningKind.ValueType  # 7
 """The sample rate or the channels change within the file."""
 Global___SongWarningKind: typing_extensions.TypeAlias = SongWarningKind
 
+class _RatingSource:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _RatingSourceEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_RatingSource.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    RATING_SOURCE_UNSPECIFIED: _RatingSource.ValueType  # 0
+    """The engine's files do not say."""
+    RATING_SOURCE_PEOPLE: _RatingSource.ValueType  # 1
+    """People rated pictures of the concepts."""
+    RATING_SOURCE_MODEL: _RatingSource.ValueType  # 2
+    """A model predicted what people feel."""
+
+class RatingSource(_RatingSource, metaclass=_RatingSourceEnumTypeWrapper):
+    """Who said what people feel at an engine's concepts."""
+
+RATING_SOURCE_UNSPECIFIED: RatingSource.ValueType  # 0
+"""The engine's files do not say."""
+RATING_SOURCE_PEOPLE: RatingSource.ValueType  # 1
+"""People rated pictures of the concepts."""
+RATING_SOURCE_MODEL: RatingSource.ValueType  # 2
+"""A model predicted what people feel."""
+Global___RatingSource: typing_extensions.TypeAlias = RatingSource
+
 @typing.final
 class Sentiment(google.protobuf.message.Message):
     """What people feel, as a point on the plane of arousal and valence.

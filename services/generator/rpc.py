@@ -38,9 +38,9 @@ ENCODINGS: dict[int, Literal["rgb", "jpeg", "png"]] = {
     sentiment_pb2.IMAGE_FORMAT_PNG: "png",
 }
 RATING_SOURCES = {
-    "": generator_pb2.RATING_SOURCE_UNSPECIFIED,
-    "people": generator_pb2.RATING_SOURCE_PEOPLE,
-    "model": generator_pb2.RATING_SOURCE_MODEL,
+    "": sentiment_pb2.RATING_SOURCE_UNSPECIFIED,
+    "people": sentiment_pb2.RATING_SOURCE_PEOPLE,
+    "model": sentiment_pb2.RATING_SOURCE_MODEL,
 }
 
 

@@ -20,11 +20,12 @@ __all__ = ["Curve", "describe_agreement"]
 POINTS = 4000  # samples kept of a curve; longer songs are thinned evenly
 STRIP = 12  # pictures along it, at most
 NAME_LENGTH = 17  # of a concept below its picture; more would run into the next
-LEAST_S, LEAST_JUDGEMENTS = 20.0, 20  # of a story before a correlation over it means anything
+LEAST_S, LEAST_JUDGEMENTS = 30.0, 20  # of a story before a correlation over it means anything
 PANELS = (("Arousal", "calm", "excited", "#c8374a"), ("Valence", "unpleasant", "pleasant", "#1f6fb2"))
 # One thread draws for all stories: matplotlib opens its fonts anew, and keeps them, for each thread that draws.
 DRAWING = ThreadPoolExecutor(1, thread_name_prefix="curve")
 JUDGED, RATED = "#1b1b1f", "#8a8a94"
+RATERS = {"people": "by people's ratings", "model": "by a model's ratings", "": "by the ratings of what is shown"}
 
 
 class Curve:
@@ -96,7 +97,7 @@ class Curve:
             times, [sample.target[axis] for sample in samples], color=colour, linewidth=2.2, label="the song asks for"
         )
         rated = [sample.expected[axis] for sample in samples]
-        label = "people felt at what is shown (ratings of its concepts)"
+        label = "what the pictures stand for (ratings of their concepts)"
         panel.plot(times, rated, color=RATED, linewidth=1.1, linestyle="--", label=label)
         if judgements:
             panel.plot(
@@ -144,7 +145,7 @@ def describe_agreement(summary: StorySummary) -> tuple[str, str]:
     judged = summary.judged if summary.judged and summary.judged.arousal.n >= LEAST_JUDGEMENTS else None
     texts = []
     for dimension in ("arousal", "valence"):
-        text = f"by people's ratings r = {getattr(summary, dimension).r:.2f}"
+        text = f"{RATERS[summary.rated_by]} r = {getattr(summary, dimension).r:.2f}"
         if judged is not None:
             skill = getattr(judged, f"{dimension}_skill")
             most = f" (on rated photos it agrees with people at r = {skill.r:.2f})" if skill.n else ""

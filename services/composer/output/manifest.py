@@ -79,6 +79,7 @@ def build_manifest_facts(
         "digests": dict(sorted(summary.digests.items())),
         "dropped_count": summary.dropped_count,
         "flashes_per_second": summary.flashes_per_second,
+        "rated_by": summary.rated_by,
         "arousal": _describe_agreement(summary.arousal),
         "valence": _describe_agreement(summary.valence),
         "warnings": list(summary.warnings),

@@ -99,7 +99,8 @@ class SongAnalysis:
 
         A part of a song begins at the window nearest to its start, and nothing after it is analysed.
         """
-        scale, first = build_scale(self._plan.mode, self._capabilities.norm), round(self._plan.start_us / WINDOW_US)
+        scale = build_scale(self._plan.mode, self._capabilities.music, self._capabilities.norm)
+        first = round(self._plan.start_us / WINDOW_US)
         wanted = -(-self._plan.duration_us // WINDOW_US) if self._plan.duration_us else None
         number = 0
         async with aclosing(self._backends.analyze(self._requests, lambda: self._song_file.finished)) as responses:

@@ -9,14 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsing.rpc.errors import InvalidArgument
-from deepsing.v1 import audio_sentiment_pb2, generator_pb2, translator_pb2
+from deepsing.rpc.errors import InvalidArgument, Unavailable
+from deepsing.v1 import audio_sentiment_pb2, generator_pb2, sentiment_pb2, translator_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
 from services.composer.story.plan import Size, StoryPlan
 from services.composer.story.scale import Norm
 
 __all__ = ["Capabilities"]
+
+DIGITS = 6  # a float of the contract has no more; 0.05 is to be 0.05 again
+RATERS = {
+    sentiment_pb2.RATING_SOURCE_UNSPECIFIED: "",
+    sentiment_pb2.RATING_SOURCE_PEOPLE: "people",
+    sentiment_pb2.RATING_SOURCE_MODEL: "model",
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,9 @@ class Capabilities:
         native_size: of the engine's pictures.
         concepts: the engine's, in the order of class weights.
         norm: what is typical of the concepts' sentiments.
+        rated_by: who rated them: "people", "model", or "" where the engine does not say.
+        music: what is typical of the readings of music in general, by audio_sentiment.
+        lag_s: by how much its readings trail the music.
         styles: the generator's, in the order of style weights.
         style_sentiments: (styles, 2), arousal and valence of each.
         digests: of all models, by what they identify; see SessionEnd.digests.
@@ -38,6 +48,9 @@ class Capabilities:
     native_size: Size
     concepts: tuple[str, ...]
     norm: Norm
+    rated_by: str
+    music: Norm
+    lag_s: float
     styles: tuple[str, ...]
     style_sentiments: NDArray[np.float64]
     digests: dict[str, str]
@@ -62,7 +75,8 @@ class Capabilities:
             raise failures.exceptions[0] from None
         vocabulary, style_list = vocabulary_task.result()
         engine, listed, styles = vocabulary.engine, vocabulary.concepts, style_list.styles
-        digests = {"audio_sentiment": model_task.result().digest, "engine": engine.digest}
+        model = model_task.result()
+        digests = {"audio_sentiment": model.digest, "engine": engine.digest}
         translator = _choose_translator(plan, translators_task.result().translators)
         digests["translator"] = translator.digest
         names = tuple(style.name for style in styles)
@@ -77,6 +91,9 @@ class Capabilities:
             native_size=Size(engine.native_size.width_px, engine.native_size.height_px),
             concepts=tuple(concept.name for concept in listed),
             norm=Norm.of(_sentiments(listed)),
+            rated_by=RATERS.get(engine.rated_by, ""),
+            music=_parse_norm(model),
+            lag_s=model.lag_us / 1e6,
             styles=names,
             style_sentiments=_sentiments(styles),
             digests=digests,
@@ -109,6 +126,20 @@ def _choose_translator(plan: StoryPlan, available: Iterable[translator_pb2.Trans
         reason = reasons.ERROR_REASON_TRANSLATOR_UNKNOWN
         raise InvalidArgument(message, reason=reason, field="translator", value=name)
     return translators[name]
+
+
+def _parse_norm(model: audio_sentiment_pb2.GetModelResponse) -> Norm:
+    """What the audio model says of music in general.
+
+    Raises:
+        Unavailable: DEPENDENCY_UNAVAILABLE where it says nothing that can be used: it is of an older release.
+    """
+    mean, spread = model.typical_mean, model.typical_spread
+    if not (0 < spread.arousal <= 1 and 0 < spread.valence <= 1 and model.lag_us > 0):
+        message = "audio_sentiment does not say what is typical of music; deploy it in this composer's version"
+        raise Unavailable(message, reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE, service="audio_sentiment")
+    pairs = (np.array([one.arousal, one.valence]).round(DIGITS) for one in (mean, spread))
+    return Norm(*pairs)
 
 
 def _sentiments(rated: Iterable[generator_pb2.Concept] | Iterable[generator_pb2.Style]) -> NDArray[np.float64]:

@@ -58,7 +58,7 @@ class FrameScheduler:
     def __init__(self, task: StoryTask, backends: Backends, batch: int, in_flight: int) -> None:
         self._task, self._backends, self._in_flight = task, backends, in_flight
         self._plan, self._capabilities, self._size = task.plan, task.capabilities, task.size
-        self._timeline = Timeline(look_ahead=not task.plan.live)
+        self._timeline = Timeline(look_ahead=not task.plan.live, lag_s=task.capabilities.lag_s)
         self._path = LatentPath()
         self._recent: deque[int] = deque(maxlen=RECENT_KEYS)
         self._styles = StyleChooser(task.capabilities.style_sentiments)

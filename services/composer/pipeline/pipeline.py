@@ -129,6 +129,7 @@ class StoryPipeline:
             translator=capabilities.translator,
             digests=capabilities.digests,
             song=self._analysis.song,
+            rated_by=capabilities.rated_by,
             arousal=self._agreement[0].result(),
             valence=self._agreement[1].result(),
             judged=self._judge.report(),

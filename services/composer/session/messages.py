@@ -33,6 +33,11 @@ __all__ = [
     "iter_file_chunks",
 ]
 
+RATING_SOURCES = {
+    "": sentiment_pb2.RATING_SOURCE_UNSPECIFIED,
+    "people": sentiment_pb2.RATING_SOURCE_PEOPLE,
+    "model": sentiment_pb2.RATING_SOURCE_MODEL,
+}
 KINDS = {kind: number for number, kind in FILE_KINDS.items()}
 
 REASONS = {
@@ -130,6 +135,7 @@ def build_session_end(summary: StorySummary) -> pb.SessionEnd:
         song=build_song_facts(summary.song) if summary.song else None,
         frames_digest=summary.frames_digest,
         dropped_count=summary.dropped_count,
+        rated_by=RATING_SOURCES[summary.rated_by],
         arousal=_build_agreement(summary.arousal),
         valence=_build_agreement(summary.valence),
         flashes_per_second=summary.flashes_per_second,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from services.composer.story.timeline import Point
 
-__all__ = ["MUSIC", "Norm", "Scale", "build_scale"]
+__all__ = ["Norm", "Scale", "build_scale"]
 
 FLAT = 0.02  # a song whose feelings spread less than this is taken as constant
 PRIOR_COUNT = 16  # points for which `adaptive` believes in music in general before it trusts what it heard
@@ -39,11 +39,6 @@ class Norm:
         return np.asarray((other.mean + other.spread * unusual).clip(-1, 1))
 
 
-# Readings of audio_sentiment by heads that never saw the song's group, from the fifth second on, each of three
-# collections counting alike (n = 87,031 points of 1,109 songs; the last line of `deepsing train audio --evaluate`).
-MUSIC = Norm(np.array([0.05, 0.08]), np.array([0.39, 0.30]))
-
-
 class Scale(Protocol):
     """A way to put points on the scale of pictures; some hold points back until the song is over."""
 
@@ -59,12 +54,12 @@ class Scale(Protocol):
 class Absolute:
     """Every song against music in general."""
 
-    def __init__(self, pictures: Norm) -> None:
-        self.pictures = pictures
+    def __init__(self, music: Norm, pictures: Norm) -> None:
+        self._music, self._pictures = music, pictures
 
     def add(self, point: Point) -> list[Point]:
         """Returns the point, rescaled."""
-        return [_rescale_point(point, MUSIC, self.pictures)]
+        return [_rescale_point(point, self._music, self._pictures)]
 
     def finish(self) -> list[Point]:
         """Nothing was held back."""
@@ -74,8 +69,8 @@ class Absolute:
 class Relative:
     """Every song against itself; gives nothing before it is over."""
 
-    def __init__(self, pictures: Norm) -> None:
-        self.pictures = pictures
+    def __init__(self, music: Norm, pictures: Norm) -> None:
+        self._music, self._pictures = music, pictures
         self.points: list[Point] = []
 
     def add(self, point: Point) -> list[Point]:
@@ -88,17 +83,17 @@ class Relative:
         if not self.points:
             return []
         song = Norm.of(np.array([(point.arousal, point.valence) for point in self.points]))
-        return [_rescale_point(point, song, self.pictures) for point in self.points]
+        return [_rescale_point(point, song, self._pictures) for point in self.points]
 
 
 class Adaptive:
     """Every song against what was heard of it so far, starting from music in general."""
 
-    def __init__(self, pictures: Norm) -> None:
-        self.pictures = pictures
+    def __init__(self, music: Norm, pictures: Norm) -> None:
+        self._music, self._pictures = music, pictures
         self.count = PRIOR_COUNT
-        self.sums = PRIOR_COUNT * MUSIC.mean
-        self.squares = PRIOR_COUNT * (MUSIC.spread**2 + MUSIC.mean**2)
+        self.sums = PRIOR_COUNT * self._music.mean
+        self.squares = PRIOR_COUNT * (self._music.spread**2 + self._music.mean**2)
 
     def add(self, point: Point) -> list[Point]:
         """Returns the point, rescaled."""
@@ -106,7 +101,7 @@ class Adaptive:
         self.count, self.sums, self.squares = self.count + 1, self.sums + feeling, self.squares + feeling**2
         mean = self.sums / self.count
         spread = np.sqrt(np.maximum(self.squares / self.count - mean**2, FLAT**2))
-        return [_rescale_point(point, Norm(mean, spread), self.pictures)]
+        return [_rescale_point(point, Norm(mean, spread), self._pictures)]
 
     def finish(self) -> list[Point]:
         """Nothing was held back."""
@@ -118,13 +113,14 @@ def _rescale_point(point: Point, music: Norm, pictures: Norm) -> Point:
     return replace(point, arousal=float(arousal), valence=float(valence))
 
 
-def build_scale(mode: str, pictures: Norm) -> Scale:
+def build_scale(mode: str, music: Norm, pictures: Norm) -> Scale:
     """Makes a fresh scale.
 
     Args:
         mode: "absolute", "relative" or "adaptive".
+        music: the norm of the audio model's readings of music in general.
         pictures: the norm of the engine's concepts.
     """
     scales: dict[str, type[Absolute | Relative | Adaptive]]
     scales = {"absolute": Absolute, "relative": Relative, "adaptive": Adaptive}
-    return scales[mode](pictures)
+    return scales[mode](music, pictures)

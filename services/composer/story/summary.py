@@ -58,7 +58,8 @@ class StorySummary:
     Attributes:
         engine, translator: names of those that made it.
         song: None where only a part of the song was analysed.
-        arousal, valence: agreement of targets with the ratings of the concepts shown.
+        rated_by: who rated the concepts shown: "people", "model", or "" where the engine does not say.
+        arousal, valence: agreement of targets with those ratings.
         judged: None where no frame was judged.
         frames_digest: empty where frames were dropped or the story was resumed.
     """
@@ -69,6 +70,7 @@ class StorySummary:
     translator: str
     digests: Mapping[str, str]
     song: SongInfo | None
+    rated_by: str
     arousal: Agreement
     valence: Agreement
     judged: JudgeReport | None

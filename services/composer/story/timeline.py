@@ -16,7 +16,6 @@ from math import exp, floor, hypot
 __all__ = ["Key", "Moment", "Point", "Timeline", "frame_count"]
 
 WINDOW_S = 0.5  # one point
-LAG_S = 2.0  # the causal reading trails the music by about this; looking ahead takes it out
 PREVIEW_S = 2.0  # a key shows the mean feeling of this long from its arrival on
 MOVE = 0.14  # distance on the sentiment plane that counts as really moved
 CALM_HOLD_S, EXCITED_HOLD_S = (3.5, 11.0), (2.2, 5.5)  # shortest and longest stay at arousal -1 and +1
@@ -97,11 +96,12 @@ class Timeline:
             arrives. False (live): changes begin then. The first point is what is shown before any window is read;
             every later one takes effect REACTION_S after its window's end, and holds until the next does: no moment
             waits for the window that it lies in, and equal points give equal moments however late they come.
+        lag_s: by how much readings trail the music, >= 0; looking ahead takes it out.
     """
 
-    def __init__(self, *, look_ahead: bool) -> None:
+    def __init__(self, *, look_ahead: bool, lag_s: float) -> None:
         self.look_ahead = look_ahead
-        self.lag_s = LAG_S if look_ahead else -(REACTION_S + WINDOW_S / 2)
+        self.lag_s = lag_s if look_ahead else -(REACTION_S + WINDOW_S / 2)
         self.keys: deque[Key] = deque()
         self.points: deque[Point] = deque()
         self.pulses: deque[tuple[float, float]] = deque()  # pulse and phase at each point

@@ -8,7 +8,7 @@ import pytest
 
 from deepsing.runtime.artifacts import ArtifactError
 from deepsing.runtime.settings import SettingsError
-from deepsing.v1 import generator_pb2
+from deepsing.v1 import generator_pb2, sentiment_pb2
 from services.generator import rpc
 from services.generator.settings import Settings, run_lengths
 from tests.unit.generator.opened import WEIGHTS
@@ -21,7 +21,7 @@ async def test_an_own_engine_and_the_shipped_one_are_served_together() -> None:
     ]
     assert [(one.engine.name, one.engine.native_size.width_px) for one in listed] == [("morph", 256), ("tiny", 64)]
     assert (listed[0].engine.noise_size, listed[1].engine.noise_size) == (128, 4)
-    people, unknown = generator_pb2.RATING_SOURCE_PEOPLE, generator_pb2.RATING_SOURCE_UNSPECIFIED
+    people, unknown = sentiment_pb2.RATING_SOURCE_PEOPLE, sentiment_pb2.RATING_SOURCE_UNSPECIFIED
     assert [one.engine.rated_by for one in listed] == [people, unknown]
     await servicer.close()
 
@@ -42,7 +42,7 @@ def describe_tiny(folder: Path, **facts: str) -> Settings:
 async def test_an_engine_whose_concepts_a_model_rated_says_so(tmp_path: Path) -> None:
     servicer = rpc.open_generator(describe_tiny(tmp_path, rated_by="model"))
     answer = await servicer.ListConcepts(generator_pb2.ListConceptsRequest(), None)
-    assert answer.engine.rated_by == generator_pb2.RATING_SOURCE_MODEL
+    assert answer.engine.rated_by == sentiment_pb2.RATING_SOURCE_MODEL
     await servicer.close()
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from deepsing.cli.agreement import describe_agreement
+from deepsing.v1 import sentiment_pb2
 from deepsing.v1.composer_pb2 import Agreement, SessionEnd
 
 
@@ -29,13 +30,15 @@ def test_the_lower_correlation_decides(arousal: float, valence: float, words: st
 @pytest.mark.parametrize(
     ("rated_by", "words"),
     [
-        ("people", "(r 0.96 by people's ratings of what is shown)."),
-        ("model", "(r 0.96 by a model's ratings of what is shown; nobody was asked)."),
-        ("", "(r 0.96 by the ratings of what is shown)."),
+        (sentiment_pb2.RATING_SOURCE_PEOPLE, "(r 0.96 by people's ratings of what is shown)."),
+        (sentiment_pb2.RATING_SOURCE_MODEL, "(r 0.96 by a model's ratings of what is shown; nobody was asked)."),
+        (sentiment_pb2.RATING_SOURCE_UNSPECIFIED, "(r 0.96 by the ratings of what is shown)."),
     ],
 )
-def test_who_rated_is_said(rated_by: str, words: str) -> None:
-    assert describe_agreement(end(0.97, 0.96), rated_by).endswith(words)
+def test_who_rated_is_said(rated_by: sentiment_pb2.RatingSource.ValueType, words: str) -> None:
+    story = end(0.97, 0.96)
+    story.rated_by = rated_by
+    assert describe_agreement(story).endswith(words)
 
 
 @pytest.mark.parametrize(("duration_s", "n"), [(10.0, 240), (29.9, 718), (60.0, 29)])

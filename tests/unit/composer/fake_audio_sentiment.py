@@ -24,12 +24,20 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
         self.fail_after: int | None = None  # points after which the next call breaks off, once
         self.heard = asyncio.Event()  # set once a song was heard to its end
         self.digest = "aa"
+        self.typical_mean = sentiment_pb2.Sentiment(arousal=0.05, valence=0.08)
+        self.typical_spread = sentiment_pb2.Sentiment(arousal=0.39, valence=0.30)
+        self.lag_us = 2_000_000
         self.configs: list[audio.AnalyzeConfig] = []
         self.mismatch_count = 0  # calls that are still to meet a replica with another model
         self.unanswered_count = 0  # calls that are still to be taken and never answered
 
     async def GetModel(self, request: Any, context: grpc.aio.ServicerContext) -> audio.GetModelResponse:
-        return audio.GetModelResponse(digest=self.digest)
+        return audio.GetModelResponse(
+            digest=self.digest,
+            typical_mean=self.typical_mean,
+            typical_spread=self.typical_spread,
+            lag_us=self.lag_us,
+        )
 
     async def Analyze(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[audio.AnalyzeResponse]:
         config = (await anext(aiter(requests))).config

@@ -29,6 +29,7 @@ from tests.unit.composer.fake_audio_sentiment import FakeAudioSentiment
 
 WINDOW_S = 0.5
 CONCEPTS, STYLES, NOISE = 6, 3, 128
+RATED_BY = sentiment_pb2.RATING_SOURCE_PEOPLE
 
 
 class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):
@@ -121,7 +122,7 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         size = sentiment_pb2.Size(width_px=64, height_px=64)
         feelings = [sentiment_pb2.Sentiment(arousal=0.3 * i - 0.75, valence=0.75 - 0.3 * i) for i in range(CONCEPTS)]
         concepts = [gen.Concept(name=f"c{i}", sentiment=feeling) for i, feeling in enumerate(feelings)]
-        engine = gen.Engine(name="fake", native_size=size, noise_size=NOISE, digest="cc")
+        engine = gen.Engine(name="fake", native_size=size, noise_size=NOISE, digest="cc", rated_by=RATED_BY)
         return gen.ListConceptsResponse(engine=engine, concepts=concepts)
 
     async def ListStyles(self, request: Any, context: grpc.aio.ServicerContext) -> gen.ListStylesResponse:

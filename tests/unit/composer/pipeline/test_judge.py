@@ -90,6 +90,9 @@ async def test_a_story_ends_with_what_the_judge_read_and_the_manifest_says_the_s
     assert end.achieved.arousal.n == end.achieved.valence.n == 7  # 6.3 s, one a second
     assert (end.arousal.n, end.achieved.missed_count, list(end.warnings)) == (151, 0, [])
     assert (end.achieved.judge.digest, end.achieved.judge.arousal.n) == ("ee", 900)
+    assert (end.rated_by, manifest["rated_by"]) == (base.RATING_SOURCE_PEOPLE, "people")
+    assert (manifest["frame_count"], manifest["duration_us"], manifest["manifest_version"]) == (151, 6_291_667, 2)
+    assert (manifest["parameters"]["engine"], manifest["parameters"]["translator"]) == ("fake", "dictionary")
     assert end.achieved.judge.valence.r == pytest.approx(0.6)
     readings = manifest["readings"]
     assert [one["seq"] for one in readings] == list(range(0, 151, 24))

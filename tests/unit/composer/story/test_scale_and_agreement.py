@@ -8,20 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.composer.story.agreement import RunningAgreement
-from services.composer.story.scale import MUSIC, Norm, build_scale
+from services.composer.story.scale import Norm, build_scale
 from services.composer.story.timeline import Point
 
+MUSIC = Norm(np.array([0.05, 0.08]), np.array([0.39, 0.30]))
 PICTURES = Norm(np.array([-0.1, 0.2]), np.array([0.25, 0.4]))
 
 
 def rescale_all(mode: str, values: list[float]) -> list[Point]:
-    scale = build_scale(mode, PICTURES)
+    scale = build_scale(mode, MUSIC, PICTURES)
     points = [Point(i * 0.5, x, -x, 0.3, 0.1) for i, x in enumerate(values)]
     return [scaled for point in points for scaled in scale.add(point)] + scale.finish()
 
 
 def test_typical_music_meets_the_typical_picture_and_unusual_music_one_as_unusual() -> None:
-    scale = build_scale("absolute", PICTURES)
+    scale = build_scale("absolute", MUSIC, PICTURES)
     typical = scale.add(Point(0.0, MUSIC.mean[0], MUSIC.mean[1], 0, 0))[0]
     assert (typical.arousal, typical.valence) == (pytest.approx(-0.1), pytest.approx(0.2))
     sad = scale.add(Point(0.0, MUSIC.mean[0] - MUSIC.spread[0], MUSIC.mean[1] - 2 * MUSIC.spread[1], 0, 0))[0]

@@ -22,6 +22,7 @@ from services.composer.story.timeline import (
     frame_count,
 )
 
+LAG_S = 2.0
 RATES = [Fraction(24), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60), Fraction(1)]
 
 
@@ -30,7 +31,7 @@ def make_points(feelings: list[tuple[float, float]], onset: float = 0.0) -> list
 
 
 def compute_moments(points: list[Point], *, look_ahead: bool, rate: int = 24) -> list[Moment]:
-    timeline, moments, planned = Timeline(look_ahead=look_ahead), [], 0
+    timeline, moments, planned = Timeline(look_ahead=look_ahead, lag_s=LAG_S), [], 0
     for point in points:
         timeline.add(point)
         while planned / rate < timeline.ready_s:
@@ -56,7 +57,7 @@ def test_half_an_hour_at_ntsc_film_rate_does_not_drift() -> None:
 
 
 def test_a_constant_feeling_keeps_concepts_for_many_seconds() -> None:
-    timeline = Timeline(look_ahead=True)
+    timeline = Timeline(look_ahead=True, lag_s=LAG_S)
     keys = [key for point in make_points([(-0.6, 0.2)] * 120) for key in timeline.add(point)] + timeline.finish()
     stays = [b.arrive_s - a.arrive_s for a, b in pairwise(keys)]
     assert keys[0].arrive_s == 0
@@ -65,7 +66,7 @@ def test_a_constant_feeling_keeps_concepts_for_many_seconds() -> None:
 
 def test_excited_music_changes_pictures_more_often_than_calm_music() -> None:
     def keys(arousal: float) -> int:
-        timeline = Timeline(look_ahead=True)
+        timeline = Timeline(look_ahead=True, lag_s=LAG_S)
         return sum(len(timeline.add(point)) for point in make_points([(arousal, 0.0)] * 240))
 
     assert keys(0.8) > 1.4 * keys(-0.8)
@@ -74,7 +75,7 @@ def test_excited_music_changes_pictures_more_often_than_calm_music() -> None:
 def test_offline_the_picture_is_there_when_the_feeling_is() -> None:
     step_s = 20.0
     feelings = [(0.0, -0.5)] * 40 + [(0.0, 0.6)] * 40
-    timeline = Timeline(look_ahead=True)
+    timeline = Timeline(look_ahead=True, lag_s=LAG_S)
     keys = [key for point in make_points(feelings) for key in timeline.add(point)] + timeline.finish()
     moved = next(key for key in keys if key.valence > 0.3)
     assert moved.arrive_s <= step_s
@@ -82,7 +83,7 @@ def test_offline_the_picture_is_there_when_the_feeling_is() -> None:
 
 
 def test_live_the_picture_leaves_when_the_feeling_has_moved() -> None:
-    timeline = Timeline(look_ahead=False)
+    timeline = Timeline(look_ahead=False, lag_s=LAG_S)
     keys = [key for point in make_points([(0.0, -0.5)] * 15 + [(0.0, 0.6)] * 4) for key in timeline.add(point)]
     assert keys[-1].start_s == pytest.approx(7.5 + REACTION_S)
     assert keys[-1].arrive_s == pytest.approx(7.5 + REACTION_S + 2.2)
@@ -91,7 +92,7 @@ def test_live_the_picture_leaves_when_the_feeling_has_moved() -> None:
 
 
 def test_live_a_reading_shows_soon_after_its_window_and_then_stays() -> None:
-    timeline = Timeline(look_ahead=False)
+    timeline = Timeline(look_ahead=False, lag_s=LAG_S)
     for point in make_points([(0.0, 0.0), (0.4, 0.8)]):
         timeline.add(point)
     shown_s = WINDOW_S + REACTION_S + QUICK * WINDOW_S
@@ -102,7 +103,7 @@ def test_live_a_reading_shows_soon_after_its_window_and_then_stays() -> None:
 
 def test_live_equal_points_give_equal_moments_however_late_they_come() -> None:
     points = make_points([(0.1 * i % 1, -0.1 * i % 1) for i in range(12)], 0.3)
-    late = Timeline(look_ahead=False)
+    late = Timeline(look_ahead=False, lag_s=LAG_S)
     for point in points:
         late.add(point)
     moments = compute_moments(points, look_ahead=False)
@@ -111,7 +112,7 @@ def test_live_equal_points_give_equal_moments_however_late_they_come() -> None:
 
 def test_a_small_wobble_is_not_a_move() -> None:
     wobble = [(0.0, 0.4 * MOVE * sin(i * pi / 3)) for i in range(14)]
-    timeline = Timeline(look_ahead=False)
+    timeline = Timeline(look_ahead=False, lag_s=LAG_S)
     assert sum(len(timeline.add(point)) for point in make_points(wobble)) == 1
 
 
@@ -139,7 +140,7 @@ def test_moments_are_valid_and_never_jump(feelings: list[tuple[float, float]], l
 @given(feelings=feelings_st)
 def test_forgetting_changes_nothing(feelings: list[tuple[float, float]]) -> None:
     points = make_points(feelings, 0.3)
-    timeline = Timeline(look_ahead=True)
+    timeline = Timeline(look_ahead=True, lag_s=LAG_S)
     for point in points:
         timeline.add(point)
     timeline.finish()
@@ -148,7 +149,7 @@ def test_forgetting_changes_nothing(feelings: list[tuple[float, float]]) -> None
 
 
 def test_memory_holds_a_few_seconds_of_a_long_song() -> None:
-    timeline, planned = Timeline(look_ahead=True), 0
+    timeline, planned = Timeline(look_ahead=True, lag_s=LAG_S), 0
     for i in range(7200):
         timeline.add(Point(i * WINDOW_S, sin(i / 40), 0.0, 0.5, 0.1))
         while planned < timeline.ready_s:
