@@ -32,19 +32,19 @@ class Backends:
     """Stubs of audio_sentiment, translator and generator; all their calls are pure, so trying again is safe."""
 
     def __init__(self, settings: ComposerSettings) -> None:
-        self.settings = settings
+        self._settings = settings
         self.pace = Pace()
         self.breakers = {service: CircuitBreaker(service, settings.patience_s) for service in SERVICES}
-        self.hedges = {service: Hedge(service) for service in SERVICES}
+        self._hedges = {service: Hedge(service) for service in SERVICES}
         targets = (settings.audio_sentiment_target, settings.translator_target, settings.generator_target)
-        self.channels = [open_service_channel(target, max_message_bytes=BATCH_BYTES + 2**20) for target in targets]
-        self.audio_sentiment = audio_sentiment_pb2_grpc.AudioSentimentServiceStub(self.channels[0])
-        self.translator = translator_pb2_grpc.TranslatorServiceStub(self.channels[1])
-        self.generator = generator_pb2_grpc.GeneratorServiceStub(self.channels[2])
+        self._channels = [open_service_channel(target, max_message_bytes=BATCH_BYTES + 2**20) for target in targets]
+        self.audio_sentiment = audio_sentiment_pb2_grpc.AudioSentimentServiceStub(self._channels[0])
+        self.translator = translator_pb2_grpc.TranslatorServiceStub(self._channels[1])
+        self.generator = generator_pb2_grpc.GeneratorServiceStub(self._channels[2])
 
     async def close(self) -> None:
         """Closes the channels."""
-        await asyncio.gather(*(channel.close() for channel in self.channels))
+        await asyncio.gather(*(channel.close() for channel in self._channels))
 
     async def call(
         self,
@@ -65,12 +65,12 @@ class Backends:
             InvalidArgument, FailedPrecondition: the service refused the request; its reason is passed on.
             Unavailable: DEPENDENCY_UNAVAILABLE.
         """
-        retry, hedge = Retry(self.breakers[service]), self.hedges[service]
+        retry, hedge = Retry(self.breakers[service]), self._hedges[service]
         while True:
             retry.begin()
             try:
                 answer: Response = await hedge.race(
-                    lambda: method(request, timeout=min(self.settings.call_timeout_s, _remaining_s())), type(request)
+                    lambda: method(request, timeout=min(self._settings.call_timeout_s, _remaining_s())), type(request)
                 )
                 if fits(answer):
                     retry.record_success()
@@ -118,7 +118,7 @@ class Backends:
         """The next response, EOF after the last, or None where the service says nothing though it could."""
         response_task = asyncio.ensure_future(call.read())
         try:
-            while not (await asyncio.wait({response_task}, timeout=self.settings.call_timeout_s))[0]:
+            while not (await asyncio.wait({response_task}, timeout=self._settings.call_timeout_s))[0]:
                 if complete():
                     return None
             return response_task.result()

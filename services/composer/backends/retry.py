@@ -50,7 +50,7 @@ class CircuitBreaker:
     """
 
     def __init__(self, service: str, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.service, self.patience_s, self._clock = service, patience_s, clock
+        self.service, self._patience_s, self._clock = service, patience_s, clock
         self._last_success_s = -math.inf  # when a call last succeeded
         self._next_try: float | None = None  # None while it is closed
 
@@ -69,9 +69,9 @@ class CircuitBreaker:
     def should_give_up(self, since: float) -> bool:
         """Whether a call that has had no answer since then is to be given up; opens where others have none either."""
         now = self._clock()
-        if now - max(since, self._last_success_s) > self.patience_s:
+        if now - max(since, self._last_success_s) > self._patience_s:
             self._next_try = now + RETRY_AFTER_S
-        return self._next_try is not None or now - since > self.patience_s
+        return self._next_try is not None or now - since > self._patience_s
 
     def now(self) -> float:
         """Seconds on its clock."""

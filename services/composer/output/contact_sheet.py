@@ -23,23 +23,23 @@ class EvenSampler(Generic[T]):
     """Keeps at most 2 * `wanted` of any number of things, spread evenly, the first always among them."""
 
     def __init__(self, wanted: int) -> None:
-        self.wanted, self.stride, self.count = wanted, 1, 0
+        self._wanted, self._stride, self._count = wanted, 1, 0
         self.kept: list[T] = []
 
     def takes_next(self) -> bool:
         """Counts one more thing; True where it is to be kept with keep()."""
-        self.count += 1
-        return (self.count - 1) % self.stride == 0
+        self._count += 1
+        return (self._count - 1) % self._stride == 0
 
     def keep(self, thing: T) -> None:
         """Keeps the thing that takes_next() said yes to."""
         self.kept.append(thing)
-        if len(self.kept) >= 2 * self.wanted:
-            self.kept, self.stride = self.kept[::2], 2 * self.stride
+        if len(self.kept) >= 2 * self._wanted:
+            self.kept, self._stride = self.kept[::2], 2 * self._stride
 
     def select_evenly(self) -> list[T]:
         """At most `wanted` of the things kept, evenly."""
-        places = np.linspace(0, len(self.kept) - 1, min(self.wanted, len(self.kept)))
+        places = np.linspace(0, len(self.kept) - 1, min(self._wanted, len(self.kept)))
         return [self.kept[round(place)] for place in places]
 
 

@@ -32,12 +32,12 @@ class Curve:
     """Target and achieved sentiment over time, a panel for each dimension, with the story's pictures below."""
 
     def __init__(self) -> None:
-        self.samples: EvenSampler[FrameInfo] = EvenSampler(POINTS)
+        self._samples: EvenSampler[FrameInfo] = EvenSampler(POINTS)
 
     def add(self, info: FrameInfo) -> None:
         """Offers a frame's feelings."""
-        if self.samples.takes_next():
-            self.samples.keep(info)
+        if self._samples.takes_next():
+            self._samples.keep(info)
 
     def write(
         self,
@@ -69,7 +69,7 @@ class Curve:
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-        samples = self.samples.select_evenly()
+        samples = self._samples.select_evenly()
         end_s = max(samples[-1].time_s, 0.5)
         figure = Figure(figsize=(14, 9), facecolor="white")
         *panels, strip = figure.subplots(3, 1, height_ratios=(3, 3, 1.3))

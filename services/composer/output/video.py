@@ -34,33 +34,33 @@ class VideoWriter:
 
     def __init__(self, path: Path, width_px: int, height_px: int, rate: Fraction, threads: int = 1) -> None:
         self.path = path
-        self.container = av.open(str(path), "w", format="mp4")
-        self.stream = self.container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "17"})
-        self.stream.width, self.stream.height, self.stream.pix_fmt = width_px, height_px, "yuv420p"
-        context = self.stream.codec_context
+        self._container = av.open(str(path), "w", format="mp4")
+        self._stream = self._container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "17"})
+        self._stream.width, self._stream.height, self._stream.pix_fmt = width_px, height_px, "yuv420p"
+        context = self._stream.codec_context
         context.thread_count, context.gop_size = threads, max(1, round(rate * 2))
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-        self.count, self.time_base = 0, 1 / rate
+        self._count, self.time_base = 0, 1 / rate
 
     def add(self, picture: NDArray[np.uint8]) -> None:
         """Encodes the next frame, (height, width, 3) RGB."""
         frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
         )
-        frame.pts, frame.time_base = self.count, self.time_base
-        self.count += 1
-        self.container.mux(self.stream.encode(frame))
+        frame.pts, frame.time_base = self._count, self.time_base
+        self._count += 1
+        self._container.mux(self._stream.encode(frame))
 
     def close(self) -> None:
         """Completes the file."""
-        self.container.mux(self.stream.encode(None))
-        self.container.close()
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
 
     def abandon(self) -> None:
         """Removes what was written; harmless after close()."""
         with suppress(av.error.FFmpegError, ValueError):
-            self.container.close()
+            self._container.close()
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> VideoWriter:

@@ -36,18 +36,18 @@ class CreditGate:
         stall_s: float,
         age_s: Callable[[int], float] = lambda time_us: 0.0,
     ) -> None:
-        self.credit, self.backlog, self.stall_s, self.age_s = credit, backlog, stall_s, age_s
+        self._credit, self.backlog, self._stall_s, self._age_s = credit, backlog, stall_s, age_s
         self.waiting: deque[pb.Frame | pb.FramesDropped] = deque()
         self.frame_count = 0  # of those that wait
         self.dropped_count = 0
         self.lag_s = 0.0
-        self.closed = False
+        self._closed = False
         self._granted, self._moved = asyncio.Event(), asyncio.Event()
 
     @property
     def blocked(self) -> bool:
         """Whether the next frame has to wait."""
-        return self.credit == 0
+        return self._credit == 0
 
     def grant(self, frames: int) -> None:
         """Takes a grant from the caller."""
@@ -55,13 +55,13 @@ class CreditGate:
             message = f"credit is {frames}; grant 1 to {MOST_CREDIT}"
             reason = reasons.ERROR_REASON_CREDIT_OUT_OF_RANGE
             raise InvalidArgument(message, reason=reason, field="credit", value=frames)
-        if self.credit is not None:
-            self.credit += frames
+        if self._credit is not None:
+            self._credit += frames
         self._granted.set()
 
     def close(self) -> None:
         """No grant will come any more."""
-        self.closed = True
+        self._closed = True
         self._granted.set()
         self._moved.set()
 
@@ -70,12 +70,12 @@ class CreditGate:
         while self.blocked:
             self._granted.clear()
             try:
-                if not self.closed:
-                    await asyncio.wait_for(self._granted.wait(), self.stall_s)
+                if not self._closed:
+                    await asyncio.wait_for(self._granted.wait(), self._stall_s)
             except TimeoutError:
-                self.closed = True
-            if self.blocked and self.closed:
-                message = f"no credit came for {self.stall_s:g} s, or none can come any more; grant some sooner"
+                self._closed = True
+            if self.blocked and self._closed:
+                message = f"no credit came for {self._stall_s:g} s, or none can come any more; grant some sooner"
                 raise DeadlineExceeded(message, reason=reasons.ERROR_REASON_CREDIT_STALLED)
 
     def offer(self, frame: pb.Frame) -> None:
@@ -116,7 +116,7 @@ class CreditGate:
 
     async def wait_until_empty(self) -> None:
         """Waits until nothing waits that may still go."""
-        while self.waiting and not (self.closed and self.blocked):
+        while self.waiting and not (self._closed and self.blocked):
             self._moved.clear()
             await self._moved.wait()
 
@@ -128,10 +128,10 @@ class CreditGate:
         self._moved.set()
         if isinstance(item, pb.FramesDropped):
             return pb.ComposeResponse(frames_dropped=item)
-        if self.credit is not None:
-            self.credit -= 1
+        if self._credit is not None:
+            self._credit -= 1
         self.frame_count -= 1
-        self.lag_s = self.age_s(item.pts_us)
+        self.lag_s = self._age_s(item.pts_us)
         if self.backlog is not None:
             LIVE_LAG.observe(self.lag_s)
         return pb.ComposeResponse(frame=item)

@@ -53,17 +53,17 @@ class Session:
         song_cache: SongCache | None = None,
         unlimited: bool = False,
     ) -> None:
-        self.settings, self.backends, self.session_id, self.unlimited = settings, backends, session_id, unlimited
-        self.song_cache, account = song_cache, caller_account.get()
-        self.owner = account.name if account else ""
-        self.outbox, self.arrivals = Outbox(), ArrivalLog()
+        self._settings, self._backends, self._session_id, self._unlimited = settings, backends, session_id, unlimited
+        self._song_cache, account = song_cache, caller_account.get()
+        self._owner = account.name if account else ""
+        self.outbox, self._arrivals = Outbox(), ArrivalLog()
         self.folder = Path(tempfile.mkdtemp(prefix="deepsing-", dir=folder))
         try:
-            self.song_file = SongFile(self.folder / "song", settings.max_song_bytes)
+            self._song_file = SongFile(self.folder / "song", settings.max_song_bytes)
         except OSError:
             self.folder.rmdir()
             raise
-        self.heartbeat = pb.Heartbeat(phase=pb.PHASE_WARMING)
+        self._heartbeat = pb.Heartbeat(phase=pb.PHASE_WARMING)
         self._delivery: Delivery | None = None
 
     async def run(self, requests: AsyncIterator[pb.ComposeRequest]) -> AsyncGenerator[pb.ComposeResponse]:
@@ -75,7 +75,7 @@ class Session:
                 try:
                     response = await self._next()
                 except TimeoutError:
-                    response = None if work.done() else pb.ComposeResponse(heartbeat=self.heartbeat)
+                    response = None if work.done() else pb.ComposeResponse(heartbeat=self._heartbeat)
                 if response is not None:
                     yield response
             await work
@@ -89,7 +89,7 @@ class Session:
         """The next message; raises TimeoutError where none comes for `heartbeat_s`."""
         if not self.outbox.empty():
             return await self.outbox.get()  # without a clock, which costs more than the message
-        async with asyncio.timeout(self.settings.heartbeat_s):
+        async with asyncio.timeout(self._settings.heartbeat_s):
             return await self.outbox.get()
 
     def _wake(self, _work: asyncio.Task[None]) -> None:
@@ -103,23 +103,23 @@ class Session:
         work.cancelled() or work.exception()  # however it ended: where it matters, `run` raises it
         if self._delivery is not None:
             await self._delivery.close()
-        self.song_file.close()
+        self._song_file.close()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     async def _work(self, requests: AsyncIterator[pb.ComposeRequest]) -> None:
         """Receives the song and makes the story at the same time; the first failure ends both."""
         try:
             incoming = aiter(requests)
-            config = await receive_config(incoming, self.settings.upload_stall_s)
+            config = await receive_config(incoming, self._settings.upload_stall_s)
             plan = parse_config(config)
-            backlog = max(1, round(self.settings.live_late_s * plan.rate)) if plan.live else None
-            credit = None if self.unlimited else plan.initial_credit
-            credit_gate = CreditGate(credit, backlog, self.settings.credit_stall_s, self.arrivals.age_s)
+            backlog = max(1, round(self._settings.live_late_s * plan.rate)) if plan.live else None
+            credit = None if self._unlimited else plan.initial_credit
+            credit_gate = CreditGate(credit, backlog, self._settings.credit_stall_s, self._arrivals.age_s)
             self.outbox.attach(credit_gate)
             async with asyncio.TaskGroup() as group:
-                stall_s = self.settings.upload_stall_s
+                stall_s = self._settings.upload_stall_s
                 upload = group.create_task(
-                    receive_upload(incoming, self.song_file, credit_gate, self.outbox.release, stall_s)
+                    receive_upload(incoming, self._song_file, credit_gate, self.outbox.release, stall_s)
                 )
                 await self._make_story(config, plan, group)
                 upload.cancel()
@@ -127,16 +127,16 @@ class Session:
             raise _first_refusal(failures) from failures
 
     async def _make_story(self, config: pb.StoryConfig, plan: StoryPlan, group: asyncio.TaskGroup) -> None:
-        capabilities = await Capabilities.fetch(plan, self.backends)
+        capabilities = await Capabilities.fetch(plan, self._backends)
         digest = self._check_resume(plan, story_digest(config, capabilities.digests))
-        task = StoryTask(plan, capabilities, self.session_id, plan.resume.next_seq if plan.resume else 0)
+        task = StoryTask(plan, capabilities, self._session_id, plan.resume.next_seq if plan.resume else 0)
         group.create_task(self._cache_song(plan))
-        threads = self.settings.encoder_threads
-        self._delivery = Delivery(task, self.song_file, threads, self.outbox, self.heartbeat)
-        pipeline = StoryPipeline(task, self.song_file, self.backends, self.settings, arrivals=self.arrivals)
-        started = build_session_started(task, digest, song_held=self.song_file.is_cached)
+        threads = self._settings.encoder_threads
+        self._delivery = Delivery(task, self._song_file, threads, self.outbox, self._heartbeat)
+        pipeline = StoryPipeline(task, self._song_file, self._backends, self._settings, arrivals=self._arrivals)
+        started = build_session_started(task, digest, song_held=self._song_file.is_cached)
         await self.outbox.put(pb.ComposeResponse(session_started=started))
-        self.heartbeat.phase = pb.PHASE_LISTENING
+        self._heartbeat.phase = pb.PHASE_LISTENING
         await self._delivery.run(pipeline, group)
 
     def _check_resume(self, plan: StoryPlan, digest: str) -> str:
@@ -146,22 +146,22 @@ class Session:
         if plan.resume.story_digest != digest:
             message = "this song and config make another story; start it anew"
             raise FailedPrecondition(message, reason=reasons.ERROR_REASON_RESUME_MISMATCH, field="resume.story_digest")
-        song = self.song_cache.find(self.owner, plan.resume.song_digest) if self.song_cache else None
-        if song is not None and not self.song_file.length:
-            self.song_file.link_cached(song, plan.resume.song_digest)
+        song = self._song_cache.find(self._owner, plan.resume.song_digest) if self._song_cache else None
+        if song is not None and not self._song_file.length:
+            self._song_file.link_cached(song, plan.resume.song_digest)
         return digest
 
     async def _cache_song(self, plan: StoryPlan) -> None:
         """Holds the song once all of it is there, and it is the one that was announced."""
-        await self.song_file.wait_until_complete()
-        if self.song_file.is_cut:
+        await self._song_file.wait_until_complete()
+        if self._song_file.is_cut:
             return
         announced = plan.resume.song_digest if plan.resume else ""
-        if announced not in ("", self.song_file.digest):
+        if announced not in ("", self._song_file.digest):
             message = f"the song is another than {announced[:64]!r}; send the same one, or start anew"
             raise FailedPrecondition(message, reason=reasons.ERROR_REASON_RESUME_MISMATCH, field="resume.song_digest")
-        if self.song_cache and self.song_file.length:
-            self.song_cache.add(self.owner, self.song_file.digest, self.song_file.path)
+        if self._song_cache and self._song_file.length:
+            self._song_cache.add(self._owner, self._song_file.digest, self._song_file.path)
 
 
 def _first_refusal(failures: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -75,27 +75,27 @@ class ClaimedKey:
     """
 
     def __init__(self, store: AsyncStore, owner: str, key: str, request: str) -> None:
-        self.store, self.key, self.request = store, key, request
-        self.name = f"keys/{owner}/{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+        self._store, self._key, self._request = store, key, request
+        self._name = f"keys/{owner}/{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
     async def story_id(self) -> str:
         """The story that this request made before, or nothing. Raises IDEMPOTENCY_KEY_REUSED."""
-        if not self.key:
+        if not self._key:
             return ""
         try:
-            claimed = json.loads((await self.store.call(self.store.blocking.read, self.name)).content)
+            claimed = json.loads((await self._store.call(self._store.blocking.read, self._name)).content)
         except NotFound:
             return ""
-        if claimed["request"] != self.request:
-            raise key_reused_error(self.key)
+        if claimed["request"] != self._request:
+            raise key_reused_error(self._key)
         return str(claimed["story_id"])
 
     async def claim(self, story_id: str) -> None:
         """Ties the key to a story. Raises IDEMPOTENCY_KEY_REUSED where another request was faster."""
-        if not self.key:
+        if not self._key:
             return
-        content = json.dumps({"request": self.request, "story_id": story_id, "created_s": time.time()}).encode()
+        content = json.dumps({"request": self._request, "story_id": story_id, "created_s": time.time()}).encode()
         try:
-            await self.store.call(self.store.blocking.create, self.name, content)
+            await self._store.call(self._store.blocking.create, self._name, content)
         except VersionConflict:
             await self.story_id()

@@ -25,9 +25,9 @@ class FolderStore:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root.expanduser().resolve()
+        self._root = root.expanduser().resolve()
         with _translate_errors():
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def read(self, name: str) -> Entry:
         """See Store."""
@@ -46,7 +46,7 @@ class FolderStore:
 
     def replace(self, name: str, content: bytes, version: str) -> None:
         """See Store."""
-        with _translate_errors(), self._open_partial(name) as partial, (self.root / ".lock").open("ab") as lock:
+        with _translate_errors(), self._open_partial(name) as partial, (self._root / ".lock").open("ab") as lock:
             partial.write_bytes(content)
             _sync(partial)
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -70,8 +70,8 @@ class FolderStore:
     def list(self, prefix: str, after: str = "") -> Iterator[tuple[str, str]]:
         """See Store."""
         with _translate_errors():
-            paths = [path for path in self.root.rglob("*") if path.is_file() and not path.name.startswith(".")]
-        names = sorted(path.relative_to(self.root).as_posix() for path in paths)
+            paths = [path for path in self._root.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        names = sorted(path.relative_to(self._root).as_posix() for path in paths)
         for name in names:
             if name.startswith(prefix) and name > after:
                 with suppress(FileNotFoundError):  # deleted meanwhile
@@ -83,7 +83,7 @@ class FolderStore:
         with _translate_errors():
             path.unlink(missing_ok=True)
         with suppress(OSError):  # not empty yet
-            for folder in path.parents[: len(path.relative_to(self.root).parts) - 1]:
+            for folder in path.parents[: len(path.relative_to(self._root).parts) - 1]:
                 folder.rmdir()
 
     def link(self, name: str, file_name: str, seconds: int) -> str:
@@ -91,7 +91,7 @@ class FolderStore:
         return self._path(name).as_uri()
 
     def _path(self, name: str) -> Path:
-        return self.root / name
+        return self._root / name
 
     @contextmanager
     def _open_partial(self, name: str) -> Iterator[Path]:

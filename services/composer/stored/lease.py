@@ -68,7 +68,7 @@ class Lease:
     """
 
     def __init__(self, store: AsyncStore, record: Record, lease_s: float) -> None:
-        self.store, self.record, self.lease_s = store, record, lease_s
+        self.store, self.record, self._lease_s = store, record, lease_s
         self._writing = asyncio.Lock()
         self._renewed_at_s = time.monotonic()
 
@@ -90,7 +90,7 @@ class Lease:
                 try:
                     self.record = await self._write(changes)
                 except StoreError:
-                    if time.monotonic() - self._renewed_at_s > self.lease_s:
+                    if time.monotonic() - self._renewed_at_s > self._lease_s:
                         raise LeaseLost("the store was away for longer than the lease") from None
                     await asyncio.sleep(PAUSE_S)
                     continue
@@ -109,5 +109,5 @@ class Lease:
     async def keep_alive(self) -> None:
         """Renews the lease until it is cancelled. Raises LeaseLost."""
         while True:
-            await asyncio.sleep(self.lease_s / RENEWALS)
+            await asyncio.sleep(self._lease_s / RENEWALS)
             await self.update()

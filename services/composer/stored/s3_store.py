@@ -32,7 +32,7 @@ class S3Store:
     """
 
     def __init__(self, bucket: str, prefix: str = "", endpoint: str = "") -> None:
-        self.bucket, self.prefix = bucket, prefix
+        self._bucket, self._prefix = bucket, prefix
         config = Config(
             signature_version="s3v4",
             connect_timeout=TIMEOUT_S,
@@ -42,13 +42,13 @@ class S3Store:
             s3={"addressing_style": "path" if endpoint else "auto"},
         )
         with self._translate_errors():
-            self.client = boto3.Session().client("s3", endpoint_url=endpoint or None, config=config)
-            self.client.head_bucket(Bucket=bucket)
+            self._client = boto3.Session().client("s3", endpoint_url=endpoint or None, config=config)
+            self._client.head_bucket(Bucket=bucket)
 
     def read(self, name: str) -> Entry:
         """See Store."""
         with self._translate_errors():
-            answer = self.client.get_object(**self._object_args(name))
+            answer = self._client.get_object(**self._object_args(name))
             return Entry(answer["Body"].read(), answer["ETag"])
 
     def create(self, name: str, content: bytes) -> None:
@@ -63,7 +63,7 @@ class S3Store:
         """A conditional write. One that was done, but whose answer was lost, meets itself when it is tried again."""
         try:
             with self._translate_errors():
-                self.client.put_object(**self._object_args(name), Body=content, **condition)
+                self._client.put_object(**self._object_args(name), Body=content, **condition)
         except (VersionConflict, NotFound):
             try:
                 there = self.read(name).content
@@ -75,37 +75,37 @@ class S3Store:
     def put(self, name: str, source: Path) -> None:
         """See Store."""
         with self._translate_errors():
-            self.client.upload_file(str(source), self.bucket, self.prefix + name)
+            self._client.upload_file(str(source), self._bucket, self._prefix + name)
 
     def fetch(self, name: str, target: Path) -> None:
         """See Store."""
         with self._translate_errors():
-            self.client.download_file(self.bucket, self.prefix + name, str(target))
+            self._client.download_file(self._bucket, self._prefix + name, str(target))
 
     def list(self, prefix: str, after: str = "") -> Iterator[tuple[str, str]]:
         """See Store."""
-        asked = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
+        asked = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
         if after:
-            asked["StartAfter"] = self.prefix + after
+            asked["StartAfter"] = self._prefix + after
         with self._translate_errors():
-            for page in self.client.get_paginator("list_objects_v2").paginate(**asked):
+            for page in self._client.get_paginator("list_objects_v2").paginate(**asked):
                 for one in page.get("Contents", ()):
-                    yield one["Key"].removeprefix(self.prefix), one["ETag"]
+                    yield one["Key"].removeprefix(self._prefix), one["ETag"]
 
     def delete(self, name: str) -> None:
         """See Store."""
         with self._translate_errors():
-            self.client.delete_object(**self._object_args(name))
+            self._client.delete_object(**self._object_args(name))
 
     def link(self, name: str, file_name: str, seconds: int) -> str:
         """An address that the store has signed."""
         asked = {**self._object_args(name), "ResponseContentDisposition": f'attachment; filename="{file_name}"'}
         with self._translate_errors():
-            address: str = self.client.generate_presigned_url("get_object", Params=asked, ExpiresIn=seconds)
+            address: str = self._client.generate_presigned_url("get_object", Params=asked, ExpiresIn=seconds)
             return address
 
     def _object_args(self, name: str) -> dict[str, Any]:
-        return {"Bucket": self.bucket, "Key": self.prefix + name}
+        return {"Bucket": self._bucket, "Key": self._prefix + name}
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
@@ -118,6 +118,6 @@ class S3Store:
                 raise VersionConflict(code) from None
             if code in ("NoSuchKey", "404") and error.operation_name != "HeadBucket":
                 raise NotFound(code) from None
-            raise StoreError(f"the bucket {self.bucket} refuses ({code}); check it and the credentials") from error
+            raise StoreError(f"the bucket {self._bucket} refuses ({code}); check it and the credentials") from error
         except (BotoCoreError, boto3.exceptions.Boto3Error) as error:
-            raise StoreError(f"the bucket {self.bucket} cannot be reached ({error}); check the endpoint") from error
+            raise StoreError(f"the bucket {self._bucket} cannot be reached ({error}); check the endpoint") from error

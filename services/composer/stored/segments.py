@@ -66,7 +66,7 @@ class SegmentWriter:
     def __init__(self, path: Path, width_px: int, height_px: int, rate: Fraction, threads: int) -> None:
         self.path = path
         self.rows: list[dict[str, Any]] = []
-        self.excerpts: dict[int, bytes] = {}
+        self._excerpts: dict[int, bytes] = {}
         self.video = VideoWriter(path.with_suffix(".mp4"), width_px, height_px, rate, threads)
 
     def add(self, picture: U8, info: FrameInfo, digest: bytes, excerpt: bytes) -> None:
@@ -74,7 +74,7 @@ class SegmentWriter:
         self.video.add(picture)
         self.rows.append(dataclasses.asdict(info) | {"digest": digest.hex()})
         if excerpt:
-            self.excerpts[info.seq] = excerpt
+            self._excerpts[info.seq] = excerpt
 
     def close(self, tiles: Sequence[tuple[Image.Image, FrameInfo]], flashes: int) -> None:
         """Completes the zip.
@@ -92,7 +92,7 @@ class SegmentWriter:
                 out = BytesIO()
                 tile.save(out, "PNG", compress_level=1)
                 archive.writestr(f"tiles/{info.seq}.png", out.getvalue())
-            for seq, excerpt in self.excerpts.items():
+            for seq, excerpt in self._excerpts.items():
                 archive.writestr(f"excerpts/{seq}.jpg", excerpt)
 
     def abandon(self) -> None:

@@ -55,11 +55,11 @@ class Worker:
     """
 
     def __init__(self, settings: ComposerSettings, backends: Backends, store: AsyncStore, scratch: Path) -> None:
-        self.settings, self.backends, self.store, self.scratch = settings, backends, store, scratch
-        self.name = uuid.uuid4().hex
+        self._settings, self._backends, self._store, self._scratch = settings, backends, store, scratch
+        self._name = uuid.uuid4().hex
         self.accounts: dict[str, Account | None] = {}
-        self.running: dict[str, asyncio.Task[None]] = {}
-        self.retry_at_s: dict[str, float] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._retry_at_s: dict[str, float] = {}
         self._seen: dict[str, _SeenRecord] = {}
         self._news = asyncio.Event()
         self._poller = asyncio.create_task(self._poll_forever())
@@ -78,7 +78,7 @@ class Worker:
         names = {name for name, seen in self._seen.items() if seen.record.owner == owner and not seen.record.ended}
         names.update(name for name in self.accounts if name.startswith(f"records/{owner}/"))
         names.discard(story.name)  # one that is tried again after a conflict is no further one
-        if len(names) >= self.settings.stories_waiting:
+        if len(names) >= self._settings.stories_waiting:
             message = f"{len(names)} of your stories have not ended, the most there may be; try again in {QUEUE_S:g} s"
             raise ResourceExhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=QUEUE_S)
         self.accounts[story.name] = caller_account.get()
@@ -87,72 +87,72 @@ class Worker:
         """Stops work on a story that was cancelled, if it is done here; what is known of it is read anew."""
         self._seen.pop(name, None)
         self.accounts.pop(name, None)
-        if name in self.running:
-            self.running[name].cancel()
+        if name in self._running:
+            self._running[name].cancel()
 
     async def close(self) -> None:
         """Stops all work; its stories are left for others, who may take them at once."""
         self._poller.cancel()
-        for task in self.running.values():
+        for task in self._running.values():
             task.cancel()
-        await asyncio.wait({self._poller, *self.running.values()})
+        await asyncio.wait({self._poller, *self._running.values()})
 
     async def _poll_forever(self) -> None:
         while True:
             self._news.clear()
             try:
                 await self._poll_store()
-                await sweep(self.store, [seen.record for seen in self._seen.values()], self.settings.story_ttl_s)
+                await sweep(self._store, [seen.record for seen in self._seen.values()], self._settings.story_ttl_s)
             except StoreError as error:
                 logger.warning("cannot look for stories: %s", error)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self.settings.lease_s / POLLS_PER_LEASE)
+                await asyncio.wait_for(self._news.wait(), self._settings.lease_s / POLLS_PER_LEASE)
 
     async def _poll_store(self) -> None:
         """Reads what has changed, and takes the oldest stories that are free."""
-        listed = dict(await self.store.list_names("records/"))
+        listed = dict(await self._store.list_names("records/"))
         for name, version in listed.items():
             if name not in self._seen or self._seen[name].version != version:
                 with suppress(NotFound):
-                    record, version = await self.store.read_record(name)
+                    record, version = await self._store.read_record(name)
                     self._seen[name] = _SeenRecord(version, record, time.monotonic())
         self._seen = {name: seen for name, seen in self._seen.items() if name in listed}
         for name in [name for name, seen in self._seen.items() if seen.record.ended]:
             self.accounts.pop(name, None)
-            self.retry_at_s.pop(name, None)
+            self._retry_at_s.pop(name, None)
         for seen in sorted(self._seen.values(), key=lambda seen: seen.record.created_s):
-            if len(self.running) >= self.settings.stories_running:
+            if len(self._running) >= self._settings.stories_running:
                 return
             if self._is_free(seen):
                 await self._take_story(seen)
 
     def _is_free(self, seen: _SeenRecord) -> bool:
         record, now = seen.record, time.monotonic()
-        if record.ended or record.name in self.running or now < self.retry_at_s.get(record.name, 0):
+        if record.ended or record.name in self._running or now < self._retry_at_s.get(record.name, 0):
             return False
-        return not record.holder or now - seen.since > self.settings.lease_s
+        return not record.holder or now - seen.since > self._settings.lease_s
 
     async def _take_story(self, seen: _SeenRecord) -> None:
         record = seen.record
         try:
-            lease = await Lease.acquire(self.store, record, seen.version, self.name, self.settings.lease_s)
+            lease = await Lease.acquire(self._store, record, seen.version, self._name, self._settings.lease_s)
         except VersionConflict:
             return
         if record.holder:
             logger.warning("story %s goes on here at frame %d", record.story_id, record.frames_done)
         task = asyncio.create_task(self._run_lease(lease))
-        self.running[record.name] = task
+        self._running[record.name] = task
         task.add_done_callback(lambda _: self._on_task_done(record.name))
 
     def _on_task_done(self, name: str) -> None:
-        del self.running[name]
+        del self._running[name]
         self.wake()
 
     async def _run_lease(self, lease: Lease) -> None:
         """Tells a story while its lease holds, and says in its record how that ended."""
         record = lease.record
         caller_account.set(self.accounts.get(record.name))
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self.scratch))
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch))
         job = asyncio.create_task(self._run_job(lease, folder))
         renewing = asyncio.create_task(lease.keep_alive())
         try:
@@ -168,7 +168,7 @@ class Worker:
     async def _run_job(self, lease: Lease, folder: Path) -> None:
         if lease.record.losses >= MOST_LOSSES:
             raise RuntimeError(f"{MOST_LOSSES} composers have fallen silent over this story")
-        await StoryJob(self.settings, self.backends, lease, folder).run()
+        await StoryJob(self._settings, self._backends, lease, folder).run()
 
     async def _record_outcome(self, lease: Lease, job: asyncio.Task[None]) -> None:
         """Leaves the story to others, or calls it failed; nothing where it has succeeded or is not ours any more."""
@@ -180,7 +180,7 @@ class Worker:
         if failure is None or isinstance(failure, (*NOT_NOW, StoreError)):
             if failure is not None:
                 logger.warning("story %s waits: %s", record.story_id, failure)
-                self.retry_at_s[record.name] = time.monotonic() + RETRY_PAUSE_S
+                self._retry_at_s[record.name] = time.monotonic() + RETRY_PAUSE_S
             await lease.update(state="QUEUED", holder="")
             return
         error = (grpc.StatusCode.INTERNAL.value[0], "INTERNAL", f"internal error; quote story {record.story_id}")
@@ -190,5 +190,5 @@ class Worker:
             logger.error("story %s failed", record.story_id, exc_info=failure)
         now = time.time()
         await lease.update(
-            state="FAILED", error=error, holder="", ended_s=now, expires_s=now + self.settings.story_ttl_s
+            state="FAILED", error=error, holder="", ended_s=now, expires_s=now + self._settings.story_ttl_s
         )

@@ -43,23 +43,23 @@ class RunningAgreement:
     """Sums that grow by one pair at a time; memory is six numbers."""
 
     def __init__(self) -> None:
-        self.n = 0
-        self.mean_x = self.mean_y = self.xx = self.yy = self.xy = self.squared_error = 0.0
+        self._n = 0
+        self._mean_x = self._mean_y = self._xx = self._yy = self._xy = self._squared_error = 0.0
 
     def add(self, x: float, y: float) -> None:
         """Takes the next pair (Welford's update, stable over hours of frames)."""
-        self.n += 1
-        dx, dy = x - self.mean_x, y - self.mean_y
-        self.mean_x += dx / self.n
-        self.mean_y += dy / self.n
-        self.xx += dx * (x - self.mean_x)
-        self.yy += dy * (y - self.mean_y)
-        self.xy += dx * (y - self.mean_y)
-        self.squared_error += (x - y) ** 2
+        self._n += 1
+        dx, dy = x - self._mean_x, y - self._mean_y
+        self._mean_x += dx / self._n
+        self._mean_y += dy / self._n
+        self._xx += dx * (x - self._mean_x)
+        self._yy += dy * (y - self._mean_y)
+        self._xy += dx * (y - self._mean_y)
+        self._squared_error += (x - y) ** 2
 
     def result(self) -> Agreement:
         """The agreement of all pairs so far."""
-        if self.n == 0:
+        if self._n == 0:
             return Agreement(0.0, 0.0, 0.0, 0)
-        means, variances = (self.mean_x, self.mean_y), (self.xx / self.n, self.yy / self.n)
-        return Agreement.from_moments(means, variances, self.xy / self.n, self.squared_error / self.n, self.n)
+        means, variances = (self._mean_x, self._mean_y), (self._xx / self._n, self._yy / self._n)
+        return Agreement.from_moments(means, variances, self._xy / self._n, self._squared_error / self._n, self._n)

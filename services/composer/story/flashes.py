@@ -49,43 +49,43 @@ class FlashCounter:
     """
 
     def __init__(self, frames_per_second: float, seq: int = 0) -> None:
-        self.span = max(1, round(frames_per_second))
-        self.seq = seq
-        self.extreme: F32 | None = None  # luminance at the last turn of each cell
-        self.rising: F32 = np.zeros(GRID * GRID, np.float32)  # +1, -1, or 0 before the first change
-        self.changes: deque[F32 | None] = deque()  # cells that made an opposing change, by frame, over the last second
-        self.per_cell: F32 = np.zeros(GRID * GRID, np.float32)  # their sum
-        self.flashes = self.worst = 0
+        self._span = max(1, round(frames_per_second))
+        self._seq = seq
+        self._extreme: F32 | None = None  # luminance at the last turn of each cell
+        self._rising: F32 = np.zeros(GRID * GRID, np.float32)  # +1, -1, or 0 before the first change
+        self._changes: deque[F32 | None] = deque()  # cells that made an opposing change, by frame, over the last second
+        self._per_cell: F32 = np.zeros(GRID * GRID, np.float32)  # their sum
+        self._flashes = self.worst = 0
 
     def add(self, light: F32) -> int:
         """Takes the next frame's cells; returns the flashes that a quarter of them shared within the last second."""
-        if self.extreme is None or self.seq % (2 * self.span) == 0:  # forget: see warmup_start
-            self.extreme, self.rising = light, np.zeros(GRID * GRID, np.float32)
-        self.seq += 1
-        change = light - self.extreme
-        onward, size = change * self.rising > 0, np.abs(change)
+        if self._extreme is None or self._seq % (2 * self._span) == 0:  # forget: see warmup_start
+            self._extreme, self._rising = light, np.zeros(GRID * GRID, np.float32)
+        self._seq += 1
+        change = light - self._extreme
+        onward, size = change * self._rising > 0, np.abs(change)
         opposing = None
         if size.max() >= STEP:  # few frames have a cell that changed so much since it last turned
-            turned = (size >= STEP) & ~onward & (np.minimum(light, self.extreme) < DARKER_BELOW)
-            self.rising = np.where(turned, np.sign(change), self.rising)
+            turned = (size >= STEP) & ~onward & (np.minimum(light, self._extreme) < DARKER_BELOW)
+            self._rising = np.where(turned, np.sign(change), self._rising)
             onward |= turned
             opposing = turned.astype(np.float32) if turned.any() else None
-        self.extreme = np.where(onward, light, self.extreme)
+        self._extreme = np.where(onward, light, self._extreme)
         self._count(opposing)
-        return self.flashes
+        return self._flashes
 
     def _count(self, opposing: F32 | None) -> None:
-        gone = self.changes.popleft() if len(self.changes) == self.span else None
-        self.changes.append(opposing)
+        gone = self._changes.popleft() if len(self._changes) == self._span else None
+        self._changes.append(opposing)
         if opposing is not None:
-            self.per_cell += opposing
+            self._per_cell += opposing
         if gone is not None:
-            self.per_cell -= gone
+            self._per_cell -= gone
         if opposing is not None or gone is not None:
-            place = -max(1, int(AREA * self.per_cell.size))
-            shared = int(np.partition(self.per_cell, place)[place])  # changes that a quarter of the cells reached
-            self.flashes = shared // 2
-            self.worst = max(self.worst, self.flashes)
+            place = -max(1, int(AREA * self._per_cell.size))
+            shared = int(np.partition(self._per_cell, place)[place])  # changes that a quarter of the cells reached
+            self._flashes = shared // 2
+            self.worst = max(self.worst, self._flashes)
 
 
 class FlashGuard:
@@ -96,12 +96,12 @@ class FlashGuard:
     """
 
     def __init__(self, frames_per_second: float, seq: int = 0) -> None:
-        self.raw = FlashCounter(frames_per_second, seq)
-        self.shown = FlashCounter(frames_per_second, seq)
-        self.alarm: deque[int] = deque(maxlen=max(1, round(frames_per_second / 2)))
+        self._raw = FlashCounter(frames_per_second, seq)
+        self._shown = FlashCounter(frames_per_second, seq)
+        self._alarm: deque[int] = deque(maxlen=max(1, round(frames_per_second / 2)))
         reach = max(2, round(0.75 * frames_per_second))
-        self.window: F32 = np.hanning(reach + 2)[1:-1].astype(np.float32)
-        self.recent: deque[U8] = deque(maxlen=reach)
+        self._window: F32 = np.hanning(reach + 2)[1:-1].astype(np.float32)
+        self._recent: deque[U8] = deque(maxlen=reach)
 
     @staticmethod
     def warmup_start(seq: int, frames_per_second: float) -> int:
@@ -112,17 +112,17 @@ class FlashGuard:
     @property
     def worst(self) -> int:
         """Most flashes in any second of what came out."""
-        return self.shown.worst
+        return self._shown.worst
 
     def filter_frame(self, picture: U8) -> U8:
         """Takes the next frame (H, W, 3) uint8 and returns the one to show."""
         light = cell_luminance(picture)
-        self.recent.append(picture)
-        self.alarm.append(self.raw.add(light))
-        if max(self.alarm) >= 2:
-            weights = self.window[-len(self.recent) :] / self.window[-len(self.recent) :].sum()
-            mixed = sum(w * p for w, p in zip(weights, self.recent, strict=True))
+        self._recent.append(picture)
+        self._alarm.append(self._raw.add(light))
+        if max(self._alarm) >= 2:
+            weights = self._window[-len(self._recent) :] / self._window[-len(self._recent) :].sum()
+            mixed = sum(w * p for w, p in zip(weights, self._recent, strict=True))
             picture = np.rint(np.asarray(mixed)).clip(0, 255).astype(np.uint8)
             light = cell_luminance(picture)
-        self.shown.add(light)
+        self._shown.add(light)
         return picture

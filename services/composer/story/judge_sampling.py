@@ -38,11 +38,11 @@ class JudgeSampler:
     """
 
     def __init__(self, every_s: float, rate: Fraction) -> None:
-        self.step = Fraction(every_s).limit_denominator(FINEST) * rate
+        self._step = Fraction(every_s).limit_denominator(FINEST) * rate
 
     def selects(self, seq: int) -> bool:
         """Whether a frame is the first at or after a multiple of the time between judgements."""
-        step, parts = self.step.numerator, self.step.denominator  # in whole numbers: asked of every frame
+        step, parts = self._step.numerator, self._step.denominator  # in whole numbers: asked of every frame
         return step > 0 and seq * parts // step * step > (seq - 1) * parts
 
 

@@ -52,17 +52,17 @@ class LatentPath:
     """The keys of a story in latent space, and any moment between two of them."""
 
     def __init__(self) -> None:
-        self.keys: OrderedDict[int, KeyLatent] = OrderedDict()
+        self._keys: OrderedDict[int, KeyLatent] = OrderedDict()
 
     def add(self, index: int, key: KeyLatent) -> None:
         """Takes the latent of a key; old ones are forgotten."""
-        self.keys[index] = key
-        while len(self.keys) > KEYS_KEPT:
-            self.keys.popitem(last=False)
+        self._keys[index] = key
+        while len(self._keys) > KEYS_KEPT:
+            self._keys.popitem(last=False)
 
     def latent_at(self, moment: Moment) -> FrameLatent:
         """The latent of a moment whose two keys are known."""
-        left, right, share = self.keys[moment.left], self.keys[moment.right], np.float32(moment.progress)
+        left, right, share = self._keys[moment.left], self._keys[moment.right], np.float32(moment.progress)
         noise = rotate_noise(left.noise, moment.phase)
         if share:
             noise = noise * (1 - share) + rotate_noise(right.noise, moment.phase) * share

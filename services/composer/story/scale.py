@@ -71,19 +71,19 @@ class Relative:
 
     def __init__(self, music: Norm, pictures: Norm) -> None:
         self._music, self._pictures = music, pictures
-        self.points: list[Point] = []
+        self._points: list[Point] = []
 
     def add(self, point: Point) -> list[Point]:
         """Keeps the point; returns none."""
-        self.points.append(point)
+        self._points.append(point)
         return []
 
     def finish(self) -> list[Point]:
         """All points, rescaled."""
-        if not self.points:
+        if not self._points:
             return []
-        song = Norm.of(np.array([(point.arousal, point.valence) for point in self.points]))
-        return [_rescale_point(point, song, self._pictures) for point in self.points]
+        song = Norm.of(np.array([(point.arousal, point.valence) for point in self._points]))
+        return [_rescale_point(point, song, self._pictures) for point in self._points]
 
 
 class Adaptive:
@@ -91,16 +91,16 @@ class Adaptive:
 
     def __init__(self, music: Norm, pictures: Norm) -> None:
         self._music, self._pictures = music, pictures
-        self.count = PRIOR_COUNT
-        self.sums = PRIOR_COUNT * self._music.mean
-        self.squares = PRIOR_COUNT * (self._music.spread**2 + self._music.mean**2)
+        self._count = PRIOR_COUNT
+        self._sums = PRIOR_COUNT * self._music.mean
+        self._squares = PRIOR_COUNT * (self._music.spread**2 + self._music.mean**2)
 
     def add(self, point: Point) -> list[Point]:
         """Returns the point, rescaled."""
         feeling = np.array([point.arousal, point.valence])
-        self.count, self.sums, self.squares = self.count + 1, self.sums + feeling, self.squares + feeling**2
-        mean = self.sums / self.count
-        spread = np.sqrt(np.maximum(self.squares / self.count - mean**2, FLAT**2))
+        self._count, self._sums, self._squares = self._count + 1, self._sums + feeling, self._squares + feeling**2
+        mean = self._sums / self._count
+        spread = np.sqrt(np.maximum(self._squares / self._count - mean**2, FLAT**2))
         return [_rescale_point(point, Norm(mean, spread), self._pictures)]
 
     def finish(self) -> list[Point]:

@@ -100,31 +100,31 @@ class Timeline:
     """
 
     def __init__(self, *, look_ahead: bool, lag_s: float) -> None:
-        self.look_ahead = look_ahead
-        self.lag_s = lag_s if look_ahead else -(REACTION_S + WINDOW_S / 2)
+        self._look_ahead = look_ahead
+        self._lag_s = lag_s if look_ahead else -(REACTION_S + WINDOW_S / 2)
         self.keys: deque[Key] = deque()
         self.points: deque[Point] = deque()
-        self.pulses: deque[tuple[float, float]] = deque()  # pulse and phase at each point
-        self.decided = 0  # points already judged for a change of key, counted from the start of the song
-        self.first = 0  # place of points[0] in the song
+        self._pulses: deque[tuple[float, float]] = deque()  # pulse and phase at each point
+        self._decided = 0  # points already judged for a change of key, counted from the start of the song
+        self._first = 0  # place of points[0] in the song
         self.finished = False
-        self.key_count = 0
+        self._key_count = 0
 
     @property
     def ready_s(self) -> float:
         """Moments before this time are final."""
         if self.finished:
             return float("inf")
-        if not self.look_ahead:
-            return (self.first + len(self.points)) * WINDOW_S + REACTION_S
-        return max(0.0, self.decided * WINDOW_S - CALM_TRAVEL_S)
+        if not self._look_ahead:
+            return (self._first + len(self.points)) * WINDOW_S + REACTION_S
+        return max(0.0, self._decided * WINDOW_S - CALM_TRAVEL_S)
 
     def add(self, point: Point) -> list[Key]:
         """Takes the next point; returns the keys that it settles, in order."""
-        pulse, phase = self.pulses[-1] if self.pulses else (0.0, 0.0)
+        pulse, phase = self._pulses[-1] if self._pulses else (0.0, 0.0)
         pulse = max(point.onset, pulse * exp(-WINDOW_S / PULSE_S))
         turn = PHASE_REST + PHASE_LOUDNESS * point.loudness + PHASE_ONSET * point.onset
-        self.pulses.append((pulse, phase + turn * WINDOW_S))
+        self._pulses.append((pulse, phase + turn * WINDOW_S))
         self.points.append(point)
         return self._settle()
 
@@ -134,21 +134,21 @@ class Timeline:
         return self._settle()
 
     def _settle(self) -> list[Key]:
-        known = self.first + len(self.points)
-        reserve = round((self.lag_s + PREVIEW_S) / WINDOW_S) if self.look_ahead and not self.finished else 0
+        known = self._first + len(self.points)
+        reserve = round((self._lag_s + PREVIEW_S) / WINDOW_S) if self._look_ahead and not self.finished else 0
         settled = []
-        while self.decided < known - reserve:
-            key = self._decide_key(self.decided)
-            self.decided += 1
+        while self._decided < known - reserve:
+            key = self._decide_key(self._decided)
+            self._decided += 1
             if key is not None:
                 self.keys.append(key)
-                self.key_count += 1
+                self._key_count += 1
                 settled.append(key)
         return settled
 
     def _decide_key(self, place: int) -> Key | None:
         """A new key at point number `place`, if one is due there."""
-        time_s = place * WINDOW_S + (0.0 if self.look_ahead else REACTION_S)
+        time_s = place * WINDOW_S + (0.0 if self._look_ahead else REACTION_S)
         arousal, valence = self._preview(place)
         if not self.keys:
             return Key(0, 0.0, 0.0, arousal, valence)
@@ -161,20 +161,20 @@ class Timeline:
         if stayed < shortest or not (moved or due):
             return None
         travel = min(between(CALM_TRAVEL_S, EXCITED_TRAVEL_S, arousal), shortest)
-        start_s = max(last.arrive_s, time_s - travel) if self.look_ahead else time_s
-        arrive_s = time_s if self.look_ahead else time_s + travel
-        return Key(self.key_count, start_s, arrive_s, arousal, valence)
+        start_s = max(last.arrive_s, time_s - travel) if self._look_ahead else time_s
+        arrive_s = time_s if self._look_ahead else time_s + travel
+        return Key(self._key_count, start_s, arrive_s, arousal, valence)
 
     def _preview(self, place: int) -> tuple[float, float]:
         """Mean feeling from a point on, as far as it may be known (live: the point itself)."""
-        length = round(PREVIEW_S / WINDOW_S) if self.look_ahead else 1
-        ahead = round(self.lag_s / WINDOW_S) if self.look_ahead else 0
+        length = round(PREVIEW_S / WINDOW_S) if self._look_ahead else 1
+        ahead = round(self._lag_s / WINDOW_S) if self._look_ahead else 0
         seen = [self._point(place + ahead + step) for step in range(length)]
         return sum(p.arousal for p in seen) / length, sum(p.valence for p in seen) / length
 
     def _point(self, place: int) -> Point:
         """Point number `place`; the nearest one where the song has none there."""
-        return self.points[min(max(place - self.first, 0), len(self.points) - 1)]
+        return self.points[min(max(place - self._first, 0), len(self.points) - 1)]
 
     def moment(self, time_s: float) -> Moment:
         """What is shown at a time < ready_s; times must not go back by more than was not yet forgotten."""
@@ -185,8 +185,8 @@ class Timeline:
             left, right = (left, key) if key.arrive_s > time_s else (key, key)
         travel = right.arrive_s - right.start_s
         progress = smoothstep((time_s - right.start_s) / travel) if left is not right else 0.0
-        arousal, valence = self._feeling(time_s + self.lag_s)
-        push, phase = self._motion(time_s if self.look_ahead else time_s + self.lag_s)
+        arousal, valence = self._feeling(time_s + self._lag_s)
+        push, phase = self._motion(time_s if self._look_ahead else time_s + self._lag_s)
         return Moment(arousal, valence, left.index, right.index, progress, push, phase)
 
     def _bracket(self, time_s: float) -> tuple[int, float]:
@@ -196,7 +196,7 @@ class Timeline:
 
     def _ease_share(self, share: float) -> float:
         """How far values are on their way to the next point; live they hurry, for it is known and over."""
-        return share if self.look_ahead else min(1.0, share / QUICK)
+        return share if self._look_ahead else min(1.0, share / QUICK)
 
     def _feeling(self, time_s: float) -> tuple[float, float]:
         place, share = self._bracket(time_s)
@@ -206,9 +206,9 @@ class Timeline:
 
     def _motion(self, time_s: float) -> tuple[float, float]:
         place, share = self._bracket(time_s)
-        last = len(self.pulses) - 1
-        pulse, phase = self.pulses[min(max(place - self.first, 0), last)]
-        next_pulse, next_phase = self.pulses[min(max(place + 1 - self.first, 0), last)]
+        last = len(self._pulses) - 1
+        pulse, phase = self._pulses[min(max(place - self._first, 0), last)]
+        next_pulse, next_phase = self._pulses[min(max(place + 1 - self._first, 0), last)]
         reached, loudness = self._ease_share(share), self._point(place).loudness
         loudness += (self._point(place + 1).loudness - loudness) * reached
         push = 0.25 + 0.35 * loudness + 0.4 * (pulse + (next_pulse - pulse) * reached)
@@ -219,7 +219,7 @@ class Timeline:
         while len(self.keys) > 1 and self.keys[1].arrive_s <= time_s:
             self.keys.popleft()
         spare = floor(time_s / WINDOW_S) - 2
-        while self.first < spare and len(self.points) > 2:
+        while self._first < spare and len(self.points) > 2:
             self.points.popleft()
-            self.pulses.popleft()
-            self.first += 1
+            self._pulses.popleft()
+            self._first += 1

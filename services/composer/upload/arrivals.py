@@ -20,28 +20,28 @@ class ArrivalLog:
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
-        self.clock = clock
+        self._clock = clock
         self.positions: list[int] = []
-        self.times_s: list[float] = []
+        self._times_s: list[float] = []
 
     def record(self, position: int, time_s: float | None = None) -> None:
         """Takes a position, and when it was reached (now, where that is not said); one that lies behind is no news."""
-        time_s = self.clock() if time_s is None else time_s
+        time_s = self._clock() if time_s is None else time_s
         if self.positions and position <= self.positions[-1]:
             return
-        if self.times_s and time_s - self.times_s[-1] < RESOLUTION_S:
+        if self._times_s and time_s - self._times_s[-1] < RESOLUTION_S:
             self.positions[-1] = position
             return
         self.positions.append(position)
-        self.times_s.append(time_s)
+        self._times_s.append(time_s)
         if len(self.positions) > MOST_MARKS:
-            del self.positions[: MOST_MARKS // 2], self.times_s[: MOST_MARKS // 2]
+            del self.positions[: MOST_MARKS // 2], self._times_s[: MOST_MARKS // 2]
 
     def arrival_s(self, position: int) -> float:
         """When the stream was that long, on the clock; now, where it is not yet."""
         place = bisect_left(self.positions, position)
-        return self.times_s[place] if place < len(self.times_s) else self.clock()
+        return self._times_s[place] if place < len(self._times_s) else self._clock()
 
     def age_s(self, position: int) -> float:
         """How long ago the stream was that long; 0 where it is not yet."""
-        return self.clock() - self.arrival_s(position)
+        return self._clock() - self.arrival_s(position)

@@ -29,7 +29,7 @@ class SongFile:
     def __init__(self, path: Path, limit_bytes: int) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        self.limit_bytes, self.length, self.finished = limit_bytes, 0, False
+        self._limit_bytes, self.length, self.finished = limit_bytes, 0, False
         self.is_cut = False
         self._hash, self._cached_digest = hashlib.sha256(), ""
         self.arrivals = ArrivalLog()  # of its bytes
@@ -60,8 +60,8 @@ class SongFile:
             message = f"an audio chunk has {len(chunk)} bytes; send at most {CHUNK_BYTES}"
             reason = reasons.ERROR_REASON_CHUNK_TOO_LARGE
             raise InvalidArgument(message, reason=reason, field="audio_chunk", value=len(chunk))
-        if self.length + len(chunk) > self.limit_bytes:
-            message = f"the song is larger than {self.limit_bytes / 2**20:g} MiB; encode it smaller"
+        if self.length + len(chunk) > self._limit_bytes:
+            message = f"the song is larger than {self._limit_bytes / 2**20:g} MiB; encode it smaller"
             raise InvalidArgument(message, reason=reasons.ERROR_REASON_SONG_TOO_LARGE, field="audio_chunk")
         os.pwrite(self._descriptor, chunk, self.length)
         self._hash.update(chunk)
