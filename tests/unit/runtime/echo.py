@@ -1,4 +1,4 @@
-"""A service without a domain, for tests: four methods, one of each kind, each told by its request what to do."""
+"""A service without a domain, for tests: four methods, one of each kind, whose requests say what to do."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
