@@ -1,1 +1,1 @@
-"""Who may call, how much, and over what: API keys, tokens, quotas and TLS. All of it is off until it is asked for."""
+"""Authentication of callers, quotas and TLS: all of it is off until it is asked for."""

@@ -1,4 +1,4 @@
-"""What each caller has used up of what it may use. Kept in memory, by this process alone."""
+"""Counts what each caller uses, and refuses more than its quotas allow; in memory, for this process alone."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,28 +12,28 @@ from deepsing.v1 import error_reason_pb2 as reasons
 __all__ = ["Account", "Accounts", "Quotas", "caller_account", "charge"]
 
 DAY_S = 86_400
-CLOSE_ONE_S = 10.0  # when to ask again for a stream
-MAX_ACCOUNTS = 10_000  # those of callers who are idle are forgotten beyond
+CLOSE_ONE_S = 10.0  # retry delay sent to a caller with too many streams
+MAX_ACCOUNTS = 10_000  # beyond this, accounts of idle callers are forgotten
 caller_account: ContextVar["Account | None"] = ContextVar("caller_account", default=None)
 
 
 @dataclass(frozen=True)
 class Quotas:
-    """Limits of one caller; 0 is none."""
+    """Limits of one caller; 0 is no limit."""
 
     streams: int = 0  # open at once
     requests_per_minute: int = 0
-    work_s_per_day: float = 0.0  # of a UTC day
+    work_s_per_day: float = 0.0  # per UTC day
 
 
 def charge(work_s: float) -> None:
-    """Charges whoever is being served with work that was done; nobody where access is off.
+    """Charges the caller being served for work that was done; does nothing if access control is off.
 
     Args:
-        work_s: seconds of it, >= 0.
+        work_s: seconds of work, >= 0.
 
     Raises:
-        ResourceExhausted: QUOTA_EXCEEDED, with this the day's share is used up.
+        ResourceExhausted: QUOTA_EXCEEDED, if the work of the day is now used up.
     """
     account = caller_account.get()
     if account is not None:
@@ -41,7 +41,7 @@ def charge(work_s: float) -> None:
 
 
 class Account:
-    """One caller's use.
+    """What one caller has used.
 
     Args:
         name: of the caller, for messages.
@@ -53,11 +53,11 @@ class Account:
         self.quotas = Quotas()
         self.open_streams = 0
         self._clock = clock
-        self._tokens, self._refilled_at = 0.0, 0.0  # of the bucket, and when it was looked at
+        self._tokens, self._refilled_at = 0.0, 0.0  # of the token bucket, and when it was last refilled
         self._day, self._work_s = 0, 0.0
 
     def admit(self) -> None:
-        """Counts a request; raises ResourceExhausted where it is one too many, or the day's work is used up."""
+        """Counts a request; raises ResourceExhausted if it is one too many, or the work of the day is used up."""
         self._refuse_overwork()
         rate = self.quotas.requests_per_minute / 60
         if not rate:
@@ -73,7 +73,7 @@ class Account:
 
     @contextmanager
     def count_stream(self) -> Iterator[None]:
-        """Counts a stream while it is open; raises ResourceExhausted where it is one too many."""
+        """Counts a stream while it is open; raises ResourceExhausted if it is one too many."""
         most = self.quotas.streams
         if most and self.open_streams >= most:
             raise self._build_refusal(f"{most} streams at once", "close one", CLOSE_ONE_S)
@@ -84,13 +84,13 @@ class Account:
             self.open_streams -= 1
 
     def charge(self, work_s: float) -> None:
-        """Adds work that was done; raises ResourceExhausted where that is more than a day's."""
+        """Adds work that was done; raises ResourceExhausted if the work of the day is now used up."""
         self._start_new_day()
         self._work_s += work_s
         self._refuse_overwork()
 
     def is_idle(self) -> bool:
-        """Whether forgetting it would give its caller nothing."""
+        """Whether it can be forgotten without giving its caller more than its quotas."""
         self._start_new_day()
         return not self.open_streams and not self._work_s and self._clock() - self._refilled_at > 60
 
@@ -120,7 +120,7 @@ class Accounts:
         self._accounts: dict[str, Account] = {}
 
     def get_or_create(self, name: str, quotas: Quotas) -> Account:
-        """The account of a caller, under the quotas that hold for it now."""
+        """Returns the account of a caller, with its current quotas."""
         if name not in self._accounts:
             if len(self._accounts) >= MAX_ACCOUNTS:
                 self._accounts = {kept: one for kept, one in self._accounts.items() if not one.is_idle()}

@@ -1,4 +1,4 @@
-"""The interceptor that asks every caller who they are, and lets them in as far as their quotas go."""
+"""The interceptor that authenticates callers and enforces their quotas."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 __all__ = ["AuthInterceptor", "build_key_missing", "build_key_invalid"]
 
 HEALTH_PREFIX = "/grpc.health.v1.Health/"
-FOREIGN = "/grpc."  # reflection: for those who are known, and counted as a request
-RECHECK_S = 1.0  # how often an open stream's key is looked at
+FOREIGN = "/grpc."  # reflection: needs a credential, and counts as a request
+RECHECK_S = 1.0  # how often the key of an open stream is checked
 
 
 @dataclass(frozen=True)
 class _Caller:
-    name: str  # as it stands in logs and messages
+    name: str  # in logs and messages
     quotas: Quotas
-    key: ApiKey | None = None  # None came with a token
+    key: ApiKey | None = None  # None if it came with a token
 
 
 class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """Stands inside the guard, and refuses by raising.
+    """Runs inside the guard, and refuses calls by raising.
 
     Args:
-        service: its name, which keys may be bound to.
-        settings: with a file of keys, or of a JWKS, or both.
+        service: its name; keys may be limited to services.
+        settings: with a file of keys, a JWKS file, or both.
 
     Raises:
         SettingsError: a file cannot be used, or a setting is missing.
@@ -60,7 +60,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler | None:
-        """Returns the handler of a method to those who may call it.
+        """Returns the handler of a method, if its caller may call it.
 
         Raises:
             Unauthenticated: KEY_MISSING or KEY_INVALID.
@@ -87,7 +87,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc
         ]
         if not presented:
             raise build_key_missing()
-        if len(presented) > 1:  # whoever stands between must not be able to choose
+        if len(presented) > 1:  # no proxy in between may choose which one counts
             raise build_key_invalid()
         caller = (
             self._check_key(presented[0]) if presented[0].startswith(KEY_PREFIX) else self._check_token(presented[0])
@@ -110,7 +110,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc
         return None if subject is None else _Caller(f"token {subject}", self._quotas)
 
     def _is_key_still_valid(self, caller: _Caller) -> bool:
-        """Whether a key is what it was when the stream began: neither revoked nor expired."""
+        """Whether a key is still the same and valid: neither revoked, replaced nor expired."""
         if caller.key is None or self._keys is None:
             return True
         now = self._keys.value().get(caller.key.id)
@@ -156,7 +156,7 @@ def build_key_invalid() -> Unauthenticated:
 
 
 def _parse_credential(name: str, value: str | bytes) -> str | None:
-    """What a piece of metadata presents: 'authorization: Bearer X', or 'x-api-key: X'; else None."""
+    """Returns the credential in an item of metadata, 'authorization: Bearer X' or 'x-api-key: X'; else None."""
     if not isinstance(value, str):
         return None
     if name == "x-api-key":
@@ -178,6 +178,6 @@ def _load_keys(settings: AccessSettings) -> "WatchedFiles[dict[str, ApiKey]] | N
 def _load_tokens(settings: AccessSettings) -> "TokenVerifier | None":
     if settings.jwks_file is None:
         return None
-    from deepsing.access.tokens import TokenVerifier  # brings PyJWT and cryptography, which nobody else waits for
+    from deepsing.access.tokens import TokenVerifier  # imports PyJWT and cryptography, which take time
 
     return TokenVerifier(settings)

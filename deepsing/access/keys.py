@@ -1,7 +1,7 @@
-"""API keys: 256 random bits that are shown once and kept as a salted SHA-256.
+"""API keys: 256 random bits that are shown once and stored as a salted SHA-256.
 
-A plain hash is enough: the slow ones (bcrypt, argon2) are for passwords, which can be guessed; 256 bits cannot.
-A key holds its id, so that looking it up costs the same whether there is one key or a thousand, known or not.
+A plain hash is enough: slow ones (bcrypt, argon2) are for passwords, which can be guessed; 256 random bits cannot.
+A key contains its id, so that checking one takes the same time however many keys there are, and whether it is known.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 __all__ = ["ApiKey", "KEY_ID", "KEY_PREFIX", "find_key", "new_key"]
 
-KEY_PREFIX = "deepsing_"  # scanners for leaked secrets find it
+KEY_PREFIX = "deepsing_"  # so that scanners for leaked secrets find keys
 KEY_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 SECRET_BYTES, SALT_BYTES = 32, 16
 _KEY = re.compile(rf"{KEY_PREFIX}({KEY_ID.pattern})_[A-Za-z0-9_-]{{43}}")
@@ -22,20 +22,20 @@ _KEY = re.compile(rf"{KEY_PREFIX}({KEY_ID.pattern})_[A-Za-z0-9_-]{{43}}")
 
 @dataclass(frozen=True)
 class ApiKey:
-    """What is kept of a key; limits that are None are those of the settings, 0 is no limit."""
+    """What is stored of a key; a limit of None is that of the settings, 0 is no limit."""
 
     id: str
     salt: str  # hex
     sha256: str  # of salt and key, hex
     created: datetime
-    expires: datetime | None = None  # from then on it is refused; None is never
-    services: tuple[str, ...] = ()  # that it opens; none named: all
+    expires: datetime | None = None  # it is refused from then on; None is never
+    services: tuple[str, ...] = ()  # that it is for; empty is all
     streams: int | None = None
     requests_per_minute: int | None = None
     work_s_per_day: float | None = None
 
     def is_valid_for(self, service: str, now: datetime) -> bool:
-        """Whether it is good for a service now."""
+        """Whether it is valid for a service now."""
         return (self.expires is None or now < self.expires) and (not self.services or service in self.services)
 
 
@@ -48,7 +48,7 @@ def new_key(
     requests_per_minute: int | None = None,
     work_s_per_day: float | None = None,
 ) -> tuple[str, ApiKey]:
-    """Makes a key; returns its text, which is not to be had again, and what is kept of it."""
+    """Creates a key; returns its text, which cannot be recovered later, and what to store of it."""
     text = f"{KEY_PREFIX}{key_id}_{secrets.token_urlsafe(SECRET_BYTES)}"
     salt = secrets.token_hex(SALT_BYTES)
     kept = ApiKey(
@@ -66,7 +66,7 @@ def new_key(
 
 
 def find_key(keys: Mapping[str, ApiKey], text: str) -> ApiKey | None:
-    """Finds the key with this text, in the same steps whether there is one or not.
+    """Finds the key with this text, in the same steps whether it exists or not.
 
     Args:
         keys: by id.

@@ -1,4 +1,4 @@
-"""The file of API keys: strict when it is read, whole whenever it is looked at."""
+"""The file of API keys: read strictly, and replaced as a whole."""
 
 import fcntl
 import json
@@ -22,11 +22,11 @@ NEEDED = {"id", "salt", "sha256", "created"}
 def read_keys(path: Path) -> dict[str, ApiKey]:
     """Reads the keys of a file, by id.
 
-    A field that is not known is a mistake, not a remark: "expire" for "expires" would have made a key for ever.
+    An unknown field is an error: with "expire" instead of "expires" a key would be valid for ever.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is not a file of keys; nothing of it holds.
+        ValueError: it is not a file of keys; none of its keys are used.
     """
     content = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict) or set(content) != {"keys"} or not isinstance(content["keys"], list):
@@ -45,9 +45,9 @@ def read_keys(path: Path) -> dict[str, ApiKey]:
 
 @contextmanager
 def edit_keys(path: Path) -> Iterator[dict[str, ApiKey]]:
-    """Yields the keys of a file, or none, to be changed; at the end they take the file's place, mode 600.
+    """Yields the keys of a file, or none, to be changed, and writes them back at the end, with mode 600.
 
-    Others who change the same file wait meanwhile; others who read it see the old keys or the new ones.
+    Other editors of the file wait meanwhile; readers see the old keys or the new ones.
 
     Raises:
         OSError: it cannot be read or written.
@@ -77,7 +77,9 @@ def _parse_key(entry: Any) -> ApiKey:
         raise ValueError(f"these fields are unknown or missing: {', '.join(sorted(wrong))}")
     for name, fits in RULES.items():
         if entry.get(name) is not None and not fits(entry[name]):
-            raise ValueError(f"{name} is nothing that deepsing keys add would write")  # which may be secret
+            raise ValueError(
+                f"{name} is nothing that deepsing keys add would write"
+            )  # without the value: it may be secret
     expires = entry.get("expires")
     return replace(
         ApiKey(**entry),

@@ -1,4 +1,4 @@
-"""The caller's side: channels that speak TLS and present a key, which never crosses a network in the clear unasked."""
+"""Channels with TLS and a key; a key is not sent over a network in plaintext unless that is allowed explicitly."""
 
 import ipaddress
 import re
@@ -24,10 +24,10 @@ KEY_CHARACTERS = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True)
 class Tls:
-    """How a channel knows its server, and shows itself; PEM files."""
+    """How a channel verifies its server and identifies itself; PEM files."""
 
-    ca: Path | None = None  # of the server; None are the public ones that gRPC brings
-    certificate: Path | None = None  # for servers that ask for one (mTLS)
+    ca: Path | None = None  # that signed the server's certificate; None is the public CAs that come with gRPC
+    certificate: Path | None = None  # of the client, for servers that ask for one (mTLS)
     key: Path | None = None
 
 
@@ -35,15 +35,15 @@ class Tls:
 class ChannelSettings:
     """How a service calls others; read from DEEPSING_CHANNEL_TLS and so on."""
 
-    key_file: Path | None = None  # holds the API key, or a token, that is presented; read again when it changes
-    tls: bool = False  # with the public CAs; not needed beside tls_ca
+    key_file: Path | None = None  # contains the API key or token to send; read again when it changes
+    tls: bool = False  # with the public CAs; implied by tls_ca
     tls_ca: Path | None = None  # PEM
     tls_certificate: Path | None = None  # PEM, for mTLS
     tls_key: Path | None = None  # PEM
-    plaintext_key: bool = False  # lets a key go to other machines without TLS
+    plaintext_key: bool = False  # allows a key to be sent to other machines without TLS
 
     def to_tls(self) -> Tls | None:
-        """The TLS that is asked for, if any."""
+        """Returns the TLS that the settings ask for, or None."""
         if not (self.tls or self.tls_ca or self.tls_certificate or self.tls_key):
             return None
         return Tls(self.tls_ca, self.tls_certificate, self.tls_key)
@@ -75,12 +75,12 @@ def open_channel(
     Args:
         target: "host:port" or any gRPC target.
         max_message_bytes: of one message, either way.
-        key: API key or token, or what returns one for each call.
-        tls: None is plaintext. Files are read now; new ones count for channels opened later.
-        plaintext_key: lets a key go to another machine without TLS.
+        key: API key or token, or a function that returns one for each call.
+        tls: None is plaintext. Its files are read now; later changes count for channels opened later.
+        plaintext_key: allows a key to be sent to another machine without TLS.
 
     Raises:
-        SettingsError: a key would cross a network in the clear, it cannot be sent, or TLS's files cannot be used.
+        SettingsError: the key would be sent in plaintext or has invalid characters, or the files of TLS cannot be used.
     """
     if key is not None and tls is None and not plaintext_key and not is_local(target):
         raise SettingsError(
@@ -98,10 +98,10 @@ def open_channel(
 
 
 def watch_key_file(path: Path) -> Callable[[], str]:
-    """Returns what reads the key in a file, anew when the file changes.
+    """Returns a function that returns the key in a file, read again when the file changes.
 
     Raises:
-        SettingsError: there is no key in it.
+        SettingsError: the file has no key.
     """
     try:
         return WatchedFiles([path], lambda: _check_key(path.read_text(encoding="utf-8").strip(), str(path))).value
@@ -110,7 +110,7 @@ def watch_key_file(path: Path) -> Callable[[], str]:
 
 
 def is_local(target: str) -> bool:
-    """Whether a target is surely this machine."""
+    """Whether a target is certainly this machine."""
     if target.startswith(("unix:", "unix-abstract:")):
         return True
     addresses = unquote(re.sub(r"^(dns:(///)?|ipv4:|ipv6:|passthrough:///)", "", target)).split(",")
@@ -132,7 +132,7 @@ def _check_key(key: str, what: str) -> str:
 
 def _load_tls(tls: Tls) -> grpc.ChannelCredentials:
     if (tls.certificate is None) != (tls.key is None):
-        raise SettingsError("a certificate of one's own and its key go together; give both, or neither")
+        raise SettingsError("a client's certificate and its key go together; give both, or neither")
     try:
         ca, key, certificate = (
             None if path is None else Path(path).read_bytes() for path in (tls.ca, tls.key, tls.certificate)

@@ -1,4 +1,4 @@
-"""What a service's process does about access: whatever its environment asks for, and nothing by half."""
+"""Reads from the environment how a service authenticates callers and whether it uses TLS."""
 
 import ipaddress
 import logging
@@ -13,7 +13,7 @@ from deepsing.runtime.settings import SERVER_PREFIX, SettingsError, settings_fro
 
 __all__ = ["security_from_environment"]
 
-CALLS_LOGGER = "deepsing.runtime.guard"  # writes a line for every call
+CALLS_LOGGER = "deepsing.runtime.guard"  # logs a line for every call
 logger = logging.getLogger(__name__)
 
 
@@ -21,12 +21,12 @@ def security_from_environment(service: str, environ: Mapping[str, str] = os.envi
     """Reads DEEPSING_ACCESS_* and DEEPSING_SERVER_TLS_*.
 
     Args:
-        service: its name, which keys may be bound to.
+        service: its name; keys may be limited to services.
         environ: where to look.
 
     Raises:
-        SettingsError: a value breaks its rule, a file cannot be used, or a variable is not known: a slip of the pen
-            must not leave a door open.
+        SettingsError: a value breaks its rule, a file cannot be used, or a variable is unknown: a typing error must not
+            leave a service open.
     """
     if not any(name.startswith((ACCESS_PREFIX, TLS_PREFIX)) for name in environ):
         return ServerSecurity()
@@ -34,7 +34,7 @@ def security_from_environment(service: str, environ: Mapping[str, str] = os.envi
         _read_settings(AccessSettings, ACCESS_PREFIX, environ),
         _read_settings(TlsSettings, TLS_PREFIX, environ),
     )
-    from deepsing.access.tls import load_server_credentials  # these are imported by those who want them
+    from deepsing.access.tls import load_server_credentials  # imported only if TLS or keys are asked for
 
     credentials = load_server_credentials(tls)
     if access.keys_file is None and access.jwks_file is None:
@@ -46,10 +46,10 @@ def security_from_environment(service: str, environ: Mapping[str, str] = os.envi
     from deepsing.access.interceptor import AuthInterceptor
 
     auth = AuthInterceptor(service, access)
-    logging.getLogger(CALLS_LOGGER).setLevel(logging.INFO)  # who called is kept, whatever else is not
+    logging.getLogger(CALLS_LOGGER).setLevel(logging.INFO)  # callers are logged even if nothing else is
     host = environ.get(f"{SERVER_PREFIX}HOST", "127.0.0.1")
     if credentials is None and not _is_loopback(host):
-        logger.warning("keys are asked for on %s without TLS: they cross the network in the clear", host)
+        logger.warning("keys are required on %s without TLS: they cross the network in the clear", host)
     return ServerSecurity((auth,), credentials)
 
 

@@ -1,4 +1,4 @@
-"""TLS of a server, from files that may change: the next connection gets the new ones."""
+"""TLS of a server, from files that may change: new connections use the new files."""
 
 import ssl
 from pathlib import Path
@@ -13,7 +13,7 @@ __all__ = ["load_server_credentials"]
 
 
 def load_server_credentials(settings: TlsSettings) -> grpc.ServerCredentials | None:
-    """Returns credentials for a port; None where TLS is not asked for.
+    """Returns the credentials of a port; None if TLS is off.
 
     Raises:
         SettingsError: a file is missing, cannot be read, or does not fit the others.
@@ -35,7 +35,7 @@ def load_server_credentials(settings: TlsSettings) -> grpc.ServerCredentials | N
     def reload_if_changed() -> grpc.ServerCertificateConfiguration | None:
         configuration = files.value()
         if configuration is latest[0]:
-            return None  # gRPC goes on with what it has
+            return None  # gRPC keeps its current configuration
         latest[0] = configuration
         return configuration
 
@@ -46,7 +46,7 @@ def load_server_credentials(settings: TlsSettings) -> grpc.ServerCredentials | N
 
 def _load_configuration(certificate: Path, key: Path, client_ca: Path | None) -> grpc.ServerCertificateConfiguration:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key, password="")  # raises where the two are no pair; never asks a terminal
+    context.load_cert_chain(certificate, key, password="")  # raises if the two do not match; never prompts
     if client_ca is not None:
         context.load_verify_locations(client_ca)
     return grpc.ssl_server_certificate_configuration(

@@ -1,4 +1,4 @@
-"""Tokens that somebody else issues: JWTs signed with a key of a JWKS file. PyJWT does the cryptography."""
+"""Tokens of an external issuer: JWTs signed with a key of a JWKS file. PyJWT does the cryptography."""
 
 import json
 import time
@@ -19,9 +19,13 @@ except ModuleNotFoundError:
 
 __all__ = ["TokenVerifier"]
 
-ALGORITHMS = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}  # by the key's type: a token cannot choose another
+ALGORITHMS = {
+    "RSA": "RS256",
+    "EC": "ES256",
+    "OKP": "EdDSA",
+}  # by type of key, so that a token cannot choose the algorithm
 MIN_RSA_BITS = 2048
-MAX_USED_TOKENS = 100_000  # tokens of one use that are remembered
+MAX_USED_TOKENS = 100_000  # one-use tokens that are remembered
 SUBJECT_LIMIT = 128  # characters, in logs
 
 
@@ -48,7 +52,7 @@ class TokenVerifier:
             raise SettingsError(f"{ACCESS_PREFIX}JWKS_FILE is {str(path)!r}, which cannot be used: {error}") from None
 
     def verify(self, token: str) -> str | None:
-        """Says whose a token is; None where it is not good, for whatever reason."""
+        """Returns the subject of a token; None if it is invalid, for whatever reason."""
         try:
             claims = self._decode_claims(token)
         except jwt.PyJWTError:
@@ -80,7 +84,7 @@ class TokenVerifier:
         return claims
 
     def _register_use(self, token_id: str, ends: float) -> bool:
-        """Whether a token was not seen before; while as many are remembered as may be, none is taken."""
+        """Remembers a token; False if it was seen before, or if no more can be remembered."""
         now = time.time() - self._settings.token_leeway_s
         if len(self._used) >= MAX_USED_TOKENS:
             self._used = {used: until for used, until in self._used.items() if until > now}
@@ -91,7 +95,7 @@ class TokenVerifier:
 
 
 def _read_public_keys(path: Path) -> Mapping[str, jwt.PyJWK]:
-    """The keys of a JWKS file that tokens may be signed with, by kid; raises ValueError where there are none."""
+    """Returns the keys of a JWKS file that tokens may be signed with, by kid; raises ValueError if there are none."""
     content = json.loads(path.read_text(encoding="utf-8"))
     entries = content.get("keys") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -103,7 +107,7 @@ def _read_public_keys(path: Path) -> Mapping[str, jwt.PyJWK]:
         algorithm = ALGORITHMS.get(str(entry.get("kty")), "")
         usable = entry.get("crv") in (None, "P-256", "Ed25519") and entry.get("alg", algorithm) == algorithm
         if not algorithm or not usable or entry.get("use", "sig") != "sig":
-            continue  # a set may hold keys for other ends
+            continue  # a set may contain keys for other purposes
         kid = entry.get("kid")
         if not isinstance(kid, str) or not kid or kid in keys:
             raise ValueError(f"kid {kid!r} is missing or there twice")

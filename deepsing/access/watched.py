@@ -1,4 +1,4 @@
-"""Files that may change while they are used."""
+"""Reloads files that change while they are in use."""
 
 import logging
 import threading
@@ -14,40 +14,42 @@ logger = logging.getLogger(__name__)
 
 
 class WatchedFiles(Generic[Value]):
-    """What files say, read again when one of them changes; a change that makes no sense is logged and not used.
+    """A value read from files, and read again when one changes; if that fails, it is logged and the old value kept.
 
     Args:
         paths: of the files.
-        read: makes the value of them; raises OSError or ValueError where they make no sense.
+        read: reads the value; raises OSError or ValueError if it cannot.
 
     Raises:
-        OSError, ValueError: they make no sense at first.
+        OSError, ValueError: the first read failed.
     """
 
     def __init__(self, paths: Sequence[Path], read: Callable[[], Value]) -> None:
         self._paths = paths
         self._read = read
-        self._lock = threading.Lock()  # TLS asks from gRPC's threads
+        self._lock = threading.Lock()  # TLS calls it from threads of gRPC
         self._stamp = self._stat_files()
         self._value = read()
 
     def value(self) -> Value:
-        """What the files say now, or last said."""
+        """Returns the current value."""
         with self._lock:
             stamp = self._stat_files()
             if stamp != self._stamp:
-                self._stamp = stamp  # of before they are read: a change in between is seen the next time
+                self._stamp = stamp  # taken before reading: a change in between is noticed next time
                 try:
                     self._value = self._read()
                     logger.info("read again: %s", self._format_names())
                 except (OSError, ValueError) as error:
-                    logger.error("%s cannot be used (%s); what was there before holds", self._format_names(), error)
+                    logger.error(
+                        "%s cannot be used (%s); the previous content stays in force", self._format_names(), error
+                    )
             return self._value
 
     def _stat_files(self) -> Stamp:
         try:
             states = [path.stat() for path in self._paths]
-        except OSError:  # reading them says what is wrong
+        except OSError:  # reading will say what is wrong
             return ()
         return tuple((state.st_mtime_ns, state.st_ctime_ns, state.st_ino) for state in states)
 

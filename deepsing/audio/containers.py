@@ -1,6 +1,4 @@
-"""Opens an encoded song, whatever its name says, and decodes what can be decoded of it."""
-
-__all__ = ["ContainerSource"]
+"""Opens an encoded song by its bytes, whatever its name says, and decodes what can be decoded of it."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,6 +12,8 @@ from deepsing.audio.packets import PacketDecoder
 from deepsing.audio.samples import Chunk
 from deepsing.audio.view import FileView, Readable
 
+__all__ = ["ContainerSource"]
+
 # Only formats that keep their sound in their own bytes. Playlists and scripts (hls, dash, concat, sdp, image2 …)
 # would make FFmpeg open files and hosts of the sender's choice.
 FORMATS = (
@@ -21,12 +21,12 @@ FORMATS = (
     "mpegts nut ogg oma osq qoa tak truehd tta voc w64 wav wv xwma"
 )
 OPTIONS = {"format_whitelist": FORMATS.replace(" ", ","), "protocol_whitelist": "none"}
-# A live song is not to be looked at for seconds before it is heard.
+# By default FFmpeg examines seconds of a stream before it decodes; live sound must not wait for that.
 LIVE_OPTIONS = {"probesize": "4096", "max_probe_packets": "1", "analyzeduration": "100000"}
 FRAME_SAMPLES_MAX = 1 << 22  # no honest frame is longer; keeps a forged header from taking memory
 FORMAT_HINT = "send mp3, m4a, flac, ogg or wav"
 
-av.logging.set_level(None)  # FFmpeg's remarks on damaged songs reach the user as warnings of ours
+av.logging.set_level(None)  # what FFmpeg would log of damaged songs, we report as warnings of the song
 
 
 class ContainerSource:
@@ -49,7 +49,7 @@ class ContainerSource:
         self._cleanup = ExitStack()
 
     def chunks(self) -> Iterator[Chunk]:
-        """Yield the decoded frames; what cannot be decoded is left out and counted.
+        """Yields the decoded frames; what cannot be decoded is left out and counted.
 
         Raises:
             AudioError: "empty", "no_audio" or "unreadable".
@@ -74,7 +74,7 @@ class ContainerSource:
             self.cut_reason = "the last page of the ogg file is missing"
 
     def close(self) -> None:
-        """Free the decoder; the file is the caller's."""
+        """Frees the decoder; the file is the caller's."""
         self._cleanup.close()
 
     def _decode(self, file: Readable, view: FileView) -> Iterator[Chunk]:

@@ -1,6 +1,4 @@
-"""A song, from wherever it comes, as blocks of float32 samples in constant memory."""
-
-__all__ = ["Decoding", "decode_blocks"]
+"""Decodes a song from any source to blocks of float32 samples, in constant memory."""
 
 import math
 import os
@@ -15,9 +13,10 @@ from deepsing.audio.facts import SongFacts, SongWarning, WarningKind
 from deepsing.audio.growing_file import GrowingFile
 from deepsing.audio.levels import LevelMeter
 from deepsing.audio.pcm import PcmSource
-from deepsing.audio.rates import F32, RateConverter
+from deepsing.audio.rates import F32, FormatUnifier, RateConverter
 from deepsing.audio.samples import join_chunks
-from deepsing.audio.uniform import FormatUnifier
+
+__all__ = ["Decoding", "decode_blocks"]
 
 MIN_DURATION_S = 0.5
 MAX_DURATION_S = 4 * 3600.0
@@ -37,7 +36,7 @@ def decode_blocks(
     min_duration_s: float = MIN_DURATION_S,
     max_duration_s: float = MAX_DURATION_S,
 ) -> "Decoding":
-    """Decode a song bit by bit; nothing is read before the first block is asked for.
+    """Decodes a song block by block; nothing is read before the first block is asked for.
 
     Args:
         source: path, binary file, GrowingFile, or PcmSource for raw samples. A file given open stays open.
@@ -68,7 +67,7 @@ def decode_blocks(
 class Decoding(Iterator[F32]):
     """The blocks of a song: float32, (n,) if mono, else (channels, n); full scale is ±1 but may be exceeded.
 
-    Belongs to one thread. To be closed, or used in a with statement, unless it is iterated to its end.
+    Use it in one thread. Close it, or use it in a `with` statement, unless it is iterated to its end.
 
     Attributes:
         sample_rate_hz: rate of the blocks; 0 before the first one unless it was asked for.
@@ -118,7 +117,7 @@ class Decoding(Iterator[F32]):
         self.close()
 
     def close(self) -> None:
-        """Free the decoder and closes what was opened by path; may be repeated."""
+        """Frees the decoder and closes what was opened by path; may be repeated."""
         self._blocks.close()
         self._cleanup.close()
 
@@ -153,7 +152,7 @@ class Decoding(Iterator[F32]):
             yield block[0] if self._mono else block
 
     def _parts(self) -> Iterator[F32]:
-        """Yield the part asked for, at the song's own rate, (1 or channels, n)."""
+        """Yields the part asked for, at the song's own rate, (1 or channels, n)."""
         full_scale = 1.0
         for chunk in join_chunks(self._source.chunks(), 0.0 if self._live else PIECE_S):
             full_scale = chunk.full_scale
@@ -167,13 +166,13 @@ class Decoding(Iterator[F32]):
             yield self._take_part(self._unifier.flush(), full_scale)
 
     def _end_position(self) -> float:
-        """Tell where the part asked for ends, samples from the song's start."""
+        """Where the part asked for ends, samples from the song's start."""
         start_s, part_s = self._part_s
         rate_hz = self._unifier.sample_rate_hz
         return math.inf if part_s is None else round(start_s * rate_hz) + round(part_s * rate_hz)
 
     def _take_part(self, block: F32, full_scale: float) -> F32:
-        """Count a block and cut it to the part asked for."""
+        """Counts a block and cut it to the part asked for."""
         rate_hz, count = self._unifier.sample_rate_hz, block.shape[1]
         first = min(max(round(self._part_s[0] * rate_hz) - self._position, 0), count)
         last = int(min(max(self._end_position() - self._position, first), count))

@@ -1,6 +1,8 @@
-__all__ = ["AudioError", "AudioErrorKind"]
+"""The error of a song that cannot be decoded."""
 
 from typing import Literal
+
+__all__ = ["AudioError", "AudioErrorKind"]
 
 AudioErrorKind = Literal[
     "empty",  # no bytes at all

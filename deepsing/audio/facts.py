@@ -1,9 +1,9 @@
-"""What is known of a song once it has been decoded, and what a listener should know of it."""
-
-__all__ = ["SongFacts", "SongWarning", "WarningKind"]
+"""Facts about a decoded song, and warnings about it."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+__all__ = ["SongFacts", "SongWarning", "WarningKind"]
 
 WarningKind = Literal[  # named as in sentiment.proto's SongWarningKind
     "SILENT", "CLIPPED", "TRUNCATED", "DAMAGED", "ANTI_PHASE", "NOT_FINITE", "FORMAT_CHANGES"
@@ -11,7 +11,7 @@ WarningKind = Literal[  # named as in sentiment.proto's SongWarningKind
 
 
 class SongWarning(NamedTuple):
-    """A peculiarity that does not stop the story.
+    """Something unusual about a song, which can still be used.
 
     Attributes:
         kind: which one; SONG_WARNING_KIND_<kind> in the contract.

@@ -1,13 +1,13 @@
 """A file that one thread appends to while another already reads it."""
 
-__all__ = ["GrowingFile"]
-
 import hashlib
 import io
 import tempfile
 import threading
 
 from deepsing.audio.errors import AudioError
+
+__all__ = ["GrowingFile"]
 
 MEMORY_BYTES = 1 << 20  # a larger song moves to a temporary file on disk
 
@@ -66,7 +66,7 @@ class GrowingFile:
         return self._closed
 
     def append(self, chunk: bytes) -> None:
-        """Add bytes at the end.
+        """Adds bytes at the end.
 
         Raises:
             AudioError: "too_large", which the readers get as well.
@@ -94,19 +94,19 @@ class GrowingFile:
             shared.changed.notify_all()
 
     def finish(self) -> None:
-        """Say that the last byte was appended; may be repeated."""
+        """Marks the file as complete; may be called again."""
         with self._shared.changed:
             self._shared.finished = True
             self._shared.changed.notify_all()
 
     def abort(self, error: Exception) -> None:
-        """Make all current and later reads and appends raise `error`; the first abort counts."""
+        """Makes all current and later reads and appends raise `error`; the first abort counts."""
         with self._shared.changed:
             self._shared.error = self._shared.error or error
             self._shared.changed.notify_all()
 
     def read(self, size: int = -1) -> bytes:
-        """Read what is there, at most `size` bytes; wait for the first byte; all up to the end if negative.
+        """Reads what is there, at most `size` bytes; waits for the first byte; reads all up to the end if negative.
 
         Returns:
             b"" only at the end of the finished file (or if `size` is 0).
@@ -124,7 +124,7 @@ class GrowingFile:
             return piece
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move the reader; from the end it waits until the file is finished.
+        """Moves the reader; from the end it waits until the file is finished.
 
         Raises:
             io.UnsupportedOperation: on a live file.
@@ -144,28 +144,28 @@ class GrowingFile:
             return self._position
 
     def tell(self) -> int:
-        """Tell the position of the reader, bytes."""
+        """Returns the position of the reader, bytes."""
         return self._position
 
     def seekable(self) -> bool:
-        """Tell whether `seek` works: unless live."""
+        """Whether `seek` works: unless live."""
         return not self._live
 
     def readable(self) -> bool:
-        """Say yes."""
+        """True."""
         return True
 
     def writable(self) -> bool:
-        """Say no: bytes come in by `append` only."""
+        """False: bytes come in by `append` only."""
         return False
 
     def digest(self) -> str:
-        """Give the SHA-256 of all bytes appended so far, lower-case hex."""
+        """Returns the SHA-256 of all bytes appended so far, lower-case hex."""
         with self._shared.changed:
             return self._shared.digest.hexdigest()
 
     def open_again(self) -> "GrowingFile":
-        """Give a second reader of the same bytes, seekable, at the start; it is to be closed by itself.
+        """Returns a second reader of the same bytes, seekable, at its start, which has to be closed as well.
 
         Raises:
             ValueError: before `finish` or after `close`.
@@ -179,7 +179,7 @@ class GrowingFile:
         return again
 
     def close(self) -> None:
-        """End this reader, waking it where it waits; the last one deletes the bytes. May be repeated."""
+        """Ends this reader, waking it where it waits; the last one deletes the bytes. May be repeated."""
         shared = self._shared
         with shared.changed:
             if self._closed:

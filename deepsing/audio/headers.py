@@ -1,10 +1,10 @@
-"""What a file's own header promises, to tell a song that was cut from one that ends where it should."""
-
-__all__ = ["read_duration_s"]
+"""Reads the length that a file's header states; a song that ends earlier was cut off."""
 
 import struct
 
 import av
+
+__all__ = ["read_duration_s"]
 
 # Containers whose header holds the length; elsewhere FFmpeg guesses from the bit rate or looks at the last page.
 TIMED_HEADERS = frozenset(
@@ -17,7 +17,7 @@ MPEG1_RATES_FROM_HZ = 32_000  # slower mp3 is MPEG-2, whose frames have half the
 
 
 def read_duration_s(container: av.container.InputContainer, stream: av.AudioStream, head: bytes) -> float | None:
-    """Read the length off the header.
+    """Reads the length from the header.
 
     Args:
         container: the open file.
@@ -42,7 +42,7 @@ def read_duration_s(container: av.container.InputContainer, stream: av.AudioStre
 
 
 def _riff_duration_s(head: bytes) -> float | None:
-    """Divide data size by byte rate of a RIFF/WAVE header; None for placeholders and foreign layouts."""
+    """Divides data size by byte rate of a RIFF/WAVE header; None for placeholders and foreign layouts."""
     if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
         return None
     position, bytes_per_s = 12, 0
@@ -59,7 +59,7 @@ def _riff_duration_s(head: bytes) -> float | None:
 
 
 def _mp3_duration_s(head: bytes, sample_rate_hz: int) -> float | None:
-    """Read the frame count, and the encoder's delay and padding, of the Xing or Info tag in the first frame."""
+    """Reads the frame count, and the encoder's delay and padding, of the Xing or Info tag in the first frame."""
     first_frame = head[:4096]
     at = max(first_frame.find(b"Xing"), first_frame.find(b"Info"))
     if at < 0 or len(first_frame) < at + XING_BYTES or sample_rate_hz <= 0:

@@ -1,6 +1,4 @@
-"""Measures a song's channels as they pass: peak, clipping, cancellation, samples that are no numbers."""
-
-__all__ = ["LevelMeter"]
+"""Measures the channels of a song block by block: peak, clipping, cancellation, values that are no finite numbers."""
 
 import math
 
@@ -8,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepsing.audio.facts import SongWarning
+
+__all__ = ["LevelMeter"]
 
 F32 = npt.NDArray[np.float32]
 
@@ -34,7 +34,7 @@ class LevelMeter:
         return self._clipped_count / max(self._value_count, 1)
 
     def clean(self, channels: F32) -> F32:
-        """Replace values that are NaN, infinite or beyond 2**32 by 0 and count them; any shape."""
+        """Replaces values that are NaN, infinite or beyond 2**32 by 0 and count them; any shape."""
         peak = np.abs(channels).max(initial=0.0)
         if peak <= PLAUSIBLE_PEAK:  # false for NaN
             return channels
@@ -43,7 +43,7 @@ class LevelMeter:
         return np.where(sound, channels, np.float32(0))
 
     def measure(self, channels: F32, full_scale: float) -> F32:
-        """Take the next samples in.
+        """Measures the next samples.
 
         Args:
             channels: (channels, n), finite; full scale is ±1.
@@ -65,7 +65,7 @@ class LevelMeter:
         return mono
 
     def warnings(self) -> list[SongWarning]:
-        """Say what the levels mean, for a listener."""
+        """Returns the warnings that these levels call for."""
         found = []
         if self._value_count and self.peak <= SILENT_PEAK:
             level = f"{20 * math.log10(self.peak):.0f} dBFS" if self.peak else "digital silence"

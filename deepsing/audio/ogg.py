@@ -1,14 +1,14 @@
-"""Takes a chained ogg file (RFC 3533: several songs' pages one after the other) apart into its links.
+"""Splits a chained ogg file (RFC 3533: the pages of several songs one after the other) into its links.
 
 FFmpeg goes on with the first link's decoder, which fails where a later link has another rate or channel count.
 """
-
-__all__ = ["OggChain", "is_ogg", "checksum"]
 
 import zlib
 from collections.abc import Iterator
 
 from deepsing.audio.view import FileView, Readable
+
+__all__ = ["OggChain", "is_ogg", "checksum"]
 
 MAGIC = b"OggS"
 HEADER_BYTES = 27  # up to and including the number of segments
@@ -20,7 +20,7 @@ LINKS_MAX = 1000  # opening a link takes about a millisecond; forged files could
 
 
 def is_ogg(view: FileView) -> bool:
-    """Tell whether a song begins like an ogg file."""
+    """Whether a song begins like an ogg file."""
     return view.peek(len(MAGIC)) == MAGIC
 
 
@@ -40,7 +40,7 @@ class OggChain:
         self._data_seen = False  # whether this link is past its first pages
 
     def links(self) -> Iterator[Readable]:
-        """Yield each link as a file that can be read forward only, as if it stood alone."""
+        """Yields each link as a file that can be read forward only, as if it stood alone."""
         for _ in range(LINKS_MAX):
             self._data_seen = False
             self._open_streams.clear()
@@ -54,12 +54,12 @@ class OggChain:
         self.broken_off = bool(self._open_streams)
 
     def take_damage(self) -> int:
-        """Give how many pages since the last call are missing or fail their checksum (FFmpeg drops them silently)."""
+        """Returns how many pages were missing or damaged since the last call (FFmpeg drops them silently)."""
         damage, self._damage = self._damage, 0
         return damage
 
     def next_page(self) -> bytes:
-        """Give the link's next page, or the junk before it; b"" at the end of the link."""
+        """Returns the link's next page, or the junk before it; b"" at the end of the link."""
         header = self._view.peek(HEADER_BYTES)
         if header[: len(MAGIC)] != MAGIC or len(header) < HEADER_BYTES:
             return self._take_junk()
@@ -109,7 +109,7 @@ class _Link:
 
 
 def checksum(page: bytes) -> int:
-    """Compute a page's CRC-32: polynomial 0x04C11DB7, high bit first, from 0, its own field taken as 0.
+    """Computes a page's CRC-32: polynomial 0x04C11DB7, high bit first, from 0, its own field taken as 0.
 
     zlib has the same polynomial low bit first, from all ones and inverted: so bits are reversed before and after.
     """

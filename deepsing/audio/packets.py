@@ -1,7 +1,5 @@
 """Decodes the packets of one stream, going on after damage."""
 
-__all__ = ["PacketDecoder"]
-
 from collections.abc import Iterator
 
 import av
@@ -9,6 +7,8 @@ import av
 from deepsing.audio.errors import AudioError
 from deepsing.audio.samples import Chunk, frame_to_chunk
 from deepsing.audio.view import FileView
+
+__all__ = ["PacketDecoder"]
 
 BAD_IN_A_ROW = 5000  # after so many packets without a good one nothing more is expected
 DEMUX_ERRORS_IN_A_ROW = 100
@@ -23,12 +23,12 @@ PADDING_SAMPLES_MAX = 4096
 
 
 class PacketDecoder:
-    """The sound of one stream of an open container.
+    """Decodes one audio stream of an open container.
 
     Args:
         container: open for reading.
         stream: one of its audio streams.
-        view: what the container reads from, asked for the true error when reading fails.
+        view: what the container reads from; it keeps the true error when reading fails.
         declared_s: length by the header, None where it does not say.
     """
 
@@ -53,12 +53,12 @@ class PacketDecoder:
         _check_format(context.channels, context.sample_rate)
 
     def take_damage(self) -> int:
-        """Give how many parts were damaged since the last call."""
+        """Returns how many parts were damaged since the last call."""
         damage, self._damage = self._damage, 0
         return damage
 
     def chunks(self) -> Iterator[Chunk]:
-        """Yield the frames that could be decoded.
+        """Yields the frames that could be decoded.
 
         Raises:
             AudioError: "unreadable" for formats out of reason.
@@ -88,7 +88,7 @@ class PacketDecoder:
         self._damage += len(self._unproven or ())
 
     def _hold_unproven(self, chunks: list[Chunk]) -> Iterator[Chunk]:
-        """Hold chunks back after damage until enough of them follow each other."""
+        """Holds chunks back after damage until enough of them follow each other."""
         if self._unproven is None:
             yield from chunks
         elif chunks:
@@ -99,7 +99,7 @@ class PacketDecoder:
                     yield from one
 
     def _detect_format_change(self, packet: "av.Packet[av.AudioStream]") -> None:
-        """Ask for proof where an mpeg frame's version, layer or rate is another: junk often looks like such a frame."""
+        """Treats a change of an mpeg frame's version, layer or rate as damage: junk often looks like such a frame."""
         if not self._stream.codec_context.codec.name.startswith(("mp1", "mp2", "mp3")):
             return
         header = bytes(byte & mask for byte, mask in zip(bytes(packet)[:3], FRAME_FORMAT_BITS, strict=False))
@@ -123,7 +123,7 @@ class PacketDecoder:
         return frame_to_chunk(frame)
 
     def _packets(self) -> "Iterator[av.Packet[av.AudioStream]]":
-        """Demux to the end, going on after errors as long as something comes between them."""
+        """Demuxes to the end, going on after errors as long as something comes between them."""
         errors_in_a_row = 0
         while errors_in_a_row < DEMUX_ERRORS_IN_A_ROW:
             try:
@@ -146,7 +146,7 @@ class PacketDecoder:
             raise self._view.error
 
     def _strip_padding(self, chunks: Iterator[Chunk], duration_s: float) -> Iterator[Chunk]:
-        """Cut the last frames' padding; a header that says still less is not believed."""
+        """Cuts the last frames' padding; a header that says still less is not believed."""
         position = 0
         beyond: list[Chunk] | None = []
         for chunk in chunks:

@@ -1,7 +1,5 @@
 """Raw samples without a container, as a live capture sends them."""
 
-__all__ = ["PcmSource"]
-
 from collections.abc import Iterator
 from typing import Literal
 
@@ -11,6 +9,8 @@ from deepsing.audio.errors import AudioError
 from deepsing.audio.growing_file import GrowingFile
 from deepsing.audio.samples import FULL_SCALES, Chunk, float_channels
 from deepsing.audio.view import Readable
+
+__all__ = ["PcmSource"]
 
 SAMPLE_TYPES = {"s16le": "<i2", "f32le": "<f4"}
 READ_BYTES = 1 << 15
@@ -54,7 +54,7 @@ class PcmSource:
         self._channel_count = channel_count
 
     def chunks(self) -> Iterator[Chunk]:
-        """Give the samples as they come; bytes of an unfinished last sample are dropped.
+        """Yields the samples as they come; bytes of an unfinished last sample are dropped.
 
         Raises:
             AudioError: "empty".
@@ -75,4 +75,4 @@ class PcmSource:
             pending = pending[whole:] + more
 
     def close(self) -> None:
-        """Do nothing: the file is the caller's."""
+        """Does nothing: the file is the caller's."""

@@ -1,16 +1,18 @@
-"""Changes the sample rate of a stream without drift: out = round(in · to / from), whatever the blocks."""
-
-__all__ = ["RateConverter"]
+"""Brings a stream to one sample rate and channel count, without drift: out = round(in · to / from) samples."""
 
 import av
 import numpy as np
 import numpy.typing as npt
 
+from deepsing.audio.samples import Chunk
+
+__all__ = ["FormatUnifier", "RateConverter"]
+
 F32 = npt.NDArray[np.float32]
 
 
 class RateConverter:
-    """Resamples (channels, n) blocks; each channel by itself, so that no layout's mixing rule comes in.
+    """Resamples (channels, n) blocks; each channel by itself, so that FFmpeg never mixes them.
 
     Args:
         from_hz: rate of what comes in.
@@ -26,14 +28,14 @@ class RateConverter:
         self._out_count = 0
 
     def convert(self, block: F32) -> F32:
-        """Take (channels, n) in and give what is ready of the stream, (channels, m); m may be 0."""
+        """Takes (channels, n) in and give what is ready of the stream, (channels, m); m may be 0."""
         self._in_count += block.shape[1]
         if not block.shape[1]:
             return block
         return self._trim_to_count(np.concatenate([self._resample(row, block[row]) for row in range(len(block))]))
 
     def flush(self) -> F32:
-        """Give the end of the stream, (channels, m); the converter is used up then."""
+        """Returns the end of the stream, (channels, m); the converter is used up then."""
         tail = np.concatenate([self._resample(row, None) for row in range(len(self._resamplers))])
         missing = round(self._in_count * self._to_hz / self._from_hz) - self._out_count - tail.shape[1]
         return self._trim_to_count(np.pad(tail, ((0, 0), (0, missing))) if missing > 0 else tail)
@@ -47,8 +49,55 @@ class RateConverter:
         return np.concatenate([np.zeros((1, 0), np.float32), *pieces], axis=1)
 
     def _trim_to_count(self, block: F32) -> F32:
-        """Cut what exceeds the exact count so far (the filter's tail rings on)."""
+        """Cuts what exceeds the exact count so far (the filter's tail rings on)."""
         due = round(self._in_count * self._to_hz / self._from_hz) - self._out_count
         block = block[:, : max(due, 0)]
         self._out_count += block.shape[1]
         return block
+
+
+class FormatUnifier:
+    """Converts chunks to the sample rate and channel count of the first one.
+
+    Attributes:
+        sample_rate_hz: of the first chunk, 0 before it.
+        channel_count: of the first chunk, 0 before it.
+        forms: all (sample rate, channel count) met.
+    """
+
+    def __init__(self) -> None:
+        self.sample_rate_hz = 0
+        self.channel_count = 0
+        self.forms: set[tuple[int, int]] = set()
+        self._current_form = (0, 0)
+        self._converter: RateConverter | None = None
+
+    def take(self, chunk: Chunk) -> F32:
+        """Returns (channel_count, m) at sample_rate_hz; m may be 0 while the resampler fills."""
+        form = (chunk.sample_rate_hz, len(chunk.channels))
+        if not self.sample_rate_hz:
+            self.sample_rate_hz, self.channel_count = self._current_form = form
+            self.forms.add(form)
+        before = self._switch_form(form) if form != self._current_form else None
+        channels = chunk.channels
+        if len(channels) != self.channel_count:
+            mono = channels.mean(axis=0, dtype=np.float32, keepdims=True)
+            channels = np.repeat(mono, self.channel_count, axis=0)
+        if self._converter is not None:
+            channels = self._converter.convert(channels)
+        return channels if before is None else np.concatenate([before, channels], axis=1)
+
+    def flush(self) -> F32:
+        """Returns the end of the stream, (channel_count, m)."""
+        if self._converter is None:
+            return np.zeros((self.channel_count, 0), np.float32)
+        converter, self._converter = self._converter, None
+        return converter.flush()
+
+    def _switch_form(self, form: tuple[int, int]) -> F32:
+        self.forms.add(form)
+        tail = self.flush()
+        self._current_form = form
+        if form[0] != self.sample_rate_hz:
+            self._converter = RateConverter(form[0], self.sample_rate_hz, self.channel_count)
+        return tail

@@ -1,13 +1,13 @@
 """Turns decoded samples of any format into float32 channels."""
 
-__all__ = ["Chunk", "frame_to_chunk", "float_channels", "join_chunks"]
-
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import av
 import numpy as np
 import numpy.typing as npt
+
+__all__ = ["Chunk", "frame_to_chunk", "float_channels", "join_chunks"]
 
 F32 = npt.NDArray[np.float32]
 
@@ -39,7 +39,7 @@ class Chunk(NamedTuple):
 
 
 def float_channels(values: npt.NDArray[Any]) -> F32:
-    """Scale samples so that full scale is ±1: (channels, n) of u1, i2, i4, i8, f4 or f8 → the same of f4."""
+    """Scales samples so that full scale is ±1: (channels, n) of u1, i2, i4, i8, f4 or f8 → the same of f4."""
     if values.dtype.kind == "f":
         with np.errstate(over="ignore", invalid="ignore"):  # a double beyond float32 becomes inf, which is reported
             return np.ascontiguousarray(values, dtype=np.float32)
@@ -49,7 +49,7 @@ def float_channels(values: npt.NDArray[Any]) -> F32:
 
 
 def frame_to_chunk(frame: av.AudioFrame) -> Chunk:
-    """Copy a decoded frame's samples, whatever its format and channel layout."""
+    """Copies a decoded frame's samples, whatever its format and channel layout."""
     name = frame.format.name
     dtype = np.dtype(DTYPES[name.removesuffix("p")])
     channel_count = frame.layout.nb_channels
@@ -63,7 +63,7 @@ def frame_to_chunk(frame: av.AudioFrame) -> Chunk:
 
 
 def join_chunks(chunks: Iterable[Chunk], duration_s: float) -> Iterator[Chunk]:
-    """Join chunks of one format until they are at least so long; what remains at a change or the end is shorter."""
+    """Joins chunks of one format until they are at least so long; what remains at a change or the end is shorter."""
     pending: list[Chunk] = []
     count = 0
     for chunk in chunks:

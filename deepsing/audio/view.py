@@ -1,9 +1,9 @@
-"""A song's bytes as FFmpeg gets to see them: without a name to believe, with their beginning kept."""
-
-__all__ = ["FileView", "Readable"]
+"""The bytes of a song as FFmpeg reads them: without a file name to judge by, and with their beginning kept."""
 
 import io
 from typing import Protocol
+
+__all__ = ["FileView", "Readable"]
 
 HEAD_BYTES = 1 << 16  # enough for the headers that we read ourselves
 ID3_HEADER_BYTES = 10
@@ -14,7 +14,7 @@ class Readable(Protocol):
     """A binary file, a GrowingFile, or anything that reads like one."""
 
     def read(self, size: int, /) -> bytes:
-        """Give up to `size` bytes; b"" at the end."""
+        """Returns up to `size` bytes; b"" at the end."""
         ...
 
 
@@ -40,7 +40,7 @@ class FileView:
             self._seek(0)
 
     def peek(self, size: int) -> bytes:
-        """Give the next bytes, fewer than `size` only at the end of the file, without moving on."""
+        """Returns the next bytes, fewer than `size` only at the end of the file, without moving on."""
         while len(self._ahead) < size:
             piece = self._fetch(size - len(self._ahead))
             if not piece:
@@ -49,7 +49,7 @@ class FileView:
         return self._ahead[:size]
 
     def read(self, size: int) -> bytes:
-        """Give up to `size` bytes; b"" at the end."""
+        """Returns up to `size` bytes; b"" at the end."""
         if self._head_start is None:
             self._head_start = _id3_bytes(self.peek(ID3_HEADER_BYTES))
         piece = self._ahead[:size] or self._fetch(size)
@@ -59,7 +59,7 @@ class FileView:
         return piece
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position, bytes from the start or, with SEEK_END, from the end."""
+        """Moves to a position, bytes from the start or, with SEEK_END, from the end."""
         assert self._seek is not None
         assert whence in (io.SEEK_SET, io.SEEK_END)
         try:
@@ -71,15 +71,15 @@ class FileView:
         return self._position
 
     def tell(self) -> int:
-        """Give the position, bytes from the start."""
+        """Returns the position, bytes from the start."""
         return self._position
 
     def seekable(self) -> bool:
-        """Tell whether `seek` may be used."""
+        """Whether `seek` may be used."""
         return self._seek is not None
 
     def _keep_head(self, piece: bytes) -> None:
-        """Add to the head what of a piece continues it."""
+        """Adds to the head what of a piece continues it."""
         assert self._head_start is not None
         begins = self._head_start + len(self.head) - self._position
         if 0 <= begins < len(piece) and len(self.head) < HEAD_BYTES:
@@ -94,7 +94,7 @@ class FileView:
 
 
 def _id3_bytes(start: bytes) -> int:
-    """Give the size of the ID3v2 tag that a file starts with, 0 if it starts with none."""
+    """Returns the size of the ID3v2 tag that a file starts with, 0 if it starts with none."""
     if start[:3] != b"ID3" or len(start) < ID3_HEADER_BYTES:
         return 0
     return ID3_HEADER_BYTES + sum(

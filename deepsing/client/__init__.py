@@ -1,4 +1,4 @@
-"""What an application imports to have stories told.
+"""What an application imports to render stories.
 
     from deepsing.client import Client, StoryOptions
 

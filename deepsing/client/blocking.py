@@ -1,4 +1,4 @@
-"""The same for programs without an event loop."""
+"""`Client.render` for programs without an event loop."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ def render_story(
     api_key: str | Callable[[], str] | None = None,
     tls: Tls | bool = False,
 ) -> Story:
-    """Saves a story as OUT.mp4 and the files beside it; `Client.render` without the asynchrony.
+    """Saves a story as OUT.mp4 and the files beside it; see `Client.render`.
 
     Raises:
         DeepsingError: see `deepsing.client.errors`.

@@ -1,4 +1,4 @@
-"""The composer, as an application calls it."""
+"""The client of a composer, for applications."""
 
 import asyncio
 import dataclasses
@@ -25,9 +25,9 @@ from deepsing.v1 import composer_pb2 as composer
 __all__ = ["Client", "DEFAULT_TARGET", "DEFAULT_OPTIONS"]
 
 DEFAULT_TARGET = "127.0.0.1:50051"  # where `deepsing up` serves the composer
-DEFAULT_RETRIES = 8  # with their pauses about half a minute, in which a composer can start anew
+DEFAULT_RETRIES = 8  # with their pauses about half a minute, enough for a composer to restart
 DEFAULT_FPS = 24  # the composer's
-LIVE_WINDOW_S = 0.5  # of live frames that may be on their way; a slow reader sees each so much later
+LIVE_WINDOW_S = 0.5  # of live frames that may be on their way; frames reach a slow reader at most so much late
 MIN_LIVE_WINDOW = 4  # frames
 NO_IMAGES_WINDOW = 1000  # frames without pictures that may be on their way
 DEFAULT_OPTIONS = StoryOptions()
@@ -45,10 +45,10 @@ class Client:
         timeout_s: for each call as a whole; None is no limit.
         retries: as above; 0 gives up at the first break.
         on_retry: is called with a sentence for a person before each pause.
-        credit_window: frames that may be on their way at a time; they wait with the composer, not in memory here.
-        api_key: key or token to present, or what returns one for each call; only over TLS, or to this machine.
-        tls: True with the public CAs, or `deepsing.access.outgoing.Tls`; False is plaintext.
-        plaintext_key: lets the key go to another machine without TLS.
+        credit_window: frames that may be on their way at a time; the composer keeps those beyond, not this process.
+        api_key: key or token, or a function that returns one for each call; sent only over TLS, or to this machine.
+        tls: False is plaintext, True trusts the public CAs, `deepsing.access.outgoing.Tls` names files.
+        plaintext_key: allows the key to be sent to another machine without TLS.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Client:
         await self._connection.close()
 
     async def probe(self, song: Song, options: StoryOptions = DEFAULT_OPTIONS) -> composer.ProbeResponse:
-        """Says what a song is and what its story would cost.
+        """Returns facts about a song, and what its story would cost.
 
         Raises:
             DeepsingError: see `deepsing.client.errors`.
@@ -94,7 +94,7 @@ class Client:
         return response
 
     def compose(self, song: Song, options: StoryOptions = DEFAULT_OPTIONS) -> AsyncGenerator[Event, None]:
-        """Yields the story's events as they happen; the composer waits for a reader that takes its time.
+        """Yields the story's events as they come; the composer waits for a slow reader.
 
         After a break the story goes on at the next frame, if the song can be sent again (a path or bytes): every frame
         comes once. With `options.files` the composer makes the story once more from its first frame, because the files
@@ -108,10 +108,10 @@ class Client:
         return ResumableStory(self._connection, SongSource(song), options, window).read_events()
 
     def live(self, sound: AsyncIterable[bytes], options: StoryOptions = DEFAULT_OPTIONS) -> AsyncGenerator[Event, None]:
-        """Yields the events of a story while its sound is still being made.
+        """Yields the events of a story while its sound is still coming.
 
         The composer may send half a second of frames ahead of the reader. A reader that is slower than that loses the
-        oldest frames, which FramesDropped names. A break ends the story: sound that was missed cannot be sent again.
+        oldest frames, which FramesDropped names. A break ends the story: its sound cannot be sent again.
 
         Args:
             sound: bytes as they come, in pieces as short as the lag is to be; raw where `options.audio_format` says so.
@@ -157,24 +157,30 @@ class Client:
         options = dataclasses.replace(
             options, images="none", files=("video", "manifest", "contact-sheet", "curve"), title=title
         )
-        started, end = composer.SessionStarted(), None
         with StoryFiles(paths) as files:
-            async with aclosing(self.compose(song, options)) as events:
-                async for event in events:
-                    match event:
-                        case composer.SessionStarted():
-                            started = event
-                        case composer.StoryFileChunk():
-                            await asyncio.to_thread(files.write, event)
-                        case composer.SessionEnd():
-                            end = event
-                    if on_event is not None:
-                        on_event(event)
-            if end is None:
-                raise Failed(f"{self.target} ended the call without ending the story; try again")
+            started, end = await self._receive_files(song, options, files, on_event)
             files.commit()  # not in a thread: a cancelled task must not leave it half done
         video, manifest, contact_sheet, curve = paths.values()
         return Story(video, manifest, contact_sheet, curve, started, end, time.monotonic() - began_s)
+
+    async def _receive_files(
+        self, song: Song, options: StoryOptions, files: StoryFiles, on_event: Callable[[Event], None] | None
+    ) -> tuple[composer.SessionStarted, composer.SessionEnd]:
+        started, end = composer.SessionStarted(), None
+        async with aclosing(self.compose(song, options)) as events:
+            async for event in events:
+                match event:
+                    case composer.SessionStarted():
+                        started = event
+                    case composer.StoryFileChunk():
+                        await asyncio.to_thread(files.write, event)
+                    case composer.SessionEnd():
+                        end = event
+                if on_event is not None:
+                    on_event(event)
+        if end is None:
+            raise Failed(f"{self.target} ended the call without ending the story; try again")
+        return started, end
 
     async def create_story(
         self, song: Song, options: StoryOptions = DEFAULT_OPTIONS, *, idempotency_key: str = ""

@@ -40,7 +40,7 @@ class Retries:
         self._count = 0
 
     def reset(self) -> None:
-        """Begins to count anew, because the call made progress."""
+        """Starts the count again, because the call made progress."""
         self._count = 0
 
     async def pause(self, error: DeepsingError) -> None:
@@ -64,7 +64,7 @@ class Connection:
     Args:
         target: "host:port" of the composer.
         timeout_s: for each call as a whole; None is no limit.
-        retry: of calls that a break need not end.
+        retry: for calls that can go on after a break.
     """
 
     def __init__(self, target: str, timeout_s: float | None, retry: RetryPolicy) -> None:

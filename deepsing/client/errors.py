@@ -1,10 +1,10 @@
-"""What goes wrong, as a caller of the composer sees it.
+"""The errors that a client raises.
 
     DeepsingError
-    ├── Refused          the request breaks a rule: change it, sending it again is no use
-    │   └── InvalidSong  the song is what breaks it (empty, too short, without sound, not readable, …)
-    ├── Unavailable      the composer or a service behind it is away, full or too slow: try again later
-    └── Failed           something broke, or came back other than promised
+    ├── Refused          the request breaks a rule: change it; sending it again does not help
+    │   └── InvalidSong  the song breaks a rule (empty, too short, without sound, not readable, …)
+    ├── Unavailable      the composer or a service behind it is unreachable, full or too slow: try again later
+    └── Failed           the composer failed, or its response breaks the contract
 
 A file that cannot be opened or written raises Python's own OSError.
 """
@@ -20,11 +20,11 @@ class DeepsingError(Exception):
     """Any failure of a story.
 
     Args:
-        message: the rule, the value received and the way out, for a person.
-        code: canonical gRPC code, also where the failure was found before anything was sent.
-        reason: name of an `ErrorReason` without its prefix, e.g. "SONG_TOO_SHORT"; empty where there is none.
+        message: the rule, the value received and what to do, for a person.
+        code: canonical gRPC code, also if the error was found before anything was sent.
+        reason: name of an `ErrorReason` without its prefix, e.g. "SONG_TOO_SHORT"; empty if there is none.
         metadata: facts about the failure, e.g. {"field": "frame_rate", "value": "240"}.
-        retry_after_s: when the server says it is worth trying again; None where it does not say.
+        retry_after_s: after how long the server says to try again; None if it does not say.
     """
 
     default_code = grpc.StatusCode.UNKNOWN
@@ -57,12 +57,12 @@ class InvalidSong(Refused):
 
 
 class Unavailable(DeepsingError):
-    """Nobody could do it now, or not in the time allowed."""
+    """It could not be done now, or not in the time allowed."""
 
     default_code = grpc.StatusCode.UNAVAILABLE
 
 
 class Failed(DeepsingError):
-    """The composer broke, or its answer is not what the contract promises."""
+    """The composer failed, or its response is not what the contract promises."""
 
     default_code = grpc.StatusCode.INTERNAL

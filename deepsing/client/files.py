@@ -1,4 +1,4 @@
-"""Finished files of a story on their way to disk: all of them, whole, or none."""
+"""Saves the finished files of a story: all of them, complete, or none."""
 
 import contextlib
 import hashlib
@@ -30,8 +30,8 @@ def story_paths(out: Path) -> dict[int, Path]:
         out: where the video goes; its name ends in .mp4.
 
     Raises:
-        Refused: the name ends otherwise.
-        OSError: the folder is not there, or a folder has one of the names.
+        Refused: the name does not end so.
+        OSError: the folder does not exist, or one of the names is that of a folder.
     """
     if out.suffix.lower() != ".mp4":
         raise Refused(f"the story's file is named {out.name!r}; choose a name that ends in .mp4")
@@ -46,10 +46,10 @@ def story_paths(out: Path) -> dict[int, Path]:
 
 
 class StoryFiles:
-    """Files under temporary names beside their targets until `commit`; leaving the context removes what is left.
+    """Writes files under temporary names until `commit`; leaving the context before that removes them.
 
     Args:
-        paths: where each kind of file goes; what is there already stays until `commit` replaces it.
+        paths: where each kind of file goes; an existing file stays until `commit` replaces it.
     """
 
     def __init__(self, paths: Mapping[int, Path]) -> None:
@@ -77,11 +77,11 @@ class StoryFiles:
         self._discard()
 
     def write(self, chunk: composer.StoryFileChunk) -> None:
-        """Adds the next piece of a file; its first one begins it anew, whatever there was of it.
+        """Adds the next piece of a file; a piece at its start replaces what there was of it.
 
         Raises:
-            Failed: a file that nobody asked for, a piece after the last one, bytes that differ from their digest, or
-                the context has been left.
+            Failed: the file was not asked for or is complete already, its bytes differ from its digest, or the context
+                has been left.
         """
         with self._lock:
             if self._is_discarded:
@@ -92,7 +92,7 @@ class StoryFiles:
         if not chunk.offset_bytes and chunk.kind in self._parts:
             self._begin_file(chunk.kind)
         if chunk.kind not in self._open_files:
-            raise Failed(f"the composer sent a piece of a file (kind {chunk.kind}) that nobody waits for; report this")
+            raise Failed(f"the composer sent a piece of a file (kind {chunk.kind}) that was not asked for; report this")
         file, digest = self._open_files[chunk.kind], self._digests[chunk.kind]
         file.write(chunk.data)
         digest.update(chunk.data)
@@ -111,10 +111,10 @@ class StoryFiles:
         self._digests[kind] = hashlib.sha256()
 
     def commit(self) -> None:
-        """Gives all files their names.
+        """Gives all files their final names.
 
         Raises:
-            Failed: a file is missing or not whole.
+            Failed: a file is missing or incomplete.
         """
         if self._open_files:
             names = ", ".join(self._paths[kind].name for kind in self._open_files)

@@ -1,4 +1,4 @@
-"""Everything that decides a story, beside the song."""
+"""The options of a story."""
 
 import math
 import re
@@ -37,9 +37,9 @@ FILES: Mapping[str, composer.StoryFileKind.ValueType] = {
 Number = TypeVar("Number", bound=int)
 MAX_SEED = 2**64 - 1
 MAX_MICROSECONDS = 2**63 - 1
-SHORT_SIDE_PX = 256  # of a size given as a shape; the embedded engine's own side
+SHORT_SIDE_PX = 256  # of a size given as a shape; the side of the built-in engine
 MAX_DENOMINATOR = 1001  # of the contract's FrameRate; NTSC's
-NTSC_TOLERANCE_HZ = 0.005  # 23.98, 29.97 and 59.94 are meant as n * 1000 / 1001
+NTSC_TOLERANCE_HZ = 0.005  # so that 23.98, 29.97 and 59.94 are taken as n * 1000 / 1001
 NTSC_BASES = (24, 30, 48, 60)
 RATES = "1 to 60, for example 24, 23.976 or 30000/1001"
 SIZES = "even sides from 64 to 1920, for example 512x288, or a shape such as 16:9"
@@ -47,7 +47,7 @@ SIZES = "even sides from 64 to 1920, for example 512x288, or a shape such as 16:
 
 @dataclass(frozen=True)
 class StoryOptions:
-    """Options of a story. The composer checks what is not checked here; each refusal names its rule."""
+    """Options of a story. The composer checks what is not checked here; each error names the rule."""
 
     seed: int = 0  # decides every random choice, 0 to 2**64 - 1
     fps: str | float | Fraction | None = None  # frames a second, 1 to 60; None is the composer's: 24
@@ -56,24 +56,24 @@ class StoryOptions:
     translator: str = ""  # empty is the default
     style: str = "none"  # "none", "auto" (styles follow the sentiment) or a style's name
     style_strength: float | None = None  # share of the style, [0, 1]; None is the composer's, 0 is no style
-    mode: Mode | None = None  # scale of the feelings; None is absolute, and adaptive where it is live
-    images: Images = "jpeg"  # format of the frames that come back
+    mode: Mode | None = None  # scale of the sentiment; None is absolute, or adaptive for a live story
+    images: Images = "jpeg"  # format of the frames that are returned
     jpeg_quality: int | None = None  # 1 to 100; None is the composer's
     start_s: float = 0.0  # part of the song: where it begins, >= 0
     duration_s: float | None = None  # part of the song: how long it is, >= 0.5; None is to the end
     title: str = ""  # in the manifest and the video's tags, at most 200 characters
-    live: bool = False  # paced by the audio as it comes; late frames are dropped and named
+    live: bool = False  # keeps pace with the audio as it comes; late frames are dropped and reported
     audio_format: sentiment.AudioFormat | None = None  # of raw samples; None is an encoded file
-    files: tuple[File, ...] = ()  # finished files wanted beside the frames
-    achieved: bool = False  # an AchievedPoint for every frame that the judge reads
+    files: tuple[File, ...] = ()  # finished files to return beside the frames
+    achieved: bool = False  # send an AchievedPoint for every frame that the judge rates
 
     def to_config(self) -> composer.StoryConfig:
         """Returns the contract's message for these options.
 
         Raises:
-            Refused: a value that the message cannot hold, or that has no meaning there.
+            Refused: a value does not fit the message, or is not one of its choices.
         """
-        plain = self.style_strength == 0  # the contract's 0 stands for its default
+        plain = self.style_strength == 0  # 0 means the default in the contract
         config = composer.StoryConfig(
             seed=_check_range(self.seed, MAX_SEED, "seed"),
             engine=self.engine,
@@ -176,5 +176,5 @@ def _to_microseconds(seconds: float, field: str, least: int = 0) -> int:
 
 
 def _replace_unencodable(text: str) -> str:
-    """A title may come from a file's name, which need not be UTF-8."""
+    """Replaces what is not UTF-8: a title may come from the name of a file."""
     return text.encode("utf-8", "replace").decode()

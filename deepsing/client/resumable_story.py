@@ -1,4 +1,4 @@
-"""A story over as many Compose calls as it takes: after a break it goes on where it stopped."""
+"""A story over several Compose calls, if connections break: each one goes on where the last one stopped."""
 
 import math
 import time
@@ -16,15 +16,15 @@ from deepsing.v1.sentiment_pb2 import AffectPoint
 
 __all__ = ["ResumableStory"]
 
-LONGEST_QUEUE_S = 60.0  # a composer that is full for longer ends the story
+LONGEST_QUEUE_S = 60.0  # longest wait for a full composer
 
 
 class ResumableStory:
-    """One story, over as many Compose calls as it takes; iterate over `read_events` once.
+    """One story, over as many Compose calls as it needs; iterate over `read_events` once.
 
     Args:
         connection: to the composer; its policy says how often a break without a new frame is followed by a retry.
-        song: what the story is about.
+        song: to make the story of.
         options: of the story.
         credit_window: frames that may be on their way at a time, >= 1.
     """
@@ -39,10 +39,10 @@ class ResumableStory:
         self._next_seq = 0
         self._next_time_us = 0
         self._next_achieved_us = 0
-        self._next_bytes: dict[int, int | None] = {}  # of each file in this session; None where it is whole
+        self._next_bytes: dict[int, int | None] = {}  # of each file in this session; None if it is complete
 
     async def read_events(self) -> AsyncGenerator[Event, None]:
-        """Yields each event once, whatever breaks in between; credit is granted as frames are taken.
+        """Yields each event once, even if connections break; grants credit as frames are taken.
 
         Pieces of files are the exception: after a break each file comes again from its first byte.
 
@@ -76,12 +76,12 @@ class ResumableStory:
         config.initial_credit = self._window
         if self._story_digest:
             config.resume.story_digest = self._story_digest
-            config.resume.next_seq = 0 if self._options.files else self._next_seq  # files need all frames once more
+            config.resume.next_seq = 0 if self._options.files else self._next_seq  # the files need all frames again
             config.resume.song_digest = self._song_digest
         return config
 
     def _accept(self, event: Event) -> bool:
-        """Whether the caller has not had this event yet; notes that it has now."""
+        """Returns whether an event is new to the caller, and remembers it as known."""
         match event:
             case SessionStarted():
                 return self._accept_start(event)

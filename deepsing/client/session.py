@@ -1,4 +1,4 @@
-"""One Compose call: the song goes up while the story comes down."""
+"""One Compose call: sends the song while it receives the story."""
 
 import asyncio
 import hashlib
@@ -32,13 +32,13 @@ from deepsing.v1.sentiment_pb2 import AffectPoint
 __all__ = ["Session", "Event", "SILENCE_LIMIT_S"]
 
 SILENCE_LIMIT_S = 25.0  # the contract promises a heartbeat every 15 s
-WAITING_MESSAGES = 8  # of audio, that may wait to be sent; more stays with its source
+WAITING_MESSAGES = 8  # of audio that may wait to be sent; then reading the song waits
 MAX_CREDIT = 1_000_000  # of one message
 
 Event: TypeAlias = (
     SessionStarted | AffectPoint | Frame | AchievedPoint | Heartbeat | FramesDropped | StoryFileChunk | SessionEnd
 )
-"""What comes back, as the contract's own messages: match on their class."""
+"""An event of a story: one of the contract's messages, to be matched by class."""
 
 
 class Session:
@@ -65,7 +65,7 @@ class Session:
         self._song_held = False
         if not config.resume.song_digest:
             self._may_send.set()
-        self.song_digest = ""  # SHA-256 of the song, once all of it is on its way
+        self.song_digest = ""  # SHA-256 of the song, once all of it has been queued
         self._call = connection.stub.Compose(aiter(self._outbox), timeout=timeout_s)
         keep_status(self._call)
         self._upload = asyncio.create_task(self._send_song())
@@ -83,7 +83,7 @@ class Session:
         await asyncio.gather(self._upload, return_exceptions=True)
 
     async def grant(self, frame_count: int) -> None:
-        """Lets the composer send that many more frames."""
+        """Allows the composer to send that many more frames."""
         await self._outbox.grant(frame_count)
 
     async def read(self) -> Event | None:
@@ -91,7 +91,7 @@ class Session:
 
         Raises:
             DeepsingError: the call failed, or the composer has been silent for too long.
-            Exception: what reading the song raised.
+            Exception: reading the song raised it.
         """
         response = await self._read_response()
         if response is None:
@@ -140,7 +140,7 @@ def _get_failure(task: asyncio.Task[None]) -> BaseException | None:
 
 
 class _Outbox:
-    """Requests of one Compose call in the order in which they leave; iterate over it once.
+    """The requests of one Compose call in the order in which they are sent; iterate over it once.
 
     Credit goes before audio, so that a slow upload never keeps frames from coming.
 
@@ -162,7 +162,7 @@ class _Outbox:
             self._changed.notify_all()
 
     async def grant(self, frame_count: int) -> None:
-        """Lets the composer send that many more frames."""
+        """Allows the composer to send that many more frames."""
         async with self._changed:
             self._credit += frame_count
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""A song in pieces that the contract lets through, from wherever the caller has it, and calls that only send one."""
+"""Reads a song from a path, bytes or a stream, in pieces small enough for a message, and sends it."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from deepsing.rpc.workarounds import keep_status
 
 __all__ = ["Song", "SongSource", "send_song", "CHUNK_BYTES"]
 
-CHUNK_BYTES = 64 * 1024  # most that one message of audio may hold
+CHUNK_BYTES = 64 * 1024  # most that one message of audio may contain
 
 Song: TypeAlias = str | os.PathLike[str] | bytes | AsyncIterable[bytes]
 """A path, the bytes of an encoded file, or bytes as they come (a microphone, a download)."""

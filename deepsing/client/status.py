@@ -1,4 +1,4 @@
-"""From a failed call to an exception of `deepsing.client.errors`."""
+"""Converts failed calls to exceptions of `deepsing.client.errors`."""
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -20,7 +20,9 @@ REFUSALS = frozenset(
         grpc.StatusCode.PERMISSION_DENIED,
     }
 )
-BROKEN = frozenset({grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})  # without a reason, by no service of ours
+BROKEN = frozenset(
+    {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
+)  # without a reason they do not come from a service of ours
 LATER = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -32,7 +34,7 @@ LATER = frozenset(
 
 
 def convert_error(call_error: grpc.aio.AioRpcError, target: str) -> DeepsingError:
-    """Names what a failed call means for its caller.
+    """Returns the exception for a failed call.
 
     Args:
         call_error: what a call of a stub raised.
@@ -60,7 +62,7 @@ def _explain_status(code: grpc.StatusCode, message: str, target: str) -> str:
     if code in BROKEN:
         return f"{target}, or a proxy before it, broke the call off ({message}); try again"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"{target} was not done in the time allowed; allow more"
+        return f"{target} was not done in the time allowed; allow more time"
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return f"{target} does not serve this ({message}); is it a deepsing service of this version?"
     return message
@@ -92,6 +94,6 @@ def _parse_retry_after_s(call_error: grpc.aio.AioRpcError) -> float | None:
             status.ParseFromString(value)
             if any(detail.Unpack(retry) for detail in status.details):
                 return float(retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9)
-        except DecodeError:  # a proxy's or a stranger's trailer
+        except DecodeError:  # from a proxy or another kind of server
             return None
     return None

@@ -1,4 +1,4 @@
-"""Stories that the composer makes while nobody waits, and keeps: how they are watched and fetched."""
+"""Watches and fetches stories that the composer renders in the background and stores."""
 
 import asyncio
 import urllib.error

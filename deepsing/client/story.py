@@ -1,4 +1,4 @@
-"""What is left when a story has been told: where its files are, and what its end said."""
+"""The result of a rendered story: its files, and the messages of its start and end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Story:
     curve: Path
     started: SessionStarted
     end: SessionEnd
-    elapsed_s: float  # from the call to the last file's name
+    elapsed_s: float  # from the call until all files were in place
 
     @property
     def duration_s(self) -> float:
@@ -29,7 +29,7 @@ class Story:
 
     @property
     def realtime_factor(self) -> float:
-        """Seconds of story a second of work."""
+        """Seconds of story per second of work."""
         return self.duration_s / self.elapsed_s if self.elapsed_s else 0.0
 
     def to_json(self) -> dict[str, object]:
@@ -66,13 +66,13 @@ def warning_facts(warning: SongWarning) -> Mapping[str, str]:
 
 
 def agreement_facts(agreement: Agreement) -> dict[str, float]:
-    """Returns an agreement as plain values; n is how many pairs it is over."""
+    """Returns an agreement as plain values; n is the number of pairs."""
     rounded = {"r": round(agreement.r, 4), "ccc": round(agreement.ccc, 4), "rmse": round(agreement.rmse, 4)}
     return {**rounded, "n": agreement.n}
 
 
 def achievement_facts(achieved: Achievement) -> dict[str, object]:
-    """Returns what the judge read as plain values; `ceiling` is its own agreement with people on photos."""
+    """Returns the judge's ratings as plain values; `ceiling` is its own agreement with people on photos."""
     judge = achieved.judge
     ceiling = {"arousal": judge.arousal, "valence": judge.valence}
     return {

@@ -37,21 +37,21 @@ __all__ = [
 
 DOMAIN = "deepsing"
 STATUS_DETAILS = "grpc-status-details-bin"  # trailing metadata key of a serialised google.rpc.Status
-MESSAGE_LIMIT = 500  # characters; message and details share the 8 KiB that a client takes as trailers
+MESSAGE_LIMIT = 500  # characters; message and details share the 8 KiB of trailers that a client accepts
 VALUE_LIMIT = 200  # characters of a value that is sent back
 
 
 class ServiceError(Exception):
-    """A refusal: the message says the rule, the value received and the way out.
+    """An error that a call is refused with: the message states the rule, the value received and what to do.
 
     Args:
         message: one sentence for a person.
         reason: a member of `deepsing.v1.ErrorReason`.
         field: the request's field in question, as the contract spells it.
         value: what was received in it.
-        retry_after_s: when it is worth trying again, >= 0; None if trying again is no use.
-        quota: the subject of a spent quota; adds a QuotaFailure.
-        **metadata: more facts for ErrorInfo's metadata.
+        retry_after_s: after how long to try again, >= 0; None if trying again does not help.
+        quota: whose quota is used up; adds a QuotaFailure.
+        **metadata: more entries for the metadata of ErrorInfo.
     """
 
     code: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
@@ -106,31 +106,31 @@ class ServiceError(Exception):
 
 
 class InvalidArgument(ServiceError):
-    """The request breaks a rule of the contract; sending it again is no use."""
+    """The request breaks a rule of the contract; sending it again does not help."""
 
     code = grpc.StatusCode.INVALID_ARGUMENT
 
 
 class FailedPrecondition(ServiceError):
-    """The request is well formed, but does not fit the state that it refers to."""
+    """The request is well formed, but does not fit the state of what it refers to."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
 
 
 class Unavailable(ServiceError):
-    """Something that is needed does not answer now; try again after `retry_after_s`."""
+    """Something that is needed is not available now; try again after `retry_after_s`."""
 
     code = grpc.StatusCode.UNAVAILABLE
 
 
 class ResourceExhausted(ServiceError):
-    """A bound on sessions, queues or quotas is reached; try again after `retry_after_s`."""
+    """A limit on sessions, queues or quotas is reached; try again after `retry_after_s`."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 class DeadlineExceeded(ServiceError):
-    """The time for it has run out."""
+    """The deadline of the call, or the longest time allowed for it, has passed."""
 
     code = grpc.StatusCode.DEADLINE_EXCEEDED
 
@@ -142,7 +142,7 @@ class Unauthenticated(ServiceError):
 
 
 def parse_error_info(rpc_error: grpc.RpcError) -> tuple[str, dict[str, str]]:
-    """Reads the reason out of a failed call.
+    """Reads the reason of a failed call.
 
     Args:
         rpc_error: what a call of a stub raised.
@@ -165,7 +165,7 @@ def _decode_status(serialised: bytes) -> tuple[str, dict[str, str]]:
         status.ParseFromString(serialised)
         if any(detail.Unpack(info) for detail in status.details):
             return info.reason, dict(info.metadata)
-    except message.DecodeError:  # a proxy's or a stranger's trailer
+    except message.DecodeError:  # from a proxy or another kind of server
         pass
     return "", {}
 

@@ -48,6 +48,8 @@ def wrap_handler(
             yield on_request(request)
 
     def call_method(request: Any, context: Any) -> Any:
+        if on_request is _keep:
+            return method(request, context)
         return method(convert_each(request) if handler.request_streaming else on_request(request), context)
 
     async def respond(request: Any, context: Any) -> Any:

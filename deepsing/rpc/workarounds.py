@@ -4,7 +4,7 @@ Two more are settled elsewhere in this package: the ping timeout of a channel is
 interceptor that has to refuse any kind of call answers it with `handlers.build_refusing_handler`.
 
 One has to be kept in mind wherever a call is made: a task that is cancelled before its request has gone out leaves the
-call running on the server. Whoever starts a call therefore ends it with `call.cancel()` in a `finally`.
+call running on the server. Code that starts a call therefore ends it with `call.cancel()` in a `finally`.
 """
 
 import asyncio
@@ -67,7 +67,7 @@ async def drain_requests(context: Any) -> None:
 
 
 def is_stray_cancellation(error: BaseException) -> bool:
-    """Server: whether a CancelledError came out of a handler although nobody cancelled the call.
+    """Server: whether a CancelledError came out of a handler although the call was not cancelled.
 
     grpc.aio sends no status for one, and the caller would wait for ever (grpc/grpc#29248): it must be turned into a
     failure. A CancelledError of a call that is being cancelled has to be raised again instead.

@@ -1,1 +1,1 @@
-"""What every service process needs and no service should write twice: server, errors, settings, models, logs."""
+"""What all service processes share: server, settings, model files, ONNX sessions, batching."""

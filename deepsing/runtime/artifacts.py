@@ -1,4 +1,4 @@
-"""Model files that are what they claim: a JSON manifest beside the weights holds their sha256."""
+"""Loads model files and checks them: a JSON manifest beside the weights holds their sha256."""
 
 import hashlib
 import json
@@ -10,12 +10,12 @@ __all__ = ["load_artifact", "Manifest", "ArtifactError"]
 
 
 class ArtifactError(Exception):
-    """A model file is missing or is not the one its manifest speaks of."""
+    """A model file is missing, or differs from what its manifest says."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is known of a model file."""
+    """What a manifest says of a model file."""
 
     name: str
     file: str  # name of the weights, in the manifest's folder

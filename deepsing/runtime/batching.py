@@ -1,4 +1,4 @@
-"""Gathers jobs of many callers into batches for one device: fair, bounded, and never for callers who have gone."""
+"""Collects jobs of many callers into batches for one device: fair, bounded, and without jobs whose caller left."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -16,21 +16,24 @@ __all__ = ["MicroBatcher", "QueueFull", "QUEUE_WAIT"]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-GROW_AFTER = 64  # batches without lack of memory, then they may be twice as large
-PACE_RISE, PACE_FALL = 1.05, 0.8  # how the pace is raised by a slower batch, and lowered where it refused
+GROW_AFTER = 64  # batches that fitted into memory; then they may be twice as large
+PACE_RISE, PACE_FALL = 1.05, 0.8  # factors on the estimate: at most after a slower batch, and after each refusal
 
 PRIORITIES = ("live", "offline")
 SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
 WAITS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ITEMS_S = (0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 5)
 
-QUEUE_JOBS = Gauge("deepsing_batch_queue_jobs", "Jobs that wait for the device.")
+QUEUE_JOBS = Gauge("deepsing_batch_queue_jobs", "Jobs waiting for the device.")
 QUEUE_WAIT = Histogram(
-    "deepsing_batch_queue_wait_seconds", "From a job's arrival to its turn.", WAITS_S, {"priority": PRIORITIES}
+    "deepsing_batch_queue_wait_seconds",
+    "Time that a job waited before its batch was started.",
+    WAITS_S,
+    {"priority": PRIORITIES},
 )
-BATCH_SIZE = Histogram("deepsing_batch_size", "Weight of a batch that was computed: its pictures.", SIZES)
-ITEM_SECONDS = Histogram("deepsing_batch_item_seconds", "Work of the device on a batch, by its weight.", ITEMS_S)
-OUT_OF_MEMORY = Counter("deepsing_batch_out_of_memory", "Batches for which memory ran out; later ones are smaller.")
+BATCH_SIZE = Histogram("deepsing_batch_size", "Pictures in a computed batch.", SIZES)
+ITEM_SECONDS = Histogram("deepsing_batch_item_seconds", "Time of the device per picture of a batch.", ITEMS_S)
+OUT_OF_MEMORY = Counter("deepsing_batch_out_of_memory", "Batches that ran out of memory; those after them are smaller.")
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,9 @@ class MicroBatcher(Generic[Job, Result]):
         compute: takes jobs, returns as many results in the same order; runs in the device's thread.
         device: the thread.
         max_batch: total weight of a batch; a heavier job runs alone.
-        max_wait_s: how long a job may wait for company while the device is free.
+        max_wait_s: how long a job may wait for others to share its batch while the device is free.
         max_queue: most jobs that may wait; one session may hold half of it.
-        is_out_of_memory: tells which failures of `compute` ask for smaller batches for a while.
+        is_out_of_memory: whether a failure of `compute` means that batches have to be smaller for a while.
     """
 
     def __init__(
@@ -68,25 +71,25 @@ class MicroBatcher(Generic[Job, Result]):
         self._max_wait_s = max_wait_s
         self._is_out_of_memory = is_out_of_memory
         self._queue: FairQueue[_PendingJob[Job, Result]] = FairQueue(max_queue)
-        self._pace_s = 0.0  # the least that a unit of weight lately took
+        self._pace_s = 0.0  # estimate of the shortest time for a unit of weight, from recent batches
         self._arrival = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
 
     async def submit(
         self, job: Job, *, weight: int = 1, session: str = "", live: bool = False, timeout_s: float | None = None
     ) -> Result:
-        """Waits for its turn and returns the job's result; if the caller is cancelled before it, nothing is computed.
+        """Waits for the job's turn and returns its result; if the caller is cancelled before that, nothing is computed.
 
         Args:
             job: goes to `compute`.
             weight: what it counts in a batch, e.g. its rows; >= 1.
-            session: who shares; "" is one that may fill the queue.
-            live: of the priority that goes first.
+            session: sessions get equal shares; "" is one that may fill the queue.
+            live: whether the job has the priority that goes first.
             timeout_s: how long the caller will wait.
 
         Raises:
-            QueueFull: there is no room to wait.
-            TimeoutError: `timeout_s` is over, or the job cannot be done within it; then it is not begun.
+            QueueFull: too many jobs wait already.
+            TimeoutError: `timeout_s` has passed, or the job could not be done within it and was not started.
         """
         loop = asyncio.get_running_loop()
         now_s = loop.time()
@@ -98,7 +101,7 @@ class MicroBatcher(Generic[Job, Result]):
         QUEUE_JOBS.set(len(self._queue))
         self._arrival.set()
         if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work(), context=Context())  # not the first caller's
+            self._worker = asyncio.create_task(self._work(), context=Context())  # an empty one, not the first caller's
         try:
             async with asyncio.timeout(timeout_s):
                 return await pending.answer
@@ -119,7 +122,7 @@ class MicroBatcher(Generic[Job, Result]):
                 await self._run(batch)
 
     def _build_refusal(self) -> TimeoutError:
-        self._pace_s *= PACE_FALL  # so that a pace that is too slow does not refuse for ever
+        self._pace_s *= PACE_FALL  # so that an estimate that is too high does not refuse jobs for ever
         return TimeoutError("the job cannot be done within its time")
 
     async def _wait_for_batch(self) -> None:
@@ -141,7 +144,7 @@ class MicroBatcher(Generic[Job, Result]):
         error = RuntimeError("the device is closed") if run.cancelled() else run.exception()
         self._adapt(weight, (asyncio.get_running_loop().time() - began_s) / weight, error)
         if error and len(wanted) > 1:
-            middle = len(wanted) // 2  # a job that always fails must not take others with it
+            middle = len(wanted) // 2  # one job that always fails must not fail the others
             await self._run(wanted[:middle])
             await self._run(wanted[middle:])
             return
@@ -154,7 +157,7 @@ class MicroBatcher(Generic[Job, Result]):
                 ticket.job.answer.set_result(run.result()[position])
 
     def _adapt(self, weight: int, pace_s: float, error: BaseException | None) -> None:
-        """Draws conclusions from a batch: how fast the device is, and how much fits it."""
+        """Updates the estimate of the device's speed, and the size of the next batches."""
         if error is None:
             BATCH_SIZE.observe(weight)
             ITEM_SECONDS.observe(pace_s)

@@ -1,4 +1,4 @@
-"""Lets `bentoml serve` run a service: gRPC from our own server, HTTP health and metrics from BentoML's."""
+"""Runs a service under `bentoml serve`: gRPC from our own server, HTTP health and metrics from BentoML's."""
 
 import asyncio
 import logging
@@ -19,25 +19,25 @@ logger = logging.getLogger(__name__)
 
 
 class BentoHost:
-    """Base of a service's `@bentoml.service` class, which says in `service` what it serves."""
+    """Base of a service's `@bentoml.service` class, whose attribute `service` says what it serves."""
 
     service: ClassVar[Service]
 
     def __init__(self) -> None:
         share_arenas()
-        enable()  # BentoML shows the metrics with its own
+        enable()  # BentoML serves our metrics together with its own
         self.server = GrpcServer(self.service)
         self._draining: asyncio.Task[None] | None = None
 
     async def __is_ready__(self) -> bool:
-        """Whether gRPC calls are taken now."""
+        """Whether gRPC calls are accepted now."""
         return self.server.serving and self._draining is None
 
     @bentoml.on_startup
     async def start(self) -> None:
         """Starts gRPC on DEEPSING_SERVER_PORT; from here on SIGTERM drains it at once.
 
-        BentoML itself drains HTTP first and calls its hooks only then, so the signal is chained here.
+        BentoML drains HTTP first and calls its hooks only after that, so the signal handler is chained here.
         """
         configure_logs(self.service.name, self.server.settings.log_level)
         logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # BentoML logs HTTP itself
@@ -56,7 +56,7 @@ class BentoHost:
 
     @bentoml.on_shutdown
     async def stop(self) -> None:
-        """Waits until calls under way have ended, at most the grace of the settings."""
+        """Waits until the calls that are running have ended, at most `grace_s` of the settings."""
         await self._drain()
 
     def _drain(self) -> asyncio.Task[None]:

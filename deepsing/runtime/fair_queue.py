@@ -1,4 +1,4 @@
-"""A bounded queue of weighted jobs: live ones first but not alone, sessions in equal shares, none that would be late.
+"""A bounded queue of weighted jobs: live ones first, an eighth for the others, equal shares for sessions, deadlines.
 
 Source: start-time fair queueing (Goyal, Vin & Cheng 1996), here between the sessions of each priority.
 """
@@ -10,11 +10,11 @@ from typing import Generic, TypeVar
 __all__ = ["FairQueue", "QueueFull", "Ticket"]
 
 Job = TypeVar("Job")
-OFFLINE_SHARE = 1 / 8  # of the served weight, while jobs of both priorities wait
+OFFLINE_SHARE = 1 / 8  # of the served weight that offline jobs get while jobs of both priorities wait
 
 
 class QueueFull(Exception):
-    """As many jobs wait as may, in all or of this session; try again later."""
+    """As many jobs wait as are allowed, in total or of this session; try again later."""
 
 
 @dataclass(eq=False)
@@ -22,13 +22,13 @@ class Ticket(Generic[Job]):
     """A job that waits.
 
     Args:
-        job: what is to be done.
+        job: passed through.
         weight: what it counts in a batch and in its session's share, >= 1.
-        session: who shares; "" is one that may fill the queue.
-        live: of the priority that goes first.
-        deadline_s: when its answer is worth nothing any more, on the caller's clock.
+        session: sessions get equal shares; "" is one that may fill the queue.
+        live: whether it has the priority that goes first.
+        deadline_s: when its result is no longer of use, on the caller's clock.
         arrived_s: when it came, on the same clock.
-        turn: its place between the sessions of its priority; set by the queue.
+        turn: its virtual start time among the sessions of its priority; set by the queue.
     """
 
     job: Job
@@ -45,13 +45,13 @@ class Ticket(Generic[Job]):
 
 
 class FairQueue(Generic[Job]):
-    """Tickets in the order in which they will be served.
+    """Tickets in the order in which they are to be served.
 
     A batch holds jobs of one priority: a live job does not wait for offline ones in its own batch. While both wait,
-    live jobs go first until OFFLINE_SHARE of the weight is owed to offline ones, who then get what they are owed.
+    live jobs go first until OFFLINE_SHARE of the weight is owed to offline jobs, which are then served for that weight.
 
     Args:
-        most: tickets that may wait; one session may hold half of them.
+        most: how many tickets may wait; one session may have half of them.
     """
 
     def __init__(self, most: int) -> None:
@@ -59,23 +59,23 @@ class FairQueue(Generic[Job]):
         self._waiting: list[Ticket[Job]] = []  # by priority and turn
         self._turns = {True: 0.0, False: 0.0}  # by priority: the turn served last
         self._ends: dict[tuple[bool, str], float] = {}  # by priority and session: the turn after its last job
-        self._owed = 0.0  # weight that offline jobs have coming
+        self._owed = 0.0  # weight that offline jobs still have to be given
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     @property
     def weight(self) -> int:
-        """Of the heavier priority: what may come together in one batch."""
+        """The weight that could go into one batch: that of the priority of which more waits."""
         return max(sum(t.weight for t in self._waiting if t.live is live) for live in (True, False))
 
     @property
     def oldest_s(self) -> float:
-        """When the first of those who wait came."""
+        """When the ticket that has waited longest arrived."""
         return min(ticket.arrived_s for ticket in self._waiting)
 
     def put(self, ticket: Ticket[Job]) -> None:
-        """Takes a ticket in; raises QueueFull where there is no room for it."""
+        """Adds a ticket; raises QueueFull if there is no room for it."""
         held = sum(waiting.session == ticket.session for waiting in self._waiting)
         if len(self._waiting) >= self._most:
             raise QueueFull(f"{len(self._waiting)} jobs wait, the most there may be")
@@ -88,18 +88,18 @@ class FairQueue(Generic[Job]):
         self._waiting.sort(key=lambda waiting: (not waiting.live, waiting.turn))  # stable: else first come
 
     def drop(self, ticket: Ticket[Job]) -> None:
-        """Lets a ticket go, where it still waits."""
+        """Removes a ticket, if it still waits."""
         if ticket in self._waiting:
             self._waiting.remove(ticket)
 
     def drop_late(self, now_s: float, pace_s: float) -> list[Ticket[Job]]:
-        """Lets those go whose deadline cannot be met any more, and returns them."""
+        """Removes and returns the tickets whose deadline can no longer be met."""
         late = [ticket for ticket in self._waiting if ticket.is_late(now_s, pace_s)]
         self._waiting = [ticket for ticket in self._waiting if ticket not in late]
         return late
 
     def take(self, most_weight: int) -> list[Ticket[Job]]:
-        """The next batch: jobs of one priority up to `most_weight`, or one that is heavier; empty if none wait."""
+        """Removes and returns the next batch: jobs of one priority up to `most_weight`, or one heavier job."""
         offline = [ticket for ticket in self._waiting if not ticket.live]
         live = self._waiting[: len(self._waiting) - len(offline)]
         if not offline:

@@ -1,4 +1,4 @@
-"""The outermost interceptor: every call is counted, bounded, logged, and ends with a status that says what to do."""
+"""The interceptor around all methods: limits time, logs each call, and turns every failure into a helpful status."""
 
 import asyncio
 import logging
@@ -21,22 +21,24 @@ from deepsing.v1 import error_reason_pb2 as reasons
 
 __all__ = ["Guard"]
 
-METHOD_PATH = re.compile(r"/(\w{1,40}\.)*\w{1,40}/\w{1,40}")  # a method; what else a stranger puts there is not logged
+METHOD_PATH = re.compile(
+    r"/(\w{1,40}\.)*\w{1,40}/\w{1,40}"
+)  # only paths of this form are logged: anybody can send anything
 logger = logging.getLogger(__name__)
 
 
 class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """Wraps the handlers of a service; health and reflection pass untouched.
+    """Wraps the handlers of a service; those of health and reflection are left as they are.
 
     Interceptors inside it may refuse a call by raising a `ServiceError`.
 
     Args:
         service: its name, for messages.
-        max_deadline_s: longest that a unary call may take, whatever the caller allows.
+        max_deadline_s: longest time that a unary call may take, even if its caller allows more.
     """
 
     def __init__(self, service: str, max_deadline_s: float) -> None:
-        self.ready = False  # while it is not, calls are refused with RetryInfo
+        self.ready = False  # while False, calls are refused with RetryInfo
         self._service = service
         self._max_deadline_s = max_deadline_s
         self._active = 0
@@ -44,7 +46,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         self._idle.set()
 
     async def wait_idle(self) -> None:
-        """Waits until no call is under way, answers sent."""
+        """Waits until no call is running and all responses are sent."""
         await self._idle.wait()
 
     async def intercept_service(
@@ -52,13 +54,13 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler | None:
-        """Returns the guarded handler of a method; None for a method that nobody has."""
+        """Returns the guarded handler of a method; None if the service has no such method."""
         method: str = handler_call_details.method
         foreign = method.startswith("/grpc.")
         take_ids(handler_call_details.invocation_metadata or ())
         call_facts.set({f"{what}_{way}": 0 for what in ("messages", "bytes") for way in ("in", "out")})
         if not self.ready and not foreign:
-            text = f"{self._service} is opening or closing; try again in 2 s"
+            text = f"{self._service} is starting or stopping; try again in 2 s"
             reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
             return self._refuse(method, Unavailable(text, reason=reason, retry_after_s=2))
         try:
@@ -68,7 +70,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         return handler if foreign or not handler else self._wrap_handler(method, handler)
 
     def begin_call(self, context: Any) -> None:
-        """Counts a call until its answer and status are sent, or it is cut off."""
+        """Counts a call as running until its status is sent or it is cancelled."""
         self._active += 1
         self._idle.clear()
         context.add_done_callback(self._end_call)
@@ -98,7 +100,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
 @asynccontextmanager
 async def _track_call(guard: Guard, method: str, context: Any, *, streams_up: bool = False) -> AsyncIterator[None]:
-    """One call from its start to its status and its line in the log."""
+    """Runs one call: counts it, turns its failure into a status, and logs it."""
     began, peer = time.monotonic(), context.peer()
     guard.begin_call(context)
     context.set_trailing_metadata(((REQUEST_ID_KEY, request_id.get()),))
@@ -115,17 +117,17 @@ async def _track_call(guard: Guard, method: str, context: Any, *, streams_up: bo
         code, outcome = getattr(context.code(), "name", "UNKNOWN"), "aborted"
         raise
     except GeneratorExit:
-        code, outcome = "CANCELLED", "the caller has gone"
+        code, outcome = "CANCELLED", "the caller left"
         raise
     except (Exception, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError) and not is_stray_cancellation(error):
-            code, outcome = "CANCELLED", "the caller has gone, its time is over, or the server stops"
+            code, outcome = "CANCELLED", "the caller left, its deadline passed, or the server stops"
             raise
         code, outcome, failure = "INTERNAL", "failed", error
         call_facts.get()["reason"] = "INTERNAL"
         await _abort(context, _internal_error())
     finally:
-        fields = call_facts.get()  # the same object: whoever observes the call reads its code there
+        fields = call_facts.get()  # the same object that MetricsInterceptor reads the code from
         fields |= {"rpc": method, "code": code, "duration_ms": round((time.monotonic() - began) * 1e3, 1), "peer": peer}
         logger.log(logging.ERROR if failure else logging.INFO, outcome, extra={"fields": fields}, exc_info=failure)
 
@@ -143,7 +145,9 @@ async def _await_in_time(answer: Awaitable[Any], context: Any, cap_s: float | No
     except TimeoutError:
         if not timer.expired():
             raise
-        text = f"the answer was not ready after {limit_s:.3g} s; allow more time, at most {cap_s:g} s, or ask for less"
+        text = (
+            f"the response was not ready after {limit_s:.3g} s; allow more time, at most {cap_s:g} s, or ask for less"
+        )
         raise DeadlineExceeded(text, reason=reasons.ERROR_REASON_DEADLINE_PASSED) from None
 
 
@@ -163,5 +167,5 @@ def _parse_message(read: Callable[[bytes], Any], received: bytes) -> Any:
     try:
         return read(_count_message("in", received))
     except DecodeError as error:
-        text = f"{len(received)} bytes came that are no message of this method; build it from the contract"
+        text = f"{len(received)} bytes were received that are no message of this method; use the stubs of the contract"
         raise InvalidArgument(text, reason=reasons.ERROR_REASON_MESSAGE_UNREADABLE) from error

@@ -1,4 +1,4 @@
-"""Gives memory that songs have left back to the system; glibc and the garbage collector keep it for long."""
+"""Returns freed memory to the system, which glibc and the garbage collector would keep for long."""
 
 import asyncio
 import ctypes
@@ -12,14 +12,14 @@ COLLECT_EVERY_S = 30.0
 
 
 def share_arenas() -> None:
-    """Lets all threads share two of glibc's arenas, not eight a core; call it early. MALLOC_ARENA_MAX goes first."""
+    """Limits glibc to two arenas instead of eight per core; call it early. MALLOC_ARENA_MAX overrides it."""
     if "MALLOC_ARENA_MAX" not in os.environ:
         _call_glibc("mallopt", M_ARENA_MAX, ARENAS)
 
 
 async def collect_periodically() -> None:
-    """Collects garbage now and then: sessions end in cycles, whose decoders and encoders Python counts as nothing."""
-    gc.freeze()  # what a service starts with stays, and need not be looked at each time
+    """Collects garbage every 30 s: cycles of ended sessions hold decoders and encoders whose size Python cannot see."""
+    gc.freeze()  # objects made at start stay alive, so they need not be examined each time
     while True:
         await asyncio.sleep(COLLECT_EVERY_S)
         gc.collect()
@@ -27,7 +27,7 @@ async def collect_periodically() -> None:
 
 
 def _call_glibc(name: str, *arguments: int) -> None:
-    """A function of glibc's; other C libraries do without."""
+    """Calls a function of glibc; does nothing with another C library."""
     function = getattr(ctypes.CDLL(None), name, None)
     if function is not None:
         function(*arguments)

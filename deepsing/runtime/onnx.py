@@ -1,4 +1,4 @@
-"""ONNX sessions that run where they were asked to, and one thread per device, so that no event loop waits."""
+"""ONNX sessions on the provider that was asked for, and a thread per device, so that no event loop is blocked."""
 
 import asyncio
 import contextvars
@@ -22,26 +22,26 @@ logger = logging.getLogger(__name__)
 
 
 class ProviderError(RuntimeError):
-    """The provider that was asked for does not run here."""
+    """The provider that was asked for is not available on this machine."""
 
 
 def open_session(path: Path | str, *, provider: str = "cpu", threads: int = 0) -> onnxruntime.InferenceSession:
-    """Opens a model on the provider asked for; onnxruntime by itself would fall back without a word.
+    """Opens a model on the provider asked for; onnxruntime itself falls back to the CPU silently.
 
     Args:
         path: an .onnx file.
-        provider: "cpu", "cuda", or "auto" (cuda where it runs, else cpu with a warning).
+        provider: "cpu", "cuda", or "auto" (cuda if available, else cpu with a warning).
         threads: for one run; 0 takes `available_cores()`.
 
     Raises:
-        ProviderError: the provider is unknown or does not run here.
+        ProviderError: the provider is unknown or not available on this machine.
     """
     if provider not in (*PROVIDERS, "auto"):
         raise ProviderError(f"provider is {provider!r}; choose one of: {', '.join(PROVIDERS)}, auto")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or available_cores()
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # errors only; what matters is checked below
+    options.log_severity_level = 3  # errors only; whether the provider is the right one is checked below
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads must not burn a core
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(path), options, providers=_providers(provider))
@@ -64,13 +64,13 @@ def _providers(provider: str) -> list[Any]:
 
 
 def available_cores() -> int:
-    """Cores that this process may really use: CPU affinity, cut by the container's quota; at least 1."""
+    """Returns how many cores this process may use: its CPU affinity, within its container's quota; at least 1."""
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # macOS
     return max(1, min(affinity, int(_cgroup_quota(CGROUP))))
 
 
 def _cgroup_quota(root: Path) -> float:
-    """CPUs' worth of time that the control group grants; a large number where it sets no bound."""
+    """Returns the CPU quota of the control group, in cores; a large number if it sets none."""
     try:
         if (root / "cpu.max").exists():  # version 2: "200000 100000" or "max 100000"
             quota, period = (root / "cpu.max").read_text().split()
@@ -83,7 +83,7 @@ def _cgroup_quota(root: Path) -> float:
 
 
 class DeviceThread:
-    """One thread for one device: calls run in the order they came, never two at once."""
+    """A thread for one device: calls run one after the other, in the order in which they came."""
 
     def __init__(self, name: str = "device") -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
@@ -94,5 +94,5 @@ class DeviceThread:
         return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
     def close(self) -> None:
-        """Drops what waits; a call under way ends by itself."""
+        """Drops the calls that wait; one that is running is left to finish."""
         self._executor.shutdown(wait=False, cancel_futures=True)

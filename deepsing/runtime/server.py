@@ -1,4 +1,4 @@
-"""A service's process: an asyncio gRPC server that is honest about its health from the first second to the last."""
+"""A service's process: an asyncio gRPC server with health, reflection, limits, and an orderly start and end."""
 
 import asyncio
 import logging
@@ -23,15 +23,15 @@ from deepsing.telemetry.observation import ServiceTelemetry
 
 __all__ = ["run", "GrpcServer", "ServerSecurity", "Service"]
 
-SETTLE_S = 0.2  # time for connections to end by themselves
-CLOSE_S = 5.0  # time for a servicer to close, after the last call
-METADATA_BYTES = 8192  # of one call; gRPC's own two limits leave it to chance between 8 and 16 KiB
+SETTLE_S = 0.2  # for connections to close by themselves
+CLOSE_S = 5.0  # for the servicer to close, after the last call
+METADATA_BYTES = 8192  # of one call; with its default limits gRPC rejects metadata at random between 8 and 16 KiB
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ServerSecurity:
-    """What keeps strangers out: nothing, unless an operator asks for it."""
+    """Authentication and TLS of a server: none by default."""
 
     interceptors: tuple[grpc.aio.ServerInterceptor, ...] = ()
     credentials: grpc.ServerCredentials | None = None  # of TLS; None is plaintext
@@ -39,13 +39,13 @@ class ServerSecurity:
 
 @dataclass(frozen=True)
 class Service:
-    """What the runtime has to know of a service."""
+    """What the runtime needs to know about a service."""
 
     name: str  # for logs and messages
     grpc_name: str  # as in the contract, e.g. "deepsing.v1.GeneratorService"
     register: Callable[[Any, Any], None]  # the generated add_…Servicer_to_server
-    open: Callable[[], Awaitable[Any]]  # opens and warms up; returns the servicer, which may have `async close()`
-    largest_request_bytes: int = 0  # where the contract allows more in a message than the settings do
+    open: Callable[[], Awaitable[Any]]  # loads and warms up; returns the servicer, which may have `async close()`
+    largest_request_bytes: int = 0  # if the contract allows larger messages than the settings
     protect: Callable[[str], ServerSecurity] = lambda name: (
         ServerSecurity()
     )  # by the name above; may raise SettingsError
@@ -57,7 +57,7 @@ class GrpcServer:
     Args:
         service: what to serve.
         settings: None reads them from the environment.
-        interceptors: run inside the guard, in this order; they refuse a call by raising a `ServiceError`.
+        interceptors: run inside the guard, in this order; they may refuse a call by raising a `ServiceError`.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class GrpcServer:
 
     @property
     def serving(self) -> bool:
-        """Whether calls are taken: opened, and not draining."""
+        """Whether calls are accepted: the service is open and does not drain."""
         return self._guard.ready
 
     async def start(self) -> int:
@@ -133,10 +133,10 @@ class GrpcServer:
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
 
     async def drain(self, grace_s: float | None = None) -> None:
-        """Reports NOT_SERVING at once, takes no new call, lets calls end, then closes the service.
+        """Reports NOT_SERVING at once, accepts no new calls, lets running ones end, then closes the service.
 
         Args:
-            grace_s: after it, calls under way are cut off; None takes the settings'.
+            grace_s: after this time running calls are cancelled; None is that of the settings.
         """
         self._telemetry.set_serving(False)
         await self._health.enter_graceful_shutdown()
@@ -144,7 +144,7 @@ class GrpcServer:
         idle = asyncio.create_task(self._guard.wait_idle())
         await asyncio.wait({stopping, idle}, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait({stopping}, timeout=SETTLE_S)
-        await self._server.stop(None)  # what is left are watchers of the health, who would stay for ever
+        await self._server.stop(None)  # only Watch calls of the health service are left, which would never end
         await stopping
         if self._health_server is not None:
             await self._health_server.stop(None)
@@ -168,7 +168,7 @@ class GrpcServer:
 
 
 def run(service: Service) -> int:
-    """Serves until SIGTERM or SIGINT, then drains; a second signal quits at once. Call it in the main thread.
+    """Serves until SIGTERM or SIGINT, then drains; a second signal exits at once. Call it in the main thread.
 
     Returns:
         The process's exit code: 0 after a drain, 1 if the service could not start.
@@ -194,7 +194,7 @@ async def _serve(service: Service, settings: ServerSettings) -> int:
         logger.error("cannot listen on %s: %s; choose another DEEPSING_SERVER_PORT", server.address, error)
         return 1
     address = {"fields": {"address": server.address, "metrics_port": server.metrics_port or None}}
-    logger.info("listening on %s, opening", server.address, extra=address)
+    logger.info("listening on %s, loading", server.address, extra=address)
     stopping, opening = asyncio.create_task(stop.wait()), asyncio.create_task(server.open())
     await asyncio.wait({stopping, opening}, return_when=asyncio.FIRST_COMPLETED)
     if opening.done() and (failure := opening.exception()):
@@ -214,7 +214,7 @@ async def _serve(service: Service, settings: ServerSettings) -> int:
 
 
 def _stop_on_signals() -> asyncio.Event:
-    """An event that the first SIGTERM or SIGINT sets; handled here, because PID 1 gets no default handlers."""
+    """Returns an event that the first SIGTERM or SIGINT sets; PID 1 in a container has no default handlers."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
@@ -233,7 +233,7 @@ def _build_options(settings: ServerSettings, largest_request_bytes: int) -> list
         ("grpc.so_reuseport", int(settings.reuse_port)),
         ("grpc.max_metadata_size", METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES),
-        ("grpc.max_send_message_length", -1),  # how much comes back is bounded by what may be asked for
+        ("grpc.max_send_message_length", -1),  # responses are limited by what a request may ask for
         ("grpc.max_receive_message_length", max(settings.max_message_bytes, largest_request_bytes)),
         ("grpc.keepalive_time_ms", int(settings.keepalive_s * 1e3)),
         ("grpc.keepalive_timeout_ms", 20_000),

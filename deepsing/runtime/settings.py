@@ -1,4 +1,4 @@
-"""Settings: frozen dataclasses, read once at the entry from the environment; a bad value names its variable."""
+"""Settings: frozen dataclasses, read once from the environment at start; errors name the variable."""
 
 import dataclasses
 import math
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class SettingsError(ValueError):
-    """A variable of the environment breaks its rule; the message names variable, value and rule."""
+    """A variable of the environment has a bad value; the message names variable, value and rule."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +32,13 @@ class ServerSettings:
 
     host: str = "127.0.0.1"  # containers set 0.0.0.0
     port: Annotated[int, Between(0, 65535)] = 50051  # 0 takes a free one
-    grace_s: Annotated[float, Between(0, 86400)] = 30.0  # how long calls may go on after SIGTERM
+    grace_s: Annotated[float, Between(0, 86400)] = 30.0  # how long running calls may continue after SIGTERM
     max_deadline_s: Annotated[float, Between(0.001, 86400)] = 120.0  # cap for unary calls
     max_concurrent_rpcs: Annotated[int, Between(1)] = 1024  # health checks included
     max_message_bytes: Annotated[int, Between(1024, 2**31 - 1)] = 4 * 2**20  # of one request
     keepalive_s: Annotated[float, Between(1, 7200)] = 30.0  # the server's own pings
-    min_ping_interval_s: Annotated[float, Between(0.1, 7200)] = 5.0  # clients that ping faster are cut off
-    reuse_port: bool = False  # several processes on one port: connections are balanced, not calls
+    min_ping_interval_s: Annotated[float, Between(0.1, 7200)] = 5.0  # clients that ping more often are disconnected
+    reuse_port: bool = False  # several processes on one port; the system balances connections, not calls
     health_port: Annotated[int, Between(0, 65535)] | None = None  # health alone, in plaintext, for probes without TLS
     metrics_port: Annotated[int, Between(0, 65535)] | None = None  # metrics over HTTP, in plaintext; unset: none
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -71,7 +71,7 @@ def settings_from_environment(cls: type[T], prefix: str, environ: Mapping[str, s
 
 
 def _parser_for(hint: Any) -> tuple[str, Callable[[str], Any]]:
-    """The rule of a field in words, and what reads its text; a ValueError says that the rule is broken."""
+    """Returns the rule of a field in words, and its parser, which raises ValueError for a text that breaks the rule."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         (rule, parse), bounds = _parser_for(arguments[0]), arguments[1]
@@ -85,7 +85,7 @@ def _parser_for(hint: Any) -> tuple[str, Callable[[str], Any]]:
     if origin is Literal:
         return "one of: " + ", ".join(arguments), lambda text: _check_value(text, arguments.__contains__)
     if origin is tuple:
-        return "texts with commas between", lambda text: tuple(part.strip() for part in text.split(",") if part.strip())
+        return "texts separated by commas", lambda text: tuple(part.strip() for part in text.split(",") if part.strip())
     return _PARSERS[hint]
 
 

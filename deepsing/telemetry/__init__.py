@@ -1,1 +1,1 @@
-"""What a process says of itself: logs, metrics, traces. The last two cost nothing until they are asked for."""
+"""Logs, metrics and traces of a process. Metrics and traces are off, and cost nothing, until they are asked for."""

@@ -1,4 +1,4 @@
-"""The interceptor around all others: each call is counted under go-grpc-prometheus' names, and traced."""
+"""The outermost interceptor: counts each call, with the metric names of go-grpc-prometheus, and traces it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -26,7 +26,7 @@ OTHER: CallLabels = ("other", "other", "other")
 
 
 class MetricsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """Stands outside the guard, and learns from `call_facts` how the guard ended a call.
+    """Counts and traces calls; reads from `call_facts` with which code the guard, inside it, ended a call.
 
     Args:
         grpc_name: of the service, as in the contract; methods that it does not have are counted as "other".
@@ -43,12 +43,12 @@ class MetricsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # g
             [(*call, code) for call in self._labels_by_path.values() for code in CODES],
         )
         code_labels = labels | {"grpc_code": CODES}
-        self.started = Counter("grpc_server_started", "Calls begun.", labels, start=calls)
-        self.handled = Counter("grpc_server_handled", "Calls ended, by status.", code_labels, start=ends)
+        self.started = Counter("grpc_server_started", "Calls started.", labels, start=calls)
+        self.handled = Counter("grpc_server_handled", "Calls ended, by status code.", code_labels, start=ends)
         self.received = Counter("grpc_server_msg_received", "Messages received.", labels, start=calls)
         self.sent = Counter("grpc_server_msg_sent", "Messages sent.", labels, start=calls)
         self.seconds = Histogram(
-            "grpc_server_handling_seconds", "From a call's start to its status.", SECONDS, labels, start=calls
+            "grpc_server_handling_seconds", "Time from the start of a call to its status.", SECONDS, labels, start=calls
         )
 
     async def intercept_service(
@@ -56,7 +56,7 @@ class MetricsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # g
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler | None:
-        """Returns a method's handler as one that is observed."""
+        """Returns the handler of a method, wrapped to count its calls."""
         method: str = handler_call_details.method
         handler = await continuation(handler_call_details)
         if handler is None or method.startswith(FOREIGN):
@@ -97,7 +97,7 @@ REFUSALS = Counter("deepsing_errors", "Calls refused or failed, by reason of the
 
 
 def _build_labels(grpc_name: str) -> dict[str, CallLabels]:
-    """Path of each method → its labels, streams as the contract declares them."""
+    """Returns the labels of each method by its path, with the kind of stream that the contract declares."""
     try:
         methods = descriptor_pool.Default().FindServiceByName(grpc_name).methods
     except KeyError:  # not of the contract

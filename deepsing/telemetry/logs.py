@@ -1,4 +1,4 @@
-"""Logs for machines: one JSON object a line on stderr, each with the ids of the call that it belongs to."""
+"""Logs as JSON: one object a line on stderr, each with the ids of the call that it belongs to."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from deepsing.telemetry.ids import log_ids
 
 __all__ = ["configure_logs", "call_facts"]
 
-call_facts: ContextVar[dict[str, Any]] = ContextVar("call_facts")  # of the call under way, for its line in the log
+call_facts: ContextVar[dict[str, Any]] = ContextVar("call_facts")  # of the call being served, for its line in the log
 
 
 def configure_logs(service: str, level: str = "INFO") -> None:

@@ -1,8 +1,8 @@
-"""Counters, gauges and histograms that do nothing until somebody wants to see them; then Prometheus' client keeps them.
+"""Counters, gauges and histograms, which do nothing until `enable`; then the Prometheus client keeps them.
 
-Every value that a label may take is declared with it, so that no caller can make series without end, and series are
-there from the start, at zero. That client is loaded by `enable` and not before: it takes 0.05 s, and BentoML must be
-the first to load it.
+All values of a label are declared with it: so callers cannot create series without end, and each series exists from
+the start, at zero. The client is imported by `enable` and not before: that takes 0.05 s, and BentoML has to import it
+first.
 """
 
 import itertools
@@ -14,7 +14,7 @@ from deepsing.telemetry.ids import trace_id
 
 __all__ = ["Counter", "Gauge", "Histogram", "enable", "is_enabled"]
 
-OTHER = "other"  # stands for every value of a label that was not declared
+OTHER = "other"  # in the place of a label's value that was not declared
 DECLARED: "dict[str, Metric]" = {}  # all metrics of the modules that are loaded, by name
 _families: dict[str, Any] = {}  # Prometheus' own, by name
 _enabled = False
@@ -27,7 +27,7 @@ class Metric:
         name: as Prometheus shows it, without the _total of counters.
         text: what it counts, and in which unit.
         labels: each with all its values.
-        start: the labels' values of the series that are there from the start; None: all there can be.
+        start: label values of the series that exist from the start; None: all combinations.
     """
 
     kind = ""
@@ -50,7 +50,7 @@ class Metric:
             self.bind()
 
     def bind(self) -> None:
-        """Makes the series; what was counted before is not in them."""
+        """Creates the series; what was counted before is not included."""
         import prometheus_client
 
         if self.name not in _families:
@@ -64,7 +64,7 @@ class Metric:
         return {}
 
     def _get_series(self, values: tuple[str, ...]) -> Any:
-        """The series of the values of its labels."""
+        """Returns the series of some label values."""
         series = self._series.get(values)
         if series is None:
             kept = tuple(value if value in known else OTHER for value, known in zip(values, self._known, strict=True))
@@ -94,12 +94,12 @@ class Gauge(Metric):
             self._get_series(values).inc(amount)
 
     def set(self, number: float, *values: str) -> None:
-        """Puts `number` in its place."""
+        """Sets it to `number`."""
         if self._family is not None:
             self._get_series(values).set(number)
 
     def _options(self) -> dict[str, Any]:
-        return {"multiprocess_mode": "livesum"}  # under BentoML: of the processes that live
+        return {"multiprocess_mode": "livesum"}  # under BentoML: the sum over running processes
 
 
 class Histogram(Metric):
@@ -128,7 +128,7 @@ class Histogram(Metric):
         super().__init__(name, text, labels, start=start)
 
     def observe(self, number: float, *values: str) -> None:
-        """Takes a measurement, with the id of the trace that it was made in as its exemplar; NaN is left out."""
+        """Adds a measurement, with the id of the current trace as its exemplar; NaN is ignored."""
         if self._family is not None and not math.isnan(number):
             trace = trace_id()
             self._get_series(values).observe(number, {"trace_id": trace} if trace else None)
@@ -143,7 +143,7 @@ def is_enabled() -> bool:
 
 
 def enable() -> None:
-    """Has all metrics count from now on, those declared later too."""
+    """Makes all metrics count from now on, also those declared later."""
     global _enabled
     import prometheus_client
 

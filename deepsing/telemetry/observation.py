@@ -1,4 +1,4 @@
-"""What is seen of a service's process: nothing that costs, until a port for metrics, BentoML or OTEL_* asks for it."""
+"""Metrics and traces of one service; off unless a port for metrics, BentoML or OTEL_* variables ask for them."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ class ServiceTelemetry:
     Args:
         service: its name.
         grpc_name: as in the contract.
-        metrics: whether a port will be opened for metrics; where BentoML shows them they are on already.
+        metrics: whether a port will be opened for metrics; under BentoML they are on already.
     """
 
     def __init__(self, service: str, grpc_name: str, *, metrics: bool) -> None:
         if metrics:
             enable()
         traced = start_tracing(service)
-        self.interceptors: list[grpc.aio.ServerInterceptor] = []  # go around all others
+        self.interceptors: list[grpc.aio.ServerInterceptor] = []  # outside all others
         if traced or is_enabled():
             self.interceptors.append(MetricsInterceptor(grpc_name))
         self._service = service
-        self._serving = Gauge("deepsing_serving", "1 while calls are taken, else 0.", {"service": (service,)})
+        self._serving = Gauge("deepsing_serving", "1 while calls are accepted, else 0.", {"service": (service,)})
         self._page: MetricsPage | None = None
 
     def listen(self, host: str, port: int) -> int:
-        """Shows the metrics over HTTP; returns the bound port. Raises RuntimeError where it cannot be bound."""
+        """Serves the metrics over HTTP; returns the bound port. Raises RuntimeError if it cannot be bound."""
         from deepsing.telemetry.page import MetricsPage
 
         try:
             self._page = MetricsPage(host, port)
         except OSError as error:
-            raise RuntimeError(f"the port of metrics, {port}, cannot be bound ({error.strerror})") from None
+            raise RuntimeError(f"the metrics port {port} cannot be bound ({error.strerror})") from None
         return self._page.port
 
     def set_serving(self, now: bool) -> None:
-        """Notes whether calls are taken."""
+        """Sets whether calls are accepted."""
         self._serving.set(int(now), self._service)
 
     def close(self) -> None:

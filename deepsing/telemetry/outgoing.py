@@ -1,4 +1,4 @@
-"""What calls take along: the ids of the call on whose behalf they are made, and a span of their own."""
+"""Calls to other services carry the ids of the call being served, and get spans of their own."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from deepsing.telemetry.ids import TRACE_KEY, outgoing_metadata
 __all__ = ["propagate_ids"]
 
 Metadata = tuple[tuple[str, str], ...]
-_end_tasks: set[asyncio.Task[None]] = set()  # a task that nobody holds may be forgotten before it ends
+_end_tasks: set[asyncio.Task[None]] = set()  # asyncio holds tasks only weakly
 
 
 def propagate_ids(channel: grpc.aio.Channel) -> grpc.aio.Channel:
-    """Has every call of a channel carry the ids of this task; where traces are on, each gets a span."""
+    """Makes every call of a channel carry the ids of this task; if traces are on, each gets a span."""
 
     def prepare(path: str) -> tuple[Metadata, Callable[[Any], None] | None]:
         span = tracing.start_client_span(path.strip("/"))

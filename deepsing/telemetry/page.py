@@ -1,4 +1,4 @@
-"""Metrics over HTTP: /metrics for Prometheus, / for people."""
+"""Metrics over HTTP: /metrics for Prometheus, / as text for people."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -14,11 +14,11 @@ TEXT = ("Content-Type", "text/plain; charset=utf-8")
 
 
 class MetricsPage:
-    """An HTTP server in threads of its own, which shows the metrics of this process; they must be enabled.
+    """An HTTP server in its own threads that shows the metrics of this process; they must be enabled.
 
     Args:
         host: to listen on.
-        port: likewise; 0 takes a free one.
+        port: to listen on; 0 takes a free one.
 
     Raises:
         OSError: the address cannot be bound.
@@ -41,19 +41,19 @@ class MetricsPage:
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             start_response("405 Method Not Allowed", [TEXT, ("Allow", "GET, HEAD")])
-            return [b"ask with GET\n"]
+            return [b"use GET\n"]
         if environ["PATH_INFO"] == "/metrics":
             answer: Iterable[bytes] = self._prometheus(environ, start_response)
             return answer
         if environ["PATH_INFO"] != "/":
             start_response("404 Not Found", [TEXT])
-            return [b"/ is for people, /metrics for Prometheus\n"]
+            return [b"try / (for people) or /metrics (for Prometheus)\n"]
         start_response("200 OK", [TEXT])
         return [_format_page().encode()]
 
 
 def _format_page() -> str:
-    """What the process says of itself, a figure a line, and below it every metric with its meaning."""
+    """Returns the main figures, one a line, and below them every metric with its help text."""
     from prometheus_client import REGISTRY
 
     now = build_scrape(REGISTRY.collect(), time.monotonic())
@@ -61,7 +61,7 @@ def _format_page() -> str:
     state = "serving" if figures.serving else "NOT serving"
     metrics = [f"{name:<36}{_total(now, name):>12.6g}  {metric.text}" for name, metric in sorted(DECLARED.items())]
     lines = [f"deepsing {figures.service}: {state}", "", *_format_figures(figures), ""]
-    lines += ["all since the process began; /metrics has them in full:", "", *metrics, ""]
+    lines += ["totals since the process started; /metrics has all labels:", "", *metrics, ""]
     return "\n".join(lines)
 
 
@@ -71,6 +71,6 @@ def _format_figures(figures: Summary) -> list[str]:
 
 
 def _total(now: Scrape, name: str) -> float:
-    """Of a counter or gauge its sum, of a histogram how many measurements it has."""
+    """Returns the sum of a counter or gauge, or the number of measurements of a histogram."""
     present = next((full for full in (f"{name}_total", f"{name}_count", name) if full in now.samples), name)
     return now.total(present)

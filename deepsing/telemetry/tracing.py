@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry, where the standard OTEL_* variables ask for them; else nothing is loaded or done."""
+"""OpenTelemetry spans, if the standard OTEL_* variables ask for them; otherwise nothing is imported or done."""
 
 import logging
 import os
@@ -14,15 +14,15 @@ __all__ = ["start_tracing", "start_server_span", "start_client_span", "record_st
 OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 SERVER_FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 logger = logging.getLogger(__name__)
-_tracer: Any = None  # None while nobody asks for traces
+_tracer: Any = None  # None if traces are off
 
 
 class CallSpan:
-    """The span of one call; of none where traces are off.
+    """The span of one call; does nothing if traces are off.
 
     Args:
         span: of OpenTelemetry, or None.
-        served: whether it is this process that serves the call; what the caller did wrong is no error of its span then.
+        served: whether this process serves the call; a caller's mistake is then no error of the span.
     """
 
     def __init__(self, span: Any = None, *, served: bool = False) -> None:
@@ -43,7 +43,7 @@ class CallSpan:
 
     @property
     def traceparent(self) -> str:
-        """As W3C writes it; "" for no span."""
+        """In the format of W3C Trace Context; "" for no span."""
         if self._span is None:
             return ""
         context = self._span.get_span_context()
@@ -54,11 +54,11 @@ def start_tracing(service: str, environ: Mapping[str, str] = os.environ) -> bool
     """Exports spans by OTLP over gRPC from now on, if OTEL_TRACES_EXPORTER=otlp or an OTLP endpoint says so.
 
     Args:
-        service: its name; OTEL_SERVICE_NAME goes before "deepsing-" and that name.
+        service: its name; the spans carry OTEL_SERVICE_NAME, or "deepsing-" and this name.
         environ: where to look; OpenTelemetry itself reads the rest of its variables from os.environ.
 
     Returns:
-        Whether spans are made; where they cannot be, the log says why, and the service runs without.
+        Whether spans are made; if they cannot be, the log says why, and the service runs without.
     """
     global _tracer
     exporter = environ.get("OTEL_TRACES_EXPORTER") or ("otlp" if any(map(environ.get, OTLP_VARIABLES)) else "none")
@@ -85,9 +85,9 @@ def start_tracing(service: str, environ: Mapping[str, str] = os.environ) -> bool
 
 @contextmanager
 def start_server_span(method: str) -> Iterator[CallSpan]:
-    """A call that this process serves, in the trace of its caller; the one who leaves the context ends the span.
+    """Starts the span of a call that this process serves, in its caller's trace.
 
-    What is called meanwhile, and what is logged, belongs to it.
+    Calls made meanwhile, and log lines, belong to it. The caller of this function ends the span.
     """
     if _tracer is None:
         yield CallSpan()
@@ -95,12 +95,12 @@ def start_server_span(method: str) -> Iterator[CallSpan]:
     from opentelemetry.trace import SpanKind
 
     span = CallSpan(_start_span(method, SpanKind.SERVER), served=True)
-    traceparent.set(span.traceparent)  # for good: the task ends with the call
+    traceparent.set(span.traceparent)  # never reset: the task ends with the call
     yield span
 
 
 def start_client_span(method: str) -> CallSpan:
-    """A call to another service, as part of what is served here."""
+    """Starts the span of a call to another service, as part of the call that is served here."""
     if _tracer is None:
         return CallSpan()
     from opentelemetry.trace import SpanKind
@@ -109,7 +109,7 @@ def start_client_span(method: str) -> CallSpan:
 
 
 def record_stages(**seconds: float) -> None:
-    """Notes stages of the call under way that lasted so long, one after the other, the last until now."""
+    """Records stages of the current call by their lengths, one after the other, the last one ending now."""
     if _tracer is None:
         return
     begin_ns = time.time_ns() - round(1e9 * sum(seconds.values()))

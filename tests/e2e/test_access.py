@@ -1,4 +1,4 @@
-"""The four services as their processes, keys and mTLS between all of them, and a story told to those who may."""
+"""The four services as their processes, keys and mTLS between all of them, and a story for a caller with a key."""
 
 import asyncio
 import json
@@ -91,8 +91,8 @@ async def test_a_story_is_told_to_whoever_may_hear_it_and_to_nobody_else(
             await GeneratorServiceStub(channel).ListConcepts(ListConceptsRequest())
         assert parse_error_info(caught.value)[0] == "KEY_INVALID"
     logs = await asyncio.to_thread(lambda: {path.stem: path.read_text() for path in (tmp_path / "logs").iterdir()})
-    told = [json.loads(line) for line in logs["composer"].splitlines()]
-    callers = [line.get("caller") for line in told if "rpc" in line]
+    lines = [json.loads(line) for line in logs["composer"].splitlines()]
+    callers = [line.get("caller") for line in lines if "rpc" in line]
     assert callers == ["key ann", None, None, None, "key bob", "key ann"]
     assert {"key the-composer"} == {
         line["caller"] for line in map(json.loads, logs["translator"].splitlines()) if "rpc" in line

@@ -56,16 +56,16 @@ async def test_no_frame_is_lost_doubled_or_changed_when_a_service_is_killed(tmp_
         for port in ports.values():
             await wait_until_serving(f"127.0.0.1:{port}", 60)
         undisturbed = await frames(target, song)
-        told = await _kill_and_restart(stack, running[victim], victim, ports, target, song)
+        pictures = await _kill_and_restart(stack, running[victim], victim, ports, target, song)
     assert len(undisturbed) == 120
-    assert told == undisturbed
+    assert pictures == undisturbed
 
 
 async def _kill_and_restart(
     stack: ExitStack, running: subprocess.Popen[bytes], victim: str, ports: dict[str, int], target: str, song: Path
 ) -> list[bytes]:
-    """The story while the victim is killed and, as soon as it is gone, started again."""
-    telling = asyncio.create_task(frames(target, song, running.pid))
+    """Returns the pictures of a story during which the victim is killed and, as soon as it is gone, started again."""
+    composing = asyncio.create_task(frames(target, song, running.pid))
     await asyncio.to_thread(running.wait)
     stack.enter_context(process(victim, ports))
-    return await telling
+    return await composing

@@ -1,4 +1,4 @@
-"""One story told by the four services as processes: one trace, one session in all logs, and metrics that add up."""
+"""One story made by the four services as processes: one trace, one session in all logs, and metrics that add up."""
 
 import json
 import wave

@@ -91,16 +91,16 @@ async def test_a_story_goes_on_with_another_composer_where_its_own_is_killed(tmp
             await wait_until_serving(target, 60)
             undisturbed = await _pictures(f"127.0.0.1:{one.port}", song)
             await other.end(signal.SIGTERM)  # so that the story begins with the first
-            told: list[bytes] = []
+            resumed: list[bytes] = []
             async with Client(target, credit_window=12) as client:
                 async for event in client.compose(song, OPTIONS):
                     if isinstance(event, pb.Frame):
-                        told.append(event.image)
-                    if len(told) == 10 and not other.serving:
+                        resumed.append(event.image)
+                    if len(resumed) == 10 and not other.serving:
                         await other.start()
                         await one.end(signal.SIGKILL)
     assert len(undisturbed) == 120
-    assert told == undisturbed
+    assert resumed == undisturbed
 
 
 async def _pictures(target: str, song: Path) -> list[bytes]:

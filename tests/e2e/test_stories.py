@@ -1,4 +1,4 @@
-"""Stories told by the four real services, as processes on real ports, from every song of the list."""
+"""Stories made by the four real services, as processes on real ports, from every song of the list."""
 
 from __future__ import annotations
 

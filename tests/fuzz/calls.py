@@ -16,7 +16,7 @@ from deepsing.v1.error_reason_pb2 import ErrorReason
 from tests.fuzz.messages import Method
 
 QUIET_S = 20.0  # longest that a server may say nothing; heartbeats count
-LIMIT_S = 40.0  # a story that is still told after so long was not malformed: it is left
+LIMIT_S = 40.0  # a story that still runs after so long was not malformed: it is left
 REASONED = {"INVALID_ARGUMENT", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "NOT_FOUND"}
 ALLOWED = {*REASONED, "OK", "DEADLINE_EXCEEDED", "ALREADY_EXISTS", "ABORTED"}
 KNOWN = {name.removeprefix("ERROR_REASON_") for name, _ in ErrorReason.items()} - {"UNSPECIFIED", "INTERNAL"}
@@ -85,5 +85,5 @@ def _judge_error(error: grpc.aio.AioRpcError, largest_bytes: int) -> tuple[str, 
     if code in REASONED and reason not in KNOWN:
         return what, f"{code} has the reason {reason!r}: {details}"
     if any(leak in details for leak in LEAKS):
-        return what, f"{code} tells of the inside: {details}"
+        return what, f"{code} shows the inside: {details}"
     return what, ""

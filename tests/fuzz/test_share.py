@@ -52,7 +52,7 @@ def test_checksums_of_an_ogg_file_are_ffmpegs() -> None:
         ("UNKNOWN", "", "UNKNOWN: "),
         ("INTERNAL", "internal error; quote request 1", "INTERNAL: internal error; quote request 1"),
         ("INVALID_ARGUMENT", "no", "INVALID_ARGUMENT has the reason '': no"),
-        ("DEADLINE_EXCEEDED", "in rpc.py", "DEADLINE_EXCEEDED tells of the inside: in rpc.py"),
+        ("DEADLINE_EXCEEDED", "in rpc.py", "DEADLINE_EXCEEDED shows the inside: in rpc.py"),
         ("DEADLINE_EXCEEDED", "no credit came for 1 s", ""),
     ],
 )

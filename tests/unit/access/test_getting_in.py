@@ -153,7 +153,7 @@ async def test_a_file_that_changes_counts_at_once_and_a_broken_one_does_not(
         rewrite(keys_file, '{"keys": [{"id": "ann"}]}')
         for _ in range(3):
             assert await call(channel, "unary_unary", b"hello", metadata=bearer(ann)) == b"hello"
-        assert sum("what was there before holds" in record.message for record in caplog.records) == 1
+        assert sum("the previous content stays in force" in record.message for record in caplog.records) == 1
         os.unlink(keys_file)
         assert await call(channel, "unary_unary", b"hello", metadata=bearer(ann)) == b"hello"
         with edit_keys(keys_file) as keys:

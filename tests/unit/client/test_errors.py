@@ -77,7 +77,7 @@ async def test_a_refusal_in_the_middle_of_a_large_upload_is_told_as_it_is(call: 
         assert (error.message, error.reason) == ("the song cannot be read", "SONG_UNREADABLE")
 
 
-async def test_a_refused_probe_is_told_in_the_same_way() -> None:
+async def test_a_refused_probe_raises_the_same_errors() -> None:
     composer = FakeComposer()
     composer.probe = InvalidArgument(
         "the song is 0.200 s long", reason=reasons.ERROR_REASON_SONG_TOO_SHORT, field="audio_chunk", value=0.2

@@ -46,16 +46,16 @@ async def test_live_is_asked_for_and_half_a_second_of_frames_may_be_on_their_way
 
 
 async def test_sound_goes_up_as_it_comes() -> None:
-    heard = asyncio.Event()
+    arrived = asyncio.Event()
 
     async def first_piece(call: Call) -> None:
         async with call.changed:
             await call.changed.wait_for(lambda: call.audio == b"first")
-        heard.set()
+        arrived.set()
 
     async def two_pieces() -> AsyncIterator[bytes]:
         yield b"first"
-        await heard.wait()  # the composer has it, though there is more to come
+        await arrived.wait()  # the composer has it, though there is more to come
         yield b"second"
 
     composer = FakeComposer([start_event(), first_piece, wait_for_song_end, end_event()])
@@ -75,15 +75,15 @@ async def test_credit_follows_the_frames_that_are_taken_and_never_exceeds_the_wi
     assert taken == 40
 
 
-async def test_frames_that_were_dropped_are_told_in_their_place() -> None:
+async def test_frames_that_were_dropped_are_reported_in_their_place() -> None:
     note = pb.ComposeResponse(frames_dropped=pb.FramesDropped(first_seq=2, frame_count=3))
     composer = FakeComposer([start_event(), *frames(0, 2), note, *frames(5, 7), wait_for_song_end, end_event()])
     async with serve_composer(composer) as target, Client(target) as client:
         events = [event async for event in client.live(sound(b"x"))]
-    told = [
+    places = [
         event.seq if isinstance(event, pb.Frame) else (event.first_seq, event.frame_count) for event in events[1:-1]
     ]
-    assert told == [0, 1, (2, 3), 5, 6]
+    assert places == [0, 1, (2, 3), 5, 6]
 
 
 async def test_a_break_ends_a_live_story() -> None:

@@ -81,7 +81,7 @@ async def test_mistakes_are_the_callers(tmp_path: Path, song: Path) -> None:
             await client.fetch_story(story_id, tmp_path)
 
 
-async def test_a_watch_that_breaks_is_taken_up_again_or_told(tmp_path: Path, song: Path) -> None:
+async def test_a_watch_that_breaks_is_begun_again_or_fails(tmp_path: Path, song: Path) -> None:
     async with stage(store=str(tmp_path), stories_running=0) as on, Client(on.target, retries=1) as client:
         story_id = (await client.create_story(song, OPTIONS)).story_id
         stories = client.watch_story(story_id)

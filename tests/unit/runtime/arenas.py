@@ -14,7 +14,7 @@ THREADS = 6
 
 
 def _arena_count() -> int:
-    """As glibc itself tells it."""
+    """Asks glibc itself."""
     libc = ctypes.CDLL(None)
     libc.fopen.restype = ctypes.c_void_p
     with tempfile.NamedTemporaryFile() as file:

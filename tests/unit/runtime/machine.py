@@ -1,4 +1,4 @@
-"""A device that tests of the batcher hold and let go, and how they line jobs up before it."""
+"""A device that tests of the batcher can hold up, and how they queue jobs for it."""
 
 import asyncio
 import threading
@@ -29,7 +29,7 @@ class Machine:
 
 
 async def submit_job(batcher: MicroBatcher[int, int], job: int, **options: object) -> asyncio.Task[int]:
-    """A job that has taken its place in the queue."""
+    """Returns a job that is in the queue."""
     task = asyncio.create_task(batcher.submit(job, **options))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     return task

@@ -167,6 +167,9 @@ async def test_bytes_that_are_no_message_are_refused_without_internals(method: s
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await rpc.read()
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert caught.value.details() == "3 bytes came that are no message of this method; build it from the contract"
+    assert (
+        caught.value.details()
+        == "3 bytes were received that are no message of this method; use the stubs of the contract"
+    )
     assert parse_error_info(caught.value)[0] == "MESSAGE_UNREADABLE"
     await server.drain(0)

@@ -19,7 +19,7 @@ IDS = ("x-request-id", "x-session-id", "traceparent", "authorization")
 
 
 class Relay:
-    """`unary_unary` calls the kind that it is told of a service further down; all others note their metadata."""
+    """`unary_unary` calls another service by the kind named in the request; all others note their metadata."""
 
     def __init__(self) -> None:
         self.behind: Any = None

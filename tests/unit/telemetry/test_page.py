@@ -54,8 +54,8 @@ async def test_people_find_a_page_in_words(server: GrpcServer) -> None:
 
 
 async def test_other_paths_and_other_verbs_are_turned_away_with_the_way_out(server: GrpcServer) -> None:
-    assert (await fetch_page(server, "/secret"))[::2] == (404, "/ is for people, /metrics for Prometheus\n")
-    assert (await fetch_page(server, "/metrics", method="POST"))[::2] == (405, "ask with GET\n")
+    assert (await fetch_page(server, "/secret"))[::2] == (404, "try / (for people) or /metrics (for Prometheus)\n")
+    assert (await fetch_page(server, "/metrics", method="POST"))[::2] == (405, "use GET\n")
 
 
 async def test_the_port_is_closed_with_the_server_and_says_before_that_nothing_is_served(server: GrpcServer) -> None:
@@ -68,7 +68,7 @@ async def test_the_port_is_closed_with_the_server_and_says_before_that_nothing_i
 
 async def test_a_port_that_is_taken_is_named(server: GrpcServer) -> None:
     second = GrpcServer(service(Echo()), ServerSettings(port=0, metrics_port=server.metrics_port))
-    with pytest.raises(RuntimeError, match=f"the port of metrics, {server.metrics_port}, cannot be bound"):
+    with pytest.raises(RuntimeError, match=f"the metrics port {server.metrics_port} cannot be bound"):
         await second.listen()
     await second.drain(0)
 
