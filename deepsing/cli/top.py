@@ -3,20 +3,24 @@
 import argparse
 import asyncio
 import json
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import asdict
+from http.client import HTTPException
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from deepsing.cli.interrupts import run_to_end
-from deepsing.cli.scrape import fetch_scrapes, metrics_url
 from deepsing.local.failures import FAILURE, USAGE, CommandError
-from deepsing.telemetry.summary import Scrape, summarize
+from deepsing.telemetry.summary import Scrape, build_scrape, summarize
 
-__all__ = ["add_arguments", "top", "EXAMPLES", "FIRST_METRICS_PORT"]
+__all__ = ["EXAMPLES", "FIRST_METRICS_PORT", "add_arguments", "fetch_scrapes", "metrics_url", "top"]
 
 FIRST_METRICS_PORT = 9464  # OpenTelemetry's usual port for a Prometheus exporter
 EXAMPLES = f"""examples:
@@ -29,6 +33,9 @@ Where the usual metrics ports are taken, `deepsing up` uses others and prints th
 exit status: 0 done, 1 no service answers, 2 a mistake in the request, 130 Ctrl-C
 """
 MAX_TARGETS = 64
+ANSWER_LIMIT_S = 3.0
+ANSWER_LIMIT_BYTES = 16 * 2**20
+NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # fetches directly, whatever proxy is set
 CAPTION = "sessions: active + pending · p50, p99: of the composer, first frame; of others, calls"
 COLUMNS = (
     "service", "state", "sessions", "queue", "frames/s", "p50", "p99", "errors", "lag p99", "dropped",
@@ -132,3 +139,40 @@ def _format_ms(seconds: float | None) -> str | None:
 
 def _format_value(value: float | str | None) -> str:
     return "" if value is None else value if isinstance(value, str) else f"{value:.3g}" if value % 1 else f"{value:.0f}"
+
+
+def metrics_url(target: str) -> str:
+    """Returns the address of a target's metrics: http://HOST:PORT/metrics for HOST:PORT, a URL with a path as it is.
+
+    Raises:
+        CommandError: it is neither.
+    """
+    parts = urlsplit(target if "://" in target else f"http://{target}")
+    try:
+        known = parts.scheme in ("http", "https") and parts.hostname and (parts.port or "://" in target)
+    except ValueError:  # the port is not a number
+        known = None
+    if not known:
+        raise CommandError(f"{target!r} is not an address of metrics; give HOST:PORT or a URL of http or https", USAGE)
+    return parts._replace(path=parts.path.rstrip("/") or "/metrics").geturl()
+
+
+async def fetch_scrapes(urls: Sequence[str]) -> list[Scrape | str]:
+    """Fetches all at once; in place of each that fails or takes too long stands a text that says why."""
+    return await asyncio.gather(*(asyncio.to_thread(_fetch_scrape, url) for url in urls))
+
+
+def _fetch_scrape(url: str) -> Scrape | str:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    try:
+        with NO_PROXY.open(url, timeout=ANSWER_LIMIT_S) as answer:
+            text = answer.read(ANSWER_LIMIT_BYTES).decode()
+        return build_scrape(text_string_to_metric_families(text), time.monotonic())
+    except urllib.error.HTTPError as error:
+        return f"answers {error.code}"
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        return f"down ({getattr(reason, 'strerror', None) or reason})"
+    except (ValueError, HTTPException):
+        return "answers, but not with metrics"

@@ -61,7 +61,7 @@ class ServiceProcess:
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
                 env=python_environment(root, **settings),
-                start_new_session=True,  # Ctrl-C in the terminal is for the command, which stops services in order
+                start_new_session=True,  # Ctrl-C reaches the command only, which stops the services in order
             )
         return cls(name, log, process, begin)
 

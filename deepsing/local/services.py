@@ -25,13 +25,13 @@ Result = TypeVar("Result")
 HOST = "127.0.0.1"
 NAMES = ("composer", "audio_sentiment", "translator", "generator")
 START_LIMIT_S = 120.0  # a cold disk and a busy machine
-STOP_LIMIT_S = 5.0  # then they are killed
+STOP_LIMIT_S = 5.0  # after it they are killed
 ACCESS_PREFIXES = ("DEEPSING_ACCESS_", "DEEPSING_CHANNEL_", "DEEPSING_SERVER_TLS_", "DEEPSING_SERVER_HEALTH_")
 STORE = "DEEPSING_COMPOSER_STORE"
 MAX_RESTARTS = 3  # of one service within RESTART_SPAN_S
 RESTART_SPAN_S = 60.0
 FIRST_RESTART_PAUSE_S = 0.5  # doubles with each end within RESTART_SPAN_S
-EXIT_NOTICE_S = 1.0  # a broken connection is known a moment before the death of the process behind it
+EXIT_NOTICE_S = 1.0  # a broken connection is noticed a moment before the end of the process behind it
 
 
 class LocalServices:
@@ -193,7 +193,7 @@ class LocalServices:
         return settings
 
     async def _wait_until_all_serve(self) -> None:
-        for name in self._targets:  # they start side by side; this only waits
+        for name in self._targets:  # all are starting at the same time; this only waits
             await self._wait_until_serving(name)
 
     async def _wait_until_serving(self, name: str) -> None:

@@ -4,15 +4,15 @@ import json
 
 import pytest
 
-from deepsing.cli import live_report
-from deepsing.cli.live_report import LiveReport
+from deepsing.cli import live as module
+from deepsing.cli.live import LiveReport
 from deepsing.v1.composer_pb2 import Frame, FramesDropped, Heartbeat, SessionEnd
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     now = {"s": 1000.0}
-    monkeypatch.setattr(live_report.time, "monotonic", lambda: now["s"])
+    monkeypatch.setattr(module.time, "monotonic", lambda: now["s"])
     return now
 
 

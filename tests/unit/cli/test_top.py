@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from deepsing.cli import top as top_module
 from deepsing.cli.parser import build_parser
-from deepsing.cli.scrape import metrics_url
-from deepsing.cli.top import _build_table, _watch
+from deepsing.cli.top import _build_table, _watch, metrics_url
+from deepsing.cli.up import _format_top_command
 from deepsing.local.failures import CommandError
+from deepsing.local.services import NAMES
 from deepsing.runtime.server import GrpcServer
 from deepsing.runtime.settings import ServerSettings
 from tests.unit.runtime.echo import Echo, service
@@ -95,3 +97,24 @@ def test_a_row_shows_numbers_as_people_read_them() -> None:
     }  # fmt: skip
     cells = [next(iter(column.cells)) for column in _build_table([row]).columns]
     assert cells[2:] == ["3 + 1", "", "24", "123 ms", "2.50 s", "1200", "400 ms", "0", "0.941", "", "152"]
+
+
+def test_where_no_services_are_named_the_table_says_which_it_shows(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fetch_scrapes(urls: list[str]) -> list[str]:
+        return ["down" for _ in urls]
+
+    monkeypatch.setattr(top_module, "fetch_scrapes", fetch_scrapes)
+    arguments = build_parser().parse_args(["top", "--interval", "0.1"])
+    assert arguments.run(arguments) == 1
+    assert "of 127.0.0.1:9464 to 9467; others: deepsing top HOST:PORT" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("first", "command"),
+    [(9464, "deepsing top"), (7000, "deepsing top 127.0.0.1:7000 127.0.0.1:7001 127.0.0.1:7002 127.0.0.1:7003")],
+)
+def test_up_names_the_metrics_addresses_where_top_would_not_find_them(first: int, command: str) -> None:
+    metrics = {name: f"127.0.0.1:{first + place}" for place, name in enumerate(NAMES)}
+    assert _format_top_command(metrics) == command
