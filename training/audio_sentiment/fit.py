@@ -1,6 +1,6 @@
 """Fits the model: a regularised level for whole pieces, and linear moves for what changes inside them.
 
-Averages over few windows are noisy. Training on stretches of random length would teach the level to bear that; for a
+Averages over few windows are noisy. Training on stretches of random length would make the level robust to that; for a
 line this has a closed form: the covariance of windows inside songs, over the number of windows of a short stretch, is
 added to the ridge. Distances between songs are taken in its measure.
 """
@@ -30,9 +30,9 @@ __all__ = [
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 Ridges = tuple[tuple[str, float], ...]
-INSIDE_STEP = 3  # every third window tells how windows differ inside a song
+INSIDE_STEP = 3  # every third window is enough to estimate how windows differ inside a song
 FLOOR = 1e-9  # of a deviation: ratings of a tiny collection may be all alike
-MIN_MEASURES = 3  # fewer have no course that could be followed
+MIN_MEASURES = 3  # a shorter curve has no course to compare
 FITTED = ("level", "level_bias", "view", "centres", "centre_weights", "moves")
 SETTLING_S = 30.0  # time constant with which raters settle into a piece
 TIME_WEIGHT = 3.0  # of the time feature before the ridge: it is one, the others are hundreds
@@ -44,11 +44,11 @@ class Recipe:
 
     Attributes:
         level_ridge: of the level, for each kind of feature, in variances of a feature; inf leaves a kind out.
-        stretch_windows: length of the shortest stretch that the level should bear, half seconds.
+        stretch_windows: length of the shortest stretch that the level should be reliable for, half seconds.
         kernel_share: variance of what rated pieces near by add to the level's line.
         kernel_width: how near that is, in medians of the distance between two songs.
         kernel_dimensions: in which the distance is taken.
-        moves_ridge: of the moves, likewise, in pieces; `time` is of the feature that only tells the time.
+        moves_ridge: of the moves, likewise, in pieces; `time` is for the feature that is the time alone.
         moves_gain: the moves' size; 1 would be the least-squares size, which hardly moves.
         collection_weights: how much a song counts; 1 where none is stated.
         spread: standard deviation of arousal and valence over a balanced collection, on the common scale.
@@ -69,7 +69,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class FeaturedSong:
-    """A song as the fit sees it.
+    """A song with its features and its target.
 
     Attributes:
         song: the song.

@@ -55,7 +55,7 @@ def _convolution(tensors: Tensors, index: int) -> tuple[F32, F32]:
 
 
 def live_channels(tensors: Tensors) -> list[NDArray[np.intp]]:
-    """Per front convolution, the filters that still answer (the others give a constant below 2e-3)."""
+    """Per front convolution, the filters whose output varies (the others give a constant below 2e-3)."""
     return [
         np.flatnonzero(tensors[f"batch_normalization_{i + 1}/moving_variance"] > _DEAD) for i in range(_FRONT_LAYERS)
     ]
@@ -69,7 +69,7 @@ class _Graph:
     weights: list[onnx.TensorProto] = field(default_factory=list)
 
     def add_weight(self, name: str, value: NDArray[np.generic]) -> str:
-        """Adds a weight; large float32 ones are stored as float16 and widened when the graph is opened."""
+        """Adds a weight; large float32 ones are stored as float16 and cast back when the graph is opened."""
         if value.dtype == np.float32 and value.size >= _HALF_SIZE:
             self.weights.append(numpy_helper.from_array(value.astype(np.float16), f"{name}_half"))
             self.nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
@@ -200,7 +200,7 @@ def tagger_weights(tensors: Tensors) -> dict[str, F32]:
 
 
 def live_filters(tensors: Tensors) -> list[NDArray[np.intp]]:
-    """Per layer, the filters that still answer."""
+    """Per layer, the filters whose output varies."""
     variances = [tensors[f"batch_normalization_{i}/moving_variance"] for i in range(1, LAYERS + 1)]
     return [np.flatnonzero(variance > _DEAD) for variance in variances]
 

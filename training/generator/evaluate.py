@@ -120,7 +120,7 @@ def psnr_db(made: U8, real: U8) -> npt.NDArray[np.float64]:
 
 
 def checkerboard(pictures: U8) -> float:
-    """How far pixels know whether they are odd or even; photos give about 1.
+    """How strong a checkerboard pattern pictures show; photos give about 1.
 
     Returns:
         Energy of the pattern + − / − + in 2 × 2 blocks that start at even pixels, divided by the same in blocks

@@ -41,8 +41,8 @@ def evaluate(translator: Translator, curves: int, points: int, sampler: EngineSa
     Args:
         translator: the one to measure.
         curves: how many walks, seeds 0, 1, …
-        points: feelings of each walk.
-        sampler: paints JUDGED of the feelings and reads the pictures.
+        points: sentiments of each walk.
+        sampler: paints JUDGED of the sentiments and reads the pictures.
 
     Returns:
         n, agreement of both dimensions over all walks together by people's ratings, `within` as the mean r inside one

@@ -138,7 +138,7 @@ class Classifier(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Several networks that look at the same pictures; their features side by side."""
+    """Several networks on the same pictures; their features side by side."""
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()

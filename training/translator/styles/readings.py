@@ -1,4 +1,4 @@
-"""What readers of pictures make of each painting style: the same pictures read before and after."""
+"""What painting styles do to the sentiment of pictures: the same pictures read with and without each style."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def style_sentiments(readings: StyleReadings, ratings: F64) -> F64:
 
     The typical style stands in the middle of the ratings, because all styles take some pleasantness away and the
     difference between them is what can follow a feeling. From there a style lies as many standard deviations of the
-    ratings away as its mean reading does in those of the unstyled readings: readers are more cautious than people.
+    ratings away as its mean reading does in those of the unstyled readings: readings lie nearer to the
+    middle than ratings.
     """
     means = readings.styled.mean(axis=1)
     unusual = (means - means.mean(axis=0)) / readings.plain.std(axis=0)
