@@ -24,7 +24,7 @@ CONFIG = pb.ComposeRequest(
 
 
 async def measure_memory(quick: bool) -> list[Measurement]:
-    """Opens sessions, holds them, and drops them, after a first crowd that is not counted."""
+    """Opens many sessions, keeps them, and closes them; a first round is not counted."""
     rounds = 2 if quick else 5
     async with (
         run_composer(DEEPSING_COMPOSER_MAX_SESSIONS=str(2 * IDLE)) as composer,

@@ -1,4 +1,4 @@
-"""Frames a second through the composer when pictures cost nothing: a stub stands where the generator would."""
+"""Frames a second through the composer when pictures cost nothing: a stub takes the place of the generator."""
 
 import time
 from collections.abc import AsyncIterator
