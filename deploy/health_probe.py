@@ -1,6 +1,6 @@
-"""Asks the server of this container for its gRPC health: exit status 0 is SERVING.
+"""Checks the gRPC health of the server in this container: exit status 0 is SERVING.
 
-For engines without a gRPC probe of their own (docker compose); Kubernetes asks by itself.
+For docker compose, which has no gRPC probe; Kubernetes has its own.
 """
 
 import os
@@ -15,7 +15,7 @@ TIMEOUT_S = 2.0
 
 
 def is_serving(target: str, service: str = "") -> bool:
-    """Whether a server says SERVING for a service (empty: for the whole process)."""
+    """Whether the health of a service is SERVING (empty: of the whole process)."""
     with grpc.insecure_channel(target) as channel:
         request = health_pb2.HealthCheckRequest(service=service)
         try:
@@ -26,6 +26,6 @@ def is_serving(target: str, service: str = "") -> bool:
 
 
 if __name__ == "__main__":
-    # With TLS on the port of calls, health is asked for on a port of its own.
+    # With TLS on the main port, health has a port of its own.
     port = os.environ.get("DEEPSING_SERVER_HEALTH_PORT") or os.environ.get("DEEPSING_SERVER_PORT", "50051")
     sys.exit(0 if is_serving(f"127.0.0.1:{port}") else 1)

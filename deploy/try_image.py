@@ -1,7 +1,7 @@
-"""Starts an image that buildah holds as an engine would, waits until it is healthy, and sends it SIGTERM.
+"""Starts an image of buildah as a container engine would, waits until it is healthy, and sends it SIGTERM.
 
-`python3 deploy/try_image.py IMAGE` (root, Linux, buildah, util-linux) prints one JSON line; exit status 0 is good.
-The command is process 1, has the image's user, sees a read-only root and a writable /tmp.
+`python3 deploy/try_image.py IMAGE` (root, Linux, buildah, util-linux) prints one JSON line; exit status 0 means
+that all went well. The command runs as process 1 and the image's user, with a read-only root and a writable /tmp.
 """
 
 import json

@@ -22,7 +22,7 @@ PATCH_BLOCKS = 6
 
 
 class Network(Protocol):
-    """What is needed of an onnxruntime.InferenceSession."""
+    """The part of `onnxruntime.InferenceSession` that is used here."""
 
     def run(self, output_names: list[str], inputs: dict[str, F32]) -> list[F32]:
         """Computes the named outputs."""
@@ -47,14 +47,14 @@ class Networks:
 
 
 class _Pass:
-    """One run of the network along time, from silence."""
+    """One run of the network along time; before its first frame there is silence."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
         rows = {node.name: node.shape for node in network.get_inputs()}["past"]
         self._past = np.zeros(rows, np.float32)
         self._mel = np.zeros((BEFORE + AFTER, MEL_COUNT), np.float32)
-        self.step(np.zeros((rows[2], MEL_COUNT), np.float32))  # fills the past with what silence looks like
+        self.step(np.zeros((rows[2], MEL_COUNT), np.float32))  # fills the past with the values of silence
 
     def step(self, frames: F32) -> F32:
         """Takes n >= 1 mel frames; returns (2, channels), mean and maximum over the n frames LAG_FRAMES earlier."""
@@ -67,12 +67,12 @@ class _Pass:
 class Embedder:
     """Keeps the pooled features of the last three seconds, as the network was trained to see them.
 
-    The network looks LAG_FRAMES (1.2 s) ahead, so the embedding trails the audio by as much; in the first three
-    seconds, what was heard is repeated until it fills a patch, as in the network's training.
+    The network looks LAG_FRAMES (1.2 s) ahead, so the embedding trails the audio by as much. In the first three
+    seconds, the frames so far are repeated until they fill a patch, as in the network's training.
 
     Args:
         network: the music network's session.
-        block_limit: most half seconds to pool over; 0 is no limit but the patch.
+        block_limit: how many half seconds to pool over at most; 0 is a whole patch.
     """
 
     def __init__(self, network: Network, block_limit: int = 0) -> None:
@@ -87,16 +87,16 @@ class Embedder:
         """Takes the mel frames of the next half second.
 
         Args:
-            frames: (n, MEL_COUNT); n = 0 repeats the last answer (at least one frame must come first).
+            frames: (n, MEL_COUNT); n = 0 returns the last embedding again (at least one frame must have come before).
 
         Returns:
-            (2, channels): mean and maximum over the latest three seconds that are known.
+            (2, channels): mean and maximum over the latest three seconds that the network has seen.
         """
         if len(frames):
             known = self._frame_count >= LAG_FRAMES
             self._frame_count += len(frames)
             pooled = self._pass.step(frames)
-            if known:  # before that, the network has only seen the silence before the start
+            if known:  # before that, the network has only seen silence
                 self._blocks.append(pooled)
             if self._frame_count < PATCH_FRAMES:
                 self._first_frames.append(frames)
@@ -109,7 +109,7 @@ class Embedder:
         return self._last
 
     def _pool_repeated(self) -> F32:
-        """Pools over the heard frames, repeated until they fill a patch, with repetitions around them."""
+        """Pools over the frames so far, repeated until they fill a patch, with more repetitions before and after it."""
         first = np.concatenate(self._first_frames)
         total = PATCH_FRAMES + BEFORE + MIDDLE_LAG + LAG_FRAMES
         tiled = np.tile(first, (-(-total // len(first)), 1))[:total]

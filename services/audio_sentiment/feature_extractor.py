@@ -1,4 +1,4 @@
-"""Cuts a stream of samples into half-second windows and reads each one's features, the same for any chunk sizes."""
+"""Cuts a stream of samples into half-second windows and computes their features, equal for any chunk sizes."""
 
 __all__ = ["WINDOW_SAMPLES", "FeatureExtractor", "Window"]
 
@@ -25,7 +25,7 @@ from services.audio_sentiment.patches import PatchReader
 F32 = NDArray[np.float32]
 
 WINDOW_SAMPLES = SAMPLE_RATE_HZ // 2
-LATE_SAMPLES = 64  # 4 ms at a window's end that a resampler may still hold back; the window does not wait for them
+LATE_SAMPLES = 64  # 4 ms at the end of a window that a resampler may still hold back: the window does without them
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Window:
     """The features of one half second, and of what came before it.
 
     Attributes:
-        embedding: (2, channels), what the streaming network makes of the last three seconds: mean and maximum.
-        patch: (features,), what the patch network makes of them.
+        embedding: (2, channels), output of the streaming network over the last three seconds: mean and maximum.
+        patch: (features,), output of the patch network over them.
         harmony: (HARMONY_SIZE,), chord, key and roughness.
-        timbre: (MEL_COUNT,), mean log-mel frame of the window. All of these at a typical level.
-        loudness: [0, 1], of the window as it came.
-        onset_strength: [0, 1], of the window as it came.
+        timbre: (MEL_COUNT,), mean log-mel frame of the window. These four are computed at a typical level.
+        loudness: [0, 1], of the window before the gain.
+        onset_strength: [0, 1], of the window before the gain.
     """
 
     embedding: F32
@@ -50,11 +50,11 @@ class Window:
 
 
 class FeatureExtractor:
-    """Takes samples in pieces of any size and yields windows as soon as they can be known.
+    """Takes samples in pieces of any size and yields windows as soon as their samples are there.
 
     Args:
         networks: the music networks' sessions.
-        window_limit: most windows listened back to; 0 is no limit.
+        window_limit: how many past windows may be used; 0 is no limit.
     """
 
     def __init__(self, networks: Networks, window_limit: int = 0) -> None:
@@ -84,7 +84,7 @@ class FeatureExtractor:
             yield self._read_window(head)
 
     def finish(self, window_count: int) -> Iterator[Window]:
-        """Yields what is missing to `window_count` windows; the last may be shorter than half a second."""
+        """Yields the remaining windows up to `window_count`; the last may be shorter than half a second."""
         while self.window_count < window_count:
             head, self._pending = self._pending, np.empty(0, np.float32)
             if self.window_count == 0 and head.size < HOP_LENGTH:
@@ -92,7 +92,7 @@ class FeatureExtractor:
             yield self._read_window(head)
 
     def _read_window(self, samples: F32) -> Window:
-        """Reads the next window; `samples` begin with the LATE_SAMPLES of the window before."""
+        """Computes the next window; `samples` begin with the LATE_SAMPLES of the window before."""
         frames = self._mel.push(samples)
         own = samples[max(0, self._start - self._consumed) :]
         onset = onset_strength(frames, self._last_frame)

@@ -1,4 +1,4 @@
-"""What is read off the samples directly: log-mel frames, loudness and onset strength, in plain numpy.
+"""Features of the samples themselves: log-mel frames, loudness and onset strength, in plain numpy.
 
 The frames are musicnn's: magnitude-squared spectrum, 96 Slaney mels, log10(10000 mel + 1), frame i centred on sample
 256 i, as librosa.feature.melspectrogram gives them (golden-tested). Differs: musicnn rounds mels to float16 before the
@@ -53,7 +53,7 @@ def _hann_window() -> F32:
 
 
 class MelStream:
-    """Turns samples into log-mel frames as they come; the signal is silent before its start."""
+    """Turns samples into log-mel frames as they arrive; the signal is silent before its start."""
 
     def __init__(self) -> None:
         self._tail: F32 = np.zeros(FFT_LENGTH // 2, np.float32)
@@ -65,7 +65,7 @@ class MelStream:
             samples: (n,) at SAMPLE_RATE_HZ, finite, full scale ±1.
 
         Returns:
-            (frames, MEL_COUNT): all frames that are complete now and were not before.
+            (frames, MEL_COUNT): the frames that these samples complete.
         """
         signal = np.concatenate([self._tail, samples])
         count = max(0, (signal.size - FFT_LENGTH) // HOP_LENGTH + 1)
@@ -91,7 +91,7 @@ def loudness(samples: F32) -> float:
 
 
 def onset_strength(frames: F32, before: F32) -> float:
-    """Strongest spectral flux of a window on a scale from 0 (nothing starts) to 1.
+    """Strongest spectral flux of a window on a scale from 0 (no onset) to 1.
 
     Flux is the mean over mels of the rise of the log-mel from one frame to the next (falls count as 0);
     a mean rise of ONSET_FULL_SCALE or more is 1.

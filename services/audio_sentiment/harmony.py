@@ -1,7 +1,7 @@
-"""How music sounds together, from the samples: major or minor, how sure of its key, how rough.
+"""Harmony from the samples: major or minor, how clear the key is, how rough the sound.
 
 Source: correlation with the key profiles of Krumhansl & Kessler (1982). Differs: the pitch classes come from peaks of a
-compressed spectrum, and are remembered for two seconds (the chord) and for twenty (the key).
+compressed spectrum, and are averaged over two seconds (the chord) and over twenty (the key).
 """
 
 import math
@@ -18,12 +18,12 @@ __all__ = ["HARMONY_SIZE", "Harmony"]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-FFT_LENGTH, HOP_LENGTH = 4096, 1024  # 256 ms: semitones are told apart from about 100 Hz on
+FFT_LENGTH, HOP_LENGTH = 4096, 1024  # 256 ms: separates semitones from about 100 Hz on
 BIN_COUNT = 600  # up to 2.3 kHz
 LOWEST_HZ, OCTAVES = 65.406, 5  # from the low C of a cello
 SEMITONE_WIDTH = 0.35  # standard deviation of a semitone's band
 QUIET = 0.1  # mean band (of the compressed spectrum; typical music: 1) at which a frame counts half
-MEMORIES_S = (2.0, 20.0)
+MEMORIES_S = (2.0, 20.0)  # time constants of the averages: chord, key
 WINDOW_S = 0.5
 INTERVALS = (1, 2, 3, 4, 5, 6, 7, 12)  # semitones, of simultaneous tones
 MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
@@ -61,11 +61,12 @@ def _unit(values: F64) -> F64:
 
 
 def key_features(classes: F64) -> F64:
-    """Reads twelve pitch classes (C first, any scale >= 0).
+    """Computes features of twelve pitch classes (C first, any scale >= 0).
 
     Returns:
-        (KEY_SIZE,): likeness to the best major less to the best minor key, likeness to the best key, major less minor
-        third, sixth and seventh, entropy, largest share; then the shares, from the tonic of the best key on.
+        (KEY_SIZE,): likeness to the best major key minus likeness to the best minor key; likeness to the best key;
+        major minus minor third, sixth and seventh; entropy; largest share; then the twelve shares, from the tonic of
+        the best key on.
     """
     likeness = _profiles() @ _unit(classes)
     shares = np.roll(classes, -(int(likeness.argmax()) % 12)) / (classes.sum() + _TINY)
@@ -76,10 +77,10 @@ def key_features(classes: F64) -> F64:
 
 
 class Harmony:
-    """Takes levelled samples in windows and reads their harmony.
+    """Takes samples at a typical level, window by window, and computes features of their harmony.
 
     Args:
-        window_limit: most windows remembered; 0 is no limit.
+        window_limit: how many past windows count; 0 is no limit.
     """
 
     def __init__(self, window_limit: int = 0) -> None:
@@ -107,7 +108,7 @@ class Harmony:
 
 
 def _peaks(spectrum: F64) -> F64:
-    """Magnitudes (frames, BIN_COUNT) → what stands out of each semitone's neighbours, (frames, 12 * OCTAVES)."""
+    """Magnitudes (frames, BIN_COUNT) → how far each semitone exceeds its neighbours, (frames, 12 * OCTAVES)."""
     bands = np.sqrt(spectrum).astype(np.float32) @ _bands()
     bands = bands / (bands.mean(axis=1, keepdims=True) + QUIET)
     padded = np.pad(bands, ((0, 0), (1, 1)), mode="edge")

@@ -1,4 +1,4 @@
-"""Counts how much is heard, and how long that takes: the quotient is the real-time factor."""
+"""Counts how much audio is analysed and how long that takes: the quotient is the real-time factor."""
 
 from collections.abc import Iterable
 from time import perf_counter
@@ -8,12 +8,14 @@ from services.audio_sentiment.sentiment import WINDOW_US, Point
 
 __all__ = ["collect_points"]
 
-AUDIO = Counter("deepsing_listening_audio_seconds", "Seconds of song heard.")
-COMPUTE = Counter("deepsing_listening_compute_seconds", "Seconds that the network's thread worked on them.")
+AUDIO = Counter("deepsing_listening_audio_seconds", "Seconds of audio analysed.")
+COMPUTE = Counter(
+    "deepsing_listening_compute_seconds", "Seconds that the analysis of that audio took in the network's thread."
+)
 
 
 def collect_points(points: Iterable[Point]) -> list[Point]:
-    """Runs an analyser over what it has been given, in the thread that calls this; returns its points."""
+    """Computes the points of an analyser, in the thread that calls this, and counts them."""
     began = perf_counter()
     found = list(points)
     COMPUTE.add(perf_counter() - began)

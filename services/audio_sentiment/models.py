@@ -1,4 +1,4 @@
-"""Opens the models as they are shipped, or trained by others: files checked, and run once."""
+"""Opens the models, the shipped ones or others, checks their files and runs them once."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ FILES = ("network", "patch", "head")  # manifests of a model folder
 
 @dataclass(frozen=True)
 class TypicalMusic:
-    """Readings over music in general, as training measured them by models that never saw the song.
+    """Sentiment of the points of music in general, measured in training by models that never saw the song.
 
     Attributes:
         mean: (arousal, valence), each in [-1, 1].
@@ -40,17 +40,17 @@ class Models:
     """The opened models."""
 
     networks: Networks  # the music networks' sessions
-    sentiment_model: SentimentModel  # what training found
-    pacing: Pacing  # of a call that chooses nothing itself
+    sentiment_model: SentimentModel
+    pacing: Pacing  # unless the caller chooses its own smoothing or context
     typical: TypicalMusic
-    digest: str  # SHA-256 over the files, the pacing and what is typical
+    digest: str  # SHA-256 over files, pacing and typical values
 
 
 def open_models(settings: Settings) -> Models:
     """Opens the networks and the model of sentiment, digests checked, and runs them once.
 
     Raises:
-        ArtifactError: a file is missing, is not what its manifest says, or the manifest lacks what is typical.
+        ArtifactError: a file is missing or differs from its manifest, or the manifest lacks the typical values.
     """
     folder = Path(settings.weights) if settings.weights else WEIGHTS
     files = [load_artifact(folder / f"{name}.json") for name in FILES]
@@ -67,7 +67,7 @@ def open_models(settings: Settings) -> Models:
 
 
 def _compute_digest(manifests: list[Manifest], pacing: Pacing, typical: TypicalMusic) -> str:
-    """Equal digests mean equal readings; threads and provider are left out, for they only round otherwise."""
+    """Equal digests mean equal points; threads and provider are left out: they only change rounding."""
     decisive = {
         "files": {manifest.name: manifest.sha256 for manifest in manifests},
         "pacing": asdict(pacing),
@@ -95,6 +95,6 @@ def _parse_row(row: Mapping[str, Any], name: str, path: Path) -> tuple[float, fl
 
 
 def _get_mapping(mapping: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    """What lies under a key; empty where that is no JSON object."""
+    """The JSON object under a key; empty if there is none."""
     value = mapping.get(key)
     return value if isinstance(value, dict) else {}

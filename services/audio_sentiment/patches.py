@@ -11,17 +11,17 @@ __all__ = ["PatchReader"]
 
 F32 = NDArray[np.float32]
 
-EVERY = 2  # windows: a half second's news changes little, and the network costs a hundredth of a core at this rate
+EVERY = 2  # windows: half a second changes little, and at this rate the network takes a hundredth of a core
 
 
 class PatchReader:
     """Keeps the last frames and the network's last answer.
 
-    Before three seconds are heard, what was heard is repeated to fill the patch, as in the network's training.
+    In the first three seconds, the frames so far are repeated until they fill a patch, as in the network's training.
 
     Args:
         network: the patch network's session.
-        block_limit: most half seconds to look at; 0 is no limit but the patch.
+        block_limit: how many half seconds to use at most; 0 is a whole patch.
     """
 
     def __init__(self, network: Network, block_limit: int = 0) -> None:
@@ -33,7 +33,7 @@ class PatchReader:
     def push(self, frames: F32) -> F32:
         """Takes the mel frames of the next half second, (n, mels); returns the latest features.
 
-        With n = 0 the answer is the last one (at least one frame must come first).
+        n = 0 returns the last features again (at least one frame must have come before).
         """
         if len(frames):
             self._blocks.append(frames)

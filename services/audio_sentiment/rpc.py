@@ -1,4 +1,4 @@
-"""audio_sentiment on the wire: checks the upload against the contract and converts; the maths is in sentiment.py."""
+"""AudioSentimentService: checks requests against the contract and converts messages; the maths is in sentiment.py."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -42,7 +42,7 @@ Requests = AsyncIterator[messages.AnalyzeRequest]
 
 
 class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
-    """Implements AudioSentimentService; each stream decodes in a thread of its own, the network runs in one for all."""
+    """Implements AudioSentimentService: each stream decodes in a thread of its own; all share the network's thread."""
 
     def __init__(self, models: Models, settings: Settings) -> None:
         self._models = models
@@ -51,13 +51,13 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
         self._session_count = 0
 
     async def close(self) -> None:
-        """Frees the network's thread."""
+        """Ends the network's thread."""
         self._device.close()
 
     async def Analyze(  # noqa: N802 (the contract's name)
         self, request_iterator: Requests, context: Any
     ) -> AsyncIterator[messages.AnalyzeResponse]:
-        """Answers a point for every half second as soon as it can be known, then the summary."""
+        """Sends a point for every half second as soon as its audio has arrived, then the summary."""
         with self._admit(), _translate_audio_errors():
             config = await self._receive_config(request_iterator)
             analyser = Analyser(self._models.networks, self._models.sentiment_model, self._parse_pacing(config))
@@ -79,7 +79,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
     async def GetModel(  # noqa: N802 (the contract's name)
         self, request: messages.GetModelRequest, context: Any
     ) -> messages.GetModelResponse:
-        """Names the model, what it reads on music in general, and by how much its readings trail the music."""
+        """Describes the model: its digest, its points on music in general, and how far they trail the music."""
         models = self._models
         return messages.GetModelResponse(
             digest=models.digest,
@@ -90,7 +90,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
 
     @contextmanager
     def _admit(self) -> Iterator[None]:
-        """Counts a stream, or refuses it."""
+        """Counts a stream while it is open; refuses one too many."""
         limit = self._settings.max_sessions
         if self._session_count >= limit:
             raise ResourceExhausted(
@@ -106,7 +106,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
 
     @asynccontextmanager
     async def _run_upload(self, requests: Requests, decoder: SongDecoder) -> AsyncIterator[asyncio.Task[None]]:
-        """Runs the upload beside the decoding, and ends it with the block."""
+        """Runs the upload in the background, and ends it with the block."""
         upload = asyncio.create_task(self._feed_decoder(requests, decoder))
         upload.add_done_callback(lambda task: task.cancelled() or task.exception())  # the decoding raises it
         try:
@@ -115,7 +115,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             upload.cancel()
 
     async def _feed_decoder(self, requests: Requests, decoder: SongDecoder) -> None:
-        """Passes the bytes on; an error also ends the decoding."""
+        """Passes the bytes of the upload to the decoder; an error also ends the decoding."""
         try:
             while (request := await self._receive_next(requests)) is not None:
                 decoder.append(_parse_chunk(request))
@@ -125,7 +125,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             raise
 
     async def _receive_next(self, requests: Requests) -> messages.AnalyzeRequest | None:
-        """Waits for the caller's next message; None where there are no more."""
+        """Waits for the caller's next message; None at the end."""
         stall_s = self._settings.upload_stall_s
         try:
             async with asyncio.timeout(stall_s):
@@ -174,7 +174,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
 
 @contextmanager
 def _translate_audio_errors() -> Iterator[None]:
-    """Turns what the decoder refuses into what the contract says of it."""
+    """Turns errors of the decoder into the errors that the contract states."""
     try:
         yield
     except AudioError as error:
@@ -189,7 +189,7 @@ def _invalid_argument(message: str, reason: str, field: str, value: object = "")
 
 
 def _parse_chunk(request: messages.AnalyzeRequest) -> bytes:
-    """The bytes of a message after the config."""
+    """The audio of a message after the config."""
     payload = request.WhichOneof("payload")
     if payload == "config":
         raise _invalid_argument("a second config arrived; send it once, first", "CONFIG_DUPLICATE", "config")

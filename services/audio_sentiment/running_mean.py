@@ -1,4 +1,4 @@
-"""Averages over the past of a stream, the only memory that this service has of it."""
+"""Averages over the past of a stream: all that this service keeps of it."""
 
 from collections import deque
 
@@ -11,16 +11,16 @@ F64 = NDArray[np.float64]
 
 
 def ramp(elapsed_s: float | F64, time_constant_s: float) -> F64:
-    """Grows from 0 towards 1 with time."""
+    """Grows from 0 towards 1 with time, exponentially."""
     return 1.0 - np.exp(-np.asarray(elapsed_s, np.float64) / time_constant_s)
 
 
 class RunningMean:
-    """A weighted mean whose past weighs less the older it is, and nothing beyond a limit.
+    """A weighted mean in which older values weigh less, and those beyond a limit nothing.
 
     Args:
-        keep: what is left of a weight after one step, (0, 1]; 1 is a plain mean.
-        limit: most steps looked back; 0 is no limit.
+        keep: factor of a weight for each step of age, (0, 1]; 1 is a plain mean.
+        limit: how many past steps count; 0 is no limit.
     """
 
     def __init__(self, keep: float, limit: int = 0) -> None:
@@ -31,7 +31,7 @@ class RunningMean:
         self._recent: deque[tuple[F64, float]] = deque(maxlen=limit or 1)
 
     def add(self, value: F64, weight: float) -> None:
-        """Makes one step."""
+        """Adds the value of one step."""
         self._total = self._total * self._keep + value * weight
         self._weight = self._weight * self._keep + weight
         if self._limit:
@@ -42,5 +42,5 @@ class RunningMean:
             self._recent.append((value, weight))
 
     def mean(self) -> F64 | None:
-        """The mean of what weighs anything; None where nothing does."""
+        """The mean; None if all weights are 0."""
         return np.asarray(self._total / self._weight) if self._weight > 1e-9 else None

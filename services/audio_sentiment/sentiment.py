@@ -1,10 +1,10 @@
-"""From what was heard to what is felt: THE formula of this service.
+"""From features of the music to its sentiment: the formula of this service.
 
-    z(k) = clip((features(k) - mean) / spread, ±3)                     what the music is like in window k
-    long(k), short(k) = averages of z over the past, old windows forgotten exponentially, silent ones left out
-    level(a) = a line of the average a + sum over rated pieces i of weight(i) exp(-|view(a) - centre(i)|^2)
-    sentiment(k) = evidence(k) (level(long(k))                         the piece, the surer the more was heard
-                    + moves(short(k) - known(k) long(k)))              changes, told from music at large, then the piece
+    z(k) = clip((features(k) - mean) / spread, ±3)                     the music in window k, standardised
+    long(k), short(k) = averages of z over the past; old windows weigh exponentially less, silent ones nothing
+    level(a) = linear in the average a + sum over rated pieces i of weight(i) exp(-|view(a) - centre(i)|^2)
+    sentiment(k) = evidence(k) (level(long(k))                         the piece; evidence grows with the time heard
+                    + moves(short(k) - known(k) long(k)))              changes, from music in general, then the piece
 
 Scale ("raw"): each of arousal and valence in [-1, 1], 0 = the neutral of the rating scale; see the model card.
 """
@@ -27,28 +27,28 @@ F64 = NDArray[np.float64]
 
 WINDOW_S = 0.5
 WINDOW_US = 500_000
-FEATURE_LIMIT = 3.0  # standard deviations; keeps music unlike the training's from running away
+FEATURE_LIMIT = 3.0  # standard deviations; bounds the result for music unlike that of the training
 SILENCE = np.array([-0.6, 0.0])  # (arousal, valence) of a pause: calm, neither pleasant nor unpleasant
-# Lag of the readings, in time constants of the smoothing. Measured as the shift at which arousal is most like arousal
-# with a smoothing of 0.5 s: with 4 s, 2.0 s on the bundled song, 1.8 s (mean) and 1.0 s (median) on 30 clips of 30 to
+# Lag of points, in time constants of the smoothing. Measured as the shift at which arousal agrees best with arousal
+# under a smoothing of 0.5 s: with 4 s, 2.0 s on the bundled song, 1.8 s (mean) and 1.0 s (median) on 30 clips of 30 to
 # 60 s; with 2 s, about half as much. Valence: 1.0 s and 1.0 s.
 LAG_SHARE = 0.5
-AUDIBLE_LOUDNESS = 1.0 / 6.0  # -50 dBFS: from here on a window counts in full; at -60 dBFS, not at all
+AUDIBLE_LOUDNESS = 1.0 / 6.0  # -50 dBFS: from here up a window counts in full; at -60 dBFS, not at all
 
 
 @dataclass(frozen=True)
 class SentimentModel:
-    """What training found.
+    """The parameters that training found.
 
     Attributes:
         hidden, hidden_bias, hidden_scale, hidden_shift: the network's dense layer over the pooled channels.
         mean, spread: (features,), of the features in training.
-        level: (features, 2), arousal and valence of a piece's average, as far as they follow a line.
+        level: (features, 2), the linear part of arousal and valence of a piece's average.
         level_bias: (2,).
-        view: (features, dimensions), in which pieces are alike or not, in the kernel's width.
-        centres: (pieces, dimensions), where rated pieces lie in it.
-        centre_weights: (pieces, 2), what each adds to the line near by.
-        moves: (features, 2), of deviations from it.
+        view: (features, dimensions), projection to the space in which pieces are compared, in kernel widths.
+        centres: (pieces, dimensions), the rated pieces in that space.
+        centre_weights: (pieces, 2), what each adds to the level of pieces close to it.
+        moves: (features, 2), arousal and valence of deviations from the average.
     """
 
     hidden: F32
@@ -77,26 +77,26 @@ class SentimentModel:
         return np.concatenate([hidden, pools, window.patch, window.harmony, window.timbre])
 
     def features(self, window: Window) -> F64:
-        """What a window is like, (features,), standardised and limited."""
+        """The features of a window, (features,), standardised and limited."""
         z = (self.raw_features(window) - self.mean) / self.spread
         return np.asarray(np.clip(z, -FEATURE_LIMIT, FEATURE_LIMIT), np.float64)
 
 
 def audibility(window: Window) -> float:
-    """How much a window counts, [0, 1]: silent ones not at all."""
+    """How much a window counts, [0, 1]; a silent one not at all."""
     return min(1.0, window.loudness / AUDIBLE_LOUDNESS)
 
 
 @dataclass(frozen=True)
 class Pacing:
-    """How fast the past is forgotten.
+    """Time constants: how fast the past loses weight.
 
     Attributes:
-        smoothing_s: time constant of what a reading follows, seconds > 0.
-        memory_s: time constant of the piece's level, seconds >= smoothing_s.
-        context_s: most that is listened back to, seconds; 0 is no limit.
-        evidence_s: time constant with which what was heard is believed.
-        acquaintance_s: time constant with which a piece, not music in general, is what changes are told from.
+        smoothing_s: of the average that a point follows, seconds > 0.
+        memory_s: of the average that is the level of the piece, seconds; at least smoothing_s is used.
+        context_s: how much of the past may be used at all, seconds; 0 is no limit.
+        evidence_s: with which points grow from neutral to full strength at the beginning of a song.
+        acquaintance_s: with which the piece takes the place of music in general as what changes are measured from.
     """
 
     smoothing_s: float = 4.0
@@ -107,12 +107,12 @@ class Pacing:
 
     @property
     def window_limit(self) -> int:
-        """Most windows listened back to; 0 is no limit."""
+        """How many past windows may be used; 0 is no limit."""
         return math.ceil(self.context_s / WINDOW_S)
 
     @property
     def lag_s(self) -> float:
-        """By about how much readings trail the music, seconds: they follow an average of the past."""
+        """By about how much points trail the music, seconds: they follow an average of the past."""
         return LAG_SHARE * self.smoothing_s
 
 
@@ -128,7 +128,7 @@ class Point:
 
 
 class SentimentReader:
-    """Keeps the averages of a stream and reads the sentiment off them."""
+    """Keeps the averages of a stream and computes the sentiment from them."""
 
     def __init__(self, model: SentimentModel, pacing: Pacing) -> None:
         def new_mean(time_constant_s: float) -> RunningMean:
@@ -159,7 +159,7 @@ class SentimentReader:
         return _blend_with_silence(ramp(self._elapsed_s, pacing.evidence_s) * music, self._audible.mean())
 
     def song_sentiment(self) -> F64:
-        """(arousal, valence) of the whole song, every audible window counting alike."""
+        """(arousal, valence) of the whole song; every audible window has equal weight."""
         mean = self._song.mean()
         return SILENCE if mean is None else _blend_with_silence(self._level(mean), self._song_audible.mean())
 
@@ -170,18 +170,18 @@ class SentimentReader:
 
 
 def _blend_with_silence(music: F64, audible: F64 | None) -> F64:
-    """Music within the scale, as far as any is to be heard; silence for the rest."""
+    """Sentiment of the music, clipped to the scale, and of silence, weighted by how audible the music is."""
     share = 0.0 if audible is None else float(audible)
     return np.asarray(SILENCE + share * (np.clip(music, -1.0, 1.0) - SILENCE))
 
 
 class Analyser:
-    """Samples in, points out: the whole service without its wire.
+    """Samples in, points out: the whole service without gRPC.
 
     Args:
         networks: the music networks' sessions.
-        model: what training found.
-        pacing: how fast the past is forgotten.
+        model: of sentiment.
+        pacing: time constants.
     """
 
     def __init__(self, networks: Networks, model: SentimentModel, pacing: Pacing) -> None:
@@ -190,19 +190,19 @@ class Analyser:
 
     @property
     def point_count(self) -> int:
-        """Points given so far."""
+        """Number of points so far."""
         return self._extractor.window_count
 
     def push(self, samples: F32) -> Iterator[Point]:
-        """Takes the next samples at 16 kHz, mono; gives the points they complete."""
+        """Takes the next samples at 16 kHz, mono; yields the points they complete."""
         return map(self._read_point, self._extractor.push(samples))
 
     def finish(self, window_count: int) -> Iterator[Point]:
-        """Ends the song; gives what is missing to `window_count` points."""
+        """Ends the song; yields the remaining points up to `window_count`."""
         return map(self._read_point, self._extractor.finish(window_count))
 
     def sentiment(self) -> tuple[float, float]:
-        """Gives (arousal, valence) of all that was heard."""
+        """(arousal, valence) of the song so far."""
         arousal, valence = self._reader.song_sentiment()
         return float(arousal), float(valence)
 

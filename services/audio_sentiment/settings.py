@@ -9,12 +9,16 @@ PREFIX = "DEEPSING_AUDIO_SENTIMENT_"
 
 @dataclass(frozen=True)
 class Settings:
-    """What an operator may change."""
+    """Settings of the service."""
 
-    provider: str = "cpu"  # cpu, cuda or auto: where the network runs
-    threads: int = 1  # of the network; more do not help at this size
-    smoothing_s: float = 4.0  # time constant of a reading where the caller names none, > 0
-    memory_s: float = 120.0  # time constant of the piece's level, from which moves are told, > 0
+    provider: str = "cpu"  # cpu, cuda or auto: where the networks run
+    threads: int = 1  # of each network; more do not help at this size
+    smoothing_s: float = (
+        4.0  # time constant of a point's sentiment unless the caller chooses one, s, > 0; in the digest
+    )
+    memory_s: float = (
+        120.0  # time constant of the level of the piece, from which changes are measured, s, > 0; in the digest
+    )
     max_sessions: int = 64  # streams at once; more are refused with SESSIONS_EXHAUSTED
-    upload_stall_s: float = 60.0  # longest wait for the caller's next message, else UPLOAD_STALLED
-    weights: str = ""  # folder of the models; empty is the one that is shipped
+    upload_stall_s: float = 60.0  # longest wait for the caller's next message, s; then UPLOAD_STALLED
+    weights: str = ""  # folder of the models; empty is the shipped one

@@ -1,4 +1,4 @@
-"""A song that is decoded in its own thread while its bytes still arrive."""
+"""Decodes a song in a thread of its own while its bytes arrive."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ MAX_SONG_S = 4 * 3600.0
 
 
 class _StreamEndedError(Exception):
-    """Wakes the decoding thread of a stream that has ended."""
+    """Ends the decoding thread of a stream that has ended."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,18 @@ class RawFormat:
 
 
 class SongDecoder:
-    """Takes a song's bytes and gives its samples; to be used in an async with statement.
+    """Takes the bytes of a song and yields its samples; to be used in an async with statement.
 
-    The next block is decoded only when it is asked for, so a slow reader slows the decoding; the bytes that wait lie
-    in a temporary file.
+    The next block is decoded only on demand, so a slow reader slows the decoding down; waiting bytes are kept in a
+    temporary file.
 
     Args:
-        live: whether the bytes arrive as they are played.
-        limit_bytes: longest song.
+        live: whether the bytes arrive while the song is played.
+        limit_bytes: largest size of the song.
         raw: layout of raw samples; None is an encoded file.
 
     Raises:
-        AudioError: "format", where the layout is out of bounds.
+        AudioError: "format", if the layout is out of bounds.
     """
 
     def __init__(self, *, live: bool, limit_bytes: int, raw: RawFormat | None) -> None:
@@ -64,27 +64,27 @@ class SongDecoder:
     async def __aexit__(self, *exc_info: object) -> None:
         self.abort(_StreamEndedError())
         self._thread.submit(self._release)
-        self._thread.shutdown(wait=False)  # the thread ends by itself: nothing it waits for can keep it now
+        self._thread.shutdown(wait=False)  # the thread ends by itself: it waits for nothing any more
 
     @property
     def facts(self) -> SongFacts:
-        """What was found in the song so far."""
+        """Properties of the song, as far as it is decoded."""
         return self._decoding.facts
 
     @property
     def window_count(self) -> int:
-        """Windows of half a second that the song has, counted in its own samples; the last may be shorter."""
+        """Number of half-second windows of the song, counted in its own samples; the last may be shorter."""
         facts = self.facts
         return -(-facts.sample_count * WINDOWS_PER_SECOND // facts.sample_rate_hz)
 
     @property
     def position_us(self) -> int:
-        """Length of the blocks given so far, microseconds."""
+        """Length of the blocks yielded so far, microseconds."""
         return self._sample_count * 1_000_000 // SAMPLE_RATE_HZ
 
     @property
     def byte_count(self) -> int:
-        """Bytes of the song that were read for them."""
+        """Bytes of the song that were consumed for them."""
         return self._file.tell()
 
     def append(self, chunk: bytes) -> None:
@@ -92,7 +92,7 @@ class SongDecoder:
         self._file.append(chunk)
 
     def finish(self) -> None:
-        """Says that the last byte was added."""
+        """Marks the end of the song."""
         self._file.finish()
 
     def abort(self, error: Exception) -> None:
@@ -100,11 +100,11 @@ class SongDecoder:
         self._file.abort(error)
 
     async def blocks(self) -> AsyncIterator[F32]:
-        """Gives the samples at 16 kHz, mean of the channels, in blocks of at most a second.
+        """Yields the samples at 16 kHz, mean of the channels, in blocks of at most a second.
 
         Raises:
             AudioError: the song cannot be used.
-            Exception: what `abort` was called with.
+            Exception: the error that `abort` was called with.
         """
         loop = asyncio.get_running_loop()
         while (block := await loop.run_in_executor(self._thread, next, self._decoding, None)) is not None:

@@ -1,4 +1,4 @@
-"""The limits of a batch to paint, as the contract states them; each refusal says the rule, the value, the way out."""
+"""Checks the limits of a batch, as the contract states them; each error gives the rule, the value and the way out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["LimitError", "parse_class_weights", "parse_noise", "parse_style_weig
 F32 = npt.NDArray[np.float32]
 
 SUM_TOLERANCE = 1e-3  # of a row of weights
-NOISE_REACH = 10.0
+NOISE_REACH = 10.0  # largest magnitude of a value
 
 
 class LimitError(ValueError):
@@ -30,7 +30,7 @@ def require(holds: bool, message: str, reason: str, field: str, value: object) -
 
 
 def parse_class_weights(values: Iterable[float], count: int, size: int) -> F32:
-    """Rows on the simplex: (count, size)."""
+    """Class weights, rows on the simplex: (count, size)."""
     rows = _reshape_rows(values, count, size, "class_weights", "CLASS_WEIGHTS_SHAPE", may_be_empty=False)
     sums = rows.sum(axis=1, dtype=np.float64)
     right = ((rows >= 0) & (rows <= 1)).all(axis=1) & (np.abs(sums - 1) <= SUM_TOLERANCE)
@@ -46,9 +46,9 @@ def parse_class_weights(values: Iterable[float], count: int, size: int) -> F32:
 
 
 def parse_noise(values: Iterable[float], count: int, size: int) -> F32:
-    """Noise vectors, zeros if none were sent: (count, size)."""
+    """Noise vectors, zeros if none are given: (count, size)."""
     rows = _reshape_rows(values, count, size, "noise", "NOISE_SHAPE", may_be_empty=True)
-    wrong = ~(np.abs(rows) <= NOISE_REACH)  # NaN is wrong too
+    wrong = ~(np.abs(rows) <= NOISE_REACH)  # NaN counts as wrong
     if wrong.any():
         row, place = (int(index) for index in np.argwhere(wrong)[0])
         value = f"{rows[row, place]:g}"
@@ -58,7 +58,7 @@ def parse_noise(values: Iterable[float], count: int, size: int) -> F32:
 
 
 def parse_style_weights(values: Iterable[float], count: int, size: int) -> F32:
-    """Rows that sum to at most 1, zeros if none were sent: (count, size)."""
+    """Style weights, rows that sum to at most 1, zeros if none are given: (count, size)."""
     rows = _reshape_rows(values, count, size, "style_weights", "STYLE_WEIGHTS_SHAPE", may_be_empty=True)
     sums = rows.sum(axis=1, dtype=np.float64)
     right = ((rows >= 0) & (rows <= 1)).all(axis=1) & (sums <= 1 + SUM_TOLERANCE)

@@ -1,4 +1,4 @@
-"""Concepts: what an engine can paint, each with the feeling that people reported when they saw it."""
+"""Concepts: what an engine can paint, each with its rated sentiment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 __all__ = ["Concept", "concepts_from_json", "concepts_to_json", "from_rating"]
 
 RATING_NEUTRAL = 4.0  # middle of the 1..7 scale of OASIS
-RATING_REACH = 3.0  # from the middle to either end
+RATING_REACH = 3.0  # distance from the middle to either end
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def concepts_to_json(concepts: list[Concept]) -> str:
 
 
 def concepts_from_json(text: str) -> tuple[Concept, ...]:
-    """Reads what `concepts_to_json` wrote.
+    """Reads concepts from the text of `concepts_to_json`.
 
     Raises:
         ValueError: a sentiment is outside [-1, 1], or two concepts share a name.

@@ -20,17 +20,17 @@ F32 = npt.NDArray[np.float32]
 #                classes' embeddings, keeps noise within two standard deviations before it scales it, and takes the
 #                batch statistics of the row's truncation.
 EXPORTERS = {"morph": "training.generator.export", "biggan-deep": "training.generator.biggan_deep.export"}
-RATERS = ("people", "model")  # who can have rated an engine's concepts
+RATERS = ("people", "model")  # who may have rated an engine's concepts
 
 
 class Session(Protocol):
     """The part of `onnxruntime.InferenceSession` that networks use here."""
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
-        """Runs the graph once; raises the runtime's own error when memory ends."""
+        """Runs the graph once; raises the runtime's own error if memory runs out."""
 
     def get_outputs(self) -> Sequence[Any]:
-        """The outputs, each with a `shape`: numbers, or names where it varies."""
+        """The outputs, each with a `shape`: numbers, or names for dimensions that vary."""
 
     def get_modelmeta(self) -> Any:
         """The file's description; `custom_metadata_map` holds texts by name."""
@@ -43,11 +43,11 @@ class Engine:
     needs it to be the same paints in runs of one length.
 
     Args:
-        name: by which requests choose it.
-        digest: lower-case hex SHA-256 of the file: of all that decides a pixel or a concept.
+        name: by which requests choose the engine.
+        digest: lower-case hex SHA-256 of the file, which decides every pixel and concept.
         session: the opened file.
         kind: a key of EXPORTERS.
-        rated_by: one of RATERS; empty where nobody knows.
+        rated_by: one of RATERS; empty if unknown.
 
     Attributes:
         native_size_px: width, height.

@@ -1,4 +1,4 @@
-"""Opens what a generator paints with, as its settings say: engines, styles, and the painter of both."""
+"""Opens engines and styles as the settings say, and the painter that uses them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from services.generator.stylize import Stylist
 __all__ = ["load_painter"]
 
 EMBEDDED = Path(__file__).parent / "weights"
-STYLES = "painting"  # name of the manifest of the built-in styles' network
-ANY_STYLE, STYLE_VECTOR = "any_style", "style_vector"  # and of those that take their styles from pictures
+STYLES = "painting"  # manifest of the network of the built-in styles
+ANY_STYLE, STYLE_VECTOR = "any_style", "style_vector"  # manifests of the networks for styles from pictures
 
 
 def load_painter(settings: Settings) -> tuple[dict[str, Engine], Stylist, Painter]:
     """Opens engines (the default first) and styles and paints once with each; blocks for about half a second.
 
     Raises:
-        SettingsError: an engine that is asked for is not there, or the style pictures are not what they should be.
-        ArtifactError: a file is not what its manifest says.
-        ProviderError: the provider does not run here.
+        SettingsError: an engine has an unknown kind, or the style pictures cannot be used.
+        ArtifactError: a file is missing or differs from its manifest.
+        ProviderError: the provider is not available on this machine.
     """
     if not settings.engines:
         raise SettingsError(f"{PREFIX}ENGINES is empty; name at least one engine")
@@ -40,7 +40,7 @@ def load_painter(settings: Settings) -> tuple[dict[str, Engine], Stylist, Painte
             raise SettingsError(f"{PREFIX}ENGINES holds {name!r} of kind {kind!r}; kinds are: {', '.join(EXPORTERS)}")
         engines[name] = Engine(name, manifest.sha256, session, kind=kind, rated_by=_parse_rated_by(manifest))
     stylist, session = _open_stylist(settings)
-    on_cpu = session.get_providers()[0] == "CPUExecutionProvider"  # what "auto" came to
+    on_cpu = session.get_providers()[0] == "CPUExecutionProvider"  # the choice of "auto"
     lanes, runs = (settings.threads or available_cores(), (1,)) if on_cpu else (1, run_lengths(settings))
     painter = Painter(engines, stylist, lanes, runs)
     painter.warm_up()
@@ -58,13 +58,13 @@ def _parse_rated_by(manifest: Manifest) -> str:
 
 
 def _find_manifest(name: str, settings: Settings) -> Path:
-    """Where a network is: in the first folder that has one of its name, else where it would be shipped."""
+    """The manifest of a network in the first folder that has it, else in the shipped one."""
     places = [Path(folder).expanduser() / f"{name}.json" for folder in settings.weights]
     return next((place for place in places if place.exists()), EMBEDDED / f"{name}.json")
 
 
 def _open_stylist(settings: Settings) -> tuple[Stylist, Any]:
-    """The styles, the built-in ones or those of the operator's pictures, and their network."""
+    """Opens the styles, the built-in ones or those of the operator's pictures, and their network."""
     if not settings.style_pictures:
         manifest, session = _open_network(_find_manifest(STYLES, settings), settings)
         return Stylist(manifest.sha256, session), session
@@ -80,6 +80,6 @@ def _open_stylist(settings: Settings) -> tuple[Stylist, Any]:
 
 
 def _open_network(path: Path, settings: Settings) -> tuple[Manifest, Any]:
-    """Checks a network's digest and opens it, one thread a run: the painter runs several side by side."""
+    """Checks a network's digest and opens it with one thread: the painter makes several runs in parallel."""
     manifest, file = load_artifact(path)
     return manifest, open_session(file, provider=settings.provider, threads=1)

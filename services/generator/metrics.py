@@ -1,4 +1,4 @@
-"""Counts how long batches waited for their turn, and shows that and the work on them in the traces of their callers."""
+"""Records how long a batch waited and how long it was painted, in metrics and in the trace of its call."""
 
 from deepsing.telemetry.batches import QUEUE_WAIT
 from deepsing.telemetry.tracing import record_stages
@@ -8,6 +8,6 @@ __all__ = ["record_job"]
 
 
 def record_job(result: JobResult, *, live: bool) -> None:
-    """Records a job that has just been finished."""
+    """Records a finished job."""
     QUEUE_WAIT.observe(result.queue_wait_s, "live" if live else "offline")
     record_stages(queue=result.queue_wait_s, compute=result.compute_s)

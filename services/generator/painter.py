@@ -1,4 +1,4 @@
-"""Paints jobs: latents to pictures, restyled, cut to size, encoded. One job is one caller's batch."""
+"""Paints jobs: from latents to pictures, then styled, cut to size and encoded. A job is the batch of one request."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ __all__ = ["Job", "JobResult", "Painter", "finish_picture", "is_out_of_memory"]
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
-Place = tuple[int, int]  # of a row: number of its job, and of the row in it
+Place = tuple[int, int]  # of a row: index of its job, and of the row in that job
 
 CHROMA_420 = 2  # Pillow's number for JPEG's 4:2:0
-FASTEST_LOSSLESS = 1  # PNG compression level: four times as fast as the default, a few per cent larger
+FASTEST_LOSSLESS = 1  # PNG compression level: four times as fast as the default, files a few per cent larger
 
 
 @dataclass(frozen=True)
 class Job:
-    """A batch that has passed all checks."""
+    """A checked batch."""
 
     engine: str
     class_weights: F32  # (N, K)
@@ -48,24 +48,24 @@ class JobResult:
 
     images: list[bytes]
     queue_wait_s: float
-    compute_s: float  # its share of the time that its batch took
+    compute_s: float  # its share of the time of the batch it was painted in
 
 
 class Painter:
     """Owns the engines and the threads that paint.
 
-    Every row is painted by itself (CPU) or in runs of one fixed length (GPU), so that a picture never depends on
-    the company it was painted in. With one length the rows of several jobs share a run; with several each job has runs
-    of its own, and its pictures' last bit may depend on its size, or on a run that was halved because memory ran out.
-    On a CPU this costs nothing: measured, runs of 1 and of 16 take equally long a picture, and several rows side by
-    side use the cores better than one row split among them.
+    Every row is painted alone (CPU) or in runs of one fixed length (GPU), so that a picture never depends on the other
+    rows of its run. With one length, the rows of several jobs share a run. With several lengths each job has its own
+    runs, and the last bit of its pictures may depend on its size, or on a run that was halved because memory ran out.
+    On a CPU this costs nothing: measured, runs of 1 and of 16 take the same time per picture, and several rows in
+    parallel use the cores better than one row split among them.
 
     Args:
         engines: by name.
         stylist: the style network.
-        lanes: rows, or runs, painted at the same time.
-        runs: rows that the engine may get at once; the longest that a batch fills goes first, and a rest that is
-            shorter than all is filled up.
+        lanes: number of runs painted in parallel.
+        runs: the lengths of runs, in rows; a batch is split into the longest that it fills, and a rest shorter than
+            all of them is padded.
     """
 
     def __init__(self, engines: Mapping[str, Engine], stylist: Stylist, lanes: int, runs: Sequence[int] = (1,)) -> None:
@@ -73,7 +73,7 @@ class Painter:
         self._lanes = ThreadPoolExecutor(max_workers=lanes, thread_name_prefix="lane")
 
     def paint(self, jobs: list[Job]) -> list[JobResult]:
-        """Paints jobs; blocks until all are done."""
+        """Paints jobs; blocks until all are finished."""
         began_s = time.monotonic()
         runs = [(rows, self._lanes.submit(self._paint_run, jobs, rows)) for rows in self._split_into_runs(jobs)]
         images: list[list[bytes]] = [[] for _ in jobs]
@@ -87,7 +87,7 @@ class Painter:
         ]
 
     def warm_up(self) -> None:
-        """Paints once with every engine and every style's network, so that no caller pays for first use."""
+        """Paints once with every engine and the style network, so that no caller waits for their first use."""
         for (name, engine), count in itertools.product(self._engines.items(), self._lengths):
             job = Job(
                 engine=name,
@@ -100,11 +100,11 @@ class Painter:
             self.paint([job])
 
     def close(self) -> None:
-        """Drops what has not begun; rows under way end by themselves."""
+        """Drops runs that have not begun; the others end by themselves."""
         self._lanes.shutdown(wait=False, cancel_futures=True)
 
     def _split_into_runs(self, jobs: list[Job]) -> Iterator[list[Place]]:
-        """What is painted together: (job, row of it), in order."""
+        """The rows of each run, in order."""
         groups: dict[object, list[Place]] = {}
         for place, job in enumerate(jobs):
             group = job.engine if len(self._lengths) == 1 else place
@@ -126,12 +126,12 @@ class Painter:
         )
         styled = (
             self._stylist.stylize(picture, jobs[place].style_weights[row])
-            for picture, (place, row) in zip(pictures, rows, strict=False)  # what fills a run up is left out
+            for picture, (place, row) in zip(pictures, rows, strict=False)  # padding is left out
         )
         return [finish_picture(picture, jobs[place]) for picture, (place, _) in zip(styled, rows, strict=True)]
 
     def _paint_halving(self, engine: Engine, classes: F32, noise: F32, truncation: F32) -> U8:
-        """One run; in two halves where memory runs out."""
+        """Paints a run; in two halves if memory runs out."""
         try:
             return engine.paint(classes, noise, truncation)
         except Exception as error:
@@ -165,7 +165,7 @@ def finish_picture(picture: U8, job: Job) -> bytes:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a smaller batch might have succeeded; onnxruntime has no class of its own for it."""
+    """Whether an error means that memory ran out; onnxruntime has no class for it."""
     text = str(error).lower()
     signs = (
         "bad_alloc",

@@ -1,4 +1,4 @@
-"""The generator on the wire: checks requests against the contract and converts; what paints is in painter.py."""
+"""GeneratorService: checks requests against the contract and converts messages; painting is in painter.py."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
         engines: by name, the default first.
         stylist: the style network.
         painter: paints with both.
-        settings: bounds of the queue.
+        settings: of the queue.
     """
 
     def __init__(self, engines: Mapping[str, Engine], stylist: Stylist, painter: Painter, settings: Settings) -> None:
@@ -69,7 +69,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
     async def Generate(  # noqa: N802 (the contract's name)
         self, request: generator_pb2.GenerateRequest, context: Any
     ) -> generator_pb2.GenerateResponse:
-        """Paints a batch when its turn comes."""
+        """Queues a batch and paints it."""
         engine = _run_check(lambda: self._find_engine(request.engine))
         job = _run_check(lambda: self._parse_job(request, engine))
         live = request.priority == generator_pb2.PRIORITY_LIVE
@@ -105,7 +105,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
     async def ListConcepts(  # noqa: N802 (the contract's name)
         self, request: generator_pb2.ListConceptsRequest, context: Any
     ) -> generator_pb2.ListConceptsResponse:
-        """Names an engine's concepts."""
+        """Lists an engine's concepts."""
         engine = _run_check(lambda: self._find_engine(request.engine))
         about = generator_pb2.Engine(
             name=engine.name,
@@ -123,14 +123,14 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
     async def ListStyles(  # noqa: N802 (the contract's name)
         self, request: generator_pb2.ListStylesRequest, context: Any
     ) -> generator_pb2.ListStylesResponse:
-        """Names the styles."""
+        """Lists the styles."""
         listed = [
             generator_pb2.Style(name=style.name, sentiment=_encode_sentiment(style)) for style in self._stylist.styles
         ]
         return generator_pb2.ListStylesResponse(styles=listed, digest=self._stylist.digest)
 
     async def close(self) -> None:
-        """Stops painting."""
+        """Stops painting; drops batches that wait."""
         self._device.close()
         self._painter.close()
 
@@ -184,7 +184,7 @@ def _parse_size(request: generator_pb2.GenerateRequest) -> tuple[int, int] | Non
 
 
 def _run_check(check: Callable[[], T]) -> T:
-    """Runs a check; a broken limit becomes the caller's INVALID_ARGUMENT."""
+    """Runs a check; a LimitError becomes INVALID_ARGUMENT."""
     try:
         return check()
     except LimitError as limit:
@@ -201,7 +201,7 @@ def _encode_sentiment(concept: Concept) -> sentiment_pb2.Sentiment:
 
 
 def open_generator(settings: Settings) -> GeneratorServicer:
-    """Opens engines and styles, see load_painter(), and what queues before them."""
+    """Opens engines and styles, see `load_painter`, and the queue."""
     return GeneratorServicer(*load_painter(settings), settings)
 
 

@@ -1,8 +1,8 @@
-"""Styles of one's own: a folder of pictures, each with the feeling of its manner, instead of the built-in styles.
+"""Styles from the operator's own pictures, each with its sentiment, instead of the built-in styles.
 
 Source: Passalis & Doropoulos (2021), section 3.4, style pictures for positive, neutral and negative sentiment.
-Differs: any number of pictures with any sentiments; what describes a picture's style is predicted once, so that styles
-blend from frame to frame (the original restyles finished frames offline).
+Differs: any number of pictures with any sentiments; the description of a picture's style is predicted once, so that
+styles blend from frame to frame (the original restyles finished frames offline).
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from services.generator.stylize import Stylist
 __all__ = ["StylePicture", "open_picture_stylist", "read_style_pictures", "style_vectors", "styles_digest"]
 
 TABLE = "styles.csv"
-SIDE_PX = 256  # at which the network looks at a style
-MOST = 64  # pictures of one folder
+SIDE_PX = 256  # size of a picture for the network that describes its style
+MOST = 64  # styles of one folder
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 BY_NAME = {
     "positive": (0.0, 0.5),
     "neutral": (0.0, 0.0),
     "negative": (0.0, -0.5),
 }  # (arousal, valence) of files so named
-RESERVED = ("none", "auto")  # words of the contract
+RESERVED = ("none", "auto")  # have a meaning in StoryConfig.style
 
 
 @dataclass(frozen=True)
 class StylePicture:
-    """A picture whose manner is a style."""
+    """A style and the picture it is taken from."""
 
     style: Concept
     path: Path
-    share: float = 1.0  # how much of the style a weight of 1 shows, (0, 1]
+    share: float = 1.0  # how much of the style is shown at weight 1, (0, 1]
 
 
 def read_style_pictures(folder: Path) -> list[StylePicture]:
-    """Reads which pictures a folder offers as styles.
+    """Lists the styles of a folder.
 
     Args:
-        folder: holds styles.csv with columns file, name, arousal, valence (-1 to 1), perhaps share (above 0, to 1), and
-            the files it names, or, without it, pictures called positive, neutral and negative, at least one of them
-            (jpg, jpeg, png or webp).
+        folder: holds styles.csv with columns file, name, arousal, valence (-1 to 1) and optionally share (above 0, at
+            most 1), and the files it names; or, without styles.csv, at least one picture called positive, neutral or
+            negative (jpg, jpeg, png or webp).
 
     Raises:
-        ValueError: says what is wrong, and what is wanted.
+        ValueError: the folder cannot be used; the message gives the fault and the way out.
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder; give one that holds pictures and {TABLE}")
@@ -66,7 +66,7 @@ def read_style_pictures(folder: Path) -> list[StylePicture]:
         )
     if not 1 <= len(found) <= MOST:
         raise ValueError(f"{table} lists {len(found)} styles; list 1 to {MOST}, one a line")
-    concepts_from_json(concepts_to_json([one.style for one in found]))  # its rules on sentiments and names hold here
+    concepts_from_json(concepts_to_json([one.style for one in found]))  # checks sentiments and names
     taken = [one.style.name for one in found if one.style.name in ("", *RESERVED)]
     if taken:
         raise ValueError(f"a style of {TABLE} is called {taken[0]!r}; choose another name")
@@ -101,16 +101,16 @@ def styles_digest(pictures: Sequence[StylePicture], networks: Sequence[str]) -> 
 
 
 def open_picture_stylist(folder: Path, predictor: Session, network: Session, digests: Sequence[str]) -> Stylist:
-    """The stylist of a folder of pictures.
+    """Opens the styles of a folder of pictures.
 
     Args:
         folder: see `read_style_pictures`.
-        predictor: describes the style of a picture.
+        predictor: network that describes the style of a picture.
         network: paints in described styles.
-        digests: of both.
+        digests: of both networks.
 
     Raises:
-        ValueError: the folder or a picture is not what it should be.
+        ValueError: the folder or a picture cannot be used.
     """
     pictures = read_style_pictures(folder)
     return Stylist(
@@ -153,7 +153,7 @@ def _find_named(folder: Path) -> list[StylePicture]:
 
 
 def _read_picture(path: Path) -> npt.NDArray[np.float32]:
-    """A picture as the predictor takes it: (1, SIDE_PX, SIDE_PX, 3) in [0, 1], the centre square."""
+    """Reads the centre square of a picture for the predictor: (1, SIDE_PX, SIDE_PX, 3) in [0, 1]."""
     try:
         with Image.open(path) as picture:
             upright = ImageOps.exif_transpose(picture).convert("RGB")

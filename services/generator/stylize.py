@@ -1,4 +1,4 @@
-"""Painting styles, blended: one network, whose normalisations are mixed by the style weights.
+"""Paints pictures in blends of styles: one network, whose normalisations are mixed by the style weights.
 
 Source: conditional instance normalisation (Dumoulin, Shlens & Kudlur 2017; from any picture: Ghiasi et al. 2017).
 """
@@ -18,14 +18,14 @@ __all__ = ["Stylist"]
 
 
 class Stylist:
-    """Restyles pictures with a network that `rebuild_styles` writes.
+    """Styles pictures with a network written by training.generator.styles.rebuild.
 
     Args:
-        digest: of all that decides a restyled pixel.
+        digest: of everything that decides a styled pixel.
         session: the network.
-        styles: names and sentiments; None are those in the network's metadata.
-        vectors: (S, 100), what describes each style, for the network of any style; see style_pictures.py.
-        shares: (S,) or (1,), how much of each style a weight of 1 shows, where the network does not hold it itself.
+        styles: names and sentiments; None takes those in the network's metadata.
+        vectors: (S, 100), descriptions of the styles, for the network of any style; see style_pictures.py.
+        shares: (S,) or (1,), how much of each style is shown at weight 1, unless the network holds that itself.
     """
 
     def __init__(
@@ -45,11 +45,11 @@ class Stylist:
         self.styles = concepts_from_json(facts["styles"]) if styles is None else tuple(styles)
 
     def stylize(self, picture: npt.NDArray[np.uint8], weights: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-        """Restyles one picture.
+        """Styles one picture.
 
         Args:
             picture: (H, W, 3), RGB; sides are multiples of 4.
-            weights: (S,), >= 0; what they lack to a sum of 1 stays unstyled, and zeros return the picture itself.
+            weights: (S,), >= 0; a sum below 1 styles the picture by that share only, zeros return it unchanged.
 
         Returns:
             (H, W, 3), RGB.

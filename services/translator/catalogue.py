@@ -1,4 +1,4 @@
-"""Finds the translators of every engine that a search path of folders knows."""
+"""Finds the translators of every engine in a search path of folders."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ TABLE = "_concepts.json"  # after an engine's name
 
 
 def find_file(name: str, folders: Sequence[Path]) -> Path:
-    """Where a file is: in the first folder that has it, else where it would be shipped."""
+    """The path of a file in the first folder that has it, else in the shipped one."""
     return next((folder / name for folder in folders if (folder / name).exists()), EMBEDDED / name)
 
 
 def table_path(engine: str, folder: Path) -> Path:
-    """Where a folder keeps the rated concepts of an engine."""
+    """The path of the rated concepts of an engine in a folder."""
     return folder / f"{engine}{TABLE}"
 
 
@@ -32,7 +32,7 @@ def open_catalogue(folders: Sequence[Path]) -> dict[str, dict[str, Translator]]:
     """Opens every engine's translators: engine, sorted → name → translator.
 
     Args:
-        folders: looked through before the shipped one; the first that has an engine's table decides.
+        folders: searched before the shipped one; the first that has an engine's table is used.
 
     Raises:
         OSError: a file cannot be read.
@@ -49,7 +49,7 @@ def open_translators(table: Path) -> dict[str, Translator]:
     """Opens every translator of an engine, by name.
 
     Args:
-        table: ENGINE_concepts.json; where views have been trained, ENGINE_views.npz is beside it.
+        table: ENGINE_concepts.json; ENGINE_views.npz beside it holds trained views, if there are any.
 
     Raises:
         OSError: a file cannot be read.

@@ -1,4 +1,4 @@
-"""The dictionary that also goes smoothly: its next concept lies near the last, and well placed to go on from."""
+"""The dictionary with smooth changes: the next concept looks like the last one, and has similar ones to follow it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from services.translator.translate import AGAIN, DictionaryTranslator
 
 __all__ = ["JourneyTranslator"]
 
-JUMP = 0.4  # cost of a step between two concepts as unlike as two are on average
-FORESIGHT = 0.7  # weight of the step after this one, should the feeling stay
+JUMP = 0.4  # cost of a step between two concepts of average distance
+FORESIGHT = 0.7  # weight of the cost of the step after this one, if the sentiment stays
 
 
 class JourneyTranslator(DictionaryTranslator):
-    """Chooses as the dictionary does, and weighs how far the picture would jump.
+    """Chooses as the dictionary does, and adds the cost of how much the picture would change.
 
-    The last concept is in `recent_concepts`, so that a story cut into requests stays the same story. Feelings to come
-    are not looked at, even where a request holds them, for the same reason and so that live and offline agree: the best
-    guess of the next feeling is the present one. From each concept the cheapest one to go on to is found, so that none
-    is chosen that leads into a corner. Of our own design.
+    The last concept is in `recent_concepts`, so that a story gives the same concepts however it is cut into requests.
+    For the same reason, and so that live and offline agree, later sentiments are not used even if a request holds
+    them: the next sentiment is assumed to be the present one. Each concept also gets the cost of the cheapest concept
+    that could follow it, so that none is chosen that has no good successor. Our own design.
     """
 
     description = "The dictionary on a smooth path: the next concept looks like the last and leads on to others."
@@ -33,7 +33,7 @@ class JourneyTranslator(DictionaryTranslator):
         self._onward = self._jumps + AGAIN * np.eye(len(lexicon.names))
 
     def cost(self, target: F64, shown: list[int]) -> F64:
-        """What showing each concept costs now and next, (K,)."""
+        """The cost of each concept now, and of what can follow it, (K,)."""
         settled = super().cost(target, shown)
         step = self._jumps[shown[-1]] if shown else 0.0
         return np.asarray(settled + step + FORESIGHT * (settled + self._onward).min(1))

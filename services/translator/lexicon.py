@@ -1,4 +1,4 @@
-"""The dictionary: what people feel when they see each concept of an engine.
+"""The concepts of an engine and what people feel when they see each of them.
 
 Ratings of the embedded engine's concepts: OASIS (Kurdi, Lozano & Banaji 2017), 1..7 mapped to -1..1.
 """
@@ -19,7 +19,7 @@ __all__ = ["Lexicon", "load_lexicon", "encode_distances", "F32", "F64"]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-STEPS = 100  # of a stored distance; 1 is the mean distance of two concepts, and 2.55 the longest that is told apart
+STEPS = 100  # per unit of a stored distance; 1 is the mean distance of two concepts, 2.55 the longest stored
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class Lexicon:
 
     engine: str
     names: tuple[str, ...]
-    themes: tuple[str, ...]  # kin share a theme, for example "thunderstorm"
-    ratings: F64  # (K, 2): arousal, valence in -1..1, by people
+    themes: tuple[str, ...]  # concepts of one kind share a theme, for example "thunderstorm"
+    ratings: F64  # (K, 2): arousal, valence in -1..1
     digest: str  # lower-case hex SHA-256 of the file
-    readings: F64  # (K, 2): what the labeller reads off the engine's picture; the rating where nobody has read it
-    distances: F64  # (K, K): how unlike two concepts look, 1 on average; all 0 where nobody has looked
-    kin: NDArray[np.int64] = field(init=False, repr=False)  # (K,): number of the theme
+    readings: F64  # (K, 2): the labeller's prediction for the engine's picture; the rating if there is none
+    distances: F64  # (K, K): how different two concepts look, 1 on average; all 0 if not measured
+    kin: NDArray[np.int64] = field(init=False, repr=False)  # (K,): number of each concept's theme
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kin", np.unique(self.themes, return_inverse=True)[1].reshape(-1))
@@ -43,8 +43,8 @@ def load_lexicon(path: Path) -> Lexicon:
     """Reads a table of rated concepts.
 
     Args:
-        path: JSON with `engine` and `concepts`, each of name, theme, arousal and valence in -1..1; where the engine's
-            pictures have been read (read_concepts.py), also read_arousal and read_valence, and `distances`.
+        path: JSON with `engine` and `concepts`, each with name, theme, arousal and valence in -1..1; after
+            training.translator.read_concepts also with read_arousal and read_valence, and `distances`.
 
     Raises:
         ValueError: a value is missing, out of range or not finite, a name appears twice, or fewer than two concepts.
@@ -78,10 +78,10 @@ def encode_distances(distances: F64) -> str:
 
 
 def decode_distances(text: str, count: int, file: str) -> F64:
-    """What `encode_distances` wrote, for `count` concepts; all 0 for an empty text.
+    """Distances (count, count) of a text by `encode_distances`; all 0 for an empty text.
 
     Raises:
-        ValueError: the text is of another number of concepts.
+        ValueError: the text holds another number of distances.
     """
     distances = np.zeros((count, count))
     if text:

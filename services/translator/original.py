@@ -1,4 +1,4 @@
-"""The original's dictionary translator, as the baseline that can be chosen."""
+"""The dictionary translator of the original paper: a baseline."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from services.translator.translate import Passage
 
 __all__ = ["OriginalTranslator"]
 
-SPREAD = 1e-6  # a smaller standard deviation is none
+SPREAD = 1e-6  # a smaller standard deviation counts as 0
 
 
 class OriginalTranslator:
-    """Z-scores the feelings of the request and the concepts, and takes the nearest concept.
+    """Takes z-scores of the sentiments of the request and of the concepts, and chooses the nearest concept.
 
-    Source: Passalis & Doropoulos (2021), section 3.3. The paper z-scores over the whole song. Here that is what a
-    request holds: a story cut otherwise is another story. Feelings without spread, a lone one for example, have no
-    z-scores: the concepts' own mean and spread stand in.
+    Source: Passalis & Doropoulos (2021), section 3.3. Differs: the paper takes z-scores over the whole song, this over
+    one request, so that a story cut otherwise is another story. Sentiments without spread, for example a single one,
+    have no z-scores: the concepts' mean and spread are used instead.
     """
 
     description = (
@@ -31,7 +31,7 @@ class OriginalTranslator:
         self.digest = hashlib.sha256(f"original 1 {lexicon.digest}".encode()).hexdigest()
 
     def latents(self, passage: Passage) -> tuple[F32, F32]:
-        """One concept a row, whole, and fresh noise."""
+        """One concept per row, with weight 1, and fresh noise."""
         ratings, targets = self.lexicon.ratings, passage.sentiments
         measured = targets if (targets.std(0) > SPREAD).all() else ratings
         song = (targets - measured.mean(0)) / np.maximum(measured.std(0), SPREAD)

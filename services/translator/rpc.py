@@ -1,4 +1,4 @@
-"""The translator on the wire: checks requests against the contract and converts; the maths is in translate.py."""
+"""TranslatorService: checks requests against the contract and converts messages; the maths is in translate.py."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from services.translator.translate import MEMORY, NOISE_SIZE, Passage, Translato
 
 __all__ = ["SERVICE", "TranslatorServicer"]
 
-MAX_SENTIMENTS = 1024  # of one request; only `original` cares where a longer story is cut
+MAX_SENTIMENTS = 1024  # of one request; only for `original` it matters where a longer story is cut
 
 
 class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
@@ -32,7 +32,7 @@ class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
 
     Args:
         translators: engine → name → translator, the defaults first.
-        judge_service: reads pictures; None where there is no judge.
+        judge_service: judges pictures; None if there is no judge.
     """
 
     def __init__(
@@ -42,17 +42,17 @@ class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
         self._judge_service = judge_service
 
     async def close(self) -> None:
-        """Drops what waits to be read."""
+        """Drops pictures that wait for the judge."""
         if self._judge_service is not None:
             self._judge_service.close()
 
     async def Translate(  # noqa: N802 (the contract's name)
         self, request: translator_pb2.TranslateRequest, context: Any
     ) -> translator_pb2.TranslateResponse:
-        """Translates a run of feelings."""
+        """Translates a sequence of sentiments."""
         translator = self._find_translator(request)
         passage = _parse_passage(request, len(translator.lexicon.names))
-        # A thousand feelings take a second: not on the loop that answers health checks.
+        # A thousand sentiments take a second: too long for the loop that answers health checks.
         translation = await asyncio.to_thread(translate, translator, passage)
         return translator_pb2.TranslateResponse(
             concept_count=len(translator.lexicon.names),
@@ -66,7 +66,7 @@ class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
     async def ListTranslators(  # noqa: N802 (the contract's name)
         self, request: translator_pb2.ListTranslatorsRequest, context: Any
     ) -> translator_pb2.ListTranslatorsResponse:
-        """Names the translators, the default first."""
+        """Lists the translators, the default first."""
         listed = [
             translator_pb2.Translator(
                 name=name,
@@ -82,7 +82,7 @@ class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
     async def ReadPictures(  # noqa: N802 (the contract's name)
         self, request: translator_pb2.ReadPicturesRequest, context: Any
     ) -> translator_pb2.ReadPicturesResponse:
-        """Reads off pictures what people would feel."""
+        """Predicts what people would feel at pictures."""
         if self._judge_service is None:
             message = f"this translator has no judge of pictures; set {PREFIX}JUDGE to on"
             raise FailedPrecondition(message, reason=reasons.ERROR_REASON_JUDGE_MISSING)
@@ -170,7 +170,7 @@ async def _open() -> TranslatorServicer:
     if settings.default not in known:
         raise SettingsError(f"{PREFIX}DEFAULT is {settings.default!r}; choose one of: {', '.join(known)}")
     for translator in (one for named in catalogue.values() for one in named.values()):
-        translate(translator, Passage(np.zeros((1, 2))))  # the first call pays for what is loaded lazily
+        translate(translator, Passage(np.zeros((1, 2))))  # the first call loads what is loaded lazily
     ordered = {
         engine: {name: catalogue[engine][name] for name in _sort_default_first(settings.default, catalogue[engine])}
         for engine in _sort_default_first(settings.engine, catalogue)
@@ -180,7 +180,7 @@ async def _open() -> TranslatorServicer:
 
 
 def _check_folders(settings: Settings) -> list[Path]:
-    """The search path; raises ArtifactError where views in it are not what their manifest says."""
+    """The search path; raises ArtifactError if views in it differ from their manifest."""
     folders = [Path(folder).expanduser() for folder in settings.weights]
     for manifest in sorted(path for folder in (*folders, EMBEDDED) for path in folder.glob("*_views.json")):
         load_artifact(manifest)
@@ -188,7 +188,7 @@ def _check_folders(settings: Settings) -> list[Path]:
 
 
 def _sort_default_first(name: str, names: Iterable[str]) -> list[str]:
-    """Names in order, the default first."""
+    """Sorts names, the default first."""
     return sorted(names, key=lambda one: (one != name, one))
 
 

@@ -10,9 +10,9 @@ PREFIX = "DEEPSING_TRANSLATOR_"
 
 @dataclass(frozen=True)
 class Settings:
-    """What an operator may change."""
+    """Settings of the service."""
 
-    default: str = "dictionary"  # the translator that an empty name means
-    engine: str = "morph"  # the engine that an empty name means
-    weights: tuple[str, ...] = ()  # folders of tables, views and judges, looked through before the one that is shipped
-    judge: Literal["on", "off"] = "on"  # off: pictures are not read
+    default: str = "dictionary"  # the translator used for an empty name
+    engine: str = "morph"  # the engine used for an empty name
+    weights: tuple[str, ...] = ()  # folders of tables, views and judges, searched before the shipped one
+    judge: Literal["on", "off"] = "on"  # off: ReadPictures is refused

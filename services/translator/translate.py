@@ -1,9 +1,9 @@
-"""Turns feelings into points of a generator's latent space; THE line is marked in `translate`.
+"""Turns sentiments into points of a generator's latent space.
 
 Source: deepsing (Passalis & Doropoulos 2021), section 3.3, dictionary-based translation.
-Differs: the paper takes the nearest class by word norms, z-scored over each song. Here concepts carry human
-ratings of pictures on an absolute scale and what a model reads off the engine's picture of them; and a concept shown
-lately is left to rest.
+Differs: the paper takes the nearest class by word norms, z-scored over each song. Here concepts carry ratings of
+pictures on an absolute scale, and a model's prediction for the engine's own picture of them; and concepts shown lately
+cost more.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from services.translator.lexicon import F32, F64, Lexicon
 
 __all__ = ["DictionaryTranslator", "Passage", "Translation", "Translator", "translate"]
 
-NOISE_SIZE = 128  # Z, as the generators of the paper
-NOISE_LIMIT = 2.0  # noise is truncated here, in standard deviations
+NOISE_SIZE = 128  # Z, as in the generators of the paper
+NOISE_LIMIT = 2.0  # at which noise is truncated, standard deviations
 MEMORY = 64  # concepts remembered; the contract allows as many in `recent_concepts`
 
-# What a choice costs: the squared distance of the concept from the feeling, in deviations, and beside it:
-LEGIBILITY = 0.1  # share of the reading in that distance, against people's rating
-LEAST_SPREAD = 0.05  # concepts that are rated all alike do not make a dimension count without end
-REACH = 0.5  # a feeling farther than this from every concept is brought this near to the nearest
-WEAR, WEAR_MEMORY = 0.18, 12.0  # a concept shown just now; concepts after which that has faded to 1/e
-AGAIN = 10.0  # the concept shown last: it never comes twice in a row
-KIN_WEAR = 0.25  # share of the wear that falls on all concepts of its theme
-WHIM = 0.009  # mean of the seeded whim that lets two stories of one song differ
+# The cost of a concept: its squared distance from the sentiment, in deviations, plus:
+LEGIBILITY = 0.1  # share of the model's prediction in that distance; the rest is the rating
+LEAST_SPREAD = 0.05  # least deviation of a dimension, for engines whose concepts are all rated alike
+REACH = 0.5  # a sentiment farther than this from every concept is moved to this distance of the nearest
+WEAR, WEAR_MEMORY = 0.18, 12.0  # for a concept shown just now; number of concepts in which that fades to 1/e
+AGAIN = 10.0  # for the concept shown last, which thus is never shown twice in a row
+KIN_WEAR = 0.25  # share of the wear that all concepts of the same theme get
+JITTER = 0.009  # mean of a random cost, from the seed, that makes two stories of one song differ
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A run of feelings within a story."""
+    """A sequence of sentiments within a story."""
 
     sentiments: F64  # (n, 2): arousal, valence in -1..1
     seed: int = 0
-    first_index: int = 0  # index of the first feeling in its story
+    first_index: int = 0  # index of the first sentiment in its story
     recent_concepts: tuple[int, ...] = ()  # concepts shown before, the latest last
 
     def random_generator(self, row: int, stream: int) -> np.random.Generator:
-        """Random numbers of one feeling: decided by seed, index and purpose, never by how a story is cut."""
+        """Random numbers of one sentiment: they depend on seed, index and purpose, not on how a story is cut."""
         return np.random.default_rng((self.seed, self.first_index + row, stream))
 
     def draw_noise(self) -> F32:
-        """Draws standard-normal noise truncated at ±NOISE_LIMIT, (n, NOISE_SIZE), one stream per feeling."""
+        """Draws standard-normal noise truncated at ±NOISE_LIMIT, (n, NOISE_SIZE), one stream per sentiment."""
         noise = np.empty((len(self.sentiments), NOISE_SIZE), np.float32)
         for row in range(len(noise)):
             drawn = self.random_generator(row, stream=1).standard_normal(2 * NOISE_SIZE, dtype=np.float32)
@@ -56,7 +56,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class Translation:
-    """Points of the latent space, one per feeling."""
+    """Points of the latent space, one per sentiment."""
 
     class_weights: F32  # (n, K), rows on the simplex
     noise: F32  # (n, NOISE_SIZE), within ±NOISE_LIMIT
@@ -64,11 +64,11 @@ class Translation:
 
 
 class Translator(Protocol):
-    """A way to translate feelings."""
+    """A way to translate sentiments."""
 
-    lexicon: Lexicon  # the concepts it speaks
+    lexicon: Lexicon  # the concepts it chooses from
     description: str  # one English sentence
-    digest: str  # lower-case hex SHA-256 of all that decides its answers
+    digest: str  # lower-case hex SHA-256 of everything that decides its answers
 
     def latents(self, passage: Passage) -> tuple[F32, F32]:
         """Class weights (n, K), rows on the simplex, and noise (n, NOISE_SIZE)."""
@@ -77,39 +77,39 @@ class Translator(Protocol):
 
 def translate(translator: Translator, passage: Passage) -> Translation:
     """Translates a passage; equal passages give equal answers."""
-    class_weights, noise = translator.latents(passage)  # <- THE line: sentiment → class weights and noise
+    class_weights, noise = translator.latents(passage)
     # einsum adds row by row; a BLAS product's last bit would depend on how many rows there are
     expected = np.einsum("nk,kd->nd", class_weights, translator.lexicon.ratings)
     return Translation(class_weights, noise, expected.astype(np.float32))
 
 
 class DictionaryTranslator:
-    """Looks up the concept whose picture makes people feel so, never the same ones for long."""
+    """Chooses the concept whose rating is nearest to the sentiment; concepts shown lately cost more."""
 
     description = "Shows the concept whose human rating is nearest the feeling and can be read off it; lets it rest."
 
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
-        costs = (LEGIBILITY, LEAST_SPREAD, REACH, WEAR, WEAR_MEMORY, AGAIN, KIN_WEAR, WHIM)
+        costs = (LEGIBILITY, LEAST_SPREAD, REACH, WEAR, WEAR_MEMORY, AGAIN, KIN_WEAR, JITTER)
         self.digest = hashlib.sha256(f"dictionary 2 {costs} {lexicon.digest}".encode()).hexdigest()
 
     def latents(self, passage: Passage) -> tuple[F32, F32]:
-        """One concept a row, whole, and fresh noise."""
+        """One concept per row, with weight 1, and fresh noise."""
         weights = np.zeros((len(passage.sentiments), len(self.lexicon.names)), np.float32)
         shown = list(passage.recent_concepts[-MEMORY:])
         for row, target in enumerate(passage.sentiments):
-            whim = passage.random_generator(row, stream=0).exponential(WHIM, len(self.lexicon.names))
-            concept = int((self.cost(target, shown) + whim).argmin())
+            jitter = passage.random_generator(row, stream=0).exponential(JITTER, len(self.lexicon.names))
+            concept = int((self.cost(target, shown) + jitter).argmin())
             weights[row, concept] = 1.0
             shown = [*shown, concept][-MEMORY:]
         return weights, passage.draw_noise()
 
     def cost(self, target: F64, shown: list[int]) -> F64:
-        """What it costs to show each concept for a feeling (2,) after those shown before, the latest last: (K,)."""
+        """The cost of each concept for a sentiment (2,), after those shown before, the latest last: (K,)."""
         return self.distance(target) + self.wear(shown)
 
     def distance(self, target: F64) -> F64:
-        """How far each concept is from a feeling (2,), squared, in deviations of the ratings: (K,)."""
+        """Squared distance of each concept from a sentiment (2,), in deviations of the ratings: (K,)."""
         ratings, readings = self.lexicon.ratings, self.lexicon.readings
         spread = np.maximum(ratings.std(0), LEAST_SPREAD)  # arousals lie closer together than valences
         apart = np.square((target - ratings) / spread).sum(-1)
@@ -119,7 +119,7 @@ class DictionaryTranslator:
         return np.asarray((1 - LEGIBILITY) * by_rating + LEGIBILITY * by_reading)
 
     def wear(self, shown: list[int]) -> F64:
-        """How worn each concept is, (K,): highest for the one shown last, fading with every concept since."""
+        """What each concept costs for having been shown, (K,): most if shown last, less with every concept since."""
         freshness = WEAR * np.exp(-np.arange(len(shown))[::-1] / WEAR_MEMORY)
         own = np.zeros(len(self.lexicon.names))
         np.add.at(own, np.array(shown, np.intp), freshness)

@@ -1,8 +1,8 @@
-"""Neural translators: small networks from a feeling to class weights and noise, each one view of the engine.
+"""Neural translators: small networks from a sentiment to class weights and noise, each one view of the engine.
 
-Source: Passalis & Doropoulos (2021), section 3.3, neural translation with several views; networks from train.py.
-Differs: a view's logits cover only the classes it was drawn (the others would be negligible), noise is brought back
-to unit deviation (means of noise are short vectors), and feelings come in on the absolute scale of people's ratings.
+Source: Passalis & Doropoulos (2021), section 3.3, neural translation with several views; training.translator.train
+makes the networks. Differs: a view has logits only for the classes drawn for it (the others would be negligible), noise
+is scaled back to unit deviation (means of noise are short vectors), and sentiments are on the scale of the ratings.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ TEMPERATURE = 0.05  # of the softmax; the paper's
 class View:
     """A trained network 2 → 64 → 256 → {classes, noise}."""
 
-    classes: NDArray[np.int64]  # (C,), which concepts it speaks
-    centre: F32  # (2,), subtracted from a feeling …
-    spread: F32  # (2,), … which is then divided by this: people's scale
+    classes: NDArray[np.int64]  # (C,), the concepts it chooses from
+    centre: F32  # (2,), subtracted from a sentiment …
+    spread: F32  # (2,), … which is then divided by this
     hidden: tuple[tuple[F32, F32], ...]  # weights (inputs, outputs) and bias of each rectified layer
     logits: tuple[F32, F32]  # weights (256, C) and bias
     noise: tuple[F32, F32]  # weights (256, NOISE_SIZE) and bias
 
     def forward(self, sentiment: F64) -> tuple[F32, F32]:
-        """One feeling (2,) → class weights over its classes (C,) and noise (NOISE_SIZE,)."""
+        """One sentiment (2,) → class weights over its classes (C,) and noise (NOISE_SIZE,)."""
         signal = ((sentiment - self.centre) / self.spread).astype(np.float32)
         for weights, bias in self.hidden:
             signal = np.maximum(signal @ weights + bias, 0)
@@ -47,7 +47,7 @@ class View:
 
 
 class ViewTranslator:
-    """A view as a translator. It does not vary: one feeling, one picture, in every story."""
+    """A view as a translator. Nothing is random: equal sentiments give equal pictures in every story."""
 
     def __init__(self, lexicon: Lexicon, view: View, number: int, digest: str) -> None:
         self.lexicon = lexicon
@@ -56,7 +56,7 @@ class ViewTranslator:
         self._view = view
 
     def latents(self, passage: Passage) -> tuple[F32, F32]:
-        """Class weights and noise, feeling by feeling: a product of many rows would differ in its last bit."""
+        """Class weights and noise, row by row: a product of many rows would differ in its last bit."""
         weights = np.zeros((len(passage.sentiments), len(self.lexicon.names)), np.float32)
         noise = np.empty((len(passage.sentiments), NOISE_SIZE), np.float32)
         for row, sentiment in enumerate(passage.sentiments):
@@ -65,7 +65,7 @@ class ViewTranslator:
 
 
 def names_digest(names: tuple[str, ...]) -> str:
-    """Stands for an engine's vocabulary and its order."""
+    """A digest of an engine's concepts in their order."""
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 

@@ -193,7 +193,7 @@ ELSEWHERE: dict[str, str] = {
     f"{ANALYZE} SONG_TOO_LARGE": f"{ANALYZED}::test_a_song_of_too_many_bytes_is_refused",
     f"{ANALYZE} SONG_TOO_LONG": f"{ANALYZED}::test_a_song_of_too_many_hours_is_refused",
     f"{ANALYZE} UPLOAD_STALLED": f"{ANALYZED}::test_a_stalled_upload_is_ended",
-    f"{ANALYZE} SESSIONS_EXHAUSTED": f"{ANALYZED}::test_one_session_too_many_is_told_when_to_come_back",
+    f"{ANALYZE} SESSIONS_EXHAUSTED": f"{ANALYZED}::test_one_session_too_many_is_refused_with_a_time_to_retry",
     "AnalyzeConfig.live SONG_UNREADABLE": "tests/contract/audio_sentiment/test_encoded.py::"
     "test_an_m4a_with_its_index_at_the_end_plays_as_a_file_but_not_live",
     f"{COMPOSE} SONG_TOO_LARGE": "tests/unit/composer/session/test_refusals.py::test_a_song_over_the_limit_is_refused",

@@ -1,7 +1,7 @@
-"""The image-sentiment judge: reads off a picture what people would feel, by folds that never saw its theme.
+"""The image-sentiment judge: predicts what people would feel at a picture, with folds that never saw its theme.
 
-Kernel ridge regression on pooled features of a frozen backbone (see backbone.py). For every pair of folds there is a
-set of coefficients fitted without both, so that a mixture of two concepts is read by a judge that knows neither.
+Kernel ridge regression on pooled features of a frozen backbone (training.translator.judge.backbone). For every pair of
+folds there is a set of coefficients fitted without both, so that a mixture of two concepts is judged without either.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from services.translator.lexicon import F32, F64
 
 __all__ = ["PictureFeatures", "Judge", "load_judge", "pair_index", "save_judge"]
 
-SIZE_PX = 256  # pictures are read at this size
-CLIP = 4.0  # standard deviations; features beyond are outliers
+SIZE_PX = 256  # pictures are judged at this size
+CLIP = 4.0  # standard deviations, at which features are clipped
 BLOCKS = {  # of the features
     "lite0.mean": slice(0, 1280),
     "lite0.middle": slice(1280, 1472),
@@ -57,9 +57,9 @@ def crop_square(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Judge:
-    """One reader of pictures, cross-fitted by theme."""
+    """The judge's parameters, cross-fitted by theme."""
 
-    blocks: tuple[str, ...]  # which parts of the features it sees
+    blocks: tuple[str, ...]  # the parts of the features that it uses
     folds: dict[str, int]  # theme → fold
     fold_count: int
     gamma: float  # of exp(-gamma · squared distance)
@@ -75,11 +75,11 @@ class Judge:
         return project(select_blocks(features, self.blocks), self.mean, self.scale, self.basis)
 
     def read(self, features: F32, themes: Sequence[Sequence[str]]) -> F64:
-        """Reads sentiments.
+        """Predicts sentiments.
 
         Args:
             features: (N, 5920), from `PictureFeatures.extract`.
-            themes: per picture, the themes that are in it, at most two; themes that no fold knows do not matter.
+            themes: of each picture, those that it shows, of at most two folds; unknown themes are ignored.
 
         Returns:
             (N, 2), arousal and valence on the scale of the ratings, by coefficients fitted without those themes.
@@ -99,7 +99,7 @@ class Judge:
 
 
 def pair_index(low: int, high: int, fold_count: int) -> int:
-    """Place of the coefficients fitted without folds `low` ≤ `high` (equal: without that one); the last omit none."""
+    """Index of the coefficients fitted without folds `low` ≤ `high` (equal: without that one); the last omit none."""
     return low * fold_count - low * (low - 1) // 2 + high - low
 
 
@@ -120,7 +120,7 @@ def distances(left: F32, right: F32) -> F64:
 
 
 def save_judge(judge: Judge, path: Path) -> None:
-    """Writes a judge; the big tables as 16-bit floats."""
+    """Writes a judge; its large tables as 16-bit floats."""
     themes = sorted(judge.folds)
     np.savez_compressed(
         path,

@@ -1,4 +1,4 @@
-"""Opens exported networks as this service runs them all: on a CPU, with few threads that sleep when idle."""
+"""Opens exported networks on a CPU, with few threads that sleep when idle."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def open_network(path: Path, threads: int = 1) -> Any:
 
     Args:
         path: the file.
-        threads: of one run.
+        threads: for one run.
     """
-    import onnxruntime  # only who looks at pictures needs it, and waits for it
+    import onnxruntime  # imported late: a translator without a judge starts without it
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

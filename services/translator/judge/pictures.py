@@ -1,4 +1,4 @@
-"""Opens pictures from outside: what is no picture, or larger than any of ours, is refused before it costs much."""
+"""Opens pictures from callers; what is no picture, or too large, is refused before much is decoded."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from services.translator.judge.model import SIZE_PX, crop_square
 __all__ = ["MAX_BYTES", "MAX_PIXELS", "PictureError", "open_picture"]
 
 MAX_BYTES, MAX_PIXELS = 2**20, 2**22
-FORMATS = ("JPEG", "PNG")  # no other decoder of Pillow sees the bytes
+FORMATS = ("JPEG", "PNG")  # the only decoders of Pillow that see the bytes
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 class PictureError(Exception):
-    """A picture is not read.
+    """A picture cannot be opened.
 
     Args:
         kind: what is wrong with it.
@@ -32,9 +32,9 @@ class PictureError(Exception):
 
 
 def open_picture(image: bytes) -> NDArray[np.uint8]:
-    """Opens a picture as the judge reads it: its centre square, (SIZE_PX, SIZE_PX, 3), 8-bit RGB.
+    """Opens a picture for the judge: its centre square, (SIZE_PX, SIZE_PX, 3), 8-bit RGB.
 
-    The size is looked at before a pixel is decoded, and a large JPEG is decoded at a fraction of its size.
+    The size is checked before any pixel is decoded, and a large JPEG is decoded at a fraction of its size.
 
     Args:
         image: JPEG or PNG, at most MAX_BYTES and MAX_PIXELS.
@@ -55,5 +55,5 @@ def open_picture(image: bytes) -> NDArray[np.uint8]:
         raise PictureError("too_large", "has far too many pixels") from None
     except UnidentifiedImageError:
         raise PictureError("unreadable", "neither JPEG nor PNG") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow says of broken files
+    except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow raises for broken files
         raise PictureError("unreadable", str(error) or type(error).__name__) from error

@@ -1,4 +1,4 @@
-"""Reads pictures where they are shown: the judge and its backbone, to serve. Needs neither torch nor any photo."""
+"""The judge and its backbone, ready to judge pictures with their concepts. Needs neither torch nor any photo."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONCEPTS = "morph_concepts.json"
 
 
 class PictureReader:
-    """Reads what people would feel, each picture by coefficients that never saw ratings of its subjects."""
+    """Predicts what people would feel, for each picture with coefficients that never saw ratings of its themes."""
 
     def __init__(self, backbone: PictureFeatures, judge: Judge, themes: Mapping[str, str], digest: str) -> None:
         """`themes` maps the name of a concept to its theme; `digest` is lower-case hex SHA-256 of both."""
@@ -27,12 +27,12 @@ class PictureReader:
         self.digest = digest
 
     def read(self, pictures: Sequence[NDArray[np.uint8]], concepts: Sequence[Sequence[str]]) -> F64:
-        """Reads pictures.
+        """Judges pictures.
 
         Args:
-            pictures: (H, W, 3) 8-bit RGB of any size; the centre square counts.
-            concepts: per picture, what it shows, the strongest first: names of the embedded engine's concepts or
-                themes of the rated photos. Others are ignored, and so is what comes after two folds of themes.
+            pictures: (H, W, 3) 8-bit RGB of any size; the centre square is used.
+            concepts: what each picture shows, the strongest first: names of the embedded engine's concepts or themes
+                of the rated photos. Other names are ignored, and so are themes beyond the first two folds.
 
         Returns:
             (N, 2), arousal and valence in -1..1.
@@ -51,7 +51,7 @@ class PictureReader:
         return np.clip(read, -1.0, 1.0)
 
     def _hide_themes(self, concepts: Sequence[str]) -> list[str]:
-        """The themes whose ratings a picture's reading must not know, of at most two folds."""
+        """The themes that the coefficients for a picture must not have seen, of at most two folds."""
         themes = [self._themes.get(concept, concept) for concept in concepts]
         folds = list(dict.fromkeys(self._judge.folds[theme] for theme in themes if theme in self._judge.folds))[:2]
         return [theme for theme in themes if self._judge.folds.get(theme) in folds]
@@ -61,8 +61,8 @@ def open_reader(weights: Path, threads: int = 1) -> PictureReader:
     """Opens the reader of a weights folder.
 
     Args:
-        weights: holds BACKBONE, JUDGE and, where concepts go by other names than their themes, the concept table.
-        threads: of one core each, for one picture.
+        weights: holds BACKBONE and JUDGE, and the concept table if concepts have other names than their themes.
+        threads: for one picture.
 
     Raises:
         OSError: a file cannot be read.

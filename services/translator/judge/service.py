@@ -1,4 +1,4 @@
-"""Where pictures are read: requests are checked and wait for their turn; the judge itself is in reading.py."""
+"""ReadPictures: checks requests and judges their pictures, one request after another; the maths is in model.py."""
 
 from __future__ import annotations
 
@@ -22,30 +22,34 @@ from services.translator.lexicon import F64, Lexicon
 __all__ = ["LARGEST_REQUEST_BYTES", "JudgeService", "check_count"]
 
 MAX_PICTURES, MAX_CONCEPTS = 64, 16  # of one request; concepts of one picture
-LARGEST_REQUEST_BYTES = MAX_PICTURES * (MAX_BYTES + 2**10) + 2**20  # a picture a little too large is told its rule
-MAX_WAITING_BYTES = 64 * 2**20  # of pictures that wait to be read; a lone request may always
+LARGEST_REQUEST_BYTES = (
+    MAX_PICTURES * (MAX_BYTES + 2**10) + 2**20
+)  # room for a picture slightly too large, so that it is refused with its rule
+MAX_WAITING_BYTES = 64 * 2**20  # of pictures that wait; a request is always taken if no other waits
 RETRY_AFTER_S = 1.0
 
 
 class JudgeService:
-    """Reads pictures one request after another, beside the loop that translates.
+    """Judges pictures in a thread of its own, one request after another.
 
     Args:
         reader: of pictures.
-        judge: what is known of it.
+        judge: its digest and agreement with people.
     """
 
     def __init__(self, reader: PictureReader, judge: sentiment_pb2.Judge) -> None:
         self._reader, self._judge = reader, judge
-        self._thread = DeviceThread("judge")  # one: reading must not take the cores of those who translate and paint
-        self._waiting_bytes = 0  # bytes of pictures that wait or are read
+        self._thread = DeviceThread(
+            "judge"
+        )  # one thread: judging must not take the cores from translating and painting
+        self._waiting_bytes = 0  # of pictures that wait or are being judged
 
     @classmethod
     def from_folders(cls, folders: Sequence[Path]) -> JudgeService:
-        """The service with the judge and the backbone of the first folder that has both, else the shipped ones; warm.
+        """Opens judge and backbone of the first folder that has both, else the shipped ones, and runs them once.
 
         Raises:
-            ArtifactError: the judge's files are not what their manifests say.
+            ArtifactError: a file of the judge differs from its manifest.
         """
         own = (folder for folder in folders if (folder / BACKBONE).exists() and (folder / JUDGE).exists())
         folder = next(own, EMBEDDED)
@@ -69,11 +73,11 @@ class JudgeService:
 
         Args:
             request: of ReadPictures.
-            lexicon: of the engine that painted its pictures.
+            lexicon: of the engine that made its pictures.
 
         Raises:
             InvalidArgument: the request breaks a limit.
-            ResourceExhausted: too many pictures wait.
+            ResourceExhausted: too many pictures are waiting.
         """
         check_count(len(request.pictures), MAX_PICTURES, "pictures")
         themes = _parse_themes(request, lexicon)
@@ -84,14 +88,14 @@ class JudgeService:
         return translator_pb2.ReadPicturesResponse(achieved=achieved, judge=self._judge)
 
     def close(self) -> None:
-        """Drops what waits."""
+        """Drops pictures that wait."""
         self._thread.close()
 
     @contextmanager
     def _reserve(self, size: int) -> Iterator[None]:
-        """Counts pictures until they are read; what comes when there is no room for them is to come again."""
+        """Counts the bytes of a request while it waits; refuses it if there are too many."""
         if self._waiting_bytes and self._waiting_bytes + size > MAX_WAITING_BYTES:
-            message = f"{self._waiting_bytes} bytes of pictures wait to be read; try again in {RETRY_AFTER_S:g} s"
+            message = f"{self._waiting_bytes} bytes of pictures are waiting; try again in {RETRY_AFTER_S:g} s"
             raise ResourceExhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=RETRY_AFTER_S)
         self._waiting_bytes += size
         try:
@@ -101,7 +105,7 @@ class JudgeService:
 
 
 def check_count(count: int, most: int, field: str) -> None:
-    """Raises InvalidArgument BATCH_EMPTY or BATCH_TOO_LARGE where a batch has no thing, or more than `most`."""
+    """Raises InvalidArgument BATCH_EMPTY or BATCH_TOO_LARGE if a batch has no item, or more than `most`."""
     if count == 0:
         reason = reasons.ERROR_REASON_BATCH_EMPTY
         raise InvalidArgument("the batch is empty; send at least 1", reason=reason, field=field, value=count)
@@ -111,7 +115,7 @@ def check_count(count: int, most: int, field: str) -> None:
 
 
 def _parse_themes(request: translator_pb2.ReadPicturesRequest, lexicon: Lexicon) -> list[list[str]]:
-    """Per picture, the themes of the concepts that it shows."""
+    """The themes of the concepts of each picture."""
     last, reason = len(lexicon.names) - 1, reasons.ERROR_REASON_CONCEPT_UNKNOWN
     for number, picture in enumerate(request.pictures):
         field = f"pictures[{number}].concepts"
@@ -128,7 +132,7 @@ def _parse_themes(request: translator_pb2.ReadPicturesRequest, lexicon: Lexicon)
 
 
 def _read_images(reader: PictureReader, images: Sequence[bytes], themes: Sequence[Sequence[str]]) -> F64:
-    """Opens and reads pictures; (n, 2)."""
+    """Opens and judges pictures: (n, 2)."""
     pictures = []
     for number, image in enumerate(images):
         try:

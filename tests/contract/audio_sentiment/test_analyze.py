@@ -134,7 +134,7 @@ async def test_the_number_of_points_follows_the_songs_own_samples(samples: int, 
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 16_000, 44_100, 192_000])
-async def test_a_live_point_comes_as_soon_as_its_half_second_was_heard(rate_hz: int, stub: Stub) -> None:
+async def test_a_live_point_comes_as_soon_as_its_half_second_has_arrived(rate_hz: int, stub: Stub) -> None:
     call = stub.Analyze(timeout=30)
     await call.write(pcm_config(rate_hz, live=True))
     data = np.resize(chords(2.0), rate_hz // 2).astype("<f4").tobytes()
@@ -215,7 +215,7 @@ async def test_a_stalled_upload_is_ended() -> None:
     assert parse_error_info(caught.value)[0] == "UPLOAD_STALLED"
 
 
-async def test_progress_says_how_far_the_audio_is_heard_before_its_window_is_over(stub: Stub) -> None:
+async def test_progress_says_how_much_audio_is_decoded_before_its_window_is_over(stub: Stub) -> None:
     call = stub.Analyze(timeout=30)
     await call.write(pcm_config(live=True, send_progress=True))
     for number in range(1, 4):
@@ -235,7 +235,7 @@ async def test_without_being_asked_there_is_no_progress(stub: Stub) -> None:
     assert [answer.WhichOneof("payload") for answer in found] == ["point", "point", "summary"]
 
 
-async def test_one_session_too_many_is_told_when_to_come_back(stub: Stub) -> None:
+async def test_one_session_too_many_is_refused_with_a_time_to_retry(stub: Stub) -> None:
     calls = [stub.Analyze(timeout=30) for _ in range(2)]
     half_second = chunk(chords(0.5).astype("<f4").tobytes())
     for call in calls:

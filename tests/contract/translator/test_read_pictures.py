@@ -164,7 +164,7 @@ async def test_a_server_without_a_judge_says_so_and_translates(monkeypatch: pyte
 
 
 class Slow(PictureReader):
-    """Reads nothing until it is told to."""
+    """Judges nothing until it is released."""
 
     def __init__(self) -> None:
         self.may_read, self.reads = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""One command makes an engine of a folder of pictures, which a story can be told with."""
+"""One command makes an engine of a folder of pictures, from which a story can be made."""
 
 import csv
 import json
@@ -50,8 +50,8 @@ def test_pictures_that_nobody_rated_become_an_engine_of_stories(images: Path, tm
     song = make_song(tmp_path, "cbr_mp3")
     story = tmp_path / "story.mp4"
     words = ("render", song, story, "--engine", "mine", "--fps", "4", "--duration", "3", "--json")
-    told = deepsing(*words, DEEPSING_MODELS_DIR=str(models))
-    assert told.returncode == 0, told.stderr[-2000:]
+    rendered = deepsing(*words, DEEPSING_MODELS_DIR=str(models))
+    assert rendered.returncode == 0, rendered.stderr[-2000:]
     assert story.stat().st_size > 1000
     assert '"mine"' in story.with_suffix(".json").read_text()
 

@@ -1,4 +1,4 @@
-"""Writes the story that the dictionary told when it was last agreed on: `python -m tests.golden.translator.regenerate`.
+"""Writes the concepts that the dictionary chooses for a fixed story: `python -m tests.golden.translator.regenerate`.
 
 Change it on purpose only: a story that changes is another story to everybody who keeps a manifest.
 """

@@ -99,8 +99,8 @@ def test_an_engine_gets_views_by_one_command(
     assert len(report["views"]) == 2
     translators = open_catalogue([folder])["plain"]
     assert list(translators) == ["dictionary", "original", "view-1", "view-2"]
-    told = translate(translators["view-2"], Passage(np.zeros((3, 2))))
-    assert told.class_weights.shape == (3, len(COLOURS))
+    translation = translate(translators["view-2"], Passage(np.zeros((3, 2))))
+    assert translation.class_weights.shape == (3, len(COLOURS))
     assert json.loads((folder / "plain_views.json").read_text())["metrics"] == report
 
 

@@ -1,4 +1,4 @@
-"""Sounds to listen to, made on the spot."""
+"""Synthetic sounds."""
 
 import numpy as np
 from numpy.typing import NDArray

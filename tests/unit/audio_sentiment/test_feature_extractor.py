@@ -45,7 +45,7 @@ def test_a_resampler_that_gives_a_little_less_or_more_changes_no_count() -> None
     assert len(extract(chords(2.0)[: 16_000 + 40], 1000, window_count=2)) == 2
 
 
-def test_a_window_is_told_by_its_own_sound() -> None:
+def test_a_window_depends_on_its_own_sound() -> None:
     windows = extract(np.concatenate([chords(1.0, level=0.9), silence(1.0), chords(1.0, level=0.9)]), 8000)
     assert [window.loudness > 0.3 for window in windows] == [True, True, False, False, True, True]
     assert windows[2].loudness == windows[3].loudness == 0.0

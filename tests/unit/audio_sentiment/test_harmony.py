@@ -18,7 +18,7 @@ def read_harmony(samples: np.ndarray, piece: int = 8000) -> np.ndarray:
     return [harmony.push(samples[at : at + piece]) for at in range(0, samples.size, piece)][-1]
 
 
-def test_a_major_chord_is_told_from_a_minor_one() -> None:
+def test_a_major_chord_is_distinguished_from_a_minor_one() -> None:
     major, minor = read_harmony(chord((0, 4, 7))), read_harmony(chord((0, 3, 7)))
     assert major.shape == minor.shape == (HARMONY_SIZE,)
     assert major[0] > 0.05 > -0.05 > minor[0]

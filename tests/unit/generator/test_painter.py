@@ -59,7 +59,7 @@ def test_jobs_of_several_callers_share_the_runs_of_one_length() -> None:
     assert [one.images for one in painted] == [painter(rows_per_run=8).paint([alone])[0].images for alone in jobs]
 
 
-def test_each_job_is_told_its_share_of_the_time() -> None:
+def test_each_job_gets_its_share_of_the_time() -> None:
     one, three = painter().paint([job(1), job(3)])
     assert three.compute_s == pytest.approx(3 * one.compute_s)
 
@@ -133,7 +133,7 @@ def test_every_engine_is_painted_with_before_the_first_caller_comes() -> None:
     painter(2, 4).warm_up()
 
 
-def test_lack_of_memory_is_told_from_other_failures() -> None:
+def test_lack_of_memory_is_distinguished_from_other_failures() -> None:
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(RuntimeError("[ONNXRuntimeError] : 6 : std::bad_alloc"))
     assert is_out_of_memory(RuntimeError("Failed to allocate memory for requested buffer of size 42"))

@@ -80,7 +80,7 @@ def test_a_feeling_beyond_every_picture_goes_to_the_nearest_one_there_is(corner:
     assert np.hypot(*(reached - corner)) <= np.hypot(*(nearest - corner)) + 0.2
 
 
-def test_a_feeling_that_stays_is_told_with_other_concepts() -> None:
+def test_a_feeling_that_stays_gets_other_concepts_over_time() -> None:
     mains = translate_all(np.tile([0.1, 0.2], (30, 1))).class_weights.argmax(1)
     assert len(set(mains)) >= 10
 
@@ -130,8 +130,8 @@ def test_of_concepts_that_are_rated_alike_the_one_that_reads_so_is_shown() -> No
     concept = int(np.square(LEXICON.ratings - [0.0, 0.2]).sum(-1).argmin())
     lexicon.readings[:] = LEXICON.ratings
     lexicon.readings[concept] = -1
-    told = translate(DictionaryTranslator(lexicon), Passage(np.tile([0.0, 0.2], (8, 1))))
-    assert concept not in told.class_weights.argmax(1)
+    translation = translate(DictionaryTranslator(lexicon), Passage(np.tile([0.0, 0.2], (8, 1))))
+    assert concept not in translation.class_weights.argmax(1)
 
 
 def test_a_thousand_concepts_and_feelings_take_seconds() -> None:
@@ -140,6 +140,6 @@ def test_a_thousand_concepts_and_feelings_take_seconds() -> None:
     names = tuple(map(str, range(1000)))
     many = Lexicon("many", names, names, ratings, "0" * 64, ratings, np.zeros((len(names), len(names))))
     began = time.process_time()
-    told = translate(DictionaryTranslator(many), Passage(rng.uniform(-1, 1, (1024, 2))))
+    translation = translate(DictionaryTranslator(many), Passage(rng.uniform(-1, 1, (1024, 2))))
     assert time.process_time() - began < 5
-    assert told.class_weights.shape == (1024, 1000)
+    assert translation.class_weights.shape == (1024, 1000)

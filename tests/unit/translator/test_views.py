@@ -23,13 +23,13 @@ def random_view(classes: int = 10) -> View:
     return View(chosen, *scale, (layer(2, 64), layer(64, 256)), layer(256, classes), layer(256, NOISE_SIZE))
 
 
-def test_a_view_speaks_only_its_classes_on_the_simplex_with_unit_noise() -> None:
+def test_a_view_uses_only_its_classes_on_the_simplex_with_unit_noise() -> None:
     view = random_view()
-    told = translate(ViewTranslator(LEXICON, view, 1, "0"), Passage(RNG.uniform(-1, 1, (50, 2))))
-    assert told.class_weights.sum(1) == pytest.approx(1, abs=1e-5)
-    assert set(np.flatnonzero(told.class_weights.sum(0))) <= set(view.classes.tolist())
-    assert (np.abs(told.noise) <= NOISE_LIMIT).all()
-    assert told.noise.std(axis=1) == pytest.approx(0.95, abs=0.07)
+    translation = translate(ViewTranslator(LEXICON, view, 1, "0"), Passage(RNG.uniform(-1, 1, (50, 2))))
+    assert translation.class_weights.sum(1) == pytest.approx(1, abs=1e-5)
+    assert set(np.flatnonzero(translation.class_weights.sum(0))) <= set(view.classes.tolist())
+    assert (np.abs(translation.noise) <= NOISE_LIMIT).all()
+    assert translation.noise.std(axis=1) == pytest.approx(0.95, abs=0.07)
 
 
 def test_a_view_answers_a_feeling_alike_wherever_it_stands() -> None:
@@ -40,7 +40,7 @@ def test_a_view_answers_a_feeling_alike_wherever_it_stands() -> None:
     assert np.array_equal(whole.noise[4:5], alone.noise)
 
 
-def test_saved_views_speak_the_same(tmp_path: Path) -> None:
+def test_saved_views_give_the_same_answers(tmp_path: Path) -> None:
     views = [random_view(), random_view(7)]
     save_views(views, LEXICON.names, tmp_path / "views.npz")
     again = load_views(tmp_path / "views.npz", LEXICON.names)

@@ -5,7 +5,7 @@ from services.audio_sentiment.sentiment import Point
 from tests.unit.telemetry.counted import MetricDelta
 
 
-def test_what_is_heard_is_counted_in_seconds_of_song_and_of_work() -> None:
+def test_analysed_audio_and_the_time_it_took_are_counted_in_seconds() -> None:
     delta = MetricDelta()
     point = Point(time_us=0, arousal=0.0, valence=0.0, loudness=0.0, onset_strength=0.0)
 
