@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from deepsing.runtime.errors import ResourceExhausted
+from deepsing.rpc.errors import ResourceExhausted
 from deepsing.v1 import error_reason_pb2 as reasons
 
 __all__ = ["Account", "Accounts", "Quotas", "caller_account", "charge"]

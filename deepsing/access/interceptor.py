@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -12,16 +12,18 @@ import grpc
 from deepsing.access.accounts import Account, Accounts, Quotas, caller_account
 from deepsing.access.keys import KEY_PREFIX, ApiKey, find_key
 from deepsing.access.keys_file import read_keys
-from deepsing.access.refusals import key_invalid, key_missing
 from deepsing.access.settings import ACCESS_PREFIX, AccessSettings
 from deepsing.access.watched import WatchedFiles
+from deepsing.rpc.errors import Unauthenticated
+from deepsing.rpc.handlers import wrap_handler
 from deepsing.runtime.settings import SettingsError
 from deepsing.telemetry.logs import call_facts
+from deepsing.v1 import error_reason_pb2 as reasons
 
 if TYPE_CHECKING:
     from deepsing.access.tokens import TokenVerifier
 
-__all__ = ["AuthInterceptor"]
+__all__ = ["AuthInterceptor", "build_key_missing", "build_key_invalid"]
 
 HEALTH_PREFIX = "/grpc.health.v1.Health/"
 FOREIGN = "/grpc."  # reflection: for those who are known, and counted as a request
@@ -75,21 +77,23 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc
         handler = await continuation(handler_call_details)
         if handler is None or method.startswith(FOREIGN):
             return handler
-        return self._wrap_handler(handler, caller, account)
+        if not (handler.request_streaming or handler.response_streaming):
+            return handler
+        return self._wrap_stream(handler, caller, account)
 
     def _identify(self, metadata: Sequence[tuple[str, str | bytes]]) -> _Caller:
         presented = [
             credential for name, value in metadata if (credential := _parse_credential(name, value)) is not None
         ]
         if not presented:
-            raise key_missing()
+            raise build_key_missing()
         if len(presented) > 1:  # whoever stands between must not be able to choose
-            raise key_invalid()
+            raise build_key_invalid()
         caller = (
             self._check_key(presented[0]) if presented[0].startswith(KEY_PREFIX) else self._check_token(presented[0])
         )
         if caller is None:
-            raise key_invalid()
+            raise build_key_invalid()
         return caller
 
     def _check_key(self, text: str) -> _Caller | None:
@@ -113,35 +117,42 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc
         same = now is not None and now.sha256 == caller.key.sha256
         return same and now is not None and now.is_valid_for(self._service, datetime.now(UTC))
 
-    def _wrap_handler(self, handler: grpc.RpcMethodHandler, caller: _Caller, account: Account) -> grpc.RpcMethodHandler:
-        """The handler of a stream as one that counts while it is open, and ends when its key does."""
-        read, write = handler.request_deserializer, handler.response_serializer
+    def _wrap_stream(self, handler: grpc.RpcMethodHandler, caller: _Caller, account: Account) -> grpc.RpcMethodHandler:
+        """Counts a stream while it is open, and ends one whose responses go on after its key has become invalid."""
 
-        async def answer(requests: Any, context: Any) -> Any:
+        @asynccontextmanager
+        async def count_stream(_context: Any) -> AsyncIterator[None]:
             with account.count_stream():
-                return await handler.stream_unary(requests, context)
+                yield
 
-        async def answers(request: Any, context: Any) -> AsyncIterator[Any]:
-            inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
-            recheck_at = time.monotonic() + RECHECK_S
-            with account.count_stream():
-                async with aclosing(inner(request, context)) as messages:
-                    async for message in messages:
-                        if time.monotonic() > recheck_at:
-                            recheck_at = time.monotonic() + RECHECK_S
-                            if not self._is_key_still_valid(caller):
-                                raise key_invalid()
-                        yield message
+        recheck_at = time.monotonic() + RECHECK_S
 
-        match handler.request_streaming, handler.response_streaming:
-            case True, True:
-                return grpc.stream_stream_rpc_method_handler(answers, read, write)
-            case False, True:
-                return grpc.unary_stream_rpc_method_handler(answers, read, write)
-            case True, False:
-                return grpc.stream_unary_rpc_method_handler(answer, read, write)
-            case _:
-                return handler
+        def check_key(response: Any) -> Any:
+            nonlocal recheck_at
+            if time.monotonic() > recheck_at:
+                recheck_at = time.monotonic() + RECHECK_S
+                if not self._is_key_still_valid(caller):
+                    raise build_key_invalid()
+            return response
+
+        if not handler.response_streaming:
+            return wrap_handler(handler, count_stream)
+        return wrap_handler(handler, count_stream, on_response=check_key)
+
+
+def build_key_missing() -> Unauthenticated:
+    """The error for a call without a credential."""
+    text = "no API key; send it as metadata 'authorization: Bearer …'"
+    return Unauthenticated(text, reason=reasons.ERROR_REASON_KEY_MISSING)
+
+
+def build_key_invalid() -> Unauthenticated:
+    """The error for a credential that is unknown, revoked, expired, forged, used up or meant for another service.
+
+    Its words are always the same, so that a caller learns no more than it knew.
+    """
+    text = "the API key or token is not known here, is not for this service, or has expired; ask for a new one"
+    return Unauthenticated(text, reason=reasons.ERROR_REASON_KEY_INVALID)
 
 
 def _parse_credential(name: str, value: str | bytes) -> str | None:

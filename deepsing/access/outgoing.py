@@ -11,8 +11,9 @@ import grpc
 
 from deepsing.access.watched import WatchedFiles
 from deepsing.rpc import channel as plain
+from deepsing.rpc.workarounds import wrap_each_call
 from deepsing.runtime.settings import SettingsError, settings_from_environment
-from deepsing.telemetry.outgoing import wrap_each_call
+from deepsing.telemetry.outgoing import propagate_ids
 
 __all__ = ["ChannelSettings", "Tls", "open_channel", "open_service_channel", "watch_key_file"]
 
@@ -69,7 +70,7 @@ def open_channel(
     tls: Tls | None = None,
     plaintext_key: bool = False,
 ) -> grpc.aio.Channel:
-    """Opens a channel that presents a key with every call; close it when done.
+    """Opens a channel whose calls carry a key and the ids of the call that is being served; close it when done.
 
     Args:
         target: "host:port" or any gRPC target.
@@ -90,7 +91,7 @@ def open_channel(
     if get_key is not None:
         _check_key(get_key(), "the key")
     secure = None if tls is None else _load_tls(tls)
-    channel = plain.open_channel(target, max_message_bytes=max_message_bytes, tls=secure)
+    channel = propagate_ids(plain.open_channel(target, max_message_bytes=max_message_bytes, tls=secure))
     if get_key is None:
         return channel
     return wrap_each_call(channel, lambda path: ((("authorization", f"Bearer {get_key()}"),), None))

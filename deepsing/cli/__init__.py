@@ -2,5 +2,5 @@
 
 import os
 
-# gRPC's C core writes lines of its own to standard error, which are not for people; it reads this before it starts.
+# Keeps the log lines of gRPC's C core off standard error; it reads this when it is loaded.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -1,28 +1,51 @@
 """A composer to ask: one that runs already, or one started for this command."""
 
 import argparse
-from collections.abc import AsyncIterator, Callable, Coroutine
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from deepsing.cli.credentials import add_credentials, read_client_credentials
+from deepsing.access.outgoing import open_channel
+from deepsing.cli.credentials import add_credentials, read_channel_credentials, read_client_credentials
 from deepsing.cli.progress import Report
 from deepsing.client import Client
+from deepsing.local.failures import USAGE, CommandError
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
 
-__all__ = ["add_arguments", "ask", "open_service"]
+__all__ = ["add_arguments", "add_wait", "ask", "open_client", "open_service"]
 
 Answer = TypeVar("Answer")
+
+DEFAULT_WAIT_S = 10.0  # a composer that starts, or is replaced, at this moment
+PROBE_S = 1.0  # longest try to connect; each begins afresh, so that no back-off delays the next
+PAUSE_S = 0.2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what every command takes that asks a composer."""
-    parser.add_argument("--target", metavar="HOST:PORT", help="ask this composer; without it, all services start here")
+    parser.add_argument(
+        "--target", metavar="HOST:PORT", help="use the composer that runs there (default: start all services here)"
+    )
+    add_wait(parser)
     add_credentials(parser)
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after so long (default: never)")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs of services started here")
     parser.add_argument("--json", action="store_true", help="print one JSON object and no progress")
+
+
+def add_wait(parser: argparse.ArgumentParser) -> None:
+    """Adds how long a command waits for a composer that does not answer yet."""
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=DEFAULT_WAIT_S,
+        metavar="SECONDS",
+        help=f"for a composer at --target that does not answer yet (default: {DEFAULT_WAIT_S:g}; 0: do not wait)",
+    )
 
 
 async def ask(
@@ -36,15 +59,14 @@ async def ask(
     Args:
         question: what to do with it.
         arguments: of the command; without a target all four services start here and are stopped afterwards.
-        report: is told of the start.
+        report: takes a sentence for each stage.
 
     Raises:
         CommandError: a service started here ended, or did not become ready.
         DeepsingError: see `deepsing.client.errors`.
     """
     if arguments.target:
-        credentials = read_client_credentials(arguments)
-        async with Client(arguments.target, timeout_s=arguments.timeout, retries=1, **credentials) as client:
+        async with open_client(arguments, report) as client:
             return await question(client)
     report("starting the services")
     async with (
@@ -54,6 +76,46 @@ async def ask(
         Client(services.targets["composer"], timeout_s=arguments.timeout, retries=0) as client,  # the dead stay dead
     ):
         return await services.watch(question(client))
+
+
+@asynccontextmanager
+async def open_client(arguments: argparse.Namespace, report: Report) -> AsyncIterator[Client]:
+    """Yields a client of the composer at `arguments.target`, after waiting for it as long as the arguments allow.
+
+    Where nobody answers by then, the client makes one attempt only, whose error says why.
+
+    Raises:
+        CommandError: --wait is out of range, or the credentials break a rule.
+    """
+    if not (math.isfinite(arguments.wait) and arguments.wait >= 0):
+        raise CommandError(f"--wait is {arguments.wait:g}; choose 0 or more seconds", USAGE)
+    wait_s = min(arguments.wait, math.inf if arguments.timeout is None else arguments.timeout)
+    credentials = read_client_credentials(arguments)
+    async with Client(arguments.target, timeout_s=arguments.timeout, on_retry=report, **credentials) as client:
+        # Opening it has refused a key that must not be sent, before anything waits.
+        if await _wait_until_connected(arguments.target, read_channel_credentials(arguments), wait_s, report):
+            yield client
+            return
+    async with Client(arguments.target, timeout_s=arguments.timeout, retries=0, **credentials) as client:
+        yield client
+
+
+async def _wait_until_connected(target: str, credentials: Mapping[str, Any], wait_s: float, report: Report) -> bool:
+    """Returns whether `target` accepts a connection within `wait_s`."""
+    end_s, is_said = time.monotonic() + wait_s, False
+    while (left_s := end_s - time.monotonic()) > 0:
+        async with open_channel(target, tls=credentials["tls"]) as channel:
+            try:
+                await asyncio.wait_for(channel.channel_ready(), min(PROBE_S, left_s))
+            except TimeoutError:
+                pass
+            else:
+                return True
+        if not is_said:
+            report(f"{target} does not answer yet; waiting up to {wait_s:g} s for it")
+            is_said = True
+        await asyncio.sleep(min(PAUSE_S, max(0.0, end_s - time.monotonic())))
+    return False
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""What a command shows to the service that it asks: a key, which is never on the command line, and TLS."""
+"""How a command proves who it is to a service elsewhere: an API key, never on the command line, and TLS."""
 
 import argparse
 import dataclasses
@@ -16,19 +16,22 @@ KEY_VARIABLE = "DEEPSING_API_KEY"
 
 
 def add_credentials(parser: argparse.ArgumentParser) -> None:
-    """Adds what every command takes that may ask a service elsewhere."""
+    """Adds the credentials that every command takes which may call a service elsewhere."""
     parser.add_argument(
-        "--api-key-file", type=Path, metavar="FILE", help=f"the key to present to --target (default: {KEY_VARIABLE})"
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help=f"holds the API key for --target (default: the key in {KEY_VARIABLE})",
     )
-    parser.add_argument("--tls", action="store_true", help="speak TLS with --target; the public CAs vouch for it")
-    parser.add_argument("--tls-ca", type=Path, metavar="PEM", help="speak TLS with --target; this CA vouches for it")
+    parser.add_argument("--tls", action="store_true", help="use TLS; trust the public certificate authorities")
+    parser.add_argument("--tls-ca", type=Path, metavar="PEM", help="use TLS; trust this certificate authority")
 
 
 def read_channel_credentials(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What `deepsing.access.outgoing.open_channel` takes: from the arguments, else from the environment.
+    """Reads what `deepsing.access.outgoing.open_channel` takes, from the arguments, else from the environment.
 
     Raises:
-        CommandError: there is no key in its file, or a variable breaks its rule.
+        CommandError: the key file has no key, or a variable breaks its rule.
     """
     try:
         settings = ChannelSettings.from_environment()
@@ -47,7 +50,7 @@ def read_channel_credentials(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_client_credentials(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The same as `deepsing.client.Client` takes it. Raises CommandError."""
+    """Reads the same for `deepsing.client.Client`. Raises CommandError."""
     found = read_channel_credentials(arguments)
     return {"api_key": found["key"], "tls": found["tls"] or False, "plaintext_key": found["plaintext_key"]}
 

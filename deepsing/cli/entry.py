@@ -1,4 +1,4 @@
-"""What every program of the command line does around its work: failures take one line, and any name is printed."""
+"""What every program of the command line shares: failures are printed as one line, and any file name can be printed."""
 
 import os
 import sys
@@ -16,8 +16,8 @@ SIGPIPE = 13
 
 
 def run_command(work: Callable[[], int]) -> int:
-    """Does the work of a program and returns its exit status; an expected failure is told in one line."""
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # a service that stops is no news for standard error
+    """Does the work of a program and returns its exit status; an expected failure is printed as one line."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # keeps gRPC's own lines off standard error when a service stops
     for stream in (sys.stdout, sys.stderr):
         _allow_any_name(stream)
     try:
@@ -26,7 +26,7 @@ def run_command(work: Callable[[], int]) -> int:
         return status
     except KeyboardInterrupt:
         return INTERRUPTED + SIGINT
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED + SIGPIPE
     except (CommandError, DeepsingError, SettingsError, OSError) as error:
@@ -42,7 +42,7 @@ def _format_error(error: Exception) -> str:
 
 
 def _allow_any_name(stream: TextIO) -> None:
-    """Lets file names through that the terminal's encoding does not know."""
+    """Lets a stream print file names that the terminal's encoding cannot spell."""
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure:
         reconfigure(errors="backslashreplace")

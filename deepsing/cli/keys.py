@@ -1,4 +1,4 @@
-"""deepsing keys: the keys of callers, in the file that services look into."""
+"""deepsing keys: the API keys of callers, in the file that the services read."""
 
 import argparse
 import json
@@ -11,6 +11,8 @@ from pathlib import Path
 from deepsing.access.keys import KEY_ID, ApiKey, new_key
 from deepsing.access.keys_file import edit_keys, parse_time, read_keys
 from deepsing.access.settings import ACCESS_PREFIX
+from deepsing.cli.tables import print_rows
+from deepsing.cli.verbs import add_verb
 from deepsing.local.failures import USAGE, CommandError
 
 __all__ = ["EXAMPLES", "add_arguments"]
@@ -21,31 +23,44 @@ EXAMPLES = """examples:
   deepsing keys list --file keys.json
   deepsing keys revoke phone-app --file keys.json
 
-A key is printed once, alone on standard output; the file holds a hash of it. Services that run notice the change.
+A key is printed once, alone on standard output; the file holds a hash of it. Running services notice the change.
 """
 VARIABLE = f"{ACCESS_PREFIX}KEYS_FILE"
+COLUMNS = (
+    "name", "state", "created", "expires", "services", "streams", "requests_per_minute", "work_s_per_day",
+)  # fmt: skip
 SERVICES = ("audio_sentiment", "translator", "generator", "composer")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what `keys` takes."""
+    """Adds the verbs of `keys` and their arguments."""
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    adding = verbs.add_parser("add", help="make a key and print it", allow_abbrev=False)
+    adding = add_verb(
+        verbs,
+        "add",
+        "make a key and print it",
+        "keys add phone-app --file keys.json --expires 90d",
+        "keys add composer --file keys.json --services audio_sentiment,translator,generator --streams 0",
+    )
     adding.set_defaults(run=_add)
-    adding.add_argument("name", metavar="NAME", help="whose it is: a-z, 0-9 and -, at most 32; stands in logs")
+    adding.add_argument("name", metavar="NAME", help="of the caller, for logs: a-z, 0-9 and -, at most 32")
     adding.add_argument("--expires", metavar="WHEN", help="90d, 12h, or a date such as 2027-01-31 (default: never)")
-    adding.add_argument("--services", default="", metavar="A,B", help=f"of {', '.join(SERVICES)} (default: all)")
-    adding.add_argument("--streams", type=int, metavar="N", help="open at once; 0 is no limit")
-    adding.add_argument("--requests-per-minute", type=int, metavar="N", help="0 is no limit")
-    adding.add_argument("--work-s-per-day", type=float, metavar="N", help="seconds of the generator; 0 is no limit")
-    listing = verbs.add_parser("list", help="show the keys without what is secret", allow_abbrev=False)
+    adding.add_argument(
+        "--services", default="", metavar="A,B", help=f"that it opens, of {', '.join(SERVICES)} (default: all)"
+    )
+    adding.add_argument("--streams", type=int, metavar="N", help="calls open at a time; 0 is no limit")
+    adding.add_argument("--requests-per-minute", type=int, metavar="N", help="calls a minute; 0 is no limit")
+    adding.add_argument(
+        "--work-s-per-day", type=float, metavar="N", help="seconds of generator time a day; 0 is no limit"
+    )
+    listing = add_verb(verbs, "list", "list the keys, without their secrets", "keys list --file keys.json")
     listing.set_defaults(run=_list)
     listing.add_argument("--json", action="store_true", help="print a JSON list")
-    revoking = verbs.add_parser("revoke", help="take a key away", allow_abbrev=False)
+    revoking = add_verb(verbs, "revoke", "remove a key", "keys revoke phone-app --file keys.json")
     revoking.set_defaults(run=_revoke)
-    revoking.add_argument("name", metavar="NAME")
+    revoking.add_argument("name", metavar="NAME", help="of the key")
     for verb in (adding, listing, revoking):
-        verb.add_argument("--file", type=Path, metavar="FILE", help=f"of the keys (default: {VARIABLE})")
+        verb.add_argument("--file", type=Path, metavar="FILE", help=f"holds the keys (default: {VARIABLE})")
 
 
 def _add(arguments: argparse.Namespace) -> int:
@@ -82,8 +97,7 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(rows))
         return 0
-    for row in rows:
-        print("\t".join("" if value is None else str(value) for value in row.values()))
+    print_rows(COLUMNS, [tuple(row.values()) for row in rows])
     return 0
 
 

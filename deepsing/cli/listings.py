@@ -6,47 +6,63 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from deepsing.access.outgoing import open_channel
 from deepsing.cli.composer import open_service
 from deepsing.cli.credentials import add_credentials, read_channel_credentials
 from deepsing.cli.interrupts import run_to_end
+from deepsing.cli.tables import print_rows
+from deepsing.cli.verbs import add_command
 from deepsing.client.status import convert_error
 from deepsing.v1.generator_pb2 import ListConceptsRequest, ListStylesRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
 from deepsing.v1.translator_pb2 import ListTranslatorsRequest
 from deepsing.v1.translator_pb2_grpc import TranslatorServiceStub
 
-__all__ = ["add_arguments", "LISTINGS"]
+__all__ = ["LISTINGS", "add_listing"]
 
 Rows = list[dict[str, object]]
 CALL_LIMIT_S = 30.0
 
-
 LISTINGS = {
-    "concepts": "list what the generator can paint",
-    "styles": "list the manners of painting",
-    "translators": "list the ways from feelings to pictures",
+    "concepts": "list the concepts that the generator can paint, with their feelings",
+    "styles": "list the styles that pictures can be painted in, with their feelings",
+    "translators": "list the translators, which choose concepts for feelings",
 }
+EXAMPLES = {
+    "concepts": ("concepts", "concepts --json", "concepts --target 127.0.0.1:50054", "concepts --engine NAME"),
+    "styles": ("styles", "styles --json", "styles --target 127.0.0.1:50054"),
+    "translators": ("translators", "translators --json", "translators --target 127.0.0.1:50053"),
+}
+NOTES = """
+Without --json: a table; into a file or a pipe, lines with tabs between the columns and the names of these first.
+"""
+SCALE_NOTE = "Arousal is from -1 (calm) to 1 (excited), valence from -1 (unpleasant) to 1 (pleasant).\n"
 
 
-def add_arguments(parser: argparse.ArgumentParser, listing: str) -> None:
-    """Adds what a listing takes.
+def add_listing(commands: Any, name: str) -> None:
+    """Adds a listing to the commands.
 
     Args:
-        parser: of that command.
-        listing: its name, one of LISTINGS.
+        commands: what `ArgumentParser.add_subparsers` returned.
+        name: of the listing, one of LISTINGS.
     """
-    service, rows = SOURCES[listing]
-    parser.set_defaults(run=lambda arguments: run_to_end(_list(arguments, service, rows)), engine="")
-    parser.add_argument("--target", metavar="HOST:PORT", help=f"ask this {service}; without it, one starts here")
+    service, columns, fetch = SOURCES[name]
+    examples = "\n".join(f"  deepsing {example}" for example in EXAMPLES[name])
+    epilog = f"examples:\n{examples}\n{NOTES}{SCALE_NOTE if 'valence' in columns else ''}"
+    parser = add_command(commands, name, LISTINGS[name], epilog)
+
+    def run(arguments: argparse.Namespace) -> int:
+        return run_to_end(_list(arguments, service, columns, fetch))
+
+    parser.set_defaults(run=run, engine="")
+    parser.add_argument(
+        "--target", metavar="HOST:PORT", help=f"ask the {service} that runs there (default: start one here)"
+    )
     add_credentials(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON list")
-    if listing == "concepts":
-        parser.add_argument("--engine", default="", metavar="NAME", help="of which engine (default: the built-in one)")
+    if name == "concepts":
+        parser.add_argument("--engine", default="", metavar="NAME", help="of this engine (default: the built-in one)")
 
 
 async def _fetch_concepts(channel: Any, engine: str) -> Rows:
@@ -64,41 +80,36 @@ async def _fetch_translators(channel: Any, engine: str) -> Rows:
     return [{"name": t.name, "engine": t.engine, "description": t.description} for t in answer.translators]
 
 
-SOURCES: dict[str, tuple[str, Callable[[Any, str], Awaitable[Rows]]]] = {
-    "concepts": ("generator", _fetch_concepts),
-    "styles": ("generator", _fetch_styles),
-    "translators": ("translator", _fetch_translators),
+FEELINGS = ("name", "arousal", "valence")
+SOURCES: dict[str, tuple[str, tuple[str, ...], Callable[[Any, str], Awaitable[Rows]]]] = {
+    "concepts": ("generator", FEELINGS, _fetch_concepts),
+    "styles": ("generator", FEELINGS, _fetch_styles),
+    "translators": ("translator", ("name", "engine", "description"), _fetch_translators),
 }
 
 
-async def _list(arguments: argparse.Namespace, service: str, rows: Callable[[Any, str], Awaitable[Rows]]) -> int:
+async def _list(
+    arguments: argparse.Namespace,
+    service: str,
+    columns: tuple[str, ...],
+    fetch: Callable[[Any, str], Awaitable[Rows]],
+) -> int:
     credentials = read_channel_credentials(arguments) if arguments.target else {}
     async with (
         open_service(arguments.target, service, arguments.engine) as target,
         open_channel(target, **credentials) as channel,
     ):
         try:
-            found = await rows(channel, arguments.engine)
+            found = await fetch(channel, arguments.engine)
         except grpc.aio.AioRpcError as call_error:
             raise convert_error(call_error, target) from None
     if arguments.json:
         print(json.dumps(found))
     else:
-        _print_rows(found)
+        print_rows(columns, [tuple(row.values()) for row in found])
     return 0
 
 
 def _to_row(item: Any) -> dict[str, object]:
     sentiment = item.sentiment
     return {"name": item.name, "arousal": round(sentiment.arousal, 4), "valence": round(sentiment.valence, 4)}
-
-
-def _print_rows(rows: Rows) -> None:
-    console = Console()
-    if not console.is_terminal:  # one row a line, for other programs
-        print("\n".join("\t".join(map(str, row.values())) for row in rows))
-        return
-    table = Table(*(rows[0] if rows else ("none",)))
-    for row in rows:
-        table.add_row(*(Text(str(value)) for value in row.values()))
-    console.print(table)

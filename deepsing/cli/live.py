@@ -1,23 +1,30 @@
-"""deepsing live: sound becomes pictures while it is heard."""
+"""deepsing live: turns sound into pictures while it plays."""
 
 import argparse
 import asyncio
+import json
 import math
 import sys
+import time
+from collections import deque
 from contextlib import AsyncExitStack, aclosing
 from typing import BinaryIO
 
 from deepsing.cli.composer import add_arguments as add_composer_arguments
 from deepsing.cli.composer import ask
 from deepsing.cli.interrupts import run_to_end
-from deepsing.cli.live_report import LiveReport
+from deepsing.cli.progress import Report, print_news
 from deepsing.cli.sound import Sound, open_file_sound, open_microphone
 from deepsing.cli.viewer import Viewer
 from deepsing.client import Client, StoryOptions
 from deepsing.local.failures import USAGE, CommandError
-from deepsing.v1.composer_pb2 import Frame, SessionEnd
+from deepsing.v1.composer_pb2 import Frame, FramesDropped, Heartbeat, SessionEnd
 
-__all__ = ["add_arguments", "live", "EXAMPLES"]
+__all__ = ["EXAMPLES", "LiveReport", "add_arguments", "live"]
+
+SPAN_S = 2.0  # over which frames a second are counted
+LINE_EVERY_S, TERMINAL_EVERY_S, JSON_EVERY_S = 5.0, 0.25, 1.0
+MAX_LAGS = 200_000  # of the last frames, over which the summary is made
 
 EXAMPLES = """examples:
   deepsing live --view 8000
@@ -26,42 +33,46 @@ EXAMPLES = """examples:
   deepsing live song.mp3 --seconds 20 --json
   deepsing live song.mp3 --out - | ffplay -f mjpeg -framerate 12 -
 
-Without FILE it listens to the microphone until Ctrl-C. The lag that is shown is what passes between the sound of a
-moment and the arrival of its frame; frames that would come too late are dropped and counted. Without --view and --out
-pictures are made and measured, and not shown.
+Without FILE it records from the microphone until Ctrl-C. The lag that it prints is the time from a moment of the sound
+to the arrival of its frame; frames that would be too late are dropped and counted. Without --view and --out pictures
+are made and timed, but not shown.
 
-exit status: 0 the sound is over, 1 a service failed, 2 a mistake in what was asked for, 130 Ctrl-C
+exit status: 0 the sound has ended, 1 a service failed, 2 a mistake in the request, 130 Ctrl-C
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what `live` takes."""
+    """Adds the arguments of `live`."""
     parser.set_defaults(run=live)
     parser.add_argument("file", metavar="FILE", nargs="?", help="play this in real time (default: the microphone)")
     parser.add_argument("--device", metavar="NAME", help="the microphone, as FFmpeg names it (default: default)")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after so long (default: when the sound ends)")
     parser.add_argument(
-        "--view", type=int, metavar="PORT", help="show it at http://127.0.0.1:PORT/; 0 takes a free one"
+        "--view", type=int, metavar="PORT", help="show the pictures at http://127.0.0.1:PORT/; 0 takes a free one"
     )
     parser.add_argument("--out", metavar="FILE", help="write the frames as MJPEG; - is standard output")
     parser.add_argument("--fps", default="12", metavar="RATE", help="frames a second (default: 12)")
-    parser.add_argument("--size", metavar="SIZE", help="512x288, or a shape: 16:9, 9:16, … (default: the engine's)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random choice (default: 0)")
+    parser.add_argument(
+        "--size", metavar="SIZE", help="512x288, or a shape: 16:9, 9:16, … (default: the size of the engine)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="the same seed gives the same choices (default: 0)"
+    )
     parser.add_argument("--translator", default="", metavar="NAME", help="see deepsing translators")
-    parser.add_argument("--engine", default="", metavar="NAME", help="which generator (default: the built-in one)")
+    parser.add_argument("--engine", default="", metavar="NAME", help="which engine paints (default: the built-in one)")
     parser.add_argument("--style", default="none", metavar="NAME", help="none (default), auto, or see deepsing styles")
     parser.add_argument("--style-strength", type=float, metavar="SHARE", help="from 0 to 1 (default: 0.6)")
     parser.add_argument(
         "--mode",
         choices=("adaptive", "absolute"),
         default="adaptive",
-        help="adaptive: relative to what was heard so far (default); absolute: sad sound has a sad story",
+        help="adaptive: relative to the sound so far (default); absolute: sad sound has a sad story",
     )
     add_composer_arguments(parser)
 
 
 def live(arguments: argparse.Namespace) -> int:
-    """Tells a story while its sound is heard."""
+    """Makes a story while its sound plays."""
     if arguments.seconds is not None and not (math.isfinite(arguments.seconds) and arguments.seconds >= 0.5):
         raise CommandError(f"--seconds is {arguments.seconds:g}; choose 0.5 or more", USAGE)
     if arguments.view is not None and not 0 <= arguments.view <= 65_535:
@@ -81,7 +92,7 @@ def live(arguments: argparse.Namespace) -> int:
         mode=arguments.mode,
         audio_format=Sound.form,
     )
-    options.to_config()  # mistakes are told before anything is started
+    options.to_config()  # a mistake is reported before anything is started
     if arguments.file:
         sound = open_file_sound(arguments.file, arguments.seconds)
     else:
@@ -90,10 +101,7 @@ def live(arguments: argparse.Namespace) -> int:
 
 
 async def _live(arguments: argparse.Namespace, options: StoryOptions, sound: Sound) -> int:
-    def print_news(news: object) -> None:
-        if isinstance(news, str) and not arguments.json:
-            print(f"deepsing: {news}", file=sys.stderr, flush=True)
-
+    report: Report = (lambda news: None) if arguments.json else print_news
     async with AsyncExitStack() as open_things:
         viewer, out = None, None
         if arguments.view is not None:
@@ -103,10 +111,10 @@ async def _live(arguments: argparse.Namespace, options: StoryOptions, sound: Sou
             out = sys.stdout.buffer if arguments.out == "-" else open_things.enter_context(_open_output(arguments.out))
 
         async def forward(client: Client) -> None:
-            print_news("listening")
+            report("recording and painting")
             await _forward_events(client, options, sound, LiveReport(as_json=arguments.json), viewer, out)
 
-        await ask(forward, arguments=arguments, report=print_news)
+        await ask(forward, arguments=arguments, report=report)
     return 0
 
 
@@ -118,7 +126,7 @@ async def _forward_events(
     client: Client,
     options: StoryOptions,
     sound: Sound,
-    report: LiveReport,
+    report: "LiveReport",
     viewer: Viewer | None,
     out: BinaryIO | None,
 ) -> None:
@@ -138,3 +146,84 @@ async def _forward_events(
 def _write(out: BinaryIO, image: bytes) -> None:
     out.write(image)
     out.flush()
+
+
+class LiveReport:
+    """Counts the events of a live story and prints the counts now and then.
+
+    Args:
+        as_json: JSON lines on standard output; else a line on standard error.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._terminal = sys.stderr.isatty() and not as_json
+        self._every_s = JSON_EVERY_S if as_json else TERMINAL_EVERY_S if self._terminal else LINE_EVERY_S
+        self._next_s = time.monotonic() + self._every_s
+        self._arrivals_s: deque[float] = deque()
+        self._lags_s: deque[float] = deque(maxlen=MAX_LAGS)
+        self._time_s = self._composer_lag_s = 0.0
+        self._frames = self._dropped = 0
+
+    def take(self, event: object, began_s: float) -> None:
+        """Counts an event of the story; `began_s` is when the sound began, on the monotonic clock."""
+        now_s = time.monotonic()
+        match event:
+            case Frame():
+                self._time_s, self._frames = event.pts_us / 1e6, self._frames + 1
+                self._lags_s.append(max(0.0, now_s - began_s - self._time_s))
+                self._arrivals_s.append(now_s)
+            case FramesDropped():
+                self._dropped += event.frame_count
+            case Heartbeat():
+                self._composer_lag_s = event.lag_us / 1e6
+        while self._arrivals_s and self._arrivals_s[0] < now_s - SPAN_S:
+            self._arrivals_s.popleft()
+        if now_s >= self._next_s and self._lags_s:
+            self._next_s = now_s + self._every_s
+            self._print_line()
+
+    def _print_line(self) -> None:
+        facts = {
+            "time_s": round(self._time_s, 3),
+            "frames": self._frames,
+            "frames_per_second": round(len(self._arrivals_s) / SPAN_S, 2),
+            "lag_s": round(self._lags_s[-1], 3),
+            "composer_lag_s": round(self._composer_lag_s, 3),
+            "dropped": self._dropped,
+        }
+        if self._as_json:
+            print(json.dumps(facts), flush=True)
+            return
+        clock = f"{int(self._time_s) // 60}:{int(self._time_s) % 60:02d}"
+        line = (
+            f"{clock}  {facts['frames_per_second']:.1f} frames/s  lag {facts['lag_s']:.2f} s  {self._dropped} dropped"
+        )
+        print(
+            f"\r{line}   " if self._terminal else line, end="" if self._terminal else "\n", file=sys.stderr, flush=True
+        )
+
+    def finish(self, end: SessionEnd) -> None:
+        """Prints the summary of the story."""
+        lags = sorted(self._lags_s) or [0.0]
+        middle_s, high_s = (lags[min(len(lags) - 1, round(share * len(lags)))] for share in (0.5, 0.99))
+        facts = {
+            "end": True,
+            "duration_s": end.duration_us / 1e6,
+            "frames": self._frames,
+            "dropped": self._dropped,
+            "lag_p50_s": round(middle_s, 3),
+            "lag_p99_s": round(high_s, 3),
+            "lag_longest_s": round(lags[-1], 3),
+            "lags": len(self._lags_s),
+        }
+        if self._as_json:
+            print(json.dumps(facts), flush=True)
+            return
+        start = "\r" if self._terminal else ""
+        print(
+            f"{start}{facts['duration_s']:.1f} s of live story: {self._frames} frames, {self._dropped} dropped; "
+            f"lag {middle_s:.2f} s (median), {high_s:.2f} s (99 %), {lags[-1]:.2f} s (longest)",
+            file=sys.stderr,
+            flush=True,
+        )

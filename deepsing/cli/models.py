@@ -1,4 +1,4 @@
-"""deepsing models: engines that users bring, beside the built-in one."""
+"""deepsing models: lists and fetches engines in addition to the built-in one."""
 
 import argparse
 import json
@@ -12,9 +12,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
 from deepsing.cli.models_fetch import Progress, fetch
+from deepsing.cli.tables import print_rows
+from deepsing.cli.verbs import add_verb
 from deepsing.local.failures import USAGE, CommandError
 from deepsing.local.models_folder import list_models, models_folder
 from deepsing.local.source import python_command, python_environment, service_root
@@ -28,10 +29,11 @@ EXAMPLES = """examples:
   deepsing models pull biggan-deep-128 --from s3://bucket/biggan-deep-128/
   deepsing render song.mp3 story.mp4 --engine biggan-deep-512 --translator NAME
 
---from names pytorch_model.bin, or a folder that holds it; config.json is looked for beside it (a name before either,
-as in biggan-deep-256-pytorch_model.bin, is the same for both). A transfer that breaks off is gone on with by the same
-command. Engines live in DEEPSING_MODELS_DIR (default: ~/.local/share/deepsing/models).
+--from is pytorch_model.bin or the folder that holds it; config.json must be beside it. If one has a prefix, as in
+biggan-deep-256-pytorch_model.bin, the other must have the same. After an interrupted transfer the same command
+resumes it. Engines are kept in DEEPSING_MODELS_DIR (default: ~/.local/share/deepsing/models).
 """
+COLUMNS = ("name", "state", "kind", "bytes", "sha256")
 NAMES = ("biggan-deep-128", "biggan-deep-256", "biggan-deep-512")
 WEIGHTS, CONFIG = "pytorch_model.bin", "config.json"
 PUBLISHED = "https://s3.amazonaws.com/models.huggingface.co/biggan/"
@@ -39,24 +41,35 @@ EXPORTER = "training.generator.biggan_deep.export"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what `models` takes."""
+    """Adds the verbs of `models` and their arguments."""
     verbs = parser.add_subparsers(metavar="VERB", required=True)
-    listing = verbs.add_parser("list", help="what is there", allow_abbrev=False)
+    listing = add_verb(verbs, "list", "list the engines that were fetched", "models list", "models list --json")
     listing.set_defaults(run=_list)
     listing.add_argument("--json", action="store_true", help="print a JSON list")
-    pulling = verbs.add_parser("pull", help="fetch an engine's weights and make them ready", allow_abbrev=False)
+    pulling = add_verb(
+        verbs,
+        "pull",
+        "fetch an engine's weights and convert them",
+        "models pull biggan-deep-512 --from ~/Downloads/biggan",
+        "models pull biggan-deep-128 --from s3://bucket/biggan-deep-128/ --precision stored16",
+    )
     pulling.set_defaults(run=_pull)
     pulling.add_argument("name", metavar="NAME", choices=NAMES, help=" | ".join(NAMES))
     pulling.add_argument("--from", dest="source", metavar="WHERE", help="a path, an http(s) address, or s3://…")
-    pulling.add_argument("--sha256", default="", metavar="HEX", help=f"what the digest of {WEIGHTS} must be")
+    pulling.add_argument("--sha256", default="", metavar="HEX", help=f"the SHA-256 that {WEIGHTS} must have")
     pulling.add_argument(
         "--precision",
         choices=("float32", "stored16", "float16"),
         default="float32",
-        help="of the engine's file: stored16 halves it, float16 is for GPUs (default: float32)",
+        help="of the engine's weights: stored16 halves the file, float16 is for GPUs (default: float32)",
     )
-    pulling.add_argument("--sentiments", type=Path, metavar="CSV", help="concept, arousal, valence (-1 to 1)")
-    pulling.add_argument("--no-convert", action="store_true", help="only fetch")
+    pulling.add_argument(
+        "--sentiments",
+        type=Path,
+        metavar="CSV",
+        help="feelings of the concepts: columns concept, arousal, valence (-1 to 1)",
+    )
+    pulling.add_argument("--no-convert", action="store_true", help="fetch only, do not convert")
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -65,14 +78,10 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([vars(model) for model in found]))
         return 0
-    console = Console()
-    if not console.is_terminal:
-        print("\n".join("\t".join(map(str, vars(model).values())) for model in found))
-        return 0
-    table = Table("name", "state", "kind", "MB", "sha256", title=str(folder))
-    for model in found:
-        table.add_row(model.name, model.state, model.kind, f"{model.size_bytes / 1e6:.1f}", model.sha256[:12])
-    console.print(table if found else f"{folder} is empty; see deepsing models pull --help")
+    if found:
+        print_rows(COLUMNS, [tuple(vars(model).values()) for model in found])
+    else:
+        print(f"deepsing: {folder} has no engines; see deepsing models pull --help", file=sys.stderr)
     return 0
 
 
@@ -93,7 +102,7 @@ def _pull(arguments: argparse.Namespace) -> int:
     with _show_progress(name) as progress:
         digest = fetch(weights, folder / WEIGHTS, sha256=arguments.sha256, progress=progress)
     if not arguments.sha256:
-        print(f"deepsing: {WEIGHTS} has sha256 {digest}, which nobody checked; compare it, or use --sha256")
+        print(f"deepsing: {WEIGHTS} has sha256 {digest}, which was not checked; compare it, or give --sha256")
     return _convert(arguments, folder)
 
 
@@ -114,7 +123,7 @@ def _convert(arguments: argparse.Namespace, folder: Path) -> int:
     if arguments.sentiments:
         chosen += ["--sentiments", str(arguments.sentiments.resolve())]
     if arguments.no_convert or find_spec("torch") is None or find_spec("onnx") is None:
-        print(f"fetched into {folder}. To make the engine, in a clone with pip install -e '.[serve,train]':")
+        print(f"fetched into {folder}. To convert it, run in a clone after pip install -e '.[serve,train]':")
         print(f"  python -m {EXPORTER} {' '.join(chosen)}")
         return 0
     root = service_root(EXPORTER, "work in a clone of the repository (see its README)")
@@ -128,7 +137,7 @@ def _convert(arguments: argparse.Namespace, folder: Path) -> int:
     )
     if made.returncode:
         said = made.stderr.strip().splitlines()
-        raise CommandError(f"{arguments.name} cannot be converted: {said[-1] if said else 'it left no word'}")
+        raise CommandError(f"{arguments.name} cannot be converted: {said[-1] if said else 'it printed no reason'}")
     print(f"{made.stdout.strip()}: ready; use it with --engine {arguments.name}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Fetches one file, from a path, over HTTP or from S3: resumed where it broke off, checked, put in place at once."""
+"""Fetches one file from a path, over HTTP or from S3: resumes a broken transfer, checks the digest, then renames."""
 
 import hashlib
 import urllib.error
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import urlsplit
 
-from deepsing.local.failures import USAGE, CommandError
+from deepsing.local.failures import USAGE, CommandError, missing_extra
 
 __all__ = ["fetch"]
 
@@ -20,14 +20,14 @@ BLOCK_BYTES = 1 << 20
 IDLE_LIMIT_S = 60.0  # without a byte
 PARTIAL_CONTENT, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE = 206, 412, 416
 RESTARTS = (PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE)
-OFFLINE = "without a network, give --from the path of a copy that was fetched elsewhere"
+OFFLINE = "without a network, fetch it on another machine and give --from the path of the copy"
 Progress = Callable[[int, int | None], None]
-"""Takes the bytes that are here and those of the whole, None where it is unknown."""
+"""Takes the bytes fetched so far and those of the whole file, None where that is unknown."""
 
 
 @dataclass(frozen=True)
 class SourceStream:
-    """The rest of a file: what comes, from which byte on, of how many, and what tells this version from others."""
+    """The rest of a file: its stream, the byte it begins at, the size of the whole, and a tag of the version."""
 
     stream: IO[bytes]
     offset: int
@@ -36,22 +36,22 @@ class SourceStream:
 
 
 def fetch(source: str, target: Path, *, sha256: str = "", progress: Progress = lambda here, whole: None) -> str:
-    """Fetches a file; what is there already under the name of `target` is replaced at the end only.
+    """Fetches a file; an existing `target` is replaced only at the end.
 
-    A transfer that breaks off leaves `target` + ".partial", which the next call goes on with if the source still has
-    the same version of the file.
+    A broken transfer leaves `target` + ".partial"; the next call resumes it if the source still has the same version of
+    the file.
 
     Args:
         source: a path, or a URL that begins with http, https or s3.
         target: where to put it; its folder exists.
-        sha256: what its digest must be, in hex; empty takes any.
-        progress: is told after each block.
+        sha256: the digest it must have, in hex; empty accepts any.
+        progress: called after each block.
 
     Returns:
         The file's digest.
 
     Raises:
-        CommandError: the source has no such file, broke off, or has another one than `sha256` says.
+        CommandError: the source has no such file, broke off, or its digest is not `sha256`.
     """
     partial, note = target.with_name(f"{target.name}.partial"), target.with_name(f"{target.name}.version")
     version = note.read_text(encoding="utf-8") if note.exists() and partial.exists() else ""
@@ -65,21 +65,19 @@ def fetch(source: str, target: Path, *, sha256: str = "", progress: Progress = l
                 here += len(block)
                 progress(here, opened.total)
     if opened.total is not None and here != opened.total:
-        raise CommandError(f"{source} broke off after {here} of {opened.total} bytes; run the command again to go on")
+        raise CommandError(f"{source} broke off after {here} of {opened.total} bytes; run the command again to resume")
     with partial.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     note.unlink()
     if sha256 and digest != sha256.lower():
         partial.unlink()
-        raise CommandError(
-            f"{source} has sha256 {digest}, not {sha256.lower()}; ask for the right digest or file", USAGE
-        )
+        raise CommandError(f"{source} has sha256 {digest}, not {sha256.lower()}; give the right digest or file", USAGE)
     partial.replace(target)
     return digest
 
 
 def _open(source: str, offset: int, version: str) -> AbstractContextManager[SourceStream]:
-    """Opens a source from `offset` on, or from its start where it is not of this version any more."""
+    """Opens a source at `offset`, or at its start if it no longer has this version."""
     scheme = urlsplit(source).scheme
     if scheme in ("http", "https"):
         return _open_http(source, offset, version)
@@ -92,7 +90,7 @@ def _read_block(stream: IO[bytes], source: str) -> bytes:
     try:
         return stream.read(BLOCK_BYTES)
     except (OSError, HTTPException) as error:
-        raise CommandError(f"{source} broke off ({error}); run the command again to go on") from None
+        raise CommandError(f"{source} broke off ({error}); run the command again to resume") from None
 
 
 @contextmanager
@@ -131,7 +129,7 @@ def _request(url: str, headers: Mapping[str, str]) -> HTTPResponse:
 
 
 def _version_tag(headers: Message) -> str:
-    """What If-Range may hold: weak tags must not stand there."""
+    """Returns a tag for If-Range, which must not be a weak one."""
     tag = headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
 
@@ -142,9 +140,7 @@ def _open_s3(url: str, offset: int, version: str) -> Iterator[SourceStream]:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError
     except ModuleNotFoundError:
-        raise CommandError(
-            "s3:// needs boto3; run: pip install 'deepsing[s3]', or give an https address", USAGE
-        ) from None
+        raise missing_extra("s3:// needs boto3 (an https address does not)", "s3") from None
     parts = urlsplit(url)
     location = {"Bucket": parts.netloc, "Key": parts.path.lstrip("/")}
     client = boto3.client("s3")

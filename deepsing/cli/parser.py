@@ -7,6 +7,7 @@ from typing import NoReturn
 from deepsing.cli import keys, listings, live, models, probe, render, stories, up
 from deepsing.cli import top as top_command
 from deepsing.cli.hand_over import CHOICES
+from deepsing.cli.verbs import add_command
 from deepsing.local.failures import USAGE, CommandError
 
 __all__ = ["build_parser"]
@@ -26,7 +27,7 @@ PASSED_ON = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells a mistake in one line, as every other failure is told."""
+    """Reports a mistake in one line, as every other failure is reported."""
 
     def error(self, message: str) -> NoReturn:
         raise CommandError(f"{message}; see {self.prog} --help", USAGE)
@@ -36,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Builds the parser; the namespace it fills has `run`, which takes the namespace and returns an exit status."""
     top = _Parser(
         prog="deepsing",
-        description="Turns a song into a visual story that makes you feel what the song makes you feel.",
+        description="Turns a song into a visual story whose pictures feel the way the song feels.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -44,25 +45,19 @@ def build_parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, what: str, epilog: str) -> argparse.ArgumentParser:
-        return commands.add_parser(
-            name,
-            help=what,
-            description=f"{what[0].upper()}{what[1:]}.",
-            epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+        return add_command(commands, name, what, epilog)
 
     render.add_arguments(command("render", "turn a song into a story", render.EXAMPLES))
-    live.add_arguments(command("live", "turn sound into pictures while it is heard", live.EXAMPLES))
-    probe.add_arguments(command("probe", "say what a song is and what its story would cost", probe.EXAMPLES))
-    up.add_arguments(command("up", "serve on this machine until Ctrl-C", up.EXAMPLES))
-    top_command.add_arguments(command("top", "show what the services are doing", top_command.EXAMPLES))
-    for name, what in listings.LISTINGS.items():
-        listings.add_arguments(command(name, what, f"example:\n  deepsing {name} --json\n"), name)
-    models.add_arguments(command("models", "list and fetch engines beside the built-in one", models.EXAMPLES))
-    keys.add_arguments(command("keys", "make, list and revoke the keys of callers", keys.EXAMPLES))
-    stories.add_arguments(command("stories", "have stories told while nobody waits, and kept", stories.EXAMPLES))
+    render.add_again_arguments(command("again", "make a story once more from its manifest", render.AGAIN_EXAMPLES))
+    live.add_arguments(command("live", "turn sound into pictures while it plays", live.EXAMPLES))
+    probe.add_arguments(command("probe", "print the facts of a song and what its story would cost", probe.EXAMPLES))
+    up.add_arguments(command("up", "run all four services on this machine until Ctrl-C", up.EXAMPLES))
+    top_command.add_arguments(command("top", "show what running services are doing", top_command.EXAMPLES))
+    for name in listings.LISTINGS:
+        listings.add_listing(commands, name)
+    models.add_arguments(command("models", "list and fetch engines in addition to the built-in one", models.EXAMPLES))
+    keys.add_arguments(command("keys", "make, list and revoke API keys", keys.EXAMPLES))
+    stories.add_arguments(command("stories", "render stories in the background and store them", stories.EXAMPLES))
     for name, (what, example) in PASSED_ON.items():
         lines = "".join(f"  {choice:<16} {sentence}\n" for choice, sentence in CHOICES[name].items())
         epilog = f"what:\n{lines}\nexamples:\n  {example}\n  deepsing {name} {next(iter(CHOICES[name]))} --help\n"

@@ -1,4 +1,4 @@
-"""How far a story is, on standard error: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a story on standard error: a bar on a terminal, elsewhere a line every few seconds."""
 
 import sys
 import time
@@ -17,24 +17,30 @@ from deepsing.v1.composer_pb2 import (
     Heartbeat,
 )
 
-__all__ = ["show_progress", "Report"]
+__all__ = ["Report", "print_news", "show_progress"]
 
 Report = Callable[[object], None]
 """Takes a sentence for a new stage, or an event of a story; only heartbeats move the bar."""
 
 PHASES = {
     PHASE_WARMING: "warming up",
-    PHASE_LISTENING: "listening",
-    PHASE_WAITING_FOR_CREDIT: "waiting",
+    PHASE_LISTENING: "analysing the song",
+    PHASE_WAITING_FOR_CREDIT: "waiting for the reader",
     PHASE_PAINTING: "painting",
     PHASE_FINISHING: "writing the files",
 }
 LINE_EVERY_S = 10.0
 
 
+def print_news(news: object) -> None:
+    """Prints a sentence on standard error, as one line; leaves events aside."""
+    if isinstance(news, str):
+        print(f"deepsing: {news}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def show_progress(*, quiet: bool) -> Iterator[Report]:
-    """Shows progress until the context is left, and then removes a bar without a trace.
+    """Shows progress until the context is left; a bar is removed then.
 
     Args:
         quiet: show nothing.

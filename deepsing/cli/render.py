@@ -1,10 +1,14 @@
-"""deepsing render: a song becomes a story."""
+"""deepsing render: turns a song into a story. deepsing again: makes a story once more from its manifest."""
 
 import argparse
+import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from deepsing.cli.agreement import describe_agreement
 from deepsing.cli.composer import add_arguments as add_composer_arguments
 from deepsing.cli.composer import ask
 from deepsing.cli.interrupts import run_to_end
@@ -13,58 +17,115 @@ from deepsing.cli.story_options import add_story_options, story_options
 from deepsing.client import Client, Story, StoryOptions
 from deepsing.client.files import story_paths
 from deepsing.client.song import SongSource
-from deepsing.local.failures import USAGE, CommandError
-from deepsing.v1.composer_pb2 import Agreement, SessionEnd
+from deepsing.local.failures import FAILURE, USAGE, CommandError
 
-__all__ = ["add_arguments", "render", "EXAMPLES"]
+__all__ = ["AGAIN_EXAMPLES", "EXAMPLES", "add_again_arguments", "add_arguments", "again", "render"]
 
 STYLE_PICTURES = "DEEPSING_GENERATOR_STYLE_PICTURES"
+STYLE_TABLE = "styles.csv"
+STYLE_NAMES = ("positive", "neutral", "negative")
+STYLE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 EXAMPLES = """examples:
   deepsing render song.mp3 story.mp4
+  deepsing render song.mp3 preview.mp4 --fps 1
   deepsing render song.flac story.mp4 --fps 23.976 --size 9:16 --mode relative
   deepsing render song.ogg story.mp4 --start 30 --duration 20 --style auto --style-strength 0.4
   deepsing render song.mp3 story.mp4 --style-pictures my-paintings/
   deepsing render song.mp3 story.mp4 --target 127.0.0.1:50051 --json
   deepsing render -- -odd-name.mp3 story.mp4
 
-Beside story.mp4 appear story.json (manifest), story.contact-sheet.png and story.curve.png. What is there under these
-names is replaced once the story is whole, and not before.
+Three more files are written beside story.mp4: story.json (the manifest), story.contact-sheet.png and story.curve.png.
+Files of these names are replaced when the story is complete, not before.
 
-exit status: 0 done, 1 a service failed, 2 a mistake in what was asked for, 130 Ctrl-C
+exit status: 0 done, 1 a service failed, 2 a mistake in the request, 130 Ctrl-C
+"""
+AGAIN_EXAMPLES = """examples:
+  deepsing again story.json song.mp3 again.mp4
+  deepsing again story.json song.mp3 again.mp4 --target 127.0.0.1:50051 --json
+
+story.json is the manifest that render writes beside a video; song.mp3 must be the same file as then. The frames are
+the same bit for bit if the models are; if not, the command says which model differs, and the new story is kept.
+
+exit status: 0 the same frames, 1 a service failed or the frames differ, 2 a mistake in the request, 130 Ctrl-C
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what `render` takes."""
+    """Adds the arguments of `render`."""
     parser.set_defaults(run=render)
-    parser.add_argument("song", metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …")
-    parser.add_argument("out", metavar="OUT.mp4", help="where the video goes; three more files go beside it")
+    _add_files(parser)
     add_story_options(parser)
     parser.add_argument(
         "--style-pictures",
         type=Path,
         metavar="DIR",
-        help="paint in the manner of these pictures, which are called positive, neutral and negative, or listed with "
-        "their feelings in styles.csv (file,name,arousal,valence); --style is auto then",
+        help="paint in the style of these pictures: files called positive, neutral and negative (.jpg, .png, .webp), "
+        f"or any that {STYLE_TABLE} lists with their feelings (file,name,arousal,valence); implies --style auto",
     )
     add_composer_arguments(parser)
 
 
+def add_again_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `again`."""
+    parser.set_defaults(run=again)
+    parser.add_argument("manifest", metavar="STORY.json", type=Path, help="the manifest of the story")
+    _add_files(parser)
+    add_composer_arguments(parser)
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("song", metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …")
+    parser.add_argument("out", metavar="OUT.mp4", help="the video; three more files are written beside it")
+
+
 def render(arguments: argparse.Namespace) -> int:
-    """Renders a story and says where its files are."""
+    """Renders a story and prints where its files are."""
     if arguments.style_pictures and not arguments.style:
         arguments.style = "auto"
     options = story_options(arguments)
     _set_style_pictures(arguments.style_pictures, arguments.target)
-    options.to_config()  # mistakes are told before anything is started
+    _check_request(arguments, options)
+
+    async def render_and_print() -> int:
+        story = await _render(arguments, options)
+        print(json.dumps(story.to_json()) if arguments.json else _format_summary(story))
+        return 0
+
+    return run_to_end(render_and_print())
+
+
+def again(arguments: argparse.Namespace) -> int:
+    """Renders the story of a manifest once more and compares the frames; exit status 1 if they differ."""
+    manifest = _read_manifest(arguments.manifest)
+    options = _restore_options(manifest, arguments.manifest)
+    arguments.engine = options.engine
+    _check_request(arguments, options)
+    _check_song(Path(arguments.song), manifest)
+
+    async def render_and_compare() -> int:
+        story = await _render(arguments, options)
+        differing = _compare_models(manifest, story)
+        same = story.end.frames_digest == manifest["frames_digest"]
+        if arguments.json:
+            print(json.dumps({**story.to_json(), "same_frames": same, "differing_models": differing}))
+        else:
+            print(_format_summary(story))
+            print(_format_comparison(same, differing))
+        return 0 if same else FAILURE
+
+    return run_to_end(render_and_compare())
+
+
+def _check_request(arguments: argparse.Namespace, options: StoryOptions) -> None:
+    """Raises what is wrong with a request before anything is started."""
+    options.to_config()
     SongSource(arguments.song)
     story_paths(Path(arguments.out))
-    return run_to_end(_render(arguments, options))
 
 
 def _set_style_pictures(style_pictures: Path | None, target: str | None) -> None:
-    """Tells the generator that will be started here which pictures are its styles."""
+    """Puts the folder of pictures into the environment of the generator that will be started here."""
     if style_pictures is None:
         return
     if target:
@@ -76,19 +137,24 @@ def _set_style_pictures(style_pictures: Path | None, target: str | None) -> None
         raise CommandError(
             f"--style-pictures is {style_pictures}, which is not a folder; give one with pictures", USAGE
         )
+    named = {path.stem.lower() for path in style_pictures.iterdir() if path.suffix.lower() in STYLE_SUFFIXES}
+    if not (style_pictures / STYLE_TABLE).exists() and not named & set(STYLE_NAMES):
+        raise CommandError(
+            f"--style-pictures is {style_pictures}, which has neither {STYLE_TABLE} nor a picture called "
+            f"{', '.join(STYLE_NAMES[:-1])} or {STYLE_NAMES[-1]} ({', '.join(STYLE_SUFFIXES)}); name at least one so",
+            USAGE,
+        )
     os.environ[STYLE_PICTURES] = str(style_pictures.resolve())
 
 
-async def _render(arguments: argparse.Namespace, options: StoryOptions) -> int:
+async def _render(arguments: argparse.Namespace, options: StoryOptions) -> Story:
     with show_progress(quiet=arguments.json) as report:
 
         async def render_song(client: Client) -> Story:
-            report("listening")
+            report("analysing the song")
             return await client.render(arguments.song, arguments.out, options, on_event=report)
 
-        story = await ask(render_song, arguments=arguments, report=report)
-    print(json.dumps(story.to_json()) if arguments.json else _format_summary(story))
-    return 0
+        return await ask(render_song, arguments=arguments, report=report)
 
 
 def _format_summary(story: Story) -> str:
@@ -98,31 +164,67 @@ def _format_summary(story: Story) -> str:
         f"{story.video}: {story.duration_s:.2f} s, {story.end.frame_count} frames "
         f"of {size.width_px}x{size.height_px}, {fps:.6g} a second",
         f"beside it: {story.manifest.name}, {story.contact_sheet.name}, {story.curve.name}",
-        f"agreement of pictures and song by people's ratings of what is shown: "
-        f"arousal {_format_agreement(story.end.arousal)}; valence {_format_agreement(story.end.valence)}",
-        *_format_judgement(story.end),
+        describe_agreement(story.end),
         *(f"note: {warning.message}" for warning in story.end.song.warnings),
         *(f"note: {warning}" for warning in story.end.warnings),
         f"took {story.elapsed_s:.1f} s, {story.realtime_factor:.2f} x real time",
     ]
-    return "\n".join(lines)
+    return "\n".join(filter(None, lines))
 
 
-def _format_agreement(agreement: Agreement) -> str:
-    return f"r {agreement.r:.2f}, ccc {agreement.ccc:.2f}, rmse {agreement.rmse:.2f}"
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CommandError(f"{path} is not JSON ({error}); give the story.json that render wrote", USAGE) from None
+    if not isinstance(manifest, dict) or not {"parameters", "song_digest", "frames_digest"} <= manifest.keys():
+        raise CommandError(f"{path} is not the manifest of a story; give the story.json that render wrote", USAGE)
+    return manifest
 
 
-def _format_judgement(end: SessionEnd) -> list[str]:
-    """What the judge read off the finished pictures, and how far it can be believed; nothing where it read none."""
-    if not end.HasField("achieved"):
-        return []
-    achieved, judge = end.achieved, end.achieved.judge
-    lines = [
-        f"by a judge that reads the finished pictures ({achieved.arousal.n} of them): "
-        f"arousal {_format_agreement(achieved.arousal)}; valence {_format_agreement(achieved.valence)}"
-    ]
-    if judge.arousal.n:
-        lines.append(
-            f"(on photos it agrees with people at arousal r {judge.arousal.r:.2f}, valence r {judge.valence.r:.2f})"
+def _restore_options(manifest: Mapping[str, Any], path: Path) -> StoryOptions:
+    """The options of the story of a manifest. Raises CommandError where they are incomplete."""
+    try:
+        parameters = manifest["parameters"]
+        return StoryOptions(
+            seed=int(parameters["seed"]),
+            fps=parameters["frame_rate"],
+            size=parameters["size"],
+            engine=parameters["engine"],
+            translator=parameters["translator"],
+            style=parameters["style"] or "none",
+            style_strength=float(parameters["style_strength"]),
+            mode=parameters["sentiment_mode"],
+            start_s=int(parameters["start_us"]) / 1e6,
+            duration_s=int(parameters["duration_us"]) / 1e6 or None,
+            title=manifest.get("title", ""),
         )
-    return lines
+    except (KeyError, TypeError, ValueError) as error:
+        raise CommandError(
+            f"{path} lacks a parameter of the story, or has a wrong one ({error}); give it as render wrote it",
+            USAGE,
+        ) from None
+
+
+def _check_song(song: Path, manifest: Mapping[str, Any]) -> None:
+    with song.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != manifest["song_digest"]:
+        raise CommandError(
+            f"{song} is not the song of this story: its SHA-256 is {digest}, not {manifest['song_digest']}; "
+            "give the file that the story was made from",
+            USAGE,
+        )
+
+
+def _compare_models(manifest: Mapping[str, Any], story: Story) -> list[str]:
+    """The models, by what they do, whose digests differ from those of the manifest."""
+    before, now = manifest.get("digests", {}), dict(story.end.digests or story.started.digests)
+    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
+def _format_comparison(same: bool, differing: list[str]) -> str:
+    if same:
+        return "the same frames as before, bit for bit"
+    models = f"these models are not the same: {', '.join(differing)}" if differing else "all models are the same"
+    return f"note: the frames differ from those of the manifest; {models}"

@@ -1,4 +1,4 @@
-"""Sound as it is made: from a microphone, or from a file at the pace at which it is heard."""
+"""Live sound: from a microphone, or from a file at the speed at which it plays."""
 
 import asyncio
 import os
@@ -6,14 +6,17 @@ import sys
 import time
 from collections.abc import AsyncIterator, Generator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import av
 import numpy as np
 
-from deepsing.audio import AudioError, decode_blocks
-from deepsing.local.failures import USAGE, CommandError
+from deepsing.local.failures import USAGE, CommandError, missing_extra
 from deepsing.v1.sentiment_pb2 import SAMPLE_FORMAT_S16LE, AudioFormat
+
+if TYPE_CHECKING:
+    import av  # comes with the extra "serve"; imported where it is used, so that other commands work without it
 
 __all__ = ["Sound", "open_file_sound", "open_microphone"]
 
@@ -23,19 +26,19 @@ LOUDEST = 32_767
 CARDS = Path("/dev/snd")
 ALSA_FOLDER = "/usr/share/alsa"
 CAPTURES = ("pulse", "alsa")  # FFmpeg's inputs for a microphone, as far as this PyAV has them
-NO_MICROPHONE = "no microphone can be heard ({why}); name one with --device, or play a file: deepsing live song.mp3"
+NO_MICROPHONE = "no microphone can be opened ({why}); name one with --device, or play a file: deepsing live song.mp3"
 
 
 class Sound:
     """Raw sound in real time, in the format `form`.
 
     Args:
-        samples: gives blocks of raw samples; its steps may block, and are all taken in one thread.
-        paced: whether the source comes faster than it is heard and is to be held back.
+        samples: yields blocks of raw samples; it may block, and runs in a thread of its own.
+        paced: whether to hold the source back to the speed at which it plays.
         seconds: to stop after; None is to its end.
 
     Attributes:
-        began_s: when its first sample was heard, on the monotonic clock; 0 before.
+        began_s: when its first sample played, on the monotonic clock; 0 before.
     """
 
     form = AudioFormat(sample_format=SAMPLE_FORMAT_S16LE, sample_rate_hz=RATE_HZ, channel_count=1)
@@ -45,7 +48,7 @@ class Sound:
         self._samples, self._paced, self._seconds = samples, paced, seconds
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """Yields the sound in pieces of at most PIECE_S, each once it has been heard.
+        """Yields the sound in pieces of at most PIECE_S, each when it has been played or recorded.
 
         Raises:
             CommandError: the file cannot be decoded.
@@ -63,7 +66,7 @@ class Sound:
                         await asyncio.sleep(max(0.0, self.began_s + _seconds(sent) - time.monotonic()))
                     yield piece
         finally:
-            thread.submit(self._samples.close)  # once its last step is over; nobody waits for a microphone that hangs
+            thread.submit(self._samples.close)  # runs after its last step; a microphone that hangs is not waited for
             thread.shutdown(wait=False)
 
 
@@ -72,12 +75,25 @@ def _seconds(byte_count: int) -> float:
 
 
 def open_file_sound(path: str, seconds: float | None = None) -> Sound:
-    """A song of any format that FFmpeg decodes, played; OSError where it cannot be read."""
-    with open(path, "rb"):  # says now what would else be found out after connecting
+    """Opens a song of any format that FFmpeg decodes, to be sent at the speed at which it plays.
+
+    Raises:
+        CommandError: PyAV is not installed.
+        OSError: the file cannot be read.
+    """
+    _require_av()
+    with open(path, "rb"):  # reports a missing file before anything is started
         return Sound(_decode_file(path), paced=True, seconds=seconds)
 
 
+def _require_av() -> None:
+    if find_spec("av") is None:
+        raise missing_extra("live sound needs PyAV, which is not installed here", "serve")
+
+
 def _decode_file(path: str) -> Generator[bytes]:
+    from deepsing.audio import AudioError, decode_blocks
+
     try:
         with decode_blocks(path, sample_rate_hz=RATE_HZ) as decoding:
             for block in decoding:
@@ -87,7 +103,7 @@ def _decode_file(path: str) -> Generator[bytes]:
 
 
 def open_microphone(device: str = "default", seconds: float | None = None, capture: str = "") -> Sound:
-    """What a microphone hears.
+    """Opens a microphone.
 
     Args:
         device: as FFmpeg names it.
@@ -95,8 +111,11 @@ def open_microphone(device: str = "default", seconds: float | None = None, captu
         capture: FFmpeg's input; empty is the first of CAPTURES that there is.
 
     Raises:
-        CommandError: there is none that can be opened.
+        CommandError: there is none that can be opened, or PyAV is not installed.
     """
+    _require_av()
+    import av
+
     capture = capture or next((one for one in CAPTURES if one in av.formats_available), "")
     if not capture:
         raise CommandError(NO_MICROPHONE.format(why="this PyAV has no input for one"), USAGE)
@@ -111,7 +130,9 @@ def open_microphone(device: str = "default", seconds: float | None = None, captu
     return Sound(_capture_blocks(container), paced=False, seconds=seconds)
 
 
-def _capture_blocks(container: av.container.InputContainer) -> Generator[bytes]:
+def _capture_blocks(container: "av.container.InputContainer") -> Generator[bytes]:
+    import av
+
     resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
     with container:
         for frame in container.decode(audio=0):

@@ -1,4 +1,4 @@
-"""deepsing stories: stories that a composer tells while nobody waits, and keeps for a while."""
+"""deepsing stories: stories that a composer renders in the background and stores for a while."""
 
 import argparse
 import json
@@ -9,10 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deepsing.cli.credentials import add_credentials, read_client_credentials
+from deepsing.cli.composer import add_wait, open_client
+from deepsing.cli.credentials import add_credentials
 from deepsing.cli.interrupts import run_to_end
-from deepsing.cli.progress import show_progress
+from deepsing.cli.progress import Report, print_news, show_progress
 from deepsing.cli.story_options import add_story_options, story_options
+from deepsing.cli.tables import print_rows
+from deepsing.cli.verbs import add_verb
 from deepsing.client import Client
 from deepsing.client.client import DEFAULT_TARGET
 from deepsing.client.song import SongSource
@@ -31,52 +34,64 @@ EXAMPLES = """examples:
   deepsing stories cancel ID
   deepsing stories fetch ID DIR                     story.mp4, story.json and two pictures
 
-The composer needs a store (see docs/stories.md); deepsing up gives it a folder. The same song with the same options
-is the same story, and is told once.
+The composer needs a store for stories (see docs/stories.md); deepsing up gives it a folder. The same song with the
+same options is the same story and is rendered once.
 
-exit status: 0 done, 1 a service or the story failed, 2 a mistake in what was asked for, 130 Ctrl-C
+exit status: 0 done, 1 a service or the story failed, 2 a mistake in the request, 130 Ctrl-C
 """
+MAX_TITLE = 200  # characters, of the contract
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what `stories` takes."""
+    """Adds the verbs of `stories` and their arguments."""
     verbs = parser.add_subparsers(metavar="VERB", required=True)
 
-    def verb(name: str, what: str, work: Callable[..., Coroutine[Any, Any, int]]) -> argparse.ArgumentParser:
-        added: argparse.ArgumentParser = verbs.add_parser(name, help=what, allow_abbrev=False)
+    def verb(
+        name: str, what: str, work: Callable[..., Coroutine[Any, Any, int]], *examples: str
+    ) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = add_verb(verbs, name, what, *examples)
         added.set_defaults(run=lambda arguments: _run(work, arguments))
         return added
 
-    creating = verb("create", "send a song and print the story's id", _create)
+    creating = verb(
+        "create",
+        "send a song and print the story's id",
+        _create,
+        "stories create song.mp3 --size 16:9",
+        "stories create song.mp3 --watch",
+    )
     creating.add_argument("song", metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …")
     add_story_options(creating)
-    creating.add_argument("--key", default="", metavar="KEY", help="of this request: sent twice, it is one")
+    creating.add_argument("--key", default="", metavar="KEY", help="idempotency key: a request sent twice counts once")
     creating.add_argument("--watch", action="store_true", help="stay until the story has ended")
-    verb("list", "list your stories, the newest first", _list)
+    verb("list", "list your stories, the newest first", _list, "stories list", "stories list --json")
     for name, what, work in (
-        ("show", "say how a story stands, with links to its files", _show),
+        ("show", "print the state of a story, with links to its files", _show),
         ("watch", "follow a story until it has ended", _watch),
         ("cancel", "stop a story", _cancel),
         ("fetch", "save the files of a story that has succeeded", _fetch),
     ):
-        verb(name, what, work).add_argument("story_id", metavar="ID")
-    verbs.choices["fetch"].add_argument("folder", metavar="DIR", type=Path, help="made where it is not there")
+        example = f"stories {name} 0123456789abcdef0123456789abcdef" + (" my-story/" if name == "fetch" else "")
+        verb(name, what, work, example).add_argument("story_id", metavar="ID", help="as create and list print it")
+    verbs.choices["fetch"].add_argument("folder", metavar="DIR", type=Path, help="where to; created if missing")
     for added in verbs.choices.values():
-        help_ = f"the composer (default: {DEFAULT_TARGET})"
+        help_ = f"the composer (default: {DEFAULT_TARGET}, where deepsing up serves it)"
         added.add_argument("--target", default=DEFAULT_TARGET, metavar="HOST:PORT", help=help_)
+        add_wait(added)
         add_credentials(added)
         added.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after so long (default: never)")
         added.add_argument("--json", action="store_true", help="print JSON and no progress")
 
 
 def _run(work: Callable[..., Coroutine[Any, Any, int]], arguments: argparse.Namespace) -> int:
-    if hasattr(arguments, "song"):  # mistakes are told before anything is sent
+    if hasattr(arguments, "song"):  # a mistake is reported before anything is sent
+        arguments.title = arguments.title or Path(arguments.song).stem[:MAX_TITLE]
         story_options(arguments).to_config()
         SongSource(arguments.song)
 
     async def work_with_client() -> int:
-        credentials = read_client_credentials(arguments)
-        async with Client(arguments.target, timeout_s=arguments.timeout, **credentials) as client:
+        report: Report = (lambda news: None) if arguments.json else print_news
+        async with open_client(arguments, report) as client:
             return await work(client, arguments)
 
     return run_to_end(work_with_client())
@@ -97,8 +112,14 @@ async def _list(client: Client, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([_facts(story) for story in stories]))
         return 0
-    for story in stories:
-        print(f"{story.story_id}  {_format_time(story.create_time_us)}  {_describe(story)}  {story.title}".rstrip())
+    columns = ("id", "created", "state", "title")
+    print_rows(
+        columns,
+        [
+            (story.story_id, _format_time(story.create_time_us), _describe(story), story.title or "(untitled)")
+            for story in stories
+        ],
+    )
     return 0
 
 
@@ -165,9 +186,13 @@ def _facts(story: composer.Story) -> dict[str, object]:
 
 
 def _describe(story: composer.Story) -> str:
-    """How a story stands, in a few words."""
+    """The state of a story in a few words."""
     words = _state_name(story)
-    if story.frames_total and story.state != composer.STORY_STATE_SUCCEEDED:
+    if story.state == composer.STORY_STATE_RUNNING and not story.frames_done:
+        words += ", analysing the song"
+        if story.frames_total:
+            words += f", {story.frames_total} frames to paint"
+    elif story.frames_total and story.state != composer.STORY_STATE_SUCCEEDED:
         words += f", frame {story.frames_done} of {story.frames_total}"
     if story.remaining_us >= 0:
         words += f", about {time.strftime('%H:%M:%S', time.gmtime(story.remaining_us / 1e6))} left"

@@ -1,4 +1,4 @@
-"""The options of a story, for every command that has one told."""
+"""The options of a story, for every command that makes one or says what one would cost."""
 
 import argparse
 
@@ -8,28 +8,38 @@ __all__ = ["add_story_options", "story_options"]
 
 
 def add_story_options(parser: argparse.ArgumentParser) -> None:
-    """Adds what decides a story, beside its song."""
+    """Adds everything that decides a story except its song."""
     parser.add_argument("--fps", metavar="RATE", help="frames a second: 24, 23.976, 30000/1001, … (default: 24)")
-    parser.add_argument("--size", metavar="SIZE", help="512x288, or a shape: 16:9, 9:16, … (default: the engine's)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random choice (default: 0)")
+    parser.add_argument(
+        "--size", metavar="SIZE", help="512x288, or a shape: 16:9, 9:16, … (default: the size of the engine)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="the same seed gives the same story (default: 0)"
+    )
     parser.add_argument("--translator", default="", metavar="NAME", help="see deepsing translators")
-    parser.add_argument("--engine", default="", metavar="NAME", help="which generator (default: the built-in one)")
-    parser.add_argument("--style", metavar="NAME", help="none (default), auto, or see deepsing styles")
+    parser.add_argument("--engine", default="", metavar="NAME", help="which engine paints (default: the built-in one)")
+    parser.add_argument(
+        "--style", metavar="NAME", help="none (default), auto (follows the feelings), or a name; see deepsing styles"
+    )
     parser.add_argument("--style-strength", type=float, metavar="SHARE", help="from 0 to 1 (default: 0.6)")
     parser.add_argument(
         "--mode",
         choices=("absolute", "relative", "adaptive"),
         default="absolute",
         help="absolute: a sad song has a sad story (default); relative: every song uses the whole scale; "
-        "adaptive: relative to what was heard so far",
+        "adaptive: relative to the song so far",
     )
-    parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="begin there in the song")
-    parser.add_argument("--duration", type=float, metavar="SECONDS", help="so much of the song (default: to its end)")
-    parser.add_argument("--title", default="", help="for the manifest and the video (render: the file's name)")
+    parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="begin at this time of the song")
+    parser.add_argument(
+        "--duration", type=float, metavar="SECONDS", help="use this much of the song (default: to its end)"
+    )
+    parser.add_argument(
+        "--title", default="", help="in the manifest and the video (default: the name of the song's file)"
+    )
 
 
 def story_options(arguments: argparse.Namespace) -> StoryOptions:
-    """The options that the arguments ask for."""
+    """Builds the options from the arguments."""
     return StoryOptions(
         seed=arguments.seed,
         fps=arguments.fps,

@@ -1,16 +1,13 @@
-"""deepsing up: all four services on this machine until Ctrl-C."""
+"""deepsing up: runs all four services on this machine until Ctrl-C."""
 
 import argparse
-import asyncio
 import json
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from deepsing.cli.interrupts import run_to_end
-from deepsing.cli.progress import show_progress
+from deepsing.cli.progress import print_news, show_progress
 from deepsing.cli.top import FIRST_METRICS_PORT
 from deepsing.local.failures import CommandError
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
@@ -21,16 +18,25 @@ EXAMPLES = """examples:
   deepsing up                    composer on 127.0.0.1:50051, the others on the three ports after it
   deepsing up --port 6000        on 6000 to 6003
   deepsing up --port 0 --json    on free ports, which one line of JSON names
+
+A service that ends is started again, after a pause; if it keeps ending, the command stops with its last message.
+
+exit status: 1 a service failed, 2 a mistake in the request, 130 Ctrl-C
 """
 
 FIRST_PORT = 50051
-DRAIN_S = 30.0  # for stories that are being told when it is stopped
+DRAIN_S = 30.0  # for calls that are open when it is stopped
+STOPPING = (
+    f"stopping; stories that are being rendered may take up to {DRAIN_S:g} s to finish (Ctrl-C again: stop at once)"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what `up` takes."""
+    """Adds the arguments of `up`."""
     parser.set_defaults(run=up)
-    parser.add_argument("--port", type=int, default=FIRST_PORT, metavar="N", help="first of four (default: 50051)")
+    parser.add_argument(
+        "--port", type=int, default=FIRST_PORT, metavar="N", help=f"first of four (default: {FIRST_PORT}; 0: any free)"
+    )
     parser.add_argument(
         "--metrics-port",
         type=int,
@@ -38,14 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"first of four for `deepsing top` (default: {FIRST_METRICS_PORT}, or free ones where those are taken)",
     )
     parser.add_argument(
-        "--engine", default="", metavar="NAME", help="one of `deepsing models list`, beside the built-in one"
+        "--engine", default="", metavar="NAME", help="one of `deepsing models list`, in addition to the built-in one"
     )
-    parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the services' logs")
+    parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the services' logs there")
     parser.add_argument("--json", action="store_true", help="print one line of JSON when all are ready")
 
 
 def up(arguments: argparse.Namespace) -> int:
-    """Serves until a signal comes (exit status 130 for Ctrl-C) or a service ends."""
+    """Serves until a signal comes (exit status 130 for Ctrl-C) or a service keeps ending."""
     first = arguments.port
     services = LocalServices(
         find_free_ports(_four_ports(first)),
@@ -55,7 +61,7 @@ def up(arguments: argparse.Namespace) -> int:
         metrics=_choose_metrics_ports(arguments.metrics_port),
         guarded=True,
     )
-    return run_to_end(_serve(services, arguments.json))
+    return run_to_end(_serve(services, arguments.json), waiting=STOPPING)
 
 
 def _four_ports(first: int) -> dict[str, int]:
@@ -85,21 +91,32 @@ async def _serve(services: LocalServices, as_json: bool) -> int:
                 flush=True,
             )
         else:
-            _print_table(services)
-        return await services.watch(_wait_forever())
+            print(_format_services(services), flush=True)
+        await services.keep_running(print_news)
+    return 0
 
 
-async def _wait_forever() -> int:
-    never: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    return await never
+def _format_services(services: LocalServices) -> str:
+    """A line for each service, never cut, and what to do next."""
+    rows = [("service", "address", "metrics", "process")]
+    rows += [
+        (name, target, f"http://{services.metrics[name]}/metrics", str(services.pids[name]))
+        for name, target in services.targets.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(
+        [
+            *lines,
+            f"Try: deepsing render SONG OUT.mp4 --target {services.targets['composer']}",
+            f"Watch: {_format_top_command(services.metrics)}",
+            "Ctrl-C stops them.",
+        ]
+    )
 
 
-def _print_table(services: LocalServices) -> None:
-    table = Table("service", "address", "metrics", "process", "health")
-    for name, target in services.targets.items():
-        table.add_row(
-            name, target, f"http://{services.metrics[name]}", str(services.pids[name]), "[green]serving[/green]"
-        )
-    console = Console()
-    console.print(table)
-    console.print(f"Try: deepsing render SONG OUT.mp4 --target {services.targets['composer']}    Ctrl-C stops them.")
+def _format_top_command(metrics: Mapping[str, str]) -> str:
+    """The `deepsing top` that shows these services: without addresses only where it would find them by itself."""
+    ports = [int(address.rpartition(":")[2]) for address in metrics.values()]
+    usual = ports == list(_four_ports(FIRST_METRICS_PORT).values())
+    return "deepsing top" if usual else f"deepsing top {' '.join(metrics.values())}"

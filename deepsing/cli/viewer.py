@@ -1,4 +1,4 @@
-"""A page on this machine that shows frames as they come: MJPEG over HTTP, for a person with a browser."""
+"""A web page on this machine that shows frames as they arrive, as MJPEG over HTTP."""
 
 import asyncio
 from contextlib import suppress
@@ -11,18 +11,18 @@ __all__ = ["Viewer"]
 
 HOST = "127.0.0.1"
 MAX_VIEWERS = 16
-HEAD_LIMIT_S = 5.0  # for a browser to say what it wants
+HEAD_LIMIT_S = 5.0  # for a browser to send its request
 PAGE = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>deepsing live</title>
 <style>html,body{margin:0;height:100%;background:#000}img{width:100%;height:100%;object-fit:contain}</style>
-<img src="/frames" alt="the story, as it is told">
+<img src="/frames" alt="the story, live">
 """
 
 
 class Viewer:
-    """Serves the newest frame, and the next and the next; who is slow misses some. Use it as an asynchronous context.
+    """Serves each new frame to all open pages; a slow page skips some. Use it as an asynchronous context.
 
     Args:
-        port: of loopback; 0 is any that is free.
+        port: on the loopback interface; 0 takes a free one.
 
     Raises:
         CommandError: the port is taken.
@@ -52,11 +52,11 @@ class Viewer:
 
     @property
     def address(self) -> str:
-        """Of the page."""
+        """The address of the page."""
         return f"http://{HOST}:{self._port}/"
 
     def show(self, image: bytes) -> None:
-        """Makes a JPEG the newest frame."""
+        """Shows a JPEG on all open pages."""
         news, self._frame, self._news = self._news, image, asyncio.Event()
         news.set()
 
@@ -78,7 +78,9 @@ class Viewer:
     async def _answer(self, head: list[str], writer: asyncio.StreamWriter) -> None:
         method, path, *_ = [*head[0].split(" "), "", ""]
         hosts = [line.partition(":")[2].strip() for line in head[1:] if line.lower().startswith("host:")]
-        if hosts != [f"{HOST}:{self._port}"] and hosts != [f"localhost:{self._port}"]:  # another site's name for us
+        if hosts != [f"{HOST}:{self._port}"] and hosts != [
+            f"localhost:{self._port}"
+        ]:  # a page of another site that has its name lead here (DNS rebinding)
             await _send_response(writer, "403 Forbidden", "text/plain", b"this page is for this machine only\n")
         elif method != "GET" or path not in ("/", "/frames"):
             await _send_response(writer, "404 Not Found", "text/plain", b"try /\n")

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import secrets
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +57,8 @@ class StoryFiles:
         self._parts: dict[int, Path] = {}
         self._open_files: dict[int, BinaryIO] = {}
         self._digests = {kind: hashlib.sha256() for kind in paths}
+        self._lock = threading.Lock()  # a thread may still write when its task is cancelled and the context is left
+        self._is_discarded = False
 
     def __enter__(self) -> Self:
         try:
@@ -77,8 +80,15 @@ class StoryFiles:
         """Adds the next piece of a file; its first one begins it anew, whatever there was of it.
 
         Raises:
-            Failed: a file that nobody asked for, a piece after the last one, or bytes that differ from their digest.
+            Failed: a file that nobody asked for, a piece after the last one, bytes that differ from their digest, or
+                the context has been left.
         """
+        with self._lock:
+            if self._is_discarded:
+                raise Failed("the files were given up before all of them had come")
+            self._write(chunk)
+
+    def _write(self, chunk: composer.StoryFileChunk) -> None:
         if not chunk.offset_bytes and chunk.kind in self._parts:
             self._begin_file(chunk.kind)
         if chunk.kind not in self._open_files:
@@ -116,11 +126,13 @@ class StoryFiles:
             _sync_folder(folder)
 
     def _discard(self) -> None:
-        for file in list(self._open_files.values()):
-            with contextlib.suppress(OSError):  # a full disk fails once more at close
-                file.close()
-        for part in list(self._parts.values()):
-            part.unlink(missing_ok=True)
+        with self._lock:
+            self._is_discarded = True
+            for file in self._open_files.values():
+                with contextlib.suppress(OSError):  # a full disk fails once more at close
+                    file.close()
+            for part in self._parts.values():
+                part.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,17 +1,17 @@
 """Everything that decides a story, beside the song."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, TypeVar
 
-from deepsing.client import pictures
 from deepsing.client.errors import Refused
 from deepsing.v1 import composer_pb2 as composer
 from deepsing.v1 import sentiment_pb2 as sentiment
 
-__all__ = ["StoryOptions", "Mode", "Images", "File"]
+__all__ = ["StoryOptions", "Mode", "Images", "File", "parse_frame_rate", "parse_size"]
 
 Mode = Literal["absolute", "relative", "adaptive"]
 Images = Literal["jpeg", "png", "raw", "none"]
@@ -37,6 +37,12 @@ FILES: Mapping[str, composer.StoryFileKind.ValueType] = {
 Number = TypeVar("Number", bound=int)
 MAX_SEED = 2**64 - 1
 MAX_MICROSECONDS = 2**63 - 1
+SHORT_SIDE_PX = 256  # of a size given as a shape; the embedded engine's own side
+MAX_DENOMINATOR = 1001  # of the contract's FrameRate; NTSC's
+NTSC_TOLERANCE_HZ = 0.005  # 23.98, 29.97 and 59.94 are meant as n * 1000 / 1001
+NTSC_BASES = (24, 30, 48, 60)
+RATES = "1 to 60, for example 24, 23.976 or 30000/1001"
+SIZES = "even sides from 64 to 1920, for example 512x288, or a shape such as 16:9"
 
 
 @dataclass(frozen=True)
@@ -86,10 +92,66 @@ class StoryOptions:
             send_achieved=self.achieved,
         )
         if self.fps is not None:
-            config.frame_rate.CopyFrom(pictures.parse_frame_rate(self.fps))
+            config.frame_rate.CopyFrom(parse_frame_rate(self.fps))
         if self.size is not None:
-            config.size.CopyFrom(pictures.parse_size(self.size))
+            config.size.CopyFrom(parse_size(self.size))
         return config
+
+
+def parse_frame_rate(wanted: str | float | Fraction) -> sentiment.FrameRate:
+    """Reads a frame rate; a rounded NTSC rate (23.976, 29.97, 59.94) becomes the exact one.
+
+    Args:
+        wanted: frames a second, 1 to 60: a number or text such as "24", "23.976" or "30000/1001".
+
+    Raises:
+        Refused: FRAME_RATE_OUT_OF_RANGE.
+    """
+    try:
+        rate = Fraction(wanted if isinstance(wanted, Fraction) else str(wanted).strip())
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 1 <= rate <= 60:
+        raise _build_refusal("frame rate", "FRAME_RATE_OUT_OF_RANGE", "frame_rate", str(wanted), RATES)
+    for base in NTSC_BASES:
+        exact = Fraction(base * 1000, MAX_DENOMINATOR)
+        if abs(rate - exact) < NTSC_TOLERANCE_HZ:
+            rate = exact
+    rate = rate.limit_denominator(MAX_DENOMINATOR)
+    return sentiment.FrameRate(numerator=rate.numerator, denominator=rate.denominator)
+
+
+def parse_size(wanted: str | tuple[int, int]) -> sentiment.Size:
+    """Reads a size of pictures.
+
+    Args:
+        wanted: (width, height) in pixels, "512x288", or a shape such as "16:9", whose short side becomes
+            SHORT_SIDE_PX and whose long side the nearest even number (16:9 is 456 x 256).
+
+    Raises:
+        Refused: SIZE_OUT_OF_RANGE.
+    """
+    text = "x".join(map(str, wanted)) if isinstance(wanted, tuple) else wanted.strip().lower()
+    pixels = re.fullmatch(r"(\d{1,5})\s*[x×]\s*(\d{1,5})", text)
+    shape = re.fullmatch(r"(\d{1,3}(?:\.\d+)?):(\d{1,3}(?:\.\d+)?)", text)
+    width, height = 0, 0
+    if pixels:
+        width, height = int(pixels[1]), int(pixels[2])
+    elif shape and min(across := float(shape[1]), down := float(shape[2])) > 0:
+        width, height = _side_px(across / min(across, down)), _side_px(down / min(across, down))
+    if not all(64 <= side <= 1920 and side % 2 == 0 for side in (width, height)):
+        raise _build_refusal("size", "SIZE_OUT_OF_RANGE", "size", text, SIZES)
+    return sentiment.Size(width_px=width, height_px=height)
+
+
+def _side_px(ratio: float) -> int:
+    return 2 * math.floor(SHORT_SIDE_PX * ratio / 2 + 0.5)
+
+
+def _build_refusal(name: str, reason: str, field: str, value: str, choice: str) -> Refused:
+    return Refused(
+        f"{name} is {value!r}; choose {choice}", reason=reason, metadata={"field": field, "value": value[:200]}
+    )
 
 
 def _check_range(value: int, most: int, field: str) -> int:

@@ -1,13 +1,12 @@
 """A story over as many Compose calls as it takes: after a break it goes on where it stopped."""
 
-import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator
 
 import grpc
 
+from deepsing.client.connection import Connection, Retries
 from deepsing.client.errors import DeepsingError, Failed, Unavailable
 from deepsing.client.options import StoryOptions
 from deepsing.client.session import Event, Session
@@ -15,86 +14,62 @@ from deepsing.client.song import SongSource
 from deepsing.v1.composer_pb2 import AchievedPoint, Frame, FramesDropped, SessionStarted, StoryConfig, StoryFileChunk
 from deepsing.v1.sentiment_pb2 import AffectPoint
 
-if TYPE_CHECKING:
-    from deepsing.v1.composer_pb2_grpc import ComposerServiceAsyncStub  # the stub's type; not there at run time
-
 __all__ = ["ResumableStory"]
 
-FIRST_PAUSE_S = 0.2  # before a second attempt; doubles with each
-LONGEST_PAUSE_S = 5.0
 LONGEST_QUEUE_S = 60.0  # a composer that is full for longer ends the story
 
 
 class ResumableStory:
-    """Tells one story; iterate over `events` once.
+    """One story, over as many Compose calls as it takes; iterate over `read_events` once.
 
     Args:
-        stub: of the composer.
-        target: its address, for messages.
+        connection: to the composer; its policy says how often a break without a new frame is followed by a retry.
         song: what the story is about.
         options: of the story.
         credit_window: frames that may be on their way at a time, >= 1.
-        retries: breaks in a row, without a new frame in between, that are put up with.
-        timeout_s: for the whole story; None is no limit.
     """
 
-    def __init__(
-        self,
-        stub: "ComposerServiceAsyncStub",
-        target: str,
-        song: SongSource,
-        options: StoryOptions,
-        *,
-        credit_window: int,
-        retries: int,
-        timeout_s: float | None,
-    ) -> None:
-        self._stub, self._target, self._song, self._options = stub, target, song, options
+    def __init__(self, connection: Connection, song: SongSource, options: StoryOptions, credit_window: int) -> None:
+        self._connection, self._target = connection, connection.target
+        self._song, self._options = song, options
         self._window = credit_window
-        self._retries = retries
-        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self._retries = Retries(connection.retry)
         self._story_digest = ""
         self._song_digest = ""
         self._next_seq = 0
         self._next_time_us = 0
         self._next_achieved_us = 0
         self._next_bytes: dict[int, int | None] = {}  # of each file in this session; None where it is whole
-        self._breaks = 0
-        self._is_over = False
 
-    async def events(self) -> AsyncGenerator[Event, None]:
+    async def read_events(self) -> AsyncGenerator[Event, None]:
         """Yields each event once, whatever breaks in between; credit is granted as frames are taken.
 
         Pieces of files are the exception: after a break each file comes again from its first byte.
 
         Raises:
-            DeepsingError: the story cannot be told, or not after `retries` more attempts.
+            DeepsingError: the story cannot be made, or not after as many retries as the policy allows.
         """
-        while not self._is_over:
-            self._next_bytes = {}
-            async with Session(
-                self._stub, self._target, self._build_config(), self._song, self._remaining_s()
-            ) as session:
+        limit_s = self._connection.timeout_s
+        ends_s = None if limit_s is None else time.monotonic() + limit_s
+        while True:
+            self._next_bytes, ungranted = {}, 0
+            left_s = None if ends_s is None else max(0.0, ends_s - time.monotonic())
+            async with Session(self._connection, self._build_config(), self._song, left_s) as session:
                 try:
-                    async for event in self._read_events(session):
-                        yield event
+                    while (event := await session.read()) is not None:
+                        if self._accept(event):
+                            yield event
+                        ungranted += isinstance(event, Frame)
+                        if ungranted and ungranted >= self._window // 2:
+                            await session.grant(ungranted)
+                            ungranted = 0
+                    return
                 except Unavailable as error:
                     self._song_digest = self._song_digest or session.song_digest
-                    pause_s = self._pause_or_raise(error)
-            if not self._is_over:
-                await asyncio.sleep(pause_s)
-
-    async def _read_events(self, session: Session) -> AsyncIterator[Event]:
-        taken = 0
-        while (event := await session.read()) is not None:
-            if self._accept(event):
-                yield event
-            if isinstance(event, Frame):
-                taken += 1
-            if taken and taken >= self._window // 2:
-                await session.grant(taken)
-                taken = 0
-        self._is_over = True
+                    failure = error
+            if not self._is_resumable(failure):
+                raise failure
+            await self._retries.pause(failure)
 
     def _build_config(self) -> StoryConfig:
         config = self._options.to_config()
@@ -128,7 +103,7 @@ class ResumableStory:
 
     def _accept_start(self, started: SessionStarted) -> bool:
         if self._story_digest and started.story_digest != self._story_digest:
-            raise Failed(f"{self._target} tells another story than before the break (its models differ); start anew")
+            raise Failed(f"{self._target} makes another story than before the break (its models differ); start anew")
         is_first = not self._story_digest
         self._story_digest = started.story_digest
         return is_first
@@ -139,7 +114,7 @@ class ResumableStory:
         if first_seq < self._next_seq:
             return False
         self._next_seq += frame_count
-        self._breaks = 0
+        self._retries.reset()
         return True
 
     def _accept_piece(self, piece: StoryFileChunk) -> bool:
@@ -150,20 +125,10 @@ class ResumableStory:
         self._next_bytes[piece.kind] = None if piece.last else piece.offset_bytes + len(piece.data)
         return True
 
-    def _remaining_s(self) -> float | None:
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
-
-    def _pause_or_raise(self, error: DeepsingError) -> float:
-        """Seconds to wait before going on after a break; raises the break again where there is no going on."""
-        may_repeat = self._song.replayable and not self._options.live
-        if not (self._is_resumable(error) and may_repeat and self._breaks < self._retries):
-            raise error
-        pause_s = error.retry_after_s or min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2**self._breaks)
-        self._breaks += 1
-        return pause_s
-
     def _is_resumable(self, error: DeepsingError) -> bool:
-        """Whether it is worth going on: for a story that has begun also where there soon is room for it again."""
+        """Whether a retry is worth it: a full composer is waited for only if the story has begun."""
+        if not self._song.replayable or self._options.live:
+            return False
         if error.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
             return bool(self._story_digest) and (error.retry_after_s or math.inf) <= LONGEST_QUEUE_S
         return error.code is not grpc.StatusCode.DEADLINE_EXCEEDED

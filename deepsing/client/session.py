@@ -2,16 +2,18 @@
 
 import asyncio
 import hashlib
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import grpc
 
+from deepsing.client.connection import Connection
 from deepsing.client.errors import Failed, Unavailable
-from deepsing.client.outbox import Outbox
 from deepsing.client.song import SongSource
-from deepsing.client.status import convert_error
-from deepsing.rpc.early_end import keep_status
+from deepsing.rpc.workarounds import keep_status
 from deepsing.v1.composer_pb2 import (
     AchievedPoint,
     ComposeRequest,
@@ -27,12 +29,11 @@ from deepsing.v1.composer_pb2 import (
 )
 from deepsing.v1.sentiment_pb2 import AffectPoint
 
-if TYPE_CHECKING:
-    from deepsing.v1.composer_pb2_grpc import ComposerServiceAsyncStub  # the stub's type; not there at run time
-
 __all__ = ["Session", "Event", "SILENCE_LIMIT_S"]
 
 SILENCE_LIMIT_S = 25.0  # the contract promises a heartbeat every 15 s
+WAITING_MESSAGES = 8  # of audio, that may wait to be sent; more stays with its source
+MAX_CREDIT = 1_000_000  # of one message
 
 Event: TypeAlias = (
     SessionStarted | AffectPoint | Frame | AchievedPoint | Heartbeat | FramesDropped | StoryFileChunk | SessionEnd
@@ -44,8 +45,7 @@ class Session:
     """A running Compose call; use it as an asynchronous context.
 
     Args:
-        stub: of the composer.
-        target: its address, for messages.
+        connection: to the composer.
         config: first message; with a resume point, audio waits for SessionStarted.song_held.
         song: what to send.
         timeout_s: for the whole call; None is no limit.
@@ -53,21 +53,20 @@ class Session:
 
     def __init__(
         self,
-        stub: "ComposerServiceAsyncStub",
-        target: str,
+        connection: Connection,
         config: StoryConfig,
         song: SongSource,
         timeout_s: float | None,
     ) -> None:
-        self._target = target
+        self._connection, self._target = connection, connection.target
         self._song = song
-        self._outbox = Outbox(config)
+        self._outbox = _Outbox(config)
         self._may_send = asyncio.Event()
         self._song_held = False
         if not config.resume.song_digest:
             self._may_send.set()
         self.song_digest = ""  # SHA-256 of the song, once all of it is on its way
-        self._call = stub.Compose(aiter(self._outbox), timeout=timeout_s)
+        self._call = connection.stub.Compose(aiter(self._outbox), timeout=timeout_s)
         keep_status(self._call)
         self._upload = asyncio.create_task(self._send_song())
         self._upload.add_done_callback(self._give_up_on_failure)
@@ -108,13 +107,12 @@ class Session:
 
     async def _read_response(self) -> ComposeResponse | None:
         try:
-            async with asyncio.timeout(SILENCE_LIMIT_S):
-                response = await self._call.read()
+            with self._connection.convert_errors():
+                async with asyncio.timeout(SILENCE_LIMIT_S):
+                    response = await self._call.read()
         except TimeoutError:
             message = f"{self._target} has said nothing for {SILENCE_LIMIT_S:.0f} s; try again"
             raise Unavailable(message) from None
-        except grpc.aio.AioRpcError as call_error:
-            raise convert_error(call_error, self._target) from None
         except asyncio.CancelledError:
             if failure := _get_failure(self._upload):
                 raise failure from None
@@ -125,9 +123,10 @@ class Session:
         await self._may_send.wait()
         if not self._song_held:
             digest = hashlib.sha256()
-            async for chunk in self._song.chunks():
-                digest.update(chunk)
-                await self._outbox.put(ComposeRequest(audio_chunk=chunk))
+            async with aclosing(self._song.chunks()) as chunks:
+                async for chunk in chunks:
+                    digest.update(chunk)
+                    await self._outbox.put(ComposeRequest(audio_chunk=chunk))
             self.song_digest = digest.hexdigest()
         await self._outbox.put(ComposeRequest(end_of_audio=EndOfAudio()))
 
@@ -138,3 +137,56 @@ class Session:
 
 def _get_failure(task: asyncio.Task[None]) -> BaseException | None:
     return task.exception() if task.done() and not task.cancelled() else None
+
+
+class _Outbox:
+    """Requests of one Compose call in the order in which they leave; iterate over it once.
+
+    Credit goes before audio, so that a slow upload never keeps frames from coming.
+
+    Args:
+        config: first message.
+    """
+
+    def __init__(self, config: StoryConfig) -> None:
+        self._waiting = deque([ComposeRequest(config=config)])
+        self._credit = 0
+        self._closed = False
+        self._changed = asyncio.Condition()
+
+    async def put(self, request: ComposeRequest) -> None:
+        """Queues a request behind those that wait; waits itself while they are many."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self._waiting) < WAITING_MESSAGES)
+            self._waiting.append(request)
+            self._changed.notify_all()
+
+    async def grant(self, frame_count: int) -> None:
+        """Lets the composer send that many more frames."""
+        async with self._changed:
+            self._credit += frame_count
+            self._changed.notify_all()
+
+    async def close(self) -> None:
+        """Half-closes the call; what waits is dropped."""
+        async with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    async def __aiter__(self) -> AsyncIterator[ComposeRequest]:
+        yield self._waiting.popleft()
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._closed or self._credit > 0 or bool(self._waiting))
+                if self._closed:
+                    return
+                request = self._take_next()
+                self._changed.notify_all()
+            yield request
+
+    def _take_next(self) -> ComposeRequest:
+        if not self._credit:
+            return self._waiting.popleft()
+        granted = min(self._credit, MAX_CREDIT)
+        self._credit -= granted
+        return ComposeRequest(credit=granted)

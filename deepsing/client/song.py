@@ -1,13 +1,16 @@
-"""A song in pieces that the contract lets through, from wherever the caller has it."""
+"""A song in pieces that the contract lets through, from wherever the caller has it, and calls that only send one."""
 
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
-__all__ = ["Song", "SongSource", "CHUNK_BYTES"]
+from deepsing.rpc.workarounds import keep_status
+
+__all__ = ["Song", "SongSource", "send_song", "CHUNK_BYTES"]
 
 CHUNK_BYTES = 64 * 1024  # most that one message of audio may hold
 
@@ -29,28 +32,65 @@ class SongSource:
         self._song = song
         self.replayable = not isinstance(song, AsyncIterable)
         if isinstance(song, str | os.PathLike):
-            with Path(song).open("rb") as file:  # says now what would else be found out after connecting
+            with _open_file(song) as file:  # fails now rather than after connecting
                 self.replayable = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yields the song from its start, never more than CHUNK_BYTES at a time."""
         song = self._song
         if isinstance(song, str | os.PathLike):
-            pieces = _read_file(Path(song))
+            with _open_file(song) as file:
+                while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+                    yield chunk
         elif isinstance(song, AsyncIterable):
-            pieces = aiter(song)
+            async for piece in song:
+                for chunk in _split(piece):
+                    yield chunk
         else:
-            pieces = _yield_whole(song)
-        async for piece in pieces:
-            for start in range(0, len(piece), CHUNK_BYTES):
-                yield bytes(piece[start : start + CHUNK_BYTES])
+            for chunk in _split(song):
+                yield chunk
 
 
-async def _read_file(path: Path) -> AsyncIterator[bytes]:
-    with await asyncio.to_thread(path.open, "rb") as file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-            yield chunk
+def _open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """Opens a song; not in a thread, because a task that is cancelled meanwhile would leave the file open."""
+    return Path(path).open("rb")
 
 
-async def _yield_whole(song: bytes) -> AsyncIterator[bytes]:
-    yield song
+def _split(song: bytes) -> Iterator[bytes]:
+    for start in range(0, len(song), CHUNK_BYTES):
+        yield bytes(song[start : start + CHUNK_BYTES])
+
+
+async def send_song(method: Callable[..., Any], first: Any, song: SongSource, timeout_s: float | None) -> Any:
+    """Sends a message and then a song, and returns the one response.
+
+    Args:
+        method: of a stub; takes a stream of requests of the type of `first`, which have a field `audio_chunk`.
+        first: request that goes before the song.
+        song: what to send.
+        timeout_s: for the call as a whole; None is no limit.
+
+    Raises:
+        grpc.aio.AioRpcError: the call failed.
+        OSError: the song cannot be read.
+    """
+    unreadable: list[OSError] = []
+
+    async def build_requests() -> AsyncIterator[Any]:
+        yield first
+        try:
+            async with aclosing(song.chunks()) as chunks:
+                async for chunk in chunks:
+                    yield type(first)(audio_chunk=chunk)
+        except OSError as error:  # gRPC would only say that the call was cancelled
+            unreadable.append(error)
+            raise
+
+    try:
+        call = method(build_requests(), timeout=timeout_s)
+        keep_status(call)
+        return await call
+    except asyncio.CancelledError:
+        if unreadable:
+            raise unreadable[0] from None
+        raise

@@ -5,7 +5,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from deepsing.client.errors import DeepsingError, Failed, InvalidSong, Refused, Unavailable
-from deepsing.runtime.errors import STATUS_DETAILS, parse_error_info
+from deepsing.rpc.errors import STATUS_DETAILS, parse_error_info
 
 __all__ = ["convert_error"]
 
@@ -52,9 +52,9 @@ def convert_error(call_error: grpc.aio.AioRpcError, target: str) -> DeepsingErro
 
 
 def _explain_status(code: grpc.StatusCode, message: str, target: str) -> str:
-    """Says what gRPC's own failures mean, which know no reason and no way out."""
+    """Says what a failure of gRPC itself means: those carry no reason and no way out."""
     if code is grpc.StatusCode.UNAVAILABLE:
-        return f"{target} does not answer ({message}); check the address, or try again"
+        return _explain_unavailable(message, target)
     if code is grpc.StatusCode.CANCELLED:
         return f"{target}, or a proxy before it, cancelled the call ({message}); try again"
     if code in BROKEN:
@@ -64,6 +64,23 @@ def _explain_status(code: grpc.StatusCode, message: str, target: str) -> str:
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return f"{target} does not serve this ({message}); is it a deepsing service of this version?"
     return message
+
+
+def _explain_unavailable(message: str, target: str) -> str:
+    """Says why no connection came about, as far as gRPC's words for it (those of grpcio 1.76 to 1.85) show."""
+    if "WRONG_VERSION_NUMBER" in message:
+        return f"{target} does not speak TLS, and this call does ({message}); call it without TLS (no --tls, tls=False)"
+    if "CERTIFICATE_VERIFY_FAILED" in message:
+        return (
+            f"the certificate of {target} is not signed by a CA that is trusted here ({message}); "
+            "name its CA (--tls-ca PEM, Tls(ca=…))"
+        )
+    if "last error" in message and ("Socket closed" in message or "Connection reset by peer" in message):
+        return (
+            f"{target} closes every connection ({message}); it may ask for TLS (--tls, --tls-ca PEM, tls=…) or for a "
+            "client's certificate (DEEPSING_CHANNEL_TLS_CERTIFICATE, Tls(certificate=…, key=…)), or be no gRPC service"
+        )
+    return f"{target} does not answer ({message}); check the address, or try again"
 
 
 def _parse_retry_after_s(call_error: grpc.aio.AioRpcError) -> float | None:

@@ -1,4 +1,4 @@
-"""Whether a service is ready for calls."""
+"""Waits until a service is ready for calls."""
 
 import asyncio
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 
 from deepsing.access.outgoing import ChannelSettings, open_channel
-from deepsing.local.failures import CommandError
+from deepsing.local.failures import CommandError, missing_extra
 
 __all__ = ["wait_until_serving"]
 
@@ -19,16 +19,15 @@ async def wait_until_serving(target: str, limit_s: float, settings: ChannelSetti
     Args:
         target: its "host:port"; it need not listen yet.
         limit_s: how long to wait.
-        settings: of TLS; None is plaintext.
+        settings: whether and how to use TLS; None is plaintext.
 
     Raises:
-        CommandError: it was not by then, or the health protocol is not installed here.
+        CommandError: it is not ready after `limit_s`, or the health protocol is not installed here.
     """
     try:
-        from grpc_health.v1 import health_pb2, health_pb2_grpc  # of the `serve` extra, which a bare client lacks
+        from grpc_health.v1 import health_pb2, health_pb2_grpc  # of the extra "serve", which a bare client lacks
     except ModuleNotFoundError:
-        message = "what services need is not installed here; install 'deepsing[serve,story]', or give --target"
-        raise CommandError(message) from None
+        raise missing_extra("services need packages that are not installed here", "serve", "story") from None
     request, serving = health_pb2.HealthCheckRequest(), health_pb2.HealthCheckResponse.SERVING
     try:
         async with (
@@ -37,7 +36,7 @@ async def wait_until_serving(target: str, limit_s: float, settings: ChannelSetti
         ):
             await _watch(health_pb2_grpc.HealthStub(channel), request, serving)
     except TimeoutError:
-        message = f"{target} is not ready after {limit_s:.0f} s; keep its log with --logs DIR and look there"
+        message = f"{target} is not ready after {limit_s:.0f} s; its log (--logs DIR keeps it) may say why"
         raise CommandError(message) from None
 
 

@@ -1,4 +1,4 @@
-"""Where engines live that users bring, and what services need to be told to find them."""
+"""The folder of engines that a user has fetched, and the settings that make services load them."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["Model", "engine_settings", "list_models", "models_folder"]
 
 VARIABLE = "DEEPSING_MODELS_DIR"
-BUILT_IN = "morph"  # stays the default of services that are started with one more engine
+BUILT_IN = "morph"  # stays the default engine when one more is loaded
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Model:
 
 
 def models_folder() -> Path:
-    """DEEPSING_MODELS_DIR, else deepsing/models below XDG_DATA_HOME (~/.local/share)."""
+    """Returns DEEPSING_MODELS_DIR, else deepsing/models below XDG_DATA_HOME (default: ~/.local/share)."""
     if own := os.environ.get(VARIABLE):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "deepsing" / "models"
 
 
 def list_models(folder: Path) -> list[Model]:
-    """Everything in the folder, by name."""
+    """Returns the engines in the folder, sorted by name."""
     ready = {model.name: model for model in _read_ready(folder)}
     fetched = {
         path.parent.name: Model(path.parent.name, "fetched", "", path.stat().st_size, "")
@@ -47,18 +47,18 @@ def _read_ready(folder: Path) -> Iterator[Model]:
             manifest: Any = json.loads(path.read_text(encoding="utf-8"))
             weights = path.with_name(manifest["file"])
             yield Model(path.stem, "ready", manifest["engine"], weights.stat().st_size, manifest["sha256"])
-        except (OSError, ValueError, KeyError, TypeError):  # another program's file, or half of ours
+        except (OSError, ValueError, KeyError, TypeError):  # not one of our manifests, or an incomplete one
             continue
 
 
 def engine_settings(engine: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables that make local services know `engine`, where the folder holds it; what is set already stays."""
+    """Returns the variables that make local services load `engine` if the folder has it, without those already set."""
     folder = models_folder()
     if not engine or engine == BUILT_IN or not (folder / f"{engine}.json").exists():
         return {}
     wanted = {
         "DEEPSING_GENERATOR_ENGINES": f"{BUILT_IN},{engine}",
         "DEEPSING_GENERATOR_WEIGHTS": str(folder),
-        "DEEPSING_TRANSLATOR_WEIGHTS": str(folder),  # where it looks for ENGINE_concepts.json
+        "DEEPSING_TRANSLATOR_WEIGHTS": str(folder),  # it reads ENGINE_concepts.json there
     }
     return {name: value for name, value in wanted.items() if name not in environment}

@@ -1,4 +1,4 @@
-"""One service as a child process: started, heard out, stopped."""
+"""One service as a child process: starts it, stops it, and says how it ended."""
 
 import asyncio
 import json
@@ -14,8 +14,8 @@ from deepsing.local.source import python_command, python_environment, service_ro
 __all__ = ["ServiceProcess", "SERVICE_HINT"]
 
 SERVICE_HINT = "give --target HOST:PORT of a running one, or work in a clone of the repository (see its README)"
-LAST_BYTES = 2**16  # of a log that are looked at; a line with a traceback is long
-COMPLAINT_CHARACTERS = 300  # characters of a last line that are shown
+LAST_BYTES = 2**16  # of a log that are searched; a line with a traceback is long
+MESSAGE_CHARACTERS = 300  # of a last line that are shown
 
 
 class ServiceProcess:
@@ -25,13 +25,19 @@ class ServiceProcess:
         name: of the service, for example "composer".
         log: file that takes what it prints.
         process: the process.
+        log_begin: where its own lines begin in the log, bytes.
+
+    Attributes:
+        name: as given.
+        pid: process id.
+        ended: is done when the process has ended; wait for it with `asyncio.wait`, which does not cancel it.
     """
 
-    def __init__(self, name: str, log: Path, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, name: str, log: Path, process: asyncio.subprocess.Process, log_begin: int = 0) -> None:
         self.name = name
         self.pid = process.pid
         self.ended = asyncio.create_task(process.wait())
-        self._log = log
+        self._log, self._log_begin = log, log_begin
         self._process = process
 
     @classmethod
@@ -40,39 +46,46 @@ class ServiceProcess:
 
         Args:
             name: of the service.
-            log: file that takes what it prints.
-            settings: environment variables; None takes one out.
+            log: file that takes what it prints, after what is there already.
+            settings: environment variables; None removes one.
 
         Raises:
             CommandError: the service is not installed here.
         """
         root = service_root(f"services.{name}.__main__", SERVICE_HINT)
-        with log.open("wb") as output:
+        with log.open("ab") as output:
+            begin = output.tell()
             process = await asyncio.create_subprocess_exec(
                 *python_command("-m", "deepsing.local.child", str(os.getpid()), f"services.{name}"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=asyncio.subprocess.STDOUT,
                 env=python_environment(root, **settings),
-                start_new_session=True,  # Ctrl-C in the terminal is for the command, which stops services in order
+                start_new_session=True,  # Ctrl-C reaches the command only, which stops the services in order
             )
-        return cls(name, log, process)
+        return cls(name, log, process, begin)
 
     async def stop(self, grace_s: float) -> None:
-        """Asks the process to finish, and ends it where that takes longer than `grace_s`."""
+        """Asks the process to finish, and kills it if that takes longer than `grace_s` or the wait is cancelled."""
         self._signal(signal.SIGTERM)
-        await asyncio.wait([self.ended], timeout=grace_s)
-        self._signal(signal.SIGKILL)
+        try:
+            await asyncio.wait([self.ended], timeout=grace_s)
+        finally:
+            self.kill()
         await asyncio.wait([self.ended])
 
+    def kill(self) -> None:
+        """Ends the process at once."""
+        self._signal(signal.SIGKILL)
+
     def exit_message(self) -> str:
-        """Says how the process ended, and the last that it complained of."""
+        """Says how the process ended, with the last warning or error of its log."""
         code = self.ended.result()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         if code == -signal.SIGKILL:
             how += ", by hand or by a system short of memory"
-        words = self._last_complaint()
-        return f"{self.name} {how}" + (f"; its last words: {words}" if words else "; it left no word")
+        words = self._read_last_message()
+        return f"{self.name} {how}" + (f"; its last message: {words}" if words else "; its log has no warning or error")
 
     def _signal(self, number: signal.Signals) -> None:
         if not self.ended.done():
@@ -81,17 +94,18 @@ class ServiceProcess:
             except ProcessLookupError:  # it has just ended
                 return
 
-    def _last_complaint(self) -> str:
+    def _read_last_message(self) -> str:
         with self._log.open("rb") as log:
-            if (begin := self._log.stat().st_size - LAST_BYTES) > 0:
+            log.seek(self._log_begin)
+            if (begin := self._log.stat().st_size - LAST_BYTES) > self._log_begin:
                 log.seek(begin - 1)
                 log.readline()  # the end of a line that begins earlier
             lines = log.read().decode(errors="replace").splitlines()
-        return next(filter(None, map(_parse_complaint, reversed(lines))), "")[:COMPLAINT_CHARACTERS]
+        return next(filter(None, map(_parse_message, reversed(lines))), "")[:MESSAGE_CHARACTERS]
 
 
-def _parse_complaint(line: str) -> str:
-    """What a log line complains of, as far as it is printable: nothing where it tells of work done."""
+def _parse_message(line: str) -> str:
+    """The message of a log line, as far as it is printable; empty below the level of a warning."""
     try:
         entry = json.loads(line)
     except ValueError:

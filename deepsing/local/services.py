@@ -1,14 +1,15 @@
-"""The four services as processes on this machine."""
+"""Runs the four services as child processes on this machine."""
 
 import asyncio
 import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Coroutine, Mapping
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 from deepsing.access.outgoing import ChannelSettings
 from deepsing.client.errors import Unavailable
@@ -24,23 +25,28 @@ Result = TypeVar("Result")
 HOST = "127.0.0.1"
 NAMES = ("composer", "audio_sentiment", "translator", "generator")
 START_LIMIT_S = 120.0  # a cold disk and a busy machine
-STOP_LIMIT_S = 5.0  # then they are killed
+STOP_LIMIT_S = 5.0  # after it they are killed
 ACCESS_PREFIXES = ("DEEPSING_ACCESS_", "DEEPSING_CHANNEL_", "DEEPSING_SERVER_TLS_", "DEEPSING_SERVER_HEALTH_")
 STORE = "DEEPSING_COMPOSER_STORE"
-EXIT_NOTICE_S = 1.0  # a broken connection is known a moment before the death of the process behind it
+MAX_RESTARTS = 3  # of one service within RESTART_SPAN_S
+RESTART_SPAN_S = 60.0
+FIRST_RESTART_PAUSE_S = 0.5  # doubles with each end within RESTART_SPAN_S
+EXIT_NOTICE_S = 1.0  # a broken connection is noticed a moment before the end of the process behind it
 
 
 class LocalServices:
-    """Services as child processes; use it as an asynchronous context, which ends them in any case.
+    """Services as child processes; use it as an asynchronous context.
+
+    Entering it starts them and returns when all are ready; leaving it stops them in any case.
 
     Args:
-        ports: by the service's name, those wanted; each listens on loopback.
+        ports: the port of each service wanted, by name; each listens on loopback only.
         logs: folder to keep their logs in; None keeps none.
-        engine: one that is to be there beside the built-in one; see `models_folder.engine_settings`.
-        grace_s: what a service may take to finish its calls when it is stopped.
-        metrics: by the service's name, the port of its metrics; those that are not named have none.
-        guarded: they ask for keys and speak TLS as the environment says, and stories are stored; else whoever is on
-            this machine may call, and none are.
+        engine: an engine to load in addition to the built-in one; see `models_folder.engine_settings`.
+        grace_s: how long a service may take to finish its calls when it is stopped.
+        metrics: the port of each service's metrics, by name; services that are not named have none.
+        guarded: True: access control and TLS are as the environment says, and the composer stores stories. False:
+            everybody on this machine may call, and no stories are stored.
     """
 
     def __init__(
@@ -60,7 +66,7 @@ class LocalServices:
         self._grace_s = grace_s
         self._metrics = dict(metrics or {})
         self._guarded = guarded
-        self._running: list[ServiceProcess] = []
+        self._running: dict[str, ServiceProcess] = {}
         self._folder = Path()
 
     @property
@@ -76,7 +82,7 @@ class LocalServices:
     @property
     def pids(self) -> Mapping[str, int]:
         """The process id of each running service, by name."""
-        return {service.name: service.pid for service in self._running}
+        return {name: service.pid for name, service in self._running.items()}
 
     async def __aenter__(self) -> Self:
         if self._logs is not None:
@@ -84,8 +90,8 @@ class LocalServices:
         self._folder = self._logs or Path(tempfile.mkdtemp(prefix="deepsing-"))
         try:
             for name in self._ports:
-                log = self._folder / f"{name}.log"
-                self._running.append(await ServiceProcess.start(name, log, self._settings(name)))
+                (self._folder / f"{name}.log").write_bytes(b"")
+                await self._start(name)
             await self.watch(self._wait_until_all_serve())
         except BaseException:
             await self._stop()
@@ -98,24 +104,79 @@ class LocalServices:
         await self._stop()
 
     async def watch(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Does `work` while all services live.
+        """Does `work` as long as all services run, and returns its result.
 
         Raises:
             CommandError: a service ended; the work has been cancelled.
         """
         task = asyncio.ensure_future(work)
-        exits = [service.ended for service in self._running]
+        exits = [service.ended for service in self._running.values()]
         try:
             await asyncio.wait([task, *exits], return_when=asyncio.FIRST_COMPLETED)
             if task.done() and isinstance(task.exception(), Unavailable):
                 await asyncio.wait(exits, timeout=EXIT_NOTICE_S, return_when=asyncio.FIRST_COMPLETED)
-            messages = [service.exit_message() for service in self._running if service.ended.done()]
+            messages = [service.exit_message() for service in self._running.values() if service.ended.done()]
             if messages and not (task.done() and task.exception() is None):
                 raise CommandError(f"{' · '.join(messages)}")
             return await task
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    async def keep_running(self, report: Callable[[str], None]) -> NoReturn:
+        """Starts each service again when it ends, until this is cancelled.
+
+        Args:
+            report: takes a sentence when a service has ended and when it serves again.
+
+        Raises:
+            CommandError: a service ended more than MAX_RESTARTS times within RESTART_SPAN_S, or did not become ready.
+        """
+        tasks = [asyncio.create_task(self._keep_service_running(name, report)) for name in self._running]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            raise next(error for task in tasks if task.done() and (error := task.exception()))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep_service_running(self, name: str, report: Callable[[str], None]) -> None:
+        deaths_s: list[float] = []
+        while True:
+            service = self._running[name]
+            await asyncio.wait([service.ended])
+            now_s = time.monotonic()
+            deaths_s = [*(death_s for death_s in deaths_s if now_s - death_s < RESTART_SPAN_S), now_s]
+            if len(deaths_s) > MAX_RESTARTS:
+                raise CommandError(
+                    f"{service.exit_message()}; it has ended {len(deaths_s)} times within {RESTART_SPAN_S:g} s and is "
+                    "not started again"
+                )
+            pause_s = FIRST_RESTART_PAUSE_S * 2 ** (len(deaths_s) - 1)
+            report(f"{service.exit_message()}; starting it again in {pause_s:g} s")
+            await asyncio.sleep(pause_s)
+            if await self._restart(name):
+                report(f"{name} is serving again, as process {self._running[name].pid}")
+
+    async def _restart(self, name: str) -> bool:
+        """Starts a service once more; returns whether it serves, False where it has ended instead."""
+        service = await self._start(name)
+        serving = asyncio.ensure_future(self._wait_until_serving(name))
+        try:
+            await asyncio.wait([serving, service.ended], return_when=asyncio.FIRST_COMPLETED)
+            if service.ended.done():
+                return False
+            await serving
+            return True
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
+
+    async def _start(self, name: str) -> ServiceProcess:
+        log = self._folder / f"{name}.log"
+        self._running[name] = service = await ServiceProcess.start(name, log, self._settings(name))
+        return service
 
     def _settings(self, name: str) -> dict[str, str | None]:
         settings: dict[str, str | None] = {}
@@ -132,23 +193,28 @@ class LocalServices:
         return settings
 
     async def _wait_until_all_serve(self) -> None:
-        for target in self._targets.values():  # they start side by side; this only waits
-            await wait_until_serving(
-                target, START_LIMIT_S, ChannelSettings.from_environment() if self._guarded else None
-            )
+        for name in self._targets:  # all are starting at the same time; this only waits
+            await self._wait_until_serving(name)
+
+    async def _wait_until_serving(self, name: str) -> None:
+        settings = ChannelSettings.from_environment() if self._guarded else None
+        await wait_until_serving(self._targets[name], START_LIMIT_S, settings)
 
     async def _stop(self) -> None:
-        """Stops the composer before those that its last calls need."""
+        """Stops the composer before the services that its last calls need; kills all if this is cancelled."""
+        services = list(self._running.values())
         try:
-            for name in (("composer",), NAMES[1:]):
-                await asyncio.gather(*(s.stop(self._grace_s) for s in self._running if s.name in name))
+            for names in (("composer",), NAMES[1:]):
+                await asyncio.gather(*(service.stop(self._grace_s) for service in services if service.name in names))
         finally:
+            for service in services:
+                service.kill()
             if self._logs is None:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def _stories_folder() -> Path:
-    """Where stories are stored that come to the composer of `deepsing up`, unless the environment says otherwise."""
+    """Where a guarded composer stores stories unless the environment says otherwise."""
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "deepsing" / "stories"
 
 
@@ -156,8 +222,8 @@ def find_free_ports(wanted: Mapping[str, int], option: str = "--port") -> dict[s
     """Chooses a free port for each name that wants 0, and checks the others.
 
     Args:
-        wanted: by name.
-        option: of the command, by which others can be chosen.
+        wanted: port by name.
+        option: what the error names as the way to choose other ports.
 
     Raises:
         CommandError: a port wanted is taken.

@@ -1,4 +1,4 @@
-"""Where the services' own code is: in a clone of the repository, not in the published wheel."""
+"""Finds the code of the services, which a clone of the repository has and the wheel does not, and runs it."""
 
 import importlib.util
 import os
@@ -15,10 +15,10 @@ def service_root(module: str, way_out: str) -> Path:
 
     Args:
         module: for example "services.composer".
-        way_out: what to do where it is not there.
+        way_out: what the error says to do if the module is not installed here.
 
     Raises:
-        CommandError: it is not installed here.
+        CommandError: the module is not installed here.
     """
     try:
         spec = importlib.util.find_spec(module)
@@ -33,13 +33,13 @@ def service_root(module: str, way_out: str) -> Path:
 def python_command(*arguments: str) -> list[str]:
     """Returns a command that runs this Python without the current folder on its path.
 
-    A folder of the user's that happens to be called "services" must not stand in for ours.
+    Otherwise a folder called "services" in the current folder would be imported in place of ours.
     """
     return [sys.executable, "-P", *arguments]
 
 
 def python_environment(root: Path, **more: str | None) -> dict[str, str]:
-    """Returns this process's environment with `root` first on Python's path; variables given as None are taken out."""
+    """Returns this process's environment with `root` first on Python's path; variables given as None are removed."""
     path = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")]))
     variables = {**os.environ, "PYTHONPATH": path, **more}
     return {name: value for name, value in variables.items() if value is not None}

@@ -6,8 +6,6 @@ from typing import Any
 
 import grpc
 
-from deepsing.telemetry.outgoing import propagate_ids
-
 __all__ = ["open_channel", "remaining_s"]
 
 KEEPALIVE_MS = 10_000  # a ping after so long without a byte
@@ -29,10 +27,7 @@ SERVICE_CONFIG = {
 def open_channel(
     target: str, *, max_message_bytes: int = 4 * 2**20, tls: grpc.ChannelCredentials | None = None
 ) -> grpc.aio.Channel:
-    """Opens a channel, whose calls carry the ids of the call that is being served; close it when done.
-
-    End streams with `call.cancel()` in a `finally`: grpcio 1.85 leaves a call running on the server if the
-    task that reads it is cancelled before the request is out.
+    """Opens a channel; close it when done. End its calls with `call.cancel()` in a `finally` (see `workarounds`).
 
     Args:
         target: "host:port" or any gRPC target; a name with several addresses is balanced call by call.
@@ -55,7 +50,7 @@ def open_channel(
         ("grpc.use_local_subchannel_pool", 1),  # channels do not share a connection, nor its faults
     ]
     new_channel = grpc.aio.secure_channel if tls else grpc.aio.insecure_channel
-    return propagate_ids(new_channel(target, *([tls] if tls else []), options=options))
+    return new_channel(target, *([tls] if tls else []), options=options)
 
 
 def remaining_s(context: Any, cap_s: float) -> float:

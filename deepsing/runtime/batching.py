@@ -10,14 +10,27 @@ from typing import Generic, TypeVar
 from deepsing.runtime.fair_queue import FairQueue, Ticket
 from deepsing.runtime.fair_queue import QueueFull as QueueFull
 from deepsing.runtime.onnx import DeviceThread
-from deepsing.telemetry.batches import BATCH_SIZE, ITEM_SECONDS, OUT_OF_MEMORY, QUEUE_JOBS
+from deepsing.telemetry.metrics import Counter, Gauge, Histogram
 
-__all__ = ["MicroBatcher", "QueueFull"]
+__all__ = ["MicroBatcher", "QueueFull", "QUEUE_WAIT"]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 GROW_AFTER = 64  # batches without lack of memory, then they may be twice as large
 PACE_RISE, PACE_FALL = 1.05, 0.8  # how the pace is raised by a slower batch, and lowered where it refused
+
+PRIORITIES = ("live", "offline")
+SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64)
+WAITS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+ITEMS_S = (0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 5)
+
+QUEUE_JOBS = Gauge("deepsing_batch_queue_jobs", "Jobs that wait for the device.")
+QUEUE_WAIT = Histogram(
+    "deepsing_batch_queue_wait_seconds", "From a job's arrival to its turn.", WAITS_S, {"priority": PRIORITIES}
+)
+BATCH_SIZE = Histogram("deepsing_batch_size", "Weight of a batch that was computed: its pictures.", SIZES)
+ITEM_SECONDS = Histogram("deepsing_batch_item_seconds", "Work of the device on a batch, by its weight.", ITEMS_S)
+OUT_OF_MEMORY = Counter("deepsing_batch_out_of_memory", "Batches for which memory ran out; later ones are smaller.")
 
 
 @dataclass(frozen=True)

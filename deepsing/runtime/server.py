@@ -14,6 +14,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from deepsing.rpc.workarounds import LateHandlers
 from deepsing.runtime.guard import Guard
 from deepsing.runtime.heap import collect_periodically, share_arenas
 from deepsing.runtime.settings import SERVER_PREFIX, ServerSettings, SettingsError, settings_from_environment
@@ -126,7 +127,7 @@ class GrpcServer:
     async def open(self) -> None:
         """Opens the service and reports SERVING. Raises what the service's `open` raises."""
         self._servicer = await self._service.open()
-        self._service.register(self._servicer, _LateHandlers(self._server))
+        self._service.register(self._servicer, LateHandlers(self._server))
         self._guard.ready = True
         self._telemetry.set_serving(True)
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
@@ -164,16 +165,6 @@ class GrpcServer:
     async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
         for name in ("", self._service.grpc_name):
             await self._health.set(name, status)
-
-
-class _LateHandlers:
-    """Takes handlers after the start: grpc's table of methods is closed by then, its generic handlers are not."""
-
-    def __init__(self, server: grpc.aio.Server) -> None:
-        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
-
-    def add_registered_method_handlers(self, service: str, handlers: dict[str, grpc.RpcMethodHandler]) -> None:
-        """Leaves the closed table alone."""
 
 
 def run(service: Service) -> int:

@@ -1,13 +1,14 @@
 """The interceptor around all others: each call is counted under go-grpc-prometheus' names, and traced."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pool
 
+from deepsing.rpc.handlers import wrap_handler
 from deepsing.telemetry import tracing
 from deepsing.telemetry.logs import call_facts
 from deepsing.telemetry.metrics import Counter, Histogram
@@ -63,41 +64,20 @@ class MetricsInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # g
         return self._wrap_handler(handler, self._labels_by_path.get(method, OTHER))
 
     def _wrap_handler(self, handler: grpc.RpcMethodHandler, call: CallLabels) -> grpc.RpcMethodHandler:
-        names = {True: "stream", False: "unary"}
-        kind = f"{names[handler.request_streaming]}_{names[handler.response_streaming]}"
-        inner = getattr(handler, kind)
-
-        def count_requests(request: Any) -> Any:
-            if handler.request_streaming:
-                return self._count_each(request, call)
+        def count_request(request: Any) -> Any:
             self.received.add(1, *call)
             return request
 
-        async def answer(request: Any, context: Any) -> Any:
-            with self._track_call(call):
-                response = await inner(count_requests(request), context)
-                self.sent.add(1, *call)
-                return response
+        def count_response(response: Any) -> Any:
+            self.sent.add(1, *call)
+            return response
 
-        async def answers(request: Any, context: Any) -> AsyncIterator[Any]:
-            with self._track_call(call):
-                async with aclosing(inner(count_requests(request), context)) as messages:
-                    async for message in messages:
-                        self.sent.add(1, *call)
-                        yield message
-
-        make: Callable[..., grpc.RpcMethodHandler] = getattr(grpc, f"{kind}_rpc_method_handler")
-        return make(
-            answers if handler.response_streaming else answer, handler.request_deserializer, handler.response_serializer
+        return wrap_handler(
+            handler, lambda _context: self._track_call(call), on_request=count_request, on_response=count_response
         )
 
-    async def _count_each(self, requests: AsyncIterator[Any], call: CallLabels) -> AsyncIterator[Any]:
-        async for request in requests:
-            self.received.add(1, *call)
-            yield request
-
-    @contextmanager
-    def _track_call(self, call: CallLabels) -> Iterator[None]:
+    @asynccontextmanager
+    async def _track_call(self, call: CallLabels) -> AsyncIterator[None]:
         began = perf_counter()
         self.started.add(1, *call)
         with tracing.start_server_span(f"{call[1]}/{call[2]}") as span:

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+from deepsing.rpc.workarounds import is_noise
 from deepsing.telemetry.ids import log_ids
 
 __all__ = ["configure_logs", "call_facts"]
@@ -23,7 +24,7 @@ def configure_logs(service: str, level: str = "INFO") -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines(service))
-    handler.addFilter(lambda record: not str(record.msg).startswith("ExecuteBatchError"))  # a caller left
+    handler.addFilter(lambda record: not is_noise(record))
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.captureWarnings(True)
 

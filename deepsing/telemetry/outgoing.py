@@ -6,46 +6,14 @@ from typing import Any
 
 import grpc
 
+from deepsing.rpc.workarounds import wrap_each_call
 from deepsing.telemetry import tracing
 from deepsing.telemetry.ids import TRACE_KEY, outgoing_metadata
 
-__all__ = ["propagate_ids", "wrap_each_call"]
+__all__ = ["propagate_ids"]
 
-KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
 Metadata = tuple[tuple[str, str], ...]
 _end_tasks: set[asyncio.Task[None]] = set()  # a task that nobody holds may be forgotten before it ends
-
-
-def wrap_each_call(
-    channel: grpc.aio.Channel, prepare: Callable[[str], tuple[Metadata, Callable[[Any], None] | None]]
-) -> grpc.aio.Channel:
-    """Has something added to every call of a channel.
-
-    An interceptor is no way to do it: its calls would lack what `runtime.early_end` needs.
-
-    Args:
-        channel: to call through.
-        prepare: takes the method's path; returns metadata, and what is told of the call once that is under way.
-    """
-
-    def wrap_maker(make: Callable[..., Any]) -> Callable[..., Any]:
-        def method(path: str, *arguments: Any, **options: Any) -> Callable[..., Any]:
-            call = make(path, *arguments, **options)
-
-            def call_with_metadata(*request: Any, metadata: Any = None, **more: Any) -> Any:
-                own, on_begin = prepare(path)
-                made = call(*request, metadata=(*(metadata or ()), *own), **more)
-                if on_begin is not None:
-                    on_begin(made)
-                return made
-
-            return call_with_metadata
-
-        return method
-
-    for kind in KINDS:
-        setattr(channel, kind, wrap_maker(getattr(channel, kind)))
-    return channel
 
 
 def propagate_ids(channel: grpc.aio.Channel) -> grpc.aio.Channel:

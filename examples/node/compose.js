@@ -8,7 +8,7 @@ import { compose, connect } from "./story.js";
 const USAGE = `node compose.js SONG [options]
   --target HOST:PORT   composer, as \`deepsing up\` serves it (default: 127.0.0.1:50051)
   --fps N              frames a second, 1 to 60 (default: 12)
-  --credit N           frames that may be on their way (default: 24)
+  --credit N           frames granted at first: sent but not yet read (default: 24)
   --frames N           cancel after so many frames
   --deadline SECONDS   give up after so long`;
 

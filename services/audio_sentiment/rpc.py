@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from deepsing.access.server_security import security_from_environment
 from deepsing.audio import AudioError, SongFacts
-from deepsing.runtime.errors import (
+from deepsing.rpc.errors import (
     DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,

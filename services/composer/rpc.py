@@ -14,7 +14,7 @@ import grpc
 
 from deepsing.access.server_security import security_from_environment
 from deepsing.audio import AudioError, SongFacts, decode_blocks
-from deepsing.runtime.errors import InvalidArgument, ResourceExhausted
+from deepsing.rpc.errors import InvalidArgument, ResourceExhausted
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import settings_from_environment
 from deepsing.telemetry.ids import session_id

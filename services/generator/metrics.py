@@ -1,6 +1,6 @@
 """Records how long a batch waited and how long it was painted, in metrics and in the trace of its call."""
 
-from deepsing.telemetry.batches import QUEUE_WAIT
+from deepsing.runtime.batching import QUEUE_WAIT
 from deepsing.telemetry.tracing import record_stages
 from services.generator.painter import JobResult
 

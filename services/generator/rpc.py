@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 from deepsing.access.server_security import security_from_environment
+from deepsing.rpc.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable
 from deepsing.runtime.batching import MicroBatcher, QueueFull
-from deepsing.runtime.errors import DeadlineExceeded, InvalidArgument, ResourceExhausted, Unavailable
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import settings_from_environment

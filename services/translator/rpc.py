@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from deepsing.access.server_security import security_from_environment
+from deepsing.rpc.errors import FailedPrecondition, InvalidArgument
 from deepsing.runtime.artifacts import load_artifact
-from deepsing.runtime.errors import FailedPrecondition, InvalidArgument
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import SettingsError, settings_from_environment
 from deepsing.v1 import error_reason_pb2 as reasons

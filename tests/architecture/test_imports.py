@@ -32,7 +32,7 @@ OFFENCES = {
         ("services/generator/new.py", "import training"),
         ("deepsing/runtime/new.py", "import services.generator"),
         ("deepsing/v1/new.py", "import deepsing.runtime"),
-        ("deepsing/telemetry/new.py", "import deepsing.rpc"),
+        ("deepsing/rpc/new.py", "import deepsing.telemetry"),
         ("deepsing/rpc/new.py", "import deepsing.runtime"),
         ("deepsing/runtime/new.py", "import deepsing.access"),
         ("deepsing/access/new.py", "import deepsing.client"),
@@ -56,7 +56,7 @@ OFFENCES = {
     ],
     "inside": [("services/generator/new.py", "import services.generator.rpc")],
     "pure": [
-        ("services/generator/new.py", "from deepsing.runtime import errors"),
+        ("services/generator/new.py", "from deepsing.rpc import errors"),
         ("services/generator/generate.py", "import deepsing.access"),
         ("services/generator/painter.py", "from deepsing.telemetry import tracing"),
         ("services/audio_sentiment/new.py", "import deepsing.v1"),

@@ -8,7 +8,7 @@ import pytest
 
 from deepsing.client import StoryOptions
 from deepsing.client import resumable_story as telling
-from deepsing.runtime.errors import Unavailable
+from deepsing.rpc.errors import Unavailable
 from deepsing.v1 import error_reason_pb2 as reasons
 from tests.chaos import stories
 from tests.unit.client.fake_composer import (

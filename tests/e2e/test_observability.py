@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-from deepsing.cli.scrape import fetch_scrapes, metrics_url
+from deepsing.cli.top import fetch_scrapes, metrics_url
 from deepsing.client import Client, StoryOptions
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from deepsing.telemetry.summary import Scrape, summarize

@@ -10,8 +10,8 @@ from typing import Any
 
 import grpc
 
-from deepsing.rpc.early_end import keep_status
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
+from deepsing.rpc.workarounds import keep_status
 from deepsing.v1.error_reason_pb2 import ErrorReason
 from tests.fuzz.messages import Method
 

@@ -8,8 +8,8 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from deepsing.rpc.early_end import keep_status
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
+from deepsing.rpc.workarounds import keep_status
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
 from deepsing.v1 import audio_sentiment_pb2_grpc, generator_pb2_grpc, translator_pb2_grpc

@@ -6,7 +6,7 @@ import grpc
 import numpy as np
 import pytest
 
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from tests.encoding import wav
 from tests.unit.composer.fakes import stage

@@ -11,8 +11,8 @@ import grpc
 
 from bench.songs import RATE_HZ, chords
 from deepsing.client import Client, StoryOptions
-from deepsing.rpc.early_end import keep_status
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
+from deepsing.rpc.workarounds import keep_status
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub

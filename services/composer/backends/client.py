@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import grpc
 
 from deepsing.access.outgoing import open_service_channel
-from deepsing.rpc.early_end import keep_status
+from deepsing.rpc.workarounds import keep_status
 from deepsing.v1 import audio_sentiment_pb2, audio_sentiment_pb2_grpc, generator_pb2_grpc, translator_pb2_grpc
 from services.composer.backends.hedging import Hedge
 from services.composer.backends.retry import CircuitBreaker, Retry

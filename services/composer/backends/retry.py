@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import grpc
 
-from deepsing.runtime.errors import (
+from deepsing.rpc.errors import (
     DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,

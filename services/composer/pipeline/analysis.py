@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
-from deepsing.runtime.errors import InvalidArgument
+from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import audio_sentiment_pb2 as wire
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsing.runtime.errors import InvalidArgument
+from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import audio_sentiment_pb2, generator_pb2, translator_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends

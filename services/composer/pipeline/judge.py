@@ -7,7 +7,7 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from deepsing.runtime.errors import ServiceError, Unavailable
+from deepsing.rpc.errors import ServiceError, Unavailable
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2, translator_pb2
 from services.composer.backends.client import Backends

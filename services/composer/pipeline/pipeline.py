@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from deepsing.audio import AudioError
-from deepsing.runtime.errors import InvalidArgument
+from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends

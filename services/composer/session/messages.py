@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deepsing.audio import AudioError
 from deepsing.audio import SongFacts as Decoded
-from deepsing.runtime.errors import InvalidArgument, ServiceError
+from deepsing.rpc.errors import InvalidArgument, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from deepsing.runtime.errors import DeadlineExceeded, InvalidArgument
+from deepsing.rpc.errors import DeadlineExceeded, InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.session.credit import CreditGate

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 from deepsing.access.accounts import caller_account
-from deepsing.runtime.errors import FailedPrecondition, ServiceError
+from deepsing.rpc.errors import FailedPrecondition, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from deepsing.runtime.errors import InvalidArgument
+from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.stored.errors import key_reused_error
 from services.composer.stored.lease import AsyncStore

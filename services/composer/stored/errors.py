@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import grpc
 
-from deepsing.runtime.errors import FailedPrecondition, InvalidArgument, ServiceError, Unavailable
+from deepsing.rpc.errors import FailedPrecondition, InvalidArgument, ServiceError, Unavailable
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.stored.store import StoreError
 

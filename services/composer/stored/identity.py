@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from deepsing.audio import AudioError, decode_blocks
-from deepsing.runtime.errors import InvalidArgument
+from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2

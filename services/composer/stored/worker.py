@@ -15,7 +15,7 @@ from pathlib import Path
 import grpc
 
 from deepsing.access.accounts import Account, caller_account
-from deepsing.runtime.errors import DeadlineExceeded, ResourceExhausted, ServiceError, Unavailable
+from deepsing.rpc.errors import DeadlineExceeded, ResourceExhausted, ServiceError, Unavailable
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
 from services.composer.settings import ComposerSettings

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from deepsing.rpc.errors import InvalidArgument, ResourceExhausted
 from deepsing.runtime.artifacts import load_artifact
-from deepsing.runtime.errors import InvalidArgument, ResourceExhausted
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2, translator_pb2

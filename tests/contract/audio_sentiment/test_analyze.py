@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from deepsing.rpc.channel import open_channel
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
 from deepsing.v1 import audio_sentiment_pb2 as messages

@@ -15,7 +15,7 @@ from typing import Any
 import grpc
 from google.protobuf.json_format import MessageToDict, ParseDict
 
-from deepsing.runtime.errors import STATUS_DETAILS, InvalidArgument, ServiceError, parse_error_info
+from deepsing.rpc.errors import STATUS_DETAILS, InvalidArgument, ServiceError, parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.composer_pb2_grpc import ComposerServiceServicer
 from deepsing.v1.error_reason_pb2 import ErrorReason

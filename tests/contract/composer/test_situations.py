@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from deepsing.client import Client, StoryOptions
-from deepsing.rpc.early_end import keep_status
+from deepsing.rpc.workarounds import keep_status
 from deepsing.v1 import composer_pb2 as pb
 from tests.encoding import encode, tone
 from tests.unit.composer.fakes import Stage, config, pcm, stage

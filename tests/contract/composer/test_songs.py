@@ -7,8 +7,8 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from deepsing.rpc.early_end import keep_status
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
+from deepsing.rpc.workarounds import keep_status
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2 as base
 from tests.songs import SONGS, make_song

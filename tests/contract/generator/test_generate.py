@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
 from deepsing.v1 import generator_pb2, sentiment_pb2
 from tests.contract.generator.serving import Stub, make_request, open_tiny, serve
 

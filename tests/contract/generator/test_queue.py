@@ -8,8 +8,8 @@ from unittest.mock import Mock
 import grpc
 import pytest
 
+from deepsing.rpc.errors import parse_error_info
 from deepsing.runtime.batching import MicroBatcher
-from deepsing.runtime.errors import parse_error_info
 from deepsing.v1 import generator_pb2
 from services.generator import rpc
 from services.generator.painter import Job, JobResult, Painter

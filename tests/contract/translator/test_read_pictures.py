@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from deepsing.rpc.channel import open_channel
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
 from deepsing.v1 import translator_pb2 as tr

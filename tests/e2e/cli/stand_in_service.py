@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import aio as health
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-from deepsing.runtime.errors import InvalidArgument
+from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1.composer_pb2_grpc import add_ComposerServiceServicer_to_server
 from deepsing.v1.generator_pb2 import Concept, ListConceptsResponse

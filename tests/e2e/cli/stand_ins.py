@@ -16,6 +16,7 @@ from tests.e2e.cli.stand_in_service import serve
 serve({name!r})
 """
 END_LIMIT_S = 20.0
+TREE = Path(__file__).resolve().parents[3]  # the code under test, whatever else is installed
 
 
 def install(folder: Path) -> Path:
@@ -51,7 +52,7 @@ async def command(
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "deepsing.cli", *arguments),
         cwd=cwd or root,
-        env={**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(root), **environment},
+        env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{TREE}", "TMPDIR": str(root), **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deepsing.runtime.errors import InvalidArgument, Unavailable
+from deepsing.rpc.errors import InvalidArgument, Unavailable
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1.sentiment_pb2 import Sentiment
@@ -86,7 +86,13 @@ async def test_a_service_without_the_originals_rule_is_measured_without_it(folde
         (["--songs", "songs", "--fps", "99"], story_steps(), 2, "frame rate is '99'"),
         (
             ["--songs", "songs"],
-            [Unavailable("generator does not answer", reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE)],
+            [
+                Unavailable(
+                    "generator does not answer",
+                    reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE,
+                    retry_after_s=0.01,  # the client tries a few times more
+                )
+            ],
             1,
             "generator does not answer",
         ),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from deepsing.local import process as process_module
+from deepsing.local import services as services_module
 from deepsing.local.failures import CommandError
+from deepsing.local.health import wait_until_serving
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from tests.e2e.cli.stand_ins import command, deepsing, install, wait_for_death, wait_for_result
 
@@ -56,7 +59,7 @@ async def test_a_service_that_ends_while_it_starts_is_named_with_its_last_words(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STAND_IN_TRANSLATOR", "dies")
-    with pytest.raises(CommandError, match="translator ended with exit code 3; its last words: no model for transl"):
+    with pytest.raises(CommandError, match="translator ended with exit code 3; its last message: no model for transl"):
         async with LocalServices(find_free_ports(FREE)):
             pass
     assert all(wait_for_death(int(note["pid"])) for note in notes(root).values())
@@ -101,9 +104,9 @@ async def test_a_folder_called_services_where_the_command_is_run_is_not_ours(roo
     assert json.loads(ended.out)[0] == {"name": "autumn lake", "arousal": -0.5, "valence": 0.75}
 
 
-async def test_a_listing_for_other_programs_has_a_row_a_line(root: Path) -> None:
+async def test_a_listing_for_other_programs_has_a_header_and_a_row_a_line(root: Path) -> None:
     ended = await deepsing("concepts", root=root)
-    assert ended.out == "autumn lake\t-0.5\t0.75\n[red] storm\t0.0\t0.0\n"
+    assert ended.out == "name\tarousal\tvalence\nautumn lake\t-0.5\t0.75\n[red] storm\t0.0\t0.0\n"
 
 
 async def test_a_service_killed_in_the_middle_of_a_render_is_an_error_not_a_wait(root: Path) -> None:
@@ -132,14 +135,65 @@ async def test_up_says_where_all_are_and_stops_them_on_a_signal(
     assert all(wait_for_death(pid) for pid in ready["pids"].values())
 
 
-async def test_up_ends_when_a_service_does(root: Path) -> None:
+async def test_up_starts_a_service_again_that_was_killed(root: Path) -> None:
     async with command("up", "--port", "0", "--json", root=root) as process:
         assert process.stdout
+        assert process.stderr
         ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
         os.kill(ready["pids"]["translator"], signal.SIGKILL)
-        ended = await wait_for_result(process)
-    assert ended.status == 1
-    assert "translator was killed by SIGKILL" in ended.line
+        lines = [(await asyncio.wait_for(process.stderr.readline(), 20)).decode() for _ in range(2)]
+        assert lines[0].startswith("deepsing: translator was killed by SIGKILL")
+        assert lines[0].endswith("; starting it again in 0.5 s\n")
+        pid = int(notes(root)["translator"]["pid"])
+        assert lines[1] == f"deepsing: translator is serving again, as process {pid}\n"
+        assert pid != ready["pids"]["translator"]
+        await wait_until_serving(ready["targets"]["translator"], 20)
+        process.send_signal(signal.SIGINT)
+        assert (await wait_for_result(process)).status == 130
+    assert all(wait_for_death(int(note["pid"])) for note in notes(root).values())
+
+
+async def test_a_service_that_keeps_ending_is_given_up_with_its_last_message(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services_module, "FIRST_RESTART_PAUSE_S", 0.01)
+    said: list[str] = []
+    async with LocalServices(find_free_ports({"translator": 0})) as services:
+        monkeypatch.setenv("STAND_IN_TRANSLATOR", "dies")
+        os.kill(services.pids["translator"], signal.SIGKILL)
+        with pytest.raises(
+            CommandError, match="last message: no model for translator; it has ended 4 times within 60 s"
+        ):
+            await asyncio.wait_for(services.keep_running(said.append), 20)
+    assert [line.partition(" again in ")[2] for line in said] == ["0.01 s", "0.02 s", "0.04 s"]
+    assert said[1].startswith("translator ended with exit code 3; its last message: no model for translator")
+
+
+async def test_up_says_what_it_waits_for_and_a_second_ctrl_c_ends_it_at_once(root: Path) -> None:
+    async with command("up", "--port", "0", "--json", root=root, STAND_IN_GENERATOR="deaf") as process:
+        assert process.stdout
+        assert process.stderr
+        ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))
+        process.send_signal(signal.SIGINT)
+        waiting = await asyncio.wait_for(process.stderr.readline(), 20)
+        assert waiting.startswith(b"deepsing: stopping; stories that are being rendered may take up to 30 s to finish")
+        process.send_signal(signal.SIGINT)
+        ended = await wait_for_result(process)  # within less than the 30 s
+    assert (ended.status, ended.err) == (130, "")
+    assert all(wait_for_death(pid) for pid in ready["pids"].values())
+
+
+async def test_up_prints_whole_addresses_on_a_narrow_terminal_and_the_command_that_watches_them(root: Path) -> None:
+    async with command("up", "--port", "0", "--metrics-port", "0", root=root, COLUMNS="40") as process:
+        assert process.stdout
+        lines = [(await asyncio.wait_for(process.stdout.readline(), 20)).decode() for _ in range(8)]
+        process.send_signal(signal.SIGTERM)
+        await wait_for_result(process)
+    assert lines[0].split() == ["service", "address", "metrics", "process"]
+    metrics = [line.split()[2] for line in lines[1:5]]
+    assert all(re.fullmatch(r"http://127\.0\.0\.1:\d{4,5}/metrics", address) for address in metrics)
+    targets = " ".join(address.removeprefix("http://").removesuffix("/metrics") for address in metrics)
+    assert lines[6] == f"Watch: deepsing top {targets}\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the tie to the parent is Linux's")
@@ -152,7 +206,7 @@ async def test_services_end_with_a_command_that_is_killed(root: Path) -> None:
     assert all(wait_for_death(pid) for pid in ready["pids"].values())
 
 
-async def test_without_the_services_code_the_way_out_is_told(tmp_path: Path) -> None:
+async def test_without_the_services_code_the_way_out_is_named(tmp_path: Path) -> None:
     (tmp_path / "services").mkdir()
     (tmp_path / "services" / "__init__.py").touch()
     (tmp_path / "song.mp3").write_bytes(b"song")

@@ -11,13 +11,13 @@ import pytest
 from deepsing.access.keys import new_key
 from deepsing.access.keys_file import edit_keys
 from deepsing.access.server_security import security_from_environment
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
 from tests.unit.access.authority import Authority
 from tests.unit.runtime.echo import NAME, Echo, call, register
 
-SOON_S = 5.0
+SOON_S = 20.0  # for what takes milliseconds; long, because test machines are busy
 Serve = Callable[..., Coroutine[Any, Any, GrpcServer]]
 
 

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from deepsing.access.outgoing import Tls, is_local, open_channel, open_service_channel
-from deepsing.rpc.early_end import keep_status
+from deepsing.rpc.workarounds import keep_status
 from deepsing.runtime.settings import SettingsError
 from tests.unit.access.authority import Authority
 from tests.unit.access.conftest import SOON_S, Serve, add_key, rewrite

@@ -11,7 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from deepsing.access.accounts import DAY_S, Account, Accounts, Quotas, charge
 from deepsing.rpc.channel import open_channel
-from deepsing.runtime.errors import STATUS_DETAILS, ResourceExhausted, parse_error_info
+from deepsing.rpc.errors import STATUS_DETAILS, ResourceExhausted, parse_error_info
 from tests.unit.access.conftest import SOON_S, Serve, add_key, bearer, expect_refusal
 from tests.unit.runtime.echo import NAME, Echo, call
 

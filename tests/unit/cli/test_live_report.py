@@ -1,18 +1,18 @@
-"""What `deepsing live` tells of a story: a line for people, JSON for programs."""
+"""What `deepsing live` prints of a story: a line for people, JSON for programs."""
 
 import json
 
 import pytest
 
-from deepsing.cli import live_report
-from deepsing.cli.live_report import LiveReport
+from deepsing.cli import live as module
+from deepsing.cli.live import LiveReport
 from deepsing.v1.composer_pb2 import Frame, FramesDropped, Heartbeat, SessionEnd
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     now = {"s": 1000.0}
-    monkeypatch.setattr(live_report.time, "monotonic", lambda: now["s"])
+    monkeypatch.setattr(module.time, "monotonic", lambda: now["s"])
     return now
 
 
@@ -58,4 +58,6 @@ def test_people_get_a_summary_on_standard_error(clock: dict[str, float], capsys:
     feed_report(LiveReport(as_json=False), clock)
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == ("3.0 s told live: 29 frames, 1 dropped; lag p50 0.20 s, p99 0.20 s, at most 0.20 s\n")
+    assert said.err == (
+        "3.0 s of live story: 29 frames, 1 dropped; lag 0.20 s (median), 0.20 s (99 %), 0.20 s (longest)\n"
+    )

@@ -1,11 +1,22 @@
 """A mistake in what was asked for: one line that names it, exit status 2, nothing started."""
 
+import json
 import os
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from deepsing.cli.__main__ import main
+from deepsing.cli.hand_over import CHOICES
+from deepsing.cli.parser import build_parser
+from tests.unit.cli.commands import walk_parsers
+
+PARAMETERS = {
+    "seed": 1, "frame_rate": "24/1", "size": "256x256", "engine": "", "translator": "", "style": "none",
+    "style_strength": 0.6, "sentiment_mode": "absolute", "start_us": 0, "duration_us": 0,
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -13,6 +24,11 @@ def _in_a_folder_with_a_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     Path("song.mp3").write_bytes(b"song")
     Path("folder.mp4").mkdir()
+    Path("other.mp3").write_bytes(b"other")
+    Path("list.json").write_text("[1]")
+    part = {"parameters": {}, "song_digest": "", "frames_digest": ""}
+    Path("part.json").write_text(json.dumps(part))
+    Path("whole.json").write_text(json.dumps({**part, "parameters": PARAMETERS}))
 
 
 @pytest.mark.parametrize(
@@ -41,6 +57,16 @@ def _in_a_folder_with_a_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             "render song.mp3 out.mp4 --style-pictures . --target 127.0.0.1:1",
             "--style-pictures needs services started here; set DEEPSING_GENERATOR_STYLE_PICTURES where the generator",
         ),
+        (
+            "render song.mp3 out.mp4 --style-pictures .",
+            "--style-pictures is ., which has neither styles.csv nor a picture called positive, neutral or negative",
+        ),
+        ("render song.mp3 out.mp4 --target 127.0.0.1:1 --wait -1", "--wait is -1; choose 0 or more seconds"),
+        ("again gone.json song.mp3 out.mp4", "gone.json: no such file or directory"),
+        ("again song.mp3 song.mp3 out.mp4", "song.mp3 is not JSON"),
+        ("again list.json song.mp3 out.mp4", "list.json is not the manifest of a story; give the story.json that"),
+        ("again part.json song.mp3 out.mp4", "part.json lacks a parameter of the story, or has a wrong one ('seed')"),
+        ("again whole.json other.mp3 out.mp4", "other.mp3 is not the song of this story: its SHA-256 is d9298a10"),
         ("probe gone.mp3 --json", "gone.mp3: no such file or directory"),
         ("probe song.mp3 --fps 0", "frame rate is '0'; choose 1 to 60"),
         ("live gone.mp3", "gone.mp3: no such file or directory"),
@@ -84,6 +110,23 @@ def test_the_help_of_each_command_shows_an_example(command: str, capsys: pytest.
         main([command, "--help"])
     assert ended.value.code == 0
     assert f"\n  deepsing {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "page"), list(walk_parsers()))
+def test_every_help_page_says_what_the_command_does_and_shows_examples_that_are_understood(
+    words: tuple[str, ...], page: str
+) -> None:
+    name = " ".join(("deepsing", *words))
+    examples = re.findall(r"^  (deepsing .*?)(?:  .*)?$", page.partition("example")[2], re.MULTILINE)
+    assert any(example == name or example.startswith(f"{name} ") for example in examples)
+    usage, description, *_ = page.split("\n\n")
+    assert usage.startswith(f"usage: {name}")
+    assert description[0].isupper()
+    assert description.endswith(".")
+    for example in examples:
+        found = shlex.split(example.partition(" | ")[0])[1:]
+        if found[0] not in {*CHOICES, "bench"}:  # those take their arguments themselves
+            build_parser().parse_args(found)
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:

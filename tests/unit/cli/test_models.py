@@ -47,7 +47,7 @@ def test_a_pull_brings_weights_and_config_under_their_own_names(
     assert (folder / NAME / "pytorch_model.bin").read_bytes() == b"weights"
     assert (folder / NAME / "config.json").read_bytes() == b"{}"
     said = capsys.readouterr().out
-    assert "which nobody checked" in said
+    assert "which was not checked" in said
     assert f"python -m training.generator.biggan_deep.export --checkpoint {folder / NAME} --out {folder}" in said
 
 

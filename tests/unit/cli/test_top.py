@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from deepsing.cli.parser import build_parser
-from deepsing.cli.scrape import metrics_url
-from deepsing.cli.top import _build_table, _watch
+from deepsing.cli.top import _build_table, _watch, metrics_url
 from deepsing.local.failures import CommandError
 from deepsing.runtime.server import GrpcServer
 from deepsing.runtime.settings import ServerSettings

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from deepsing.runtime.errors import STATUS_DETAILS, ServiceError
+from deepsing.rpc.errors import STATUS_DETAILS, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.composer_pb2_grpc import ComposerServiceServicer, add_ComposerServiceServicer_to_server
 from deepsing.v1.sentiment_pb2 import AffectPoint, FrameRate, Judge, JudgeAgreement, Size, SongFacts
@@ -108,10 +108,10 @@ async def refuse(context: grpc.aio.ServicerContext, error: ServiceError) -> None
 
 
 @asynccontextmanager
-async def serve_composer(composer: FakeComposer) -> AsyncIterator[str]:
+async def serve_composer(composer: FakeComposer, port: int = 0) -> AsyncIterator[str]:
     server = grpc.aio.server()
     add_ComposerServiceServicer_to_server(composer, server)  # type: ignore[no-untyped-call]
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     try:
         yield f"127.0.0.1:{port}"

@@ -2,15 +2,17 @@
 
 import pytest
 
+from deepsing.access.interceptor import build_key_invalid, build_key_missing
 from deepsing.access.outgoing import Tls
-from deepsing.access.refusals import key_invalid, key_missing
 from deepsing.client import Client
 from deepsing.client.errors import Refused
-from deepsing.runtime.errors import ServiceError
+from deepsing.rpc.errors import ServiceError
 from tests.unit.client.fake_composer import FakeComposer, serve_composer
 
 
-@pytest.mark.parametrize(("sent", "reason"), [(key_missing(), "KEY_MISSING"), (key_invalid(), "KEY_INVALID")])
+@pytest.mark.parametrize(
+    ("sent", "reason"), [(build_key_missing(), "KEY_MISSING"), (build_key_invalid(), "KEY_INVALID")]
+)
 async def test_a_refused_key_is_the_callers_own_mistake(sent: ServiceError, reason: str) -> None:
     async with serve_composer(FakeComposer([sent])) as target, Client(target, api_key="x") as client:
         with pytest.raises(Refused) as caught:

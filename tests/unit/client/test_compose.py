@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ import grpc
 import pytest
 
 from deepsing.client import Client, StoryOptions
-from deepsing.client import resumable_story as telling_module
+from deepsing.client import connection as connection_module
 from deepsing.client import session as session_module
+from deepsing.client.connection import Retries, RetryPolicy
 from deepsing.client.errors import Failed, Unavailable
 from deepsing.client.session import Event
-from deepsing.runtime.errors import ResourceExhausted
-from deepsing.runtime.errors import Unavailable as ServerUnavailable
+from deepsing.rpc.errors import ResourceExhausted
+from deepsing.rpc.errors import Unavailable as ServerUnavailable
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1.sentiment_pb2 import AffectPoint
@@ -38,7 +40,7 @@ GONE = ServerUnavailable("generator does not answer", reason=reasons.ERROR_REASO
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telling_module, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(connection_module, "FIRST_PAUSE_S", 0.0)
 
 
 async def compose_story(
@@ -231,7 +233,60 @@ async def test_leaving_early_ends_the_call() -> None:
             if isinstance(event, pb.Frame):
                 break
         await events.aclose()
-        await asyncio.wait_for(composer.calls[0].closed.wait(), 5)
+        await asyncio.wait_for(composer.calls[0].closed.wait(), 20)
+
+
+def list_open_files() -> list[Path]:
+    return [path.resolve() for path in Path("/proc/self/fd").iterdir()]
+
+
+async def test_leaving_early_closes_the_file_of_the_song(tmp_path: Path) -> None:
+    song = tmp_path / "song.mp3"
+    song.write_bytes(bytes(2 * 2**20))  # more than may wait to be sent
+    async with (
+        serve_composer(FakeComposer([start_event(), wait_for_hangup])) as target,
+        Client(target) as client,
+        aclosing(client.compose(song)) as events,
+    ):
+        await anext(events)
+    assert song not in list_open_files()
+
+
+async def test_each_retry_is_announced_and_the_last_failure_is_raised() -> None:
+    sentences: list[str] = []
+    composer = FakeComposer([start_event(), wait_for_song_end, *frames(0, 1), GONE], [start_event(), GONE])
+    async with (
+        serve_composer(composer) as target,
+        Client(target, retries=2, on_retry=sentences.append) as client,
+        aclosing(client.compose(SONG)) as events,
+    ):
+        with pytest.raises(Unavailable, match="generator does not answer"):
+            _ = [event async for event in events]
+    assert sentences == [
+        "generator does not answer; retry 1 of 2 in 0 s",
+        "generator does not answer; retry 2 of 2 in 0 s",
+    ]
+
+
+async def test_pauses_double_up_to_five_seconds_and_the_servers_own_wish_goes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+
+    async def note(pause_s: float) -> None:
+        pauses.append(pause_s)
+
+    monkeypatch.setattr(connection_module, "FIRST_PAUSE_S", 0.2)
+    monkeypatch.setattr(connection_module.asyncio, "sleep", note)
+    retries = Retries(RetryPolicy(8))
+    for _ in range(8):
+        await retries.pause(Unavailable("away"))
+    with pytest.raises(Unavailable, match="away"):
+        await retries.pause(Unavailable("away"))
+    assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5])
+    retries.reset()
+    await retries.pause(Unavailable("full", retry_after_s=7))
+    assert pauses[-1] == 7
 
 
 async def test_a_call_cancelled_by_the_other_side_does_not_cancel_the_caller() -> None:

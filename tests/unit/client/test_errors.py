@@ -8,14 +8,14 @@ import pytest
 from deepsing.client import Client
 from deepsing.client.errors import DeepsingError, Failed, InvalidSong, Refused, Unavailable
 from deepsing.client.session import Event
-from deepsing.runtime.errors import (
+from deepsing.rpc.errors import (
     DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
     ResourceExhausted,
     ServiceError,
 )
-from deepsing.runtime.errors import Unavailable as ServerUnavailable
+from deepsing.rpc.errors import Unavailable as ServerUnavailable
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from tests.unit.client.fake_composer import FakeComposer, serve_composer

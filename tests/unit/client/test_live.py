@@ -8,7 +8,7 @@ import pytest
 from deepsing.client import Client, StoryOptions
 from deepsing.client.client import MIN_LIVE_WINDOW
 from deepsing.client.errors import Refused, Unavailable
-from deepsing.runtime.errors import Unavailable as ServerUnavailable
+from deepsing.rpc.errors import Unavailable as ServerUnavailable
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from tests.unit.client.fake_composer import (

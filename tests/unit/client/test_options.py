@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deepsing.client import StoryOptions
 from deepsing.client.errors import Refused
-from deepsing.client.pictures import parse_frame_rate, parse_size
+from deepsing.client.options import parse_frame_rate, parse_size
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.sentiment_pb2 import IMAGE_FORMAT_JPEG
 

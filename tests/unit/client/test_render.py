@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from deepsing.client import Client, StoryOptions, render_story
-from deepsing.client import resumable_story as telling_module
+from deepsing.client import connection as connection_module
 from deepsing.client.errors import Failed, Refused, Unavailable
+from deepsing.client.files import StoryFiles, story_paths
 from deepsing.client.session import Event
-from deepsing.runtime.errors import Unavailable as ServerUnavailable
+from deepsing.rpc.errors import Unavailable as ServerUnavailable
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1.sentiment_pb2 import IMAGE_FORMAT_NONE
@@ -115,7 +116,7 @@ async def test_an_answer_other_than_promised_leaves_what_was_there(
 async def test_a_break_before_the_files_starts_the_story_once_more(
     song: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telling_module, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(connection_module, "FIRST_PAUSE_S", 0.0)
     composer = FakeComposer([start_event(), wait_for_song_end, GONE], whole_story())
     async with serve_composer(composer) as target, Client(target) as client:
         await client.render(song, out)
@@ -127,7 +128,7 @@ async def test_a_break_before_the_files_starts_the_story_once_more(
 async def test_after_a_break_within_the_files_they_are_taken_anew(
     song: Path, out: Path, monkeypatch: pytest.MonkeyPatch, came: int
 ) -> None:
-    monkeypatch.setattr(telling_module, "FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr(connection_module, "FIRST_PAUSE_S", 0.0)
     composer = FakeComposer([start_event(), wait_for_song_end, *file_pieces()[:came], GONE], whole_story())
     async with serve_composer(composer) as target, Client(target) as client:
         await client.render(song, out)
@@ -164,12 +165,20 @@ async def test_a_cancelled_render_leaves_nothing(song: Path, out: Path) -> None:
     composer = FakeComposer([start_event(), *file_pieces()[:1], wait_for_hangup])
     async with serve_composer(composer) as target, Client(target) as client:
         rendering = asyncio.create_task(client.render(song, out, on_event=note))
-        await asyncio.wait_for(has_pieces.wait(), 5)
+        await asyncio.wait_for(has_pieces.wait(), 20)
         assert len(names(out)) == 4
         rendering.cancel()
         with pytest.raises(asyncio.CancelledError):
             await rendering
-        await asyncio.wait_for(composer.calls[0].closed.wait(), 5)
+        await asyncio.wait_for(composer.calls[0].closed.wait(), 20)
+    assert names(out) == []
+
+
+def test_a_thread_that_still_writes_when_the_files_are_given_up_leaves_nothing(out: Path) -> None:
+    with StoryFiles(story_paths(out)) as files:
+        assert len(names(out)) == 4
+    with pytest.raises(Failed, match="given up"):
+        files.write(pb.StoryFileChunk(kind=pb.STORY_FILE_KIND_VIDEO, data=b"late"))
     assert names(out) == []
 
 

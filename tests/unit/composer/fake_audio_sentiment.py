@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 
 from deepsing.audio import decode_blocks
-from deepsing.runtime.errors import STATUS_DETAILS, FailedPrecondition, ServiceError
+from deepsing.rpc.errors import STATUS_DETAILS, FailedPrecondition, ServiceError
 from deepsing.v1 import audio_sentiment_pb2 as audio
 from deepsing.v1 import audio_sentiment_pb2_grpc, sentiment_pb2
 from deepsing.v1 import error_reason_pb2 as reasons

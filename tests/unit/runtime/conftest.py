@@ -20,10 +20,20 @@ def echo() -> Echo:
 
 @pytest.fixture
 async def server(echo: Echo) -> AsyncIterator[GrpcServer]:
-    """The echo service on a free port; a unary call may take 0.3 s."""
-    server = GrpcServer(service(echo), ServerSettings(port=0, max_deadline_s=0.3))
+    """The echo service on a free port."""
+    server = GrpcServer(service(echo), ServerSettings(port=0))
     await server.start()
     yield server
+    await server.drain(0)
+
+
+@pytest.fixture
+async def impatient(echo: Echo) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to the echo service where a unary call may take 0.3 s."""
+    server = GrpcServer(service(echo), ServerSettings(port=0, max_deadline_s=0.3))
+    await server.start()
+    async with open_channel(server.address) as channel:
+        yield channel
     await server.drain(0)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from deepsing.runtime.errors import InvalidArgument, ResourceExhausted
+from deepsing.rpc.errors import InvalidArgument, ResourceExhausted
 from deepsing.runtime.server import Service
 from deepsing.v1 import error_reason_pb2 as reasons
 

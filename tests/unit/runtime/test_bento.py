@@ -43,11 +43,11 @@ async def test_a_signal_drains_grpc_at_once_and_is_passed_on(signals: list[int],
         answer = asyncio.create_task(call(channel, "unary_stream", b"wait"))
         await echo.started.wait()
         os.kill(os.getpid(), signal.SIGTERM)
-        changed = await asyncio.wait_for(watch.read(), 5)
+        changed = await asyncio.wait_for(watch.read(), 20)
         assert changed.status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert signals == [signal.SIGTERM]
         assert not await hooks.__is_ready__()
         echo.release.set()
         assert await answer == b"firstwait"
-    await asyncio.wait_for(hooks.stop(), 5)
+    await asyncio.wait_for(hooks.stop(), 20)
     assert echo.closed

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import pytest
 
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
 from deepsing.telemetry.ids import REQUEST_ID_KEY
@@ -15,7 +15,7 @@ from deepsing.v1 import composer_pb2, composer_pb2_grpc
 from tests.unit.runtime.echo import KINDS, NAME, Echo, call
 
 COMPOSER = "deepsing.v1.ComposerService"  # has methods of three kinds
-SOON_S = 5.0  # for what must happen at once; long, because test machines are busy
+SOON_S = 20.0  # for what takes milliseconds; long, because test machines are busy
 
 
 class Reader(composer_pb2_grpc.ComposerServiceServicer):
@@ -84,17 +84,17 @@ async def test_an_abort_of_the_handler_itself_passes(channel: grpc.aio.Channel, 
 
 
 async def test_a_unary_call_ends_at_the_servers_cap_though_the_caller_would_wait(
-    channel: grpc.aio.Channel, echo: Echo
+    impatient: grpc.aio.Channel, echo: Echo
 ) -> None:
-    error = await expect_refusal(channel, "unary_unary", b"wait", timeout=60)
+    error = await expect_refusal(impatient, "unary_unary", b"wait", timeout=60)
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert parse_error_info(error)[0] == "DEADLINE_PASSED"
     assert "at most 0.3 s" in str(error.details())
     assert echo.cleaned.is_set()
 
 
-async def test_a_stream_may_last_longer_than_the_cap_of_unary_calls(channel: grpc.aio.Channel, echo: Echo) -> None:
-    answer = asyncio.create_task(call(channel, "unary_stream", b"wait"))
+async def test_a_stream_may_last_longer_than_the_cap_of_unary_calls(impatient: grpc.aio.Channel, echo: Echo) -> None:
+    answer = asyncio.create_task(call(impatient, "unary_stream", b"wait"))
     await echo.started.wait()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(answer), 0.5)
@@ -121,7 +121,7 @@ async def test_a_caller_who_cancels_without_reading_stops_the_handler(channel: g
 
 
 async def test_a_callers_deadline_stops_the_handler(channel: grpc.aio.Channel, echo: Echo) -> None:
-    error = await expect_refusal(channel, "unary_stream", b"wait", timeout=0.2)
+    error = await expect_refusal(channel, "unary_stream", b"wait", timeout=2)
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     await asyncio.wait_for(echo.cleaned.wait(), SOON_S)
 

@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import pytest
 
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer
 from deepsing.runtime.settings import ServerSettings, SettingsError
 from deepsing.v1 import sentiment_pb2, translator_pb2, translator_pb2_grpc

@@ -7,7 +7,7 @@ import asyncio
 import grpc
 import pytest
 
-from deepsing.runtime.errors import Unavailable
+from deepsing.rpc.errors import Unavailable
 from services.composer.backends.retry import RETRY_AFTER_S, CircuitBreaker, Retry
 from tests.unit.composer.fakes import config, pcm, stage, upload
 from tests.unit.composer.session.test_session import compose_all, expect_refusal, only

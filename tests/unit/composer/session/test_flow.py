@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from tests.unit.composer.fakes import Stage, config, stage, upload
 from tests.unit.composer.session.test_session import SONG, expect_refusal

@@ -14,7 +14,7 @@ import av
 import grpc
 import pytest
 
-from deepsing.runtime.errors import InvalidArgument, parse_error_info
+from deepsing.rpc.errors import InvalidArgument, parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2

@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from deepsing.access.accounts import Account, caller_account
-from deepsing.runtime.errors import parse_error_info
+from deepsing.rpc.errors import parse_error_info
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.session.session import Session
 from services.composer.upload.song_cache import SongCache

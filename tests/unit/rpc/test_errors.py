@@ -3,8 +3,8 @@ import pytest
 from google.rpc import error_details_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
 
-from deepsing.rpc.status import STATUS_DETAILS
-from deepsing.runtime.errors import (
+from deepsing.rpc.errors import (
+    STATUS_DETAILS,
     DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,

@@ -1,4 +1,15 @@
-"""The base of all refusals, and how one travels: a google.rpc.Status in the trailing metadata of the call."""
+"""What a service raises to refuse a call, and how the refusal travels.
+
+    ServiceError              the base: each class has one gRPC code, each instance one reason of the contract
+    ├── InvalidArgument
+    ├── FailedPrecondition
+    ├── Unavailable
+    ├── ResourceExhausted
+    ├── DeadlineExceeded
+    └── Unauthenticated
+
+An error travels as a google.rpc.Status in the trailing metadata of the call; `parse_error_info` reads it there.
+"""
 
 import math
 from typing import TYPE_CHECKING, ClassVar
@@ -12,7 +23,17 @@ from deepsing.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from deepsing.v1.error_reason_pb2 import _ErrorReason
 
-__all__ = ["ServiceError", "parse_error_info", "STATUS_DETAILS"]
+__all__ = [
+    "ServiceError",
+    "InvalidArgument",
+    "FailedPrecondition",
+    "Unavailable",
+    "ResourceExhausted",
+    "DeadlineExceeded",
+    "Unauthenticated",
+    "parse_error_info",
+    "STATUS_DETAILS",
+]
 
 DOMAIN = "deepsing"
 STATUS_DETAILS = "grpc-status-details-bin"  # trailing metadata key of a serialised google.rpc.Status
@@ -82,6 +103,42 @@ class ServiceError(Exception):
         if self.retry_after_s is not None:
             details.append(error_details_pb2.RetryInfo(retry_delay=_to_duration(self.retry_after_s)))
         return details
+
+
+class InvalidArgument(ServiceError):
+    """The request breaks a rule of the contract; sending it again is no use."""
+
+    code = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class FailedPrecondition(ServiceError):
+    """The request is well formed, but does not fit the state that it refers to."""
+
+    code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class Unavailable(ServiceError):
+    """Something that is needed does not answer now; try again after `retry_after_s`."""
+
+    code = grpc.StatusCode.UNAVAILABLE
+
+
+class ResourceExhausted(ServiceError):
+    """A bound on sessions, queues or quotas is reached; try again after `retry_after_s`."""
+
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+class DeadlineExceeded(ServiceError):
+    """The time for it has run out."""
+
+    code = grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class Unauthenticated(ServiceError):
+    """The caller has not shown who it is, or what it showed is not valid here."""
+
+    code = grpc.StatusCode.UNAUTHENTICATED
 
 
 def parse_error_info(rpc_error: grpc.RpcError) -> tuple[str, dict[str, str]]:

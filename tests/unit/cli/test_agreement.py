@@ -1,0 +1,47 @@
+"""What is said of how closely the pictures follow the song: one sentence, and none where it would mean nothing."""
+
+import pytest
+
+from deepsing.cli.agreement import describe_agreement
+from deepsing.v1.composer_pb2 import Agreement, SessionEnd
+
+
+def end(arousal: float, valence: float, duration_s: float = 75.5, n: int = 1812) -> SessionEnd:
+    return SessionEnd(
+        duration_us=round(duration_s * 1e6), arousal=Agreement(r=arousal, n=n), valence=Agreement(r=valence, n=n)
+    )
+
+
+@pytest.mark.parametrize(
+    ("arousal", "valence", "words"),
+    [
+        (0.97, 0.96, "The pictures follow the song's feeling closely (r 0.96 by"),
+        (0.97, 0.75, "The pictures follow the song's feeling (r 0.75 by"),
+        (0.41, 0.96, "The pictures follow the song's feeling loosely (r 0.41 by"),
+        (0.97, 0.0, "The pictures hardly follow the song's feeling (r 0.00 by"),
+        (-1.0, 1.0, "The pictures hardly follow the song's feeling (r -1.00 by"),
+    ],
+)
+def test_the_lower_correlation_decides(arousal: float, valence: float, words: str) -> None:
+    assert describe_agreement(end(arousal, valence)).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("rated_by", "words"),
+    [
+        ("people", "(r 0.96 by people's ratings of what is shown)."),
+        ("model", "(r 0.96 by a model's ratings of what is shown; nobody was asked)."),
+        ("", "(r 0.96 by the ratings of what is shown)."),
+    ],
+)
+def test_who_rated_is_said(rated_by: str, words: str) -> None:
+    assert describe_agreement(end(0.97, 0.96), rated_by).endswith(words)
+
+
+@pytest.mark.parametrize(("duration_s", "n"), [(10.0, 240), (29.9, 718), (60.0, 29)])
+def test_nothing_is_said_of_a_story_that_is_too_short(duration_s: float, n: int) -> None:
+    assert describe_agreement(end(-0.83, 0.97, duration_s, n)) == ""
+
+
+def test_from_half_a_minute_on_it_is_said() -> None:
+    assert describe_agreement(end(0.95, 0.95, 30.0, 30)) != ""
