@@ -1,7 +1,7 @@
 """Measures speed and memory of the whole: `python -m bench`, or `make bench`.
 
 A table for people, one JSON object for programs (--json). Nothing is asserted. Numbers from a busy machine, or from
-shared processors, are worth their ratios only; those that are set against each other are taken in turn, in one run.
+shared processors, are worth their ratios only; those that are compared with each other are taken in turn, in one run.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from bench.throttled import measure_throttled
 from deepsing.client import DeepsingError
 from deepsing.local.failures import CommandError
 
-__all__ = ["main"]
+__all__ = ["build_parser", "main"]
 
 PARTS: dict[str, Callable[[bool], Awaitable[list[Measurement]]]] = {
     "stories": measure_stories,
@@ -48,18 +48,33 @@ PARTS: dict[str, Callable[[bool], Awaitable[list[Measurement]]]] = {
     "listening": measure_listening,
     "biggan": measure_biggan,
 }
-EXTRA = ("biggan",)  # measured when asked for: they need more than the services do
+EXAMPLES = """examples:
+  deepsing bench --quick
+  deepsing bench stories first-frame --json
+  deepsing bench relay sessions --report build/bench.json
+"""
+EXTRA = ("biggan",)  # measured only when named: they need more than the services do
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    lines = "".join(f"  {name:<12} {(part.__doc__ or '').splitlines()[0]}\n" for name, part in PARTS.items())
+    parser = argparse.ArgumentParser(
+        prog="deepsing bench",
+        description="Measures speed and memory of deepsing, on this machine, with services that it starts itself.",
+        epilog=f"parts:\n{lines}\n{EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"see below (default: all but {', '.join(EXTRA)})")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats, ten seconds of song, no hour of audio")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the JSON object to a file as well")
+    return parser
 
 
 def main(arguments: list[str]) -> int:
     """Runs the parts asked for and prints their report."""
-    parser = argparse.ArgumentParser(prog="deepsing bench", description="Measures speed and memory of deepsing.")
-    parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=f"some of: {', '.join(PARTS)} (default: all but {', '.join(EXTRA)})"
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer repeats, ten seconds of song, no hour of audio")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write the JSON object to a file as well")
+    parser = build_parser()
     wanted = parser.parse_args(arguments)
     if unknown := [part for part in wanted.parts if part not in PARTS]:
         parser.error(f"no part is called {unknown[0]}; choose some of: {', '.join(PARTS)}")

@@ -56,7 +56,7 @@ async def _measure_rate(
         own.MergeFrom(request)
         while time.perf_counter() - began_s < seconds:
             answer = await stub.Generate(own)
-            painted += len(answer.images)  # a sum that awaits within would be that of before the wait
+            painted += len(answer.images)  # an await within the sum would lose what others add meanwhile
 
     await asyncio.gather(*(ask(f"bench-{one}") for one in range(sessions) for _ in range(in_flight)))
     return painted / (time.perf_counter() - began_s)

@@ -1,4 +1,4 @@
-"""How soon the generator rests once a caller of the composer has cancelled."""
+"""How soon the generator is idle after a caller of the composer has cancelled."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from deepsing.v1.composer_pb2 import Frame
 
 __all__ = ["measure_leaving"]
 
-LOOK_S, QUIET_S = 0.01, 0.5  # between looks at the generator's clock; standing still for so long is rest
+LOOK_S, QUIET_S = 0.01, 0.5  # between readings of the generator's processor time; unchanged for so long is idle
 FRAMES = 40  # seen before the caller leaves
 
 
@@ -23,11 +23,11 @@ async def measure_leaving(quick: bool) -> list[Measurement]:
         LocalServices(find_free_ports(dict.fromkeys(NAMES, 0))) as services,
         Client(services.targets["composer"], retries=0) as client,
     ):
-        delays = [await _measure_rest_s(client, services.pids["generator"]) for _ in range(3 if quick else 10)]
+        delays = [await _measure_idle_s(client, services.pids["generator"]) for _ in range(3 if quick else 10)]
     return [Measurement("from cancel to an idle generator", "s", delays, "<= 1")]
 
 
-async def _measure_rest_s(client: Client, generator: int) -> float:
+async def _measure_idle_s(client: Client, generator: int) -> float:
     frames = 0
     async with aclosing(client.compose(BUNDLED, StoryOptions(fps=24, size="256x256"))) as events:
         async for event in events:

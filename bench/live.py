@@ -42,8 +42,8 @@ async def measure_live(quick: bool) -> list[Measurement]:
         seen = await watch_session(partial(client.live, options=samples), iter_raw(seconds))
         found += seen.measurements("live PCM", AIM, "0")
         for container in FORMATS:
-            tell = partial(client.live, options=StoryOptions(fps=FPS, size=SIZE))
-            seen = await watch_session(tell, iter_encoded(container, seconds))
+            open_session = partial(client.live, options=StoryOptions(fps=FPS, size=SIZE))
+            seen = await watch_session(open_session, iter_encoded(container, seconds))
             found += seen.measurements(f"live {container}", AIM, "0")
     return found
 

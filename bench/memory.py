@@ -1,4 +1,4 @@
-"""What a session holds of the composer's memory: one that waits for audio, and one that is being told."""
+"""How much of the composer's memory a session takes: one that waits for audio, and one that makes a story."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,14 +17,14 @@ __all__ = ["measure_memory", "begin_session", "run_composer"]
 
 KIB = 1024
 IDLE, ACTIVE = 200, 8
-PART_US = 10_000_000  # of the song that an active session tells
+PART_US = 10_000_000  # of the song that an active session makes a story of
 CONFIG = pb.ComposeRequest(
     config=pb.StoryConfig(size=Size(width_px=256, height_px=256), initial_credit=24, duration_us=PART_US)
 )
 
 
 async def measure_memory(quick: bool) -> list[Measurement]:
-    """Opens sessions, holds them, and drops them, after a first crowd that is not counted."""
+    """Opens many sessions, keeps them, and closes them; a first round is not counted."""
     rounds = 2 if quick else 5
     async with (
         run_composer(DEEPSING_COMPOSER_MAX_SESSIONS=str(2 * IDLE)) as composer,

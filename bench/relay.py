@@ -1,4 +1,4 @@
-"""Frames a second through the composer when pictures cost nothing: a stub stands where the generator would."""
+"""Frames a second through the composer when pictures cost nothing: a stub takes the place of the generator."""
 
 import time
 from collections.abc import AsyncIterator
@@ -105,7 +105,7 @@ async def _measure_story(composer: RunningService, options: StoryOptions) -> tup
 
 @asynccontextmanager
 async def _stub_generator(translator: str) -> AsyncIterator[str]:
-    """Serves the stub with as many concepts as the translator speaks of."""
+    """Serves the stub with as many concepts as the translator has."""
     async with open_channel(translator) as channel:
         answer = await TranslatorServiceStub(channel).Translate(TranslateRequest(sentiments=[Sentiment()]))
     server = grpc.aio.server()

@@ -1,4 +1,4 @@
-"""Many sessions at once: how many a core tells in real time, when each has its first frame, how far live ones trail."""
+"""Many sessions at once: stories that a core makes in real time, time to the first frame, lag of live frames."""
 
 import asyncio
 import time
@@ -39,7 +39,7 @@ class _SessionLog:
 
 
 async def measure_sessions(quick: bool) -> list[Measurement]:
-    """Tells the same part of a song in 1, 4 and 16 sessions at once, offline and live."""
+    """Makes stories of the same part of a song in 1, 4 and 16 sessions at once, offline and live."""
     part_s = 5.0 if quick else 20.0
     found: list[Measurement] = []
     async with (
@@ -71,8 +71,8 @@ def _percentiles(name: str, values_s: Sequence[float]) -> list[Measurement]:
 
 
 async def _run_sessions(client: Client, count: int, part_s: float, *, live: bool) -> list[_SessionLog]:
-    tell = _run_live if live else _run_offline
-    return list(await asyncio.gather(*(tell(client, part_s, seed) for seed in range(count))))
+    run = _run_live if live else _run_offline
+    return list(await asyncio.gather(*(run(client, part_s, seed) for seed in range(count))))
 
 
 async def _run_offline(client: Client, part_s: float, seed: int) -> _SessionLog:

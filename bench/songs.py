@@ -36,7 +36,7 @@ def make_long_song(minutes: int, folder: Path) -> Path:
 
 
 def _encode_minute() -> bytes:
-    """A minute of mp3 frames that stand alone: no header before them, none leaning on the one before."""
+    """A minute of mp3 frames that can be repeated: no header before them, and none depends on the one before."""
     samples = chords(60)
     file = io.BytesIO()
     options = {"write_xing": "0", "id3v2_version": "0"}

@@ -46,7 +46,7 @@ async def _measure_start_s(name: str) -> float:
 
 
 async def _wait_until_serving(port: int) -> None:
-    """Knocks at short intervals first: a gRPC channel that is refused once waits a second before it tries again."""
+    """Tries plain connections at short intervals first, because a refused gRPC channel waits a second to try again."""
     while True:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -1,4 +1,4 @@
-"""How fast a whole story is told, and how soon live audio has its first frame."""
+"""How fast a whole story is made, and how soon live audio has its first frame."""
 
 import asyncio
 import time
@@ -60,7 +60,7 @@ async def _measure_first_frame_s(client: Client) -> float:
     async def microphone() -> AsyncIterator[bytes]:
         sent.append(time.perf_counter())
         yield samples.tobytes()
-        await asyncio.Event().wait()  # the song goes on, but nothing more is heard of it
+        await asyncio.Event().wait()  # the song goes on, but no more of it arrives
 
     options = StoryOptions(
         size=SIZE,

@@ -35,12 +35,12 @@ async def measure_throttled(quick: bool) -> list[Measurement]:
             Client(line, credit_window=ENDLESS) as endless,
         ):
             await watch_session(partial(fast.live, options=options), iter_raw(2.0))
-            for name, tell in (
+            for name, open_session in (
                 ("credit as it takes frames", partial(slow.live, options=options)),
                 ("credit without end", partial(endless.compose, options=whatever_comes)),
             ):
                 sessions = (
-                    watch_session(tell, iter_raw(seconds)),
+                    watch_session(open_session, iter_raw(seconds)),
                     watch_session(partial(fast.live, options=options), iter_raw(seconds)),
                 )
                 behind_the_line, beside_it = await asyncio.gather(*sessions)

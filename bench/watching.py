@@ -60,13 +60,13 @@ class SessionLog:
 
 
 async def watch_session(
-    tell: Callable[[AsyncIterator[bytes]], AsyncGenerator[Event, None]], sound: Sound
+    open_session: Callable[[AsyncIterator[bytes]], AsyncGenerator[Event, None]], sound: Sound
 ) -> SessionLog:
-    """Plays sound to a session and notes what comes back.
+    """Plays sound to a session and logs what comes back.
 
     Args:
-        tell: begins the session and gives its events.
-        sound: what is heard.
+        open_session: begins the session with the sound and gives its events.
+        sound: what is played.
     """
     began, seen = 0.0, SessionLog()
 
@@ -78,7 +78,7 @@ async def watch_session(
             if chunk:
                 yield chunk
 
-    async with aclosing(tell(capture())) as events:
+    async with aclosing(open_session(capture())) as events:
         async for event in events:
             seen.take(event, time.perf_counter() - began)
     return seen

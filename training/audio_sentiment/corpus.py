@@ -68,7 +68,7 @@ def load_windows(
         digest: `features_digest`; windows that were made otherwise are not mixed in.
         cache: a folder for windows and renderings.
         soundfont: instruments of MIDI files.
-        middle_s: length of the part in the middle that is heard, alone, seconds; 0 is the whole song.
+        middle_s: length of the part in the middle that is analysed, alone, seconds; 0 is the whole song.
     """
     from tqdm import tqdm  # of the extra "train"
 

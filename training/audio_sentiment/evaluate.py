@@ -47,7 +47,7 @@ class OfflineReader:
 
     Args:
         weights: folder with network.onnx, patch.onnx and head.npz.
-        context_s: most that the model hears, seconds; 0 is all.
+        context_s: the model remembers at most this many seconds; 0 is all.
     """
 
     def __init__(self, weights: Path = WEIGHTS, context_s: float = 0.0) -> None:
@@ -70,7 +70,7 @@ class OfflineReader:
         return Reading(song, course, self._middle(path, duration_s, MIDDLE_S)), points
 
     def _middle(self, path: Path, duration_s: float, length_s: float) -> F64 | None:
-        """The sentiment of the middle of a song heard alone; None where the song is not longer."""
+        """The sentiment of the middle of a song, analysed alone; None where the song is not longer."""
         if duration_s <= length_s:
             return None
         start_s = (duration_s - length_s) / 2
@@ -159,7 +159,7 @@ def _find_collections(data: Path) -> list[Path]:
 
 
 def _read_collection(reader: OfflineReader, folder: Path, console: Console) -> list[ReadSong]:
-    """Reads a collection; says what cannot be read, and leaves it out."""
+    """Reads a collection; warns of songs that cannot be read, and leaves them out."""
     songs_read: list[ReadSong] = []
     warn = partial(_print_warning, console)
     try:

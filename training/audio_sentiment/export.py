@@ -41,8 +41,10 @@ def export_networks(musicnn: Path, folder: Path) -> dict[str, Path]:
     Returns:
         `network` and `patch`, the files.
     """
-    from training.audio_sentiment.network import build_graph  # both need onnx, of the extra "train"
-    from training.audio_sentiment.patch_network import build_patch_graph
+    from training.audio_sentiment.network import (
+        build_graph,  # both need onnx, of the extra "train"
+        build_patch_graph,
+    )
 
     builders = {"network": build_graph, "patch": build_patch_graph}
     folder.mkdir(parents=True, exist_ok=True)

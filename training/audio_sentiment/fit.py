@@ -1,8 +1,8 @@
 """Fits the model: a regularised level for whole pieces, and linear moves for what changes inside them.
 
-Averages over few windows are noisy. Training on stretches of random length would teach the level to bear that; for a
+Averages over few windows are noisy. Training on stretches of random length would make the level robust to that; for a
 line this has a closed form: the covariance of windows inside songs, over the number of windows of a short stretch, is
-added to the ridge. Distances between songs (`fit_level.py`) are taken in its measure.
+added to the ridge. Distances between songs are taken in its measure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,18 +14,25 @@ from numpy.typing import NDArray
 from services.audio_sentiment.running_mean import ramp
 from services.audio_sentiment.sentiment import FEATURE_LIMIT, WINDOW_S, Pacing, SentimentModel, audibility
 from training.audio_sentiment.corpus import WindowedSong
-from training.audio_sentiment.fit_level import fit_level
 from training.audio_sentiment.labels import RatedSong
 from training.ratings import standardise
 
-__all__ = ["Recipe", "FeaturedSong", "fit_sentiment_model", "compute_features", "targets"]
+__all__ = [
+    "Recipe",
+    "FeaturedSong",
+    "fit_sentiment_model",
+    "compute_features",
+    "targets",
+    "fit_level",
+    "pairwise_distances",
+]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 Ridges = tuple[tuple[str, float], ...]
-INSIDE_STEP = 3  # every third window tells how windows differ inside a song
+INSIDE_STEP = 3  # every third window is enough to estimate how windows differ inside a song
 FLOOR = 1e-9  # of a deviation: ratings of a tiny collection may be all alike
-MIN_MEASURES = 3  # fewer have no course that could be followed
+MIN_MEASURES = 3  # a shorter curve has no course to compare
 FITTED = ("level", "level_bias", "view", "centres", "centre_weights", "moves")
 SETTLING_S = 30.0  # time constant with which raters settle into a piece
 TIME_WEIGHT = 3.0  # of the time feature before the ridge: it is one, the others are hundreds
@@ -37,11 +44,11 @@ class Recipe:
 
     Attributes:
         level_ridge: of the level, for each kind of feature, in variances of a feature; inf leaves a kind out.
-        stretch_windows: length of the shortest stretch that the level should bear, half seconds.
+        stretch_windows: length of the shortest stretch that the level should be reliable for, half seconds.
         kernel_share: variance of what rated pieces near by add to the level's line.
         kernel_width: how near that is, in medians of the distance between two songs.
         kernel_dimensions: in which the distance is taken.
-        moves_ridge: of the moves, likewise, in pieces; `time` is of the feature that only tells the time.
+        moves_ridge: of the moves, likewise, in pieces; `time` is for the feature that is the time alone.
         moves_gain: the moves' size; 1 would be the least-squares size, which hardly moves.
         collection_weights: how much a song counts; 1 where none is stated.
         spread: standard deviation of arousal and valence over a balanced collection, on the common scale.
@@ -62,7 +69,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class FeaturedSong:
-    """A song as the fit sees it.
+    """A song with its features and its target.
 
     Attributes:
         song: the song.
@@ -206,3 +213,56 @@ def _course(z: F32, measures: int, duration_s: float) -> F64:
     middles_s = (np.arange(measures) + 0.5) * (duration_s or known_s[-1]) / measures
     columns = [np.interp(middles_s, known_s, column) for column in smooth.T]
     return np.stack([*columns, TIME_WEIGHT * ramp(middles_s, SETTLING_S)], axis=1)
+
+
+def fit_level(
+    averages: F64, wanted: F64, weights: F64, penalty: F64, *, share: float, width: float, dimensions: int
+) -> dict[str, F64]:
+    """Fits a model's level: a line over what a song is like on average, and the ratings of the songs near it.
+
+    Gaussian-process regression with two kernels, of unit noise. The linear one is a ridge; the other falls with the
+    distance between two songs, in the ridge's own measure: what the ridge trusts little counts little for it, too.
+
+    Args:
+        averages: (songs, features), of each song's windows.
+        wanted: (songs, 2), targets.
+        weights: (songs,), how much each counts.
+        penalty: (features, features), the ridge.
+        share: variance of the kernel of distances; 0 leaves the line alone.
+        width: of that kernel, in medians of the distance between two songs.
+        dimensions: in which distances are taken, the principal ones.
+
+    Returns:
+        level, level_bias, view, centres and centre_weights of `sentiment.SentimentModel`.
+    """
+    total = weights.sum()
+    centre, middle = (weights @ values / total for values in (averages, wanted))
+    measure = np.linalg.inv(np.linalg.cholesky(penalty)).T
+    songs = (averages - centre) @ measure
+    axes = _principal(songs, dimensions)
+    distances = pairwise_distances(songs @ axes, songs @ axes)
+    reach = np.sqrt(2.0 * max(float(np.median(distances)), 1e-9)) * width
+    kernel = songs @ songs.T / total + share * np.exp(-distances / reach**2)
+    root = np.sqrt(weights)[:, None]
+    found = root * np.linalg.solve(root * kernel * root.T + np.eye(len(songs)), root * (wanted - middle))
+    level = measure @ (songs.T @ found) / total
+    view = measure @ axes / reach
+    return {
+        "level": level,
+        "level_bias": middle - centre @ level,
+        "view": view,
+        "centres": averages @ view,
+        "centre_weights": share * found,
+    }
+
+
+def pairwise_distances(ones: F64, others: F64) -> F64:
+    """(ones, others), of rows."""
+    squares = (ones**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2.0 * ones @ others.T
+    return np.asarray(np.maximum(squares, 0.0))
+
+
+def _principal(rows: F64, count: int) -> F64:
+    """Principal axes of rows that are centred, (features, at most count)."""
+    _, _, axes = np.linalg.svd(rows, full_matrices=False)
+    return np.asarray(axes[:count].T)

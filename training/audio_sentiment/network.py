@@ -1,14 +1,19 @@
-"""The music network as a streaming ONNX graph, made from musicnn's checkpoint tensors.
+"""The two music networks of the musicnn package as ONNX graphs, made from its checkpoints' tensors.
 
 Source: Pons & Serra, "musicnn: pre-trained convolutional neural networks for music audio tagging" (ISMIR 2019 LBD).
-Differs: convolutions run over time without padding and carry their own past, so each frame is computed once, with its
-full neighbourhood, instead of once per overlapping 3 s window; filters that training switched off are left out.
 
-A graph takes the next mel frames, with `BEFORE` and `AFTER` frames around them, and the last rows of its front layer;
-it gives mean and maximum over these frames of its 561 (less when pruned) + 3 x 64 channels.
+`build_graph` streams. Differs: convolutions run over time without padding and carry their own past, so each frame is
+computed once, with its full neighbourhood, instead of once per overlapping 3 s window; filters that training switched
+off are left out. It takes the next mel frames, with `BEFORE` and `AFTER` frames around them, and the last rows of its
+front layer; it gives mean and maximum over these frames of its 561 (less when pruned) + 3 x 64 channels.
+
+`build_patch_graph` is MSD_vgg, over one patch of three seconds: five layers of 3 x 3 filters, ReLU, batch norm and
+maximum pooling (after Choi, Fazekas & Sandler, "Automatic tagging using deep convolutional neural networks", 2016).
+Differs: filters that training switched off are left out, what they constantly pass on is in the next layer's bias; mean
+and maximum of the upper four layers are given instead of tags.
 """
 
-__all__ = ["batch_norm", "build_graph", "live_channels", "tagger_weights"]
+__all__ = ["batch_norm", "build_graph", "live_channels", "tagger_weights", "build_patch_graph", "live_filters"]
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +31,9 @@ TIMBRAL_TAPS, TEMPORAL_TAPS, MIDDLE_TAPS = 7, (128, 64, 32), 7
 BEFORE, AFTER = TEMPORAL_TAPS[0] // 2 - 1, TEMPORAL_TAPS[0] // 2  # TensorFlow pads an even kernel so
 MIDDLE_LAYERS = 3
 MIDDLE_ROWS = MIDDLE_LAYERS * (MIDDLE_TAPS - 1)  # 18 rows of the past
+PATCH_FRAMES = 187  # three seconds
+LAYERS = 5  # of the network of patches
+POOLS = (((4, 1), (2, 2)), ((2, 2), (2, 2)), ((2, 2), (2, 2)), ((2, 2), (2, 2)), ((4, 4), (4, 4)))  # size, stride
 _EPSILON = 1e-3  # TensorFlow's batch-norm default
 _DEAD = 1e-12  # variance of a filter that weight decay has switched off
 _FRONT_LAYERS = 5
@@ -47,7 +55,7 @@ def _convolution(tensors: Tensors, index: int) -> tuple[F32, F32]:
 
 
 def live_channels(tensors: Tensors) -> list[NDArray[np.intp]]:
-    """Per front convolution, the filters that still answer (the others give a constant below 2e-3)."""
+    """Per front convolution, the filters whose output varies (the others give a constant below 2e-3)."""
     return [
         np.flatnonzero(tensors[f"batch_normalization_{i + 1}/moving_variance"] > _DEAD) for i in range(_FRONT_LAYERS)
     ]
@@ -61,7 +69,7 @@ class _Graph:
     weights: list[onnx.TensorProto] = field(default_factory=list)
 
     def add_weight(self, name: str, value: NDArray[np.generic]) -> str:
-        """Adds a weight; large float32 ones are stored as float16 and widened when the graph is opened."""
+        """Adds a weight; large float32 ones are stored as float16 and cast back when the graph is opened."""
         if value.dtype == np.float32 and value.size >= _HALF_SIZE:
             self.weights.append(numpy_helper.from_array(value.astype(np.float16), f"{name}_half"))
             self.nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
@@ -189,3 +197,74 @@ def tagger_weights(tensors: Tensors) -> dict[str, F32]:
         "tags": tensors["dense_1/kernel"],
         "tags_bias": tensors["dense_1/bias"],
     }
+
+
+def live_filters(tensors: Tensors) -> list[NDArray[np.intp]]:
+    """Per layer, the filters whose output varies."""
+    variances = [tensors[f"batch_normalization_{i}/moving_variance"] for i in range(1, LAYERS + 1)]
+    return [np.flatnonzero(variance > _DEAD) for variance in variances]
+
+
+def _prune_kernel(tensors: Tensors, layer: int) -> tuple[F32, F32]:
+    """Kernel (out, in, time, frequency) and bias of a layer, pruned."""
+    live = live_filters(tensors)
+    kernel, bias = tensors[f"{layer + 1}CNN/kernel"].transpose(3, 2, 0, 1), tensors[f"{layer + 1}CNN/bias"]
+    if layer:
+        scale, shift = batch_norm(tensors, layer)
+        constant = np.maximum(tensors[f"{layer}CNN/bias"], 0.0) * scale + shift
+        dead = np.setdiff1d(np.arange(constant.size), live[layer - 1])
+        bias = bias + kernel[:, dead].sum(axis=(2, 3)) @ constant[dead]
+        kernel = kernel[:, live[layer - 1]]
+    return np.ascontiguousarray(kernel[live[layer]]), bias[live[layer]]
+
+
+def build_patch_graph(tensors: Tensors) -> onnx.ModelProto:
+    """Builds the graph.
+
+    Args:
+        tensors: the checkpoint of a vgg model, by TensorFlow name.
+
+    Returns:
+        A model with input `mel` (1, 1, PATCH_FRAMES, N_MELS) and output `patch` (features,): of each layer but the
+        first, the mean, then the maximum of its live filters.
+    """
+    nodes: list[onnx.NodeProto] = []
+    weights: list[onnx.TensorProto] = []
+
+    def add(op: str, inputs: list[str], name: str, **attributes: Any) -> str:
+        nodes.append(helper.make_node(op, inputs, [name], **attributes))
+        return name
+
+    def add_weight(name: str, value: F32, *, half: bool = False) -> str:
+        if not half:
+            weights.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+            return name
+        weights.append(numpy_helper.from_array(value.astype(np.float16), f"{name}_half"))
+        return add("Cast", [f"{name}_half"], name, to=TensorProto.FLOAT)
+
+    def add_affine(below: str, index: int, keep: NDArray[np.intp] | slice) -> str:
+        scale, shift = (value[keep].reshape(-1, 1, 1) for value in batch_norm(tensors, index))
+        scaled = add("Mul", [below, add_weight(f"s{index}", scale)], f"m{index}")
+        return add("Add", [scaled, add_weight(f"t{index}", shift)], f"n{index}")
+
+    below, pooled, live = add_affine("mel", 0, slice(None)), [], live_filters(tensors)
+    for i in range(LAYERS):
+        kernel, bias = _prune_kernel(tensors, i)
+        inputs = [below, add_weight(f"k{i}", kernel, half=True), add_weight(f"b{i}", bias)]
+        active = add("Relu", [add("Conv", inputs, f"c{i}", pads=[1, 1, 1, 1])], f"r{i}")
+        size, stride = POOLS[i]
+        below = add("MaxPool", [add_affine(active, i + 1, live[i])], f"p{i}", kernel_shape=size, strides=stride)
+        if i:
+            for op in ("ReduceMean", "ReduceMax"):
+                pooled.append(add(op, [below], f"{op}{i}", axes=[0, 2, 3], keepdims=0))
+    add("Concat", pooled, "patch", axis=0)
+    return _build_model(nodes, weights, sum(2 * filters.size for filters in live[1:]))
+
+
+def _build_model(nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto], feature_count: int) -> onnx.ModelProto:
+    mel = helper.make_tensor_value_info("mel", TensorProto.FLOAT, [1, 1, PATCH_FRAMES, N_MELS])
+    patch = helper.make_tensor_value_info("patch", TensorProto.FLOAT, [feature_count])
+    body = helper.make_graph(nodes, "musicnn_patch", [mel], [patch], weights)
+    model = helper.make_model(body, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    return model

@@ -14,7 +14,7 @@ RATE_HZ = 44_100
 
 
 class RenderingError(RuntimeError):
-    """A MIDI file cannot be made audible here; the message says what to install."""
+    """A MIDI file cannot be rendered here; the message says what to install."""
 
 
 def render_if_midi(path: Path, folder: Path, soundfont: Path = SOUNDFONT) -> Path:

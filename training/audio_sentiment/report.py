@@ -1,4 +1,4 @@
-"""What is said about a model's readings of one collection: every measure with its interval, as data and as a table."""
+"""The report on a model's readings of one collection: every measure with its interval, as data and as a table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ __all__ = ["Reading", "format_table", "report", "mean_and_sd", "pool_collections
 F64 = NDArray[np.float64]
 
 MEASURES = {"r": "r", "ccc": "CCC", "rmse": "RMSE", "accuracy": "sign"}
-MIN_MEASURES = 3  # fewer have no course that could be followed
+MIN_MEASURES = 3  # a shorter curve has no course to compare
 SETTLED_WINDOWS = 10  # the first five seconds of a song read near neutral: they say little about music
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model makes of a song.
+    """A model's reading of a song.
 
     Attributes:
         song: (2,), arousal and valence of the whole.
-        course: (windows, 2), as it was read while the song went on, every half second.
-        middle: (2,), of the ten seconds in its middle heard alone; None where the song is not longer.
+        course: (windows, 2), the reading of every half second, from what was played until then.
+        middle: (2,), of the ten seconds in its middle, analysed alone; None where the song is not longer.
     """
 
     song: F64
@@ -124,7 +124,7 @@ def pool_collections(collections: Sequence[Sequence[Reading]]) -> dict[str, Any]
 
 
 def format_table(answer: Mapping[str, Any]) -> str:
-    """The report for people: each measure with its 95 % interval."""
+    """The report as text: each measure with its 95 % interval."""
     lines = [f"{answer['n']} songs", *_rows(answer)]
     if "context_10s" in answer:
         short = answer["context_10s"]

@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def log_tables(readings: Sequence[OutOfFold]) -> dict[str, Any]:
-    """Prints the tables of readings, of each collection; returns them as data."""
+    """Logs the table of each collection's readings; returns the tables as data."""
     tables = tabulate(readings)
     for name, answer in tables.items():
         logger.info("%s: %s", name, format_table(answer))
@@ -115,8 +115,8 @@ def _train_sentiment_model(options: argparse.Namespace) -> None:
     }
     middles: list[Sequence[Window]] = [()] * len(songs)
     if options.evaluate:
-        heard = load_windows(corpus, networks, digest, options.cache, middle_s=MIDDLE_S)
-        middles = [song.windows for song in heard]
+        excerpts = load_windows(corpus, networks, digest, options.cache, middle_s=MIDDLE_S)
+        middles = [song.windows for song in excerpts]
     readings = cross_validate(songs, middles, dense, recipe)  # typical music is read by models that never saw the song
     facts["typical"] = round_floats(measure_typical(readings))
     if options.evaluate:

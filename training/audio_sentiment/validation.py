@@ -25,7 +25,7 @@ def cross_validate(
 
     Args:
         songs: with their windows and targets.
-        middles: for each song, the windows of the ten seconds in its middle, heard alone; none where nobody asks.
+        middles: for each song, the windows of the ten seconds in its middle, analysed alone; may be empty.
         dense: the network's layers that a model carries along.
         recipe: of the model.
     """

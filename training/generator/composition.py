@@ -1,4 +1,4 @@
-"""From class weights to what shows where: THE place that turns the weights of concepts into a picture's plan.
+"""Turns class weights into shares: which concept shows at which place of a picture.
 
 A plain average of two anchors looks like a double exposure. Here every place goes mostly to one of them: to the one
 that has more to show there (its field), as far as the class weights allow. While a weight grows, its concept spreads

@@ -1,4 +1,4 @@
-"""The file of an engine, whatever is inside: one ONNX graph with what must be known of it."""
+"""Writes an engine's file: one ONNX graph, with its concepts and their latents in the metadata."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write_engine(
 
     Args:
         graph: class weights (N, K), noise (N, Z) and truncation (N,) → (N, H, W, 3) uint8; in evaluation mode.
-        latents: (K, D), where the concepts lie, for who trains on the engine.
+        latents: (K, D), where the concepts lie in the engine's space; translators are trained with them.
         concepts: K, in the order of class weights.
         noise_size: Z.
         size_px: H and W.

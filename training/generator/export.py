@@ -1,8 +1,8 @@
 """Turns a training checkpoint into the one file that the morph engine serves, with a manifest beside it.
 
 The ONNX graph takes class weights, noise and truncation and gives finished 8-bit pictures; weights are stored as
-16-bit floats that the runtime widens once, at load. The concepts (and, for who trains on the engine, the anchors'
-latents) travel in the file's metadata, so that one digest stands for all of it.
+16-bit floats that the runtime widens once, at load. The concepts, and the anchors'
+latents, which translators are trained with, are in the file's metadata, so that one digest covers all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far painted pictures are from the anchors, and how strongly a loss pulls at a weight.
+"""How far painted pictures are from the anchors, and the size of a loss's gradient.
 
 Source: Laplacian-pyramid loss (Ling & Okada 2006); weights of losses by their gradients (Esser et al. 2021).
 """
@@ -42,5 +42,5 @@ def faithful_loss(made: Tensor, pictures: Tensor, mixture: Mixture) -> Tensor:
 
 
 def gradient_norm(loss: Tensor, weight: Tensor) -> Tensor:
-    """How strongly a loss pulls at a weight; the graph stays for the step itself."""
+    """Norm of a loss's gradient by a weight; the graph is kept for the training step."""
     return torch.autograd.grad(loss, weight, retain_graph=True)[0].norm()

@@ -1,4 +1,4 @@
-"""deepsing train generator: a folder of pictures becomes an engine, with a translator that speaks its concepts."""
+"""deepsing train generator: makes an engine of a folder of pictures, and the table of concepts for its translator."""
 
 import argparse
 import asyncio
@@ -29,7 +29,7 @@ __all__ = ["build_parser", "main"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MIN_PICTURES = 2
-SIZE_PX = 256  # what the judge looks at
+SIZE_PX = 256  # side of the pictures that the judge reads
 BATCH = 16
 CALL_LIMIT_S = 60.0
 EXAMPLES = """The ratings are a CSV with one row for each picture and these columns:
@@ -134,7 +134,7 @@ def _find_pictures(folder: Path) -> list[Path]:
 
 
 async def _rate_pictures(pictures: list[Path]) -> list[Sentiment]:
-    """What the judge reads off the pictures, in their order."""
+    """The judge's readings of the pictures, in their order."""
     felt: list[Sentiment] = []
     async with open_service(None, "translator") as target, open_channel(target) as channel:
         stub = TranslatorServiceStub(channel)
@@ -182,7 +182,7 @@ def _run_module(module: str, *arguments: object) -> None:
     root = service_root(module, "work in a clone of the repository (see its README)")
     done = subprocess.run(python_command("-m", module, *map(str, arguments)), env=python_environment(root))
     if done.returncode:
-        raise CommandError(f"{module} ended with status {done.returncode}; what it said is above")
+        raise CommandError(f"{module} ended with status {done.returncode}; its output is above")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Begins a training with the weights of another one, also where the new network is wider."""
+"""Starts a training from the weights of another one, also where the new network is wider."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ __all__ = ["widen"]
 def widen(name: str, older: Tensor, newer: Tensor) -> Tensor:
     """Puts a weight of an older network into the place of a newer one's.
 
-    The older channels keep their numbers and do not hear the new ones at first, so that the network paints what it
-    painted before; the new channels keep their first values and learn.
+    The older channels keep their numbers and get no input from the new ones at first, so that the network paints what
+    it painted before; the new channels keep their first values and learn.
 
     Args:
         name: of the parameter; those of a FiLM layer hold scales, then shifts, which are widened apart.

@@ -37,11 +37,11 @@ EXAMPLES = """examples:
 
 @dataclass
 class Evaluation:
-    """Stories told so far, by translator, and songs that have none."""
+    """Stories made so far, by translator, and songs that have none."""
 
     stories: dict[str, list[Figures]]
     skipped: dict[str, str] = field(default_factory=dict)  # name of the file, why
-    unknown: list[str] = field(default_factory=list)  # translators that nobody asked for by name, and are not there
+    unknown: list[str] = field(default_factory=list)  # default translators that the service does not have
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,9 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    _build_options(arguments, "").to_config()  # mistakes are told before anything is started
+    _build_options(arguments, "").to_config()  # mistakes are reported before anything is started
     songs = _find_songs(arguments.songs)
-    report = _ignore_news if arguments.json else _print_news
+    report = _print_nothing if arguments.json else _print_progress
     return run_to_end(_run(arguments, songs, report))
 
 
@@ -111,7 +111,7 @@ def _find_songs(folder: Path) -> list[Path]:
 async def _measure_all(
     client: Client, arguments: argparse.Namespace, songs: Sequence[Path], report: Callable[[object], None]
 ) -> Evaluation:
-    """Tells all stories, song by song, so that what has been done at any time compares the same songs."""
+    """Makes all stories, song by song, so that a report at any time compares the same songs."""
     evaluation = Evaluation({name: [] for name in arguments.translator or ("", COMPARED)})
     began = time.monotonic()
     for number, song in enumerate(songs):
@@ -197,12 +197,12 @@ def _format_duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def _print_news(news: object) -> None:
-    sys.stderr.write(f"deepsing: {news}\n")
+def _print_progress(message: object) -> None:
+    sys.stderr.write(f"deepsing: {message}\n")
 
 
-def _ignore_news(news: object) -> None:
-    """Says nothing."""
+def _print_nothing(message: object) -> None:
+    """With --json nothing but the report is printed."""
 
 
 if __name__ == "__main__":

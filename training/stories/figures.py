@@ -1,4 +1,4 @@
-"""What one story's events say of its fidelity: feelings asked for and given, variety, and how smoothly it moves."""
+"""The measures of one story, from its events: sentiments asked for and shown, variety, and how smoothly it moves."""
 
 from dataclasses import dataclass, field
 
@@ -14,12 +14,12 @@ __all__ = ["Figures"]
 
 @dataclass
 class Figures:
-    """Takes the events of one story, frames as raw RGB in the engine's or any one size.
+    """The measures of one story; frames are raw RGB, all of one size.
 
     Attributes:
-        targets: per frame, (arousal, valence) that it was to give.
-        rated: per frame, what people felt at its mixture of concepts.
-        read: per reading, (target, reading): four numbers.
+        targets: per frame, the (arousal, valence) asked for.
+        rated: per frame, people's rating of its mixture of concepts.
+        read: per judgement, the target and the judgement: four numbers.
     """
 
     song: str
@@ -34,7 +34,7 @@ class Figures:
     _last: tuple[dict[str, float], NDArray[np.uint8]] | None = None
 
     def take(self, event: Event) -> None:
-        """Notes an event."""
+        """Adds an event."""
         match event:
             case Frame():
                 self._take_frame(event)
@@ -61,7 +61,7 @@ class Figures:
         self._last = weights, picture
 
     def facts(self) -> dict[str, object]:
-        """All of it as plain values; steps are from one frame to the next, so they depend on the frame rate."""
+        """All measures as plain values; steps are from one frame to the next, so they depend on the frame rate."""
         end, seconds = self.end, self.end.duration_us / 1e6
         steps = np.array(self._steps) if self._steps else np.zeros((1, 3))
         return {

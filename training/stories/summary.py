@@ -1,4 +1,4 @@
-"""Many stories summed up: pooled over songs, with the spread between songs, as plain values and as a table."""
+"""A summary of many stories: pooled over songs, with the spread between songs, as plain values and as a table."""
 
 from collections.abc import Sequence
 from typing import Any

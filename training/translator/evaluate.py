@@ -16,15 +16,14 @@ import numpy as np
 
 from services.translator.catalogue import EMBEDDED, find_file, open_translators, table_path
 from services.translator.judge.model import PictureFeatures, load_judge
-from services.translator.lexicon import F32, Lexicon
+from services.translator.lexicon import F32, F64, Lexicon
 from services.translator.translate import Passage, Translator, translate
 from training.agreement import DIMENSIONS, measure_dimensions, measure_with_intervals
 from training.generator.painting import open_engine_with_latents
 from training.program import new_parser
-from training.translator.curves import random_walk
 from training.translator.sampling import TRUNCATION, EngineSampler
 
-__all__ = ["build_parser", "evaluate", "main", "smoothness"]
+__all__ = ["build_parser", "evaluate", "main", "smoothness", "random_walk"]
 
 EXAMPLES = """examples:
   deepsing eval translator
@@ -42,8 +41,8 @@ def evaluate(translator: Translator, curves: int, points: int, sampler: EngineSa
     Args:
         translator: the one to measure.
         curves: how many walks, seeds 0, 1, …
-        points: feelings of each walk.
-        sampler: paints JUDGED of the feelings and reads the pictures.
+        points: sentiments of each walk.
+        sampler: paints JUDGED of the sentiments and reads the pictures.
 
     Returns:
         n, agreement of both dimensions over all walks together by people's ratings, `within` as the mean r inside one
@@ -80,6 +79,27 @@ def evaluate(translator: Translator, curves: int, points: int, sampler: EngineSa
         report["by_judge"]["ceiling"] = measure_with_intervals(rated.astype(float), read, walk)
         report["path"] = float(np.mean([smoothness(rows, sampler.latents) for rows in weights]))
     return report
+
+
+INERTIA, STEP = 0.8, 0.025  # a curve drifts rather than jitters: about 0.04 of the plane's half-side a point
+SIDES = 64  # of the polygon around the concepts
+
+
+def random_walk(lexicon: Lexicon, seed: int, count: int) -> F64:
+    """A slowly moving curve over the part of the plane that lies between concepts (their convex hull), (count, 2)."""
+    rng = np.random.default_rng(seed)
+    angles = np.arange(SIDES) * 2 * np.pi / SIDES
+    outward = np.stack([np.cos(angles), np.sin(angles)])
+    edge = (lexicon.ratings @ outward).max(0)
+    point, speed = lexicon.ratings[rng.integers(len(lexicon.names))], np.zeros(2)
+    points = np.empty((count, 2))
+    for row in range(count):
+        speed = INERTIA * speed + rng.normal(0, STEP, 2)
+        while ((point + speed) @ outward > edge + 1e-9).any():  # bounces off the edge
+            speed = -0.5 * speed
+        point = point + speed
+        points[row] = point
+    return points
 
 
 def smoothness(class_weights: F32, latents: F32) -> float:

@@ -1,4 +1,4 @@
-"""The network of a neural view, and its training: torch, never imported by a server.
+"""The network of a neural view, and its training; needs torch.
 
 Source: Passalis & Doropoulos (2021), section 3.3 and its supplement: 2 → 64 → 256 → {class logits, noise}.
 """
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from services.translator.lexicon import F32
 from services.translator.views import View
-from training.translator.lessons import STEPS, TrainingSet
+from training.translator.training_set import STEPS, TrainingSet
 
 __all__ = ["ViewNetwork", "train_view"]
 
@@ -40,7 +40,7 @@ def train_view(training_set: TrainingSet, centre: F32, spread: F32, seed: int, s
     """Trains one view and hands its weights over to numpy.
 
     Args:
-        training_set: what to learn.
+        training_set: what it learns from.
         centre: (2,), of people's scale.
         spread: (2,), of people's scale.
         seed: decides the first weights and the jitter.

@@ -1,4 +1,4 @@
-"""Adds to a table of rated concepts what the labeller reads off the engine's pictures of them, and how alike they look.
+"""Adds to a table of rated concepts the labeller's readings of the engine's pictures, and how alike they look.
 
 `python -m training.translator.read_concepts --engine ENGINE.onnx --backbone BACKBONE.onnx`
 """
@@ -29,10 +29,11 @@ LOOK_PX = 16  # pictures are compared at this size: colours and where they are, 
 def read_concept_pictures(
     lexicon: Lexicon, engine: Engine, backbone: PictureFeatures, labeller: Judge, per_concept: int
 ) -> F64:
-    """What each concept's picture makes people feel in the labeller's reading, (K, 2).
+    """The labeller's reading of each concept's pictures, (K, 2).
 
     The mean over a picture without noise and `per_concept` with it, each read by coefficients that never saw ratings
-    of its theme; brought to the mean and the spread of people's ratings, because a reader of unseen themes is timid.
+    of its theme; brought to the mean and the spread of people's ratings, because readings of unseen themes lie too near
+    to the middle.
     """
     plain = draw_samples(engine, backbone, 1, 0.0, SEED)
     noisy = draw_samples(engine, backbone, per_concept, TRUNCATION, SEED)
@@ -45,9 +46,9 @@ def read_concept_pictures(
 
 
 def concept_distances(engine: Engine, latents: F32) -> F64:
-    """How unlike two concepts are, (K, K): the mean of their distances in the engine's space and to the eye.
+    """How unlike two concepts are, (K, K): the mean of their distances in the engine's space and in looks.
 
-    Both are brought to a mean of 1. To the eye: the pictures without noise, made small.
+    Both are brought to a mean of 1. Looks are compared by the pictures without noise, made small.
     """
     count = len(engine.concepts)
     plain = paint_rows(engine, np.eye(count, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""Samples an engine: pictures under noise, and what a judge reads off them. For training and measuring only."""
+"""Samples an engine: paints pictures under noise and reads them with a judge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.generator.painting import paint_rows
 
 __all__ = ["Samples", "EngineSampler", "draw_samples", "TRUNCATION"]
 
-TRUNCATION = 0.5  # how far noise moves samples, unless told otherwise
+TRUNCATION = 0.5  # how far noise moves samples, by default
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Samples:
 
 
 def draw_samples(engine: Engine, backbone: PictureFeatures, per_concept: int, truncation: float, seed: int) -> Samples:
-    """Paints every concept `per_concept` times, each under its own noise, and looks at the pictures."""
+    """Paints every concept `per_concept` times, each under its own noise, and extracts the pictures' features."""
     from tqdm import tqdm  # of the extra "train"; measuring does without
 
     rng = np.random.default_rng(seed)

@@ -26,8 +26,8 @@ from training.manifest import compute_digest, write_manifest
 from training.program import new_parser
 from training.ratings import standardise
 from training.translator.build_concepts import write_table
-from training.translator.lessons import STEPS, build_training_set
 from training.translator.sampling import TRUNCATION, EngineSampler, Samples, draw_samples
+from training.translator.training_set import STEPS, build_training_set
 
 __all__ = ["build_parser", "label_samples", "main", "measure", "train_views"]
 
@@ -44,8 +44,8 @@ CANDIDATES = 3  # views drawn for each that is kept
 def label_samples(lexicon: Lexicon, labeller: Judge, samples: Samples, trust: float) -> F64:
     """What each sample makes people feel, (N, 2), on the scale of their ratings.
 
-    The paper takes the reading alone (trust 0). Where people have rated the concepts, their word is better than any
-    judge's about the subject, and the judge adds what noise made of it: `trust` is the weight of their word.
+    The paper takes the reading alone (trust 0). Where people have rated the concepts, their ratings say more about the
+    subject than a reading does, and the reading adds what the noise changed: `trust` is the weight of the ratings.
     """
     themes = [(lexicon.themes[concept],) for concept in samples.concepts]
     readings = standardise(labeller.read(samples.features, themes))

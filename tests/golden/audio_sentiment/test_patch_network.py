@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("onnx")
 
 from services.audio_sentiment.patches import EVERY, PatchReader
-from training.audio_sentiment.patch_network import LAYERS, PATCH_FRAMES, POOLS, build_patch_graph, live_filters
+from training.audio_sentiment.network import LAYERS, PATCH_FRAMES, POOLS, build_patch_graph, live_filters
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional

@@ -10,10 +10,10 @@ from services.translator.lexicon import load_lexicon
 from services.translator.translate import NOISE_SIZE, Passage, translate
 from services.translator.views import ViewTranslator
 from training.agreement import measure_dimensions
-from training.translator.lessons import build_training_set
 from training.translator.network import train_view
 from training.translator.sampling import Samples
 from training.translator.train import label_samples, train_views
+from training.translator.training_set import build_training_set
 
 FEATURES = max(block.stop for block in BLOCKS.values())
 LEXICON = load_lexicon(EMBEDDED / "morph_concepts.json")

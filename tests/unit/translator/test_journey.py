@@ -13,7 +13,7 @@ from services.translator.journey import JourneyTranslator
 from services.translator.lexicon import encode_distances, load_lexicon
 from services.translator.translate import MEMORY, DictionaryTranslator, Passage, translate
 from training.agreement import measure_dimensions
-from training.translator.curves import random_walk
+from training.translator.evaluate import random_walk
 
 LEXICON = load_lexicon(table_path("morph", EMBEDDED))
 JOURNEY, DICTIONARY = JourneyTranslator(LEXICON), DictionaryTranslator(LEXICON)

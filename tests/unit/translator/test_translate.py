@@ -19,7 +19,7 @@ from services.translator.translate import (
     translate,
 )
 from training.agreement import measure_dimensions
-from training.translator.curves import random_walk
+from training.translator.evaluate import random_walk
 
 LEXICON = load_lexicon(table_path("morph", EMBEDDED))
 DICTIONARY = DictionaryTranslator(LEXICON)

@@ -7,7 +7,7 @@ from services.translator.catalogue import EMBEDDED
 from services.translator.lexicon import load_lexicon
 from services.translator.translate import NOISE_LIMIT, NOISE_SIZE, Passage, translate
 from services.translator.views import View, ViewTranslator, load_views, save_views
-from training.translator.lessons import build_training_set, kmeans
+from training.translator.training_set import build_training_set, kmeans
 
 LEXICON = load_lexicon(EMBEDDED / "morph_concepts.json")
 RNG = np.random.default_rng(3)

@@ -1,7 +1,7 @@
-"""The original's feature kinds on the same songs and folds as the shipped model, with a linear head, to be beaten.
+"""The original's feature kinds on the same songs and folds as the shipped model, with a linear model: a baseline.
 
 Differs from the original (see perceptron_training.py): not windows go to a perceptron, whose answers are averaged, but
-mean and deviation of each feature over a clip to the ridge that our own head is fitted with. Better on whole clips.
+mean and deviation of each feature over a clip to the ridge that our own model is fitted with. Better on whole clips.
 """
 
 import argparse
@@ -26,7 +26,7 @@ __all__ = ["clip_statistics", "cross_validate", "main"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
-CLIP_S = 30.0  # heard from the start; the collections' clips are this long
+CLIP_S = 30.0  # analysed from the start; the collections' clips are this long
 RIDGE = 0.2  # in variances of a feature
 FEATURE_LIMIT = 3.0
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The original's features: what it hears of half a second, 9,156 numbers, from the samples.
+"""The original's features of half a second: 9,156 numbers, computed from the samples.
 
 Source: Passalis & Doropoulos, "deepsing" (2019). 40 MFCC, 384 of the tempogram and 12 chroma CENS per frame of 512
 samples at 21,504 Hz; the 21 frames of half a second side by side.

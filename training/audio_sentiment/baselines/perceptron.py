@@ -91,7 +91,7 @@ def read_published(model: Path, statistics: Path | None = None) -> Perceptron:
 
 
 def _read_statistics(path: Path) -> tuple[F32, F32]:
-    """Takes the two arrays of two numbers out of two pickles in a row by looking, not by unpickling."""
+    """Takes the two arrays of two numbers out of two pickles in a row by parsing them, without unpickling."""
     found = []
     try:
         with path.open("rb") as file:

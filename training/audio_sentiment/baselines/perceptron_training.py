@@ -2,7 +2,7 @@
 
 Source: Passalis & Doropoulos (2019): dropout of half the input, squared error, Adam at 1e-4. Differs: the original has
 a rating for each half second of DEAM; here a song's windows share its rating where there is no curve. Windows are drawn
-afresh for every epoch, as those of a song are much alike.
+anew for every epoch, because those of a song are much alike.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def _to_numpy(value: torch.Tensor) -> F32:
 
 
 def train_perceptron(options: argparse.Namespace) -> list[OutOfFold]:
-    """Does what `deepsing train audio --model deepsing-mlp` is asked to; returns readings to be logged.
+    """Runs `deepsing train audio --model deepsing-mlp`; returns readings to be reported.
 
     With a checkpoint of the authors, it reads all songs (they were in none of its folds); with --evaluate, perceptrons
     that never saw a song's group read it; otherwise there are none, and a perceptron of all songs is written.

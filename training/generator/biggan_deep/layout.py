@@ -11,7 +11,7 @@ from typing import Any
 __all__ = ["Layer", "Layout", "read_layout"]
 
 FIRST_SIDE_PX = 4  # the first feature map
-REDUCTION = 4  # a block is so much narrower inside than at its door
+REDUCTION = 4  # channels at the input of a block, over those of its inner convolutions
 NORMS = 4  # normalisations, each before a convolution, of one block
 KEYS = {
     "output_dim": int,

@@ -17,7 +17,7 @@ from training.generator.biggan_deep.layout import FIRST_SIDE_PX, NORMS, Layer, L
 
 __all__ = ["BigGanDeep", "Block", "Normalisations"]
 
-GRID = 1024  # truncations are told apart this finely between two steps; rounding of 32-bit floats is less
+GRID = 1024  # parts of a step to which truncations are rounded; rounding of 32-bit floats is less
 FIRST_STEP = 1  # the network was published for truncations from 0.02; smaller ones use its statistics
 
 

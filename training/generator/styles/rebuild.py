@@ -2,7 +2,7 @@
 
 Source: the weights are the package's (Apache-2.0, from TensorFlow and Magenta): 26 styles of Dumoulin, Shlens &
 Kudlur (2017), and the style of any picture by Ghiasi et al. (2017).
-Differs: see style_graph.py; the network of any picture works in floats and at any size, where the package's works in
+Differs: see graph.py; the network of any picture works in floats and at any size, where the package's works in
 8 bits at 384 px. Equal to the originals within rounding: see tests/golden/generator.
 """
 

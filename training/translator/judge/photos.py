@@ -1,4 +1,4 @@
-"""Rated photos for the image-sentiment readers: their ratings, their folds by theme, and how they are looked at."""
+"""Rated photos for the image-sentiment readers: their ratings, their folds by theme, and their features."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def assign_folds(themes: Sequence[str], column: str, table: Path = FOLDS) -> dic
     Args:
         themes: of the photos.
         column: "judge" or "labeller": they are cut differently.
-        table: CSV with columns theme, judge, labeller. Where it lacks one of the themes, all are dealt anew, in an
+        table: CSV with columns theme, judge, labeller. Where it lacks one of the themes, all are assigned anew, in an
             order that looks random and depends on nothing but their names.
 
     Raises:
@@ -101,7 +101,7 @@ def assign_folds(themes: Sequence[str], column: str, table: Path = FOLDS) -> dic
 
 
 def extract_features(backbone: PictureFeatures, folder: Path, files: Sequence[str], soft: bool = False) -> F32:
-    """Looks at the centre square of every photo, with progress on standard error: features (N, D).
+    """Extracts the features (N, D) of the centre square of every photo, with progress on standard error.
 
     Args:
         backbone: makes the features.

@@ -40,7 +40,7 @@ EXAMPLES = """examples:
 """
 CODE_SIZE = 128  # principal components
 RIDGE = 0.6
-READERS = {  # which blocks of the features each sees
+READERS = {  # which blocks of the features each takes
     "judge": tuple(f"{network}.{part}" for network in ("lite0", "lite2") for part in ("mean", "middle", "spread")),
     "labeller": ("lite0.maximum", "lite2.maximum"),
 }
@@ -48,7 +48,7 @@ READERS = {  # which blocks of the features each sees
 
 @dataclass(frozen=True)
 class PhotoFeatures:
-    """Photos and what the backbone sees of them: as they are, and softened, so that soft pictures are read as well."""
+    """Photos and their features: as they are, and softened, so that soft pictures are read as well."""
 
     photos: Photos  # N
     sharp: F32  # (N, D)
@@ -56,7 +56,7 @@ class PhotoFeatures:
 
 
 def extract_photo_features(photos: Photos, folder: Path, backbone: PictureFeatures) -> PhotoFeatures:
-    """Looks at every photo of a folder twice."""
+    """Extracts the features of every photo of a folder, sharp and softened."""
     return PhotoFeatures(
         photos,
         extract_features(backbone, folder, photos.files),

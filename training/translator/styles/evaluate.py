@@ -29,8 +29,7 @@ from services.translator.translate import NOISE_LIMIT
 from training.cache import load_or_compute
 from training.generator.painting import list_concepts, open_engine, paint_rows
 from training.program import new_parser
-from training.translator.styles.readings import StyleReadings, feeling_correlation
-from training.translator.styles.report import build_report
+from training.translator.styles.readings import StyleReadings, build_report, feeling_correlation
 from training.translator.styles.style_set import StyleSet, open_built_in_styles, open_style_pictures
 
 __all__ = ["StyleFeatures", "build_parser", "extract_style_features", "format_table", "main", "write_table"]
@@ -48,7 +47,7 @@ examples:
     --styles services/generator/weights/any_style.onnx --style-pictures DIR --table DIR/styles.csv
 """
 TRUNCATION = 0.2  # how far stories move a picture from its concept, in the middle
-STRENGTH = 0.6  # at which stories are styled unless told otherwise
+STRENGTH = 0.6  # at which stories are styled by default
 SHARES = (1.0, 0.6, 0.36)  # of it that are tried until a style keeps enough
 ENOUGH = 0.35  # see `feeling_correlation`
 
@@ -72,16 +71,16 @@ def extract_style_features(
     lanes: int = 1,
     cache: Path | None = None,
 ) -> StyleFeatures:
-    """Paints every concept once under its own noise, restyles it in every style, and looks at all pictures.
+    """Paints every concept once under its own noise, restyles it in every style, and extracts all features.
 
     Args:
         engine: what paints.
         styles: the ones to measure.
         backbone: makes features of pictures.
-        read: the labeller; a style gets a smaller share until enough of the pictures' feeling is kept.
+        read: the labeller; a style gets a smaller share until enough of the pictures' sentiment is kept.
         progress: is called with each style.
         lanes: styles at the same time, one core each.
-        cache: folder that keeps features, so that a run that was cut short goes on.
+        cache: folder that keeps features, so that a run that was stopped goes on.
     """
     rng, names = np.random.default_rng(0), styles.names
     noise = rng.standard_normal((len(engine.concepts), engine.noise_size), dtype=np.float32)

@@ -1,17 +1,18 @@
-"""What readers of pictures make of each painting style: the same pictures read before and after."""
+"""What painting styles do to the sentiment of pictures: the same pictures read with and without each style."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.translator.lexicon import F32, F64
-from training.agreement import pearson_rs
+from services.translator.lexicon import F32, F64, Lexicon
+from training.agreement import DIMENSIONS, bootstrap_intervals, pearson_rs
 
-__all__ = ["StyleReadings", "feeling_correlation", "style_sentiments"]
+__all__ = ["StyleReadings", "feeling_correlation", "style_sentiments", "nearest_styles", "build_report"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,76 @@ def style_sentiments(readings: StyleReadings, ratings: F64) -> F64:
 
     The typical style stands in the middle of the ratings, because all styles take some pleasantness away and the
     difference between them is what can follow a feeling. From there a style lies as many standard deviations of the
-    ratings away as its mean reading does in those of the unstyled readings: readers are more cautious than people.
+    ratings away as its mean reading does in those of the unstyled readings: readings lie nearer to the
+    middle than ratings.
     """
     means = readings.styled.mean(axis=1)
     unusual = (means - means.mean(axis=0)) / readings.plain.std(axis=0)
     return np.asarray((ratings.mean(axis=0) + ratings.std(axis=0) * unusual).clip(-1, 1))
+
+
+def build_report(
+    judged: StyleReadings, taught: StyleReadings, lexicon: Lexicon, shares: tuple[float, ...]
+) -> dict[str, Any]:
+    """What styles do, by the judge, and what the table makes of it.
+
+    Args:
+        judged: the judge's readings.
+        taught: the labeller's.
+        lexicon: the pictures' concepts, rated by people.
+        shares: of the styles.
+
+    Returns:
+        For every style its sentiment, mean shift and r with people, the labeller's shift; r with people's ratings of
+        the concept without style, with the style that a story would take, and with one drawn at random, each with
+        95 % bootstrap intervals over themes.
+    """
+    ratings, themes = lexicon.ratings.astype(np.float64), np.array(lexicon.themes)
+    table = style_sentiments(taught, ratings)
+    auto = nearest_styles(ratings, table)
+    random = np.random.default_rng(0).integers(len(table), size=len(ratings))
+    styles = [
+        {
+            "sentiment": dict(zip(DIMENSIONS, table[style].round(2).tolist(), strict=True)),
+            "share": shares[style],
+            "kept": feeling_correlation(judged.plain, judged.styled[style]),
+            "shift": mean_shifts(judged.styled[style] - judged.plain, themes),
+            "labeller_shift": (taught.styled[style] - taught.plain).mean(0).tolist(),
+            "r": correlations(ratings, judged.styled[style], themes),
+            "taken": int((auto == style).sum()),
+        }
+        for style in range(len(table))
+    ]
+    sets = {"none": judged.plain, "auto": judged.select(auto), "random": judged.select(random)}
+    chosen = {name: correlations(ratings, readings, themes) for name, readings in sets.items()}
+    sides = ratings, sets["auto"], sets["none"]
+    gains, bounds = correlation_gains(*sides), bootstrap_intervals(correlation_gains, *sides, groups=themes)
+    chosen["auto_less_none"] = {name: {"r": gains[name], "r_95": bounds[name]} for name in DIMENSIONS}
+    return {"n": len(ratings), "styles": styles, "chosen": chosen}
+
+
+def nearest_styles(feelings: F64, sentiments: F64) -> NDArray[np.int64]:
+    """The style that a story takes for each feeling when it has none yet: (N, 2), (S, 2) → (N,)."""
+    return np.asarray(np.square(feelings[:, None] - sentiments[None]).sum(-1).argmin(1))
+
+
+def mean_shifts(shifts: F64, themes: NDArray[np.str_]) -> dict[str, dict[str, Any]]:
+    """Mean of shifts (N, 2) with its interval."""
+    bounds = bootstrap_intervals(_means, shifts, groups=themes)
+    return {name: {"mean": mean, "mean_95": bounds[name]} for name, mean in _means(shifts).items()}
+
+
+def _means(shifts: F64) -> dict[str, float]:
+    return {name: float(shifts[:, place].mean()) for place, name in enumerate(DIMENSIONS)}
+
+
+def correlations(ratings: F64, readings: F64, themes: NDArray[np.str_]) -> dict[str, dict[str, Any]]:
+    """Pearson's r of readings with ratings, both (N, 2), with its interval."""
+    bounds = bootstrap_intervals(pearson_rs, ratings, readings, groups=themes)
+    return {name: {"r": r, "r_95": bounds[name]} for name, r in pearson_rs(ratings, readings).items()}
+
+
+def correlation_gains(ratings: F64, after: F64, before: F64) -> dict[str, float]:
+    """How much better readings follow ratings after than before, as a difference of r, for each dimension."""
+    later, earlier = pearson_rs(ratings, after), pearson_rs(ratings, before)
+    return {name: later[name] - earlier[name] for name in DIMENSIONS}

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 pytest.importorskip("tqdm")
 pytest.importorskip("onnx")
 
-from training.audio_sentiment.fit_level import fit_level, pairwise_distances
+from training.audio_sentiment.fit import fit_level, pairwise_distances
 
 F64 = NDArray[np.float64]
 RNG = np.random.default_rng(3)

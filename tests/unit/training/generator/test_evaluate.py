@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from tests.unit.generator.opened import WEIGHTS, tiny_engine
-from training.generator.evaluate import main, measure_engine, paint_anchors
-from training.generator.measures import checkerboard, halfway_contrast, psnr_db
+from training.generator.evaluate import checkerboard, halfway_contrast, main, measure_engine, paint_anchors, psnr_db
 
 NOISY = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3)).astype(np.uint8)
 

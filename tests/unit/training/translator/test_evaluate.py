@@ -7,8 +7,7 @@ from services.translator.catalogue import EMBEDDED
 from services.translator.lexicon import load_lexicon
 from services.translator.original import OriginalTranslator
 from services.translator.translate import Passage, translate
-from training.translator.curves import random_walk
-from training.translator.evaluate import main, smoothness
+from training.translator.evaluate import main, random_walk, smoothness
 
 LEXICON = load_lexicon(EMBEDDED / "morph_concepts.json")
 

@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 
 from services.translator.lexicon import load_lexicon
-from training.translator.build_concepts import main
-from training.translator.norms import WordNet, rate_classes, read_class_names, read_norms
+from training.translator.build_concepts import WordNet, main, rate_classes, read_class_names, read_norms
 
 NORMS = """,Word,V.Mean.Sum,A.Mean.Sum,D.Mean.Sum
 1,cat,7,5,5

@@ -9,8 +9,13 @@ import pytest
 
 from services.translator.lexicon import Lexicon
 from training.translator.styles.evaluate import format_table, write_table
-from training.translator.styles.readings import StyleReadings, feeling_correlation, style_sentiments
-from training.translator.styles.report import build_report, nearest_styles
+from training.translator.styles.readings import (
+    StyleReadings,
+    build_report,
+    feeling_correlation,
+    nearest_styles,
+    style_sentiments,
+)
 
 COUNT = 60
 

@@ -1,4 +1,4 @@
-"""What a neural view learns: which classes it speaks, and the mean feeling and noise of their sub-classes.
+"""What a neural view learns from: its classes, and the mean sentiment and noise of their sub-classes.
 
 Source: Passalis & Doropoulos (2021), section 3.3. KMeans over the sentiments of samples; one class per cluster, drawn
 by how often it occurs there; its samples split again, and each part replaced by its mean.
@@ -15,7 +15,7 @@ from services.translator.lexicon import F32, F64
 
 __all__ = ["TrainingSet", "build_training_set", "kmeans"]
 
-CLUSTERS = 10  # of sentiments: as many classes a view speaks
+CLUSTERS = 10  # of sentiments: a view has as many classes
 SUBCLASSES = 10  # of each class
 STEPS = 1500  # of the optimiser, for one view
 ROUNDS = 50  # of Lloyd's algorithm at most
@@ -72,7 +72,7 @@ def build_training_set(concepts: NDArray[np.int64], sentiments: F64, noise: F32,
     for cluster in np.unique(clusters):
         inside = clusters == cluster
         free = concepts[inside & ~np.isin(concepts, classes)]
-        if not len(free):  # every concept of this cluster speaks for another one already
+        if not len(free):  # every concept of this cluster is the class of another one already
             continue
         names, counts = np.unique(free, return_counts=True)
         drawn = int(rng.choice(names, p=counts / counts.sum()))
