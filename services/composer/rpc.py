@@ -40,8 +40,8 @@ RENDER_SONG_BYTES = 24 * 1024 * 1024
 RETRY_AFTER_S = 10.0
 
 
-class ComposerServicer(StoriesServicer, composer_pb2_grpc.ComposerServiceServicer):
-    """Implements deepsing.v1.ComposerService."""
+class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
+    """Implements deepsing.v1.ComposerService; made within a running event loop."""
 
     def __init__(self, settings: ComposerSettings) -> None:
         self.settings = settings
@@ -52,11 +52,11 @@ class ComposerServicer(StoriesServicer, composer_pb2_grpc.ComposerServiceService
         self.sessions = 0
         self.idle = asyncio.Event()  # set while no session is open
         self.idle.set()
-        self.open_stories()
+        self.stories = StoriesServicer(settings, self.backends, self.scratch)
 
     async def close(self) -> None:
         """Leaves stored stories to other composers, closes the channels to services, and removes what is on disk."""
-        await self.close_stories()
+        await self.stories.close()
         await self.backends.close()
         self.scratch.close()
 
@@ -140,6 +140,38 @@ class ComposerServicer(StoriesServicer, composer_pb2_grpc.ComposerServiceService
             generator_time_us=round(frames * self.backends.pace.frame_us),
             song_digest=song_file.digest,
         )
+
+    async def CreateStory(  # noqa: N802 - the contract's name
+        self, request_iterator: AsyncIterator[pb.CreateStoryRequest], context: grpc.aio.ServicerContext
+    ) -> pb.CreateStoryResponse:
+        """See the contract."""
+        return await self.stories.CreateStory(request_iterator, context)
+
+    async def GetStory(  # noqa: N802 - the contract's name
+        self, request: pb.GetStoryRequest, context: grpc.aio.ServicerContext
+    ) -> pb.GetStoryResponse:
+        """See the contract."""
+        return await self.stories.GetStory(request, context)
+
+    async def ListStories(  # noqa: N802 - the contract's name
+        self, request: pb.ListStoriesRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListStoriesResponse:
+        """See the contract."""
+        return await self.stories.ListStories(request, context)
+
+    async def CancelStory(  # noqa: N802 - the contract's name
+        self, request: pb.CancelStoryRequest, context: grpc.aio.ServicerContext
+    ) -> pb.CancelStoryResponse:
+        """See the contract."""
+        return await self.stories.CancelStory(request, context)
+
+    async def WatchStory(  # noqa: N802 - the contract's name
+        self, request: pb.WatchStoryRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.WatchStoryResponse]:
+        """See the contract."""
+        async with aclosing(self.stories.WatchStory(request, context)) as responses:
+            async for response in responses:
+                yield response
 
 
 def _set_call_deadline(context: grpc.aio.ServicerContext) -> None:

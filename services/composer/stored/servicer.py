@@ -7,7 +7,7 @@ import hashlib
 import re
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,24 +39,26 @@ WATCH_EVERY_S, WATCH_HEARTBEAT_S = 1.0, 10.0
 
 
 class StoriesServicer:
-    """Implements the RPCs of stored stories; made within a running event loop.
+    """The RPCs of stored stories; made within a running event loop, where it begins to make what waits in the store.
+
+    Args:
+        scratch: takes songs on their way to the store, and files on the way.
+
+    Attributes:
+        store: of the settings; None where they name none, and every RPC is refused.
 
     Raises:
         StoreError: the settings name a store that cannot be used.
     """
 
-    settings: ComposerSettings
-    backends: Backends
-    scratch: ScratchDir
-
-    def open_stories(self) -> None:
-        """Opens the store of the settings, if they name one, and begins to tell its stories."""
+    def __init__(self, settings: ComposerSettings, backends: Backends, scratch: ScratchDir) -> None:
+        self._settings, self._backends, self._scratch = settings, backends, scratch
         self.store: AsyncStore | None = None
-        if self.settings.store:
-            self.store = AsyncStore(open_store(self.settings))
-            self.worker = Worker(self.settings, self.backends, self.store, self.scratch.path)
+        if settings.store:
+            self.store = AsyncStore(open_store(settings))
+            self.worker = Worker(settings, backends, self.store, scratch.path)
 
-    async def close_stories(self) -> None:
+    async def close(self) -> None:
         """Leaves the stories under way to other composers."""
         if self.store is not None:
             await self.worker.close()
@@ -68,13 +70,13 @@ class StoriesServicer:
         """See the contract."""
         store, owner = self._require_store(), _caller_tag()
         incoming = aiter(request_iterator)
-        first = await receive_next(incoming, self.settings.upload_stall_s) or pb.CreateStoryRequest()
+        first = await receive_next(incoming, self._settings.upload_stall_s) or pb.CreateStoryRequest()
         config, key = normalize_config(require_config(first)), parse_key(first.idempotency_key)
         plan = parse_config(config)
-        with tempfile.TemporaryDirectory(dir=self.scratch.path) as folder, store_errors():
-            song_file = SongFile(Path(folder) / "song", self.settings.max_song_bytes)
+        with tempfile.TemporaryDirectory(dir=self._scratch.path) as folder, store_errors():
+            song_file = SongFile(Path(folder) / "song", self._settings.max_song_bytes)
             try:
-                await receive_song(incoming, song_file, self.settings.upload_stall_s)
+                await receive_song(incoming, song_file, self._settings.upload_stall_s)
             finally:
                 song_file.close()
             request = hashlib.sha256(
@@ -86,11 +88,11 @@ class StoriesServicer:
                     record, _ = await store.read_record(f"records/{owner}/{story_id}")
                     return pb.CreateStoryResponse(story=await self._build_story(record), existed=True)
             pcm = await asyncio.to_thread(compute_pcm_digest, song_file.path, plan)
-            story_id = (await compute_content_digest(config, plan, pcm, self.backends))[:32]
+            story_id = (await compute_content_digest(config, plan, pcm, self._backends))[:32]
             now = time.time()
             song = f"stories/{owner}/{story_id}/song-{song_file.digest}"
             wanted = Record(
-                story_id, owner, "QUEUED", config.SerializeToString(), song, now, now + self.settings.story_ttl_s
+                story_id, owner, "QUEUED", config.SerializeToString(), song, now, now + self._settings.story_ttl_s
             )
             await claimed.claim(story_id)
             try:
@@ -144,7 +146,7 @@ class StoriesServicer:
                 record, version = await store.read_record(record.name)
                 now = time.time()
                 try:
-                    ended = {"ended_s": now, "expires_s": now + self.settings.story_ttl_s}
+                    ended = {"ended_s": now, "expires_s": now + self._settings.story_ttl_s}
                     record = await store.replace_record(record, version, state="CANCELLED", holder="", **ended)
                 except VersionConflict:  # its composer has just written: look again
                     continue
@@ -153,7 +155,7 @@ class StoriesServicer:
 
     async def WatchStory(  # noqa: N802 - the contract's name
         self, request: pb.WatchStoryRequest, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[pb.WatchStoryResponse]:
+    ) -> AsyncGenerator[pb.WatchStoryResponse]:
         """See the contract."""
         said, said_at = None, 0.0
         while True:
@@ -185,7 +187,7 @@ class StoriesServicer:
 
     async def _build_story(self, record: Record) -> pb.Story:
         """A story with links to its files."""
-        return await build_linked_story(record, self._require_store(), self.settings.link_s)
+        return await build_linked_story(record, self._require_store(), self._settings.link_s)
 
 
 def _caller_tag() -> str:

@@ -55,7 +55,7 @@ class Worker:
     """
 
     def __init__(self, settings: ComposerSettings, backends: Backends, store: AsyncStore, scratch: Path) -> None:
-        self._settings, self._backends, self._store, self._scratch = settings, backends, store, scratch
+        self.settings, self._backends, self._store, self._scratch = settings, backends, store, scratch
         self._name = uuid.uuid4().hex
         self.accounts: dict[str, Account | None] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -78,7 +78,7 @@ class Worker:
         names = {name for name, seen in self._seen.items() if seen.record.owner == owner and not seen.record.ended}
         names.update(name for name in self.accounts if name.startswith(f"records/{owner}/"))
         names.discard(story.name)  # one that is tried again after a conflict is no further one
-        if len(names) >= self._settings.stories_waiting:
+        if len(names) >= self.settings.stories_waiting:
             message = f"{len(names)} of your stories have not ended, the most there may be; try again in {QUEUE_S:g} s"
             raise ResourceExhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=QUEUE_S)
         self.accounts[story.name] = caller_account.get()
@@ -102,11 +102,11 @@ class Worker:
             self._news.clear()
             try:
                 await self._poll_store()
-                await sweep(self._store, [seen.record for seen in self._seen.values()], self._settings.story_ttl_s)
+                await sweep(self._store, [seen.record for seen in self._seen.values()], self.settings.story_ttl_s)
             except StoreError as error:
                 logger.warning("cannot look for stories: %s", error)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self._settings.lease_s / POLLS_PER_LEASE)
+                await asyncio.wait_for(self._news.wait(), self.settings.lease_s / POLLS_PER_LEASE)
 
     async def _poll_store(self) -> None:
         """Reads what has changed, and takes the oldest stories that are free."""
@@ -121,7 +121,7 @@ class Worker:
             self.accounts.pop(name, None)
             self._retry_at_s.pop(name, None)
         for seen in sorted(self._seen.values(), key=lambda seen: seen.record.created_s):
-            if len(self._running) >= self._settings.stories_running:
+            if len(self._running) >= self.settings.stories_running:
                 return
             if self._is_free(seen):
                 await self._take_story(seen)
@@ -130,12 +130,12 @@ class Worker:
         record, now = seen.record, time.monotonic()
         if record.ended or record.name in self._running or now < self._retry_at_s.get(record.name, 0):
             return False
-        return not record.holder or now - seen.since > self._settings.lease_s
+        return not record.holder or now - seen.since > self.settings.lease_s
 
     async def _take_story(self, seen: _SeenRecord) -> None:
         record = seen.record
         try:
-            lease = await Lease.acquire(self._store, record, seen.version, self._name, self._settings.lease_s)
+            lease = await Lease.acquire(self._store, record, seen.version, self._name, self.settings.lease_s)
         except VersionConflict:
             return
         if record.holder:
@@ -168,7 +168,7 @@ class Worker:
     async def _run_job(self, lease: Lease, folder: Path) -> None:
         if lease.record.losses >= MOST_LOSSES:
             raise RuntimeError(f"{MOST_LOSSES} composers have fallen silent over this story")
-        await StoryJob(self._settings, self._backends, lease, folder).run()
+        await StoryJob(self.settings, self._backends, lease, folder).run()
 
     async def _record_outcome(self, lease: Lease, job: asyncio.Task[None]) -> None:
         """Leaves the story to others, or calls it failed; nothing where it has succeeded or is not ours any more."""
@@ -190,5 +190,5 @@ class Worker:
             logger.error("story %s failed", record.story_id, exc_info=failure)
         now = time.time()
         await lease.update(
-            state="FAILED", error=error, holder="", ended_s=now, expires_s=now + self._settings.story_ttl_s
+            state="FAILED", error=error, holder="", ended_s=now, expires_s=now + self.settings.story_ttl_s
         )

@@ -45,7 +45,7 @@ async def test_a_caller_sees_its_own_stories_only(tmp_path: Path) -> None:
         assert not (await on.stub.ListStories(pb.ListStoriesRequest(), metadata=bob)).stories
         twin = await on.stub.CreateStory(upload(SONG, "k"), metadata=bob)
         assert (twin.story.story_id, twin.existed) == (story_id, False)  # its own, with its own key "k"
-        accounts = list(on.servicer.worker.accounts.values())
+        accounts = list(on.servicer.stories.worker.accounts.values())
         on.generator.release.set()
         call = on.stub.WatchStory(pb.WatchStoryRequest(story_id=story_id), metadata=ann)
         assert [answer.story.state async for answer in call][-1] == pb.STORY_STATE_SUCCEEDED

@@ -240,5 +240,5 @@ class UnreachableStore:
 
 
 def cut_off_store(on: Stage) -> None:
-    assert on.servicer.store is not None
-    on.servicer.store.blocking = UnreachableStore()  # type: ignore[assignment]
+    assert on.servicer.stories.store is not None
+    on.servicer.stories.store.blocking = UnreachableStore()  # type: ignore[assignment]

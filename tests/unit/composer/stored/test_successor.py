@@ -33,7 +33,7 @@ async def test_the_story_of_a_lost_composer_has_the_same_bytes_as_an_undisturbed
         assert (await create(first, LONG)).story.story_id == story_id
         await first.generator.stuck.wait()
         cut_off_store(first)
-        second.servicer.worker.settings = first.servicer.settings  # from now on it tells stories
+        second.servicer.stories.worker.settings = first.servicer.settings  # from now on it tells stories
         stories = await watch(second, story_id)
         painted = sum(call.frame_count for call in second.generator.calls)
     assert stories[-1].state == expected.state == pb.STORY_STATE_SUCCEEDED
@@ -61,7 +61,7 @@ async def test_a_successor_with_another_model_begins_anew(tmp_path: Path) -> Non
         await first.generator.stuck.wait()
     async with stage(store=shared, segment_s=1.0, stories_running=0) as second:
         second.audio.digest = "zz"
-        second.servicer.worker.settings = first.servicer.settings
+        second.servicer.stories.worker.settings = first.servicer.settings
         story = (await watch(second, story_id))[-1]
         painted = sum(call.frame_count for call in second.generator.calls)
     manifest = json.loads(content(story, pb.STORY_FILE_KIND_MANIFEST))
@@ -137,11 +137,11 @@ async def test_a_lease_is_lost_where_the_store_is_away_for_longer(async_store: A
 async def test_a_story_over_which_composers_fall_silent_is_given_up(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path), stories_running=0, lease_s=1.0) as on:
         story_id = (await create(on)).story.story_id
-        async_store = on.servicer.store
+        async_store = on.servicer.stories.store
         assert async_store is not None
         record, version = await async_store.read_record(f"records/all/{story_id}")
         await async_store.replace_record(record, version, losses=5)
-        on.servicer.worker.settings = type(on.servicer.settings)(lease_s=1.0)
+        on.servicer.stories.worker.settings = type(on.servicer.settings)(lease_s=1.0)
         story = (await watch(on, story_id))[-1]
     assert story.state == pb.STORY_STATE_FAILED
     assert story.error.message == f"internal error; quote story {story_id}"
