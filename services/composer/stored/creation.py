@@ -14,9 +14,8 @@ from typing import Any
 from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.stored.errors import key_reused_error
-from services.composer.stored.lease import AsyncStore
 from services.composer.stored.record import Record
-from services.composer.stored.store import NotFound, VersionConflict
+from services.composer.stored.store import AsyncStore, NotFound, VersionConflict
 
 __all__ = ["ClaimedKey", "parse_key", "create_or_get"]
 

@@ -7,9 +7,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from services.composer.stored.lease import AsyncStore
 from services.composer.stored.record import Record
-from services.composer.stored.store import NotFound, VersionConflict
+from services.composer.stored.store import AsyncStore, NotFound, VersionConflict
 
 __all__ = ["sweep"]
 

@@ -9,54 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 from services.composer.stored.record import Record
-from services.composer.stored.store import NotFound, Store, StoreError, VersionConflict
+from services.composer.stored.store import AsyncStore, NotFound, StoreError, VersionConflict
 
-__all__ = ["Lease", "LeaseLost", "AsyncStore"]
+__all__ = ["Lease", "LeaseLost"]
 
-Result = TypeVar("Result")
-THREADS = 4
 RENEWALS = 4  # in the time of a lease
 PAUSE_S = 0.5  # before a write is tried again that the store did not take
 
 
 class LeaseLost(Exception):
     """Somebody else has the story now, or it was cancelled; stop working on it."""
-
-
-class AsyncStore:
-    """A store whose methods are called from a few threads of their own."""
-
-    def __init__(self, store: Store) -> None:
-        self.blocking = store
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
-
-    async def call(self, method: Callable[..., Result], *arguments: Any) -> Result:
-        """Calls a method of the store. Raises what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, method, *arguments)
-
-    async def read_record(self, name: str) -> tuple[Record, str]:
-        """A story's record and its version. Raises NotFound, StoreError."""
-        entry = await self.call(self.blocking.read, name)
-        return Record.from_bytes(entry.content), entry.version
-
-    async def list_names(self, prefix: str, after: str = "") -> list[tuple[str, str]]:
-        """As Store.list."""
-        return await self.call(lambda: list(self.blocking.list(prefix, after)))
-
-    async def replace_record(self, record: Record, version: str, **changes: Any) -> Record:
-        """Writes a record's next version over the one that was seen. Raises VersionConflict, StoreError."""
-        changed = record.with_changes(**changes)
-        await self.call(self.blocking.replace, record.name, changed.to_bytes(), version)
-        return changed
-
-    def close(self) -> None:
-        """Lets calls under way end, and takes no more."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 class Lease:

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
-__all__ = ["Store", "Entry", "VersionConflict", "NotFound", "StoreError"]
+from services.composer.stored.record import Record
+
+__all__ = ["Store", "Entry", "VersionConflict", "NotFound", "StoreError", "FolderStore", "AsyncStore"]
+
+Result = TypeVar("Result")
+THREADS = 4  # of one AsyncStore
+PARTIAL = ".partial-"  # files that are being written begin so; no object's name does
 
 
 class StoreError(Exception):
@@ -59,3 +72,145 @@ class Store(Protocol):
 
     def link(self, name: str, file_name: str, seconds: int) -> str:
         """An address where anyone may fetch the object, as `file_name`, for so many seconds."""
+
+
+class FolderStore:
+    """See Store. Safe for several processes of one machine; a network's file system must know flock and link.
+
+    Args:
+        root: folder; made where it is not there, for its owner alone.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.expanduser().resolve()
+        with _translate_errors():
+            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def read(self, name: str) -> Entry:
+        """See Store."""
+        with _translate_errors(), self._path(name).open("rb") as file:
+            return Entry(file.read(), _version(os.fstat(file.fileno())))
+
+    def create(self, name: str, content: bytes) -> None:
+        """See Store."""
+        with _translate_errors(), self._open_partial(name) as partial:
+            partial.write_bytes(content)
+            _sync(partial)
+            try:
+                os.link(partial, self._path(name))  # unlike a rename it fails where there is one
+            except FileExistsError:
+                raise VersionConflict(name) from None
+
+    def replace(self, name: str, content: bytes, version: str) -> None:
+        """See Store."""
+        with _translate_errors(), self._open_partial(name) as partial, (self._root / ".lock").open("ab") as lock:
+            partial.write_bytes(content)
+            _sync(partial)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            path = self._path(name)
+            if not path.exists() or _version(path.stat()) != version:
+                raise VersionConflict(name)
+            partial.replace(path)
+
+    def put(self, name: str, source: Path) -> None:
+        """See Store."""
+        with _translate_errors(), self._open_partial(name) as partial:
+            shutil.copyfile(source, partial)
+            _sync(partial)
+            partial.replace(self._path(name))
+
+    def fetch(self, name: str, target: Path) -> None:
+        """See Store."""
+        with _translate_errors():
+            shutil.copyfile(self._path(name), target)
+
+    def list(self, prefix: str, after: str = "") -> Iterator[tuple[str, str]]:
+        """See Store."""
+        with _translate_errors():
+            paths = [path for path in self._root.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        names = sorted(path.relative_to(self._root).as_posix() for path in paths)
+        for name in names:
+            if name.startswith(prefix) and name > after:
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    yield name, _version(self._path(name).stat())
+
+    def delete(self, name: str) -> None:
+        """See Store."""
+        path = self._path(name)
+        with _translate_errors():
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # not empty yet
+            for folder in path.parents[: len(path.relative_to(self._root).parts) - 1]:
+                folder.rmdir()
+
+    def link(self, name: str, file_name: str, seconds: int) -> str:
+        """A file address, which holds as long as the file is there."""
+        return self._path(name).as_uri()
+
+    def _path(self, name: str) -> Path:
+        return self._root / name
+
+    @contextmanager
+    def _open_partial(self, name: str) -> Iterator[Path]:
+        """A place for the bytes of an object to come, in the folder that it will lie in."""
+        while True:
+            folder = self._path(name).parent
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            partial = folder / f"{PARTIAL}{secrets.token_hex(8)}"
+            with suppress(FileNotFoundError):  # another process deleted the folder with the last object in it
+                partial.touch(mode=0o600, exist_ok=False)
+                break
+        try:
+            yield partial
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+class AsyncStore:
+    """A store whose methods are called from a few threads of their own."""
+
+    def __init__(self, store: Store) -> None:
+        self.blocking = store
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
+
+    async def call(self, method: Callable[..., Result], *arguments: Any) -> Result:
+        """Calls a method of the store. Raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, method, *arguments)
+
+    async def read_record(self, name: str) -> tuple[Record, str]:
+        """A story's record and its version. Raises NotFound, StoreError."""
+        entry = await self.call(self.blocking.read, name)
+        return Record.from_bytes(entry.content), entry.version
+
+    async def list_names(self, prefix: str, after: str = "") -> list[tuple[str, str]]:
+        """As Store.list."""
+        return await self.call(lambda: list(self.blocking.list(prefix, after)))
+
+    async def replace_record(self, record: Record, version: str, **changes: Any) -> Record:
+        """Writes a record's next version over the one that was seen. Raises VersionConflict, StoreError."""
+        changed = record.with_changes(**changes)
+        await self.call(self.blocking.replace, record.name, changed.to_bytes(), version)
+        return changed
+
+    def close(self) -> None:
+        """Lets calls under way end, and takes no more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _translate_errors() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(str(error.filename)) from None
+    except OSError as error:
+        raise StoreError(f"the folder of stories cannot be used ({error.strerror}); see that there is room") from error
+
+
+def _version(facts: os.stat_result) -> str:
+    return f"{facts.st_ino}-{facts.st_mtime_ns}-{facts.st_size}"
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

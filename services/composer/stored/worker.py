@@ -21,9 +21,9 @@ from services.composer.backends.client import Backends
 from services.composer.settings import ComposerSettings
 from services.composer.stored.expiry import sweep
 from services.composer.stored.job import StoryJob
-from services.composer.stored.lease import AsyncStore, Lease, LeaseLost
+from services.composer.stored.lease import Lease, LeaseLost
 from services.composer.stored.record import Record
-from services.composer.stored.store import NotFound, StoreError, VersionConflict
+from services.composer.stored.store import AsyncStore, NotFound, StoreError, VersionConflict
 
 __all__ = ["Worker"]
 

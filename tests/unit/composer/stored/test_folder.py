@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.composer.stored.folder_store import FolderStore
-from services.composer.stored.store import NotFound, Store, StoreError
+from services.composer.stored.store import FolderStore, NotFound, Store, StoreError
 from tests.unit.composer.stored.rules import RULES
 
 

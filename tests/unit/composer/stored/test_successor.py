@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.stored.folder_store import FolderStore
-from services.composer.stored.lease import AsyncStore, Lease, LeaseLost
+from services.composer.stored.lease import Lease, LeaseLost
 from services.composer.stored.record import Record, Segment
-from services.composer.stored.store import Store, VersionConflict
+from services.composer.stored.store import AsyncStore, FolderStore, Store, VersionConflict
 from tests.unit.composer.fakes import pcm, stage
 from tests.unit.composer.stored.calls import content, create, watch
 from tests.unit.composer.stored.test_stories import UnreachableStore, cut_off_store
