@@ -24,14 +24,15 @@ MOST_NAMED = 16  # concepts of a picture that the contract takes
 
 
 class JudgeClient:
-    """The judgements of one story.
+    """Judges frames of one story.
+
+    If `task.judge_all` is set, frames wait for the judge (see `wait_for_room`): every chosen frame is judged, BATCH at
+    a time, because the last digits of a judgement depend on the size of the batch. Otherwise frames for which the
+    judge is too slow are not judged.
 
     Args:
         every_s: time between frames that are judged; 0 judges none.
         deliver: takes every judgement, in order of its frame.
-        all_of_them: True where frames wait for the judge (see `wait_for_room`), for stories that nobody waits for: all
-            are judged, and always BATCH at once, on which the last digits of a judgement depend. False leaves out what
-            the judge is too slow for.
     """
 
     def __init__(
@@ -40,13 +41,11 @@ class JudgeClient:
         backends: Backends,
         every_s: float,
         deliver: Callable[[Judgement], Awaitable[None]],
-        *,
-        all_of_them: bool = False,
     ) -> None:
         self._engine, self._backends, self._deliver = task.plan.engine, backends, deliver
         self._sampler = JudgeSampler(every_s, task.plan.rate)
         self._indices = {name: number for number, name in enumerate(task.capabilities.concepts)}
-        self._all_of_them, self._room = all_of_them, LIVE_BACKLOG if task.plan.live else BACKLOG
+        self._judge_all, self._room = task.judge_all, LIVE_BACKLOG if task.plan.live else BACKLOG
         self._waiting: deque[tuple[bytes, FrameInfo]] = deque()
         self._judge = sentiment_pb2.Judge()
         self._wanted, self._closed, self._fault = 0, False, ""
@@ -73,7 +72,7 @@ class JudgeClient:
 
     async def wait_for_room(self) -> None:
         """Waits until a picture that is offered is sure to be judged; not where pictures may be left out."""
-        while self._all_of_them and len(self._waiting) >= self._room and not self._fault:
+        while self._judge_all and len(self._waiting) >= self._room and not self._fault:
             self._taken.clear()
             await self._taken.wait()
 
@@ -109,7 +108,7 @@ class JudgeClient:
         """Judges until finish() is called and nothing waits; a failure ends the judging, not the story."""
         while self._waiting or not self._closed:
             self._news.clear()
-            if len(self._waiting) < (BATCH if self._all_of_them and not self._closed else 1):
+            if len(self._waiting) < (BATCH if self._judge_all and not self._closed else 1):
                 await self._news.wait()
                 continue
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]

@@ -46,7 +46,6 @@ class StoryPipeline:
         task: the story.
         song_file: may still be on its way.
         arrivals: takes when how much of the story's audio came, microseconds.
-        judge_all: True for stories that nobody waits for; see JudgeClient.
     """
 
     def __init__(
@@ -55,16 +54,14 @@ class StoryPipeline:
         song_file: SongFile,
         backends: Backends,
         settings: ComposerSettings,
-        *,
         arrivals: ArrivalLog | None = None,
-        judge_all: bool = False,
     ) -> None:
         self._task, arrivals = task, arrivals or ArrivalLog()
         self._analysis, self._latest = SongAnalysis(task, song_file, backends, arrivals), LatestUpdate()
         self._scheduler = build_scheduler(task, backends, arrivals, settings)
         self._events: asyncio.Queue[StoryEvent | None] = asyncio.Queue(EVENTS_AHEAD)
-        self._judge = JudgeClient(task, backends, settings.judge_every_s, self._events.put, all_of_them=judge_all)
-        self._judge_wait_s = JUDGE_ALL_WAIT_S if judge_all else settings.judge_wait_s
+        self._judge = JudgeClient(task, backends, settings.judge_every_s, self._events.put)
+        self._judge_wait_s = JUDGE_ALL_WAIT_S if task.judge_all else settings.judge_wait_s
         self._batch_consumed = asyncio.Event()
         self._agreement = (RunningAgreement(), RunningAgreement())
         self._frame_count = 0

@@ -38,8 +38,8 @@ class Session:
 
     Args:
         session_id: for logs, for the manifest, and for the generator's queue.
-        folder: takes a folder of the session's own; None is the place for temporary files.
-        song_cache: songs of earlier sessions, which this one's joins; None holds none.
+        song_cache: songs of earlier sessions; this session's song is added, and its temporary folder is made beside
+            them. None keeps no songs and uses the system's temporary folder.
         unlimited: True where frames need no credit (Render).
     """
 
@@ -49,7 +49,6 @@ class Session:
         backends: Backends,
         session_id: str,
         *,
-        folder: Path | None = None,
         song_cache: SongCache | None = None,
         unlimited: bool = False,
     ) -> None:
@@ -57,7 +56,7 @@ class Session:
         self._song_cache, account = song_cache, caller_account.get()
         self._owner = account.name if account else ""
         self.outbox, self._arrivals = Outbox(), ArrivalLog()
-        self.folder = Path(tempfile.mkdtemp(prefix="deepsing-", dir=folder))
+        self.folder = Path(tempfile.mkdtemp(prefix="deepsing-", dir=song_cache.folder if song_cache else None))
         try:
             self._song_file = SongFile(self.folder / "song", settings.max_song_bytes)
         except OSError:

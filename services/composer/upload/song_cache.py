@@ -40,7 +40,7 @@ class SongCache:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit_bytes, self._limit_count, self._hold_s, self._clock = limit_bytes, limit_count, hold_s, clock
-        self._folder = folder
+        self.folder = folder
         self._songs: OrderedDict[tuple[str, str], _CachedSong] = (
             OrderedDict()
         )  # by owner and digest, the latest used last
@@ -65,7 +65,7 @@ class SongCache:
         while self._songs and (self._is_full() or self.total_bytes + size > self._limit_bytes):
             self._drop(next(iter(self._songs)))
         self._kept += 1
-        path = self._folder / f"held-{self._kept}"
+        path = self.folder / f"held-{self._kept}"
         path.hardlink_to(song)
         self._songs[owner, digest] = _CachedSong(path, size, self._clock() + self._hold_s)
 
