@@ -55,7 +55,7 @@ class StoryJob:
         self._store = lease.store
         self._config = pb.StoryConfig.FromString(lease.record.config)
         self._plan = parse_config(self._config)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stored")  # one thread, so that no file is closed while it is written
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stored")  # only one: files are closed after writing
         self._videos: list[Path] = []
         self._segment: SegmentWriter | None = None
         self._flashes = self._painted = 0

@@ -1,4 +1,4 @@
-"""The composer's face on the wire for stories that are told while nobody waits."""
+"""The RPCs of stored stories, which are made in the background."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ from services.composer.upload.song_file import SongFile
 __all__ = ["StoriesServicer"]
 
 STORY_ID = re.compile(r"[0-9a-f]{32}")
-PAGE, LARGEST_PAGE = 50, 100
+PAGE, LARGEST_PAGE = 50, 100  # stories per page of ListStories
 WATCH_EVERY_S, WATCH_HEARTBEAT_S = 1.0, 10.0
 
 
 class StoriesServicer:
-    """The RPCs of stored stories; made within a running event loop, where it begins to make what waits in the store.
+    """Implements the RPCs of stored stories. Create it in a running event loop: its worker begins at once.
 
     Args:
-        scratch: takes songs on their way to the store, and files on the way.
+        scratch: holds uploads and other temporary files.
 
     Attributes:
-        store: of the settings; None where they name none, and every RPC is refused.
+        store: as configured; None if there is none, and every RPC is refused with STORIES_OFF.
 
     Raises:
-        StoreError: the settings name a store that cannot be used.
+        StoreError: the configured store cannot be used.
     """
 
     def __init__(self, settings: ComposerSettings, backends: Backends, scratch: ScratchDir) -> None:
@@ -57,7 +57,7 @@ class StoriesServicer:
             self.worker = Worker(settings, backends, self.store, scratch.path)
 
     async def close(self) -> None:
-        """Leaves the stories under way to other composers."""
+        """Stops making stories; other composers take them over."""
         if self.store is not None:
             await self.worker.close()
             self.store.close()
@@ -82,7 +82,7 @@ class StoriesServicer:
             ).hexdigest()
             claimed = ClaimedKey(store, owner, key, request)
             if story_id := await claimed.story_id():
-                with suppress(NotFound):  # it was claimed, and then its composer was lost
+                with suppress(NotFound):  # the key was claimed, but its composer died before it stored the story
                     record, _ = await store.read_record(f"records/{owner}/{story_id}")
                     return pb.CreateStoryResponse(story=await self._build_linked_story(record), existed=True)
             pcm = await asyncio.to_thread(compute_pcm_digest, song_file.path, plan)
@@ -117,7 +117,7 @@ class StoriesServicer:
         if size > LARGEST_PAGE:
             raise page_invalid_error(f"page_size is {size}; choose 1 to {LARGEST_PAGE}", "page_size", size)
         if token and not STORY_ID.fullmatch(token):
-            raise page_invalid_error("page_token is none of ours; send the one of the page before", "page_token", token)
+            raise page_invalid_error("page_token is invalid; send the last next_page_token", "page_token", token)
         answer = pb.ListStoriesResponse()
         with store_errors():
             names = [name for name, _ in await store.list_names(prefix, prefix + token if token else "")]
@@ -146,7 +146,7 @@ class StoriesServicer:
                 try:
                     ended = {"ended_s": now, "expires_s": now + self._settings.story_ttl_s}
                     record = await store.replace_record(record, version, state="CANCELLED", holder="", **ended)
-                except VersionConflict:  # its composer has just written: look again
+                except VersionConflict:  # its composer has just written: read the record again
                     continue
                 self.worker.stop(record.name)
                 return pb.CancelStoryResponse(story=_build_story(record))
@@ -174,7 +174,7 @@ class StoriesServicer:
         return self.store
 
     async def _read_record(self, story_id: str) -> Record:
-        """A story of the caller's. Raises STORY_NOT_FOUND."""
+        """The record of one of the caller's stories. Raises STORY_NOT_FOUND."""
         store = self._require_store()
         if not STORY_ID.fullmatch(story_id):
             raise story_not_found_error(story_id)
@@ -207,10 +207,10 @@ def _caller_tag() -> str:
 
 
 def _open_store(settings: ComposerSettings) -> Store:
-    """The store that the settings name. Raises StoreError."""
+    """Opens the store that the settings name. Raises StoreError."""
     if not settings.store.startswith("s3://"):
         return FolderStore(Path(settings.store))
-    from services.composer.stored.s3_store import S3Store  # brings boto3, which nobody else waits for
+    from services.composer.stored.s3_store import S3Store  # imports boto3, which is slow and only needed here
 
     parts = urlsplit(settings.store)
     prefix = parts.path.strip("/")
@@ -218,7 +218,7 @@ def _open_store(settings: ComposerSettings) -> Store:
 
 
 def _build_story(record: Record) -> pb.Story:
-    """A story without its files."""
+    """The message of a story, without its files."""
     left = record.frames_total - record.frames_done
     known = record.state == "RUNNING" and record.frames_total and record.frames_per_s
     story = pb.Story(

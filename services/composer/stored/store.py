@@ -1,4 +1,4 @@
-"""What stories are kept in: objects by name, whose writes can be made to depend on what is there."""
+"""The store of stories: named objects with conditional writes. FolderStore is one in a folder of this machine."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ __all__ = ["Store", "Entry", "VersionConflict", "NotFound", "StoreError", "Folde
 
 Result = TypeVar("Result")
 THREADS = 4  # of one AsyncStore
-PARTIAL = ".partial-"  # files that are being written begin so; no object's name does
+PARTIAL = ".partial-"  # prefix of files that are being written; no object has such a name
 
 
 class StoreError(Exception):
-    """The store does not answer, or not as it should; trying again later may help."""
+    """The store cannot be reached or refuses; trying again later may help."""
 
 
 class VersionConflict(Exception):
-    """A conditional write came too late: somebody else wrote first."""
+    """A conditional write failed: another writer was faster."""
 
 
 class NotFound(Exception):
-    """There is no such object."""
+    """The object does not exist."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A small object: its bytes, and what tells this version of it from all others."""
+    """A small object: its bytes, and an identifier of this version."""
 
     content: bytes
     version: str
@@ -46,39 +46,41 @@ class Entry:
 class Store(Protocol):
     """Objects by name ("records/all/5f2c"). All methods block, may be called from any thread, and raise StoreError.
 
-    An object is there as a whole or not at all, and a write that has returned is seen by every later read.
+    Writes are atomic: a reader never sees half an object, and every read after a write has returned sees that write.
     """
 
     def read(self, name: str) -> Entry:
-        """A small object. Raises NotFound."""
+        """Reads a small object. Raises NotFound."""
 
     def create(self, name: str, content: bytes) -> None:
-        """Writes a small object that is not there yet. Raises VersionConflict where it is."""
+        """Writes a new small object. Raises VersionConflict if it exists."""
 
     def replace(self, name: str, content: bytes, version: str) -> None:
-        """Writes a small object over this very version of it. Raises VersionConflict where another or none is there."""
+        """Overwrites a small object that still has this version. Raises VersionConflict if not, or if it is missing."""
 
     def put(self, name: str, source: Path) -> None:
-        """Writes a file as an object, whatever is there."""
+        """Stores a file as an object, new or overwritten."""
 
     def fetch(self, name: str, target: Path) -> None:
-        """Writes an object to a file. Raises NotFound."""
+        """Copies an object to a file. Raises NotFound."""
 
     def list(self, prefix: str, after: str = "") -> Iterator[tuple[str, str]]:
         """Names that begin with `prefix` and come after `after`, in the order of their bytes, each with its version."""
 
     def delete(self, name: str) -> None:
-        """Removes an object; no matter if it is not there."""
+        """Removes an object, if it exists."""
 
     def link(self, name: str, file_name: str, seconds: int) -> str:
-        """An address where anyone may fetch the object, as `file_name`, for so many seconds."""
+        """A URL from which anyone can download the object as `file_name`, for so many seconds."""
 
 
 class FolderStore:
-    """See Store. Safe for several processes of one machine; a network's file system must know flock and link.
+    """See Store. For development and single hosts: safe for several processes of one machine.
+
+    On a network file system it needs flock and hard links.
 
     Args:
-        root: folder; made where it is not there, for its owner alone.
+        root: folder; created if it is missing, readable by its owner alone.
     """
 
     def __init__(self, root: Path) -> None:
@@ -97,7 +99,7 @@ class FolderStore:
             partial.write_bytes(content)
             _sync(partial)
             try:
-                os.link(partial, self._path(name))  # unlike a rename it fails where there is one
+                os.link(partial, self._path(name))  # unlike a rename, it fails if the object exists
             except FileExistsError:
                 raise VersionConflict(name) from None
 
@@ -144,7 +146,7 @@ class FolderStore:
                 folder.rmdir()
 
     def link(self, name: str, file_name: str, seconds: int) -> str:
-        """A file address, which holds as long as the file is there."""
+        """A file: URL, valid as long as the file exists."""
         return self._path(name).as_uri()
 
     def _path(self, name: str) -> Path:
@@ -152,7 +154,7 @@ class FolderStore:
 
     @contextmanager
     def _open_partial(self, name: str) -> Iterator[Path]:
-        """A place for the bytes of an object to come, in the folder that it will lie in."""
+        """An empty temporary file in the folder of the object that is to be written."""
         while True:
             folder = self._path(name).parent
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -167,14 +169,14 @@ class FolderStore:
 
 
 class AsyncStore:
-    """A store whose methods are called from a few threads of their own."""
+    """Calls a store's blocking methods in a few threads of their own."""
 
     def __init__(self, store: Store) -> None:
         self.blocking = store
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
 
     async def call(self, method: Callable[..., Result], *arguments: Any) -> Result:
-        """Calls a method of the store. Raises what it raises."""
+        """Calls a method of the store in a thread. Raises what it raises."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, method, *arguments)
 
     async def read_record(self, name: str) -> tuple[Record, str]:
@@ -183,17 +185,17 @@ class AsyncStore:
         return Record.from_bytes(entry.content), entry.version
 
     async def list_names(self, prefix: str, after: str = "") -> list[tuple[str, str]]:
-        """As Store.list."""
+        """See Store.list."""
         return await self.call(lambda: list(self.blocking.list(prefix, after)))
 
     async def replace_record(self, record: Record, version: str, **changes: Any) -> Record:
-        """Writes a record's next version over the one that was seen. Raises VersionConflict, StoreError."""
+        """Writes a record's next version if it still has the one that was read. Raises VersionConflict, StoreError."""
         changed = record.with_changes(**changes)
         await self.call(self.blocking.replace, record.name, changed.to_bytes(), version)
         return changed
 
     def close(self) -> None:
-        """Lets calls under way end, and takes no more."""
+        """Takes no more calls; those that run are completed."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -204,7 +206,7 @@ def _translate_errors() -> Iterator[None]:
     except FileNotFoundError as error:
         raise NotFound(str(error.filename)) from None
     except OSError as error:
-        raise StoreError(f"the folder of stories cannot be used ({error.strerror}); see that there is room") from error
+        raise StoreError(f"the folder of stories cannot be used ({error.strerror}); check access and space") from error
 
 
 def _version(facts: os.stat_result) -> str:
