@@ -1,4 +1,4 @@
-"""The pipeline by itself: plain values, in order, and at its consumer's pace."""
+"""The pipeline by itself: it yields plain values, in order, and waits for its consumer."""
 
 from __future__ import annotations
 

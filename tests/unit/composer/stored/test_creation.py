@@ -1,4 +1,4 @@
-"""Stories on their way into the store, where somebody else writes there, too."""
+"""Creating a story while another writer creates it, too."""
 
 from __future__ import annotations
 

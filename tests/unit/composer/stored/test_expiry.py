@@ -1,4 +1,4 @@
-"""What is over is deleted: first a story's files, then what is known of it."""
+"""Expired stories are deleted: first their files, later their records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder as a store: the rules of all stores, and what is its own."""
+"""The folder store: the rules of all stores, and its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stories that are told while nobody waits: made once, watched, listed, cancelled, refused."""
+"""Stored stories: created once, watched, listed, cancelled, refused."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def all_calls(on: Stage) -> Iterator[Any]:
 
 
 class UnreachableStore:
-    """A store that nobody reaches."""
+    """A store that cannot be reached."""
 
     def __getattr__(self, name: str) -> Any:
         raise StoreError("away")

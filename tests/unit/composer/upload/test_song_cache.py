@@ -1,4 +1,4 @@
-"""Songs that are held for callers who come back: found by their owner, for a while, and never more than may be."""
+"""The cache of songs: only their owner finds them, for a limited time, and within its limits."""
 
 from __future__ import annotations
 
