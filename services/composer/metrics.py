@@ -20,7 +20,7 @@ SESSIONS = Gauge(
     "deepsing_sessions", "Sessions that are open; pending until their first frame.", {"state": ("active", "pending")}
 )
 STORIES = Counter("deepsing_stories", "Stories that were completed.", {"pacing": PACINGS})
-RESUMES = Counter("deepsing_resumes", "Sessions that continued a story after a break.")
+RESUMES = Counter("deepsing_resumes", "Sessions that resumed a story.")
 FIRST_FRAME = Histogram(
     "deepsing_first_frame_seconds",
     "From a session's start to its first finished frame, seconds.",
@@ -33,8 +33,8 @@ LIVE_LAG = Histogram(
     LAGS_S,
 )
 FRAMES_MADE = Counter("deepsing_frames_made", "Frames finished.", {"pacing": PACINGS})
-FRAMES_SENT = Counter("deepsing_frames_sent", "Frames sent to callers; none where only files are wanted.")
-FRAMES_DROPPED = Counter("deepsing_frames_dropped", "Live frames left out: they were late or had no credit.")
+FRAMES_SENT = Counter("deepsing_frames_sent", "Frames sent to callers; 0 for stories of which only files are requested.")
+FRAMES_DROPPED = Counter("deepsing_frames_dropped", "Live frames dropped, because they were late or had no credit.")
 STORY_R = Histogram(
     "deepsing_story_r",
     "Of each complete story: correlation of the song's sentiment with the judge's readings of the pictures.",
@@ -43,7 +43,7 @@ STORY_R = Histogram(
 )
 DEPENDENCY_FAILURES = Counter(
     "deepsing_dependency_failures",
-    "Failed calls to a service, refusals of invalid requests excepted.",
+    "Failed calls to a service, without refusals of invalid requests.",
     {"dependency": DEPENDENCIES, "code": CODES},
 )
 DEPENDENCY_RETRIES = Counter(

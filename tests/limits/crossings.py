@@ -201,10 +201,10 @@ ELSEWHERE: dict[str, str] = {
     f"{COMPOSE} UPLOAD_STALLED": f"{FLOW}::test_a_silent_upload_ends_the_session",
     f"{COMPOSE} CREDIT_STALLED": f"{FLOW}::test_credit_withheld_for_too_long_ends_the_session",
     f"{COMPOSE} SESSIONS_EXHAUSTED": f"{SESSION}::test_one_session_too_many_is_refused_with_a_time_to_retry",
-    f"{COMPOSE} DEPENDENCY_UNAVAILABLE": f"{SESSION}::test_a_generator_that_stays_away_is_named",
+    f"{COMPOSE} DEPENDENCY_UNAVAILABLE": f"{SESSION}::test_a_generator_that_is_unavailable_for_too_long_is_named",
     "ComposerService.CreateStory STORIES_OFF": f"{STORIES}::test_a_composer_without_a_store_says_so",
     "ComposerService.CreateStory DEPENDENCY_UNAVAILABLE": f"{STORIES}::"
-    "test_a_store_that_is_away_is_told_as_a_service_that_is",
+    "test_an_unavailable_store_is_reported_as_an_unavailable_service",
     "ComposerService.CreateStory QUEUE_FULL": f"{STORIES}::test_one_story_too_many_is_refused_until_another_has_ended",
     "CreateStoryRequest.idempotency_key IDEMPOTENCY_KEY_REUSED": f"{STORIES}::"
     "test_a_key_makes_a_request_one_and_is_refused_for_another",

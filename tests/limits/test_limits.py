@@ -90,7 +90,7 @@ def test_a_bound_on_what_is_sent_threatens_with_a_reason() -> None:
     assert bounds - {limit.where for limit in LIMITS.values()} == set()
 
 
-def test_what_is_only_answered_limits_nobody() -> None:
+def test_messages_that_are_only_answered_limit_no_caller() -> None:
     named = {where for where, comment in comments() if "SONG_TOO_SHORT" in comment}
     limited = {limit.where for limit in LIMITS.values() if limit.reason == "SONG_TOO_SHORT"}
     assert named - limited == {"StoryError.reason"}

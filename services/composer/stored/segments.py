@@ -1,4 +1,4 @@
-"""Segments of a stored story: their encoded frames, and what the manifest, contact sheet, curve and judge need of them.
+"""Segments of a stored story: encoded frames, and the data for manifest, contact sheet, curve and judge.
 
 A segment is a zip of `pictures.mp4` (H.264 that depends on no other segment), `frames.json`, `tiles/SEQ.png` (frames
 that the contact sheet may still choose) and `excerpts/SEQ.jpg` (pictures for the judge).

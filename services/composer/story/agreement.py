@@ -12,7 +12,7 @@ CONSTANT = 1e-9  # a signal whose variance is not larger is constant
 
 @dataclass(frozen=True)
 class Agreement:
-    """r and ccc in [-1, 1] (0 where a signal is constant), rmse in the signals' unit, over n pairs."""
+    """r and ccc in [-1, 1] (0 if a signal is constant), rmse in the signals' unit, over n pairs."""
 
     r: float
     ccc: float

@@ -58,14 +58,14 @@ def test_a_write_whose_answer_was_lost_meets_itself(s3_store: S3Store) -> None:
         s3_store.create("one", b"first")
 
 
-def test_who_does_not_know_the_secret_is_told_so(server: SeaweedFs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_secret_is_a_store_error(server: SeaweedFs, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in server.environment(secret="wrong").items():
         monkeypatch.setenv(name, value)
     with pytest.raises(StoreError, match=r"refuses \(403\)"):
         S3Store(server.bucket, "", server.endpoint)
 
 
-def test_a_bucket_that_is_not_there_is_told(server: SeaweedFs, s3_store: S3Store) -> None:
+def test_a_missing_bucket_is_a_store_error(server: SeaweedFs, s3_store: S3Store) -> None:
     with pytest.raises(StoreError, match="no-such-bucket refuses"):
         S3Store("no-such-bucket", "", server.endpoint)
 

@@ -59,7 +59,7 @@ def shorten_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hedging, "LEAST_S", 0.02)
 
 
-async def test_the_second_answers_for_the_first_which_is_given_up() -> None:
+async def test_the_second_call_answers_and_the_first_is_cancelled() -> None:
     line, metric = Line(), MetricDelta()
     asked = asyncio.create_task(Hedge("generator").race(line.ask, str))
     first, second = await line.wait_for_calls(2)
@@ -86,7 +86,7 @@ async def test_a_second_that_fails_takes_nothing_from_the_first_and_is_made_agai
     assert await asked == "pictures"
 
 
-async def test_where_all_have_failed_the_failure_is_told_at_once() -> None:
+async def test_if_all_calls_have_failed_the_error_is_raised_at_once() -> None:
     line = Line()
     asked = asyncio.create_task(Hedge("generator").race(line.ask, str))
     for call in await line.wait_for_calls(2):

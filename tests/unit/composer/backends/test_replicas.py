@@ -35,7 +35,7 @@ async def stage_behind_proxy(*, direct: bool, **settings: Any) -> AsyncIterator[
             yield composer, proxy
 
 
-async def test_a_replica_that_falls_silent_is_passed_over() -> None:
+async def test_a_silent_replica_is_replaced_by_another() -> None:
     async with stage_behind_proxy(direct=True, call_timeout_s=0.3, patience_s=20) as (composer, proxy):
         whole = only(await compose_all(composer.stub, config(), SONG), "frame")
         assert proxy.silence() == 1
@@ -73,7 +73,7 @@ async def test_calls_whose_connection_is_reset_are_made_again() -> None:
 
 
 @pytest.mark.parametrize("files", [(), ("video",)], ids=["frames", "video"])
-async def test_a_client_goes_on_after_a_reset_and_sends_its_song_once(
+async def test_a_client_resumes_after_a_reset_and_sends_its_song_once(
     monkeypatch: pytest.MonkeyPatch, files: tuple[Any, ...]
 ) -> None:
     started: list[pb.SessionStarted] = []

@@ -24,7 +24,7 @@ def open_breaker(clock: Clock) -> CircuitBreaker:
     return breaker
 
 
-def test_it_opens_where_nobody_had_an_answer_and_refuses_at_once() -> None:
+def test_it_opens_if_no_call_has_succeeded_and_refuses_at_once() -> None:
     clock = Clock()
     breaker = open_breaker(clock)
     with pytest.raises(Unavailable) as caught:
@@ -70,7 +70,7 @@ async def test_after_an_answer_patience_starts_anew() -> None:
         await retry.wait_or_raise(AWAY)
 
 
-async def test_while_a_service_is_away_the_second_caller_is_not_kept_waiting() -> None:
+async def test_while_a_service_is_unavailable_the_second_caller_is_refused_at_once() -> None:
     async with stage(patience_s=0.4) as composer:
         composer.generator.failures = 10**6
         assert (await expect_refusal(composer.stub.Compose(upload(config(), pcm(2.0)))))[1] == "DEPENDENCY_UNAVAILABLE"
@@ -82,7 +82,7 @@ async def test_while_a_service_is_away_the_second_caller_is_not_kept_waiting() -
     assert text == "generator does not answer; try again in 5 s"
 
 
-async def test_once_the_service_is_back_the_next_story_that_may_try_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_once_the_service_is_back_the_next_trial_story_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.composer.backends.retry.RETRY_AFTER_S", 0.2)
     async with stage(patience_s=0.2) as composer:
         for breaker in composer.servicer.backends.breakers.values():
@@ -129,7 +129,7 @@ async def test_replicas_with_other_models_are_passed_over() -> None:
         assert (composer.audio.mismatch_count, composer.generator.mismatch_count) == (0, 0)
 
 
-async def test_where_all_replicas_have_other_models_the_story_is_not_gone_on_with() -> None:
+async def test_if_all_replicas_have_other_models_the_story_fails() -> None:
     async with stage(patience_s=0.3) as composer:
         composer.generator.mismatch_count = 10**6
         code, reason, _ = await expect_refusal(composer.stub.Compose(upload(config(), pcm(2.0))))
@@ -138,7 +138,7 @@ async def test_where_all_replicas_have_other_models_the_story_is_not_gone_on_wit
         assert len(only(await compose_all(composer.stub, config(), pcm(2.0)), "frame")) == 48, "nobody else is shut out"
 
 
-async def test_a_listener_that_has_the_whole_song_and_says_nothing_is_left() -> None:
+async def test_an_analysis_without_a_response_is_retried_once_the_whole_song_was_sent() -> None:
     async with stage(call_timeout_s=0.2) as composer:
         composer.audio.unanswered_count = 1
         assert len(only(await compose_all(composer.stub, config(), pcm(2.0)), "frame")) == 48

@@ -24,7 +24,7 @@ async def read_targets(composer: Stage) -> np.ndarray:
     return np.array([(one.target.arousal, one.target.valence) for one in frames])
 
 
-async def test_targets_are_told_from_what_the_audio_model_calls_typical(composer: Stage) -> None:
+async def test_targets_are_relative_to_the_audio_models_typical_sentiments(composer: Stage) -> None:
     before = await read_targets(composer)
     composer.audio.typical_mean = sentiment_pb2.Sentiment(arousal=0.25, valence=0.08)
     after = await read_targets(composer)

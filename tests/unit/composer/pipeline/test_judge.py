@@ -107,7 +107,7 @@ async def test_a_story_ends_with_what_the_judge_read_and_the_manifest_says_the_s
     assert manifest["achieved"]["judge"]["digest"] == "ee"
 
 
-async def test_the_judge_is_told_what_a_picture_shows_the_heaviest_first(composer: Stage) -> None:
+async def test_the_judge_gets_a_pictures_concepts_the_heaviest_first(composer: Stage) -> None:
     frames = only(await compose_all(composer.stub, config(engine="fake")), "frame")
     asked = [picture for request in composer.translator.reads for picture in request.pictures]
     named = [[int(one.name.removeprefix("c")) for one in frames[24 * k].concepts] for k in range(7)]

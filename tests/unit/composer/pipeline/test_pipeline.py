@@ -40,7 +40,7 @@ async def consume(pipeline: StoryPipeline) -> list[StoryEvent]:
         return [event async for event in events]
 
 
-async def test_a_story_is_a_row_of_values(composer: Stage, tmp_path: Path) -> None:
+async def test_a_story_is_a_stream_of_values(composer: Stage, tmp_path: Path) -> None:
     task, pipeline = await make_pipeline(composer, tmp_path)
     events = await consume(pipeline)
     batches = [event for event in events if isinstance(event, FrameBatch)]

@@ -122,9 +122,7 @@ Steps = st.lists(st.tuples(st.sampled_from(["offer", "skip", "grant", "take"]), 
 
 
 @given(steps=Steps, backlog=st.integers(1, 6))
-def test_whatever_happens_every_frame_leaves_once_or_is_named_once_in_order(
-    steps: list[tuple[str, int]], backlog: int
-) -> None:
+def test_every_frame_is_sent_once_or_reported_once_in_order(steps: list[tuple[str, int]], backlog: int) -> None:
     live, seq, credit, out = make_gate(3, backlog), 0, 3, []
     for kind, count in steps:
         if kind == "offer":

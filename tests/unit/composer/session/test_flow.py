@@ -74,9 +74,7 @@ async def test_a_silent_upload_ends_the_session() -> None:
 @pytest.mark.parametrize(
     ("method", "request_type"), [("Probe", pb.ProbeRequest), ("CreateStory", pb.CreateStoryRequest)]
 )
-async def test_a_silent_upload_to_be_answered_at_its_end_is_given_up(
-    method: str, request_type: Any, tmp_path: Path
-) -> None:
+async def test_a_silent_upload_to_a_unary_rpc_is_refused(method: str, request_type: Any, tmp_path: Path) -> None:
     async with stage(upload_stall_s=0.2, store=str(tmp_path), stories_running=0) as composer:
         call = getattr(composer.stub, method)(upload_then_wait(request_type(config=config())), timeout=30)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -86,7 +84,7 @@ async def test_a_silent_upload_to_be_answered_at_its_end_is_given_up(
 
 
 @pytest.mark.parametrize("method", ["Compose", "Probe", "CreateStory"])
-async def test_a_caller_who_sends_nothing_at_all_is_given_up(method: str, tmp_path: Path) -> None:
+async def test_a_caller_who_sends_nothing_at_all_is_refused(method: str, tmp_path: Path) -> None:
     async with stage(upload_stall_s=0.2, store=str(tmp_path), stories_running=0) as composer:
         call = getattr(composer.stub, method)(upload_then_wait(), timeout=30)
         with pytest.raises(grpc.aio.AioRpcError) as caught:

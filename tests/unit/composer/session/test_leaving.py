@@ -58,7 +58,7 @@ async def _read(session: Session) -> None:
             pass
 
 
-async def test_a_failure_that_nobody_foresaw_leaves_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unexpected_failure_leaves_no_files(monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: object) -> None:
         raise ZeroDivisionError
 

@@ -105,7 +105,7 @@ async def test_frames_whose_audio_came_too_long_ago_are_never_painted() -> None:
     assert len(only(responses, "affect_point")) == 13
 
 
-async def test_lag_is_the_time_from_the_arrival_of_audio_to_the_leaving_of_its_frame(composer: Stage) -> None:
+async def test_lag_is_the_time_from_the_arrival_of_audio_to_the_sending_of_its_frame(composer: Stage) -> None:
     composer.generator.release = asyncio.Event()
     call = composer.stub.Compose(upload(live(), pcm(0.5)))
     await asyncio.wait_for(composer.generator.called.wait(), 10)
@@ -116,7 +116,7 @@ async def test_lag_is_the_time_from_the_arrival_of_audio_to_the_leaving_of_its_f
     assert 300_000 <= finishing[0].lag_us < 20_000_000
 
 
-async def test_a_service_that_breaks_off_is_heard_anew_and_no_frame_comes_twice(composer: Stage) -> None:
+async def test_after_a_failed_analysis_the_song_is_analysed_again_and_no_frame_comes_twice(composer: Stage) -> None:
     composer.audio.fail_after = 12  # analysed again in larger chunks, with fewer progress messages
     responses = [response async for response in composer.stub.Compose(upload_in_pieces())]
     assert numbers(responses) == list(range(151))
@@ -168,13 +168,13 @@ async def test_painting_runs_ahead_of_the_audio_as_far_as_readings_reach_and_not
     call.cancel()
 
 
-async def test_what_was_painted_beyond_the_end_is_shown_to_nobody(composer: Stage) -> None:
+async def test_frames_painted_beyond_the_end_are_not_sent(composer: Stage) -> None:
     responses = await compose_all(composer.stub, live(), pcm(0.75))
     assert numbers(responses) == list(range(18))
     assert only(responses, "session_end")[0].frame_count == 18
 
 
-async def test_frames_beyond_the_end_are_given_up_and_not_waited_for(composer: Stage) -> None:
+async def test_frames_beyond_the_end_are_cancelled_and_not_waited_for(composer: Stage) -> None:
     composer.generator.release, composer.generator.free_call_count = (
         asyncio.Event(),
         6,

@@ -64,7 +64,7 @@ async def test_a_story_has_every_frame_once_in_order_with_what_it_shows(composer
     assert end.arousal.r > 0.7
 
 
-async def test_equal_requests_tell_equal_stories_and_seeds_differ(composer: Stage) -> None:
+async def test_equal_requests_make_equal_stories_and_seeds_differ(composer: Stage) -> None:
     ends = [only(await compose_all(composer.stub, config(seed=seed)), "session_end")[0] for seed in (1, 1, 2)]
     assert ends[0].frames_digest == ends[1].frames_digest
     assert ends[0].frames_digest != ends[2].frames_digest
@@ -128,11 +128,11 @@ async def test_a_part_of_a_song_has_the_frames_of_the_part(composer: Stage) -> N
 
 
 @pytest.mark.parametrize("mode", [pb.SENTIMENT_MODE_RELATIVE, pb.SENTIMENT_MODE_ADAPTIVE])
-async def test_every_sentiment_mode_tells_a_whole_story(composer: Stage, mode: int) -> None:
+async def test_every_sentiment_mode_makes_a_whole_story(composer: Stage, mode: int) -> None:
     assert len(only(await compose_all(composer.stub, config(sentiment_mode=mode)), "frame")) == 151
 
 
-async def test_services_that_come_back_are_waited_for(composer: Stage) -> None:
+async def test_calls_are_retried_until_a_service_is_back(composer: Stage) -> None:
     composer.generator.failures, composer.audio.fail_after = 3, 5
     whole = only(await compose_all(composer.stub, config()), "session_end")[0]
     again = only(await compose_all(composer.stub, config()), "session_end")[0]
@@ -140,7 +140,7 @@ async def test_services_that_come_back_are_waited_for(composer: Stage) -> None:
     assert whole.frame_count == 151
 
 
-async def test_a_generator_that_stays_away_is_named() -> None:
+async def test_a_generator_that_is_unavailable_for_too_long_is_named() -> None:
     async with stage(generator_target="127.0.0.1:1") as composer:
         code, reason, message = await expect_refusal(composer.stub.Compose(upload(config(), SONG)))
         assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
@@ -175,7 +175,7 @@ async def test_one_session_too_many_is_refused_with_a_time_to_retry() -> None:
         assert answer[:2] == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SESSIONS_EXHAUSTED")
 
 
-async def test_render_tells_the_same_story(composer: Stage) -> None:
+async def test_render_makes_the_same_story(composer: Stage) -> None:
     request = pb.RenderRequest(config=config(initial_credit=0), song=SONG)
     responses = [r.response async for r in composer.stub.Render(request)]
     whole = only(await compose_all(composer.stub, config()), "session_end")[0]

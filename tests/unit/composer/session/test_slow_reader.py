@@ -31,7 +31,7 @@ async def upload_in_steps(story: pb.StoryConfig, steps: asyncio.Queue[bool]) -> 
     yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
 
 
-async def test_a_caller_that_does_not_read_loses_the_oldest_by_name_and_delays_nobody() -> None:
+async def test_a_caller_that_does_not_read_loses_the_oldest_frames_and_delays_no_other() -> None:
     async with stage(live_late_s=2.0) as composer:
         steps: tuple[asyncio.Queue[bool], ...] = (asyncio.Queue(), asyncio.Queue())
         slow = aiter(composer.stub.Compose(upload_in_steps(config(pacing=pb.PACING_LIVE, size=LARGE), steps[0])))

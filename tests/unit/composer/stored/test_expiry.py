@@ -48,7 +48,7 @@ async def test_an_expired_story_is_forgotten(tmp_path: Path) -> None:
     assert list(store.list("")) == []
 
 
-async def test_a_story_that_was_told_anew_meanwhile_stays(tmp_path: Path) -> None:
+async def test_a_story_that_was_made_again_meanwhile_is_kept(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     async_store = AsyncStore(store)
     seen = put(store, "a", OVER)

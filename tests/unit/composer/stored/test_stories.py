@@ -35,7 +35,7 @@ async def expect_refusal(call: Any) -> tuple[str, str, str]:
     return caught.value.code().name, parse_error_info(caught.value)[0], caught.value.details()
 
 
-async def test_a_story_is_told_to_its_end_and_its_files_are_those_of_its_frames(tmp_path: Path) -> None:
+async def test_a_story_is_made_to_its_end_and_its_files_are_those_of_its_frames(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path), segment_s=1.0) as on:
         made = await create(on, title="A tone")
         assert made.story.state == pb.STORY_STATE_QUEUED
@@ -96,7 +96,7 @@ async def test_a_key_makes_a_request_one_and_is_refused_for_another(tmp_path: Pa
     assert [story.story_id for story in answer.stories] == [first.story.story_id]
 
 
-async def test_a_cancelled_story_stops_at_once_and_can_be_told_anew(tmp_path: Path) -> None:
+async def test_a_cancelled_story_stops_at_once_and_can_be_made_again(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path)) as on:
         on.generator.release = asyncio.Event()
         story_id = (await create(on)).story.story_id
@@ -114,7 +114,7 @@ async def test_a_cancelled_story_stops_at_once_and_can_be_told_anew(tmp_path: Pa
         assert kept.story == ended or kept.story.state == pb.STORY_STATE_SUCCEEDED
 
 
-async def test_a_story_that_cannot_be_told_says_why(tmp_path: Path) -> None:
+async def test_a_story_that_cannot_be_made_says_why(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path), stories_running=0) as on:
         story_id = (await create(on, translator="dictionary")).story.story_id
     async with stage(store=str(tmp_path)) as on:
@@ -213,7 +213,7 @@ async def test_a_composer_without_a_store_says_so() -> None:
             assert (await expect_refusal(call))[:2] == ("FAILED_PRECONDITION", "STORIES_OFF")
 
 
-async def test_a_store_that_is_away_is_told_as_a_service_that_is(tmp_path: Path) -> None:
+async def test_an_unavailable_store_is_reported_as_an_unavailable_service(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path), stories_running=0) as on:
         cut_off_store(on)
         for call in all_calls(on):

@@ -67,7 +67,7 @@ async def test_a_successor_with_another_model_begins_anew(tmp_path: Path) -> Non
     assert (story.state, painted, manifest["digests"]["audio_sentiment"]) == (pb.STORY_STATE_SUCCEEDED, FRAMES, "zz")
 
 
-async def test_a_story_waits_while_a_service_is_away(tmp_path: Path) -> None:
+async def test_a_story_waits_while_a_service_is_unavailable(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path), patience_s=0.2) as on:
         on.generator.failures = 1000
         story_id = (await create(on)).story.story_id
@@ -126,14 +126,14 @@ async def test_a_lease_is_renewed_while_it_is_kept(async_store: AsyncStore) -> N
         await renewing
 
 
-async def test_a_lease_is_lost_where_the_store_is_away_for_longer(async_store: AsyncStore) -> None:
+async def test_a_lease_is_lost_if_the_store_is_unavailable_for_longer(async_store: AsyncStore) -> None:
     lease = await Lease.acquire(async_store, *await async_store.read_record("records/all/a"), "one", 0.1)
     async_store.blocking = UnreachableStore()  # type: ignore[assignment]
-    with pytest.raises(LeaseLost, match="the store was away"):
+    with pytest.raises(LeaseLost, match="the store was unavailable"):
         await lease.keep_alive()
 
 
-async def test_a_story_over_which_composers_fall_silent_is_given_up(tmp_path: Path) -> None:
+async def test_a_story_over_which_too_many_composers_died_fails(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path), stories_running=0, lease_s=1.0) as on:
         story_id = (await create(on)).story.story_id
         async_store = on.servicer.stories.store

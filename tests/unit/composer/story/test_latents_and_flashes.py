@@ -35,7 +35,7 @@ def test_between_two_keys_weights_stay_on_the_simplex_and_reach_both_ends() -> N
     assert path.latent_at(moment(0.5)).expected == (pytest.approx(0.2), pytest.approx(-0.2))
 
 
-def test_noise_keeps_its_strength_on_the_way() -> None:
+def test_noise_keeps_its_strength_between_keys() -> None:
     path = LatentPath()
     path.add(0, key(0, 2))
     path.add(1, key(1, 3))

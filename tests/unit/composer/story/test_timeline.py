@@ -82,7 +82,7 @@ def test_offline_the_picture_is_there_when_the_feeling_is() -> None:
     assert moved.start_s >= step_s - 6
 
 
-def test_live_the_picture_leaves_when_the_feeling_has_moved() -> None:
+def test_live_the_picture_changes_once_the_sentiment_has_moved() -> None:
     timeline = Timeline(look_ahead=False, lag_s=LAG_S)
     keys = [key for point in make_points([(0.0, -0.5)] * 15 + [(0.0, 0.6)] * 4) for key in timeline.add(point)]
     assert keys[-1].start_s == pytest.approx(7.5 + REACTION_S)

@@ -42,7 +42,7 @@ def test_a_position_that_lies_behind_is_no_news() -> None:
     assert seen.age_s(100) == 1.0
 
 
-def test_marks_that_are_near_count_from_the_earlier_time_so_that_lag_is_never_told_too_small() -> None:
+def test_close_entries_merge_at_the_earlier_time_so_that_lag_is_never_underestimated() -> None:
     seen, clock = make_log()
     seen.record(100)
     clock.now_s = 0.005
@@ -50,7 +50,7 @@ def test_marks_that_are_near_count_from_the_earlier_time_so_that_lag_is_never_to
     assert seen.arrival_s(200) == 0.0
 
 
-def test_a_time_may_be_told_that_lies_back() -> None:
+def test_a_time_in_the_past_may_be_recorded() -> None:
     seen, clock = make_log()
     clock.now_s = 4.0
     seen.record(10, 3.5)

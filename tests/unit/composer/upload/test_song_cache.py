@@ -54,7 +54,7 @@ def test_a_song_is_found_by_its_owner_alone(song_cache: SongCache, tmp_path: Pat
     assert song_cache.find("", "d") is None
 
 
-def test_a_song_outlives_its_first_file_and_goes_when_its_time_is_over(
+def test_a_song_outlives_its_first_file_and_is_deleted_when_it_expires(
     song_cache: SongCache, clock: Clock, tmp_path: Path
 ) -> None:
     first = write_song(tmp_path, b"la")
@@ -81,9 +81,7 @@ def test_the_song_unused_for_longest_makes_room(song_cache: SongCache, tmp_path:
     assert song_cache.total_bytes == 99
 
 
-def test_a_song_that_is_larger_than_all_that_may_be_held_drives_nobody_out(
-    song_cache: SongCache, tmp_path: Path
-) -> None:
+def test_a_song_larger_than_the_cache_evicts_no_other(song_cache: SongCache, tmp_path: Path) -> None:
     song_cache.add("", "a", write_song(tmp_path, b"a"))
     song_cache.add("", "b", write_song(tmp_path, b"b" * 101))
     assert song_cache.find("", "b") is None
@@ -102,7 +100,7 @@ async def resume_story(composer: Stage, seq: int, song_digest: str, audio: bytes
     return await compose_all(composer.stub, config(resume=point), audio)
 
 
-async def test_a_story_goes_on_with_equal_bytes_without_the_song_being_sent_again() -> None:
+async def test_a_story_resumes_with_equal_bytes_without_the_song_being_sent_again() -> None:
     async with stage() as composer:
         whole = only(await compose_all(composer.stub, config()), "frame")
         responses = await resume_story(composer, 60, DIGEST, b"")
@@ -173,7 +171,7 @@ async def test_another_caller_does_not_learn_that_a_song_is_held() -> None:
     assert not only(responses, "session_started")[0].song_held
 
 
-async def test_a_story_that_another_audio_model_would_tell_is_not_gone_on_with() -> None:
+async def test_a_story_is_not_resumed_with_another_audio_model() -> None:
     async with stage() as composer:
         digest = only(await compose_all(composer.stub, config()), "session_started")[0].story_digest
         assert [one.model_digest for one in composer.audio.configs] == ["aa"]
