@@ -135,7 +135,7 @@ class JudgeClient:
         answer = await self._backends.call(self._backends.translator.ReadPictures, request, "translator")
         read = [(one.arousal, one.valence) for one in answer.achieved]
         if len(read) != len(batch) or not all(map(math.isfinite, sum(read, ()))):
-            message = f"translator sent {len(read)} readings of {len(batch)} pictures, or some that are no numbers"
+            message = f"translator sent {len(read)} readings of {len(batch)} pictures, or some are not finite"
             raise Unavailable(message, reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE)
         self._judge = answer.judge
         for (_, info), achieved in zip(batch, read, strict=True):

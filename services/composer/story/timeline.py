@@ -16,7 +16,7 @@ from math import exp, floor, hypot
 __all__ = ["Key", "Moment", "Point", "Timeline", "frame_count"]
 
 WINDOW_S = 0.5  # one point
-PREVIEW_S = 2.0  # a key shows the mean sentiment of this long from its arrival on
+PREVIEW_S = 2.0  # a key shows the mean sentiment of this time after its arrival
 MOVE = 0.14  # distance on the sentiment plane that makes a new key
 CALM_HOLD_S, EXCITED_HOLD_S = (3.5, 11.0), (2.2, 5.5)  # shortest and longest stay at arousal -1 and +1
 CALM_TRAVEL_S, EXCITED_TRAVEL_S = 3.0, 1.4  # duration of a change at arousal -1 and +1; shorter than the shortest stay
