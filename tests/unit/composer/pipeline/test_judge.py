@@ -146,11 +146,11 @@ async def test_a_judge_that_is_missing_or_fails_leaves_a_whole_story_with_a_warn
     assert {piece.kind for piece in pieces if piece.last} == {1, 2, 3, 4}
 
 
-async def test_readings_that_are_no_numbers_are_no_readings(composer: Stage) -> None:
+async def test_readings_that_are_not_finite_are_not_used(composer: Stage) -> None:
     composer.translator.unreadable = True
     end = only(await compose_all(composer.stub, config()), "session_end")[0]
     assert not end.HasField("achieved")
-    assert "no numbers" in end.warnings[0]
+    assert "not finite" in end.warnings[0]
 
 
 async def test_frames_do_not_wait_for_the_judge_and_the_end_waits_only_so_long() -> None:
