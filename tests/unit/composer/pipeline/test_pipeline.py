@@ -1,4 +1,4 @@
-"""The pipeline by itself: plain values, in order, and at its consumer's pace."""
+"""The pipeline by itself: it yields plain values, in order, and waits for its consumer."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ async def composer() -> AsyncIterator[Stage]:
 async def make_pipeline(composer: Stage, folder: Path, first_seq: int = 0) -> tuple[StoryTask, StoryPipeline]:
     (folder / "song").write_bytes(SONG)
     servicer, plan = composer.servicer, parse_config(config())
-    task = StoryTask(plan, await Capabilities.fetch(plan, servicer.backends), "s", first_seq)
+    task = StoryTask(plan, await Capabilities.fetch(plan, servicer.backends), "s", first_seq, judge_all=True)
     song_file = SongFile.whole(folder / "song")
-    return task, StoryPipeline(task, song_file, servicer.backends, servicer.settings, judge_all=True)
+    return task, StoryPipeline(task, song_file, servicer.backends, servicer.settings)
 
 
 async def consume(pipeline: StoryPipeline) -> list[StoryEvent]:
