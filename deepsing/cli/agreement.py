@@ -5,7 +5,7 @@ from deepsing.v1.composer_pb2 import SessionEnd
 
 __all__ = ["describe_agreement"]
 
-MIN_DURATION_S = 30.0  # in a shorter story a few moments decide the correlation, and it says little
+MIN_DURATION_S = 60.0  # a shorter story shows some six concepts or fewer, so few moments decide the correlation
 MIN_PAIRS = 30  # frames that were compared
 DEGREES = (  # least correlation, and what is said of it
     (0.9, "follow the song's feeling closely"),

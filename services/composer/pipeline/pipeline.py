@@ -35,7 +35,7 @@ class FramesComplete:
 
 
 StoryEvent = AnalysisUpdate | FrameBatch | FramesComplete | Judgement
-EVENTS_AHEAD = 8  # events that may wait for the consumer, at most one of them a batch of frames
+EVENTS_AHEAD = 8  # events that may wait for the consumer, judgements apart, and at most one of them a batch of frames
 JUDGE_ALL_WAIT_S = 600.0  # longest wait for the last judgements of a stored story
 
 
@@ -59,7 +59,8 @@ class StoryPipeline:
         self._task, arrivals = task, arrivals or ArrivalLog()
         self._analysis, self._latest = SongAnalysis(task, song_file, backends, arrivals), LatestUpdate()
         self._scheduler = build_scheduler(task, backends, arrivals, settings)
-        self._events: asyncio.Queue[StoryEvent | None] = asyncio.Queue(EVENTS_AHEAD)
+        self._events: asyncio.Queue[StoryEvent | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(EVENTS_AHEAD)  # restore() waits for the judge, so judgements need none
         self._judge = JudgeClient(task, backends, settings.judge_every_s, self._events.put)
         self._judge_wait_s = JUDGE_ALL_WAIT_S if task.judge_all else settings.judge_wait_s
         self._batch_consumed = asyncio.Event()
@@ -99,9 +100,16 @@ class StoryPipeline:
 
     async def _iter_events(self) -> AsyncGenerator[StoryEvent]:
         while (event := await self._events.get()) is not None:
+            if not isinstance(event, Judgement):
+                self._room.release()
             yield event
             if isinstance(event, FrameBatch):
                 self._batch_consumed.set()
+
+    async def _put(self, event: AnalysisUpdate | FrameBatch | FramesComplete) -> None:
+        """Adds an event once there is room for it."""
+        await self._room.acquire()
+        self._events.put_nowait(event)
 
     async def restore(self, info: FrameInfo, excerpt: bytes) -> None:
         """Adds a frame that an earlier attempt made to the agreement and to the judge's queue.
@@ -142,7 +150,7 @@ class StoryPipeline:
                     self._frame_count = update.frames
                 self._latest.put(update)
                 if update.points or update.last:
-                    await self._events.put(update)
+                    await self._put(update)
 
     def _check_first_frame(self, frame_count: int) -> None:
         first = self._task.first_seq
@@ -156,14 +164,14 @@ class StoryPipeline:
             async for batch in batches:
                 excerpts = await self._encode_excerpts(batch)
                 self._batch_consumed.clear()
-                await self._events.put(dataclasses.replace(batch, excerpts=excerpts))
+                await self._put(dataclasses.replace(batch, excerpts=excerpts))
                 await self._batch_consumed.wait()
                 for info in batch.infos:
                     await self.restore(info, excerpts.get(info.seq, b""))
                 if may_go_on is not None:
                     await may_go_on()
         await analysis
-        await self._events.put(FramesComplete(self._frame_count))
+        await self._put(FramesComplete(self._frame_count))
         await self._judge.finish(self._judge_wait_s)
         await self._events.put(None)
 

@@ -12,6 +12,7 @@ import pytest
 from services.composer.pipeline.analysis import AnalysisUpdate
 from services.composer.pipeline.capabilities import Capabilities
 from services.composer.pipeline.frames import FrameBatch
+from services.composer.pipeline.judge import BACKLOG
 from services.composer.pipeline.pipeline import FramesComplete, StoryEvent, StoryPipeline
 from services.composer.pipeline.task import StoryTask
 from services.composer.session.config import parse_config
@@ -105,3 +106,16 @@ async def test_frames_of_an_earlier_attempt_count_with_those_made_now(composer: 
     assert made == list(range(80, 151))
     assert rest.summarize() == whole.summarize()
     assert rest.judgements == whole.judgements
+
+
+async def test_more_frames_are_restored_than_may_wait_for_the_judge(composer: Stage, tmp_path: Path) -> None:
+    _, whole = await make_pipeline(composer, tmp_path)
+    batch = next(event for event in await consume(whole) if isinstance(event, FrameBatch))
+    (tmp_path / "rest").mkdir()
+    _, rest = await make_pipeline(composer, tmp_path / "rest", first_seq=150)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group, aclosing(rest.run(group)) as events:
+        for _ in range(BACKLOG + 100):
+            await rest.restore(batch.infos[0], batch.excerpts[0])
+        judged = [event async for event in events if isinstance(event, Judgement)]
+    assert len(rest.judgements) == BACKLOG + 100
+    assert judged == rest.judgements
