@@ -38,7 +38,8 @@ class FrameBatch:
         pictures: (height, width, 3) uint8 each.
         infos: what each shows.
         skipped: frames that were never painted, because they would have been late.
-        excerpts: what the judge is to see, as JPEG, by the number of each frame that is to be judged.
+        excerpts: what the judge is to see, as JPEG, by the number of each frame that is to be judged; empty where
+            somebody waits for the frames, which do not wait for excerpts then.
     """
 
     pictures: list[NDArray[np.uint8]]
