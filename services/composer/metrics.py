@@ -33,7 +33,9 @@ LIVE_LAG = Histogram(
     LAGS_S,
 )
 FRAMES_MADE = Counter("deepsing_frames_made", "Frames finished.", {"pacing": PACINGS})
-FRAMES_SENT = Counter("deepsing_frames_sent", "Frames sent to callers; 0 for stories of which only files are requested.")
+FRAMES_SENT = Counter(
+    "deepsing_frames_sent", "Frames sent to callers; 0 for stories of which only files are requested."
+)
 FRAMES_DROPPED = Counter("deepsing_frames_dropped", "Live frames dropped, because they were late or had no credit.")
 STORY_R = Histogram(
     "deepsing_story_r",

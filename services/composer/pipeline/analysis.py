@@ -175,7 +175,6 @@ def _build_audio_format(layout: AudioFormat | None) -> sentiment_pb2.AudioFormat
 
 
 def _parse_song(facts: sentiment_pb2.SongFacts) -> SongInfo:
-    prefix = "SONG_WARNING_KIND_"
     return SongInfo(
         duration_us=facts.duration_us,
         sample_count=facts.sample_count,
@@ -183,8 +182,12 @@ def _parse_song(facts: sentiment_pb2.SongFacts) -> SongInfo:
         channel_count=facts.channel_count,
         codec=facts.codec,
         container=facts.container,
-        warnings=tuple(
-            SongWarning(sentiment_pb2.SongWarningKind.Name(one.kind).removeprefix(prefix), one.message)  # type: ignore[arg-type]
-            for one in facts.warnings
-        ),
+        warnings=tuple(SongWarning(_parse_warning_kind(one.kind), one.message) for one in facts.warnings),  # type: ignore[arg-type]
     )
+
+
+def _parse_warning_kind(number: int) -> str:
+    """The kind's name; UNSPECIFIED where audio_sentiment is newer than this composer and has further kinds."""
+    kinds = sentiment_pb2.SongWarningKind
+    known = number in kinds.values()
+    return kinds.Name(number if known else 0).removeprefix("SONG_WARNING_KIND_")  # type: ignore[arg-type]

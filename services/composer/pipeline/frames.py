@@ -38,7 +38,8 @@ class FrameBatch:
         pictures: (height, width, 3) uint8 each.
         infos: what each picture shows.
         skipped: numbers of frames that were never painted, because they would have been late.
-        excerpts: JPEG for the judge, by number of each frame that is to be judged.
+        excerpts: JPEG for the judge, by number of each frame that is to be judged; empty in a session, whose frames do
+            not wait for excerpts.
     """
 
     pictures: list[NDArray[np.uint8]]

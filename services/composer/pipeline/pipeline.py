@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -64,6 +65,7 @@ class StoryPipeline:
         self._judge = JudgeClient(task, backends, settings.judge_every_s, self._events.put)
         self._judge_wait_s = JUDGE_ALL_WAIT_S if task.judge_all else settings.judge_wait_s
         self._batch_consumed = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="excerpts")  # the loop's own are long busy with sound
         self._agreement = (RunningAgreement(), RunningAgreement())
         self._frame_count = 0
 
@@ -160,24 +162,34 @@ class StoryPipeline:
             raise InvalidArgument(message, reason=reason, field="resume.next_seq", value=first)
 
     async def _make_frames(self, analysis: asyncio.Task[None], may_go_on: Callable[[], Awaitable[None]] | None) -> None:
-        async with aclosing(self._scheduler.run(self._latest.updates())) as batches:
-            async for batch in batches:
-                excerpts = await self._encode_excerpts(batch)
-                self._batch_consumed.clear()
-                await self._put(dataclasses.replace(batch, excerpts=excerpts))
-                await self._batch_consumed.wait()
-                for info in batch.infos:
-                    await self.restore(info, excerpts.get(info.seq, b""))
-                if may_go_on is not None:
-                    await may_go_on()
+        try:
+            async with aclosing(self._scheduler.run(self._latest.updates())) as batches:
+                async for batch in batches:
+                    await self._hand_over(batch)
+                    if may_go_on is not None:
+                        await may_go_on()
+        finally:
+            self._thread.shutdown(wait=False)
         await analysis
         await self._put(FramesComplete(self._frame_count))
         await self._judge.finish(self._judge_wait_s)
         await self._events.put(None)
 
+    async def _hand_over(self, batch: FrameBatch) -> None:
+        """Returns once a batch is consumed and the judge has what it is to see; frames never wait for the latter."""
+        if self._task.judge_all:
+            batch = dataclasses.replace(batch, excerpts=await self._encode_excerpts(batch))
+        self._batch_consumed.clear()
+        await self._put(batch)
+        await self._batch_consumed.wait()
+        excerpts = batch.excerpts if self._task.judge_all else await self._encode_excerpts(batch)
+        for info in batch.infos:
+            await self.restore(info, excerpts.get(info.seq, b""))
+
     async def _encode_excerpts(self, batch: FrameBatch) -> dict[int, bytes]:
+        loop = asyncio.get_running_loop()
         return {
-            info.seq: await asyncio.to_thread(encode_excerpt, picture)
+            info.seq: await loop.run_in_executor(self._thread, encode_excerpt, picture)
             for picture, info in zip(batch.pictures, batch.infos, strict=True)
             if self._judge.selects(info.seq)
         }

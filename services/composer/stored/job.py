@@ -115,12 +115,12 @@ class StoryJob:
         self, task: StoryTask, pipeline: StoryPipeline, files: StoryFiles, group: asyncio.TaskGroup
     ) -> None:
         """Restores the stored frames, then makes and stores the rest."""
-        self._began = time.monotonic()
-        with StoryMetrics() as metrics:
-            metrics.count_config(live=False, resumed_at=task.first_seq or None)
-            async with aclosing(pipeline.run(group)) as events:
-                for segment in self._lease.record.segments:
-                    await self._restore_segment(segment, pipeline, files)
+        async with aclosing(pipeline.run(group)) as events:
+            for segment in self._lease.record.segments:
+                await self._restore_segment(segment, pipeline, files)
+            self._began = time.monotonic()
+            with StoryMetrics() as metrics:
+                metrics.count_config(live=False, resumed_at=task.first_seq or None)
                 async for event in events:
                     if isinstance(event, FrameBatch):
                         self._flashes = max(self._flashes, pipeline.flashes_per_second)
@@ -128,10 +128,10 @@ class StoryJob:
                         metrics.count_made(event.infos[-1].seq + 1 if event.infos else 0)
                     elif isinstance(event, AnalysisUpdate) and event.last:
                         await self._lease.update(frames_total=event.frames)
-            await self._store_segment(files)
-            summary = pipeline.summarize()
-            judged_r = (summary.judged.arousal.r, summary.judged.valence.r) if summary.judged else None
-            metrics.count_end(summary.frame_count, judged_r)
+                await self._store_segment(files)
+                summary = pipeline.summarize()
+                judged_r = (summary.judged.arousal.r, summary.judged.valence.r) if summary.judged else None
+                metrics.count_end(summary.frame_count, judged_r)
 
     async def _restore_segment(self, segment: Segment, pipeline: StoryPipeline, files: StoryFiles) -> None:
         path = self._folder / f"{segment.first:08}.zip"

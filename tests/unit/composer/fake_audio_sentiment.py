@@ -27,6 +27,7 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
         self.typical_mean = sentiment_pb2.Sentiment(arousal=0.05, valence=0.08)
         self.typical_spread = sentiment_pb2.Sentiment(arousal=0.39, valence=0.30)
         self.lag_us = 2_000_000
+        self.warnings: list[sentiment_pb2.SongWarning] = []  # of every song
         self.configs: list[audio.AnalyzeConfig] = []
         self.mismatch_count = 0  # number of calls that will be refused with MODEL_MISMATCH
         self.unanswered_count = 0  # number of calls that will never be answered
@@ -74,6 +75,7 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
         facts = sentiment_pb2.SongFacts(
             duration_us=count * 1_000_000 // rate, sample_count=count, sample_rate_hz=rate, codec="fake"
         )
+        facts.warnings.extend(self.warnings)
         self.heard.set()
         yield audio.AnalyzeResponse(summary=audio.AnalyzeSummary(song=facts, model_digest=self.digest))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from io import BytesIO
 from types import SimpleNamespace
@@ -206,3 +208,41 @@ async def test_a_live_story_is_read_too() -> None:
         end = only(await compose_all(composer.stub, config(pacing=pb.PACING_LIVE)), "session_end")[0]
     assert end.achieved.arousal.n + end.achieved.missed_count == 7
     assert end.achieved.arousal.n >= 1
+
+
+async def test_frames_leave_before_the_judge_has_its_excerpts(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_encode = threading.Event()
+
+    def encode_later(picture: np.ndarray) -> bytes:
+        may_encode.wait()
+        return encode_excerpt(picture)
+
+    monkeypatch.setattr("services.composer.pipeline.pipeline.encode_excerpt", encode_later)
+    async with stage(live_late_s=60.0) as composer:
+        call = composer.stub.Compose(upload(config(pacing=pb.PACING_LIVE), SONG))
+        try:
+            async with asyncio.timeout(20):
+                frame = await anext(response.frame async for response in call if response.HasField("frame"))
+        finally:
+            may_encode.set()
+        end = only([response async for response in call], "session_end")[0]
+    assert (frame.seq, end.achieved.arousal.n) == (0, 7)
+
+
+async def test_frames_do_not_wait_for_threads_that_others_keep_busy() -> None:
+    threads, may_end = ThreadPoolExecutor(1), threading.Event()
+    asyncio.get_running_loop().set_default_executor(threads)
+    async with stage(live_late_s=60.0) as composer:
+        threads.submit(may_end.wait)
+        call, seqs = composer.stub.Compose(upload(config(pacing=pb.PACING_LIVE), SONG)), []
+        try:
+            async with asyncio.timeout(20):
+                async for response in call:
+                    if response.HasField("frame"):
+                        seqs.append(response.frame.seq)
+                    elif response.HasField("session_end"):
+                        break
+        finally:
+            may_end.set()
+    assert seqs == list(range(151))
+    assert response.session_end.achieved.arousal.n == 7

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deepsing.v1 import sentiment_pb2
 from services.composer.pipeline.analysis import AnalysisUpdate
 from services.composer.pipeline.capabilities import Capabilities
 from services.composer.pipeline.frames import FrameBatch
@@ -16,6 +17,7 @@ from services.composer.pipeline.judge import BACKLOG
 from services.composer.pipeline.pipeline import FramesComplete, StoryEvent, StoryPipeline
 from services.composer.pipeline.task import StoryTask
 from services.composer.session.config import parse_config
+from services.composer.session.messages import build_song_facts
 from services.composer.story.judge_sampling import Judgement
 from services.composer.upload.song_file import SongFile
 from tests.unit.composer.fakes import Stage, config, stage
@@ -119,3 +121,16 @@ async def test_more_frames_are_restored_than_may_wait_for_the_judge(composer: St
         judged = [event async for event in events if isinstance(event, Judgement)]
     assert len(rest.judgements) == BACKLOG + 100
     assert judged == rest.judgements
+
+
+async def test_a_warning_of_a_newer_audio_sentiment_is_passed_on_without_its_kind(
+    composer: Stage, tmp_path: Path
+) -> None:
+    clipped = sentiment_pb2.SongWarning(kind=sentiment_pb2.SONG_WARNING_KIND_CLIPPED, message="it clips")
+    composer.audio.warnings = [clipped, sentiment_pb2.SongWarning(kind=99, message="it hums")]  # type: ignore[arg-type]
+    _, pipeline = await make_pipeline(composer, tmp_path)
+    await consume(pipeline)
+    song = pipeline.summarize().song
+    assert song is not None
+    assert song.warnings == (("CLIPPED", "it clips"), ("UNSPECIFIED", "it hums"))
+    assert [warning.kind for warning in build_song_facts(song).warnings] == [clipped.kind, 0]

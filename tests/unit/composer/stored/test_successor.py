@@ -6,13 +6,16 @@ import asyncio
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from deepsing.v1 import composer_pb2 as pb
+from services.composer.stored import job
 from services.composer.stored.lease import Lease, LeaseLost
 from services.composer.stored.record import Record, Segment
+from services.composer.stored.segments import StoredFrames, read_segment
 from services.composer.stored.store import AsyncStore, FolderStore, Store, VersionConflict
 from tests.unit.composer.fakes import pcm, stage
 from tests.unit.composer.stored.calls import content, create, watch
@@ -50,6 +53,31 @@ async def test_a_composer_that_stops_leaves_its_story_to_others_at_once(tmp_path
     async with stage(store=shared, segment_s=1.0) as second:  # a lease would hold for 30 s
         story = (await asyncio.wait_for(watch(second, story_id), 20))[-1]
     assert (story.state, story.attempt) == (pb.STORY_STATE_SUCCEEDED, 2)
+
+
+async def test_restoring_frames_does_not_count_in_the_speed_of_making_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restoring_s, shared = 0.0, str(tmp_path)
+
+    def read_slowly(path: Path) -> StoredFrames:
+        nonlocal restoring_s
+        restoring_s += 1000.0
+        return read_segment(path)
+
+    async with stage(store=shared, segment_s=1.0) as first:
+        first.generator.most_calls = 28
+        story_id = (await create(first, LONG)).story.story_id
+        await first.generator.stuck.wait()
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + restoring_s, time=time.time)
+    monkeypatch.setattr(job, "time", clock)
+    monkeypatch.setattr(job, "read_segment", read_slowly)
+    async with stage(store=shared, segment_s=1.0) as second:
+        story = (await asyncio.wait_for(watch(second, story_id), 60))[-1]
+    assert restoring_s > 0
+    assert (story.state, story.frames_done) == (pb.STORY_STATE_SUCCEEDED, FRAMES)
+    record = Record.from_bytes(FolderStore(tmp_path).read(f"records/all/{story_id}").content)
+    assert record.frames_per_s > 1.0
 
 
 async def test_a_successor_with_another_model_begins_anew(tmp_path: Path) -> None:
