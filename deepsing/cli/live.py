@@ -111,7 +111,7 @@ async def _live(arguments: argparse.Namespace, options: StoryOptions, sound: Sou
             out = sys.stdout.buffer if arguments.out == "-" else open_things.enter_context(_open_output(arguments.out))
 
         async def forward(client: Client) -> None:
-            report("recording and painting")
+            report("playing the file and painting" if arguments.file else "recording and painting")
             await _forward_events(client, options, sound, LiveReport(as_json=arguments.json), viewer, out)
 
         await ask(forward, arguments=arguments, report=report)

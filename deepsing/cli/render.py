@@ -194,6 +194,7 @@ def _restore_options(manifest: Mapping[str, Any], path: Path) -> StoryOptions:
             translator=parameters["translator"],
             style=parameters["style"] or "none",
             style_strength=float(parameters["style_strength"]),
+            truncation=float(parameters["truncation"]),
             mode=parameters["sentiment_mode"],
             start_s=int(parameters["start_us"]) / 1e6,
             duration_s=int(parameters["duration_us"]) / 1e6 or None,

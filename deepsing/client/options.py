@@ -56,6 +56,7 @@ class StoryOptions:
     translator: str = ""  # empty is the default
     style: str = "none"  # "none", "auto" (styles follow the sentiment) or a style's name
     style_strength: float | None = None  # share of the style, [0, 1]; None is the composer's, 0 is no style
+    truncation: float | None = None  # how far noise moves a picture, (0, 1]; None is the composer's
     mode: Mode | None = None  # scale of the sentiment; None is absolute, or adaptive for a live story
     images: Images = "jpeg"  # format of the frames that are returned
     jpeg_quality: int | None = None  # 1 to 100; None is the composer's
@@ -80,6 +81,7 @@ class StoryOptions:
             translator=self.translator,
             style="none" if plain else self.style,
             style_strength=self.style_strength or 0.0,
+            truncation=_check_truncation(self.truncation),
             sentiment_mode=_parse_choice(self.mode or ("adaptive" if self.live else "absolute"), MODES, "mode"),
             image_format=_parse_choice(self.images, IMAGES, "images"),
             jpeg_quality=_check_range(self.jpeg_quality or 0, 2**32 - 1, "jpeg_quality"),
@@ -158,6 +160,17 @@ def _check_range(value: int, most: int, field: str) -> int:
     if not 0 <= value <= most:
         raise Refused(f"{field} is {value}; choose 0 to {most}", metadata={"field": field, "value": str(value)})
     return value
+
+
+def _check_truncation(truncation: float | None) -> float:
+    """The contract's 0 means its default, so that a 0 which is asked for cannot be sent."""
+    if truncation == 0:
+        raise Refused(
+            "truncation is 0; choose a number above 0, at most 1, such as 0.01",
+            reason="TRUNCATION_OUT_OF_RANGE",
+            metadata={"field": "truncation", "value": "0"},
+        )
+    return truncation or 0.0
 
 
 def _parse_choice(name: str, choices: Mapping[str, Number], field: str) -> Number:

@@ -24,7 +24,7 @@ export function connect(target) {
 }
 
 /**
- * Tells the story of a song; yields the contract's messages as {kind, ...fields}.
+ * Makes the story of a song; yields the contract's messages as {kind, ...fields}.
  *
  * credit: frames that may be on their way; as many more are granted as the caller of this generator has taken.
  * deadlineS: seconds for the whole call; then it fails with DEADLINE_EXCEEDED.

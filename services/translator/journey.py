@@ -24,7 +24,7 @@ class JourneyTranslator(DictionaryTranslator):
     that could follow it, so that none is chosen that has no good successor. Our own design.
     """
 
-    description = "The dictionary on a smooth path: the next concept looks like the last and leads on to others."
+    description = "Like dictionary, but prefers a next concept that looks like the last one."
 
     def __init__(self, lexicon: Lexicon) -> None:
         super().__init__(lexicon)

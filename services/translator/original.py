@@ -23,7 +23,7 @@ class OriginalTranslator:
     """
 
     description = (
-        "The original's rule: the nearest concept after z-scoring what the request holds; a lone feeling as is."
+        "The paper's rule: the concept nearest after z-scoring the sentiments of a request; a single one is not scored."
     )
 
     def __init__(self, lexicon: Lexicon) -> None:

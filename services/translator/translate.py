@@ -86,7 +86,7 @@ def translate(translator: Translator, passage: Passage) -> Translation:
 class DictionaryTranslator:
     """Chooses the concept whose rating is nearest to the sentiment; concepts shown lately cost more."""
 
-    description = "Shows the concept whose human rating is nearest the feeling and can be read off it; lets it rest."
+    description = "Chooses the concept whose ratings by people and a model are nearest; avoids those shown lately."
 
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon

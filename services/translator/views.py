@@ -51,7 +51,7 @@ class ViewTranslator:
 
     def __init__(self, lexicon: Lexicon, view: View, number: int, digest: str) -> None:
         self.lexicon = lexicon
-        self.description = f"Neural view {number} of the engine, learnt from what its pictures make people feel."
+        self.description = f"A small network, number {number}, trained on a model's ratings of the engine's pictures."
         self.digest = hashlib.sha256(f"view {number} {digest} {lexicon.digest}".encode()).hexdigest()
         self._view = view
 

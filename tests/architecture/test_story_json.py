@@ -1,4 +1,4 @@
-"""docs/story-json.md names every field of a manifest, and none that a manifest lacks."""
+"""docs/story-json.md names every field of a manifest and no other, and `deepsing again` uses every parameter."""
 
 from __future__ import annotations
 
@@ -93,3 +93,12 @@ def test_every_field_of_a_manifest_is_documented_and_no_other(tmp_path: Path) ->
 
 def test_the_document_names_the_version_of_the_code() -> None:
     assert f"`manifest_version` {VERSION}" in DOCUMENT.read_text(encoding="utf-8")
+
+
+def test_again_uses_every_parameter_of_a_manifest(tmp_path: Path) -> None:
+    """By its source: a parameter that came later has a default, so that older manifests can still be used."""
+    source = (ROOT / "deepsing/cli/render.py").read_text(encoding="utf-8")
+    used = set(re.findall(r"parameters(?:\[|\.get\()\"(\w+)\"", source))
+    parameters = write_manifest(tmp_path / "story.json")["parameters"]
+    assert len(parameters) >= 11
+    assert set(parameters) == used

@@ -44,7 +44,7 @@ def draw_mixture(first: Tensor, fields: Tensor, seed: tuple[int, int]) -> Mixtur
 
 
 class Critic(nn.Module):
-    """Tells pictures of one anchor from mixtures, patch by patch, at two sizes."""
+    """Distinguishes pictures of one anchor from mixtures, patch by patch, at two sizes."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -226,6 +226,6 @@ async def test_again_makes_the_story_of_a_manifest_and_compares_the_frames(folde
         0.25,
     )
     assert (config.sentiment_mode, config.start_us, config.duration_us) == (2, 1_500_000, 20_000_000)
-    assert config.title == "Song"
+    assert (config.title, config.truncation) == ("Song", 0.5)
     facts = json.loads(other.out)
     assert (other.status, facts["same_frames"], facts["differing_models"]) == (1, False, ["engine"])

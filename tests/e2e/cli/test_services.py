@@ -45,11 +45,11 @@ async def forever() -> None:
 async def test_the_composer_is_told_where_the_others_are_and_all_are_gone_afterwards(root: Path) -> None:
     async with LocalServices(find_free_ports(FREE)) as services:
         targets, pids = dict(services.targets), dict(services.pids)
-        told = notes(root)["composer"]
+        settings = notes(root)["composer"]
     assert len(set(targets.values())) == 4
     for name in NAMES[1:]:
-        assert told[f"DEEPSING_COMPOSER_{name.upper()}_TARGET"] == targets[name]
-    assert told["DEEPSING_SERVER_PORT"] == targets["composer"].removeprefix("127.0.0.1:")
+        assert settings[f"DEEPSING_COMPOSER_{name.upper()}_TARGET"] == targets[name]
+    assert settings["DEEPSING_SERVER_PORT"] == targets["composer"].removeprefix("127.0.0.1:")
     for pid in pids.values():
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
@@ -222,8 +222,8 @@ async def test_services_of_a_command_leave_access_aside_and_those_of_up_heed_it(
     for name in ("ACCESS_KEYS_FILE", "CHANNEL_KEY_FILE", "SERVER_TLS_CLIENT_CA", "SERVER_HEALTH_PORT"):
         monkeypatch.setenv(f"DEEPSING_{name}", "0")
     async with LocalServices(find_free_ports({"composer": 0}), guarded=guarded):
-        told = notes(root)["composer"]
-    assert ("DEEPSING_ACCESS_KEYS_FILE" in told) is guarded
+        settings = notes(root)["composer"]
+    assert ("DEEPSING_ACCESS_KEYS_FILE" in settings) is guarded
     assert len(
-        [name for name in told if name.startswith(("DEEPSING_ACCESS", "DEEPSING_CHANNEL", "DEEPSING_SERVER_TLS"))]
+        [name for name in settings if name.startswith(("DEEPSING_ACCESS", "DEEPSING_CHANNEL", "DEEPSING_SERVER_TLS"))]
     ) == (3 if guarded else 0)

@@ -1,4 +1,4 @@
-"""What the shipped model reads off two sounds made here; DEEPSING_REGENERATE=1 writes the file anew.
+"""Points of the shipped model for two sounds made here; DEEPSING_REGENERATE=1 writes the file anew.
 
 Provenance: readings.json was written by this test with the shipped weights. Tolerance 0.01: matrix products differ a
 little between processors.

@@ -41,8 +41,8 @@ def test_the_views_that_are_kept_follow_people_where_labels_are_theirs(samples: 
     views = train_views(LEXICON, samples, sentiments, count=2, seed=1, steps=60)
     assert len(views) == 2
     for view in views:
-        told = translate(ViewTranslator(LEXICON, view, 1, ""), Passage(LEXICON.ratings))
-        measures = measure_dimensions(LEXICON.ratings, told.expected.astype(np.float64))
+        translation = translate(ViewTranslator(LEXICON, view, 1, ""), Passage(LEXICON.ratings))
+        measures = measure_dimensions(LEXICON.ratings, translation.expected.astype(np.float64))
         assert measures["arousal"]["r"] > 0.6
         assert measures["valence"]["r"] > 0.6
 
@@ -54,6 +54,6 @@ def test_a_trained_view_chooses_the_class_whose_samples_felt_so() -> None:
     sentiments = np.repeat(places, 20, axis=0) + rng.normal(0, 0.1, (80, 2))
     taught = build_training_set(concepts, sentiments, rng.normal(size=(80, NOISE_SIZE)).astype(np.float32), seed=1)
     view = train_view(taught, np.zeros(2, np.float32), np.ones(2, np.float32), seed=1, steps=150)
-    told = translate(ViewTranslator(LEXICON, view, 1, "0"), Passage(places * 0.6))
+    translation = translate(ViewTranslator(LEXICON, view, 1, "0"), Passage(places * 0.6))
     nearest = dict(zip([7, 40, 90, 120], range(4), strict=True))
-    assert [nearest[int(concept)] for concept in told.class_weights.argmax(1)] == [0, 1, 2, 3]
+    assert [nearest[int(concept)] for concept in translation.class_weights.argmax(1)] == [0, 1, 2, 3]

@@ -137,7 +137,7 @@ async def test_a_token_of_one_use_opens_once(serve: Serve, jwks: Path) -> None:
     async with open_channel(server.address) as channel:
         assert await hello(channel, once) == b"hello"
         assert (await expect_refusal(channel, *bearer(once)))[:2] == INVALID
-        assert (await expect_refusal(channel, *bearer(token())))[:2] == INVALID  # without a jti nobody could tell
+        assert (await expect_refusal(channel, *bearer(token())))[:2] == INVALID  # one use needs a jti
         assert await hello(channel, token(jti="2")) == b"hello"
 
 

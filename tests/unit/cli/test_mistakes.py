@@ -15,7 +15,7 @@ from tests.unit.cli.commands import walk_parsers
 
 PARAMETERS = {
     "seed": 1, "frame_rate": "24/1", "size": "256x256", "engine": "", "translator": "", "style": "none",
-    "style_strength": 0.6, "sentiment_mode": "absolute", "start_us": 0, "duration_us": 0,
+    "style_strength": 0.6, "sentiment_mode": "absolute", "truncation": 0.35, "start_us": 0, "duration_us": 0,
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""deepsing models: what is there, what is fetched, and what people are told."""
+"""deepsing models: what is listed, what is fetched, and which messages are printed."""
 
 import json
 from pathlib import Path

@@ -72,11 +72,11 @@ def break_off_after(file_server: FileServer, target: Path, after: int) -> None:
 
 
 def test_a_file_comes_whole_and_leaves_nothing_beside_it(file_server: FileServer, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
-    digest = fetch(file_server.url, tmp_path / "w", sha256=DIGEST.upper(), progress=lambda *news: told.append(news))
+    calls: list[tuple[int, int | None]] = []
+    digest = fetch(file_server.url, tmp_path / "w", sha256=DIGEST.upper(), progress=lambda *news: calls.append(news))
     assert (digest, (tmp_path / "w").read_bytes()) == (DIGEST, CONTENT)
-    assert told[-1] == (len(CONTENT), len(CONTENT))
-    assert len(told) == 3
+    assert calls[-1] == (len(CONTENT), len(CONTENT))
+    assert len(calls) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["w"]
 
 

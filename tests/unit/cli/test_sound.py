@@ -1,4 +1,4 @@
-"""Where live sound comes from: a file at the pace at which it is heard, or a microphone."""
+"""Where live sound comes from: a file at the pace at which it is played, or a microphone."""
 
 from pathlib import Path
 

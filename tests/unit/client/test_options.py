@@ -85,6 +85,14 @@ def test_plain_options_leave_the_choice_to_the_composer() -> None:
     assert (config.image_format, config.jpeg_quality, config.duration_us) == (IMAGE_FORMAT_JPEG, 0, 0)
 
 
+def test_truncation_is_sent_and_a_zero_is_refused_rather_than_taken_for_the_default() -> None:
+    assert StoryOptions().to_config().truncation == 0.0
+    assert StoryOptions(truncation=0.5).to_config().truncation == 0.5
+    with pytest.raises(Refused, match="truncation is 0; choose a number above 0") as caught:
+        StoryOptions(truncation=0).to_config()
+    assert caught.value.reason == "TRUNCATION_OUT_OF_RANGE"
+
+
 def test_no_style_strength_is_no_style() -> None:
     assert StoryOptions(style="auto", style_strength=0).to_config().style == "none"
     assert StoryOptions(style="auto", style_strength=0.25).to_config().style_strength == 0.25

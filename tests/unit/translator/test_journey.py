@@ -19,8 +19,8 @@ LEXICON = load_lexicon(table_path("morph", EMBEDDED))
 JOURNEY, DICTIONARY = JourneyTranslator(LEXICON), DictionaryTranslator(LEXICON)
 
 
-def walk_feelings(translator: DictionaryTranslator, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A walk of 100 feelings and the concepts that tell it."""
+def walk_sentiments(translator: DictionaryTranslator, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A walk of 100 sentiments and the concepts chosen for it."""
     walk = random_walk(LEXICON, seed, 100)
     return walk, translate(translator, Passage(walk, seed=seed)).class_weights.argmax(1)
 
@@ -32,19 +32,19 @@ def load_distances(folder: Path, rows: list[dict[str, object]], distances: str) 
 
 
 def test_a_journey_goes_smoother_than_the_dictionary_and_is_as_true_and_varied() -> None:
-    jumps, distinct, told, walks = {}, {}, {}, []
+    jumps, distinct, agreement, walks = {}, {}, {}, []
     for name, translator in (("journey", JOURNEY), ("dictionary", DICTIONARY)):
-        ways = [walk_feelings(translator, seed) for seed in range(5)]
+        ways = [walk_sentiments(translator, seed) for seed in range(5)]
         walks = [walk for walk, _ in ways]
         jumps[name] = np.mean([LEXICON.distances[way[:-1], way[1:]].mean() for _, way in ways])
         distinct[name] = np.mean([len(set(way.tolist())) for _, way in ways])
-        told[name] = measure_dimensions(
+        agreement[name] = measure_dimensions(
             np.concatenate(walks), LEXICON.ratings[np.concatenate([way for _, way in ways])]
         )
     assert jumps["journey"] < 0.92 * jumps["dictionary"]
     assert distinct["journey"] > 0.9 * distinct["dictionary"]
     for dimension in ("arousal", "valence"):
-        assert told["journey"][dimension]["r"] >= max(0.95, told["dictionary"][dimension]["r"] - 0.01)
+        assert agreement["journey"][dimension]["r"] >= max(0.95, agreement["dictionary"][dimension]["r"] - 0.01)
 
 
 @given(st.integers(1, 59), st.integers(0, 2**64 - 1))
@@ -60,8 +60,8 @@ def test_a_journey_cut_into_requests_is_the_same_journey(cut: int, seed: int) ->
 
 @pytest.mark.parametrize("corner", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
 def test_no_concept_comes_twice_in_a_row_on_a_journey(corner: tuple[int, int]) -> None:
-    told = translate(JOURNEY, Passage(np.tile(np.array(corner, dtype=float), (30, 1))))
-    mains = told.class_weights.argmax(1)
+    translation = translate(JOURNEY, Passage(np.tile(np.array(corner, dtype=float), (30, 1))))
+    mains = translation.class_weights.argmax(1)
     assert (mains[1:] != mains[:-1]).all()
     assert len(set(mains.tolist())) >= 4
 

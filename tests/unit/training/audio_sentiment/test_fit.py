@@ -31,7 +31,7 @@ def rate(index: int, arousal: float, valence: float, kind: str, **more: object) 
 
 
 def make_song(index: int, rng: np.random.Generator) -> WindowedSong:
-    """A song whose bright windows are felt as exciting and whose embedding tells the valence."""
+    """A song whose bright windows are rated as exciting and whose embedding decides the valence."""
     arousal, valence = rng.uniform(-0.5, 0.5, 2)
     course = 0.3 * np.sin(np.arange(60) / 9)
     windows = [

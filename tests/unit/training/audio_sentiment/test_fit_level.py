@@ -10,7 +10,7 @@ from training.audio_sentiment.fit import fit_level, pairwise_distances
 F64 = NDArray[np.float64]
 RNG = np.random.default_rng(3)
 SONGS = RNG.uniform(-1, 1, (300, 3))
-BENT = np.stack([np.sign(SONGS[:, 0] * SONGS[:, 1]), SONGS[:, 2]], axis=1)  # no line tells the first
+BENT = np.stack([np.sign(SONGS[:, 0] * SONGS[:, 1]), SONGS[:, 2]], axis=1)  # no line predicts the first
 
 
 def fit_songs(share: float, *, weights: F64 | None = None, wanted: F64 = BENT) -> dict[str, F64]:

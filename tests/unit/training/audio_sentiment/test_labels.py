@@ -81,12 +81,12 @@ def test_a_curve_that_cannot_be_used_is_told_and_left_out(piece: object, why: st
     place = folder(tmp_path, "file,quadrant\na.wav,1\nb.wav,2\n", curves={"a.wav": piece, "b.wav": good})
     with pytest.raises(LabelsError, match=why):
         read_labels(place)
-    told: list[str] = []
-    first, second = read_labels(place, told.append)
+    messages: list[str] = []
+    first, second = read_labels(place, messages.append)
     assert first.curve is None
     assert second.curve is not None
-    assert len(told) == 1
-    assert "a.wav" in told[0]
+    assert len(messages) == 1
+    assert "a.wav" in messages[0]
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "7"])
@@ -95,8 +95,8 @@ def test_a_file_of_curves_that_is_none_is_told(text: str, tmp_path: Path) -> Non
     (place / "per_measure.json").write_text(text)
     with pytest.raises(LabelsError, match=r"per_measure\.json cannot be read"):
         read_labels(place)
-    told: list[str] = []
-    assert len(read_labels(place, told.append)) == len(told) == 1
+    messages: list[str] = []
+    assert len(read_labels(place, messages.append)) == len(messages) == 1
 
 
 def test_folds_follow_from_the_name_alone() -> None:

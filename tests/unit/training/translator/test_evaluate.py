@@ -24,17 +24,17 @@ def test_a_walk_is_seeded_slow_and_stays_between_concepts() -> None:
 def test_the_originals_rule_takes_the_nearest_class_of_the_z_scored_song() -> None:
     ratings = LEXICON.ratings[[3, 50, 90, 120]]
     song = (ratings - ratings.mean(0)) * 0.01 + 0.4  # shape alone decides, not level or size
-    told = translate(OriginalTranslator(LEXICON), Passage(song))
+    translation = translate(OriginalTranslator(LEXICON), Passage(song))
     scaled = (ratings - ratings.mean(0)) / ratings.std(0) * LEXICON.ratings.std(0) + LEXICON.ratings.mean(0)
     gaps = np.square((LEXICON.ratings[None] - scaled[:, None]) / LEXICON.ratings.std(0)).sum(-1)
-    assert told.class_weights.argmax(1).tolist() == gaps.argmin(1).tolist()
+    assert translation.class_weights.argmax(1).tolist() == gaps.argmin(1).tolist()
 
 
 def test_a_lone_or_constant_feeling_is_told_on_the_concepts_own_scale() -> None:
     nearest = np.square((LEXICON.ratings - 0.3) / LEXICON.ratings.std(0)).sum(-1).argmin()
     for count in (1, 5):
-        told = translate(OriginalTranslator(LEXICON), Passage(np.full((count, 2), 0.3)))
-        assert told.class_weights.argmax(1).tolist() == [nearest] * count
+        translation = translate(OriginalTranslator(LEXICON), Passage(np.full((count, 2), 0.3)))
+        assert translation.class_weights.argmax(1).tolist() == [nearest] * count
 
 
 def test_a_path_along_a_line_is_smoother_than_the_same_points_anyhow() -> None:
