@@ -58,7 +58,7 @@ the same bit for bit if the models are; if not, the command says which model dif
 
 exit status: 0 the same frames, 1 a service failed or the frames differ, 2 a mistake in the request, 130 Ctrl-C
 """
-MIN_DURATION_S = 30.0  # in a shorter story a few moments decide the correlation, and it says little
+MIN_DURATION_S = 60.0  # a shorter story shows some six concepts or fewer, so few moments decide the correlation
 MIN_PAIRS = 30  # frames that were compared
 DEGREES = (  # least correlation, and what is said of it
     (0.9, "follow the song's feeling closely"),

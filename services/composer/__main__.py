@@ -1,4 +1,4 @@
-"""`python -m services.composer`: serves the composer until it is told to stop."""
+"""`python -m services.composer`: serves the composer until a signal stops it."""
 
 from deepsing.runtime.server import run
 from services.composer.rpc import SERVICE

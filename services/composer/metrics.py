@@ -1,4 +1,4 @@
-"""What the composer counts: stories, their frames, and calls to the services behind it."""
+"""The composer's metrics: sessions, stories, frames, and failed, retried and hedged calls to the other services."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FRAMES_SENT = Counter("deepsing_frames_sent", "Frames sent to callers; none wher
 FRAMES_DROPPED = Counter("deepsing_frames_dropped", "Live frames left out: they were late or had no credit.")
 STORY_R = Histogram(
     "deepsing_story_r",
-    "Of each complete story: correlation of the song's feeling with what the judge read off the pictures.",
+    "Of each complete story: correlation of the song's sentiment with the judge's readings of the pictures.",
     R_BUCKETS,
     {"dimension": ("arousal", "valence")},
 )
@@ -57,12 +57,12 @@ DEPENDENCY_HEDGES = Counter(
 
 
 class StoryMetrics:
-    """Counts one story while it is made; a context, from the moment that somebody asks for it until it is over."""
+    """Counts one story. Use it as a context manager from the start of the session or job to its end."""
 
     def __init__(self) -> None:
         self._began = monotonic()
         self._pacing = "offline"
-        self._made = 0  # frames, counted from the story's first
+        self._made = 0  # finished frames of the story, including those of earlier attempts
         self._has_frames = False
 
     def __enter__(self) -> Self:
@@ -73,7 +73,7 @@ class StoryMetrics:
         SESSIONS.add(-1, "active" if self._has_frames else "pending")
 
     def count_config(self, *, live: bool, resumed_at: int | None) -> None:
-        """Counts what was asked for; resumed_at is the first frame where another attempt made those before it."""
+        """Counts the start of a story; resumed_at is its first frame if an earlier attempt made those before it."""
         if resumed_at is not None:
             RESUMES.add()
             self._made = resumed_at
@@ -81,23 +81,23 @@ class StoryMetrics:
             self._pacing = "live"
 
     def count_sent(self) -> None:
-        """Counts a frame that is about to leave."""
+        """Counts a frame that is about to be sent."""
         FRAMES_SENT.add()
         self._count_first()
 
     def count_dropped(self, count: int) -> None:
-        """Counts live frames that were left out."""
+        """Counts live frames that were dropped."""
         FRAMES_DROPPED.add(count)
 
     def count_made(self, frames_done: int) -> None:
-        """Counts finished frames; frames_done is the number of all of the story so far."""
+        """Counts finished frames; frames_done is the total number of the story so far."""
         if frames_done > self._made:
             FRAMES_MADE.add(frames_done - self._made, self._pacing)
             self._made = frames_done
             self._count_first()
 
     def count_end(self, frame_count: int, judged_r: tuple[float, float] | None) -> None:
-        """Counts a story that is complete; judged_r are the judge's r in arousal and valence, if it read any frame."""
+        """Counts a complete story; judged_r is the judge's r (arousal, valence), None if no frame was judged."""
         STORIES.add(1, self._pacing)
         self.count_made(frame_count)
         if judged_r is not None:

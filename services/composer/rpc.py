@@ -1,4 +1,4 @@
-"""The composer's face on the wire: sessions are counted, given an id, and handed to the session they belong to."""
+"""The composer's gRPC servicer: each Compose or Render call is counted, gets an id, and runs as a Session."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from services.composer.upload.song_file import CHUNK_BYTES, SongFile
 
 __all__ = ["SERVICE", "ComposerServicer"]
 
-RENDER_SONG_BYTES = 24 * 1024 * 1024
-RETRY_AFTER_S = 10.0
+RENDER_SONG_BYTES = 24 * 1024 * 1024  # largest song of a Render call
+RETRY_AFTER_S = 10.0  # given to callers that are refused because too many sessions are open
 
 
 class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
-    """Implements deepsing.v1.ComposerService; made within a running event loop."""
+    """Implements deepsing.v1.ComposerService. Create it in a running event loop."""
 
     def __init__(self, settings: ComposerSettings) -> None:
         self.settings = settings
@@ -55,7 +55,7 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
         self.stories = StoriesServicer(settings, self.backends, self.scratch)
 
     async def close(self) -> None:
-        """Leaves stored stories to other composers, closes the channels to services, and removes what is on disk."""
+        """Stops making stored stories (other composers take over), closes the channels, and removes temporary files."""
         await self.stories.close()
         await self.backends.close()
         self.scratch.close()
@@ -91,7 +91,6 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
                 self.settings,
                 self.backends,
                 session_id.get(),
-                folder=self.scratch.path,
                 song_cache=self.song_cache,
                 unlimited=unlimited,
             )
@@ -175,7 +174,7 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
 
 
 def _set_call_deadline(context: grpc.aio.ServicerContext) -> None:
-    """Makes the caller's deadline that of all calls made for it."""
+    """Applies the caller's deadline to all calls that the composer makes for this caller."""
     remaining_s = context.time_remaining()
     if remaining_s is not None:
         call_deadline_s.set(time.monotonic() + remaining_s)
@@ -205,5 +204,5 @@ SERVICE = Service(
     register=composer_pb2_grpc.add_ComposerServiceServicer_to_server,
     open=_open_servicer,
     protect=security_from_environment,
-    largest_request_bytes=RENDER_SONG_BYTES + 2**20,  # a song a little over the limit is refused by its rule
+    largest_request_bytes=RENDER_SONG_BYTES + 2**20,  # a song just over the limit gets SONG_TOO_LARGE
 )

@@ -126,6 +126,27 @@ def test_a_link_between_documents_leads_somewhere() -> None:
     assert broken == set()
 
 
+def test_a_python_file_that_a_document_names_exists() -> None:
+    files = [f"/{relative(path)}" for path in list_tracked() if path.suffix == ".py"]
+    missing = {
+        (relative(path), name)
+        for path in documents()
+        for name in re.findall(r"[\w./-]*\w\.py\b", path.read_text(encoding="utf-8"))
+        if not any(file.endswith("/" + name.lstrip("./")) for file in files)
+    }
+    assert missing == set()
+
+
+def test_a_module_that_a_document_runs_exists() -> None:
+    missing = {
+        (relative(path), module)
+        for path in documents()
+        for module in re.findall(r"python -m ([\w.]+)", path.read_text(encoding="utf-8"))
+        if module not in ("grpc_tools.protoc", "pip", "venv") and find_spec(module) is None
+    }
+    assert missing == set()
+
+
 def find_anchors(document: Path) -> set[str]:
     """Anchors of a document's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)

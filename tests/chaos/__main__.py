@@ -1,4 +1,4 @@
-"""`make chaos`: stories go on, frame by frame the same, while services and connections are killed under them."""
+"""`make chaos`: stories continue with identical frames while services and connections are killed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from deepsing.client import resumable_story as telling
 from deepsing.client.errors import DeepsingError
 from tests.chaos.fleet import Fleet, Replica
 from tests.chaos.proxy import Proxy
-from tests.chaos.stories import HANG_S, STARVE_S, CountedSession, StoryResult, counts, frame_came, tell
+from tests.chaos.stories import HANG_S, STARVE_S, CountedSession, StoryResult, counts, frame_came, render
 from tests.encoding import encode, tone
 
 STORIES = 4  # different ones; streams take them in turn
 SONG_S = 5.0
 KINDS = {"kill": 6, "term": 4, "freeze": 3, "reset": 4, "silence": 3}  # and how often each is drawn
-MEAN_PAUSE_FRAMES = 28  # that streams get between kills: a machine that is slow has kills as far apart as a fast one
+MEAN_PAUSE_FRAMES = 28  # frames between kills, so that kills do not depend on the machine's speed
 FREEZE_S = (0.5, 25.0)  # shorter and longer than a connection's patience
 
 
@@ -37,7 +37,7 @@ class Chaos:
         seed: decides which kinds of kills come after which pauses; whom they meet also depends on who is up.
         kill_count: of them.
         stream_count: least streams; more are begun for as long as kills are to come.
-        at_once: streams told at a time.
+        at_once: streams rendered at a time.
     """
 
     def __init__(self, seed: int, kill_count: int, stream_count: int, at_once: int) -> None:
@@ -49,7 +49,7 @@ class Chaos:
         self.slowest_s = 0.0
 
     async def run(self, folder: Path) -> None:
-        """Tells each story undisturbed, then streams of them while kills come; notes every difference."""
+        """Renders each story undisturbed, then streams of them during kills; records every difference."""
         songs = [folder / f"{place}.mp3" for place in range(STORIES)]
         for place, song in enumerate(songs):
             song.write_bytes(encode(tone(SONG_S + 0.37 * place), 44_100, "mp3", "libmp3lame"))
@@ -62,12 +62,12 @@ class Chaos:
                     group.create_task(self._run_streams(proxy.target, songs, whole, kills))
 
     async def _run_story(self, target: str, song: Path, place: int) -> StoryResult:
-        return await tell(target, song, StoryOptions(fps=24, size=(64, 64), images="raw", seed=place))
+        return await render(target, song, StoryOptions(fps=24, size=(64, 64), images="raw", seed=place))
 
     async def _run_streams(
         self, target: str, songs: list[Path], whole: list[StoryResult], kills: asyncio.Task[None]
     ) -> None:
-        """Tells one story after another for as long as there are kills, or streams are missing."""
+        """Renders one story after another until all kills are done and enough streams have ended."""
         while not kills.done() or self.begun < self.stream_count:
             number, place = self.begun, self.begun % STORIES
             self.begun += 1
@@ -84,7 +84,7 @@ class Chaos:
                 self._compare(number, result, whole[place])
             took_s = time.monotonic() - began
             self.slowest_s = max(self.slowest_s, took_s)
-            sys.stderr.write(f"stream {number} is over after {took_s:.0f} s; {self.kills.total()} kills so far\n")
+            sys.stderr.write(f"stream {number} ended after {took_s:.0f} s; {self.kills.total()} kills so far\n")
 
     def _compare(self, number: int, result: StoryResult, whole: StoryResult) -> None:
         self.done += 1
@@ -121,7 +121,7 @@ class Chaos:
 
 
 def main() -> int:
-    """Runs it and prints what came of it; 1 where anything was lost, doubled or different, or hung."""
+    """Runs it and prints the result; returns 1 if anything was lost, repeated, different, or hung."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=100)
@@ -141,7 +141,7 @@ def main() -> int:
     say(f"{time.monotonic() - began:.0f} s\n")
     for kind, count in sorted(chaos.kills.items()):
         say(f"  {count:3d}  {kind}\n")
-    say(f"{chaos.done} streams told whole, {chaos.frame_count} frames, the slowest in {chaos.slowest_s:.0f} s; ")
+    say(f"{chaos.done} streams complete, {chaos.frame_count} frames, the slowest in {chaos.slowest_s:.0f} s; ")
     resumes = counts["sessions"] - chaos.begun - STORIES
     say(f"{resumes} resumes, {counts['songs held']} of them with the song still held\n")
     say("".join(f"FAULT {fault}\n" for fault in chaos.faults) or "0 frames lost, doubled or different; 0 hangs\n")

@@ -1,4 +1,4 @@
-"""A TCP proxy that fails as networks do: connections that are reset, that fall silent, that are slow."""
+"""A TCP proxy that fails as networks do: connections are reset, go silent, or are slow."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class Proxy:
         loop = asyncio.get_running_loop()
         for listening in self._server.sockets:  # asyncio loses what it accepts while its server closes
             loop.remove_reader(listening.fileno())
-        await asyncio.sleep(0.01)  # in which connections just accepted become lines
+        await asyncio.sleep(0.01)  # until connections just accepted are in `_lines`
         self._server.close()
         while self._lines:  # to their end, never cancelled: a connection that is being opened would stay open
             for line in self._lines.values():
                 line.flowing.set()
                 line.close()
             await asyncio.wait(set(self._lines), timeout=0.05)
-        await asyncio.sleep(0.01)  # in which aborted connections close their sockets
+        await asyncio.sleep(0.01)  # until aborted connections have closed their sockets
 
     @property
     def target(self) -> str:
@@ -63,19 +63,19 @@ class Proxy:
         return len(lines)
 
     def silence(self, chance: random.Random | None = None) -> int:
-        """Lets no byte through any more on one connection, drawn by `chance`, or on all; returns how many."""
+        """Stops passing bytes on one connection, drawn by `chance`, or on all; returns how many."""
         lines = self._pick_lines(chance)
         for line in lines:
             line.flowing.clear()
         return len(lines)
 
     def _pick_lines(self, chance: random.Random | None) -> list[_Line]:
-        """Of the connections that there are and let bytes through: one by chance, or all."""
+        """Of the open connections that pass bytes: one drawn by `chance`, or all."""
         lines = [line for line in self._lines.values() if line.flowing.is_set()]
         return [chance.choice(lines)] if chance and lines else lines
 
     def stop_answering(self) -> None:
-        """From now on connections are accepted and never answered; those that there are fall silent."""
+        """Silences all open connections; new ones are accepted and never answered."""
         self._unanswering = True
         self.silence()
 

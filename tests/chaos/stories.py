@@ -1,4 +1,4 @@
-"""Stories told while things break, and what is counted of them."""
+"""Renders stories while things break, and counts their sessions and frames."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from deepsing.client import Client, StoryOptions
 from deepsing.client.session import Event, Session
 from deepsing.v1 import composer_pb2 as pb
 
-__all__ = ["HANG_S", "STARVE_S", "CountedSession", "StoryResult", "tell", "counts", "frame_came"]
+__all__ = ["HANG_S", "STARVE_S", "CountedSession", "StoryResult", "render", "counts", "frame_came"]
 
-HANG_S = 60.0  # a session that gives neither a frame nor an end for so long hangs; heartbeats do not count
-STARVE_S = 240.0  # nor may a story be without a frame for so long, however many sessions are broken off meanwhile
+HANG_S = 60.0  # a session without a frame or an end for so long hangs; heartbeats do not count
+STARVE_S = 240.0  # the longest time without a frame for a story, over any number of broken sessions
 
-counts: Counter[str] = Counter()  # of sessions, of those that found their song held, and of frames
+counts: Counter[str] = Counter()  # sessions, those with a cached song, and frames
 frame_came = asyncio.Event()
-renew_patience: ContextVar[Callable[[], None]] = ContextVar("renew_patience")  # of the story that is being told
+renew_patience: ContextVar[Callable[[], None]] = ContextVar("renew_patience")  # of the story that is rendered
 
 
 @dataclass
 class StoryResult:
-    """A story as its caller got it."""
+    """A story as received."""
 
     seqs: list[int] = field(default_factory=list)
     digest: str = ""  # SHA-256 over the pictures in the order in which they came
-    frame_count: int = -1  # as the end says; -1 where there was none
+    frame_count: int = -1  # from SessionEnd; -1 without one
 
 
 class CountedSession(Session):
-    """Counts what a story needs to be told; each session has patience of its own."""
+    """Counts the sessions of a story; each session has its own patience."""
 
     async def __aenter__(self) -> Self:
         """See Session."""
@@ -52,8 +52,8 @@ class CountedSession(Session):
         return event
 
 
-async def tell(target: str, song: Path, options: StoryOptions) -> StoryResult:
-    """Has a story told; raises what the client raises, and TimeoutError where it hangs or starves.
+async def render(target: str, song: Path, options: StoryOptions) -> StoryResult:
+    """Renders a story. Raises what the client raises, and TimeoutError if it hangs or starves.
 
     A session has patience of its own only where the client opens a CountedSession.
 

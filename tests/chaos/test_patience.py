@@ -1,4 +1,4 @@
-"""What counts as a hang: a session in which nothing happens, or breaks without end, but not a few of them in a row."""
+"""What counts as a hang: a session without progress, or endless breaks, but not a few breaks in a row."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -40,7 +40,7 @@ async def run_story(tmp_path: Path, *scripts: list[Step]) -> stories.StoryResult
     song = tmp_path / "song.mp3"
     song.write_bytes(b"song")
     async with serve_composer(FakeComposer(*scripts)) as target:
-        return await stories.tell(target, song, StoryOptions())
+        return await stories.render(target, song, StoryOptions())
 
 
 async def test_breaks_in_a_row_are_no_hang(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""For every limit of the contract a request that breaks it, or the test that breaks it in another way."""
+"""For each limit of the contract, a request that breaks it, or the test that breaks it otherwise."""
 
 __all__ = ["CROSSINGS", "ELSEWHERE", "Crossing"]
 

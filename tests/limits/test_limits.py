@@ -1,4 +1,4 @@
-"""Every limit of the contract is broken over the wire, and answered with the code and the reason that it states."""
+"""Every limit of the contract is broken over the wire; the error must have the stated code and reason."""
 
 import re
 from collections.abc import AsyncIterator

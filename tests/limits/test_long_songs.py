@@ -1,4 +1,4 @@
-"""Songs of four hours, as Probe takes them: the limits of Compose on audio are its own."""
+"""Songs of four hours through Probe, which has the same limit as Compose but makes no frames."""
 
 from collections.abc import AsyncIterator
 
@@ -15,7 +15,7 @@ RATE_HZ, CHUNK = 8000, 65_536
 
 
 async def upload(seconds: int) -> AsyncIterator[pb.ProbeRequest]:
-    """Silence in 8 bits, not held in memory."""
+    """8-bit silence, generated while it is read."""
     yield pb.ProbeRequest(config=pb.StoryConfig())
     left = seconds * RATE_HZ
     yield pb.ProbeRequest(audio_chunk=wav(np.zeros((1, 0), "u1"), RATE_HZ, tag=1, data_size=left))

@@ -1,4 +1,4 @@
-"""Mixed load on the four real services while what they hold is watched: `make soak MINUTES=30`.
+"""Mixed load on the four real services while their resources are sampled: `make soak MINUTES=30`.
 
 Ten times the load pauses until the services have tidied up. Passes where memory, threads and open files at these rests
 stay flat (least squares after a warm-up of a quarter of the run; see `watching.fit_verdict`), no call fails that should
@@ -33,7 +33,7 @@ AHEAD_S = 3.0  # of processor time that may be used before its share is looked a
 
 
 def main(arguments: list[str]) -> int:
-    """Soaks, reports; 1 where something grew, failed or was left."""
+    """Runs the load and reports; returns 1 if something grew, failed or was left behind."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0, help="of load (default 30)")
     parser.add_argument("--share", type=float, default=0.25, help="of one core, at most (default 0.25)")
@@ -107,7 +107,7 @@ class _Load:
         return cpu_s(self.pids) - self.before_s
 
     async def run_calls(self, caller: Caller, done: Counter[str], failures: list[str]) -> None:
-        """Calls one after another until the part is over."""
+        """Makes one call after another until the part ends."""
         while (time_elapsed_s := self.time_elapsed_s()) < self.seconds:
             if self.cpu_time_s() > self.share * time_elapsed_s + AHEAD_S:
                 await asyncio.sleep(0.5)

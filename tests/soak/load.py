@@ -1,4 +1,4 @@
-"""What callers do to a composer in the course of a day, good and bad; each kind is one call or a few."""
+"""Typical load on a composer, valid and invalid; each kind is one call or a few."""
 
 __all__ = ["KINDS", "Caller"]
 
@@ -79,12 +79,12 @@ class Caller:
             pass
 
     async def probe(self) -> None:
-        """A song looked at."""
+        """A song by Probe."""
         async with self.client as client:
             await client.probe(self._song(PLAYABLE))
 
     async def send_bad_song(self) -> None:
-        """A song that cannot be told, by Probe and by Compose."""
+        """An invalid song, by Probe and by Compose."""
         song = await asyncio.to_thread(self._song(REFUSED).read_bytes)
         probe = self.stub.Probe(_iter_probe_requests(song), timeout=60)
         await _expect_refusal(probe)
@@ -96,20 +96,20 @@ class Caller:
         await _expect_refusal(_read_all(self._compose(config, [self.sound[:100_000]])))
 
     async def compose_live(self) -> None:
-        """Two to four seconds of sound as they come, read at once."""
+        """Two to four seconds of live audio; its responses are read at once."""
         await _read_all(self._compose(self._config(live=True, initial_credit=10_000), self._microphone()))
 
     async def compose_slow_live(self) -> None:
-        """The same, by a reader with credit for four frames: most are dropped."""
+        """The same with credit for four frames: most frames are dropped."""
         await _read_all(self._compose(self._config(live=True, initial_credit=4), self._microphone()))
 
     async def read_slowly(self) -> None:
-        """A whole song, by a reader that takes its time for each message."""
+        """A whole song, read slowly."""
         async for _ in self._compose(self._config(initial_credit=10_000), [self.sound]):
             await asyncio.sleep(0.05)
 
     async def cancel_midway(self) -> None:
-        """A session left in the middle."""
+        """A session cancelled halfway."""
         call = self._compose(self._config(initial_credit=10_000), [self.sound])
         most = self.choose.randrange(1, 30)
         async for _ in call:
@@ -126,7 +126,7 @@ class Caller:
             call.cancel()
 
     async def close_early(self) -> None:
-        """An upload that ends without a word, with no credit: every frame has to wait for ever, and is given up."""
+        """An upload that half-closes without credit, so that no frame can ever be sent."""
         await _expect_refusal(_read_all(self._compose(self._config(initial_credit=1), [self.sound])))
 
     def _config(self, *, live: bool = False, **fields: object) -> pb.StoryConfig:

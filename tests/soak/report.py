@@ -1,4 +1,4 @@
-"""What a soak found: a table, a picture over time, and JSON."""
+"""The report of a soak run: a table, a chart over time, and JSON."""
 
 __all__ = ["Report"]
 
@@ -20,11 +20,11 @@ class Report:
     done: Counter[str]
     failures: list[str]
     cpu_share: float  # of one core, all processes of the services
-    left: list[str]  # temporary files and folders that were there once all calls had ended
-    load_s: float  # how long there was load
+    left: list[str]  # temporary files and folders that remained after all calls
+    load_s: float  # how long the load ran
 
     def verdicts(self) -> list[Verdict]:
-        """One for each service and each kind of thing."""
+        """The trend of each resource of each service."""
         times_s = [self.census.times_s[place] for place in self.census.rests]
         found = []
         for service in self.census.pids:
@@ -40,7 +40,7 @@ class Report:
         return not self.failures and not self.left and all(one.flat for one in self.verdicts())
 
     def table(self) -> Table:
-        """For people."""
+        """The report as text."""
         title = f"{self.load_s / 60:.1f} min of load, {sum(self.done.values())} calls, {self.cpu_share:.0%} of a core"
         table = Table("service", "what", "after warm-up", "end", "growth", "allowed", "highest", "", title=title)
         for one in self.verdicts():
@@ -49,7 +49,7 @@ class Report:
         return table
 
     def to_json(self) -> str:
-        """For programs: everything, with all samples."""
+        """The report as JSON, with all samples."""
         facts = {
             "passed": self.passed,
             "load_s": round(self.load_s, 1),

@@ -1,4 +1,4 @@
-"""What a service's process holds, sampled over time, and whether it grows."""
+"""Samples the resources of processes over time, and tests whether they grow."""
 
 __all__ = ["Census", "ProcessUsage", "Verdict", "cpu_s", "fit_verdict"]
 
@@ -13,14 +13,14 @@ import numpy as np
 from bench import processes
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-WARM_UP_SHARE = 1 / 4  # of the run: arenas, caches and thread pools fill; not judged
+WARM_UP_SHARE = 1 / 4  # of the run, not tested: arenas, caches and thread pools fill
 # The most that the trend may rise over the rest of the run, by what is held. Noise of a flat process is far below.
 ALLOWED = {"rss_mib": 6.0, "threads": 3.0, "files": 6.0}
 
 
 @dataclass(frozen=True)
 class ProcessUsage:
-    """What one process holds at one moment."""
+    """The resources of one process at one time."""
 
     rss_mib: float
     threads: int
@@ -46,7 +46,7 @@ class Census:
     rests: list[int] = field(default_factory=list)  # places of samples taken at rest
 
     def sample(self, time_s: float, *, at_rest: bool = False) -> None:
-        """Adds one moment."""
+        """Takes one sample."""
         if at_rest:
             self.rests.append(len(self.times_s))
         self.times_s.append(time_s)
@@ -55,19 +55,19 @@ class Census:
             self.usage.setdefault(name, []).append(ProcessUsage.read(pid))
 
     def list_leftovers(self) -> list[str]:
-        """Temporary files and folders there now, but for the composer's own folder and the songs that it holds."""
+        """Temporary files and folders, without the composer's own folder and its cached songs."""
         paths = [*self.temporary.glob("*"), *self.temporary.glob("deepsing-composer-*/*")]
         kept = [path for path in paths if path.match("deepsing-composer-*") or path.match("deepsing-composer-*/held-*")]
         return sorted(str(path.relative_to(self.temporary)) for path in paths if path not in kept)
 
     def series(self, name: str, what: str) -> list[float]:
-        """One process's values of one kind, over time."""
+        """One resource of one process, over time."""
         return [float(getattr(held, what)) for held in self.usage[name]]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether one kind of thing grew: least squares over what was held at rest after the warm-up."""
+    """Whether one resource grew: a least-squares line through the samples at rest after the warm-up."""
 
     service: str
     what: str
@@ -78,17 +78,17 @@ class Verdict:
 
     @property
     def growth(self) -> float:
-        """How far the trend rose."""
+        """The trend's rise over the run."""
         return self.end - self.start
 
     @property
     def flat(self) -> bool:
-        """Whether that is within what is allowed; shrinking is."""
+        """Whether the rise is within the limit; shrinking is."""
         return self.growth <= self.allowed
 
 
 def fit_verdict(service: str, what: str, times_s: Sequence[float], values: Sequence[float]) -> Verdict:
-    """Fits a line to what was held at rest after the warm-up."""
+    """Fits a line to the samples at rest after the warm-up."""
     warm_s = WARM_UP_SHARE * times_s[-1]
     judged = [(time_s, value) for time_s, value in zip(times_s, values, strict=True) if time_s >= warm_s]
     time, floor = np.array(judged).T

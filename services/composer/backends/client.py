@@ -1,4 +1,4 @@
-"""The three services behind the composer: one channel each, calls that are made again while that is safe."""
+"""Calls audio_sentiment, translator and generator, with retries, a circuit breaker and hedging."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ from services.composer.settings import ComposerSettings
 __all__ = ["BATCH_BYTES", "Backends", "call_deadline_s"]
 
 Response = TypeVar("Response")
-BATCH_BYTES = 24 * 2**20  # of the pictures of one batch, at most
+BATCH_BYTES = 24 * 2**20  # largest batch of raw pictures
 SERVICES = ("audio_sentiment", "translator", "generator")
-call_deadline_s: ContextVar[float] = ContextVar(
-    "call_deadline_s", default=math.inf
-)  # the caller's deadline, monotonic clock
+# The caller's deadline on the monotonic clock.
+call_deadline_s: ContextVar[float] = ContextVar("call_deadline_s", default=math.inf)
 
 
 class Backends:
-    """Stubs of audio_sentiment, translator and generator; all their calls are pure, so trying again is safe."""
+    """Stubs of audio_sentiment, translator and generator. All their calls are pure, so that retrying them is safe."""
 
     def __init__(self, settings: ComposerSettings) -> None:
         self._settings = settings
@@ -53,16 +52,16 @@ class Backends:
         service: str,
         fits: Callable[[Response], bool] = lambda answer: True,
     ) -> Response:
-        """Calls a unary method until it answers, is refused, or the service stayed away for too long.
+        """Calls a unary method until it answers, the request is refused, or `patience_s` has passed.
 
         Args:
-            method: of a stub.
-            request: its message.
-            service: its name, for messages.
-            fits: whether the answer is of the model that is meant; a replica with another one is passed over.
+            method: a stub's method.
+            request: its request message.
+            service: name of the service.
+            fits: whether the answer comes from the right model; otherwise another replica is tried.
 
         Raises:
-            InvalidArgument, FailedPrecondition: the service refused the request; its reason is passed on.
+            InvalidArgument, FailedPrecondition: the service refused the request; the error has its reason.
             Unavailable: DEPENDENCY_UNAVAILABLE.
         """
         retry, hedge = Retry(self.breakers[service]), self._hedges[service]
@@ -82,12 +81,12 @@ class Backends:
     async def analyze(
         self, requests: Callable[[], AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]], complete: Callable[[], bool]
     ) -> AsyncGenerator[audio_sentiment_pb2.AnalyzeResponse]:
-        """Streams a song through audio_sentiment; begins anew where the service breaks off, and hides that.
+        """Has audio_sentiment analyse a song. After a failure it sends the song again and skips points already yielded.
 
         Args:
-            requests: makes the upload from its start, as often as it is called.
-            complete: whether the whole song is there; from then on a service that is silent for as long as a call may
-                take is as one that is away.
+            requests: called for each attempt; yields the upload from its start.
+            complete: whether the whole song was uploaded; from then on, `call_timeout_s` without a response counts
+                as a failure.
         """
         retry, received = Retry(self.breakers["audio_sentiment"]), 0
         while True:
@@ -100,7 +99,7 @@ class Backends:
                 while (response := await self._read_response(call, complete)) is not None:
                     if response is grpc.aio.EOF:
                         return
-                    if response.HasField("progress"):  # told again after a break; the listener sees what is new
+                    if response.HasField("progress"):  # repeated after a failure; the consumer ignores old progress
                         yield response
                         continue
                     place += 1
@@ -115,7 +114,7 @@ class Backends:
                 call.cancel()
 
     async def _read_response(self, call: Any, complete: Callable[[], bool]) -> Any:
-        """The next response, EOF after the last, or None where the service says nothing though it could."""
+        """The next response, EOF after the last, or None if the whole song was sent and no response comes."""
         response_task = asyncio.ensure_future(call.read())
         try:
             while not (await asyncio.wait({response_task}, timeout=self._settings.call_timeout_s))[0]:
@@ -127,16 +126,16 @@ class Backends:
 
 
 class Pace:
-    """How long the generator lately worked on a frame."""
+    """Running mean of the generator's time per frame, microseconds; recent batches count more."""
 
     def __init__(self) -> None:
         self.frame_us = 0.0
 
     def record(self, frame_us: float) -> None:
-        """Takes the latest measurement."""
+        """Adds a measurement."""
         self.frame_us = 0.9 * self.frame_us + 0.1 * frame_us if self.frame_us else frame_us
 
 
 def _remaining_s() -> float:
-    """What is left of the caller's time; inf is no limit."""
+    """Seconds until the caller's deadline; inf if it has none."""
     return max(0.0, call_deadline_s.get() - time.monotonic())

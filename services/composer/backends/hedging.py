@@ -1,4 +1,4 @@
-"""Calls that take far longer than any lately did are made again, by the next replica; the first answer counts."""
+"""Hedged calls: one that takes far longer than recent ones is made again; the first answer counts."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from services.composer.metrics import DEPENDENCY_HEDGES
 
 __all__ = ["Hedge"]
 
-LEAST_S, FACTOR = 1.0, 2.0  # asked again after FACTOR times the longest answer of late, but never before LEAST_S
-DECAY = 0.9  # what the longest of late is multiplied by with each answer
-BACKOFF = 2.0  # what the wait is multiplied by with each call: their count grows with the logarithm of the time
+LEAST_S, FACTOR = 1.0, 2.0  # hedged after FACTOR times the longest recent latency, but never before LEAST_S
+DECAY = 0.9  # factor on the longest recent latency with each answer
+BACKOFF = 2.0  # factor on the wait with each further call: their count grows with the logarithm of the time
 
 
 class Hedge:
-    """Makes the calls to one service, which must be pure, and knows how long its answers take.
+    """Makes hedged calls to one service and measures their latency. The calls must be pure.
 
     Args:
-        service: its name, for the meter.
+        service: its name, for the metric.
     """
 
     def __init__(self, service: str) -> None:
         self._service = service
-        self._longest_s: dict[type, float] = {}  # of late, by the request's type
+        self._longest_s: dict[type, float] = {}  # recent latency, by the request's type
 
     def patience_s(self, kind: type) -> float:
-        """How long an answer to a request of that type is waited for before another replica is asked, too."""
+        """How long to wait for an answer to a request of that type before making a second call."""
         return max(LEAST_S, FACTOR * self._longest_s.get(kind, LEAST_S))
 
     async def race(self, ask: Callable[[], Any], kind: type) -> Any:
-        """The first answer to as many calls as it takes; the others are cancelled.
+        """Makes a call, and further ones while it is slow; returns the first answer and cancels the other calls.
 
         Args:
-            ask: begins a unary call.
+            ask: starts a unary call.
             kind: type of its request.
 
         Raises:
-            grpc.aio.AioRpcError: of the last call, where all under way have failed.
+            grpc.aio.AioRpcError: all calls so far have failed.
         """
         calls: list[Any] = []
         waiting: set[asyncio.Task[tuple[Any, float]]] = set()
@@ -64,7 +64,7 @@ class Hedge:
             for task in waiting:
                 task.cancel()
             for call in calls:
-                call.cancel()  # a task that is cancelled before its request is out would leave the call running
+                call.cancel()  # cancelling a task before its request is sent would leave the call running
 
     def _record_latency(self, kind: type, answer: Any, took_s: float) -> Any:
         self._longest_s[kind] = max(took_s, DECAY * self._longest_s.get(kind, 0.0))
@@ -72,6 +72,6 @@ class Hedge:
 
 
 async def _time_call(call: Awaitable[Any]) -> tuple[Any, float]:
-    """An answer, and how many seconds it took."""
+    """Awaits a call; returns its answer and its latency in seconds."""
     began = monotonic()
     return await call, monotonic() - began

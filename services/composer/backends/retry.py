@@ -1,4 +1,4 @@
-"""When a call to a service behind is made again, and when nobody asks that service any more."""
+"""Decides when a failed call is retried, and when a circuit breaker refuses calls to a service."""
 
 from __future__ import annotations
 
@@ -26,27 +26,25 @@ RETRYABLE_CODES = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.CANCELLED,  # by the other side: a server that is stopped cuts its last calls off so
+    grpc.StatusCode.CANCELLED,  # by the server: a stopping server ends its last calls with it
 }
-BROKEN_CODES = {
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.UNKNOWN,
-}  # without a reason they come from a proxy or a connection
+# Retried if they come without a reason: then they are from a proxy or a broken connection.
+BROKEN_CODES = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
 REFUSAL_CODES = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION}
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
-RETRY_AFTER_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0  # between attempts, doubled each time
+RETRY_AFTER_S = 5.0  # between trial calls of an open breaker; also given to callers
 
 
 class CircuitBreaker:
-    """Whether a service is worth asking; shared by all sessions.
+    """Refuses calls to a service that does not answer; shared by all sessions.
 
-    It opens where a call was given up while nobody had an answer for as long. While it is open callers are refused
-    at once, but for one every RETRY_AFTER_S, who tries; an answer closes it.
+    It opens when a call has failed for `patience_s` and no other call has succeeded in that time. While it is open,
+    calls are refused at once, except a trial call every RETRY_AFTER_S; a success closes it.
 
     Args:
-        service: its name, for messages.
-        patience_s: how long a service may stay away.
-        clock: seconds.
+        service: its name, for error messages.
+        patience_s: how long a service may be unavailable.
+        clock: monotonic, seconds.
     """
 
     def __init__(self, service: str, patience_s: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -55,7 +53,7 @@ class CircuitBreaker:
         self._next_try: float | None = None  # None while it is closed
 
     def admit(self) -> None:
-        """Lets a call through; raises Unavailable DEPENDENCY_UNAVAILABLE while it is open."""
+        """Called before each attempt. Raises Unavailable DEPENDENCY_UNAVAILABLE while it is open."""
         if self._next_try is None:
             return
         if self._clock() < self._next_try:
@@ -63,45 +61,45 @@ class CircuitBreaker:
         self._next_try = self._clock() + RETRY_AFTER_S
 
     def record_success(self) -> None:
-        """The service answered."""
+        """Closes the breaker: the service has answered."""
         self._last_success_s, self._next_try = self._clock(), None
 
-    def should_give_up(self, since: float) -> bool:
-        """Whether a call that has had no answer since then is to be given up; opens where others have none either."""
+    def should_stop_retrying(self, since: float) -> bool:
+        """Whether to stop retrying a call that has failed since a time; opens if no other call has succeeded either."""
         now = self._clock()
         if now - max(since, self._last_success_s) > self._patience_s:
             self._next_try = now + RETRY_AFTER_S
         return self._next_try is not None or now - since > self._patience_s
 
     def now(self) -> float:
-        """Seconds on its clock."""
+        """The time of its clock, seconds."""
         return self._clock()
 
     def refusal(self) -> Unavailable:
-        """What callers hear."""
+        """The error that callers get."""
         message = f"{self.service} does not answer; try again in {RETRY_AFTER_S:g} s"
         reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
         return Unavailable(message, reason=reason, retry_after_s=RETRY_AFTER_S, service=self.service)
 
 
 class Retry:
-    """One call, however often it is made: decides after each failure whether to wait or what to tell the caller."""
+    """The attempts at one call: decides after each failure whether to retry or which error to raise."""
 
     def __init__(self, breaker: CircuitBreaker) -> None:
         self._breaker = breaker
         self._since, self._pause_s = breaker.now(), FIRST_PAUSE_S
 
     def begin(self) -> None:
-        """Before each attempt; raises Unavailable where the service is not worth asking."""
+        """Called before each attempt. Raises Unavailable while the circuit breaker is open."""
         self._breaker.admit()
 
     def record_success(self) -> None:
-        """The service answered: patience starts anew."""
+        """Called when the service has answered; restarts `patience_s`."""
         self._breaker.record_success()
         self._since, self._pause_s = self._breaker.now(), FIRST_PAUSE_S
 
     async def wait_or_raise(self, error: grpc.aio.AioRpcError) -> None:
-        """Waits, or raises what the caller is to see."""
+        """Waits before the next attempt, or raises the error that the caller gets."""
         if error.code() not in REFUSAL_CODES:
             DEPENDENCY_FAILURES.add(1, self._breaker.service, error.code().name)
         if not _is_retryable(error):
@@ -109,13 +107,13 @@ class Retry:
         await self.wait(error)
 
     async def wait_after_mismatch(self) -> None:
-        """Waits after an answer of a replica with other models; raises Unavailable where none has the right ones."""
+        """Waits after an answer from a replica with other models. Raises Unavailable if none has the right ones."""
         self._breaker.record_success()
         await self.wait()
 
     async def wait(self, error: Exception | None = None) -> None:
-        """Waits before the next attempt; raises Unavailable where patience is over."""
-        if self._breaker.should_give_up(self._since):
+        """Waits before the next attempt. Raises Unavailable if the service has been unavailable for `patience_s`."""
+        if self._breaker.should_stop_retrying(self._since):
             raise self._breaker.refusal() from error
         DEPENDENCY_RETRIES.add(1, self._breaker.service)
         await asyncio.sleep(self._pause_s)
@@ -123,7 +121,7 @@ class Retry:
 
 
 def _is_retryable(error: grpc.aio.AioRpcError) -> bool:
-    """Whether another attempt may succeed: the service is away or busy, or this replica has another model."""
+    """Whether another attempt may succeed: the service is unavailable or busy, or the replica has another model."""
     reason = parse_error_info(error)[0]
     return (
         error.code() in RETRYABLE_CODES or reason == "MODEL_MISMATCH" or (error.code() in BROKEN_CODES and not reason)
@@ -131,7 +129,7 @@ def _is_retryable(error: grpc.aio.AioRpcError) -> bool:
 
 
 def _convert_error(error: grpc.aio.AioRpcError, service: str) -> ServiceError:
-    """A refusal of a service behind as the composer's own; anything but a refusal is that service's failure."""
+    """The composer's error for one of a service: a refusal keeps its reason; anything else is Unavailable."""
     name, metadata = parse_error_info(error)
     kinds = {
         grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,

@@ -1,4 +1,4 @@
-"""The contact sheet of a story: frames spread over it, with the time and the concept under each."""
+"""The contact sheet of a story: frames at even distances, with time, concept and sentiment under each."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ PAPER, INK, FAINT = (18, 18, 22), (235, 235, 240), (150, 150, 160)
 
 
 class EvenSampler(Generic[T]):
-    """Keeps at most 2 * `wanted` of any number of things, spread evenly, the first always among them."""
+    """Keeps fewer than 2 * `wanted` of any number of items, evenly spread, always with the first one."""
 
     def __init__(self, wanted: int) -> None:
         self._wanted, self._stride, self._count = wanted, 1, 0
         self.kept: list[T] = []
 
     def takes_next(self) -> bool:
-        """Counts one more thing; True where it is to be kept with keep()."""
+        """Counts one more item; True if keep() is to be called with it."""
         self._count += 1
         return (self._count - 1) % self._stride == 0
 
     def keep(self, thing: T) -> None:
-        """Keeps the thing that takes_next() said yes to."""
+        """Keeps an item for which takes_next() returned True."""
         self.kept.append(thing)
         if len(self.kept) >= 2 * self._wanted:
             self.kept, self._stride = self.kept[::2], 2 * self._stride
 
     def select_evenly(self) -> list[T]:
-        """At most `wanted` of the things kept, evenly."""
+        """At most `wanted` of the kept items, evenly spread."""
         places = np.linspace(0, len(self.kept) - 1, min(self._wanted, len(self.kept)))
         return [self.kept[round(place)] for place in places]
 
 
 class ContactSheet:
-    """Frames spread over the story, with the time and the concept under each."""
+    """Collects thumbnails and draws the contact sheet."""
 
     def __init__(self) -> None:
         self.tiles: EvenSampler[tuple[Image.Image, FrameInfo]] = EvenSampler(COLUMNS * ROWS)
 
     def add(self, picture: U8, info: FrameInfo) -> None:
-        """Offers a frame."""
+        """Adds a frame, if the sheet needs it."""
         if self.tiles.takes_next():
             tile = Image.fromarray(picture)
             tile.thumbnail((TILE_PX, TILE_PX))

@@ -1,4 +1,4 @@
-"""The picture of a story's feelings: what the song asks for, and what the pictures give, over the song's time."""
+"""The chart of a story's sentiments over time: the song's, and those that the pictures express."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from services.composer.story.summary import StorySummary
 __all__ = ["Curve", "describe_agreement"]
 
 POINTS = 4000  # samples kept of a curve; longer songs are thinned evenly
-STRIP = 12  # pictures along it, at most
-NAME_LENGTH = 17  # of a concept below its picture; more would run into the next
-LEAST_S, LEAST_JUDGEMENTS = 30.0, 20  # of a story before a correlation over it means anything
+STRIP = 12  # pictures below the chart, at most
+NAME_LENGTH = 17  # characters of a concept's name below its picture; longer ones would overlap the next
+LEAST_S, LEAST_JUDGEMENTS = 30.0, 20  # shortest story and fewest judgements for which r is meaningful
 PANELS = (("Arousal", "calm", "excited", "#c8374a"), ("Valence", "unpleasant", "pleasant", "#1f6fb2"))
-# One thread draws for all stories: matplotlib opens its fonts anew, and keeps them, for each thread that draws.
+# One thread draws for all stories: matplotlib opens its fonts again, and keeps them open, for each drawing thread.
 DRAWING = ThreadPoolExecutor(1, thread_name_prefix="curve")
 JUDGED, RATED = "#1b1b1f", "#8a8a94"
 RATERS = {"people": "by people's ratings", "model": "by a model's ratings", "": "by the ratings of what is shown"}
@@ -35,7 +35,7 @@ class Curve:
         self._samples: EvenSampler[FrameInfo] = EvenSampler(POINTS)
 
     def add(self, info: FrameInfo) -> None:
-        """Offers a frame's feelings."""
+        """Adds a frame's sentiments, if the chart needs them."""
         if self._samples.takes_next():
             self._samples.keep(info)
 
@@ -47,13 +47,13 @@ class Curve:
         judgements: Sequence[Judgement] = (),
         verdicts: tuple[str, str] = ("", ""),
     ) -> None:
-        """Draws the curve as PNG (matplotlib is imported here: only stories that want the picture pay for it).
+        """Draws the chart as PNG. matplotlib is imported only here, because it is slow to load.
 
         Args:
-            path: of the PNG.
+            path: PNG to write.
             thumbnails: pictures of the story, in order.
-            title: of the story.
-            judgements: by the judge, in order of time.
+            title: title of the story.
+            judgements: in order of time.
             verdicts: for each dimension, how well the pictures follow the song, in words.
         """
         DRAWING.submit(self._draw, path, thumbnails, title, judgements, verdicts).result()
@@ -89,7 +89,7 @@ class Curve:
 
     @staticmethod
     def _draw_panel(panel: Any, axis: int, samples: Sequence[FrameInfo], judgements: Sequence[Judgement]) -> None:
-        """One dimension: the target, what people felt at the concepts shown, and what the judge reads."""
+        """One dimension: the song's sentiment, the ratings of the concepts shown, and the judgements."""
         name, low, high, colour = PANELS[axis]
         times = [sample.time_s for sample in samples]
         panel.axhline(0, color="#ccc", linewidth=0.8)
@@ -136,9 +136,9 @@ def _shorten(name: str) -> str:
 
 
 def describe_agreement(summary: StorySummary) -> tuple[str, str]:
-    """How well the pictures follow the song in arousal and in valence, in words for people who look at the curve.
+    """How well the pictures follow the song in arousal and in valence, in words, as captions of the chart.
 
-    Empty for a story of less than LEAST_S; the judge is left out where it read fewer than LEAST_JUDGEMENTS frames.
+    Empty for a story shorter than LEAST_S; without the judge if it judged fewer than LEAST_JUDGEMENTS frames.
     """
     if summary.duration_us < LEAST_S * 1e6:
         return "", ""

@@ -1,4 +1,4 @@
-"""The finished files of a story, written beside its frames in a folder of its own."""
+"""Writes the files of a story while its frames are made: video, manifest, contact sheet and curve."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SOUND = "sound.m4a"
 
 
 def encode_picture(picture: U8, image_format: ImageFormat, jpeg_quality: int) -> bytes:
-    """A picture (height, width, 3) in the format asked for; NONE is empty."""
+    """Encodes a picture (height, width, 3) in a format; NONE gives no bytes."""
     if image_format is ImageFormat.NONE:
         return b""
     if image_format is ImageFormat.RAW_RGB:
@@ -44,7 +44,7 @@ def encode_picture(picture: U8, image_format: ImageFormat, jpeg_quality: int) ->
 
 
 def wrap_source(file: BinaryIO, layout: AudioFormat | None) -> BinaryIO | PcmSource:
-    """The song as the decoder wants it: an encoded file as it is, raw samples with their description."""
+    """The decoder's input for a song: an encoded file as it is, raw samples with their layout."""
     if layout is None:
         return file
     return PcmSource(
@@ -56,12 +56,14 @@ def wrap_source(file: BinaryIO, layout: AudioFormat | None) -> BinaryIO | PcmSou
 
 
 class StoryFiles:
-    """Writes what the plan asks for. All methods block: call them from a thread, one at a time but for write_sound().
+    """Writes the files that the plan asks for.
+
+    All methods but stop_sound() block: call them in a thread, and only write_sound() at the same time as another.
 
     Args:
-        folder: exists, and is deleted by its owner.
-        size: of the frames.
-        threads: of the H.264 encoder.
+        folder: existing folder; the caller deletes it.
+        size: size of the frames.
+        threads: threads of the H.264 encoder.
     """
 
     def __init__(self, folder: Path, plan: StoryPlan, size: Size, threads: int) -> None:
@@ -82,7 +84,7 @@ class StoryFiles:
         return self._frames_hash.hexdigest()
 
     def add(self, pictures: list[U8], infos: list[FrameInfo]) -> list[bytes]:
-        """Takes the next frames; returns them encoded for the caller."""
+        """Adds the next frames; returns each encoded in the plan's image format."""
         images = []
         for picture, one in zip(pictures, infos, strict=True):
             self.add_without_video(hashlib.sha256(picture.data).digest(), picture, one)
@@ -92,11 +94,11 @@ class StoryFiles:
         return images
 
     def add_without_video(self, digest: bytes, picture: U8, info: FrameInfo) -> None:
-        """Takes the next frame for everything but the video.
+        """Adds the next frame to all files but the video.
 
         Args:
-            digest: SHA-256 of its bytes.
-            picture: it, or a tile of it as the contact sheet makes them.
+            digest: SHA-256 of its RGB bytes.
+            picture: the frame, or its thumbnail from a contact sheet.
             info: what it shows.
         """
         self._frames_hash.update(digest)
@@ -125,11 +127,11 @@ class StoryFiles:
             yield block.T
 
     def finish(self, summary: StorySummary, judgements: Sequence[Judgement], story_id: str) -> dict[FileKind, Path]:
-        """Completes all files; returns where each lies, in the order asked for.
+        """Completes all files; returns their paths, in the order of the plan.
 
         Args:
-            summary: how well the pictures follow the song.
-            judgements: of frames, by the judge.
+            summary: summary of the story.
+            judgements: in order of time.
             story_id: for the manifest.
         """
         plan, paths = self._plan, {kind: self._folder / kind for kind in self._plan.files}
@@ -146,17 +148,17 @@ class StoryFiles:
         return paths
 
     def join_video(self, parts: Sequence[Path]) -> Path:
-        """Makes the film of encoded pictures, one part after another, and the sound; returns where it lies."""
+        """Joins videos, one after another, with the sound; returns the path of the finished video."""
         video = self._folder / FileKind.VIDEO
         join_videos(parts, self._folder / SOUND, video, self._plan.rate, self._plan.title)
         return video
 
     def stop_sound(self) -> None:
-        """Has write_sound() end soon: what it writes is not wanted any more. Does not block."""
+        """Makes write_sound() end early, because its output is not needed any more. Does not block."""
         self._abandoned = True
 
     def abandon(self) -> None:
-        """Lets go of all that is half done."""
+        """Closes all files, and removes an unfinished video."""
         self.stop_sound()
         if self._video is not None:
             self._video.abandon()

@@ -1,4 +1,4 @@
-"""The manifest of a story, story.json: what every frame shows, and all that is needed to make the story again."""
+"""The manifest of a story, story.json: what each frame shows, and all that is needed to make the story again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.composer.story.summary import JudgeReport, SongInfo, StorySummary
 
 __all__ = ["ManifestWriter", "build_manifest_facts"]
 
-VERSION = 2  # of the format; docs/story-json.md explains every field
+VERSION = 2  # of the format; docs/story-json.md explains each field
 
 
 class ManifestWriter:
@@ -41,20 +41,20 @@ class ManifestWriter:
         self._separator = ","
 
     def finish(self, facts: dict[str, Any]) -> None:
-        """Completes the file with everything that holds for the whole story."""
+        """Completes the file with the facts about the whole story."""
         text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
         self._file.write("\n],\n" + text[1:].lstrip() + "\n")
         self._file.close()
 
     def close(self) -> None:
-        """Lets go of the file; harmless after finish()."""
+        """Closes the file; does nothing after finish()."""
         self._file.close()
 
 
 def build_manifest_facts(
     plan: StoryPlan, size: Size, summary: StorySummary, judgements: Sequence[Judgement], story_id: str
 ) -> dict[str, Any]:
-    """Everything of the manifest that is not a frame; with the song it is enough to make the story again."""
+    """All of the manifest but its frames; together with the song it is enough to make the story again."""
     facts: dict[str, Any] = {
         "manifest_version": VERSION,
         "session_id": story_id,

@@ -1,4 +1,4 @@
-"""Writes a story as mp4: H.264 (yuv420p, BT.709) and AAC, index first, in a file that is whole or not there."""
+"""Writes a story as mp4: H.264 (yuv420p, BT.709) and AAC, index first; unfinished files are removed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ AAC_RATES_HZ = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 1
 
 
 class VideoWriter:
-    """Encodes frames one by one; close() completes the file, leaving by an error removes it.
+    """Encodes frames one by one. As a context manager it completes the file, or removes it after an error.
 
     Args:
-        path: mp4 to write; pictures only.
+        path: mp4 to write, without sound.
         width_px, height_px: even.
-        rate: frames a second.
-        threads: of the encoder.
+        rate: frames per second.
+        threads: threads of the encoder.
     """
 
     def __init__(self, path: Path, width_px: int, height_px: int, rate: Fraction, threads: int = 1) -> None:
@@ -58,7 +58,7 @@ class VideoWriter:
         self._container.close()
 
     def abandon(self) -> None:
-        """Removes what was written; harmless after close()."""
+        """Stops encoding and removes the file, also after close()."""
         with suppress(av.error.FFmpegError, ValueError):
             self._container.close()
         self.path.unlink(missing_ok=True)
@@ -74,7 +74,7 @@ class VideoWriter:
 
 
 def aac_rate_hz(sample_rate_hz: int) -> int:
-    """The rate that AAC knows which is nearest from above, or its highest."""
+    """The lowest sample rate of AAC that is not below a rate, or AAC's highest."""
     return min((rate for rate in AAC_RATES_HZ if rate >= sample_rate_hz), default=AAC_RATES_HZ[0])
 
 
@@ -83,8 +83,8 @@ def write_audio(path: Path, blocks: Iterable[NDArray[np.float32]], sample_rate_h
 
     Args:
         path: m4a to write.
-        blocks: each (n, channels), full scale ±1, clipped here; more than two channels are mixed to their mean.
-        sample_rate_hz: of the blocks.
+        blocks: each (n, channels), full scale ±1, clipped here; any other number of channels than two is averaged.
+        sample_rate_hz: sample rate of the blocks.
     """
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("aac", rate=aac_rate_hz(sample_rate_hz), layout="stereo")
@@ -105,14 +105,13 @@ def _to_stereo(block: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def join_videos(videos: Sequence[Path], audio: Path, out: Path, rate: Fraction, title: str = "") -> None:
-    """Copies pictures and sound into one mp4 without encoding again; `out` appears whole or not at all.
+    """Copies pictures and sound into one mp4 without encoding again; `out` is written atomically.
 
     Args:
-        videos: files of VideoWriter with equal settings, to be shown one after another; all but the last have eight
-            frames or more.
+        videos: files of VideoWriter with equal settings, in order; all but the last have at least eight frames.
         audio: file of write_audio.
         out: mp4 to write.
-        rate: frames a second of the videos.
+        rate: frames per second of the videos.
         title: for the file's tags.
     """
     partial = out.with_name(out.name + ".partial")

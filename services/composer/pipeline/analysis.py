@@ -1,4 +1,4 @@
-"""Has a song analysed by audio_sentiment: its feelings on the scale of pictures, and how long it is."""
+"""Has audio_sentiment analyse a song; yields its sentiments on the scale of pictures, and its length in frames."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ SAMPLE_FORMATS = {"s16le": sentiment_pb2.SAMPLE_FORMAT_S16LE, "f32le": sentiment
 
 @dataclass(frozen=True)
 class AnalysisUpdate:
-    """What the analysis of a song has added.
+    """A step of the analysis of a song.
 
     Attributes:
-        points: those that are final now.
+        points: sentiments that have become final.
         frames: frames of the story that the audio analysed so far covers.
-        last: True where these are all.
+        last: True for the last update.
     """
 
     points: list[Point]
@@ -44,19 +44,19 @@ class AnalysisUpdate:
 
 @dataclass
 class LatestUpdate:
-    """Between the analysis, which goes as fast as it can, and the scheduler: what waits becomes one update."""
+    """Passes updates from the analysis to the scheduler without blocking; updates that wait are merged into one."""
 
     waiting: AnalysisUpdate | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, update: AnalysisUpdate) -> None:
-        """Adds an update to what waits."""
+        """Merges an update into the one that waits."""
         before = self.waiting.points if self.waiting else []
         self.waiting = AnalysisUpdate([*before, *update.points], update.frames, update.last)
         self.news.set()
 
     async def updates(self) -> AsyncIterator[AnalysisUpdate]:
-        """All that was heard and not yet taken, again and again, up to and with the last update."""
+        """Yields what waits, again and again, until the last update has been yielded."""
         last = False
         while not last:
             await self.news.wait()
@@ -67,14 +67,14 @@ class LatestUpdate:
 
 
 class SongAnalysis:
-    """The analysis of one story's song.
+    """Has one story's song analysed.
 
     Args:
-        song_file: may still be on its way.
-        arrivals: takes when how much of the story's audio came, microseconds.
+        song_file: its upload may still be running.
+        arrivals: filled with the times at which audio arrived; positions are microseconds of the story.
 
     Attributes:
-        song: what was found in the song; None until it is known, and where only a part was analysed.
+        song: facts of the song; None until they are known, and if only a part was analysed.
     """
 
     def __init__(self, task: StoryTask, song_file: SongFile, backends: Backends, arrivals: ArrivalLog) -> None:
@@ -95,9 +95,9 @@ class SongAnalysis:
             yield wire.AnalyzeRequest(audio_chunk=chunk)
 
     async def run(self) -> AsyncGenerator[AnalysisUpdate]:
-        """Yields updates in order; the last one has the number of frames of the story.
+        """Yields updates in order; the last one has the story's number of frames.
 
-        A part of a song begins at the window nearest to its start, and nothing after it is analysed.
+        A part of a song begins at the window nearest to its start; audio after its end is not analysed.
         """
         scale = build_scale(self._plan.mode, self._capabilities.music, self._capabilities.norm)
         first = round(self._plan.start_us / WINDOW_US)
@@ -116,10 +116,10 @@ class SongAnalysis:
                 self._analysed_us = max(self._analysed_us, point.time_us + (point.duration_us or WINDOW_US))
                 if number <= first:
                     continue
-                feeling = point.sentiment
+                sentiment = point.sentiment
                 time_s = (number - 1 - first) * WINDOW_S
                 settled = scale.add(
-                    Point(time_s, feeling.arousal, feeling.valence, point.loudness, point.onset_strength)
+                    Point(time_s, sentiment.arousal, sentiment.valence, point.loudness, point.onset_strength)
                 )
                 self._frames = self._count_frames_until(self._analysed_us)
                 self._arrivals.record(self._analysed_us - self._plan.start_us)
@@ -129,7 +129,7 @@ class SongAnalysis:
         yield AnalysisUpdate(scale.finish(), self._count_frames(), True)
 
     def _apply_progress(self, progress: wire.AnalyzeProgress) -> AnalysisUpdate | None:
-        """An update where audio of further frames has come, though its feeling is not read yet."""
+        """An update without points if the audio of further frames has arrived, else None."""
         if progress.heard_us <= max(self._analysed_us, self._plan.start_us):
             return None
         before, self._analysed_us = self._frames, progress.heard_us
@@ -139,7 +139,11 @@ class SongAnalysis:
         return AnalysisUpdate([], self._frames, False) if self._frames > before else None
 
     def _count_frames(self) -> int:
-        """Frames of the part that was asked for, or of what there is of it."""
+        """Frames of the requested part, or of as much of it as the song has.
+
+        Raises:
+            InvalidArgument: PART_OUT_OF_RANGE if the song ends before the part starts.
+        """
         plan, song = self._plan, self.song
         if song is not None:
             if not plan.start_us and (not plan.duration_us or plan.duration_us >= song.duration_us):

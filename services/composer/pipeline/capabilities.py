@@ -1,4 +1,4 @@
-"""What the services behind can do for one story: asked once, before its first message."""
+"""What the other services offer for one story: models, concepts and styles, fetched once before it starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.composer.story.scale import Norm
 
 __all__ = ["Capabilities"]
 
-DIGITS = 6  # a float of the contract has no more; 0.05 is to be 0.05 again
+DIGITS = 6  # precision of a float32 of the contract, so that 0.05 is 0.05 again
 RATERS = {
     sentiment_pb2.RATING_SOURCE_UNSPECIFIED: "",
     sentiment_pb2.RATING_SOURCE_PEOPLE: "people",
@@ -28,19 +28,19 @@ RATERS = {
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What the services behind can do for a story.
+    """What the other services offer for a story.
 
     Attributes:
-        engine, translator: their names, also where the plan leaves the choice to the service.
+        engine, translator: their names, also if the plan names none.
         native_size: of the engine's pictures.
-        concepts: the engine's, in the order of class weights.
-        norm: what is typical of the concepts' sentiments.
-        rated_by: who rated them: "people", "model", or "" where the engine does not say.
-        music: what is typical of the readings of music in general, by audio_sentiment.
-        lag_s: by how much its readings trail the music.
-        styles: the generator's, in the order of style weights.
+        concepts: the engine's concepts, in the order of class weights.
+        norm: mean and spread of the concepts' sentiments.
+        rated_by: who rated the concepts: "people", "model", or "" if the engine does not say.
+        music: mean and spread of audio_sentiment's sentiments over music in general.
+        lag_s: delay of audio_sentiment's sentiments behind the music.
+        styles: the generator's styles, in the order of style weights.
         style_sentiments: (styles, 2), arousal and valence of each.
-        digests: of all models, by what they identify; see SessionEnd.digests.
+        digests: of all models, by kind of model; see SessionEnd.digests.
     """
 
     engine: str
@@ -57,7 +57,7 @@ class Capabilities:
 
     @classmethod
     async def fetch(cls, plan: StoryPlan, backends: Backends) -> Capabilities:
-        """Asks the services; raises InvalidArgument where the plan names something that they do not have."""
+        """Asks the services. Raises InvalidArgument if the plan names something that they do not have."""
         try:
             async with asyncio.TaskGroup() as group:
                 model_task = group.create_task(
@@ -103,7 +103,7 @@ class Capabilities:
 async def _fetch_vocabulary(
     plan: StoryPlan, backends: Backends
 ) -> tuple[generator_pb2.ListConceptsResponse, generator_pb2.ListStylesResponse]:
-    """Its concepts and styles, asked one after the other: where it was away, only one call may try it."""
+    """The generator's concepts and styles. One call after the other: an open circuit breaker admits only one."""
     asked = generator_pb2.ListConceptsRequest(engine=plan.engine)
     vocabulary = await backends.call(backends.generator.ListConcepts, asked, "generator")
     return vocabulary, await backends.call(
@@ -112,7 +112,7 @@ async def _fetch_vocabulary(
 
 
 def _choose_translator(plan: StoryPlan, available: Iterable[translator_pb2.Translator]) -> translator_pb2.Translator:
-    """The translator that the plan names, or the first, of those for the engine that it names."""
+    """The translator that the plan names, or the first one for the plan's engine."""
     available = list(available)
     engine = plan.engine or next((one.engine for one in available), "")
     translators = {one.name: one for one in available if one.engine == engine}
@@ -129,10 +129,10 @@ def _choose_translator(plan: StoryPlan, available: Iterable[translator_pb2.Trans
 
 
 def _parse_norm(model: audio_sentiment_pb2.GetModelResponse) -> Norm:
-    """What the audio model says of music in general.
+    """The audio model's mean and spread over music in general.
 
     Raises:
-        Unavailable: DEPENDENCY_UNAVAILABLE where it says nothing that can be used: it is of an older release.
+        Unavailable: DEPENDENCY_UNAVAILABLE if audio_sentiment is of an older release and does not send them.
     """
     mean, spread = model.typical_mean, model.typical_spread
     if not (0 < spread.arousal <= 1 and 0 < spread.valence <= 1 and model.lag_us > 0):
@@ -143,5 +143,5 @@ def _parse_norm(model: audio_sentiment_pb2.GetModelResponse) -> Norm:
 
 
 def _sentiments(rated: Iterable[generator_pb2.Concept] | Iterable[generator_pb2.Style]) -> NDArray[np.float64]:
-    """(n, 2): arousal and valence."""
+    """Arousal and valence, (n, 2)."""
     return np.array([(one.sentiment.arousal, one.sentiment.valence) for one in rated], np.float64)

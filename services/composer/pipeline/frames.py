@@ -1,4 +1,4 @@
-"""Has the frames of a story painted: feelings in, finished frames out, in order, a few batches always under way."""
+"""Turns sentiments into finished frames, in order; several batches are requested from the generator at a time."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from services.composer.story.timeline import Key, Timeline
 
 __all__ = ["FrameScheduler", "FrameBatch"]
 
-RECENT_KEYS = 64  # concepts of this many keys are told to the translator, which avoids them; as many as it takes
-MIN_NAMED_WEIGHT = 0.01  # lighter concepts and styles are not named
+RECENT_KEYS = 64  # the translator gets the concepts of this many keys (its limit) and avoids them
+MIN_NAMED_WEIGHT = 0.01  # concepts and styles with smaller weights are not reported
 
 
 @dataclass(frozen=True)
 class FrameBatch:
-    """Finished frames in order, or the numbers of frames that were left out.
+    """Finished frames in order, or the numbers of frames that were skipped.
 
     Attributes:
         pictures: (height, width, 3) uint8 each.
-        infos: what each shows.
-        skipped: frames that were never painted, because they would have been late.
-        excerpts: what the judge is to see, as JPEG, by the number of each frame that is to be judged.
+        infos: what each picture shows.
+        skipped: numbers of frames that were never painted, because they would have been late.
+        excerpts: JPEG for the judge, by number of each frame that is to be judged.
     """
 
     pictures: list[NDArray[np.uint8]]
@@ -48,11 +48,11 @@ class FrameBatch:
 
 
 class FrameScheduler:
-    """Plans the frames of one story and has them painted.
+    """Plans the frames of one story and has the generator paint them.
 
     Args:
-        batch: frames asked for at once, at most.
-        in_flight: batches under way, at most.
+        batch: frames per request, at most.
+        in_flight: requests at a time, at most.
     """
 
     def __init__(self, task: StoryTask, backends: Backends, batch: int, in_flight: int) -> None:
@@ -65,17 +65,17 @@ class FrameScheduler:
         self._batch = max(1, min(batch, BATCH_BYTES // (self._size.width_px * self._size.height_px * 3)))
         begin = FlashGuard.warmup_start(task.first_seq, float(task.plan.rate))
         self._guard = FlashGuard(float(task.plan.rate), begin)
-        self._planned = begin  # frames whose latents have been asked for
+        self._planned = begin  # number of the next frame to plan
         self._pending: list[tuple[FrameLatent, FrameInfo]] = []
         self._waiting: deque[tuple[asyncio.Task[list[bytes]], list[FrameInfo]]] = deque()
 
     @property
     def flashes_per_second(self) -> int:
-        """Most general flashes in any second of the frames so far."""
+        """Most general flashes in any second so far."""
         return self._guard.worst
 
     async def run(self, updates: AsyncIterator[AnalysisUpdate]) -> AsyncGenerator[FrameBatch]:
-        """Yields batches of frames in order until the song is over and all is painted."""
+        """Yields batches of frames in order until the song has ended and all frames are painted."""
         try:
             async for update in updates:
                 for point in update.points:
@@ -96,7 +96,7 @@ class FrameScheduler:
                 await asyncio.gather(*(task for task, _ in self._waiting), return_exceptions=True)
 
     async def _place_keys(self, keys: list[Key]) -> None:
-        """Gives keys their places in latent space."""
+        """Has the translator choose a point in latent space for each key."""
         for key in keys:
             request = translator_pb2.TranslateRequest(
                 translator=self._plan.translator,
@@ -116,7 +116,7 @@ class FrameScheduler:
             )
 
     def _fits(self, answer: translator_pb2.TranslateResponse | generator_pb2.GenerateResponse) -> bool:
-        """Whether it was given by the models that the story began with; while others are rolled out both are there."""
+        """Whether the answer is from the models that the story began with; during a roll-out, replicas differ."""
         digests = self._capabilities.digests
         if isinstance(answer, generator_pb2.GenerateResponse):
             return answer.engine_digest == digests["engine"]
@@ -134,7 +134,7 @@ class FrameScheduler:
         return weights
 
     async def _advance(self, frames: int) -> AsyncGenerator[FrameBatch]:
-        """Plans the first `frames` frames as far as they are settled, and keeps the generator busy with them."""
+        """Plans those of the first `frames` frames that are final, requests them, and yields finished batches."""
         rate, ready_s = self._plan.rate, self._timeline.ready_s
         settled = frames if self._timeline.finished else min(frames, ceil(Fraction(ready_s) * rate))
         while self._planned < settled:
@@ -165,12 +165,12 @@ class FrameScheduler:
         return latent, info
 
     def _request_batch(self) -> None:
-        """Sends the latents gathered so far to the generator."""
+        """Requests the pending frames from the generator."""
         latents = [latent for latent, _ in self._pending]
         request = generator_pb2.GenerateRequest(
             engine=self._plan.engine,
             frame_count=len(latents),
-            # A list is read five times as fast as an array.
+            # protobuf copies a list five times as fast as an array.
             class_weights=np.concatenate([latent.classes for latent in latents]).tolist(),
             noise=np.concatenate([latent.noise for latent in latents]).tolist(),
             truncation=self._plan.truncation,
@@ -191,7 +191,7 @@ class FrameScheduler:
         return list(answer.images)
 
     async def _collect(self) -> FrameBatch:
-        """The oldest batch, once it is painted, kept from flashing."""
+        """Waits for the oldest request; returns its frames, with flashes filtered out."""
         task, infos = self._waiting[0]
         images = await task
         self._waiting.popleft()
@@ -204,6 +204,6 @@ class FrameScheduler:
 
 
 def _rank_weights(names: tuple[str, ...], weights: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:
-    """(name, weight) of all weights from MIN_NAMED_WEIGHT on, heaviest first."""
+    """(name, weight) of all weights of at least MIN_NAMED_WEIGHT, largest first."""
     heavy: list[int] = (weights >= MIN_NAMED_WEIGHT).nonzero()[0].tolist()
     return tuple((names[place], float(weights[place])) for place in sorted(heavy, key=lambda p: -weights[p]))

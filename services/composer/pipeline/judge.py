@@ -1,4 +1,4 @@
-"""Has some frames judged by the translator, beside the story: no failure of the judge stops the story."""
+"""Has the translator judge some frames while the story is made. A failure of the judge does not stop the story."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from services.composer.story.summary import JudgeReport, JudgeSkill
 
 __all__ = ["JudgeClient"]
 
-BACKLOG, LIVE_BACKLOG = 512, 16  # pictures of a few ten KB that may wait
-BATCH = 16  # pictures judged at once
-MOST_NAMED = 16  # concepts of a picture that the contract takes
+BACKLOG, LIVE_BACKLOG = 512, 16  # pictures that may wait, a few tens of KB each
+BATCH = 16  # pictures per request
+MOST_NAMED = 16  # concepts per picture, the contract's limit
 
 
 class JudgeClient:
-    """The judgements of one story.
+    """Judges frames of one story.
+
+    If `task.judge_all` is set, frames wait for the judge (see `wait_for_room`): every chosen frame is judged, BATCH at
+    a time, because the last digits of a judgement depend on the size of the batch. Otherwise frames for which the
+    judge is too slow are not judged.
 
     Args:
-        every_s: time between frames that are judged; 0 judges none.
-        deliver: takes every judgement, in order of its frame.
-        all_of_them: True where frames wait for the judge (see `wait_for_room`), for stories that nobody waits for: all
-            are judged, and always BATCH at once, on which the last digits of a judgement depend. False leaves out what
-            the judge is too slow for.
+        every_s: time between judged frames; 0 judges none.
+        deliver: awaited with each judgement, in the order of frames.
     """
 
     def __init__(
@@ -40,13 +41,11 @@ class JudgeClient:
         backends: Backends,
         every_s: float,
         deliver: Callable[[Judgement], Awaitable[None]],
-        *,
-        all_of_them: bool = False,
     ) -> None:
         self._engine, self._backends, self._deliver = task.plan.engine, backends, deliver
         self._sampler = JudgeSampler(every_s, task.plan.rate)
         self._indices = {name: number for number, name in enumerate(task.capabilities.concepts)}
-        self._all_of_them, self._room = all_of_them, LIVE_BACKLOG if task.plan.live else BACKLOG
+        self._judge_all, self._room = task.judge_all, LIVE_BACKLOG if task.plan.live else BACKLOG
         self._waiting: deque[tuple[bytes, FrameInfo]] = deque()
         self._judge = sentiment_pb2.Judge()
         self._wanted, self._closed, self._fault = 0, False, ""
@@ -55,7 +54,7 @@ class JudgeClient:
         self.judgements: list[Judgement] = []
 
     def start(self, group: asyncio.TaskGroup) -> None:
-        """Begins to judge."""
+        """Starts the task that judges."""
         self._work = group.create_task(self._run())
 
     def selects(self, seq: int) -> bool:
@@ -63,7 +62,7 @@ class JudgeClient:
         return self._sampler.selects(seq)
 
     def offer(self, excerpt: bytes, info: FrameInfo) -> None:
-        """Takes what the judge is to see of a frame; where there is no room, that frame is not judged."""
+        """Queues a frame's JPEG; if the queue is full, the frame is not judged."""
         self._wanted += 1
         if self._fault:
             return
@@ -72,13 +71,13 @@ class JudgeClient:
             self._news.set()
 
     async def wait_for_room(self) -> None:
-        """Waits until a picture that is offered is sure to be judged; not where pictures may be left out."""
-        while self._all_of_them and len(self._waiting) >= self._room and not self._fault:
+        """Waits until the queue has room, if all chosen frames are to be judged; else returns at once."""
+        while self._judge_all and len(self._waiting) >= self._room and not self._fault:
             self._taken.clear()
             await self._taken.wait()
 
     def report(self) -> JudgeReport | None:
-        """How well the pictures follow the song so far; None where nothing was judged."""
+        """How well the judged pictures follow the song so far; None if none was judged."""
         if not self.judgements:
             return None
         arousal, valence = agreements(self.judgements)
@@ -94,22 +93,22 @@ class JudgeClient:
 
     @property
     def missed_count(self) -> int:
-        """Frames that were to be judged, and have not been."""
+        """Frames that were chosen but not judged."""
         return self._wanted - len(self.judgements)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a viewer should know of frames that were not judged, once the story is over."""
+        """A warning if chosen frames were not judged; complete once finish() has returned."""
         if not self.missed_count:
             return ()
         why = self._fault or "the judge is too slow"
         return (f"{self.missed_count} of {self._wanted} pictures were not read: {why}",)
 
     async def _run(self) -> None:
-        """Judges until finish() is called and nothing waits; a failure ends the judging, not the story."""
+        """Judges until finish() is called and the queue is empty, or the judge fails."""
         while self._waiting or not self._closed:
             self._news.clear()
-            if len(self._waiting) < (BATCH if self._all_of_them and not self._closed else 1):
+            if len(self._waiting) < (BATCH if self._judge_all and not self._closed else 1):
                 await self._news.wait()
                 continue
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
@@ -123,7 +122,7 @@ class JudgeClient:
                 return
 
     async def finish(self, limit_s: float) -> None:
-        """Waits for the last judgements, `limit_s` at most; what is not judged then never will be."""
+        """Waits for the last judgements, at most `limit_s`, then stops judging."""
         assert self._work is not None
         self._closed = True
         self._news.set()

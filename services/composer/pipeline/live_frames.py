@@ -1,4 +1,4 @@
-"""Paints a live story: ahead of its audio as far as readings reach; frames are let out when their audio has come."""
+"""Schedules the frames of a live story: painted ahead of the audio, and yielded when their audio has arrived."""
 
 from __future__ import annotations
 
@@ -22,41 +22,40 @@ from services.composer.upload.arrivals import ArrivalLog
 
 __all__ = ["LiveFrameScheduler", "count_late", "build_scheduler"]
 
-BATCH = 2  # frames asked for at once, at most: the first of them is waited for
-IN_FLIGHT = 2  # batches before the generator, at most: one that it paints, one for it to go on with
-PACE_SHARE = 0.25  # of the latest batch in what batches lately took
-AHEAD_BYTES = 64 * 2**20  # of painted frames whose audio has not come
+BATCH = 2  # frames per request, at most: larger ones delay their first frame
+IN_FLIGHT = 2  # requests at a time, at most: one is painted, one waits
+PACE_SHARE = 0.25  # weight of the latest batch in the running mean of batch times
+AHEAD_BYTES = 64 * 2**20  # of painted frames whose audio has not arrived, at most
 
 
 class LiveFrameScheduler(FrameScheduler):
-    """One live story being painted.
+    """Plans the frames of one live story and has the generator paint them.
 
-    What a frame shows is settled up to half a second before its audio comes (see Timeline), so the generator's time is
-    hidden while it keeps up. Where it does not, one batch is before it at a time, and frames that would be late are
-    left out for newer ones.
+    What a frame shows is final up to half a second before its audio arrives (see Timeline). So a generator that keeps
+    up adds no delay. For a slower one, one batch is requested at a time, and frames that would be late are skipped.
 
     Args:
-        arrivals: when how much of the story's audio came, microseconds.
-        settings: frames whose audio came longer than live_late_s ago are left out.
+        arrivals: when audio arrived; positions are microseconds of the story.
+        settings: frames whose audio arrived more than live_late_s ago are skipped.
     """
 
     def __init__(self, task: StoryTask, backends: Backends, arrivals: ArrivalLog, settings: ComposerSettings) -> None:
         super().__init__(task, backends, min(settings.batch, BATCH), min(settings.batches_in_flight, IN_FLIGHT))
         self._arrivals, self._late_s = arrivals, settings.live_late_s
-        self._batch_s = 0.0  # what a batch took lately, from asking for it to having it
-        self._ahead: deque[tuple[NDArray[np.uint8], FrameInfo]] = deque()  # painted, and not yet let out
+        self._batch_s = 0.0  # running mean of the time from requesting a batch to having it
+        self._ahead: deque[tuple[NDArray[np.uint8], FrameInfo]] = deque()  # painted, not yet yielded
         self._most_ahead = max(self._batch, AHEAD_BYTES // (self._size.width_px * self._size.height_px * 3))
 
     async def run(self, updates: AsyncIterator[AnalysisUpdate]) -> AsyncGenerator[FrameBatch]:
-        """Yields frames in order, each once its audio has come, and says which were left out."""
-        arousal, valence = map(float, self._capabilities.norm.mean)  # a typical picture, before anything was read
+        """Yields frames in order, each once its audio has arrived, and the numbers of skipped ones."""
+        arousal, valence = map(float, self._capabilities.norm.mean)  # typical, until the first sentiment is known
         await self._place_keys(self._timeline.add(Point(0.0, arousal, valence, loudness=0.0, onset=0.0)))
         async with aclosing(super().run(updates)) as batches:
             async for batch in batches:
                 yield batch
 
     async def _advance(self, frames: int) -> AsyncGenerator[FrameBatch]:
-        """Lets out the first `frames` frames, whose audio has come, and paints on."""
+        """Yields finished frames among the first `frames`, whose audio has arrived, and requests further ones."""
         if self._ahead and self._ahead[0][1].seq < frames:
             yield self._release_due(frames)
         while self._can_plan(frames):
@@ -74,12 +73,12 @@ class LiveFrameScheduler(FrameScheduler):
                 self._plan_batch(frames)
         while self._waiting and self._waiting[0][1][0].seq < frames:
             yield await self._collect_due(frames)
-        if self._timeline.finished:  # what was painted beyond the end is shown to nobody
+        if self._timeline.finished:  # frames painted beyond the end of the song are not needed
             self._cancel_waiting()
         self._timeline.forget(min(float(self._planned / self._plan.rate), self._timeline.ready_s))
 
     def _can_plan(self, frames: int) -> bool:
-        """Whether the next frame is settled, and worth painting now."""
+        """Whether the next frame is final and not too far ahead."""
         end = frames if self._timeline.finished else frames + self._most_ahead
         return self._planned < end and self._planned / self._plan.rate < self._timeline.ready_s
 
@@ -90,11 +89,11 @@ class LiveFrameScheduler(FrameScheduler):
         self._request_batch()
 
     def _count_busy(self) -> int:
-        """Batches before the generator."""
+        """Requests that are not answered yet."""
         return sum(not task.done() for task, _ in self._waiting)
 
     def _count_late(self, frames: int) -> int:
-        """How many of the next frames, whose audio has come, to leave out."""
+        """How many of the next frames whose audio has arrived to skip."""
         times_us = (round(seq / self._plan.rate * 1_000_000) for seq in range(self._planned, frames))
         ages_s = [self._arrivals.age_s(time_us) for time_us in times_us]
         return count_late(ages_s, self._late_s, self._batch_s, self._batch)
@@ -106,7 +105,7 @@ class LiveFrameScheduler(FrameScheduler):
         return images
 
     async def _collect_due(self, frames: int) -> FrameBatch:
-        """The oldest batch, once it is painted, as far as its audio has come."""
+        """Waits for the oldest request; returns all painted frames whose audio has arrived."""
         batch = await self._collect()
         self._ahead.extend(zip(batch.pictures, batch.infos, strict=True))
         return self._release_due(frames)
@@ -127,13 +126,13 @@ class LiveFrameScheduler(FrameScheduler):
 
 
 def count_late(ages_s: Sequence[float], late_s: float, batch_s: float, batch: int) -> int:
-    """How many frames to leave out, so that those that are painted are prompt.
+    """How many of the oldest frames to skip, so that those that are painted are not late.
 
     Args:
-        ages_s: how long ago the audio of each frame that is due came, oldest first.
-        late_s: a frame whose audio came longer ago is left out in any case.
-        batch_s: what painting takes: a frame that would be late by then is left out if a batch of newer ones waits.
-        batch: frames painted at once.
+        ages_s: time since the audio of each due frame arrived, oldest first.
+        late_s: a frame whose audio is older is skipped in any case.
+        batch_s: time to paint a batch: a frame that would then be late is skipped if a batch of newer ones is due.
+        batch: frames per batch.
     """
     for count, age_s in enumerate(ages_s):
         would_be_late = age_s + batch_s > late_s and len(ages_s) - count > batch
@@ -145,7 +144,7 @@ def count_late(ages_s: Sequence[float], late_s: float, batch_s: float, batch: in
 def build_scheduler(
     task: StoryTask, backends: Backends, arrivals: ArrivalLog, settings: ComposerSettings
 ) -> FrameScheduler:
-    """The scheduler that the plan's pacing asks for."""
+    """The scheduler for the plan's pacing."""
     if task.plan.live:
         return LiveFrameScheduler(task, backends, arrivals, settings)
     return FrameScheduler(task, backends, settings.batch, settings.batches_in_flight)

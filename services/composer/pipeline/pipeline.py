@@ -1,4 +1,4 @@
-"""Makes one story: the analysis of its song, its frames and their judge, side by side; everything else consumes it."""
+"""Makes one story: analyses its song, paints its frames and judges them, all at the same time."""
 
 from __future__ import annotations
 
@@ -29,24 +29,23 @@ __all__ = ["FramesComplete", "StoryEvent", "StoryPipeline"]
 
 @dataclass(frozen=True)
 class FramesComplete:
-    """All frames of the story are made; judgements may still come."""
+    """All frames of the story are made; judgements may still follow."""
 
     frame_count: int
 
 
 StoryEvent = AnalysisUpdate | FrameBatch | FramesComplete | Judgement
-EVENTS_AHEAD = 8  # that wait for the consumer; of batches of frames only one does
-JUDGE_ALL_WAIT_S = 600.0  # for the last judgements of a story that nobody waits for
+EVENTS_AHEAD = 8  # events that may wait for the consumer, judgements apart, and at most one of them a batch of frames
+JUDGE_ALL_WAIT_S = 600.0  # longest wait for the last judgements of a stored story
 
 
 class StoryPipeline:
-    """Makes one story and yields what becomes known of it, in plain values.
+    """Makes one story and yields its events, in plain values.
 
     Args:
         task: the story.
-        song_file: may still be on its way.
-        arrivals: takes when how much of the story's audio came, microseconds.
-        judge_all: True for stories that nobody waits for; see JudgeClient.
+        song_file: its upload may still be running.
+        arrivals: filled with the times at which audio arrived; positions are microseconds of the story.
     """
 
     def __init__(
@@ -55,45 +54,44 @@ class StoryPipeline:
         song_file: SongFile,
         backends: Backends,
         settings: ComposerSettings,
-        *,
         arrivals: ArrivalLog | None = None,
-        judge_all: bool = False,
     ) -> None:
         self._task, arrivals = task, arrivals or ArrivalLog()
         self._analysis, self._latest = SongAnalysis(task, song_file, backends, arrivals), LatestUpdate()
         self._scheduler = build_scheduler(task, backends, arrivals, settings)
-        self._events: asyncio.Queue[StoryEvent | None] = asyncio.Queue(EVENTS_AHEAD)
-        self._judge = JudgeClient(task, backends, settings.judge_every_s, self._events.put, all_of_them=judge_all)
-        self._judge_wait_s = JUDGE_ALL_WAIT_S if judge_all else settings.judge_wait_s
+        self._events: asyncio.Queue[StoryEvent | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(EVENTS_AHEAD)  # restore() waits for the judge, so judgements need none
+        self._judge = JudgeClient(task, backends, settings.judge_every_s, self._events.put)
+        self._judge_wait_s = JUDGE_ALL_WAIT_S if task.judge_all else settings.judge_wait_s
         self._batch_consumed = asyncio.Event()
         self._agreement = (RunningAgreement(), RunningAgreement())
         self._frame_count = 0
 
     @property
     def judgements(self) -> list[Judgement]:
-        """All so far, in order of their frames."""
+        """All judgements so far, in order of their frames."""
         return self._judge.judgements
 
     @property
     def flashes_per_second(self) -> int:
-        """Most general flashes in any second of the frames made so far."""
+        """Most general flashes in any second so far."""
         return self._scheduler.flashes_per_second
 
     def run(
         self, group: asyncio.TaskGroup, may_go_on: Callable[[], Awaitable[None]] | None = None
     ) -> AsyncGenerator[StoryEvent]:
-        """Begins at once, and yields updates, batches of frames and judgements as they come, until all is complete.
+        """Starts at once; yields updates, batches of frames and judgements as they come, until the story is complete.
 
-        The analysis goes ahead of the frames, so that the length of the story is soon known. Frames are in order, and
-        each batch is consumed before the next one is yielded.
+        The analysis runs ahead of the frames, so that the length of the story is known early. Frames are in order, and
+        a batch is yielded only after the one before it was consumed.
 
         Args:
-            group: takes the tasks; the first that fails ends the group, and with it whoever consumes the story.
-            may_go_on: awaited after each batch that was consumed, while updates and judgements are still yielded: it
-                holds frames back where their reader is slow.
+            group: runs the tasks; the first failure cancels the group, and with it the consumer.
+            may_go_on: awaited after each consumed batch; it delays the next batch if the reader is slow. Updates and
+                judgements are still yielded meanwhile.
 
         Raises:
-            ServiceError: through the group. RESUME_OUT_OF_RANGE where the story ends before the task's first frame.
+            ServiceError: through the group. RESUME_OUT_OF_RANGE if the story ends before the task's first frame.
         """
         analysis = group.create_task(self._analyse())
         group.create_task(self._make_frames(analysis, may_go_on))
@@ -102,16 +100,23 @@ class StoryPipeline:
 
     async def _iter_events(self) -> AsyncGenerator[StoryEvent]:
         while (event := await self._events.get()) is not None:
+            if not isinstance(event, Judgement):
+                self._room.release()
             yield event
             if isinstance(event, FrameBatch):
                 self._batch_consumed.set()
 
+    async def _put(self, event: AnalysisUpdate | FrameBatch | FramesComplete) -> None:
+        """Adds an event once there is room for it."""
+        await self._room.acquire()
+        self._events.put_nowait(event)
+
     async def restore(self, info: FrameInfo, excerpt: bytes) -> None:
-        """Counts a frame that an earlier attempt made, before the first batch is consumed.
+        """Adds a frame that an earlier attempt made to the agreement and to the judge's queue.
 
         Args:
             info: what it shows.
-            excerpt: what the judge is to see of it; empty where it is not to be judged.
+            excerpt: its JPEG for the judge; empty if it is not to be judged.
         """
         for axis, agreement in enumerate(self._agreement):
             agreement.add(info.target[axis], info.expected[axis])
@@ -120,7 +125,7 @@ class StoryPipeline:
             self._judge.offer(excerpt, info)
 
     def summarize(self) -> StorySummary:
-        """What can be said of the story once run() is over; digests of bytes and counts of drops are its consumer's."""
+        """The summary, once run() has ended; the consumer adds digests of song and frames and the number of drops."""
         capabilities, rate = self._task.capabilities, self._task.plan.rate
         return StorySummary(
             frame_count=self._frame_count,
@@ -145,7 +150,7 @@ class StoryPipeline:
                     self._frame_count = update.frames
                 self._latest.put(update)
                 if update.points or update.last:
-                    await self._events.put(update)
+                    await self._put(update)
 
     def _check_first_frame(self, frame_count: int) -> None:
         first = self._task.first_seq
@@ -159,14 +164,14 @@ class StoryPipeline:
             async for batch in batches:
                 excerpts = await self._encode_excerpts(batch)
                 self._batch_consumed.clear()
-                await self._events.put(dataclasses.replace(batch, excerpts=excerpts))
+                await self._put(dataclasses.replace(batch, excerpts=excerpts))
                 await self._batch_consumed.wait()
                 for info in batch.infos:
                     await self.restore(info, excerpts.get(info.seq, b""))
                 if may_go_on is not None:
                     await may_go_on()
         await analysis
-        await self._events.put(FramesComplete(self._frame_count))
+        await self._put(FramesComplete(self._frame_count))
         await self._judge.finish(self._judge_wait_s)
         await self._events.put(None)
 

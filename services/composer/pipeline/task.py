@@ -1,4 +1,4 @@
-"""What the parts of the pipeline have to know of the story that they make."""
+"""What all parts of the pipeline need to know about the story."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ class StoryTask:
 
     Attributes:
         plan: what was asked for.
-        capabilities: what the services behind can do for it.
-        story_id: of the session or the stored story, for logs, the manifest and the generator's queue.
-        first_seq: first frame that is wanted; those before it are made only as far as later ones depend on them.
+        capabilities: what the other services offer for it.
+        story_id: id of the session or stored story; used in logs, in the manifest and in the generator's queue.
+        first_seq: first frame wanted; earlier ones are made only if later ones depend on them.
+        judge_all: True for stored stories: frames wait for the judge, so that every chosen one is judged (see
+            JudgeClient). False judges as many as it keeps up with.
     """
 
     plan: StoryPlan
     capabilities: Capabilities
     story_id: str
     first_seq: int = 0
+    judge_all: bool = False
 
     @property
     def size(self) -> Size:
-        """Of every frame: the one asked for, or the engine's own."""
+        """Size of every frame: the requested one, or the engine's own."""
         return self.plan.size or self.capabilities.native_size

@@ -1,4 +1,4 @@
-"""Checks a StoryConfig against the contract and turns it into values that the rest of the composer trusts."""
+"""Checks a StoryConfig against the contract and turns it into a StoryPlan, which needs no further checks."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["FILE_KINDS", "parse_config", "story_digest"]
 
 DEFAULT_RATE = base.FrameRate(numerator=24, denominator=1)
 DEFAULT_STYLE_STRENGTH, DEFAULT_TRUNCATION, DEFAULT_QUALITY = 0.6, 0.35, 90
-SIDE_PX = (64, 1920)
-TITLE_LENGTH = 200
+SIDE_PX = (64, 1920)  # shortest and longest side of a frame
+TITLE_LENGTH = 200  # characters, at most
 SHORTEST_PART_US = 500_000
 MODES = {
     pb.SENTIMENT_MODE_UNSPECIFIED: "absolute",
@@ -82,12 +82,15 @@ def parse_config(config: pb.StoryConfig) -> StoryPlan:
 
 
 def _parse_mode(mode: pb.SentimentMode.ValueType, live: bool) -> str:
-    """By name; live, nothing chosen is adaptive: what comes is unknown, and is to use the whole scale."""
+    """The mode's name. Unspecified is absolute, or adaptive for live pacing, where the rest of the song is unknown."""
     return "adaptive" if live and mode == pb.SENTIMENT_MODE_UNSPECIFIED else MODES[mode]
 
 
 def story_digest(config: pb.StoryConfig, digests: dict[str, str]) -> str:
-    """Hash of all that decides a story's frames beside its song; what is sent beside them does not."""
+    """Hash of all that decides a story's frames except its song: the config and all models.
+
+    Fields that only decide what else is sent (files, credit, title …) are left out.
+    """
     deciding = pb.StoryConfig()
     deciding.CopyFrom(config)
     for field in ("files", "initial_credit", "resume", "title", "send_achieved"):

@@ -1,4 +1,4 @@
-"""Counts what one session does, by the messages that pass between it and its caller."""
+"""Counts one session in the metrics, by its requests and responses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Requests = AsyncIterator[pb.ComposeRequest]
 async def count_session(
     run: Callable[[Requests], AsyncGenerator[pb.ComposeResponse]], requests: Requests
 ) -> AsyncGenerator[pb.ComposeResponse]:
-    """Runs a session and counts its messages.
+    """Runs a session, passes its responses on, and counts them.
 
     Args:
-        run: a session; its requests in, its responses out.
-        requests: the caller's.
+        run: the session's method that turns requests into responses.
+        requests: from the caller.
     """
     with StoryMetrics() as metrics:
         async with aclosing(run(_count_requests(requests, metrics))) as responses:

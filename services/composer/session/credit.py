@@ -1,4 +1,4 @@
-"""Lets frames out only against credit: offline they wait for it, live the oldest give way."""
+"""Sends frames only as far as the caller has granted credit: offline they wait, live the oldest are dropped."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from services.composer.metrics import LIVE_LAG
 
 __all__ = ["CreditGate"]
 
-MOST_CREDIT = 1_000_000  # of one grant
+MOST_CREDIT = 1_000_000  # frames per grant
 
 
 class CreditGate:
-    """Credit of one session, and the live frames that wait for it, in order with notes of those that were left out.
+    """The credit of one session, and a queue of frames that wait for it.
+
+    Frames that were dropped are replaced in the queue by FramesDropped messages, so that the order is kept.
 
     Args:
-        credit: frames that may go before the first grant; None is without end.
-        backlog: live frames that may wait; None where frames are never dropped (offline).
-        stall_s: time without credit after which an offline session is over.
-        age_s: how long ago the audio at a time of the story, in microseconds, came.
+        credit: frames that may be sent before the first grant; None is unlimited.
+        backlog: live frames that may wait; None if frames are never dropped (offline).
+        stall_s: an offline session ends after this time without credit.
+        age_s: maps a time of the story (microseconds) to the seconds since its audio arrived.
 
     Attributes:
-        lag_s: that age of the frame that left last, when it left.
+        lag_s: how long after its audio the last frame was sent, seconds.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class CreditGate:
     ) -> None:
         self._credit, self.backlog, self._stall_s, self._age_s = credit, backlog, stall_s, age_s
         self.waiting: deque[pb.Frame | pb.FramesDropped] = deque()
-        self.frame_count = 0  # of those that wait
+        self.frame_count = 0  # frames in `waiting`
         self.dropped_count = 0
         self.lag_s = 0.0
         self._closed = False
@@ -46,11 +48,11 @@ class CreditGate:
 
     @property
     def blocked(self) -> bool:
-        """Whether the next frame has to wait."""
+        """Whether no credit is left."""
         return self._credit == 0
 
     def grant(self, frames: int) -> None:
-        """Takes a grant from the caller."""
+        """Adds credit. Raises InvalidArgument CREDIT_OUT_OF_RANGE."""
         if not 1 <= frames <= MOST_CREDIT:
             message = f"credit is {frames}; grant 1 to {MOST_CREDIT}"
             reason = reasons.ERROR_REASON_CREDIT_OUT_OF_RANGE
@@ -60,13 +62,13 @@ class CreditGate:
         self._granted.set()
 
     def close(self) -> None:
-        """No grant will come any more."""
+        """Says that no more credit will come."""
         self._closed = True
         self._granted.set()
         self._moved.set()
 
     async def wait_for_credit(self) -> None:
-        """Waits until a frame may go; raises DeadlineExceeded CREDIT_STALLED where none may for too long, or ever."""
+        """Waits for credit. Raises DeadlineExceeded CREDIT_STALLED after `stall_s`, or if none can come any more."""
         while self.blocked:
             self._granted.clear()
             try:
@@ -79,14 +81,14 @@ class CreditGate:
                 raise DeadlineExceeded(message, reason=reasons.ERROR_REASON_CREDIT_STALLED)
 
     def offer(self, frame: pb.Frame) -> None:
-        """Adds a frame; where too many wait, the oldest is dropped and noted in its place."""
+        """Queues a frame. If too many wait, the oldest is replaced by a FramesDropped message."""
         self.waiting.append(frame)
         self.frame_count += 1
         if self.backlog is not None and self.frame_count > self.backlog:
             self._drop_oldest()
 
     def skip(self, first_seq: int, frame_count: int) -> None:
-        """Notes frames that were never painted."""
+        """Queues a FramesDropped message for frames that were never painted."""
         self.dropped_count += frame_count
         last = self.waiting[-1] if self.waiting else None
         if isinstance(last, pb.FramesDropped):
@@ -95,12 +97,12 @@ class CreditGate:
             self.waiting.append(pb.FramesDropped(first_seq=first_seq, frame_count=frame_count))
 
     def _drop_oldest(self) -> None:
-        """Makes a note of the oldest frame, one with the notes before and after it."""
+        """Replaces the oldest frame by a FramesDropped message, merged with those before and after it."""
         first = self.waiting.popleft()
         if isinstance(first, pb.Frame):
             note = pb.FramesDropped(first_seq=first.seq, frame_count=1)
         else:
-            self.waiting.popleft()  # the frame behind the note
+            self.waiting.popleft()  # the frame after that message
             note = pb.FramesDropped(first_seq=first.first_seq, frame_count=first.frame_count + 1)
         if self.waiting and isinstance(after := self.waiting[0], pb.FramesDropped):
             self.waiting.popleft()
@@ -110,18 +112,18 @@ class CreditGate:
         self.dropped_count += 1
 
     def drop_waiting(self) -> None:
-        """Drops all frames that still wait: the story is over."""
+        """Drops all frames that still wait, at the end of the story."""
         while self.frame_count:
             self._drop_oldest()
 
     async def wait_until_empty(self) -> None:
-        """Waits until nothing waits that may still go."""
+        """Waits until the queue is empty, or what is left can never be sent."""
         while self.waiting and not (self._closed and self.blocked):
             self._moved.clear()
             await self._moved.wait()
 
     def pop_next(self) -> pb.ComposeResponse | None:
-        """What goes next, if anything may: a note of frames left out needs no credit."""
+        """Takes the next message out of the queue, or None if it has to wait; FramesDropped needs no credit."""
         if not self.waiting or (self.blocked and isinstance(self.waiting[0], pb.Frame)):
             return None
         item = self.waiting.popleft()

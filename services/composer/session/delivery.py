@@ -1,4 +1,4 @@
-"""Delivers one story to its caller: what the pipeline yields becomes messages, and frames leave as credit allows."""
+"""Delivers one story to its caller: turns the pipeline's events into messages and files, and sends them."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from services.composer.upload.song_file import SongFile
 
 __all__ = ["Delivery"]
 
-HEARTBEAT_INTERVAL_S = 0.5  # between heartbeats while frames are made
+HEARTBEAT_INTERVAL_S = 0.5  # at least, between heartbeats while frames are made
 
 
 class Delivery:
-    """One story on its way to its caller.
+    """Sends one story to its caller.
 
     Args:
         task: the story.
-        song_file: its song; files are written beside it.
-        encoder_threads: of the H.264 encoder.
-        outbox: takes messages; its credit gate lets frames out.
-        heartbeat: is kept at what the session is busy with.
+        song_file: its song; the finished files are written to the same folder.
+        encoder_threads: threads of the H.264 encoder.
+        outbox: queue of messages to the caller, with the session's credit gate.
+        heartbeat: kept up to date with the session's phase and progress.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Delivery:
         return self._outbox.credit_gate
 
     async def run(self, pipeline: StoryPipeline, group: asyncio.TaskGroup) -> None:
-        """Sends all that the pipeline yields, then the files and the end."""
+        """Sends all events of the pipeline, then the files, then SessionEnd."""
         if FileKind.VIDEO in self._plan.files:
             self._sound = group.create_task(self._write_sound())
         async with aclosing(pipeline.run(group, self._wait_for_credit)) as events:
@@ -70,7 +70,7 @@ class Delivery:
         await self._finish(pipeline)
 
     async def close(self) -> None:
-        """Gives up what is not finished."""
+        """Stops writing, and removes unfinished files."""
         self._files.stop_sound()
         await self._run_in_thread(self._files.abandon)
         await asyncio.to_thread(self._thread.shutdown)
@@ -91,7 +91,7 @@ class Delivery:
             await self._outbox.put(pb.ComposeResponse(achieved_point=build_achieved_point(event)))
 
     async def _send_batch(self, batch: FrameBatch) -> None:
-        """Writes a batch of frames to the files and sends it as credit allows; a heartbeat now and then."""
+        """Adds a batch of frames to the files, queues it for the caller, and sends a heartbeat if one is due."""
         self._heartbeat.phase = pb.PHASE_PAINTING
         if batch.skipped:
             self._credit_gate.skip(batch.skipped.start, len(batch.skipped))
@@ -106,7 +106,7 @@ class Delivery:
             await self._send_heartbeat()
 
     async def _wait_for_credit(self) -> None:
-        """Returns once the frames of the last batch may all leave; live they never wait, but give way."""
+        """Offline: waits until all queued frames can be sent. Live: returns at once; frames are dropped instead."""
         gate = self._credit_gate
         while gate.backlog is None and gate.waiting:
             self._heartbeat.phase = pb.PHASE_WAITING_FOR_CREDIT
@@ -118,7 +118,7 @@ class Delivery:
         await self._outbox.put(pb.ComposeResponse(heartbeat=self._heartbeat))
 
     async def _write_sound(self) -> None:
-        """Encodes the song's sound beside the pictures, once all of the song is there."""
+        """Encodes the sound of the video, once the whole song has arrived."""
         await self._song_file.wait_until_complete()
         try:
             await asyncio.to_thread(self._files.write_sound, self._song_file.path)

@@ -1,4 +1,4 @@
-"""Turns the composer's values into messages of the contract."""
+"""Builds messages of the contract from the composer's values."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ REASONS = {
 
 
 def convert_audio_error(error: AudioError) -> ServiceError:
-    """A song that cannot be decoded, as the caller is to see it."""
+    """The error that the caller gets for a song that cannot be decoded."""
     value = "" if error.value is None else error.value
     return InvalidArgument(error.message, reason=REASONS[error.kind], field=error.field or "song", value=value)
 
 
 def build_song_facts(song: SongFacts | SongInfo) -> sentiment_pb2.SongFacts:
-    """What was found in a song, by the decoder or by audio_sentiment."""
+    """SongFacts from the decoder's or audio_sentiment's values."""
     warnings = [
         sentiment_pb2.SongWarning(
             kind=sentiment_pb2.SongWarningKind.Value(f"SONG_WARNING_KIND_{warning.kind}"), message=warning.message
@@ -91,7 +91,7 @@ def build_session_started(task: StoryTask, story_digest: str, *, song_held: bool
 
 
 def build_affect_point(point: Point) -> sentiment_pb2.AffectPoint:
-    """A point of the story (its time counts from the start of the part)."""
+    """One sentiment of the story; its time counts from the start of the part."""
     return sentiment_pb2.AffectPoint(
         time_us=round(point.time_s * 1e6),
         sentiment=sentiment_pb2.Sentiment(arousal=point.arousal, valence=point.valence),
@@ -101,9 +101,9 @@ def build_affect_point(point: Point) -> sentiment_pb2.AffectPoint:
 
 
 def build_frame(info: FrameInfo, image: bytes) -> pb.Frame:
-    """One frame with all that it shows."""
+    """One frame with its sentiments, concepts and styles."""
     made = pb.Frame(seq=info.seq, pts_us=round(info.time_s * 1e6), image=image)
-    made.target.arousal, made.target.valence = info.target  # filled in place: what is made elsewhere is copied
+    made.target.arousal, made.target.valence = info.target  # filled in place, because assigned messages are copied
     made.expected.arousal, made.expected.valence = info.expected
     for named, weights in ((made.concepts, info.concepts), (made.styles, info.styles)):
         for name, weight in weights:
@@ -112,7 +112,7 @@ def build_frame(info: FrameInfo, image: bytes) -> pb.Frame:
 
 
 def build_achieved_point(judgement: Judgement) -> pb.AchievedPoint:
-    """What the judge read off one frame."""
+    """The judgement of one frame."""
     info = judgement.info
     return pb.AchievedPoint(
         seq=info.seq,
@@ -166,7 +166,7 @@ def _build_achievement(report: JudgeReport) -> pb.Achievement:
 
 
 def build_file_kind(kind: FileKind) -> pb.StoryFileKind.ValueType:
-    """The contract's number of a finished file."""
+    """StoryFileKind of a finished file."""
     return KINDS[kind]
 
 

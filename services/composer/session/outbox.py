@@ -1,4 +1,4 @@
-"""What goes back to the caller, one message after another as it reads: offline the story waits for it, live never."""
+"""Messages to the caller. If the caller reads slowly, an offline story waits, and a live one drops messages."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from services.composer.session.credit import CreditGate
 
 __all__ = ["Outbox"]
 
-SIZE = 8  # messages that wait offline, and no others but a batch of frames; a raw frame may have 11 MB
-LIVE_SIZE = 64  # small messages that wait live; frames do so in the credit gate
+SIZE = 8  # messages that may wait offline, besides one batch of frames; a raw frame may have 11 MB
+LIVE_SIZE = 64  # messages that may wait live, without frames, which wait in the credit gate
 DROPPABLE = {"affect_point", "achieved_point", "heartbeat"}
-LIVE_DRAIN_S = 2.0  # for credit for the last live frames
+LIVE_DRAIN_S = 2.0  # how long the last live frames may wait for credit
 
 
 class Outbox:
-    """Messages of one session on their way to its caller; one reader, any number of writers."""
+    """Queue of one session's messages; one reader, any number of writers."""
 
     def __init__(self) -> None:
         self.credit_gate: CreditGate | None = None
@@ -27,24 +27,24 @@ class Outbox:
         self._releasing = asyncio.Lock()
 
     def attach(self, credit_gate: CreditGate) -> None:
-        """Takes frames out of a credit gate from now on."""
+        """Sets the credit gate that frames are taken from."""
         self.credit_gate = credit_gate
 
     @property
     def live(self) -> bool:
-        """Whether frames give way to newer ones."""
+        """Whether frames are dropped for newer ones."""
         return self.credit_gate is not None and self.credit_gate.backlog is not None
 
     def full(self) -> bool:
-        """Whether what is put now has to wait."""
+        """Whether put() has to wait."""
         return not self.live and len(self.waiting) >= SIZE
 
     def empty(self) -> bool:
-        """Whether nothing waits here."""
+        """Whether no message waits."""
         return not self.waiting
 
     async def put(self, response: pb.ComposeResponse) -> None:
-        """Adds a message; offline it waits for room, live the oldest that may be missed makes room."""
+        """Adds a message. Offline it waits for room; live, if too many wait, the oldest DROPPABLE one is removed."""
         await self._wait_for_room()
         self.put_nowait(response)
         if self.live and len(self.waiting) > LIVE_SIZE:
@@ -57,12 +57,12 @@ class Outbox:
             await self._room.wait()
 
     def put_nowait(self, response: pb.ComposeResponse | None) -> None:
-        """Adds a message in any case."""
+        """Adds a message without waiting for room; None only wakes the reader."""
         self.waiting.append(response)
         self._news.set()
 
     async def get(self) -> pb.ComposeResponse | None:
-        """The next message; live frames leave the credit gate here, so that none grows old on the way."""
+        """The next message. Live frames are taken from the credit gate only here, so that the newest ones are sent."""
         while True:
             if self.waiting:
                 response = self.waiting.popleft()
@@ -76,7 +76,7 @@ class Outbox:
             await self._news.wait()
 
     async def release(self) -> None:
-        """Passes on what the credit gate lets out: offline all at once, where there is room; live as it is read."""
+        """Offline: queues all frames that have credit, when there is room. Live: wakes the reader, which takes them."""
         assert self.credit_gate is not None
         if self.live:
             self._news.set()
@@ -88,7 +88,7 @@ class Outbox:
                 self.put_nowait(response)
 
     async def drain(self) -> None:
-        """Gives the last live frames some time to go; those that are left then are dropped and named."""
+        """Waits up to LIVE_DRAIN_S for the last live frames to be sent; drops and reports the rest."""
         assert self.credit_gate is not None
         with suppress(TimeoutError):
             await asyncio.wait_for(self.credit_gate.wait_until_empty(), LIVE_DRAIN_S)

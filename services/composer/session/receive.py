@@ -1,4 +1,4 @@
-"""Takes what a caller streams up: the config first, then audio, credit and control in any mixture."""
+"""Receives a caller's stream: the config first, then audio, credit, end_of_audio and stop in any order."""
 
 from __future__ import annotations
 
@@ -21,14 +21,19 @@ Request = TypeVar("Request")
 async def receive_config(
     incoming: AsyncIterator[pb.ComposeRequest | pb.ProbeRequest], stall_s: float
 ) -> pb.StoryConfig:
-    """The config, which has to be the first message; DeadlineExceeded UPLOAD_STALLED after `stall_s`."""
+    """Receives the config, which has to be the first message.
+
+    Raises:
+        InvalidArgument: CONFIG_MISSING.
+        DeadlineExceeded: UPLOAD_STALLED after `stall_s`.
+    """
     return require_config(await receive_next(incoming, stall_s))
 
 
 async def receive_next(
     incoming: AsyncIterator[Request], stall_s: float | None, way_out: str = "half-close"
 ) -> Request | None:
-    """The next message, or None after the last; DeadlineExceeded UPLOAD_STALLED after `stall_s`."""
+    """Receives the next message, None after the last. Raises DeadlineExceeded UPLOAD_STALLED after `stall_s`."""
     try:
         return await asyncio.wait_for(anext(incoming, None), stall_s)
     except TimeoutError:
@@ -37,7 +42,7 @@ async def receive_next(
 
 
 def require_config(request: pb.ComposeRequest | SongRequest | None) -> pb.StoryConfig:
-    """The config of a first message; raises InvalidArgument CONFIG_MISSING."""
+    """The config of a first message. Raises InvalidArgument CONFIG_MISSING."""
     if request is not None and request.WhichOneof("payload") == "config":
         return request.config
     message = "the first message has no config; send the config first"
@@ -51,14 +56,14 @@ async def receive_upload(
     on_credit: Callable[[], Awaitable[None]],
     stall_s: float,
 ) -> None:
-    """Fills the song file and the credit gate until the caller half-closes.
+    """Passes audio to the song file and credit to the credit gate until the caller half-closes.
 
     Args:
-        incoming: what follows the config.
-        song_file: takes the audio.
-        credit_gate: takes the credit.
-        on_credit: called after each grant.
-        stall_s: silence, while audio is still to come, that ends the session with UPLOAD_STALLED.
+        incoming: the messages after the config.
+        song_file: gets the audio.
+        credit_gate: gets the credit.
+        on_credit: awaited after each grant.
+        stall_s: time without a message, while audio is still to come, that ends the session with UPLOAD_STALLED.
     """
     while True:
         request = await receive_next(incoming, None if song_file.finished else stall_s, "end_of_audio")
@@ -81,7 +86,7 @@ async def receive_upload(
 
 
 async def receive_song(incoming: AsyncIterator[SongRequest], song_file: SongFile, stall_s: float) -> None:
-    """Fills the song file with nothing but audio until the caller half-closes; arguments as of `receive_upload`."""
+    """As `receive_upload`, for RPCs that take nothing but audio after the config."""
     while True:
         request = await receive_next(incoming, stall_s)
         if request is None:

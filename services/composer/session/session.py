@@ -1,4 +1,4 @@
-"""One Compose call from its first message to its last; whatever happens, it leaves nothing behind."""
+"""One Compose or Render call, from its first message to its last; its files and tasks end with it."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from services.composer.upload.song_file import SongFile
 
 __all__ = ["Session"]
 
-CLOSING: set[asyncio.Task[None]] = set()  # sessions being closed; the loop itself holds tasks weakly
+CLOSING: set[asyncio.Task[None]] = set()  # clean-up tasks; the event loop keeps only weak references to tasks
 
 
 class Session:
-    """Runs one Compose call.
+    """Runs one Compose or Render call.
 
     Args:
-        session_id: for logs, for the manifest, and for the generator's queue.
-        folder: takes a folder of the session's own; None is the place for temporary files.
-        song_cache: songs of earlier sessions, which this one's joins; None holds none.
-        unlimited: True where frames need no credit (Render).
+        session_id: used in logs, in the manifest and in the generator's queue.
+        song_cache: songs of earlier sessions; this session's song is added, and its temporary folder is made beside
+            them. None keeps no songs and uses the system's temporary folder.
+        unlimited: True if frames need no credit (Render).
     """
 
     def __init__(
@@ -49,7 +49,6 @@ class Session:
         backends: Backends,
         session_id: str,
         *,
-        folder: Path | None = None,
         song_cache: SongCache | None = None,
         unlimited: bool = False,
     ) -> None:
@@ -57,7 +56,7 @@ class Session:
         self._song_cache, account = song_cache, caller_account.get()
         self._owner = account.name if account else ""
         self.outbox, self._arrivals = Outbox(), ArrivalLog()
-        self.folder = Path(tempfile.mkdtemp(prefix="deepsing-", dir=folder))
+        self.folder = Path(tempfile.mkdtemp(prefix="deepsing-", dir=song_cache.folder if song_cache else None))
         try:
             self._song_file = SongFile(self.folder / "song", settings.max_song_bytes)
         except OSError:
@@ -67,7 +66,7 @@ class Session:
         self._delivery: Delivery | None = None
 
     async def run(self, requests: AsyncIterator[pb.ComposeRequest]) -> AsyncGenerator[pb.ComposeResponse]:
-        """Yields the answer to a stream of requests."""
+        """Yields the responses to a stream of requests."""
         work = asyncio.create_task(self._work(requests))
         work.add_done_callback(self._wake)
         try:
@@ -80,27 +79,27 @@ class Session:
                     yield response
             await work
         finally:
-            closing = asyncio.create_task(self._close(work))  # goes on where the caller is cancelled once more
+            closing = asyncio.create_task(self._close(work))  # completed even if this coroutine is cancelled again
             CLOSING.add(closing)
             closing.add_done_callback(CLOSING.discard)
             await asyncio.shield(closing)
 
     async def _next(self) -> pb.ComposeResponse | None:
-        """The next message; raises TimeoutError where none comes for `heartbeat_s`."""
+        """The next message. Raises TimeoutError if none comes within `heartbeat_s`."""
         if not self.outbox.empty():
-            return await self.outbox.get()  # without a clock, which costs more than the message
+            return await self.outbox.get()  # without a timeout, which costs more than the message
         async with asyncio.timeout(self._settings.heartbeat_s):
             return await self.outbox.get()
 
     def _wake(self, _work: asyncio.Task[None]) -> None:
-        """Ends the wait for more once there is no more; never waits itself, for the reader may be gone."""
+        """Wakes `run` once the work has ended. It must not block, because nobody may read the outbox any more."""
         if self.outbox.empty():
             self.outbox.put_nowait(None)
 
     async def _close(self, work: asyncio.Task[None]) -> None:
         work.cancel()
         await asyncio.wait({work})
-        work.cancelled() or work.exception()  # however it ended: where it matters, `run` raises it
+        work.cancelled() or work.exception()  # retrieved here; `run` raises it if the caller still waits
         if self._delivery is not None:
             await self._delivery.close()
         self._song_file.close()
@@ -140,7 +139,7 @@ class Session:
         await self._delivery.run(pipeline, group)
 
     def _check_resume(self, plan: StoryPlan, digest: str) -> str:
-        """The story's digest, once it is the one to be resumed, if any; takes the song from those held."""
+        """Checks that a resumed story is the same, and takes its song from the cache. Returns the story's digest."""
         if plan.resume is None:
             return digest
         if plan.resume.story_digest != digest:
@@ -152,7 +151,7 @@ class Session:
         return digest
 
     async def _cache_song(self, plan: StoryPlan) -> None:
-        """Holds the song once all of it is there, and it is the one that was announced."""
+        """Adds the whole song to the cache. Raises RESUME_MISMATCH if it is not the one that the caller announced."""
         await self._song_file.wait_until_complete()
         if self._song_file.is_cut:
             return
@@ -165,7 +164,7 @@ class Session:
 
 
 def _first_refusal(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that the caller is to see: a refusal before anything else that failed with it."""
+    """The error that the caller gets: a ServiceError if there is one, before other failures."""
     refused, other = failures.split(ServiceError)
     chosen: BaseException = refused or other or failures
     while isinstance(chosen, BaseExceptionGroup):

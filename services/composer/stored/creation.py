@@ -1,4 +1,4 @@
-"""Puts stories into the store, once however often they are asked for."""
+"""Creates stored stories. Equal requests create one story, however often they are sent."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from typing import Any
 from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.stored.errors import key_reused_error
-from services.composer.stored.lease import AsyncStore
 from services.composer.stored.record import Record
-from services.composer.stored.store import NotFound, VersionConflict
+from services.composer.stored.store import AsyncStore, NotFound, VersionConflict
 
 __all__ = ["ClaimedKey", "parse_key", "create_or_get"]
 
@@ -24,7 +23,7 @@ KEY = re.compile(r"[A-Za-z0-9_-]{0,64}")
 
 
 def parse_key(text: str) -> str:
-    """A caller's idempotency key, checked."""
+    """Checks a caller's idempotency key. Raises InvalidArgument IDEMPOTENCY_KEY_INVALID."""
     if not KEY.fullmatch(text):
         message = f"idempotency_key has {len(text)} characters; send at most 64 of A-Z, a-z, 0-9, - and _"
         reason = reasons.ERROR_REASON_IDEMPOTENCY_KEY_INVALID
@@ -35,16 +34,16 @@ def parse_key(text: str) -> str:
 async def create_or_get(
     store: AsyncStore, wanted: Record, song: Path, admit: Callable[[], None]
 ) -> tuple[Record, bool]:
-    """Puts a story into the store, or finds it there.
+    """Stores a new story, or returns the one that is stored already.
 
     Args:
-        store: of the stories.
-        wanted: as a new story has it.
-        song: file to store with it.
-        admit: raises where no more may be queued; asked before one is.
+        store: where stories are kept.
+        wanted: record of the story if it is new.
+        song: its audio file, stored with it.
+        admit: called before a story is queued; raises an error if the queue is full.
 
     Returns:
-        The story as it stands, and whether it was there; one that failed, was cancelled or has expired is queued anew.
+        The story's record, and whether it existed. A story that failed, was cancelled or has expired is queued again.
     """
     while True:
         there: tuple[Record, str] | None = None
@@ -54,7 +53,7 @@ async def create_or_get(
             return there[0], True
         admit()
         await store.call(store.blocking.put, wanted.song, song)
-        with suppress(VersionConflict):  # somebody was faster: look again
+        with suppress(VersionConflict):  # another writer was faster: read the record again
             if there is None:
                 await store.call(store.blocking.create, wanted.name, wanted.to_bytes())
                 return wanted, False
@@ -66,12 +65,12 @@ async def create_or_get(
 
 
 class ClaimedKey:
-    """An idempotency key of a caller, and the request that it came with.
+    """An idempotency key of a caller, bound to the request that it came with.
 
     Args:
         owner: tag of the caller.
-        key: as the caller chose it; empty is none, and nothing is done.
-        request: hash of all that was sent with it.
+        key: chosen by the caller; if it is empty, nothing is stored and no story is found.
+        request: hash of the request's config and song.
     """
 
     def __init__(self, store: AsyncStore, owner: str, key: str, request: str) -> None:
@@ -79,7 +78,7 @@ class ClaimedKey:
         self._name = f"keys/{owner}/{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
     async def story_id(self) -> str:
-        """The story that this request made before, or nothing. Raises IDEMPOTENCY_KEY_REUSED."""
+        """The id of the story that this request created before, or "". Raises IDEMPOTENCY_KEY_REUSED."""
         if not self._key:
             return ""
         try:
@@ -91,7 +90,7 @@ class ClaimedKey:
         return str(claimed["story_id"])
 
     async def claim(self, story_id: str) -> None:
-        """Ties the key to a story. Raises IDEMPOTENCY_KEY_REUSED where another request was faster."""
+        """Binds the key to a story. Raises IDEMPOTENCY_KEY_REUSED if another request has bound it meanwhile."""
         if not self._key:
             return
         content = json.dumps({"request": self._request, "story_id": story_id, "created_s": time.time()}).encode()

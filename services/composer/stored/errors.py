@@ -1,4 +1,4 @@
-"""What callers of stored stories are refused with."""
+"""The errors of the RPCs for stored stories."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ logger = logging.getLogger(__name__)
 
 
 class _AlreadyExists(ServiceError):
-    """There is something under this name already."""
+    """The request conflicts with an earlier one."""
 
     code = grpc.StatusCode.ALREADY_EXISTS
 
 
 class _NotFound(ServiceError):
-    """There is nothing under this name."""
+    """The caller has no story with this id."""
 
     code = grpc.StatusCode.NOT_FOUND
 
 
 def key_reused_error(key: str) -> ServiceError:
-    """Another request came with this idempotency key before."""
+    """The idempotency key came with another request before."""
     message = "idempotency_key came with another song or config before; send a new key"
     return _AlreadyExists(
         message, reason=reasons.ERROR_REASON_IDEMPOTENCY_KEY_REUSED, field="idempotency_key", value=key
@@ -39,25 +39,25 @@ def key_reused_error(key: str) -> ServiceError:
 
 
 def story_not_found_error(story_id: str) -> ServiceError:
-    """The caller has no such story."""
+    """The caller has no story with this id."""
     message = f"there is no story {story_id[:40]!r}; see ListStories"
     return _NotFound(message, reason=reasons.ERROR_REASON_STORY_NOT_FOUND, field="story_id", value=story_id)
 
 
 def stories_off_error() -> ServiceError:
-    """The composer keeps no stories."""
+    """No store is configured."""
     message = "this composer keeps no stories; set DEEPSING_COMPOSER_STORE"
     return FailedPrecondition(message, reason=reasons.ERROR_REASON_STORIES_OFF)
 
 
 def page_invalid_error(message: str, field: str, value: object) -> ServiceError:
-    """There is no such page of a list."""
+    """The page size or page token of a list request is invalid."""
     return InvalidArgument(message, reason=reasons.ERROR_REASON_PAGE_INVALID, field=field, value=value)
 
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Tells a caller in the contract's words where the store does not answer."""
+    """Turns a StoreError into Unavailable DEPENDENCY_UNAVAILABLE, and logs it."""
     try:
         yield
     except StoreError as error:

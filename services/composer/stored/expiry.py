@@ -1,4 +1,4 @@
-"""Deletes what is over: a story's objects at its time, its record and the keys that led to it after as long again."""
+"""Deletes expired stories: first their files, and after another `ttl_s` their records and idempotency keys."""
 
 from __future__ import annotations
 
@@ -7,23 +7,22 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from services.composer.stored.lease import AsyncStore
 from services.composer.stored.record import Record
-from services.composer.stored.store import NotFound, VersionConflict
+from services.composer.stored.store import AsyncStore, NotFound, VersionConflict
 
 __all__ = ["sweep"]
 
 
 async def sweep(store: AsyncStore, records: Sequence[Record], ttl_s: float) -> None:
-    """Expires what is to expire. Any number of composers may do so at once.
+    """Deletes what has expired. Any number of composers may do so at the same time.
 
     Args:
-        store: of the stories.
-        records: of all stories, as they were read last.
-        ttl_s: how long an expired story's record still says so.
+        store: where stories are kept.
+        records: of all stories, as last read.
+        ttl_s: how long the record of an expired story is kept.
 
     Raises:
-        StoreError: the store does not answer; what is left is for the next time.
+        StoreError: the store does not answer; the next call deletes the rest.
     """
     now = time.time()
     due = [record for record in records if record.expires_s <= now and not record.holder]
@@ -45,7 +44,7 @@ async def sweep(store: AsyncStore, records: Sequence[Record], ttl_s: float) -> N
 
 
 async def _forget_keys(store: AsyncStore, gone: set[tuple[str, str]]) -> None:
-    """Removes the idempotency keys that lead to stories which are gone."""
+    """Removes the idempotency keys of stories that were deleted, given as (owner, story id)."""
     for name, _ in await store.list_names("keys/"):
         with suppress(NotFound):
             entry = await store.call(store.blocking.read, name)

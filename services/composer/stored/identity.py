@@ -1,4 +1,4 @@
-"""What makes two stories the same: their samples, their config, and the models that tell them."""
+"""Decides when two stories are the same: equal audio samples, config and models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["normalize_config", "compute_pcm_digest", "compute_content_digest"]
 
 
 def normalize_config(config: pb.StoryConfig) -> pb.StoryConfig:
-    """A caller's config without what a stored story has no use for, and with all files."""
+    """A caller's config without the fields that do not apply to stored stories, and with all files requested."""
     normalized = pb.StoryConfig()
     normalized.CopyFrom(config)
     for field in ("jpeg_quality", "initial_credit", "resume", "send_achieved"):
@@ -32,7 +32,7 @@ def normalize_config(config: pb.StoryConfig) -> pb.StoryConfig:
 
 
 def compute_pcm_digest(song: Path, plan: StoryPlan) -> str:
-    """SHA-256 of a song's decoded samples, their rate and channels; blocks. Raises InvalidArgument."""
+    """SHA-256 of a song's decoded samples, sample rate and channel count; blocks. Raises InvalidArgument."""
     hashed = hashlib.sha256()
     try:
         with song.open("rb") as file, decode_blocks(wrap_source(file, plan.audio_format), mono=False) as decoding:
@@ -50,7 +50,7 @@ def compute_pcm_digest(song: Path, plan: StoryPlan) -> str:
 
 
 async def compute_content_digest(config: pb.StoryConfig, plan: StoryPlan, pcm: str, backends: Backends) -> str:
-    """Hash of all that decides a story: its samples, its config (but for how they are encoded), and all models."""
+    """Hash of all that decides a story: its samples, its config without the audio format, and all model digests."""
     capabilities = await Capabilities.fetch(plan, backends)
     deciding = pb.StoryConfig()
     deciding.CopyFrom(config)

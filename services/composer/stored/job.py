@@ -1,4 +1,4 @@
-"""Makes one stored story: restores what is stored of it, has the rest made, and stores that segment by segment."""
+"""Makes one stored story: restores the segments that are stored, makes the rest, and stores it segment by segment."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ from services.composer.upload.song_file import SongFile
 
 __all__ = ["StoryJob"]
 
-LEAST_FRAMES = 8  # of a segment but the last: below a handful the encoder reorders frames otherwise
+LEAST_FRAMES = 8  # of every segment but the last: the encoder reorders frames differently in shorter ones
 
 
 class StoryJob:
     """One composer's work on one story.
 
     Args:
-        lease: of the story.
-        folder: for files on the way; deleted by its owner.
+        lease: the lease of the story.
+        folder: for temporary files; the caller deletes it.
     """
 
     def __init__(self, settings: ComposerSettings, backends: Backends, lease: Lease, folder: Path) -> None:
@@ -55,18 +55,18 @@ class StoryJob:
         self._store = lease.store
         self._config = pb.StoryConfig.FromString(lease.record.config)
         self._plan = parse_config(self._config)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stored")  # none lets go of what another still writes
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stored")  # only one: files are closed after writing
         self._videos: list[Path] = []
         self._segment: SegmentWriter | None = None
         self._flashes = self._painted = 0
         self._began = time.monotonic()
 
     async def run(self) -> None:
-        """Makes the story to its end, which the record says then.
+        """Makes the story and records that it succeeded.
 
         Raises:
-            LeaseLost: it is somebody else's.
-            ServiceError: it cannot be made, or not now. Either may come in groups.
+            LeaseLost: another composer has the story now, or it was cancelled.
+            ServiceError: it cannot be made, or not now. Both may be wrapped in an ExceptionGroup.
         """
         session_id.set(self._lease.record.story_id)
         try:
@@ -82,9 +82,9 @@ class StoryJob:
         await self._store.call(self._store.blocking.fetch, record.song, song)
         capabilities = await Capabilities.fetch(self._plan, self._backends)
         digest = story_digest(self._config, capabilities.digests)
-        if record.begun_with != digest:  # it is new, or was begun with other models
+        if record.begun_with != digest:  # new, or begun with other models: start from frame 0
             record = await self._lease.update(begun_with=digest, segments=(), frames_total=0)
-        task = StoryTask(self._plan, capabilities, record.story_id, record.frames_done)
+        task = StoryTask(self._plan, capabilities, record.story_id, record.frames_done, judge_all=True)
         files = StoryFiles(self._folder, _without_video(self._plan), task.size, self._settings.encoder_threads)
         try:
             await self._make(task, files, song)
@@ -95,7 +95,7 @@ class StoryJob:
     async def _make(self, task: StoryTask, files: StoryFiles, song: Path) -> None:
         song_file = await asyncio.to_thread(SongFile.whole, song)
         try:
-            pipeline = StoryPipeline(task, song_file, self._backends, self._settings, judge_all=True)
+            pipeline = StoryPipeline(task, song_file, self._backends, self._settings)
             async with asyncio.TaskGroup() as group:
                 sound = group.create_task(_write_sound(files, song))
                 await self._make_frames(task, pipeline, files, group)
@@ -114,7 +114,7 @@ class StoryJob:
     async def _make_frames(
         self, task: StoryTask, pipeline: StoryPipeline, files: StoryFiles, group: asyncio.TaskGroup
     ) -> None:
-        """Restores the frames that are stored, and has the rest made and stored."""
+        """Restores the stored frames, then makes and stores the rest."""
         self._began = time.monotonic()
         with StoryMetrics() as metrics:
             metrics.count_config(live=False, resumed_at=task.first_seq or None)
@@ -145,7 +145,7 @@ class StoryJob:
         self._flashes = stored.flashes
 
     async def _add_batch(self, batch: FrameBatch, task: StoryTask, files: StoryFiles) -> None:
-        """Adds frames to their segment, and stores it where it is full."""
+        """Adds frames to the current segment, and stores the segment when it is full."""
         segment_frames = max(LEAST_FRAMES, round(self._plan.rate * self._settings.segment_s))
         for picture, info in zip(batch.pictures, batch.infos, strict=True):
             excerpt = batch.excerpts.get(info.seq, b"")
@@ -166,7 +166,7 @@ class StoryJob:
         files.add_without_video(digest, picture, info)
 
     async def _store_segment(self, files: StoryFiles) -> None:
-        """Stores the present segment, if there is one; it counts once the record names it."""
+        """Stores the current segment, if any; it is valid once the record names it."""
         segment = self._segment
         if segment is None:
             return
@@ -186,13 +186,13 @@ class StoryJob:
     def _finish_files(
         self, files: StoryFiles, summary: StorySummary, pipeline: StoryPipeline
     ) -> list[tuple[File, Path]]:
-        """Makes the files; blocks. Returns them in the order of the plan, without the names of their objects."""
+        """Writes the files; blocks. Returns them in the order of the plan; their object names are still empty."""
         paths = files.finish(summary, pipeline.judgements, self._lease.record.story_id)
         paths[FileKind.VIDEO] = files.join_video(self._videos)
         return [(_describe_file(kind, paths[kind]), paths[kind]) for kind in self._plan.files]
 
     async def _store_files(self, made: list[tuple[File, Path]]) -> None:
-        """Stores the finished files; the record names them last."""
+        """Stores the finished files, then records them, then deletes the song and the segments."""
         record = self._lease.record
         files = []
         for file, path in made:
@@ -210,7 +210,7 @@ class StoryJob:
 
 
 def _without_video(plan: StoryPlan) -> StoryPlan:
-    """The film is made of the segments' own."""
+    """The plan without the video, which is joined from the segments' videos instead."""
     return dataclasses.replace(plan, files=tuple(kind for kind in plan.files if kind is not FileKind.VIDEO))
 
 

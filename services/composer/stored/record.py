@@ -1,4 +1,4 @@
-"""What is known of a stored story. Its record alone decides; all other objects count once the record names them."""
+"""The record of a stored story, the only authority on it: its other objects are valid once the record names them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ END_STATES = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames that are stored: the name of their object, the first frame's number, how many."""
+    """A stored segment: name of its object, number of its first frame, number of frames."""
 
     name: str
     first: int
@@ -25,7 +25,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class File:
-    """A finished file: its object's name, kind as a number of the contract, bytes, SHA-256."""
+    """A finished file: name of its object, StoryFileKind as a number, size in bytes, SHA-256."""
 
     name: str
     kind: int
@@ -35,21 +35,21 @@ class File:
 
 @dataclass(frozen=True)
 class Record:
-    """A story as it stands. Times are seconds since 1970.
+    """The state of a story. Times are seconds since 1970.
 
     Attributes:
         owner: `owner_tag` of the caller.
         state: a name of the contract's StoryState.
-        config: the StoryConfig that it is told by, serialised.
+        config: its StoryConfig, serialised.
         song: name of the song's object.
         expires_s: when it is deleted.
-        holder: which composer tells it, by that composer's own name for itself; empty is none.
-        epoch: grows each time that a composer takes the story; a part of the names of all that it writes.
-        losses: composers that fell silent over it.
-        revision: grows with every write, so that no two versions have the same bytes.
-        begun_with: digests of the config and models that `segments` were painted with.
-        frames_per_s: of the present holder, 0 where not known.
-        error: (gRPC code, reason, message), or none.
+        holder: random id of the composer that makes it; empty if none does.
+        epoch: grows by 1 whenever a composer takes the story; part of the names of the objects that it writes.
+        losses: how many composers went silent while they held it.
+        revision: grows by 1 with every write, so that no two versions have the same bytes.
+        begun_with: digest of the config and models that `segments` were made with.
+        frames_per_s: measured speed of the current holder, 0 if not known.
+        error: (gRPC code, reason, message) of a failed story, else None.
     """
 
     story_id: str
@@ -73,36 +73,36 @@ class Record:
 
     @property
     def name(self) -> str:
-        """Of the record's own object."""
+        """Name of the record's object."""
         return f"records/{self.owner}/{self.story_id}"
 
     @property
     def folder(self) -> str:
-        """What the names of all objects of the story begin with."""
+        """Prefix of the names of all the story's other objects."""
         return f"stories/{self.owner}/{self.story_id}/"
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more is done about it."""
+        """Whether its state is final."""
         return self.state in END_STATES
 
     @property
     def frames_done(self) -> int:
-        """Frames that are stored."""
+        """Number of stored frames."""
         return sum(segment.count for segment in self.segments)
 
     def with_changes(self, **changes: Any) -> Record:
-        """The next version of it."""
+        """The record's next version, with some fields changed."""
         return dataclasses.replace(self, revision=self.revision + 1, **changes)
 
     def to_bytes(self) -> bytes:
-        """As JSON."""
+        """Serialises it as JSON."""
         fields = dataclasses.asdict(self) | {"config": base64.b64encode(self.config).decode()}
         return json.dumps(fields, indent=1).encode()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Record:
-        """What to_bytes() wrote."""
+        """Parses what to_bytes() wrote."""
         fields = json.loads(content)
         fields["config"] = base64.b64decode(fields["config"])
         fields["segments"] = tuple(Segment(**segment) for segment in fields["segments"])
@@ -112,5 +112,5 @@ class Record:
 
 
 def owner_tag(caller: str) -> str:
-    """How a caller's stories are marked off from others'; "all" where nobody is asked who they are."""
+    """A caller's part in the names of its objects: a hash of its account name, or "all" without authentication."""
     return hashlib.sha256(caller.encode()).hexdigest()[:16] if caller else "all"

@@ -1,4 +1,4 @@
-"""Stories in a bucket of S3, or of a server that speaks it and knows If-None-Match and If-Match on PUT."""
+"""A store in a bucket of S3, or of a compatible server that supports If-None-Match and If-Match on PUT."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from services.composer.stored.store import Entry, NotFound, StoreError, VersionC
 __all__ = ["S3Store"]
 
 TIMEOUT_S, ATTEMPTS, CONNECTIONS = 10, 4, 16
-PRECONDITION_FAILED, CONFLICT = 412, 409  # 409: S3 saw two conditional writes at once and took neither, or the other
+PRECONDITION_FAILED, CONFLICT = 412, 409  # 409: S3 saw two conditional writes at once and did not take this one
 
 
 class S3Store:
-    """See Store. Credentials come from where boto3 looks for them: the environment, files, the machine's role.
+    """See Store. boto3 finds the credentials: in the environment, in files, or from the machine's role.
 
     Args:
         bucket: exists already.
-        prefix: of all objects' names, empty or ending in "/".
-        endpoint: of another server than Amazon's, e.g. "http://127.0.0.1:8333"; empty is Amazon's.
+        prefix: of the names of all objects, empty or ending in "/".
+        endpoint: address of a server that is not Amazon's, e.g. "http://127.0.0.1:8333"; empty is Amazon's.
 
     Raises:
         StoreError: the bucket cannot be used.
@@ -60,7 +60,7 @@ class S3Store:
         self._write(name, content, IfMatch=version)
 
     def _write(self, name: str, content: bytes, **condition: str) -> None:
-        """A conditional write. One that was done, but whose answer was lost, meets itself when it is tried again."""
+        """A conditional write. If it fails because an earlier attempt succeeded unnoticed, it counts as done."""
         try:
             with self._translate_errors():
                 self._client.put_object(**self._object_args(name), Body=content, **condition)
@@ -98,7 +98,7 @@ class S3Store:
             self._client.delete_object(**self._object_args(name))
 
     def link(self, name: str, file_name: str, seconds: int) -> str:
-        """An address that the store has signed."""
+        """A presigned URL."""
         asked = {**self._object_args(name), "ResponseContentDisposition": f'attachment; filename="{file_name}"'}
         with self._translate_errors():
             address: str = self._client.generate_presigned_url("get_object", Params=asked, ExpiresIn=seconds)

@@ -1,7 +1,7 @@
-"""Stretches of a story that are stored as they finish: encoded frames, and all that the story's papers need of them.
+"""Segments of a stored story: their encoded frames, and what the manifest, contact sheet, curve and judge need of them.
 
 A segment is a zip of `pictures.mp4` (H.264 that depends on no other segment), `frames.json`, `tiles/SEQ.png` (frames
-that the contact sheet may still choose) and `excerpts/SEQ.jpg` (what the judge is to see).
+that the contact sheet may still choose) and `excerpts/SEQ.jpg` (pictures for the judge).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from services.composer.story.frame import FrameInfo
 __all__ = ["SegmentWriter", "StoredFrame", "StoredFrames", "read_segment"]
 
 U8 = NDArray[np.uint8]
-NO_TILE: U8 = np.zeros((2, 2, 3), np.uint8)  # stands for a frame that the contact sheet has passed over since
+NO_TILE: U8 = np.zeros((2, 2, 3), np.uint8)  # in place of a frame that the contact sheet does not need
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class StoredFrame:
     Attributes:
         info: what it shows.
         digest: SHA-256 of its RGB bytes.
-        tile: a small picture of it, or NO_TILE.
-        excerpt: what the judge is to see of it; empty where it is not to be read.
+        tile: thumbnail for the contact sheet, or NO_TILE.
+        excerpt: JPEG for the judge; empty if the frame is not to be judged.
     """
 
     info: FrameInfo
@@ -48,7 +48,7 @@ class StoredFrame:
 
 @dataclass(frozen=True)
 class StoredFrames:
-    """A segment that was read: its frames in order, its video, and the most flashes a second up to its end."""
+    """The content of a segment: frames in order, video, and the most flashes in any second of the story so far."""
 
     frames: list[StoredFrame]
     video: Path
@@ -59,7 +59,7 @@ class SegmentWriter:
     """Writes a segment; all methods block.
 
     Args:
-        path: of the zip; the video lies beside it, as PATH.mp4.
+        path: zip file to write; the video is written beside it, with suffix .mp4.
         width_px, height_px, rate, threads: see VideoWriter.
     """
 
@@ -70,7 +70,7 @@ class SegmentWriter:
         self.video = VideoWriter(path.with_suffix(".mp4"), width_px, height_px, rate, threads)
 
     def add(self, picture: U8, info: FrameInfo, digest: bytes, excerpt: bytes) -> None:
-        """Takes the next frame; see StoredFrame."""
+        """Adds the next frame; see StoredFrame."""
         self.video.add(picture)
         self.rows.append(dataclasses.asdict(info) | {"digest": digest.hex()})
         if excerpt:
@@ -80,11 +80,11 @@ class SegmentWriter:
         """Completes the zip.
 
         Args:
-            tiles: what the contact sheet holds of the frames of this segment.
-            flashes: the most of any second of the story so far.
+            tiles: thumbnails that the contact sheet keeps of this segment's frames.
+            flashes: most flashes in any second of the story so far.
         """
         self.video.close()
-        with zipfile.ZipFile(self.path, "w") as archive:  # stored: nearly all of it is compressed already
+        with zipfile.ZipFile(self.path, "w") as archive:  # without compression: nearly all of it is compressed already
             archive.write(self.video.path, "pictures.mp4")
             facts = {"flashes": flashes, "frames": self.rows}
             archive.writestr("frames.json", json.dumps(facts), zipfile.ZIP_DEFLATED)
@@ -96,12 +96,12 @@ class SegmentWriter:
                 archive.writestr(f"excerpts/{seq}.jpg", excerpt)
 
     def abandon(self) -> None:
-        """Lets go of what is half done; harmless after close()."""
+        """Stops encoding and removes the video, also after close()."""
         self.video.abandon()
 
 
 def read_segment(path: Path) -> StoredFrames:
-    """Reads a segment's zip; its video is written beside it, as PATH.mp4."""
+    """Reads a segment's zip; its video is written beside it, with suffix .mp4."""
     with zipfile.ZipFile(path) as archive:
         video = path.with_suffix(".mp4")
         video.write_bytes(archive.read("pictures.mp4"))

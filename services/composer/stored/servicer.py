@@ -1,4 +1,4 @@
-"""The composer's face on the wire for stories that are told while nobody waits."""
+"""The RPCs of stored stories, which are made in the background."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import grpc
 
 from deepsing.access.accounts import caller_account
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.backends.client import Backends
-from services.composer.session.config import parse_config
+from services.composer.session.config import FILE_KINDS, parse_config
 from services.composer.session.receive import receive_next, receive_song, require_config
 from services.composer.settings import ComposerSettings
-from services.composer.stored.answers import build_linked_story, build_story
 from services.composer.stored.creation import ClaimedKey, create_or_get, parse_key
 from services.composer.stored.errors import page_invalid_error, store_errors, stories_off_error, story_not_found_error
 from services.composer.stored.identity import compute_content_digest, compute_pcm_digest, normalize_config
-from services.composer.stored.lease import AsyncStore
-from services.composer.stored.open_store import open_store
 from services.composer.stored.record import Record, owner_tag
-from services.composer.stored.store import NotFound, StoreError, VersionConflict
+from services.composer.stored.store import AsyncStore, FolderStore, NotFound, Store, StoreError, VersionConflict
 from services.composer.stored.worker import Worker
 from services.composer.upload.scratch import ScratchDir
 from services.composer.upload.song_file import SongFile
@@ -34,32 +32,32 @@ from services.composer.upload.song_file import SongFile
 __all__ = ["StoriesServicer"]
 
 STORY_ID = re.compile(r"[0-9a-f]{32}")
-PAGE, LARGEST_PAGE = 50, 100
+PAGE, LARGEST_PAGE = 50, 100  # stories per page of ListStories
 WATCH_EVERY_S, WATCH_HEARTBEAT_S = 1.0, 10.0
 
 
 class StoriesServicer:
-    """The RPCs of stored stories; made within a running event loop, where it begins to make what waits in the store.
+    """Implements the RPCs of stored stories. Create it in a running event loop: its worker begins at once.
 
     Args:
-        scratch: takes songs on their way to the store, and files on the way.
+        scratch: holds uploads and other temporary files.
 
     Attributes:
-        store: of the settings; None where they name none, and every RPC is refused.
+        store: as configured; None if there is none, and every RPC is refused with STORIES_OFF.
 
     Raises:
-        StoreError: the settings name a store that cannot be used.
+        StoreError: the configured store cannot be used.
     """
 
     def __init__(self, settings: ComposerSettings, backends: Backends, scratch: ScratchDir) -> None:
         self._settings, self._backends, self._scratch = settings, backends, scratch
         self.store: AsyncStore | None = None
         if settings.store:
-            self.store = AsyncStore(open_store(settings))
+            self.store = AsyncStore(_open_store(settings))
             self.worker = Worker(settings, backends, self.store, scratch.path)
 
     async def close(self) -> None:
-        """Leaves the stories under way to other composers."""
+        """Stops making stories; other composers take them over."""
         if self.store is not None:
             await self.worker.close()
             self.store.close()
@@ -84,9 +82,9 @@ class StoriesServicer:
             ).hexdigest()
             claimed = ClaimedKey(store, owner, key, request)
             if story_id := await claimed.story_id():
-                with suppress(NotFound):  # it was claimed, and then its composer was lost
+                with suppress(NotFound):  # the key was claimed, but its composer died before it stored the story
                     record, _ = await store.read_record(f"records/{owner}/{story_id}")
-                    return pb.CreateStoryResponse(story=await self._build_story(record), existed=True)
+                    return pb.CreateStoryResponse(story=await self._build_linked_story(record), existed=True)
             pcm = await asyncio.to_thread(compute_pcm_digest, song_file.path, plan)
             story_id = (await compute_content_digest(config, plan, pcm, self._backends))[:32]
             now = time.time()
@@ -101,14 +99,14 @@ class StoriesServicer:
                 self.worker.accounts.pop(wanted.name, None)
                 raise
         self.worker.wake()
-        return pb.CreateStoryResponse(story=await self._build_story(record), existed=existed)
+        return pb.CreateStoryResponse(story=await self._build_linked_story(record), existed=existed)
 
     async def GetStory(  # noqa: N802 - the contract's name
         self, request: pb.GetStoryRequest, context: grpc.aio.ServicerContext
     ) -> pb.GetStoryResponse:
         """See the contract."""
         with store_errors():
-            return pb.GetStoryResponse(story=await self._build_story(await self._read_record(request.story_id)))
+            return pb.GetStoryResponse(story=await self._build_linked_story(await self._read_record(request.story_id)))
 
     async def ListStories(  # noqa: N802 - the contract's name
         self, request: pb.ListStoriesRequest, context: grpc.aio.ServicerContext
@@ -119,7 +117,7 @@ class StoriesServicer:
         if size > LARGEST_PAGE:
             raise page_invalid_error(f"page_size is {size}; choose 1 to {LARGEST_PAGE}", "page_size", size)
         if token and not STORY_ID.fullmatch(token):
-            raise page_invalid_error("page_token is none of ours; send the one of the page before", "page_token", token)
+            raise page_invalid_error("page_token is invalid; send the last next_page_token", "page_token", token)
         answer = pb.ListStoriesResponse()
         with store_errors():
             names = [name for name, _ in await store.list_names(prefix, prefix + token if token else "")]
@@ -128,7 +126,7 @@ class StoriesServicer:
                     record, _ = await store.read_record(name)
                 except NotFound:  # deleted meanwhile
                     continue
-                answer.stories.append(build_story(record))
+                answer.stories.append(_build_story(record))
         if len(names) > size:
             answer.next_page_token = names[size - 1].removeprefix(prefix)
         return answer
@@ -142,16 +140,16 @@ class StoriesServicer:
             while True:
                 record = await self._read_record(request.story_id)
                 if record.ended:
-                    return pb.CancelStoryResponse(story=await self._build_story(record))
+                    return pb.CancelStoryResponse(story=await self._build_linked_story(record))
                 record, version = await store.read_record(record.name)
                 now = time.time()
                 try:
                     ended = {"ended_s": now, "expires_s": now + self._settings.story_ttl_s}
                     record = await store.replace_record(record, version, state="CANCELLED", holder="", **ended)
-                except VersionConflict:  # its composer has just written: look again
+                except VersionConflict:  # its composer has just written: read the record again
                     continue
                 self.worker.stop(record.name)
-                return pb.CancelStoryResponse(story=build_story(record))
+                return pb.CancelStoryResponse(story=_build_story(record))
 
     async def WatchStory(  # noqa: N802 - the contract's name
         self, request: pb.WatchStoryRequest, context: grpc.aio.ServicerContext
@@ -161,7 +159,7 @@ class StoriesServicer:
         while True:
             with store_errors():
                 record = await self._read_record(request.story_id)
-                story = await self._build_story(record)
+                story = await self._build_linked_story(record)
             news = (record.state, record.frames_done, record.frames_total, record.epoch)
             if news != said or time.monotonic() - said_at > WATCH_HEARTBEAT_S:
                 said, said_at = news, time.monotonic()
@@ -176,7 +174,7 @@ class StoriesServicer:
         return self.store
 
     async def _read_record(self, story_id: str) -> Record:
-        """A story of the caller's. Raises STORY_NOT_FOUND."""
+        """The record of one of the caller's stories. Raises STORY_NOT_FOUND."""
         store = self._require_store()
         if not STORY_ID.fullmatch(story_id):
             raise story_not_found_error(story_id)
@@ -185,11 +183,56 @@ class StoriesServicer:
         except NotFound:
             raise story_not_found_error(story_id) from None
 
-    async def _build_story(self, record: Record) -> pb.Story:
-        """A story with links to its files."""
-        return await build_linked_story(record, self._require_store(), self._settings.link_s)
+    async def _build_linked_story(self, record: Record) -> pb.Story:
+        """A story with its files and a link to each. Raises StoreError."""
+        store, link_s = self._require_store(), self._settings.link_s
+        story = _build_story(record)
+        for file in record.files:
+            kind = pb.StoryFileKind.ValueType(file.kind)
+            until_us = round((time.time() + link_s) * 1e6)
+            url = await store.call(store.blocking.link, file.name, FILE_KINDS[kind], link_s)
+            story.files.add(
+                kind=kind,
+                byte_count=file.byte_count,
+                digest=file.digest,
+                url=url,
+                expire_time_us=0 if url.startswith("file:") else until_us,
+            )
+        return story
 
 
 def _caller_tag() -> str:
     account = caller_account.get()
     return owner_tag(account.name if account else "")
+
+
+def _open_store(settings: ComposerSettings) -> Store:
+    """Opens the store that the settings name. Raises StoreError."""
+    if not settings.store.startswith("s3://"):
+        return FolderStore(Path(settings.store))
+    from services.composer.stored.s3_store import S3Store  # imports boto3, which is slow and only needed here
+
+    parts = urlsplit(settings.store)
+    prefix = parts.path.strip("/")
+    return S3Store(parts.netloc, f"{prefix}/" if prefix else "", settings.store_endpoint)
+
+
+def _build_story(record: Record) -> pb.Story:
+    """The message of a story, without its files."""
+    left = record.frames_total - record.frames_done
+    known = record.state == "RUNNING" and record.frames_total and record.frames_per_s
+    story = pb.Story(
+        story_id=record.story_id,
+        state=pb.StoryState.Value(f"STORY_STATE_{record.state}"),
+        frames_done=record.frames_done,
+        frames_total=record.frames_total,
+        remaining_us=round(left / record.frames_per_s * 1e6) if known else -1,
+        create_time_us=round(record.created_s * 1e6),
+        end_time_us=round(record.ended_s * 1e6),
+        expire_time_us=round(record.expires_s * 1e6),
+        title=pb.StoryConfig.FromString(record.config).title,
+        attempt=record.epoch,
+    )
+    if record.error:
+        story.error.code, story.error.reason, story.error.message = record.error
+    return story

@@ -1,4 +1,4 @@
-"""Looks at the store now and then: tells stories that wait or were left behind, and deletes those that are over."""
+"""Polls the store: makes stories that wait or whose composer died, and deletes expired ones."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from services.composer.backends.client import Backends
 from services.composer.settings import ComposerSettings
 from services.composer.stored.expiry import sweep
 from services.composer.stored.job import StoryJob
-from services.composer.stored.lease import AsyncStore, Lease, LeaseLost
+from services.composer.stored.lease import Lease, LeaseLost
 from services.composer.stored.record import Record
-from services.composer.stored.store import NotFound, StoreError, VersionConflict
+from services.composer.stored.store import AsyncStore, NotFound, StoreError, VersionConflict
 
 __all__ = ["Worker"]
 
-POLLS_PER_LEASE = 4  # of the store, in the time of a lease
-MOST_LOSSES = 5  # composers that one story may silence before it is given up
-QUEUE_S = 60.0  # after which there may be room; a story takes minutes
-RETRY_PAUSE_S = 30.0  # before a story is tried again that could not be told just now
-NOT_NOW = (Unavailable, ResourceExhausted, DeadlineExceeded)
+POLLS_PER_LEASE = 4  # per lease_s
+MOST_LOSSES = 5  # composers that may die over one story before it fails
+QUEUE_S = 60.0  # retry delay given to callers with too many stories; a story takes minutes
+RETRY_PAUSE_S = 30.0  # before a story is tried again after a temporary error
+NOT_NOW = (Unavailable, ResourceExhausted, DeadlineExceeded)  # temporary errors
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class _SeenRecord:
-    """A record as it was read last, and since when it has not changed."""
+    """A record as last read, and since when it is unchanged (monotonic clock, seconds)."""
 
     version: str
     record: Record
@@ -45,13 +45,13 @@ class _SeenRecord:
 
 
 class Worker:
-    """The composer's part in the stories of a store.
+    """Makes the stories of a store; any number of composers may work on one store.
 
     Args:
-        scratch: folder for files on the way.
+        scratch: folder for temporary files.
 
     Attributes:
-        accounts: of the callers who created stories here, by the story's record; their work is charged to them.
+        accounts: of callers who created stories at this composer, by name of the record; charged for the work.
     """
 
     def __init__(self, settings: ComposerSettings, backends: Backends, store: AsyncStore, scratch: Path) -> None:
@@ -65,33 +65,33 @@ class Worker:
         self._poller = asyncio.create_task(self._poll_forever())
 
     def wake(self) -> None:
-        """There is something new in the store."""
+        """Polls the store now, because something in it has changed."""
         self._news.set()
 
     def admit(self, story: Record) -> None:
-        """Counts a story that is about to be stored, and charges its caller with the work.
+        """Checks that a caller may store one more story, and remembers the caller's account to charge the work to.
 
         Raises:
-            ResourceExhausted: QUEUE_FULL, as far as is known here, which other composers' latest stories are not.
+            ResourceExhausted: QUEUE_FULL. Stories created at other composers since the last poll are not counted.
         """
         owner = story.owner
         names = {name for name, seen in self._seen.items() if seen.record.owner == owner and not seen.record.ended}
         names.update(name for name in self.accounts if name.startswith(f"records/{owner}/"))
-        names.discard(story.name)  # one that is tried again after a conflict is no further one
+        names.discard(story.name)  # a retry after a conflict is not one more story
         if len(names) >= self.settings.stories_waiting:
             message = f"{len(names)} of your stories have not ended, the most there may be; try again in {QUEUE_S:g} s"
             raise ResourceExhausted(message, reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=QUEUE_S)
         self.accounts[story.name] = caller_account.get()
 
     def stop(self, name: str) -> None:
-        """Stops work on a story that was cancelled, if it is done here; what is known of it is read anew."""
+        """Stops work on a cancelled story, if this composer makes it; its record is read again at the next poll."""
         self._seen.pop(name, None)
         self.accounts.pop(name, None)
         if name in self._running:
             self._running[name].cancel()
 
     async def close(self) -> None:
-        """Stops all work; its stories are left for others, who may take them at once."""
+        """Stops all work and releases the leases, so that other composers can take the stories at once."""
         self._poller.cancel()
         for task in self._running.values():
             task.cancel()
@@ -109,7 +109,7 @@ class Worker:
                 await asyncio.wait_for(self._news.wait(), self.settings.lease_s / POLLS_PER_LEASE)
 
     async def _poll_store(self) -> None:
-        """Reads what has changed, and takes the oldest stories that are free."""
+        """Reads the records that have changed, and takes the oldest stories that have no live holder."""
         listed = dict(await self._store.list_names("records/"))
         for name, version in listed.items():
             if name not in self._seen or self._seen[name].version != version:
@@ -139,7 +139,7 @@ class Worker:
         except VersionConflict:
             return
         if record.holder:
-            logger.warning("story %s goes on here at frame %d", record.story_id, record.frames_done)
+            logger.warning("story %s is taken over at frame %d", record.story_id, record.frames_done)
         task = asyncio.create_task(self._run_lease(lease))
         self._running[record.name] = task
         task.add_done_callback(lambda _: self._on_task_done(record.name))
@@ -149,7 +149,7 @@ class Worker:
         self.wake()
 
     async def _run_lease(self, lease: Lease) -> None:
-        """Tells a story while its lease holds, and says in its record how that ended."""
+        """Makes a story while its lease is valid, and records the outcome."""
         record = lease.record
         caller_account.set(self.accounts.get(record.name))
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch))
@@ -167,11 +167,11 @@ class Worker:
 
     async def _run_job(self, lease: Lease, folder: Path) -> None:
         if lease.record.losses >= MOST_LOSSES:
-            raise RuntimeError(f"{MOST_LOSSES} composers have fallen silent over this story")
+            raise RuntimeError(f"{MOST_LOSSES} composers went silent while they made this story")
         await StoryJob(self.settings, self._backends, lease, folder).run()
 
     async def _record_outcome(self, lease: Lease, job: asyncio.Task[None]) -> None:
-        """Leaves the story to others, or calls it failed; nothing where it has succeeded or is not ours any more."""
+        """Queues the story again after a temporary error, else records that it failed. Does nothing if it has ended."""
         record, failure = lease.record, None if job.cancelled() else job.exception()
         while isinstance(failure, BaseExceptionGroup):
             failure = failure.exceptions[0]

@@ -1,4 +1,4 @@
-"""How near one signal is to another: Pearson's r, Lin's concordance and the root mean square error."""
+"""Agreement of two signals: Pearson's r, Lin's concordance (CCC) and the root mean square error."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import sqrt
 
 __all__ = ["Agreement", "RunningAgreement"]
 
-CONSTANT = 1e-9  # a variance below this is none
+CONSTANT = 1e-9  # a signal whose variance is not larger is constant
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Agreement:
     def from_moments(
         cls, means: tuple[float, float], variances: tuple[float, float], covariance: float, squared_error: float, n: int
     ) -> Agreement:
-        """The agreement of two signals, from their moments.
+        """Computes the agreement of two signals from their moments.
 
         Args:
-            means: of both signals.
-            variances: of both signals, divided by n, not by n - 1.
-            covariance: of the two, divided by n.
+            means: means of both signals.
+            variances: variances of both signals, divided by n, not by n - 1.
+            covariance: their covariance, divided by n.
             squared_error: mean square of their difference.
             n: pairs, at least 1.
         """
@@ -40,14 +40,14 @@ class Agreement:
 
 
 class RunningAgreement:
-    """Sums that grow by one pair at a time; memory is six numbers."""
+    """Computes the agreement of a stream of pairs in constant memory."""
 
     def __init__(self) -> None:
         self._n = 0
         self._mean_x = self._mean_y = self._xx = self._yy = self._xy = self._squared_error = 0.0
 
     def add(self, x: float, y: float) -> None:
-        """Takes the next pair (Welford's update, stable over hours of frames)."""
+        """Adds a pair (Welford's update, numerically stable over hours of frames)."""
         self._n += 1
         dx, dy = x - self._mean_x, y - self._mean_y
         self._mean_x += dx / self._n

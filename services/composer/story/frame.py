@@ -1,4 +1,4 @@
-"""What one frame of a story shows, beside its pixels."""
+"""What one frame of a story shows: sentiments, concepts and styles."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["FrameInfo"]
 
 @dataclass(frozen=True)
 class FrameInfo:
-    """What a frame shows: see Frame in the contract.
+    """What one frame shows; see Frame in the contract.
 
     Attributes:
         time_s: when it is shown, seconds from the start of the story.
-        target: (arousal, valence) that the song asks for, [-1, 1].
-        expected: (arousal, valence) that people, or the engine's labeller, felt at what it shows.
-        concepts, styles: (name, weight), heaviest first.
+        target: (arousal, valence) of the song, [-1, 1].
+        expected: (arousal, valence) by the ratings of the concepts it shows, [-1, 1].
+        concepts, styles: (name, weight), largest weight first.
     """
 
     seq: int

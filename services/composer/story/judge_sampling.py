@@ -1,4 +1,4 @@
-"""Which frames the judge of stories reads, what it is shown of them, and how well its judgements follow the targets."""
+"""Chooses the frames that are judged, encodes them for the judge, and compares judgements with targets."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from services.composer.story.frame import FrameInfo
 
 __all__ = ["Judgement", "JudgeSampler", "agreements", "encode_excerpt"]
 
-SIDE_PX = 256  # the judge looks at the centre square at this size
-QUALITY = 95
-FINEST = 1000  # denominator of the time between judgements
+SIDE_PX = 256  # the judge gets the centre square at this size
+QUALITY = 95  # of its JPEG
+FINEST = 1000  # largest denominator of the time between judgements, seconds
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the judge read off a frame: (arousal, valence) in [-1, 1]."""
+    """The judge's reading of one frame: achieved is (arousal, valence) in [-1, 1]."""
 
     info: FrameInfo
     achieved: tuple[float, float]
 
 
 class JudgeSampler:
-    """Chooses frames at even times, by their numbers alone: a story taken up again has the same ones read.
+    """Chooses frames at even times, by their numbers alone, so that a resumed story chooses the same ones.
 
     Args:
         every_s: time between judgements; 0 chooses none.
-        rate: frames a second.
+        rate: frames per second.
     """
 
     def __init__(self, every_s: float, rate: Fraction) -> None:
@@ -42,12 +42,12 @@ class JudgeSampler:
 
     def selects(self, seq: int) -> bool:
         """Whether a frame is the first at or after a multiple of the time between judgements."""
-        step, parts = self._step.numerator, self._step.denominator  # in whole numbers: asked of every frame
+        step, parts = self._step.numerator, self._step.denominator  # integers: called for each frame
         return step > 0 and seq * parts // step * step > (seq - 1) * parts
 
 
 def encode_excerpt(picture: NDArray[np.uint8]) -> bytes:
-    """What the judge sees of a picture (height, width, 3), as a small JPEG."""
+    """Encodes the centre square of a picture (height, width, 3) as a small JPEG for the judge."""
     image = Image.fromarray(picture)
     if image.size != (SIDE_PX, SIDE_PX):
         image = ImageOps.fit(image, (SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
@@ -57,7 +57,7 @@ def encode_excerpt(picture: NDArray[np.uint8]) -> bytes:
 
 
 def agreements(judgements: Sequence[Judgement]) -> tuple[Agreement, Agreement]:
-    """Targets against judgements: arousal, valence."""
+    """Agreement of judgements with targets: (arousal, valence)."""
     running = (RunningAgreement(), RunningAgreement())
     for judgement in judgements:
         for axis, one in enumerate(running):

@@ -1,8 +1,8 @@
-"""Builds the latents that the generator paints from: class weights, noise and style weights of every frame.
+"""Computes the latent of each frame: class weights, noise and style weights, from which the generator paints it.
 
 Source: Passalis & Doropoulos (2021), section 3.4, moving noise.
 Differs: between two concepts the weights travel along a straight line of the latent space, and noise turns in a
-plane of its own by an angle that grows with the music, so that it never jumps.
+plane by an angle that grows with loudness and onsets, so that it never jumps.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from services.composer.story.timeline import Moment
 __all__ = ["KeyLatent", "LatentPath", "FrameLatent"]
 
 F32 = NDArray[np.float32]
-KEYS_KEPT = 8  # a moment lies between two keys; more are kept only because frames are asked for in batches
+KEYS_KEPT = 8  # a moment lies between two keys; more are kept because frames are planned in batches
 
 
 @dataclass(frozen=True)
 class KeyLatent:
-    """A key in the latent space.
+    """The latent of a key.
 
     Attributes:
         classes: (K,), on the simplex.
         noise: (Z,), about standard normal.
         style: (S,), weights of styles, sum ≤ 1; empty for no style.
-        expected: (arousal, valence) that people felt at this mixture of concepts.
+        expected: (arousal, valence) by the ratings of these concepts.
     """
 
     classes: F32
@@ -40,7 +40,7 @@ class KeyLatent:
 
 @dataclass(frozen=True)
 class FrameLatent:
-    """What the generator needs for one frame; noise already holds its push, in units of truncation 1."""
+    """The latent of one frame; its noise is already scaled by Moment.push, in units of truncation 1."""
 
     classes: F32
     noise: F32
@@ -49,19 +49,19 @@ class FrameLatent:
 
 
 class LatentPath:
-    """The keys of a story in latent space, and any moment between two of them."""
+    """Interpolates between the latents of a story's keys."""
 
     def __init__(self) -> None:
         self._keys: OrderedDict[int, KeyLatent] = OrderedDict()
 
     def add(self, index: int, key: KeyLatent) -> None:
-        """Takes the latent of a key; old ones are forgotten."""
+        """Adds the latent of a key; only the last KEYS_KEPT are kept."""
         self._keys[index] = key
         while len(self._keys) > KEYS_KEPT:
             self._keys.popitem(last=False)
 
     def latent_at(self, moment: Moment) -> FrameLatent:
-        """The latent of a moment whose two keys are known."""
+        """The latent of a moment; both its keys must have been added."""
         left, right, share = self._keys[moment.left], self._keys[moment.right], np.float32(moment.progress)
         noise = rotate_noise(left.noise, moment.phase)
         if share:
@@ -77,5 +77,5 @@ class LatentPath:
 
 
 def rotate_noise(noise: F32, angle: float) -> F32:
-    """Noise turned in the plane that it spans with its own reversal; a whole turn brings it back."""
+    """Noise rotated by an angle (radians) in the plane that it spans with its own reversal."""
     return np.float32(np.cos(angle)) * noise + np.float32(np.sin(angle)) * noise[::-1]

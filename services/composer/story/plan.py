@@ -1,4 +1,4 @@
-"""What a story is asked to be, in plain values: `session/config.py` makes it of a StoryConfig that it has checked."""
+"""What a caller asks for, in plain values: `session/config.py` builds a StoryPlan from a checked StoryConfig."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["AudioFormat", "FileKind", "ImageFormat", "Resume", "Size", "StoryPla
 
 
 class FileKind(StrEnum):
-    """A finished file of a story; the value is the name that it has on disk."""
+    """A finished file of a story; the value is its file name."""
 
     VIDEO = "story.mp4"
     MANIFEST = "story.json"
@@ -19,7 +19,7 @@ class FileKind(StrEnum):
 
 
 class ImageFormat(StrEnum):
-    """How frames are sent; NONE sends no pictures."""
+    """How frames are encoded for the caller; NONE sends none."""
 
     RAW_RGB = "raw"
     JPEG = "jpeg"
@@ -29,7 +29,7 @@ class ImageFormat(StrEnum):
 
 @dataclass(frozen=True)
 class Size:
-    """Of every frame, pixels."""
+    """Size of every frame, pixels."""
 
     width_px: int
     height_px: int
@@ -39,7 +39,7 @@ class Size:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Of a frame's array: (height, width, 3)."""
+        """Shape of a frame's array: (height, width, 3)."""
         return self.height_px, self.width_px, 3
 
 
@@ -54,11 +54,11 @@ class AudioFormat:
 
 @dataclass(frozen=True)
 class Resume:
-    """Where a story that broke off goes on, and what it has to be."""
+    """Where to resume a story, and the digests that it must have."""
 
     next_seq: int
     story_digest: str
-    song_digest: str  # of the song that is announced; empty where it is sent again without saying
+    song_digest: str  # of a song that may be cached; empty if the caller sends the song again
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class StoryPlan:
     """A checked StoryConfig; see the contract for the meaning of each field.
 
     Attributes:
-        size: None is the engine's own.
-        style: "none", "auto", or the name of a style.
+        size: None is the engine's own size.
+        style: "none", "auto", or a style's name.
         mode: "absolute", "relative" or "adaptive".
-        audio_format: None is an encoded file.
-        duration_us: of the part that is shown, from start_us on; 0 is all of the song.
+        audio_format: layout of raw samples; None is an encoded file.
+        duration_us: length of the part that is shown, from start_us on; 0 is to the end of the song.
     """
 
     seed: int
@@ -96,5 +96,5 @@ class StoryPlan:
 
     @property
     def shows_frames(self) -> bool:
-        """Whether frames go to the caller one by one."""
+        """Whether the caller gets the frames one by one."""
         return self.image_format is not ImageFormat.NONE

@@ -1,8 +1,8 @@
-"""Puts the feelings of a song on the scale of pictures: typical music meets the engine's typical picture.
+"""Maps a song's sentiments to the scale of pictures, so that typical music gets the engine's typical picture.
 
 Source: Passalis & Doropoulos (2021), section 3.2, z-scores on both sides: our `relative`.
 Differs: `absolute` measures every song against music in general and is the default, so that a sad song has a sad
-story; `adaptive` is the causal form of `relative`; a constant feeling is typical (the original divides by zero).
+story; `adaptive` is the causal form of `relative`; a constant sentiment is typical (the original divides by zero).
 """
 
 from __future__ import annotations
@@ -17,42 +17,42 @@ from services.composer.story.timeline import Point
 
 __all__ = ["Norm", "Scale", "build_scale"]
 
-FLAT = 0.02  # a song whose feelings spread less than this is taken as constant
-PRIOR_COUNT = 16  # points for which `adaptive` believes in music in general before it trusts what it heard
+FLAT = 0.02  # a sentiment with a smaller standard deviation counts as constant
+PRIOR_COUNT = 16  # weight, in points, of music in general at the start of `adaptive`
 
 
 @dataclass(frozen=True)
 class Norm:
-    """What is typical: mean and spread (standard deviation) of arousal and valence, each (2,)."""
+    """Mean and spread (standard deviation) of arousal and valence, each (2,)."""
 
     mean: NDArray[np.float64]
     spread: NDArray[np.float64]
 
     @classmethod
-    def of(cls, feelings: NDArray[np.float64]) -> Norm:
-        """The norm of feelings (n, 2)."""
-        return cls(feelings.mean(axis=0), feelings.std(axis=0))
+    def of(cls, sentiments: NDArray[np.float64]) -> Norm:
+        """The norm of sentiments (n, 2)."""
+        return cls(sentiments.mean(axis=0), sentiments.std(axis=0))
 
-    def rescale(self, feeling: NDArray[np.float64], other: Norm) -> NDArray[np.float64]:
-        """A feeling (2,) seen from here, as unusual there; within [-1, 1]. Where all is constant, all is typical."""
-        unusual = np.where(self.spread > FLAT, (feeling - self.mean) / np.maximum(self.spread, FLAT), 0.0)
-        return np.asarray((other.mean + other.spread * unusual).clip(-1, 1))
+    def rescale(self, sentiment: NDArray[np.float64], other: Norm) -> NDArray[np.float64]:
+        """Maps a sentiment (2,) to the same z-score in another norm, clipped to [-1, 1]; 0 if this norm is constant."""
+        z_score = np.where(self.spread > FLAT, (sentiment - self.mean) / np.maximum(self.spread, FLAT), 0.0)
+        return np.asarray((other.mean + other.spread * z_score).clip(-1, 1))
 
 
 class Scale(Protocol):
-    """A way to put points on the scale of pictures; some hold points back until the song is over."""
+    """Rescales the points of one song; some scales hold points back until the song ends."""
 
     def add(self, point: Point) -> list[Point]:
-        """Takes the next point; returns those that are settled."""
+        """Adds the next point; returns the rescaled points that are final."""
         ...
 
     def finish(self) -> list[Point]:
-        """Returns what was held back."""
+        """Returns the points that were held back, rescaled."""
         ...
 
 
 class Absolute:
-    """Every song against music in general."""
+    """Measures every song against music in general."""
 
     def __init__(self, music: Norm, pictures: Norm) -> None:
         self._music, self._pictures = music, pictures
@@ -67,7 +67,7 @@ class Absolute:
 
 
 class Relative:
-    """Every song against itself; gives nothing before it is over."""
+    """Measures every song against itself; returns nothing before its end."""
 
     def __init__(self, music: Norm, pictures: Norm) -> None:
         self._music, self._pictures = music, pictures
@@ -87,7 +87,7 @@ class Relative:
 
 
 class Adaptive:
-    """Every song against what was heard of it so far, starting from music in general."""
+    """Measures every song against its points so far, starting from music in general."""
 
     def __init__(self, music: Norm, pictures: Norm) -> None:
         self._music, self._pictures = music, pictures
@@ -97,8 +97,8 @@ class Adaptive:
 
     def add(self, point: Point) -> list[Point]:
         """Returns the point, rescaled."""
-        feeling = np.array([point.arousal, point.valence])
-        self._count, self._sums, self._squares = self._count + 1, self._sums + feeling, self._squares + feeling**2
+        sentiment = np.array([point.arousal, point.valence])
+        self._count, self._sums, self._squares = self._count + 1, self._sums + sentiment, self._squares + sentiment**2
         mean = self._sums / self._count
         spread = np.sqrt(np.maximum(self._squares / self._count - mean**2, FLAT**2))
         return [_rescale_point(point, Norm(mean, spread), self._pictures)]
@@ -114,11 +114,11 @@ def _rescale_point(point: Point, music: Norm, pictures: Norm) -> Point:
 
 
 def build_scale(mode: str, music: Norm, pictures: Norm) -> Scale:
-    """Makes a fresh scale.
+    """Makes a new scale.
 
     Args:
         mode: "absolute", "relative" or "adaptive".
-        music: the norm of the audio model's readings of music in general.
+        music: the norm of the audio model's sentiments over music in general.
         pictures: the norm of the engine's concepts.
     """
     scales: dict[str, type[Absolute | Relative | Adaptive]]

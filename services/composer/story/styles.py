@@ -1,8 +1,8 @@
-"""Chooses the style of a picture by its feeling: the nearest one, with inertia, so that a manner of painting lasts.
+"""Chooses the style of a picture by its sentiment: the nearest one, with hysteresis, so that a style lasts.
 
 Source: Passalis & Doropoulos (2021), section 3.4: one of three style pictures by the sign of valence.
 Differs: any number of styles on the plane of arousal and valence; a style stays until another is clearly nearer and it
-has been seen for a while; it changes together with the concept, over the same seconds.
+has been shown for a while; it changes together with the concept, over the same seconds.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 __all__ = ["StyleChooser", "nearest_style"]
 
 STYLE_STAY = 0.05  # another style must be nearer by this much on the sentiment plane to take over …
-STYLE_HOLD_S = 6.0  # … and the present one must have been there for so long
+STYLE_HOLD_S = 6.0  # … and the present one must have been shown for so long
 
 
 class StyleChooser:
-    """The style of one story, key by key.
+    """Chooses the styles of one story, key by key.
 
     Args:
         styles: (S, 2), arousal and valence of each style.
@@ -29,7 +29,7 @@ class StyleChooser:
         self._since_s = 0.0
 
     def choose(self, arousal: float, valence: float, time_s: float) -> int:
-        """The style, as an index, of a feeling in [-1, 1] that is shown from a time on; times never go back."""
+        """Index of the style for a sentiment in [-1, 1] that is shown from a time on; times must not decrease."""
         if self._present is not None and time_s - self._since_s < STYLE_HOLD_S:
             return self._present
         chosen = nearest_style(arousal, valence, self._styles, self._present)
@@ -39,11 +39,11 @@ class StyleChooser:
 
 
 def nearest_style(arousal: float, valence: float, styles: NDArray[np.float64], present: int | None) -> int:
-    """The style whose sentiment is nearest, keeping the present one unless another is nearer by STYLE_STAY.
+    """Index of the style with the nearest sentiment; the present one stays unless another is nearer by STYLE_STAY.
 
     Args:
-        arousal: of the feeling, [-1, 1].
-        valence: of the feeling, [-1, 1].
+        arousal: arousal to be shown, [-1, 1].
+        valence: valence to be shown, [-1, 1].
         styles: (S, 2), arousal and valence of each style.
         present: index of the style in use, or None.
     """

@@ -1,4 +1,4 @@
-"""What can be said of a story once all its frames are made."""
+"""The summary of a finished story: its song, its models, and how well its pictures follow the song."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["JudgeReport", "JudgeSkill", "SongInfo", "StorySummary"]
 
 @dataclass(frozen=True)
 class SongInfo:
-    """What was found in a song while it was analysed; see SongFacts in the contract."""
+    """Facts of an analysed song; see SongFacts in the contract."""
 
     duration_us: int
     sample_count: int
@@ -26,7 +26,7 @@ class SongInfo:
 
 @dataclass(frozen=True)
 class JudgeSkill:
-    """A judge's agreement with people on rated photos that it never saw: Pearson's r over n; n 0 is not known."""
+    """A judge's agreement with people: Pearson's r over n rated photos not used in training; n is 0 if not known."""
 
     r: float
     n: int
@@ -34,13 +34,13 @@ class JudgeSkill:
 
 @dataclass(frozen=True)
 class JudgeReport:
-    """How well the pictures follow the song by the judge's readings.
+    """How well the pictures follow the song by the judge.
 
     Attributes:
-        arousal, valence: of targets with judgements.
-        digest: of the judge's weights.
-        arousal_skill, valence_skill: the judge's own agreement with people, the most that can be asked of it.
-        missed_count: frames that were to be judged and were not.
+        arousal, valence: agreement of targets with judgements.
+        digest: digest of the judge's weights.
+        arousal_skill, valence_skill: the judge's own agreement with people, an upper bound for the above.
+        missed_count: frames that were chosen but not judged.
     """
 
     arousal: Agreement
@@ -56,12 +56,12 @@ class StorySummary:
     """A finished story; see SessionEnd in the contract.
 
     Attributes:
-        engine, translator: names of those that made it.
-        song: None where only a part of the song was analysed.
-        rated_by: who rated the concepts shown: "people", "model", or "" where the engine does not say.
+        engine, translator: names of the engine and translator used.
+        song: None if only a part of the song was analysed.
+        rated_by: who rated the concepts shown: "people", "model", or "" if the engine does not say.
         arousal, valence: agreement of targets with those ratings.
-        judged: None where no frame was judged.
-        frames_digest: empty where frames were dropped or the story was resumed.
+        judged: None if no frame was judged.
+        frames_digest: empty if frames were dropped or the story was resumed.
     """
 
     frame_count: int

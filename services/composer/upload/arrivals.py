@@ -1,4 +1,4 @@
-"""When a stream had grown how far: of the bytes of an upload, and of the time of the story that they hold."""
+"""Logs when a growing stream reached each position: bytes of an upload, or microseconds of a story's audio."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from time import monotonic
 
 __all__ = ["ArrivalLog"]
 
-RESOLUTION_S = 0.01  # marks nearer than this are one, at the earlier time: lag is never told too small
-MOST_MARKS = 8192  # half of them are forgotten then; at one in RESOLUTION_S that leaves 40 s
+RESOLUTION_S = 0.01  # entries closer than this become one, at the earlier time, so that lag is never underestimated
+MOST_MARKS = 8192  # entries; then the older half is deleted, which leaves at least 40 s
 
 
 class ArrivalLog:
     """Positions of a growing stream, and the times at which they were reached.
 
     Args:
-        clock: gives seconds that never go back.
+        clock: monotonic, seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
@@ -25,7 +25,7 @@ class ArrivalLog:
         self._times_s: list[float] = []
 
     def record(self, position: int, time_s: float | None = None) -> None:
-        """Takes a position, and when it was reached (now, where that is not said); one that lies behind is no news."""
+        """Adds a position and when it was reached (default: now). A position not larger than the last is ignored."""
         time_s = self._clock() if time_s is None else time_s
         if self.positions and position <= self.positions[-1]:
             return
@@ -38,10 +38,10 @@ class ArrivalLog:
             del self.positions[: MOST_MARKS // 2], self._times_s[: MOST_MARKS // 2]
 
     def arrival_s(self, position: int) -> float:
-        """When the stream was that long, on the clock; now, where it is not yet."""
+        """When the stream reached a position, on the clock; now if it has not yet."""
         place = bisect_left(self.positions, position)
         return self._times_s[place] if place < len(self._times_s) else self._clock()
 
     def age_s(self, position: int) -> float:
-        """How long ago the stream was that long; 0 where it is not yet."""
+        """Seconds since the stream reached a position; 0 if it has not yet."""
         return self._clock() - self.arrival_s(position)

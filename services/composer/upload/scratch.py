@@ -1,4 +1,4 @@
-"""Where one process keeps songs and files while it needs them; what killed processes left there is cleared away."""
+"""The folder for one process's temporary files. Folders that killed processes left behind are deleted."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ PREFIX = "deepsing-composer-"
 
 
 class ScratchDir:
-    """A folder of this process's own, locked for as long as the process lives.
+    """Creates a folder for this process alone, locked as long as the process lives.
 
     Args:
-        parent: of this folder and those of other processes; None is the place for temporary files.
+        parent: where this folder and those of other processes are; None is the system's temporary folder.
     """
 
     def __init__(self, parent: Path | None = None) -> None:
         parent = parent or Path(tempfile.gettempdir())
         unlocked = Path(tempfile.mkdtemp(prefix="deepsing-", dir=parent))
         self._lock = _try_lock(unlocked)
-        self.path = unlocked.rename(parent / f"{PREFIX}{unlocked.name}")  # is seen by others only once it is locked
+        self.path = unlocked.rename(parent / f"{PREFIX}{unlocked.name}")  # others look for this name, so lock first
         for other in parent.glob(f"{PREFIX}*"):
             if (lock := _try_lock(other)) is not None:
                 shutil.rmtree(other, ignore_errors=True)
                 os.close(lock)
 
     def close(self) -> None:
-        """Removes the folder with all in it."""
+        """Deletes the folder and its content."""
         shutil.rmtree(self.path, ignore_errors=True)
         if self._lock is not None:
             os.close(self._lock)
@@ -39,7 +39,7 @@ class ScratchDir:
 
 
 def _try_lock(folder: Path) -> int | None:
-    """A descriptor that holds the folder's lock; None where a living process has it, or it is not ours."""
+    """A descriptor that holds the folder's lock; None if another process has it, or the folder cannot be opened."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:

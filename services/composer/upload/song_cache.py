@@ -1,4 +1,4 @@
-"""Songs that stay for a while after their session, so that a caller who comes back need not send them again."""
+"""Keeps songs for a while after their session, so that a caller who resumes a story need not send them again."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class _CachedSong:
 
 
 class SongCache:
-    """A bounded set of songs on disk; where it is full the one unused for longest goes.
+    """A bounded LRU cache of songs on disk.
 
-    A song is found only by whoever sent it: nobody learns from it what others listen to.
+    A caller finds only songs that it sent itself, so that no caller learns what others have sent.
 
     Args:
-        folder: takes them; on the file system that sessions have theirs on.
-        limit_bytes: of all of them together.
-        limit_count: of songs; 0 holds none.
-        hold_s: how long a song stays after it was last kept or found.
-        clock: seconds.
+        folder: for the songs; sessions make their folders in it, because songs are added by hard link.
+        limit_bytes: total size of all songs.
+        limit_count: number of songs; 0 keeps none.
+        hold_s: how long a song is kept after it was last added or found.
+        clock: monotonic, seconds.
     """
 
     def __init__(
@@ -40,22 +40,20 @@ class SongCache:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit_bytes, self._limit_count, self._hold_s, self._clock = limit_bytes, limit_count, hold_s, clock
-        self._folder = folder
-        self._songs: OrderedDict[tuple[str, str], _CachedSong] = (
-            OrderedDict()
-        )  # by owner and digest, the latest used last
+        self.folder = folder
+        self._songs: OrderedDict[tuple[str, str], _CachedSong] = OrderedDict()  # by owner, digest; last used last
         self._kept = 0
 
     @property
     def total_bytes(self) -> int:
-        """Of all that are held."""
+        """Size of all songs together."""
         return sum(song.bytes for song in self._songs.values())
 
     def add(self, owner: str, digest: str, song: Path) -> None:
-        """Holds a song, by a link to its file.
+        """Adds a song by a hard link to its file; does nothing if it is cached already or too large.
 
         Args:
-            owner: who sent it; empty where nobody is asked who they are.
+            owner: account that sent it; empty without authentication.
             digest: SHA-256 of the file, lower-case hex.
             song: its file.
         """
@@ -65,12 +63,12 @@ class SongCache:
         while self._songs and (self._is_full() or self.total_bytes + size > self._limit_bytes):
             self._drop(next(iter(self._songs)))
         self._kept += 1
-        path = self._folder / f"held-{self._kept}"
+        path = self.folder / f"held-{self._kept}"
         path.hardlink_to(song)
         self._songs[owner, digest] = _CachedSong(path, size, self._clock() + self._hold_s)
 
     def find(self, owner: str, digest: str) -> Path | None:
-        """The song's file, which stays at least for this turn of the event loop; None where it is not held."""
+        """The song's file, or None if it is not cached. Use it before the next await, which may delete it."""
         now = self._clock()
         for key in [key for key, song in self._songs.items() if song.expires_s <= now]:
             self._drop(key)

@@ -1,4 +1,4 @@
-"""Keeps an upload on disk while it is read by as many readers as need it, each from its start."""
+"""A song on disk that any number of readers can read from its start while it is still uploaded."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from services.composer.upload.arrivals import ArrivalLog
 
 __all__ = ["CHUNK_BYTES", "SongFile"]
 
-CHUNK_BYTES = 65_536  # of one message, either way
+CHUNK_BYTES = 65_536  # of one message, in both directions
 
 
 class SongFile:
-    """An upload in a file.
+    """A song that is uploaded to a file.
 
     Args:
         path: file to write.
-        limit_bytes: of the whole upload; more raises InvalidArgument SONG_TOO_LARGE.
+        limit_bytes: largest song.
     """
 
     def __init__(self, path: Path, limit_bytes: int) -> None:
@@ -32,12 +32,12 @@ class SongFile:
         self._limit_bytes, self.length, self.finished = limit_bytes, 0, False
         self.is_cut = False
         self._hash, self._cached_digest = hashlib.sha256(), ""
-        self.arrivals = ArrivalLog()  # of its bytes
+        self.arrivals = ArrivalLog()  # of the upload's bytes
         self._readers: list[asyncio.Future[None]] = []
 
     @classmethod
     def whole(cls, song: Path) -> Self:
-        """A song that is all there already, in a file that stays where it is; blocks to hash it."""
+        """A complete song from a file, which is left in place; blocks to hash it."""
         with song.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         song_file = cls(song.with_name(f"{song.name}.whole"), limit_bytes=0)
@@ -46,16 +46,16 @@ class SongFile:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what has come so far, lower-case hex."""
+        """SHA-256 of the bytes so far, lower-case hex."""
         return self._cached_digest or self._hash.hexdigest()
 
     @property
     def is_cached(self) -> bool:
-        """Whether the song was held and not sent."""
+        """Whether the song was taken from a file (the cache) instead of an upload."""
         return bool(self._cached_digest)
 
     def append(self, chunk: bytes) -> None:
-        """Takes the next bytes."""
+        """Appends the next bytes. Raises InvalidArgument CHUNK_TOO_LARGE or SONG_TOO_LARGE."""
         if len(chunk) > CHUNK_BYTES:
             message = f"an audio chunk has {len(chunk)} bytes; send at most {CHUNK_BYTES}"
             reason = reasons.ERROR_REASON_CHUNK_TOO_LARGE
@@ -70,7 +70,7 @@ class SongFile:
         self._wake_readers()
 
     def link_cached(self, song: Path, digest: str) -> None:
-        """Takes a whole song from a file of the same file system, in the place of an upload that brought nothing."""
+        """Links a complete song from a file of the same file system; only if nothing was uploaded."""
         self.path.unlink()
         self.path.hardlink_to(song)
         os.close(self._descriptor)
@@ -79,7 +79,7 @@ class SongFile:
         self.finish()
 
     def finish(self, *, cut: bool = False) -> None:
-        """No more bytes come; `cut` where the caller wants no more of the song, though there may be more."""
+        """Ends the upload; `cut` says that the caller stopped before the end of the song."""
         self.is_cut = self.is_cut or (cut and not self.finished)
         self.finished = True
         self._wake_readers()
@@ -91,7 +91,7 @@ class SongFile:
         self._readers.clear()
 
     async def wait_for_growth(self) -> None:
-        """Waits until bytes or the end have come."""
+        """Waits until more bytes, or the end, have arrived."""
         reader: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._readers.append(reader)
         await reader
@@ -102,7 +102,7 @@ class SongFile:
             await self.wait_for_growth()
 
     async def iter_chunks(self) -> AsyncIterator[bytes]:
-        """All bytes from the start in pieces, waiting for those that have not come yet."""
+        """Yields all bytes from the start, waiting for those that have not arrived yet."""
         position = 0
         while True:
             while position < self.length:
@@ -114,5 +114,5 @@ class SongFile:
             await self.wait_for_growth()
 
     def close(self) -> None:
-        """Lets go of the file; the folder it lies in is deleted by its owner."""
+        """Closes the file; whoever made its folder deletes it."""
         os.close(self._descriptor)

@@ -54,7 +54,7 @@ def exchanges() -> list[Exchange]:
 
 
 def rewrite(exchange: Exchange, came: list[pb.ComposeResponse]) -> None:
-    """Puts what the composer says now in the place of what the file has it say; heartbeats stay."""
+    """Replaces the composer's messages in the file by its present ones; heartbeats stay."""
     path = FOLDER / f"{exchange.name}.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     responses = iter(response for response in came if not response.HasField("heartbeat"))

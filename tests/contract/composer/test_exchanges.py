@@ -1,4 +1,4 @@
-"""Both ends of the wire keep to the same files; DEEPSING_REGENERATE=1 writes into them what the composer says now."""
+"""Client and servicer keep to the same files; DEEPSING_REGENERATE=1 writes the composer's present messages to them."""
 
 import os
 

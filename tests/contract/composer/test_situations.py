@@ -1,4 +1,4 @@
-"""What callers do to a composer, on purpose or not, and what must come of it."""
+"""Unusual behaviour of callers, intended or not, and its required result."""
 
 import asyncio
 import ctypes
@@ -42,7 +42,7 @@ async def requests(
 
 
 def bytes_in_use() -> int:
-    """What is allocated once garbage is collected; resident memory also tells how scattered it lies."""
+    """Allocated bytes after garbage collection; unlike resident memory, without fragmentation."""
     gc.collect()
     mallinfo2 = ctypes.CDLL(None).mallinfo2
     mallinfo2.restype = Allocated

@@ -1,4 +1,4 @@
-"""Every song of the tests, through the composer: looked at, and told from its first moment to its last."""
+"""Every test song through the composer: probed, and rendered from start to end."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A real S3 server as a store: the rules of all stores, credentials, and links that end."""
+"""A real S3 server as a store: the rules of all stores, credentials, and links that expire."""
 
 from __future__ import annotations
 

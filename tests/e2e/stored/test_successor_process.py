@@ -1,4 +1,4 @@
-"""A composer is killed between two segments of a story in S3; another one finishes it, and nobody can tell."""
+"""A composer is killed between two segments of a story in S3; another one finishes it with identical files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def process(name: str, port: int, settings: dict[str, str]) -> Iterator[subproce
 
 
 def composer_settings(ports: dict[str, int], server: SeaweedFs, prefix: str) -> dict[str, str]:
-    """Of a composer."""
+    """Settings of a composer."""
     places = {f"DEEPSING_COMPOSER_{name.upper()}_TARGET": f"127.0.0.1:{port}" for name, port in ports.items()}
     kept = {"STORE": f"s3://{server.bucket}/{prefix}", "STORE_ENDPOINT": server.endpoint}
     quick = {"LEASE_S": "2", "SEGMENT_S": "2"}
@@ -47,8 +47,8 @@ def composer_settings(ports: dict[str, int], server: SeaweedFs, prefix: str) -> 
     )
 
 
-async def tell_story(target: str, folder: Path, kill: subprocess.Popen[bytes] | None, other: str) -> pb.Story:
-    """Has the story told, kills a composer at frame KILL_AT and asks the other one then; saves its files."""
+async def render_story(target: str, folder: Path, kill: subprocess.Popen[bytes] | None, other: str) -> pb.Story:
+    """Has the story made, kills a composer at frame KILL_AT, and then calls the other one; saves the story's files."""
     async with Client(target) as client:
         made = await client.create_story(SONG, OPTIONS)
         async for story in client.watch_story(made.story_id):
@@ -82,11 +82,11 @@ async def test_a_killed_composers_story_is_finished_by_another_to_the_same_bytes
         }
         for port in (*behind.values(), composers["undisturbed"], composers["killed"]):
             await wait_until_serving(f"127.0.0.1:{port}", 60)
-        whole = await tell_story(targets["undisturbed"], tmp_path / "whole", None, targets["undisturbed"])
+        whole = await render_story(targets["undisturbed"], tmp_path / "whole", None, targets["undisturbed"])
         successor = process("composer", composers["successor"], composer_settings(behind, server, "two"))
         stack.enter_context(successor)
         await wait_until_serving(targets["successor"], 60)
-        finished = await tell_story(targets["killed"], tmp_path / "finished", running["killed"], targets["successor"])
+        finished = await render_story(targets["killed"], tmp_path / "finished", running["killed"], targets["successor"])
         assert running["killed"].wait(10) == -signal.SIGKILL
     assert (whole.attempt, finished.attempt) == (1, 2)
     assert whole.story_id == finished.story_id

@@ -41,10 +41,10 @@ def test_who_rated_is_said(rated_by: sentiment_pb2.RatingSource.ValueType, words
     assert describe_agreement(story).endswith(words)
 
 
-@pytest.mark.parametrize(("duration_s", "n"), [(10.0, 240), (29.9, 718), (60.0, 29)])
+@pytest.mark.parametrize(("duration_s", "n"), [(10.0, 240), (30.0, 720), (59.9, 1437), (60.0, 29)])
 def test_nothing_is_said_of_a_story_that_is_too_short(duration_s: float, n: int) -> None:
     assert describe_agreement(end(-0.83, 0.97, duration_s, n)) == ""
 
 
-def test_from_half_a_minute_on_it_is_said() -> None:
-    assert describe_agreement(end(0.95, 0.95, 30.0, 30)) != ""
+def test_from_a_minute_on_it_is_said() -> None:
+    assert describe_agreement(end(0.95, 0.95, 60.0, 30)) != ""

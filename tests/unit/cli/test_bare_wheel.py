@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from deepsing.cli.hand_over import PROGRAMS
 from tests.unit.cli.commands import list_commands
 
 HIDE = """
@@ -40,7 +39,7 @@ def run_without_extras(*commands: list[str], cwd: Path) -> subprocess.CompletedP
 
 
 def test_every_command_has_its_help(tmp_path: Path) -> None:
-    commands = [[*words, "--help"] for words in list_commands() if words not in PROGRAMS]
+    commands = [[*words, "--help"] for words in list_commands() if words != ("bench",)]  # its help is the program's
     done = run_without_extras(*commands, cwd=tmp_path)
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == str([0] * len(commands))

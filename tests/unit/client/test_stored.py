@@ -13,7 +13,7 @@ import pytest
 from deepsing.client import Client, StoryOptions
 from deepsing.client.errors import Failed, InvalidSong, Refused, Unavailable
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.stored.folder_store import FolderStore
+from services.composer.stored.store import FolderStore
 from tests.encoding import encode, tone
 from tests.unit.composer.fakes import stage
 

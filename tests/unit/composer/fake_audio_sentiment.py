@@ -1,4 +1,4 @@
-"""A stand-in for audio_sentiment, whose feelings are waves, and what it can be made to do wrong."""
+"""A fake of audio_sentiment, whose sentiments are sine waves; tests can make it fail."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from deepsing.v1 import error_reason_pb2 as reasons
 
 
 class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer):
-    """Raw samples live, window by window; encoded songs once they are complete."""
+    """Analyses raw samples window by window, encoded songs when they are complete."""
 
     def __init__(self) -> None:
-        self.fail_after: int | None = None  # points after which the next call breaks off, once
-        self.heard = asyncio.Event()  # set once a song was heard to its end
+        self.fail_after: int | None = None  # the next call fails after so many points, once
+        self.heard = asyncio.Event()  # set when a whole song was analysed
         self.digest = "aa"
         self.typical_mean = sentiment_pb2.Sentiment(arousal=0.05, valence=0.08)
         self.typical_spread = sentiment_pb2.Sentiment(arousal=0.39, valence=0.30)
         self.lag_us = 2_000_000
         self.configs: list[audio.AnalyzeConfig] = []
-        self.mismatch_count = 0  # calls that are still to meet a replica with another model
-        self.unanswered_count = 0  # calls that are still to be taken and never answered
+        self.mismatch_count = 0  # number of calls that will be refused with MODEL_MISMATCH
+        self.unanswered_count = 0  # number of calls that will never be answered
 
     async def GetModel(self, request: Any, context: grpc.aio.ServicerContext) -> audio.GetModelResponse:
         return audio.GetModelResponse(
@@ -79,12 +79,14 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
 
     @staticmethod
     def point(place: int, duration_us: int = 0) -> audio.AnalyzeResponse:
-        feeling = sentiment_pb2.Sentiment(arousal=0.8 * sin(place / 7), valence=0.8 * sin(place / 11))
-        point = sentiment_pb2.AffectPoint(time_us=place * 500_000, sentiment=feeling, loudness=0.5, onset_strength=0.1)
+        sentiment = sentiment_pb2.Sentiment(arousal=0.8 * sin(place / 7), valence=0.8 * sin(place / 11))
+        point = sentiment_pb2.AffectPoint(
+            time_us=place * 500_000, sentiment=sentiment, loudness=0.5, onset_strength=0.1
+        )
         point.duration_us = duration_us
         return audio.AnalyzeResponse(point=point)
 
 
 async def refuse(context: grpc.aio.ServicerContext, error: ServiceError) -> None:
-    """Ends a call as a service's guard does."""
+    """Ends a call with a reason, as a real service does."""
     await context.abort(error.code, str(error), ((STATUS_DETAILS, error.to_status().SerializeToString()),))

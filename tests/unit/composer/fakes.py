@@ -1,4 +1,4 @@
-"""Stand-ins for the three services behind the composer, on real ports."""
+"""Fakes of the three services that the composer calls, on real ports."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ RATED_BY = sentiment_pb2.RATING_SOURCE_PEOPLE
 
 
 class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):
-    """Concept number `index % CONCEPTS`, whatever the feeling; its judge takes light for arousal, dark for valence."""
+    """Concept number `index % CONCEPTS` for any sentiment; its judge reads light as arousal, dark as valence."""
 
     def __init__(self) -> None:
         self.reads: list[tr.ReadPicturesRequest] = []
         self.name = "dictionary"
-        self.judge_error: grpc.StatusCode | None = None  # what readings fail with
-        self.judge_release: asyncio.Event | None = None  # readings wait for it where it is set
-        self.unreadable = False  # its judge answers with what are no numbers
+        self.judge_error: grpc.StatusCode | None = None  # status that the judge fails with
+        self.judge_release: asyncio.Event | None = None  # if set, the judge waits for it
+        self.unreadable = False  # True: its judge answers NaN
 
     async def ReadPictures(
         self, request: tr.ReadPicturesRequest, context: grpc.aio.ServicerContext
@@ -79,20 +79,20 @@ class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):
 
 
 class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
-    """Plain pictures whose shade tells the concepts and the noise."""
+    """Plain pictures whose grey level depends on concepts and noise."""
 
     def __init__(self) -> None:
         self.calls: list[gen.GenerateRequest] = []
-        self.failures = 0  # calls that are still to fail with `failure`
+        self.failures = 0  # number of calls that will fail with `failure`
         self.failure = grpc.StatusCode.UNAVAILABLE
-        self.mismatch_count = 0  # calls that are still to be answered by a replica with another engine
-        self.remaining_s: list[float | None] = []  # of each call's deadline, when it came
-        self.release: asyncio.Event | None = None  # calls wait for it where it is set
-        self.most_calls: int | None = None  # later ones wait for ever
-        self.stuck = asyncio.Event()  # set by the first of those
-        self.free_call_count = 0  # calls that do not wait for it
+        self.mismatch_count = 0  # number of calls that will be answered with another engine's digest
+        self.remaining_s: list[float | None] = []  # time until each call's deadline, when it arrived
+        self.release: asyncio.Event | None = None  # if set, calls wait for it
+        self.most_calls: int | None = None  # further calls wait for ever
+        self.stuck = asyncio.Event()  # set by the first of them
+        self.free_call_count = 0  # number of calls that do not wait for `release`
         self.called = asyncio.Event()  # set by the first call
-        self.cancelled = asyncio.Event()  # set once a call was cancelled
+        self.cancelled = asyncio.Event()  # set when a call is cancelled
 
     async def Generate(self, request: gen.GenerateRequest, context: grpc.aio.ServicerContext) -> gen.GenerateResponse:
         self.calls.append(request)
@@ -120,20 +120,20 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
 
     async def ListConcepts(self, request: Any, context: grpc.aio.ServicerContext) -> gen.ListConceptsResponse:
         size = sentiment_pb2.Size(width_px=64, height_px=64)
-        feelings = [sentiment_pb2.Sentiment(arousal=0.3 * i - 0.75, valence=0.75 - 0.3 * i) for i in range(CONCEPTS)]
-        concepts = [gen.Concept(name=f"c{i}", sentiment=feeling) for i, feeling in enumerate(feelings)]
+        sentiments = [sentiment_pb2.Sentiment(arousal=0.3 * i - 0.75, valence=0.75 - 0.3 * i) for i in range(CONCEPTS)]
+        concepts = [gen.Concept(name=f"c{i}", sentiment=sentiment) for i, sentiment in enumerate(sentiments)]
         engine = gen.Engine(name="fake", native_size=size, noise_size=NOISE, digest="cc", rated_by=RATED_BY)
         return gen.ListConceptsResponse(engine=engine, concepts=concepts)
 
     async def ListStyles(self, request: Any, context: grpc.aio.ServicerContext) -> gen.ListStylesResponse:
-        feelings = [sentiment_pb2.Sentiment(valence=v) for v in (-0.6, 0.0, 0.6)]
-        styles = [gen.Style(name=f"s{i}", sentiment=feelings[i]) for i in range(STYLES)]
+        sentiments = [sentiment_pb2.Sentiment(valence=v) for v in (-0.6, 0.0, 0.6)]
+        styles = [gen.Style(name=f"s{i}", sentiment=sentiments[i]) for i in range(STYLES)]
         return gen.ListStylesResponse(styles=styles, digest="dd")
 
 
 @dataclass
 class Stage:
-    """A composer with its stand-ins, and a stub to call it."""
+    """A composer with the fakes of its services, and a stub to call it."""
 
     servicer: ComposerServicer
     stub: composer_pb2_grpc.ComposerServiceStub
@@ -144,13 +144,13 @@ class Stage:
 
     @property
     def target(self) -> str:
-        """Where the composer listens."""
+        """The composer's address."""
         return f"127.0.0.1:{self.port}"
 
 
 @asynccontextmanager
 async def stage(*, protect: Any = None, **settings: Any) -> AsyncIterator[Stage]:
-    """Starts everything on free ports of loopback; `protect` as Service has it."""
+    """Starts everything on free loopback ports; for `protect` see Service."""
     from deepsing.runtime.server import GrpcServer, ServerSecurity, Service
     from deepsing.runtime.settings import ServerSettings
 

@@ -1,4 +1,4 @@
-"""What sessions leave in the metrics: real ones with stand-ins behind them, and messages by hand for the clock."""
+"""The metrics of sessions: whole ones with fakes of the services, and single messages with a fake clock."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_a_session_that_fails_before_its_first_frame_does_not_stay_pending
 
 
 async def run_session(story: pb.StoryConfig, run_after: list[tuple[float, pb.ComposeResponse]], clock: Clock) -> None:
-    """A session that answers at the given moments."""
+    """A session that responds at given times."""
 
     async def requests() -> AsyncIterator[pb.ComposeRequest]:
         yield pb.ComposeRequest(config=story)

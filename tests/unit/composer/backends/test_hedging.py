@@ -1,4 +1,4 @@
-"""Calls that are made again while the first is still waited for: which answer counts, and what is left behind."""
+"""Hedged calls: which answer counts, and that the other calls are cancelled."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Call:
 
 
 class Line:
-    """Calls as they are made."""
+    """Records the calls that are made."""
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
@@ -46,7 +46,7 @@ class Line:
         return self.calls[-1]
 
     async def wait_for_calls(self, count: int) -> list[Call]:
-        """Waits for that many."""
+        """Waits until so many calls were made."""
         async with asyncio.timeout(10):
             while len(self.calls) < count:
                 self._another.clear()

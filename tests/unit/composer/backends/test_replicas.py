@@ -24,7 +24,7 @@ SONG = pcm(3.0)
 
 @asynccontextmanager
 async def stage_behind_proxy(*, direct: bool, **settings: Any) -> AsyncIterator[tuple[Stage, Proxy]]:
-    """A composer that reaches the generator through a proxy, and where `direct` as a second replica without it."""
+    """A composer that reaches the generator through a proxy; with `direct` also without it, as a second replica."""
     async with stage(**settings) as composer:
         servicer = composer.servicer
         port = int(servicer.settings.generator_target.rpartition(":")[2])

@@ -1,4 +1,4 @@
-"""Calls to the services behind: made again while that may help, and not at all while nobody has an answer."""
+"""Calls to the other services: retried while that may help, and refused while the circuit breaker is open."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ AWAY = grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), gr
 
 def open_breaker(clock: Clock) -> CircuitBreaker:
     breaker = CircuitBreaker("generator", patience_s=30, clock=clock)
-    assert not breaker.should_give_up(0.0)
+    assert not breaker.should_stop_retrying(0.0)
     clock.now_s = 31
-    assert breaker.should_give_up(0.0)
+    assert breaker.should_stop_retrying(0.0)
     return breaker
 
 
@@ -40,7 +40,7 @@ def test_one_caller_tries_and_an_answer_closes_it() -> None:
     breaker.admit()
     with pytest.raises(Unavailable):
         breaker.admit()
-    assert breaker.should_give_up(clock.now_s), "who tries is not kept waiting"
+    assert breaker.should_stop_retrying(clock.now_s), "who tries is not kept waiting"
     clock.now_s += RETRY_AFTER_S
     breaker.admit()
     breaker.record_success()
@@ -54,7 +54,7 @@ def test_one_call_that_fails_for_long_does_not_shut_out_those_that_are_answered(
     clock.now_s = 29
     breaker.record_success()
     clock.now_s = 31
-    assert breaker.should_give_up(0.0)
+    assert breaker.should_stop_retrying(0.0)
     breaker.admit()
 
 
@@ -75,7 +75,7 @@ async def test_while_a_service_is_away_the_second_caller_is_not_kept_waiting() -
         composer.generator.failures = 10**6
         assert (await expect_refusal(composer.stub.Compose(upload(config(), pcm(2.0)))))[1] == "DEPENDENCY_UNAVAILABLE"
         calls = len(composer.generator.calls)
-        composer.servicer.backends.breakers["generator"].should_give_up(-1.0)
+        composer.servicer.backends.breakers["generator"].should_stop_retrying(-1.0)
         code, reason, text = await expect_refusal(composer.stub.Compose(upload(config(), pcm(2.0))))
         assert len(composer.generator.calls) == calls
     assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
@@ -86,8 +86,8 @@ async def test_once_the_service_is_back_the_next_story_that_may_try_is_told(monk
     monkeypatch.setattr("services.composer.backends.retry.RETRY_AFTER_S", 0.2)
     async with stage(patience_s=0.2) as composer:
         for breaker in composer.servicer.backends.breakers.values():
-            assert breaker.should_give_up(-1e6), "nobody has had an answer yet"
-        await asyncio.sleep(0.2)  # its time to try again is by the clock
+            assert breaker.should_stop_retrying(-1e6), "nobody has had an answer yet"
+        await asyncio.sleep(0.2)  # until the breaker admits a trial call
         assert len(only(await compose_all(composer.stub, config(), pcm(2.0)), "frame")) == 48
 
 

@@ -1,4 +1,4 @@
-"""What the services behind say of themselves, and what a story does with it."""
+"""What the other services report about their models, and how a story uses it."""
 
 from __future__ import annotations
 

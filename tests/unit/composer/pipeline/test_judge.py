@@ -1,4 +1,4 @@
-"""Readings of the judge: which frames, at what cost to the story, and what is said of them at its end."""
+"""Judgements: which frames are judged, how the story waits for them, and what its end reports about them."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ async def test_wide_pictures_go_to_the_judge_small(composer: Stage) -> None:
 
 
 async def test_a_live_story_is_read_too() -> None:
-    async with stage(live_late_s=60.0) as composer:  # however slow the machine that tests, no frame is late
+    async with stage(live_late_s=60.0) as composer:  # so that no frame is late, even on a slow machine
         end = only(await compose_all(composer.stub, config(pacing=pb.PACING_LIVE)), "session_end")[0]
     assert end.achieved.arousal.n + end.achieved.missed_count == 7
     assert end.achieved.arousal.n >= 1

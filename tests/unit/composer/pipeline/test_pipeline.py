@@ -1,4 +1,4 @@
-"""The pipeline by itself: plain values, in order, and at its consumer's pace."""
+"""The pipeline by itself: it yields plain values, in order, and waits for its consumer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from services.composer.pipeline.analysis import AnalysisUpdate
 from services.composer.pipeline.capabilities import Capabilities
 from services.composer.pipeline.frames import FrameBatch
+from services.composer.pipeline.judge import BACKLOG
 from services.composer.pipeline.pipeline import FramesComplete, StoryEvent, StoryPipeline
 from services.composer.pipeline.task import StoryTask
 from services.composer.session.config import parse_config
@@ -30,9 +31,9 @@ async def composer() -> AsyncIterator[Stage]:
 async def make_pipeline(composer: Stage, folder: Path, first_seq: int = 0) -> tuple[StoryTask, StoryPipeline]:
     (folder / "song").write_bytes(SONG)
     servicer, plan = composer.servicer, parse_config(config())
-    task = StoryTask(plan, await Capabilities.fetch(plan, servicer.backends), "s", first_seq)
+    task = StoryTask(plan, await Capabilities.fetch(plan, servicer.backends), "s", first_seq, judge_all=True)
     song_file = SongFile.whole(folder / "song")
-    return task, StoryPipeline(task, song_file, servicer.backends, servicer.settings, judge_all=True)
+    return task, StoryPipeline(task, song_file, servicer.backends, servicer.settings)
 
 
 async def consume(pipeline: StoryPipeline) -> list[StoryEvent]:
@@ -105,3 +106,16 @@ async def test_frames_of_an_earlier_attempt_count_with_those_made_now(composer: 
     assert made == list(range(80, 151))
     assert rest.summarize() == whole.summarize()
     assert rest.judgements == whole.judgements
+
+
+async def test_more_frames_are_restored_than_may_wait_for_the_judge(composer: Stage, tmp_path: Path) -> None:
+    _, whole = await make_pipeline(composer, tmp_path)
+    batch = next(event for event in await consume(whole) if isinstance(event, FrameBatch))
+    (tmp_path / "rest").mkdir()
+    _, rest = await make_pipeline(composer, tmp_path / "rest", first_seq=150)
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group, aclosing(rest.run(group)) as events:
+        for _ in range(BACKLOG + 100):
+            await rest.restore(batch.infos[0], batch.excerpts[0])
+        judged = [event async for event in events if isinstance(event, Judgement)]
+    assert len(rest.judgements) == BACKLOG + 100
+    assert judged == rest.judgements

@@ -1,4 +1,4 @@
-"""A session that cannot begin takes nobody's place."""
+"""A session that cannot start is not counted as open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Credit and drops, without a wire: which frames go, which give way, and in what order both are told."""
+"""The credit gate by itself: which frames are sent, which are dropped, and the order of both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def make_gate(credit: int | None, backlog: int | None) -> CreditGate:
 
 
 def pop_all(credit_gate: CreditGate) -> list[int | tuple[int, int]]:
-    """All that may go now: frames by number, notes as (first, count)."""
+    """Takes all that may be sent now: frames as their numbers, FramesDropped as (first, count)."""
     out: list[int | tuple[int, int]] = []
     while (response := credit_gate.pop_next()) is not None:
         if response.HasField("frame"):

@@ -1,4 +1,4 @@
-"""Flow control of the composer: credit, stalls, and live frames that give way."""
+"""Flow control of the composer: credit, stalls, and dropped live frames."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_a_caller_who_sends_nothing_at_all_is_given_up(method: str, tmp_pa
 
 
 async def upload_then_wait(*first: Any) -> AsyncIterator[Any]:
-    """An upload of which nothing comes but the first messages, if any."""
+    """An upload that stops after its first messages, if any."""
     for one in first:
         yield one
     await asyncio.Event().wait()

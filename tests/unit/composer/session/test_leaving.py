@@ -1,4 +1,4 @@
-"""What a session leaves behind when it ends badly: nothing."""
+"""A session that fails or is cancelled leaves no files and no tasks."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_a_session_that_is_cancelled_twice_leaves_nothing(monkeypatch: pyt
         assert session.folder.exists()
         may_close.set()
         async with asyncio.timeout(10):
-            while session.folder.exists():  # noqa: ASYNC110 - nobody is told any more
+            while session.folder.exists():  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""Live sessions: frames leave as their audio comes, and what comes too late or is not read gives way."""
+"""Live sessions: frames are sent as their audio arrives; those that are late or not read are dropped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from services.composer.story.timeline import Point
 from tests.unit.composer.fakes import Stage, config, pcm, stage, upload
 from tests.unit.composer.session.test_session import SONG, compose_all, expect_refusal, only
 
-PATIENT = {"live_late_s": 60.0}  # however slow the machine that tests, nothing is late
+PATIENT = {"live_late_s": 60.0}  # so that no frame is late, even on a slow machine
 
 
 @pytest.fixture
@@ -31,14 +31,14 @@ def live(**fields: Any) -> pb.StoryConfig:
 
 
 async def upload_and_wait(story: pb.StoryConfig, sound: bytes) -> AsyncIterator[pb.ComposeRequest]:
-    """An upload of some sound, after which nothing more comes."""
+    """An upload that stops after some sound, without an end."""
     yield pb.ComposeRequest(config=story)
     yield pb.ComposeRequest(audio_chunk=sound)
     await asyncio.Event().wait()
 
 
 async def upload_in_pieces() -> AsyncIterator[pb.ComposeRequest]:
-    """The song in pieces of a sixteenth of a second."""
+    """The song in chunks of 1/16 s."""
     yield pb.ComposeRequest(config=live())
     for first in range(0, len(SONG), 1_000):
         yield pb.ComposeRequest(audio_chunk=SONG[first : first + 1_000])
@@ -46,7 +46,7 @@ async def upload_in_pieces() -> AsyncIterator[pb.ComposeRequest]:
 
 
 def numbers(responses: list[pb.ComposeResponse]) -> list[int]:
-    """Every frame's seq in the order in which frames and notes of dropped ones came."""
+    """Numbers of sent and dropped frames, in the order of their messages."""
     found: list[int] = []
     for response in responses:
         if response.HasField("frame"):
@@ -109,7 +109,7 @@ async def test_lag_is_the_time_from_the_arrival_of_audio_to_the_leaving_of_its_f
     composer.generator.release = asyncio.Event()
     call = composer.stub.Compose(upload(live(), pcm(0.5)))
     await asyncio.wait_for(composer.generator.called.wait(), 10)
-    await asyncio.sleep(0.3)  # the time that is to be told
+    await asyncio.sleep(0.3)  # the lag that is to be reported
     composer.generator.release.set()
     beats = only([response async for response in call], "heartbeat")
     finishing = [beat for beat in beats if beat.phase == pb.PHASE_FINISHING]
@@ -117,7 +117,7 @@ async def test_lag_is_the_time_from_the_arrival_of_audio_to_the_leaving_of_its_f
 
 
 async def test_a_service_that_breaks_off_is_heard_anew_and_no_frame_comes_twice(composer: Stage) -> None:
-    composer.audio.fail_after = 12  # heard anew in larger pieces, with fewer words of progress
+    composer.audio.fail_after = 12  # analysed again in larger chunks, with fewer progress messages
     responses = [response async for response in composer.stub.Compose(upload_in_pieces())]
     assert numbers(responses) == list(range(151))
     assert [point.time_us for point in only(responses, "affect_point")] == [500_000 * k for k in range(13)]

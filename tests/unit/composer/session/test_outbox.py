@@ -1,4 +1,4 @@
-"""What waits to be read: offline it makes the story wait, live the oldest give way."""
+"""The queue of messages: if it is full, an offline story waits, and a live one drops the oldest messages."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_offline_a_batch_goes_at_once_as_far_as_credit_does_wherever_one_m
     rest = asyncio.ensure_future(box.release())
     assert [(await box.get()) for _ in range(2)] == [heartbeat_message(0), heartbeat_message(1)]
     await asyncio.sleep(0)
-    assert not rest.done()  # as many wait as may
+    assert not rest.done()  # the queue is full
     responses = [(await box.get()) for _ in range(SIZE)]
     assert responses == [
         *map(heartbeat_message, range(2, SIZE - 1)),

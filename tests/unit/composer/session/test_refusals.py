@@ -1,4 +1,4 @@
-"""Everything the composer refuses: code, reason, and a message with the rule, the value and the way out."""
+"""What the composer refuses: code, reason, and a message with rule, value and remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole sessions of the composer over real ports, with stand-ins behind it."""
+"""Whole sessions of the composer over real ports, with fakes of the other services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A live caller that does not read: HTTP/2 is full, credit is plenty, and nobody else notices."""
+"""A live caller with enough credit that does not read, so that HTTP/2 blocks; other callers are not affected."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tests.unit.composer.fakes import config, pcm, stage
 
 STEPS, STEP_S, FPS = 20, 0.5, 24
 FRAMES = round(STEPS * STEP_S * FPS)
-LARGE = Size(width_px=512, height_px=512)  # 786 KB raw: a few fill what the connection holds
+LARGE = Size(width_px=512, height_px=512)  # 786 KB raw: a few fill the connection's buffers
 
 
 def seqs(response: pb.ComposeResponse) -> list[int]:
-    """The frames that a response brings, or says will never come."""
+    """Numbers of the frames that a response contains or reports as dropped."""
     if response.HasField("frame"):
         return [response.frame.seq]
     dropped = response.frames_dropped
@@ -23,7 +23,7 @@ def seqs(response: pb.ComposeResponse) -> list[int]:
 
 
 async def upload_in_steps(story: pb.StoryConfig, steps: asyncio.Queue[bool]) -> AsyncIterator[pb.ComposeRequest]:
-    """Half a second of sound for every step that is let through."""
+    """Half a second of sound for each step that the test allows."""
     yield pb.ComposeRequest(config=story)
     for _ in range(STEPS):
         await steps.get()
@@ -36,7 +36,7 @@ async def test_a_caller_that_does_not_read_loses_the_oldest_by_name_and_delays_n
         steps: tuple[asyncio.Queue[bool], ...] = (asyncio.Queue(), asyncio.Queue())
         slow = aiter(composer.stub.Compose(upload_in_steps(config(pacing=pb.PACING_LIVE, size=LARGE), steps[0])))
         fast = composer.stub.Compose(upload_in_steps(config(pacing=pb.PACING_LIVE), steps[1]))
-        assert (await anext(slow)).HasField("session_started")  # it has begun, and is not read from now on
+        assert (await anext(slow)).HasField("session_started")  # not read from now on
         seen: list[int] = []
         for queue in steps:
             queue.put_nowait(True)

@@ -1,4 +1,4 @@
-"""Calls of stored stories on a stage of stand-ins."""
+"""Calls to the RPCs of stored stories."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def create(on: Stage, song: bytes = SONG, key: str = "", **fields: Any) ->
 
 
 async def watch(on: Stage, story_id: str) -> list[pb.Story]:
-    """All that WatchStory says until the story has ended."""
+    """All responses of WatchStory until the story has ended."""
     return [one.story async for one in on.stub.WatchStory(pb.WatchStoryRequest(story_id=story_id))]
 
 

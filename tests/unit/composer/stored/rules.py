@@ -1,4 +1,4 @@
-"""What every store does; each rule takes one that is empty, and a folder for files."""
+"""Rules that every store must follow; each takes an empty store and a folder for files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WRITERS, ROUNDS = 8, 5
 
 
 def winners(write: Callable[[int], None]) -> int:
-    """How many of WRITERS at once are not told of a conflict."""
+    """How many of WRITERS concurrent writers get no conflict."""
 
     def try_write(number: int) -> bool:
         try:

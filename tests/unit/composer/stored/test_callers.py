@@ -1,4 +1,4 @@
-"""Whose story it is: callers see their own, and their work is charged to them."""
+"""Callers see only their own stories, and are charged for the work on them."""
 
 from __future__ import annotations
 

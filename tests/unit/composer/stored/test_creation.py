@@ -1,4 +1,4 @@
-"""Stories on their way into the store, where somebody else writes there, too."""
+"""Creating a story while another writer creates it, too."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.composer.stored.folder_store import FolderStore
-from services.composer.stored.store import VersionConflict
+from services.composer.stored.store import FolderStore, VersionConflict
 from tests.unit.composer.fakes import stage
 from tests.unit.composer.stored.calls import create
 

@@ -1,4 +1,4 @@
-"""A folder as a store: the rules of all stores, and what is its own."""
+"""The folder store: the rules of all stores, and its own."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.composer.stored.folder_store import FolderStore
-from services.composer.stored.store import NotFound, Store, StoreError
+from services.composer.stored.store import FolderStore, NotFound, Store, StoreError
 from tests.unit.composer.stored.rules import RULES
 
 

@@ -1,4 +1,4 @@
-"""What a segment gives back is what went in, and videos one after another are one video."""
+"""A segment is read back as it was written, and joined videos are one video."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stories that are told while nobody waits: made once, watched, listed, cancelled, refused."""
+"""Stored stories: created once, watched, listed, cancelled, refused."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
 from services.composer.settings import ComposerSettings
-from services.composer.stored.folder_store import FolderStore
-from services.composer.stored.store import StoreError
+from services.composer.stored.store import FolderStore, StoreError
 from tests.encoding import encode, tone
 from tests.unit.composer.fakes import Stage, config, pcm, stage
 from tests.unit.composer.fakes import upload as compose_upload
@@ -233,7 +232,7 @@ def all_calls(on: Stage) -> Iterator[Any]:
 
 
 class UnreachableStore:
-    """A store that nobody reaches."""
+    """A store that cannot be reached."""
 
     def __getattr__(self, name: str) -> Any:
         raise StoreError("away")

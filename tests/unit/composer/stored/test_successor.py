@@ -1,4 +1,4 @@
-"""A composer falls silent, another one goes on; the silent one comes back and can spoil nothing."""
+"""If a composer goes silent, another one finishes its story; if the first one comes back, it can change nothing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.stored.folder_store import FolderStore
-from services.composer.stored.lease import AsyncStore, Lease, LeaseLost
+from services.composer.stored.lease import Lease, LeaseLost
 from services.composer.stored.record import Record, Segment
-from services.composer.stored.store import Store, VersionConflict
+from services.composer.stored.store import AsyncStore, FolderStore, Store, VersionConflict
 from tests.unit.composer.fakes import pcm, stage
 from tests.unit.composer.stored.calls import content, create, watch
 from tests.unit.composer.stored.test_stories import UnreachableStore, cut_off_store
@@ -33,7 +32,7 @@ async def test_the_story_of_a_lost_composer_has_the_same_bytes_as_an_undisturbed
         assert (await create(first, LONG)).story.story_id == story_id
         await first.generator.stuck.wait()
         cut_off_store(first)
-        second.servicer.stories.worker.settings = first.servicer.settings  # from now on it tells stories
+        second.servicer.stories.worker.settings = first.servicer.settings  # from now on it makes stories
         stories = await watch(second, story_id)
         painted = sum(call.frame_count for call in second.generator.calls)
     assert stories[-1].state == expected.state == pb.STORY_STATE_SUCCEEDED
@@ -113,7 +112,7 @@ async def test_a_holder_that_slept_through_its_lease_writes_nothing_any_more(asy
 
 
 async def wait_for_renewal(lease: Lease, revision: int) -> None:
-    """Waits until the lease has written its record so often."""
+    """Waits until the record has been written so many times."""
     while lease.record.revision < revision:  # noqa: ASYNC110 - there is no event for it
         await asyncio.sleep(0.01)
 

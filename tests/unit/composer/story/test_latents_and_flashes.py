@@ -1,4 +1,4 @@
-"""Rows of latents between keys, and the guard against flashing."""
+"""Latents between keys, and the filter against flashes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_cell_is_the_mean_light_of_sixteen_of_its_pixels(size: tuple[int, int]
 
 
 def count_flashes_plainly(lights: list[np.ndarray]) -> list[int]:
-    """Flashes of each frame's last second by the definition, one cell after another."""
+    """Flashes in the second before each frame, computed cell by cell as WCAG defines them."""
     changes = np.zeros((len(lights), lights[0].size), int)
     for cell in range(lights[0].size):
         extreme, rising = 0.0, 0.0

@@ -1,4 +1,4 @@
-"""The scales that feelings are put on, and the agreement of two signals."""
+"""The scales that map a song's sentiments to pictures, and the agreement of two signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Styles follow the feeling, and last."""
+"""Styles follow the sentiment, and last."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def test_the_first_style_is_the_nearest_at_once() -> None:
     assert [StyleChooser(THREE).choose(0.0, valence, 0.0) for valence in (0.7, 0.1, -0.4)] == [0, 1, 2]
 
 
-def test_equal_feelings_choose_equal_styles() -> None:
-    feelings = np.random.default_rng(0).uniform(-1, 1, (50, 2))
+def test_equal_sentiments_choose_equal_styles() -> None:
+    sentiments = np.random.default_rng(0).uniform(-1, 1, (50, 2))
     choices = [
-        [chooser.choose(a, v, 2.5 * k) for k, (a, v) in enumerate(feelings)]
+        [chooser.choose(a, v, 2.5 * k) for k, (a, v) in enumerate(sentiments)]
         for chooser in map(StyleChooser, [THREE] * 2)
     ]
     assert choices[0] == choices[1]

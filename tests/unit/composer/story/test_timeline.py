@@ -1,4 +1,4 @@
-"""The timeline: when pictures change, and what each frame shows."""
+"""The timeline: when concepts change, and what each frame shows."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ LAG_S = 2.0
 RATES = [Fraction(24), Fraction(24000, 1001), Fraction(30000, 1001), Fraction(60), Fraction(1)]
 
 
-def make_points(feelings: list[tuple[float, float]], onset: float = 0.0) -> list[Point]:
-    return [Point(i * WINDOW_S, a, v, 0.5, onset) for i, (a, v) in enumerate(feelings)]
+def make_points(sentiments: list[tuple[float, float]], onset: float = 0.0) -> list[Point]:
+    return [Point(i * WINDOW_S, a, v, 0.5, onset) for i, (a, v) in enumerate(sentiments)]
 
 
 def compute_moments(points: list[Point], *, look_ahead: bool, rate: int = 24) -> list[Moment]:
@@ -74,9 +74,9 @@ def test_excited_music_changes_pictures_more_often_than_calm_music() -> None:
 
 def test_offline_the_picture_is_there_when_the_feeling_is() -> None:
     step_s = 20.0
-    feelings = [(0.0, -0.5)] * 40 + [(0.0, 0.6)] * 40
+    sentiments = [(0.0, -0.5)] * 40 + [(0.0, 0.6)] * 40
     timeline = Timeline(look_ahead=True, lag_s=LAG_S)
-    keys = [key for point in make_points(feelings) for key in timeline.add(point)] + timeline.finish()
+    keys = [key for point in make_points(sentiments) for key in timeline.add(point)] + timeline.finish()
     moved = next(key for key in keys if key.valence > 0.3)
     assert moved.arrive_s <= step_s
     assert moved.start_s >= step_s - 6
@@ -116,14 +116,16 @@ def test_a_small_wobble_is_not_a_move() -> None:
     assert sum(len(timeline.add(point)) for point in make_points(wobble)) == 1
 
 
-feelings_st = st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=60)
+sentiments_st = st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), min_size=1, max_size=60)
 
 
 @settings(max_examples=60, deadline=None)
-@given(feelings=feelings_st, look_ahead=st.booleans(), onset=st.floats(0, 1))
-def test_moments_are_valid_and_never_jump(feelings: list[tuple[float, float]], look_ahead: bool, onset: float) -> None:
-    moments = compute_moments(make_points(feelings, onset), look_ahead=look_ahead)
-    assert len(moments) >= round(len(feelings) * WINDOW_S * 24)
+@given(sentiments=sentiments_st, look_ahead=st.booleans(), onset=st.floats(0, 1))
+def test_moments_are_valid_and_never_jump(
+    sentiments: list[tuple[float, float]], look_ahead: bool, onset: float
+) -> None:
+    moments = compute_moments(make_points(sentiments, onset), look_ahead=look_ahead)
+    assert len(moments) >= round(len(sentiments) * WINDOW_S * 24)
     for before, after in pairwise(moments):
         assert 0 <= after.progress <= 1
         assert 0 <= after.push <= 1
@@ -137,9 +139,9 @@ def test_moments_are_valid_and_never_jump(feelings: list[tuple[float, float]], l
 
 
 @settings(max_examples=30, deadline=None)
-@given(feelings=feelings_st)
-def test_forgetting_changes_nothing(feelings: list[tuple[float, float]]) -> None:
-    points = make_points(feelings, 0.3)
+@given(sentiments=sentiments_st)
+def test_forgetting_changes_nothing(sentiments: list[tuple[float, float]]) -> None:
+    points = make_points(sentiments, 0.3)
     timeline = Timeline(look_ahead=True, lag_s=LAG_S)
     for point in points:
         timeline.add(point)

@@ -1,4 +1,4 @@
-"""When a stream had grown how far."""
+"""The log of when a growing stream reached each position."""
 
 from __future__ import annotations
 

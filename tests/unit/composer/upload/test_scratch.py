@@ -1,4 +1,4 @@
-"""Folders of composers: those of the living stay, those of the killed go."""
+"""Temporary folders: those of running composers are kept, those of killed ones are deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Songs that are held for callers who come back: found by their owner, for a while, and never more than may be."""
+"""The cache of songs: only their owner finds them, for a limited time, and within its limits."""
 
 from __future__ import annotations
 
@@ -167,9 +167,7 @@ async def test_another_caller_does_not_learn_that_a_song_is_held() -> None:
         point = pb.ResumePoint(story_digest=digest, next_seq=1, song_digest=DIGEST)
         caller_account.set(Account("key eve"))
         servicer = composer.servicer
-        session = Session(
-            servicer.settings, servicer.backends, "s", folder=servicer.scratch.path, song_cache=servicer.song_cache
-        )
+        session = Session(servicer.settings, servicer.backends, "s", song_cache=servicer.song_cache)
         caller_account.set(None)
         responses = [response async for response in session.run(upload(config(resume=point), SONG))]
     assert not only(responses, "session_started")[0].song_held

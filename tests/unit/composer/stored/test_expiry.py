@@ -1,4 +1,4 @@
-"""What is over is deleted: first a story's files, then what is known of it."""
+"""Expired stories are deleted: first their files, later their records."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import time
 from pathlib import Path
 
 from services.composer.stored.expiry import sweep
-from services.composer.stored.folder_store import FolderStore
-from services.composer.stored.lease import AsyncStore
 from services.composer.stored.record import File, Record
+from services.composer.stored.store import AsyncStore, FolderStore
 
 OVER, LATER = time.time() - 1, time.time() + 1000
 
