@@ -83,8 +83,7 @@ def _load_ours(folder: Path, precision: str, rows: int, provider: str) -> Callab
 
     from services.generator.engine import Engine
     from training.generator.biggan_deep.checkpoint import load_network
-    from training.generator.biggan_deep.classes import read_classes
-    from training.generator.biggan_deep.export import export
+    from training.generator.biggan_deep.export import export, read_classes
 
     path = folder / f"{precision}.onnx"
     network, embeddings = load_network(folder)

@@ -9,8 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from deepsing.local.health import wait_until_serving
-from deepsing.local.process import ServiceProcess
+from deepsing.local.process import ServiceProcess, wait_until_serving
 from deepsing.local.services import find_free_ports
 
 __all__ = ["RunningService", "run_service", "cpu_s", "resident_bytes", "run_unless_ended"]

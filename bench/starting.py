@@ -8,7 +8,7 @@ import time
 
 from bench.measurement import Measurement
 from bench.processes import run_unless_ended
-from deepsing.local.health import wait_until_serving
+from deepsing.local.process import wait_until_serving
 from deepsing.local.services import NAMES, find_free_ports
 
 __all__ = ["measure_starting"]

@@ -13,7 +13,7 @@ from deepsing.access.watched import WatchedFiles
 from deepsing.rpc import channel as plain
 from deepsing.rpc.workarounds import wrap_each_call
 from deepsing.runtime.settings import SettingsError, settings_from_environment
-from deepsing.telemetry.outgoing import propagate_ids
+from deepsing.telemetry.tracing import propagate_ids
 
 __all__ = ["ChannelSettings", "Tls", "open_channel", "open_service_channel", "watch_key_file"]
 

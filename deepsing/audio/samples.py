@@ -1,4 +1,7 @@
-"""Turns decoded samples of any format into float32 channels."""
+"""Turns decoded samples of any format into float32 channels, and brings them to one sample rate and channel count.
+
+Without drift: n samples at one rate become round(n · to / from) at the other.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -7,7 +10,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Chunk", "frame_to_chunk", "float_channels", "join_chunks"]
+__all__ = ["Chunk", "frame_to_chunk", "float_channels", "join_chunks", "FormatUnifier", "RateConverter"]
 
 F32 = npt.NDArray[np.float32]
 
@@ -87,3 +90,95 @@ def _concatenate(chunks: list[Chunk]) -> Chunk:
     if len(chunks) == 1:
         return chunks[0]
     return chunks[0]._replace(channels=np.concatenate([chunk.channels for chunk in chunks], axis=1))
+
+
+class RateConverter:
+    """Resamples (channels, n) blocks; each channel by itself, so that FFmpeg never mixes them.
+
+    Args:
+        from_hz: rate of what comes in.
+        to_hz: rate of what goes out.
+        channel_count: rows of the blocks.
+    """
+
+    def __init__(self, from_hz: int, to_hz: int, channel_count: int) -> None:
+        self._from_hz = from_hz
+        self._to_hz = to_hz
+        self._resamplers = [av.AudioResampler(format="flt", layout="mono", rate=to_hz) for _ in range(channel_count)]
+        self._in_count = 0
+        self._out_count = 0
+
+    def convert(self, block: F32) -> F32:
+        """Takes (channels, n) in and give what is ready of the stream, (channels, m); m may be 0."""
+        self._in_count += block.shape[1]
+        if not block.shape[1]:
+            return block
+        return self._trim_to_count(np.concatenate([self._resample(row, block[row]) for row in range(len(block))]))
+
+    def flush(self) -> F32:
+        """Returns the end of the stream, (channels, m); the converter is used up then."""
+        tail = np.concatenate([self._resample(row, None) for row in range(len(self._resamplers))])
+        missing = round(self._in_count * self._to_hz / self._from_hz) - self._out_count - tail.shape[1]
+        return self._trim_to_count(np.pad(tail, ((0, 0), (0, missing))) if missing > 0 else tail)
+
+    def _resample(self, row: int, samples: F32 | None) -> F32:
+        frame = None
+        if samples is not None:
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples)[None], format="flt", layout="mono")
+            frame.sample_rate = self._from_hz
+        pieces = [piece.to_ndarray() for piece in self._resamplers[row].resample(frame)]
+        return np.concatenate([np.zeros((1, 0), np.float32), *pieces], axis=1)
+
+    def _trim_to_count(self, block: F32) -> F32:
+        """Cuts what exceeds the exact count so far (the filter's tail rings on)."""
+        due = round(self._in_count * self._to_hz / self._from_hz) - self._out_count
+        block = block[:, : max(due, 0)]
+        self._out_count += block.shape[1]
+        return block
+
+
+class FormatUnifier:
+    """Converts chunks to the sample rate and channel count of the first one.
+
+    Attributes:
+        sample_rate_hz: of the first chunk, 0 before it.
+        channel_count: of the first chunk, 0 before it.
+        forms: all (sample rate, channel count) met.
+    """
+
+    def __init__(self) -> None:
+        self.sample_rate_hz = 0
+        self.channel_count = 0
+        self.forms: set[tuple[int, int]] = set()
+        self._current_form = (0, 0)
+        self._converter: RateConverter | None = None
+
+    def take(self, chunk: Chunk) -> F32:
+        """Returns (channel_count, m) at sample_rate_hz; m may be 0 while the resampler fills."""
+        form = (chunk.sample_rate_hz, len(chunk.channels))
+        if not self.sample_rate_hz:
+            self.sample_rate_hz, self.channel_count = self._current_form = form
+            self.forms.add(form)
+        before = self._switch_form(form) if form != self._current_form else None
+        channels = chunk.channels
+        if len(channels) != self.channel_count:
+            mono = channels.mean(axis=0, dtype=np.float32, keepdims=True)
+            channels = np.repeat(mono, self.channel_count, axis=0)
+        if self._converter is not None:
+            channels = self._converter.convert(channels)
+        return channels if before is None else np.concatenate([before, channels], axis=1)
+
+    def flush(self) -> F32:
+        """Returns the end of the stream, (channel_count, m)."""
+        if self._converter is None:
+            return np.zeros((self.channel_count, 0), np.float32)
+        converter, self._converter = self._converter, None
+        return converter.flush()
+
+    def _switch_form(self, form: tuple[int, int]) -> F32:
+        self.forms.add(form)
+        tail = self.flush()
+        self._current_form = form
+        if form[0] != self.sample_rate_hz:
+            self._converter = RateConverter(form[0], self.sample_rate_hz, self.channel_count)
+        return tail

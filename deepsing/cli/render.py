@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deepsing.cli.agreement import describe_agreement
 from deepsing.cli.composer import add_arguments as add_composer_arguments
 from deepsing.cli.composer import ask
 from deepsing.cli.interrupts import run_to_end
@@ -18,8 +17,18 @@ from deepsing.client import Client, Story, StoryOptions
 from deepsing.client.files import story_paths
 from deepsing.client.song import SongSource
 from deepsing.local.failures import FAILURE, USAGE, CommandError
+from deepsing.v1 import sentiment_pb2
+from deepsing.v1.composer_pb2 import SessionEnd
 
-__all__ = ["AGAIN_EXAMPLES", "EXAMPLES", "add_again_arguments", "add_arguments", "again", "render"]
+__all__ = [
+    "AGAIN_EXAMPLES",
+    "EXAMPLES",
+    "add_again_arguments",
+    "add_arguments",
+    "again",
+    "describe_agreement",
+    "render",
+]
 
 STYLE_PICTURES = "DEEPSING_GENERATOR_STYLE_PICTURES"
 STYLE_TABLE = "styles.csv"
@@ -49,6 +58,19 @@ the same bit for bit if the models are; if not, the command says which model dif
 
 exit status: 0 the same frames, 1 a service failed or the frames differ, 2 a mistake in the request, 130 Ctrl-C
 """
+MIN_DURATION_S = 60.0  # a shorter story shows some six concepts or fewer, so few moments decide the correlation
+MIN_PAIRS = 30  # frames that were compared
+DEGREES = (  # least correlation, and what is said of it
+    (0.9, "follow the song's feeling closely"),
+    (0.7, "follow the song's feeling"),
+    (0.4, "follow the song's feeling loosely"),
+    (-1.0, "hardly follow the song's feeling"),
+)
+RATERS = {
+    sentiment_pb2.RATING_SOURCE_PEOPLE: "by people's ratings of what is shown",
+    sentiment_pb2.RATING_SOURCE_MODEL: "by a model's ratings of what is shown; nobody was asked",
+    sentiment_pb2.RATING_SOURCE_UNSPECIFIED: "by the ratings of what is shown",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -229,3 +251,18 @@ def _format_comparison(same: bool, differing: list[str]) -> str:
         return "the same frames as before, bit for bit"
     models = f"these models are not the same: {', '.join(differing)}" if differing else "all models are the same"
     return f"note: the frames differ from those of the manifest; {models}"
+
+
+def describe_agreement(end: SessionEnd) -> str:
+    """Says how closely the pictures follow the song; empty where the story is too short to say.
+
+    Args:
+        end: of the story. The lower one of its two correlations decides.
+    """
+    pairs = min(end.arousal.n, end.valence.n)
+    if end.duration_us < MIN_DURATION_S * 1e6 or pairs < MIN_PAIRS:
+        return ""
+    lowest = min(end.arousal.r, end.valence.r)
+    words = next(words for least, words in DEGREES if lowest >= least or least == -1.0)
+    unknown = RATERS[sentiment_pb2.RATING_SOURCE_UNSPECIFIED]
+    return f"The pictures {words} (r {lowest:.2f} {RATERS.get(end.rated_by, unknown)})."

@@ -9,8 +9,7 @@
 Exceptions are in `deepsing.client.errors`; events are the contract's own messages, in `deepsing.v1.composer_pb2`.
 """
 
-from deepsing.client.blocking import render_story
-from deepsing.client.client import Client
+from deepsing.client.client import Client, render_story
 from deepsing.client.errors import DeepsingError
 from deepsing.client.options import StoryOptions
 from deepsing.client.story import Story

@@ -22,7 +22,7 @@ from deepsing.client.stored import fetch_files, watch_story
 from deepsing.client.story import Story
 from deepsing.v1 import composer_pb2 as composer
 
-__all__ = ["Client", "DEFAULT_TARGET", "DEFAULT_OPTIONS"]
+__all__ = ["Client", "DEFAULT_TARGET", "DEFAULT_OPTIONS", "render_story"]
 
 DEFAULT_TARGET = "127.0.0.1:50051"  # where `deepsing up` serves the composer
 DEFAULT_RETRIES = 8  # with their pauses about half a minute, enough for a composer to restart
@@ -257,3 +257,28 @@ def _forbid_overwriting(song: Song, paths: Iterable[Path]) -> None:
     for path in paths:
         if path.exists() and path.samefile(song):
             raise Refused(f"{path} is the song itself; choose another name for the story")
+
+
+def render_story(
+    song: Song,
+    out: str | os.PathLike[str],
+    options: StoryOptions = DEFAULT_OPTIONS,
+    *,
+    target: str = DEFAULT_TARGET,
+    timeout_s: float | None = None,
+    on_event: Callable[[Event], None] | None = None,
+    api_key: str | Callable[[], str] | None = None,
+    tls: Tls | bool = False,
+) -> Story:
+    """`Client.render` for programs without an event loop: saves a story as OUT.mp4 and the files beside it.
+
+    Raises:
+        DeepsingError: see `deepsing.client.errors`.
+        OSError: the song cannot be read, or the files cannot be written.
+    """
+
+    async def render() -> Story:
+        async with Client(target, timeout_s=timeout_s, api_key=api_key, tls=tls) as client:
+            return await client.render(song, out, options, on_event=on_event)
+
+    return asyncio.run(render())

@@ -1,4 +1,4 @@
-"""One service as a child process: starts it, stops it, and says how it ended."""
+"""One service as a child process: starts it, waits until it is ready, stops it, and says how it ended."""
 
 import asyncio
 import json
@@ -7,15 +7,20 @@ import re
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import grpc
+
+from deepsing.access.outgoing import ChannelSettings, open_channel
+from deepsing.local.failures import CommandError, missing_extra
 from deepsing.local.source import python_command, python_environment, service_root
 
-__all__ = ["ServiceProcess", "SERVICE_HINT"]
+__all__ = ["ServiceProcess", "SERVICE_HINT", "wait_until_serving"]
 
 SERVICE_HINT = "give --target HOST:PORT of a running one, or work in a clone of the repository (see its README)"
 LAST_BYTES = 2**16  # of a log that are searched; a line with a traceback is long
 MESSAGE_CHARACTERS = 300  # of a last line that are shown
+RETRY_S = 0.1  # between questions whether a service is ready
 
 
 class ServiceProcess:
@@ -113,3 +118,41 @@ def _parse_message(line: str) -> str:
     if isinstance(entry, dict):
         line = "" if entry.get("level") in ("DEBUG", "INFO") else str(entry.get("message", line))
     return re.sub(r"[^\x20-\x7e\u00a0-\U0010ffff]", " ", line).strip()
+
+
+async def wait_until_serving(target: str, limit_s: float, settings: ChannelSettings | None = None) -> None:
+    """Waits until a service's health is SERVING.
+
+    Args:
+        target: its "host:port"; it need not listen yet.
+        limit_s: how long to wait.
+        settings: whether and how to use TLS; None is plaintext.
+
+    Raises:
+        CommandError: it is not ready after `limit_s`, or the health protocol is not installed here.
+    """
+    try:
+        from grpc_health.v1 import health_pb2, health_pb2_grpc  # of the extra "serve", which a bare client lacks
+    except ModuleNotFoundError:
+        raise missing_extra("services need packages that are not installed here", "serve", "story") from None
+    request, serving = health_pb2.HealthCheckRequest(), health_pb2.HealthCheckResponse.SERVING
+    try:
+        async with (
+            open_channel(target, tls=None if settings is None else settings.to_tls()) as channel,
+            asyncio.timeout(limit_s),
+        ):
+            await _watch(health_pb2_grpc.HealthStub(channel), request, serving)
+    except TimeoutError:
+        message = f"{target} is not ready after {limit_s:.0f} s; its log (--logs DIR keeps it) may say why"
+        raise CommandError(message) from None
+
+
+async def _watch(stub: Any, request: object, serving: int) -> None:
+    while True:
+        try:
+            async for answer in stub.Watch(request, wait_for_ready=True):
+                if answer.status == serving:
+                    return
+        except grpc.aio.AioRpcError:  # a port may listen before its server can answer
+            pass
+        await asyncio.sleep(RETRY_S)

@@ -14,9 +14,8 @@ from typing import Any, NoReturn, Self, TypeVar
 from deepsing.access.outgoing import ChannelSettings
 from deepsing.client.errors import Unavailable
 from deepsing.local.failures import USAGE, CommandError
-from deepsing.local.health import wait_until_serving
 from deepsing.local.models_folder import engine_settings
-from deepsing.local.process import ServiceProcess
+from deepsing.local.process import ServiceProcess, wait_until_serving
 
 __all__ = ["LocalServices", "find_free_ports", "NAMES"]
 

@@ -1,20 +1,29 @@
-"""OpenTelemetry spans, if the standard OTEL_* variables ask for them; otherwise nothing is imported or done."""
+"""OpenTelemetry spans, if the standard OTEL_* variables ask for them; otherwise nothing is imported or done.
 
+Calls to other services carry the ids of the call being served in any case, see `propagate_ids`.
+"""
+
+import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from deepsing.telemetry.ids import session_id, traceparent
+import grpc
 
-__all__ = ["start_tracing", "start_server_span", "start_client_span", "record_stages", "CallSpan"]
+from deepsing.rpc.workarounds import wrap_each_call
+from deepsing.telemetry.ids import TRACE_KEY, outgoing_metadata, session_id, traceparent
+
+__all__ = ["start_tracing", "start_server_span", "start_client_span", "record_stages", "CallSpan", "propagate_ids"]
 
 OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 SERVER_FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
+Metadata = tuple[tuple[str, str], ...]
 logger = logging.getLogger(__name__)
 _tracer: Any = None  # None if traces are off
+_end_tasks: set[asyncio.Task[None]] = set()  # asyncio holds tasks only weakly
 
 
 class CallSpan:
@@ -126,3 +135,28 @@ def _start_span(name: str, kind: Any = None, start_time: int | None = None) -> A
     parent = TraceContextTextMapPropagator().extract({"traceparent": traceparent.get()})
     attributes = {"rpc.system": "grpc"} if kind else {}
     return _tracer.start_span(name, parent, kind or SpanKind.INTERNAL, attributes, start_time=start_time)
+
+
+def propagate_ids(channel: grpc.aio.Channel) -> grpc.aio.Channel:
+    """Makes every call of a channel carry the ids of this task; if traces are on, each gets a span."""
+
+    def prepare(path: str) -> tuple[Metadata, Callable[[Any], None] | None]:
+        span = start_client_span(path.strip("/"))
+        if not span.traceparent:
+            return outgoing_metadata(), None
+        ids = tuple(item for item in outgoing_metadata() if item[0] != TRACE_KEY)
+        return (*ids, (TRACE_KEY, span.traceparent)), lambda call: _end_span_after(call, span)
+
+    return wrap_each_call(channel, prepare)
+
+
+def _end_span_after(call: Any, span: CallSpan) -> None:
+    async def end(done: Any) -> None:
+        span.end_as((await done.code()).name)
+
+    def on_done(done: Any) -> None:
+        task = asyncio.get_running_loop().create_task(end(done))
+        _end_tasks.add(task)
+        task.add_done_callback(_end_tasks.discard)
+
+    call.add_done_callback(on_done)

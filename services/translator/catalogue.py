@@ -6,10 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.translator.journey import JourneyTranslator
 from services.translator.lexicon import load_lexicon
-from services.translator.original import OriginalTranslator
-from services.translator.translate import DictionaryTranslator, Translator
+from services.translator.translate import DictionaryTranslator, JourneyTranslator, OriginalTranslator, Translator
 from services.translator.views import ViewTranslator, load_views
 
 __all__ = ["EMBEDDED", "find_file", "open_catalogue", "open_translators", "table_path"]

@@ -16,7 +16,15 @@ import numpy as np
 
 from services.translator.lexicon import F32, F64, Lexicon
 
-__all__ = ["DictionaryTranslator", "Passage", "Translation", "Translator", "translate"]
+__all__ = [
+    "DictionaryTranslator",
+    "JourneyTranslator",
+    "OriginalTranslator",
+    "Passage",
+    "Translation",
+    "Translator",
+    "translate",
+]
 
 NOISE_SIZE = 128  # Z, as in the generators of the paper
 NOISE_LIMIT = 2.0  # at which noise is truncated, standard deviations
@@ -30,6 +38,13 @@ WEAR, WEAR_MEMORY = 0.18, 12.0  # for a concept shown just now; number of concep
 AGAIN = 10.0  # for the concept shown last, which thus is never shown twice in a row
 KIN_WEAR = 0.25  # share of the wear that all concepts of the same theme get
 JITTER = 0.009  # mean of a random cost, from the seed, that makes two stories of one song differ
+
+# Of the journey:
+JUMP = 0.4  # cost of a step between two concepts of average distance
+FORESIGHT = 0.7  # weight of the cost of the step after this one, if the sentiment stays
+
+# Of the original:
+SPREAD = 1e-6  # a smaller standard deviation counts as 0
 
 
 @dataclass(frozen=True)
@@ -127,3 +142,55 @@ class DictionaryTranslator:
         wear = np.asarray((1 - KIN_WEAR) * own + KIN_WEAR * kin)
         wear[shown[-1:]] += AGAIN
         return wear
+
+
+class JourneyTranslator(DictionaryTranslator):
+    """Chooses as the dictionary does, and adds the cost of how much the picture would change.
+
+    The last concept is in `recent_concepts`, so that a story gives the same concepts however it is cut into requests.
+    For the same reason, and so that live and offline agree, later sentiments are not used even if a request holds
+    them: the next sentiment is assumed to be the present one. Each concept also gets the cost of the cheapest concept
+    that could follow it, so that none is chosen that has no good successor. Our own design.
+    """
+
+    description = "Like dictionary, but prefers a next concept that looks like the last one."
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        super().__init__(lexicon)
+        self.digest = hashlib.sha256(f"journey 1 {JUMP} {FORESIGHT} {self.digest}".encode()).hexdigest()
+        self._jumps = JUMP * lexicon.distances
+        self._onward = self._jumps + AGAIN * np.eye(len(lexicon.names))
+
+    def cost(self, target: F64, shown: list[int]) -> F64:
+        """The cost of each concept now, and of what can follow it, (K,)."""
+        settled = super().cost(target, shown)
+        step = self._jumps[shown[-1]] if shown else 0.0
+        return np.asarray(settled + step + FORESIGHT * (settled + self._onward).min(1))
+
+
+class OriginalTranslator:
+    """Takes z-scores of the sentiments of the request and of the concepts, and chooses the nearest concept.
+
+    Source: Passalis & Doropoulos (2021), section 3.3. Differs: the paper takes z-scores over the whole song, this over
+    one request, so that a story cut otherwise is another story. Sentiments without spread, for example a single one,
+    have no z-scores: the concepts' mean and spread are used instead.
+    """
+
+    description = (
+        "The paper's rule: the concept nearest after z-scoring the sentiments of a request; a single one is not scored."
+    )
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self.lexicon = lexicon
+        self.digest = hashlib.sha256(f"original 1 {lexicon.digest}".encode()).hexdigest()
+
+    def latents(self, passage: Passage) -> tuple[F32, F32]:
+        """One concept per row, with weight 1, and fresh noise."""
+        ratings, targets = self.lexicon.ratings, passage.sentiments
+        measured = targets if (targets.std(0) > SPREAD).all() else ratings
+        song = (targets - measured.mean(0)) / np.maximum(measured.std(0), SPREAD)
+        classes = (ratings - ratings.mean(0)) / np.maximum(ratings.std(0), SPREAD)
+        weights = np.zeros((len(targets), len(classes)), np.float32)
+        for row, feeling in enumerate(song):
+            weights[row, np.square(feeling - classes).sum(-1).argmin()] = 1.0
+        return weights, passage.draw_noise()

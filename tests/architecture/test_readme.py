@@ -11,7 +11,7 @@ import pytest
 
 from deepsing.access.outgoing import CHANNEL_PREFIX, ChannelSettings
 from deepsing.access.settings import ACCESS_PREFIX, TLS_PREFIX, AccessSettings, TlsSettings
-from deepsing.cli.parser import build_parser
+from deepsing.cli.__main__ import build_parser
 from tests.architecture.tree import ROOT, SERVICES, find_settings, list_tracked, relative
 from training.__main__ import PROGRAMS
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from deepsing.local.health import wait_until_serving
+from deepsing.local.process import wait_until_serving
 from deepsing.local.services import NAMES, find_free_ports
 
 __all__ = ["Fleet", "Replica"]

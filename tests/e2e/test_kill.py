@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deepsing.client import Client, StoryOptions
-from deepsing.local.health import wait_until_serving
+from deepsing.local.process import wait_until_serving
 from deepsing.local.services import NAMES, find_free_ports
 from deepsing.v1.composer_pb2 import Frame
 from tests.songs import make_song

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from deepsing.client import Client, StoryOptions
-from deepsing.local.health import wait_until_serving
+from deepsing.local.process import wait_until_serving
 from deepsing.local.services import find_free_ports
 from deepsing.v1 import composer_pb2 as pb
 from tests.chaos.fleet import Fleet

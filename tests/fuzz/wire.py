@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 import grpc
 
-from deepsing.local.health import wait_until_serving
+from deepsing.local.process import wait_until_serving
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from deepsing.v1 import audio_sentiment_pb2 as audio
 from deepsing.v1 import composer_pb2 as pb

@@ -19,7 +19,7 @@ from training.audio_sentiment.rendering import SOUNDFONT, render_if_midi
 __all__ = ["WindowedSong", "features_digest", "load_windows", "read_corpus"]
 
 F32 = NDArray[np.float32]
-WINDOW_MODULES = ("embedding", "feature_extractor", "features", "gain", "harmony", "patches", "running_mean")
+WINDOW_MODULES = ("embedding", "feature_extractor", "features", "harmony", "running_mean")
 
 
 @dataclass(frozen=True)

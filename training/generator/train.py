@@ -2,6 +2,7 @@
 
 Source: generative latent optimisation (Bojanowski et al. 2018).
 Differs: at full size a part of each batch mixes two anchors, and a critic of the seams joins in (see seams.py).
+Losses: Laplacian pyramid (Ling & Okada 2006), weighed by their gradients (Esser et al. 2021).
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from training.generator.anchors import anchor_fields, initial_latents, load_anchors
-from training.generator.losses import faithful_loss, gradient_norm, pyramid_loss
 from training.generator.network import MorphDecoder, MorphShape, Stage
-from training.generator.seams import VIEW_PX, Critic, draw_mixture
-from training.generator.warm_start import widen
+from training.generator.seams import VIEW_PX, Critic, Mixture, draw_mixture
 
-__all__ = ["Recipe", "main", "train"]
+__all__ = ["Recipe", "main", "train", "widen"]
+
+OWNED = 0.9  # share from which a place belongs to its anchor and must look like it
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,68 @@ def train(trainer: Trainer, checkpoint: Path) -> None:
                 trainer.save(checkpoint)
                 sharpness = psnr(*trainer.average_model(), trainer.levels[trainer.level()])
                 bar.set_postfix(loss=f"{loss:.4f}", psnr_db=f"{sharpness.mean():.2f}")
+
+
+def pyramid_loss(made: Tensor, real: Tensor) -> Tensor:
+    """Mean absolute difference, summed over the bands of a Laplacian pyramid down to 8 px."""
+    difference, loss = made - real, torch.zeros(())
+    while difference.shape[-1] > 8:
+        coarse = functional.avg_pool2d(difference, 2)
+        band = difference - functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
+        loss, difference = loss + band.abs().mean(), coarse
+    return loss + difference.abs().mean()
+
+
+def faithful_loss(made: Tensor, pictures: Tensor, mixture: Mixture) -> Tensor:
+    """Mean absolute difference to each anchor's picture at the places that belong to it.
+
+    Args:
+        made: (N, 3, H, W), painted from the mixture.
+        pictures: (K, 3, H, W), of all anchors.
+        mixture: which anchors, and where.
+    """
+    owned = ((mixture.shares - OWNED) / (1 - OWNED)).clamp(min=0)
+    owned = functional.interpolate(owned, size=made.shape[-2:], mode="bilinear")
+    apart: Tensor = (made[:, None] - pictures[mixture.indices]).abs().mean(dim=2)
+    total: Tensor = (owned * apart).sum() / owned.sum().clamp(min=1)
+    return total
+
+
+def gradient_norm(loss: Tensor, weight: Tensor) -> Tensor:
+    """Norm of a loss's gradient by a weight; the graph is kept for the training step."""
+    return torch.autograd.grad(loss, weight, retain_graph=True)[0].norm()
+
+
+def widen(name: str, older: Tensor, newer: Tensor) -> Tensor:
+    """Puts a weight of an older network into the place of a newer one's.
+
+    The older channels keep their numbers and get no input from the new ones at first, so that the network paints what
+    it painted before; the new channels keep their first values and learn.
+
+    Args:
+        name: of the parameter; those of a FiLM layer hold scales, then shifts, which are widened apart.
+        older: the trained weight.
+        newer: the weight it goes into, as initialised; no axis may be shorter.
+
+    Returns:
+        A tensor of the newer shape.
+
+    Raises:
+        ValueError: the older weight does not fit in.
+    """
+    if ".film." in name:
+        halves = zip(older.chunk(2), newer.chunk(2), strict=True)
+        return torch.cat([_place_in_corner(name, old, new) for old, new in halves])
+    return _place_in_corner(name, older, newer)
+
+
+def _place_in_corner(name: str, older: Tensor, newer: Tensor) -> Tensor:
+    if older.dim() != newer.dim() or any(o > n for o, n in zip(older.shape, newer.shape, strict=True)):
+        raise ValueError(f"{name} is {tuple(older.shape)}; it does not fit into {tuple(newer.shape)}")
+    grown = newer.detach().clone()
+    grown[: older.shape[0]] = 0
+    grown[tuple(slice(0, size) for size in older.shape)] = older
+    return grown
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -22,8 +22,7 @@ from deepsing.client import Client, StoryOptions
 from deepsing.client.errors import InvalidSong, Refused
 from deepsing.local.failures import USAGE, CommandError
 from training.program import new_parser
-from training.stories.figures import Figures
-from training.stories.summary import format_table, summarize
+from training.stories.figures import Figures, format_table, summarize
 
 __all__ = ["build_parser", "main"]
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.translator.judge.onnx import open_network
 from services.translator.lexicon import F32, F64
 
 __all__ = ["PictureFeatures", "Judge", "load_judge", "pair_index", "save_judge"]
@@ -152,3 +151,18 @@ def load_judge(path: Path) -> Judge:
             for name in ("mean", "scale", "basis", "codes", "coefficients", "offsets")
         },
     )
+
+
+def open_network(path: Path, threads: int = 1) -> Any:
+    """An `onnxruntime.InferenceSession` of an ONNX file.
+
+    Args:
+        path: the file.
+        threads: for one run.
+    """
+    import onnxruntime  # imported late: a translator without a judge starts without it
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

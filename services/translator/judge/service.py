@@ -1,12 +1,19 @@
-"""ReadPictures: checks requests and judges their pictures, one request after another; the maths is in model.py."""
+"""ReadPictures: checks requests and judges their pictures, one request after another; the maths is in model.py.
+
+What is no picture, or too large, is refused before much of it is decoded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 
 from deepsing.rpc.errors import InvalidArgument, ResourceExhausted
 from deepsing.runtime.artifacts import load_artifact
@@ -14,19 +21,21 @@ from deepsing.runtime.onnx import DeviceThread
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2, translator_pb2
 from services.translator.catalogue import EMBEDDED
-from services.translator.judge.model import SIZE_PX
-from services.translator.judge.pictures import MAX_BYTES, MAX_PIXELS, PictureError, open_picture
+from services.translator.judge.model import SIZE_PX, crop_square
 from services.translator.judge.reader import BACKBONE, JUDGE, PictureReader, open_reader
 from services.translator.lexicon import F64, Lexicon
 
-__all__ = ["LARGEST_REQUEST_BYTES", "JudgeService", "check_count"]
+__all__ = ["LARGEST_REQUEST_BYTES", "MAX_BYTES", "MAX_PIXELS", "JudgeService", "check_count"]
 
+MAX_BYTES, MAX_PIXELS = 2**20, 2**22  # of one picture
 MAX_PICTURES, MAX_CONCEPTS = 64, 16  # of one request; concepts of one picture
 LARGEST_REQUEST_BYTES = (
     MAX_PICTURES * (MAX_BYTES + 2**10) + 2**20
 )  # room for a picture slightly too large, so that it is refused with its rule
 MAX_WAITING_BYTES = 64 * 2**20  # of pictures that wait; a request is always taken if no other waits
 RETRY_AFTER_S = 1.0
+FORMATS = ("JPEG", "PNG")  # the only decoders of Pillow that see the bytes
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 class JudgeService:
@@ -136,8 +145,8 @@ def _read_images(reader: PictureReader, images: Sequence[bytes], themes: Sequenc
     pictures = []
     for number, image in enumerate(images):
         try:
-            pictures.append(open_picture(image))
-        except PictureError as error:
+            pictures.append(_open_picture(image))
+        except _PictureError as error:
             field = f"pictures[{number}].image"
             if error.kind == "too_large":
                 message = f"picture {number} {error.fault}; send at most {MAX_BYTES} bytes and {MAX_PIXELS} pixels"
@@ -147,3 +156,44 @@ def _read_images(reader: PictureReader, images: Sequence[bytes], themes: Sequenc
                 reason = reasons.ERROR_REASON_PICTURE_UNREADABLE
             raise InvalidArgument(message, reason=reason, field=field, value=error.fault) from error
     return reader.read(pictures, themes)
+
+
+class _PictureError(Exception):
+    """A picture cannot be opened.
+
+    Args:
+        kind: what is wrong with it.
+        fault: what was found, for example "has 5000 x 4000 pixels".
+    """
+
+    def __init__(self, kind: Literal["unreadable", "too_large"], fault: str) -> None:
+        super().__init__(fault)
+        self.kind, self.fault = kind, fault
+
+
+def _open_picture(image: bytes) -> NDArray[np.uint8]:
+    """Opens a picture for the judge: its centre square, (SIZE_PX, SIZE_PX, 3), 8-bit RGB.
+
+    The size is checked before any pixel is decoded, and a large JPEG is decoded at a fraction of its size.
+
+    Args:
+        image: JPEG or PNG, at most MAX_BYTES and MAX_PIXELS.
+
+    Raises:
+        _PictureError: it is neither, or too large.
+    """
+    if len(image) > MAX_BYTES:
+        raise _PictureError("too_large", f"has {len(image)} bytes")
+    try:
+        with Image.open(BytesIO(image), formats=FORMATS) as picture:
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise _PictureError("too_large", f"has {width} x {height} pixels")
+            picture.draft("RGB", (2 * SIZE_PX, 2 * SIZE_PX))
+            return crop_square(np.asarray(picture.convert("RGB")))
+    except BOMBS:
+        raise _PictureError("too_large", "has far too many pixels") from None
+    except UnidentifiedImageError:
+        raise _PictureError("unreadable", "neither JPEG nor PNG") from None
+    except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow raises for broken files
+        raise _PictureError("unreadable", str(error) or type(error).__name__) from error

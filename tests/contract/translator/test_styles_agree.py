@@ -9,7 +9,7 @@ from PIL import Image
 from services.generator.style_pictures import open_picture_stylist, read_style_pictures
 from services.generator.stylize import Stylist
 from tests.unit.generator.opened import session
-from training.translator.styles.style_set import find_style_files, open_built_in_styles, open_style_pictures
+from training.translator.styles.readings import find_style_files, open_built_in_styles, open_style_pictures
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "services" / "generator" / "weights"
 STRENGTH = 0.6

@@ -13,7 +13,7 @@ import pytest
 from deepsing.local import process as process_module
 from deepsing.local import services as services_module
 from deepsing.local.failures import CommandError
-from deepsing.local.health import wait_until_serving
+from deepsing.local.process import wait_until_serving
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
 from tests.e2e.cli.stand_ins import command, deepsing, install, wait_for_death, wait_for_result
 

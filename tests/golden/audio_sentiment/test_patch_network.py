@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("onnx")
 
-from services.audio_sentiment.patches import EVERY, PatchReader
+from services.audio_sentiment.embedding import PATCH_EVERY, PatchReader
 from training.audio_sentiment.network import LAYERS, PATCH_FRAMES, POOLS, build_patch_graph, live_filters
 
 torch = pytest.importorskip("torch")
@@ -86,7 +86,7 @@ def test_a_stream_is_read_by_its_last_three_seconds(session: onnxruntime.Inferen
     mel = np.random.default_rng(2).uniform(0, 3, (12 * 31, 96)).astype(np.float32)
     reader = PatchReader(session)
     answers = [reader.push(mel[k * 31 : (k + 1) * 31]) for k in range(12)]
-    last = 12 - EVERY  # the last window that asked the network
+    last = 12 - PATCH_EVERY  # the last window that asked the network
     (expected,) = session.run(["patch"], {"mel": mel[(last + 1) * 31 - PATCH_FRAMES : (last + 1) * 31][None, None]})
     np.testing.assert_array_equal(answers[-1], expected)
     assert answers[-1] is reader.push(np.empty((0, 96), np.float32))

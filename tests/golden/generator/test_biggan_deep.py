@@ -20,8 +20,7 @@ from services.generator.engine import Engine
 from tests.golden.generator.biggan_checkpoint import PUBLISHED, TINY, write_checkpoint
 from tests.unit.generator.opened import session
 from training.generator.biggan_deep.checkpoint import load_network
-from training.generator.biggan_deep.classes import CLASSES, read_classes
-from training.generator.biggan_deep.export import NOISE_REACH, EngineGraph, export
+from training.generator.biggan_deep.export import CLASSES, NOISE_REACH, EngineGraph, export, read_classes
 from training.generator.biggan_deep.layout import read_layout
 
 CONCEPTS = [Concept("tench", 0.0, 0.0), Concept("goldfish", 0.2, 0.4), Concept("shark", 0.6, -0.5)]

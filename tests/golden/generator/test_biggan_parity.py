@@ -17,8 +17,7 @@ from services.generator.engine import Engine
 from tests.golden.generator.biggan_checkpoint import PUBLISHED, TINY, write_checkpoint
 from tests.unit.generator.opened import session
 from training.generator.biggan_deep.checkpoint import load_network
-from training.generator.biggan_deep.classes import CLASSES, read_classes
-from training.generator.biggan_deep.export import export
+from training.generator.biggan_deep.export import CLASSES, export, read_classes
 
 TOLERANCE = 1e-4
 BIG = [pytest.param(size, marks=pytest.mark.slow) for size in PUBLISHED]

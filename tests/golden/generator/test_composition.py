@@ -5,7 +5,7 @@ torch = pytest.importorskip("torch")
 
 from training.generator.anchors import anchor_fields
 from training.generator.composition import FIELD_PX, NOISE_SPREAD, SLOTS, concept_shares, noise_basis
-from training.generator.warm_start import widen
+from training.generator.train import widen
 
 RNG = np.random.default_rng(5)
 TABLE = RNG.standard_normal((7, 12)).astype(np.float32) * np.linspace(3, 0.5, 12, dtype=np.float32)

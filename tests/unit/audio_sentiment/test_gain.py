@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from services.audio_sentiment.feature_extractor import LEAST_POWER, TYPICAL_POWER, RunningGain, apply_gain
 from services.audio_sentiment.features import MelStream
-from services.audio_sentiment.gain import LEAST_POWER, TYPICAL_POWER, RunningGain, apply_gain
 from tests.unit.audio_sentiment.signals import chords
 
 

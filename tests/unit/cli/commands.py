@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator
 
-from deepsing.cli.parser import build_parser
+from deepsing.cli.__main__ import build_parser
 
 __all__ = ["list_commands", "walk_parsers"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deepsing.cli.agreement import describe_agreement
+from deepsing.cli.render import describe_agreement
 from deepsing.v1 import sentiment_pb2
 from deepsing.v1.composer_pb2 import Agreement, SessionEnd
 

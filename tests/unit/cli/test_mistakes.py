@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from deepsing.cli.__main__ import main
+from deepsing.cli.__main__ import build_parser, main
 from deepsing.cli.hand_over import CHOICES
-from deepsing.cli.parser import build_parser
 from tests.unit.cli.commands import walk_parsers
 
 PARAMETERS = {

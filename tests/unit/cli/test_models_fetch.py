@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deepsing.cli.models_fetch import BLOCK_BYTES, fetch
+from deepsing.cli.models import BLOCK_BYTES, fetch
 from deepsing.local.failures import CommandError
 
 CONTENT = bytes(range(256)) * (BLOCK_BYTES // 100)  # two and a half blocks

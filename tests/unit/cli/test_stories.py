@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deepsing.cli import stories
-from deepsing.cli.parser import build_parser
+from deepsing.cli.__main__ import build_parser
 from deepsing.v1 import composer_pb2 as pb
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from deepsing.cli import top as top_module
-from deepsing.cli.parser import build_parser
+from deepsing.cli.__main__ import build_parser
 from deepsing.cli.top import _build_table, _watch, metrics_url
 from deepsing.cli.up import _format_top_command
 from deepsing.local.failures import CommandError

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from services.generator.checks import LimitError, parse_class_weights, parse_noise, parse_style_weights
+from services.generator.rpc import LimitError, parse_class_weights, parse_noise, parse_style_weights
 
 
 def expect_refusal(check: object, *arguments: object) -> LimitError:

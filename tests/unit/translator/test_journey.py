@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.translator.catalogue import EMBEDDED, open_translators, table_path
-from services.translator.journey import JourneyTranslator
 from services.translator.lexicon import encode_distances, load_lexicon
-from services.translator.translate import MEMORY, DictionaryTranslator, Passage, translate
+from services.translator.translate import MEMORY, DictionaryTranslator, JourneyTranslator, Passage, translate
 from training.agreement import measure_dimensions
 from training.translator.evaluate import random_walk
 

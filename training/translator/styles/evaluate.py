@@ -29,8 +29,14 @@ from services.translator.translate import NOISE_LIMIT
 from training.cache import load_or_compute
 from training.generator.painting import list_concepts, open_engine, paint_rows
 from training.program import new_parser
-from training.translator.styles.readings import StyleReadings, build_report, feeling_correlation
-from training.translator.styles.style_set import StyleSet, open_built_in_styles, open_style_pictures
+from training.translator.styles.readings import (
+    StyleReadings,
+    StyleSet,
+    build_report,
+    feeling_correlation,
+    open_built_in_styles,
+    open_style_pictures,
+)
 
 __all__ = ["StyleFeatures", "build_parser", "extract_style_features", "format_table", "main", "write_table"]
 

@@ -4,8 +4,7 @@ import numpy as np
 
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.sentiment_pb2 import Judge, JudgeAgreement, Sentiment
-from training.stories.figures import Figures
-from training.stories.summary import format_table, summarize
+from training.stories.figures import Figures, format_table, summarize
 
 WAVE = np.sin(np.arange(20) / 3) / 2
 JUDGE = Judge(digest="ee", arousal=JudgeAgreement(r=0.8, n=900), valence=JudgeAgreement(r=0.5, n=900))

@@ -5,8 +5,7 @@ import pytest
 
 from services.translator.catalogue import EMBEDDED
 from services.translator.lexicon import load_lexicon
-from services.translator.original import OriginalTranslator
-from services.translator.translate import Passage, translate
+from services.translator.translate import OriginalTranslator, Passage, translate
 from training.translator.evaluate import main, random_walk, smoothness
 
 LEXICON = load_lexicon(EMBEDDED / "morph_concepts.json")
