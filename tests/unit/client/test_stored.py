@@ -107,7 +107,9 @@ async def test_the_command_creates_follows_lists_and_fetches(tmp_path: Path, son
         states = [json.loads(line)["state"] for line in followed.splitlines()]
         assert (status, states[-1]) == (0, "succeeded")
         status, listed = await deepsing("list")
-        assert (status, listed.startswith(story_id), listed.endswith("succeeded  A tone")) == (0, True, True)
+        head, row = (line.split("\t") for line in listed.splitlines())
+        assert (status, head) == (0, ["id", "created", "state", "title"])
+        assert (row[0], row[2:]) == (story_id, ["succeeded", "A tone"])
         facts = json.loads((await deepsing("show", story_id, "--json"))[1])
         assert (facts["frames_done"], facts["frames_total"], facts["error"]) == (12, 12, None)
         assert [file["kind"] for file in facts["files"]] == ["video", "manifest", "contact_sheet", "curve"]
