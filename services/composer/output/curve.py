@@ -20,7 +20,7 @@ __all__ = ["Curve", "describe_agreement"]
 POINTS = 4000  # samples kept of a curve; longer songs are thinned evenly
 STRIP = 12  # pictures below the chart, at most
 NAME_LENGTH = 17  # characters of a concept's name below its picture; longer ones would overlap the next
-LEAST_S, LEAST_JUDGEMENTS = 30.0, 20  # shortest story and fewest judgements for which r is meaningful
+LEAST_S, LEAST_JUDGEMENTS = 60.0, 20  # shortest story and fewest judgements for which r is meaningful
 PANELS = (("Arousal", "calm", "excited", "#c8374a"), ("Valence", "unpleasant", "pleasant", "#1f6fb2"))
 # One thread draws for all stories: matplotlib opens its fonts again, and keeps them open, for each drawing thread.
 DRAWING = ThreadPoolExecutor(1, thread_name_prefix="curve")
@@ -79,7 +79,7 @@ class Curve:
             panel.set(xlim=(0, end_s))
             panel.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 1.5, 2, 3, 6, 10]))
             panel.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _format_clock(seconds)))
-        panels[1].set_xlabel("time in the song (minutes:seconds)")
+        panels[1].set_xlabel("time in the story (minutes:seconds)")
         self._draw_strip(strip, thumbnails[:: max(1, -(-len(thumbnails) // STRIP))], end_s)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.suptitle(title, x=0.01, y=0.985, ha="left", fontsize=13)

@@ -14,9 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from services.generator.concepts import Concept, concepts_to_json
 from training.generator.composition import FIELD_PX, noise_basis
-from training.generator.engine_file import write_manifest
 from training.generator.export import EngineGraph, export
 from training.generator.network import MorphDecoder, MorphShape
+from training.manifest import write_manifest
 
 WEIGHTS = Path(__file__).parent / "weights"
 SHAPE = MorphShape(latent_size=8, widths=(8, 8, 8, 8), blocks=(1, 1, 1, 1), spatial=(0, 2, 0, 0))
