@@ -1,7 +1,5 @@
 """A real S3 server for tests: SeaweedFS with credentials, on free ports of loopback."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

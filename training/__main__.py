@@ -4,8 +4,6 @@
 that (PyTorch) when it starts to work, so that every --help works without.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import sys

@@ -4,8 +4,6 @@ The formulas themselves are the composer's (services/composer/story/agreement.py
 judged by the same rule as every story.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Arrays that take long to compute, kept in files, so that a run that was stopped goes on where it was."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

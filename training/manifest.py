@@ -3,8 +3,6 @@
 Servers open a file only where its manifest has the right digest; see deepsing/runtime/artifacts.py.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

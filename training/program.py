@@ -1,7 +1,5 @@
 """What the command lines of all training programs have in common."""
 
-from __future__ import annotations
-
 import argparse
 
 __all__ = ["new_parser"]

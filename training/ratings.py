@@ -1,7 +1,5 @@
 """What people felt, brought to one scale: tables of rated pictures, and standardised ratings."""
 
-from __future__ import annotations
-
 import csv
 from dataclasses import dataclass
 from pathlib import Path

@@ -20,7 +20,7 @@ from deepsing.client import Client
 from deepsing.client.client import DEFAULT_TARGET
 from deepsing.client.song import SongSource
 from deepsing.local.failures import FAILURE
-from deepsing.v1 import composer_pb2 as composer
+from deepsing.v1 import composer_pb2 as pb
 
 __all__ = ["add_arguments", "EXAMPLES"]
 
@@ -134,7 +134,7 @@ async def _cancel(client: Client, arguments: argparse.Namespace) -> int:
 
 
 async def _watch(client: Client, arguments: argparse.Namespace) -> int:
-    story = composer.Story()
+    story = pb.Story()
     with show_progress(quiet=arguments.json) as report:
         async for story in client.watch_story(arguments.story_id):
             if arguments.json:
@@ -143,7 +143,7 @@ async def _watch(client: Client, arguments: argparse.Namespace) -> int:
                 report(_describe(story))
     if not arguments.json:
         _print_story(story, arguments)
-    return 0 if story.state == composer.STORY_STATE_SUCCEEDED else FAILURE
+    return 0 if story.state == pb.STORY_STATE_SUCCEEDED else FAILURE
 
 
 async def _fetch(client: Client, arguments: argparse.Namespace) -> int:
@@ -153,7 +153,7 @@ async def _fetch(client: Client, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _print_story(story: composer.Story, arguments: argparse.Namespace) -> None:
+def _print_story(story: pb.Story, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(_facts(story)))
         return
@@ -164,7 +164,7 @@ def _print_story(story: composer.Story, arguments: argparse.Namespace) -> None:
         print(f"{_kind_name(file)}  {file.byte_count} bytes  {file.url}")
 
 
-def _facts(story: composer.Story) -> dict[str, object]:
+def _facts(story: pb.Story) -> dict[str, object]:
     error = story.error
     return {
         "story_id": story.story_id,
@@ -185,26 +185,26 @@ def _facts(story: composer.Story) -> dict[str, object]:
     }
 
 
-def _describe(story: composer.Story) -> str:
+def _describe(story: pb.Story) -> str:
     """The state of a story in a few words."""
     words = _state_name(story)
-    if story.state == composer.STORY_STATE_RUNNING and not story.frames_done:
+    if story.state == pb.STORY_STATE_RUNNING and not story.frames_done:
         words += ", analysing the song"
         if story.frames_total:
             words += f", {story.frames_total} frames to paint"
-    elif story.frames_total and story.state != composer.STORY_STATE_SUCCEEDED:
+    elif story.frames_total and story.state != pb.STORY_STATE_SUCCEEDED:
         words += f", frame {story.frames_done} of {story.frames_total}"
     if story.remaining_us >= 0:
         words += f", about {time.strftime('%H:%M:%S', time.gmtime(story.remaining_us / 1e6))} left"
     return words
 
 
-def _state_name(story: composer.Story) -> str:
-    return composer.StoryState.Name(story.state).removeprefix("STORY_STATE_").lower()
+def _state_name(story: pb.Story) -> str:
+    return pb.StoryState.Name(story.state).removeprefix("STORY_STATE_").lower()
 
 
-def _kind_name(file: composer.StoredFile) -> str:
-    return composer.StoryFileKind.Name(file.kind).removeprefix("STORY_FILE_KIND_").lower()
+def _kind_name(file: pb.StoredFile) -> str:
+    return pb.StoryFileKind.Name(file.kind).removeprefix("STORY_FILE_KIND_").lower()
 
 
 def _format_time(time_us: int) -> str | None:

@@ -20,7 +20,7 @@ from deepsing.client.session import Event
 from deepsing.client.song import Song, SongSource, send_song
 from deepsing.client.stored import fetch_files, watch_story
 from deepsing.client.story import Story
-from deepsing.v1 import composer_pb2 as composer
+from deepsing.v1 import composer_pb2 as pb
 
 __all__ = ["Client", "DEFAULT_TARGET", "DEFAULT_OPTIONS", "render_story"]
 
@@ -79,16 +79,16 @@ class Client:
     ) -> None:
         await self._connection.close()
 
-    async def probe(self, song: Song, options: StoryOptions = DEFAULT_OPTIONS) -> composer.ProbeResponse:
+    async def probe(self, song: Song, options: StoryOptions = DEFAULT_OPTIONS) -> pb.ProbeResponse:
         """Returns facts about a song, and what its story would cost.
 
         Raises:
             DeepsingError: see `deepsing.client.errors`.
             OSError: the song cannot be read.
         """
-        first = composer.ProbeRequest(config=options.to_config())
+        first = pb.ProbeRequest(config=options.to_config())
         with self._connection.convert_errors():
-            response: composer.ProbeResponse = await send_song(
+            response: pb.ProbeResponse = await send_song(
                 self._connection.stub.Probe, first, SongSource(song), self._connection.timeout_s
             )
         return response
@@ -165,16 +165,16 @@ class Client:
 
     async def _receive_files(
         self, song: Song, options: StoryOptions, files: StoryFiles, on_event: Callable[[Event], None] | None
-    ) -> tuple[composer.SessionStarted, composer.SessionEnd]:
-        started, end = composer.SessionStarted(), None
+    ) -> tuple[pb.SessionStarted, pb.SessionEnd]:
+        started, end = pb.SessionStarted(), None
         async with aclosing(self.compose(song, options)) as events:
             async for event in events:
                 match event:
-                    case composer.SessionStarted():
+                    case pb.SessionStarted():
                         started = event
-                    case composer.StoryFileChunk():
+                    case pb.StoryFileChunk():
                         await asyncio.to_thread(files.write, event)
-                    case composer.SessionEnd():
+                    case pb.SessionEnd():
                         end = event
                 if on_event is not None:
                     on_event(event)
@@ -184,7 +184,7 @@ class Client:
 
     async def create_story(
         self, song: Song, options: StoryOptions = DEFAULT_OPTIONS, *, idempotency_key: str = ""
-    ) -> composer.Story:
+    ) -> pb.Story:
         """Sends a song and returns once its story is queued, or at once if the same story is stored already.
 
         Args:
@@ -197,28 +197,28 @@ class Client:
             DeepsingError: see `deepsing.client.errors`.
             OSError: the song cannot be read.
         """
-        first = composer.CreateStoryRequest(config=options.to_config(), idempotency_key=idempotency_key)
+        first = pb.CreateStoryRequest(config=options.to_config(), idempotency_key=idempotency_key)
         with self._connection.convert_errors():
-            response: composer.CreateStoryResponse = await send_song(
+            response: pb.CreateStoryResponse = await send_song(
                 self._connection.stub.CreateStory, first, SongSource(song), self._connection.timeout_s
             )
         return response.story
 
-    async def get_story(self, story_id: str) -> composer.Story:
+    async def get_story(self, story_id: str) -> pb.Story:
         """Returns the state of a stored story, with fresh links to its files; raises DeepsingError."""
-        request = composer.GetStoryRequest(story_id=story_id)
+        request = pb.GetStoryRequest(story_id=story_id)
         with self._connection.convert_errors():
-            response: composer.GetStoryResponse = await self._connection.stub.GetStory(
+            response: pb.GetStoryResponse = await self._connection.stub.GetStory(
                 request, timeout=self._connection.timeout_s
             )
         return response.story
 
-    async def list_stories(self) -> AsyncGenerator[composer.Story, None]:
+    async def list_stories(self) -> AsyncGenerator[pb.Story, None]:
         """Yields all stored stories of the caller, by id; pages are fetched as needed. Raises DeepsingError."""
-        request = composer.ListStoriesRequest()
+        request = pb.ListStoriesRequest()
         while True:
             with self._connection.convert_errors():
-                page: composer.ListStoriesResponse = await self._connection.stub.ListStories(
+                page: pb.ListStoriesResponse = await self._connection.stub.ListStories(
                     request, timeout=self._connection.timeout_s
                 )
             for story in page.stories:
@@ -227,16 +227,16 @@ class Client:
             if not request.page_token:
                 return
 
-    async def cancel_story(self, story_id: str) -> composer.Story:
+    async def cancel_story(self, story_id: str) -> pb.Story:
         """Stops a stored story that has not ended, and returns its state; raises DeepsingError."""
-        request = composer.CancelStoryRequest(story_id=story_id)
+        request = pb.CancelStoryRequest(story_id=story_id)
         with self._connection.convert_errors():
-            response: composer.CancelStoryResponse = await self._connection.stub.CancelStory(
+            response: pb.CancelStoryResponse = await self._connection.stub.CancelStory(
                 request, timeout=self._connection.timeout_s
             )
         return response.story
 
-    def watch_story(self, story_id: str) -> AsyncGenerator[composer.Story, None]:
+    def watch_story(self, story_id: str) -> AsyncGenerator[pb.Story, None]:
         """Yields the state of a stored story whenever it changes, until it has ended; raises DeepsingError."""
         return watch_story(self._connection, story_id)
 

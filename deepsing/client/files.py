@@ -11,15 +11,15 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from deepsing.client.errors import Failed, Refused
-from deepsing.v1 import composer_pb2 as composer
+from deepsing.v1 import composer_pb2 as pb
 
 __all__ = ["StoryFiles", "story_paths"]
 
 SUFFIXES: Mapping[int, str] = {
-    composer.STORY_FILE_KIND_VIDEO: ".mp4",
-    composer.STORY_FILE_KIND_MANIFEST: ".json",
-    composer.STORY_FILE_KIND_CONTACT_SHEET: ".contact-sheet.png",
-    composer.STORY_FILE_KIND_CURVE: ".curve.png",
+    pb.STORY_FILE_KIND_VIDEO: ".mp4",
+    pb.STORY_FILE_KIND_MANIFEST: ".json",
+    pb.STORY_FILE_KIND_CONTACT_SHEET: ".contact-sheet.png",
+    pb.STORY_FILE_KIND_CURVE: ".curve.png",
 }
 
 
@@ -38,7 +38,7 @@ def story_paths(out: Path) -> dict[int, Path]:
     if not out.parent.is_dir():
         raise FileNotFoundError(2, "no such folder", str(out.parent))
     paths = {kind: out.with_suffix(suffix) for kind, suffix in SUFFIXES.items()}
-    paths[composer.STORY_FILE_KIND_VIDEO] = out
+    paths[pb.STORY_FILE_KIND_VIDEO] = out
     for path in paths.values():
         if path.is_dir():
             raise IsADirectoryError(21, "is a folder", str(path))
@@ -76,7 +76,7 @@ class StoryFiles:
     ) -> None:
         self._discard()
 
-    def write(self, chunk: composer.StoryFileChunk) -> None:
+    def write(self, chunk: pb.StoryFileChunk) -> None:
         """Adds the next piece of a file; a piece at its start replaces what there was of it.
 
         Raises:
@@ -88,7 +88,7 @@ class StoryFiles:
                 raise Failed("the files were given up before all of them had come")
             self._write(chunk)
 
-    def _write(self, chunk: composer.StoryFileChunk) -> None:
+    def _write(self, chunk: pb.StoryFileChunk) -> None:
         if not chunk.offset_bytes and chunk.kind in self._parts:
             self._begin_file(chunk.kind)
         if chunk.kind not in self._open_files:

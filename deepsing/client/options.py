@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import Literal, TypeVar
 
 from deepsing.client.errors import Refused
-from deepsing.v1 import composer_pb2 as composer
-from deepsing.v1 import sentiment_pb2 as sentiment
+from deepsing.v1 import composer_pb2 as pb
+from deepsing.v1 import sentiment_pb2
 
 __all__ = ["StoryOptions", "Mode", "Images", "File", "parse_frame_rate", "parse_size"]
 
@@ -17,22 +17,22 @@ Mode = Literal["absolute", "relative", "adaptive"]
 Images = Literal["jpeg", "png", "raw", "none"]
 File = Literal["video", "manifest", "contact-sheet", "curve"]
 
-MODES: Mapping[str, composer.SentimentMode.ValueType] = {
-    "absolute": composer.SENTIMENT_MODE_ABSOLUTE,
-    "relative": composer.SENTIMENT_MODE_RELATIVE,
-    "adaptive": composer.SENTIMENT_MODE_ADAPTIVE,
+MODES: Mapping[str, pb.SentimentMode.ValueType] = {
+    "absolute": pb.SENTIMENT_MODE_ABSOLUTE,
+    "relative": pb.SENTIMENT_MODE_RELATIVE,
+    "adaptive": pb.SENTIMENT_MODE_ADAPTIVE,
 }
-IMAGES: Mapping[str, sentiment.ImageFormat.ValueType] = {
-    "jpeg": sentiment.IMAGE_FORMAT_JPEG,
-    "png": sentiment.IMAGE_FORMAT_PNG,
-    "raw": sentiment.IMAGE_FORMAT_RAW_RGB,
-    "none": sentiment.IMAGE_FORMAT_NONE,
+IMAGES: Mapping[str, sentiment_pb2.ImageFormat.ValueType] = {
+    "jpeg": sentiment_pb2.IMAGE_FORMAT_JPEG,
+    "png": sentiment_pb2.IMAGE_FORMAT_PNG,
+    "raw": sentiment_pb2.IMAGE_FORMAT_RAW_RGB,
+    "none": sentiment_pb2.IMAGE_FORMAT_NONE,
 }
-FILES: Mapping[str, composer.StoryFileKind.ValueType] = {
-    "video": composer.STORY_FILE_KIND_VIDEO,
-    "manifest": composer.STORY_FILE_KIND_MANIFEST,
-    "contact-sheet": composer.STORY_FILE_KIND_CONTACT_SHEET,
-    "curve": composer.STORY_FILE_KIND_CURVE,
+FILES: Mapping[str, pb.StoryFileKind.ValueType] = {
+    "video": pb.STORY_FILE_KIND_VIDEO,
+    "manifest": pb.STORY_FILE_KIND_MANIFEST,
+    "contact-sheet": pb.STORY_FILE_KIND_CONTACT_SHEET,
+    "curve": pb.STORY_FILE_KIND_CURVE,
 }
 Number = TypeVar("Number", bound=int)
 MAX_SEED = 2**64 - 1
@@ -64,18 +64,18 @@ class StoryOptions:
     duration_s: float | None = None  # part of the song: how long it is, >= 0.5; None is to the end
     title: str = ""  # in the manifest and the video's tags, at most 200 characters
     live: bool = False  # keeps pace with the audio as it comes; late frames are dropped and reported
-    audio_format: sentiment.AudioFormat | None = None  # of raw samples; None is an encoded file
+    audio_format: sentiment_pb2.AudioFormat | None = None  # of raw samples; None is an encoded file
     files: tuple[File, ...] = ()  # finished files to return beside the frames
     achieved: bool = False  # send an AchievedPoint for every frame that the judge rates
 
-    def to_config(self) -> composer.StoryConfig:
+    def to_config(self) -> pb.StoryConfig:
         """Returns the contract's message for these options.
 
         Raises:
             Refused: a value does not fit the message, or is not one of its choices.
         """
         plain = self.style_strength == 0  # 0 means the default in the contract
-        config = composer.StoryConfig(
+        config = pb.StoryConfig(
             seed=_check_range(self.seed, MAX_SEED, "seed"),
             engine=self.engine,
             translator=self.translator,
@@ -85,7 +85,7 @@ class StoryOptions:
             sentiment_mode=_parse_choice(self.mode or ("adaptive" if self.live else "absolute"), MODES, "mode"),
             image_format=_parse_choice(self.images, IMAGES, "images"),
             jpeg_quality=_check_range(self.jpeg_quality or 0, 2**32 - 1, "jpeg_quality"),
-            pacing=composer.PACING_LIVE if self.live else composer.PACING_OFFLINE,
+            pacing=pb.PACING_LIVE if self.live else pb.PACING_OFFLINE,
             audio_format=self.audio_format,
             start_us=_to_microseconds(self.start_s, "start"),
             duration_us=0 if self.duration_s is None else _to_microseconds(self.duration_s, "duration", 1),
@@ -100,7 +100,7 @@ class StoryOptions:
         return config
 
 
-def parse_frame_rate(wanted: str | float | Fraction) -> sentiment.FrameRate:
+def parse_frame_rate(wanted: str | float | Fraction) -> sentiment_pb2.FrameRate:
     """Reads a frame rate; a rounded NTSC rate (23.976, 29.97, 59.94) becomes the exact one.
 
     Args:
@@ -120,10 +120,10 @@ def parse_frame_rate(wanted: str | float | Fraction) -> sentiment.FrameRate:
         if abs(rate - exact) < NTSC_TOLERANCE_HZ:
             rate = exact
     rate = rate.limit_denominator(MAX_DENOMINATOR)
-    return sentiment.FrameRate(numerator=rate.numerator, denominator=rate.denominator)
+    return sentiment_pb2.FrameRate(numerator=rate.numerator, denominator=rate.denominator)
 
 
-def parse_size(wanted: str | tuple[int, int]) -> sentiment.Size:
+def parse_size(wanted: str | tuple[int, int]) -> sentiment_pb2.Size:
     """Reads a size of pictures.
 
     Args:
@@ -143,7 +143,7 @@ def parse_size(wanted: str | tuple[int, int]) -> sentiment.Size:
         width, height = _side_px(across / min(across, down)), _side_px(down / min(across, down))
     if not all(64 <= side <= 1920 and side % 2 == 0 for side in (width, height)):
         raise _build_refusal("size", "SIZE_OUT_OF_RANGE", "size", text, SIZES)
-    return sentiment.Size(width_px=width, height_px=height)
+    return sentiment_pb2.Size(width_px=width, height_px=height)
 
 
 def _side_px(ratio: float) -> int:

@@ -16,20 +16,20 @@ from deepsing.client.errors import Failed, Refused, Unavailable
 from deepsing.client.files import StoryFiles, story_paths
 from deepsing.client.session import SILENCE_LIMIT_S
 from deepsing.client.song import CHUNK_BYTES
-from deepsing.v1 import composer_pb2 as composer
+from deepsing.v1 import composer_pb2 as pb
 
 __all__ = ["watch_story", "fetch_files"]
 
 FETCH_LIMIT_S = 60.0  # without a byte
 
 
-async def watch_story(connection: Connection, story_id: str) -> AsyncGenerator[composer.Story, None]:
+async def watch_story(connection: Connection, story_id: str) -> AsyncGenerator[pb.Story, None]:
     """Yields the state of a story whenever it changes, until it has ended; a watch that breaks is begun again.
 
     Raises:
         DeepsingError: see `deepsing.client.errors`.
     """
-    request, retries = composer.WatchStoryRequest(story_id=story_id), Retries(connection.retry)
+    request, retries = pb.WatchStoryRequest(story_id=story_id), Retries(connection.retry)
     while True:
         call = connection.stub.WatchStory(request, timeout=connection.timeout_s)
         try:
@@ -44,7 +44,7 @@ async def watch_story(connection: Connection, story_id: str) -> AsyncGenerator[c
         await retries.pause(failure)
 
 
-async def _read_story(connection: Connection, call: Any) -> composer.Story | None:
+async def _read_story(connection: Connection, call: Any) -> pb.Story | None:
     """Returns the next state, or None after the last."""
     try:
         with connection.convert_errors():
@@ -54,7 +54,7 @@ async def _read_story(connection: Connection, call: Any) -> composer.Story | Non
     return None if response is grpc.aio.EOF else response.story
 
 
-async def fetch_files(story: composer.Story, folder: Path) -> list[Path]:
+async def fetch_files(story: pb.Story, folder: Path) -> list[Path]:
     """Saves the files of a story that has succeeded; all of them or none.
 
     Raises:
@@ -62,8 +62,8 @@ async def fetch_files(story: composer.Story, folder: Path) -> list[Path]:
         Failed: a file cannot be fetched, or is not what the composer says it is.
         OSError: the files cannot be written.
     """
-    if story.state != composer.STORY_STATE_SUCCEEDED:
-        state = composer.StoryState.Name(story.state).removeprefix("STORY_STATE_").lower()
+    if story.state != pb.STORY_STATE_SUCCEEDED:
+        state = pb.StoryState.Name(story.state).removeprefix("STORY_STATE_").lower()
         raise Refused(f"the story {story.story_id} is {state} and has no files; watch it until it has succeeded")
     paths = story_paths(folder / "story.mp4")
     with StoryFiles({file.kind: paths[file.kind] for file in story.files}) as files:
@@ -73,7 +73,7 @@ async def fetch_files(story: composer.Story, folder: Path) -> list[Path]:
     return [paths[file.kind] for file in story.files]
 
 
-def _fetch_file(file: composer.StoredFile, files: StoryFiles) -> None:
+def _fetch_file(file: pb.StoredFile, files: StoryFiles) -> None:
     parts = urlsplit(file.url)
     if parts.scheme not in ("http", "https", "file"):
         raise Failed(f"the composer names {parts.scheme!r} as the way to a file; update deepsing")
@@ -86,9 +86,7 @@ def _fetch_file(file: composer.StoredFile, files: StoryFiles) -> None:
                     raise Failed(f"{parts.netloc or parts.path} broke off, {left} bytes before the end; try again")
                 offset, left = file.byte_count - left, left - len(data)
                 files.write(
-                    composer.StoryFileChunk(
-                        kind=file.kind, data=data, last=not left, digest=file.digest, offset_bytes=offset
-                    )
+                    pb.StoryFileChunk(kind=file.kind, data=data, last=not left, digest=file.digest, offset_bytes=offset)
                 )
     except (urllib.error.URLError, HTTPException) as error:
         where = parts.netloc or f"{parts.path} on the composer's machine"

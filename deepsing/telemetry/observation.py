@@ -1,7 +1,5 @@
 """Metrics and traces of one service; off unless a port for metrics, BentoML or OTEL_* variables ask for them."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager

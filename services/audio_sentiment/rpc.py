@@ -18,10 +18,9 @@ from deepsing.rpc.errors import (
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import SettingsError, settings_from_environment
-from deepsing.v1 import audio_sentiment_pb2 as messages
+from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
 from deepsing.v1 import error_reason_pb2 as reasons
-from deepsing.v1 import sentiment_pb2
 from services.audio_sentiment.metrics import collect_points
 from services.audio_sentiment.models import Models, open_models
 from services.audio_sentiment.sentiment import WINDOW_US, Analyser, Pacing, Point
@@ -38,7 +37,7 @@ RAW_FORMATS: dict[int, Literal["s16le", "f32le"]] = {
     sentiment_pb2.SAMPLE_FORMAT_S16LE: "s16le",
     sentiment_pb2.SAMPLE_FORMAT_F32LE: "f32le",
 }
-Requests = AsyncIterator[messages.AnalyzeRequest]
+Requests = AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]
 
 
 class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
@@ -56,7 +55,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
 
     async def Analyze(  # noqa: N802 (the contract's name)
         self, request_iterator: Requests, context: Any
-    ) -> AsyncIterator[messages.AnalyzeResponse]:
+    ) -> AsyncIterator[audio_sentiment_pb2.AnalyzeResponse]:
         """Sends a point for every half second as soon as its audio has arrived, then the summary."""
         with self._admit(), _translate_audio_errors():
             config = await self._receive_config(request_iterator)
@@ -67,21 +66,23 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             async with decoder, self._run_upload(request_iterator, decoder) as upload:
                 async for block in decoder.blocks():
                     if config.send_progress:
-                        progress = messages.AnalyzeProgress(heard_us=decoder.position_us, byte_count=decoder.byte_count)
-                        yield messages.AnalyzeResponse(progress=progress)
+                        progress = audio_sentiment_pb2.AnalyzeProgress(
+                            heard_us=decoder.position_us, byte_count=decoder.byte_count
+                        )
+                        yield audio_sentiment_pb2.AnalyzeResponse(progress=progress)
                     for point in await self._device.run(collect_points, analyser.push(block)):
-                        yield messages.AnalyzeResponse(point=_encode_point(point))
+                        yield audio_sentiment_pb2.AnalyzeResponse(point=_encode_point(point))
                 for point in await self._device.run(collect_points, analyser.finish(decoder.window_count)):
-                    yield messages.AnalyzeResponse(point=_encode_point(point, decoder.facts.duration_us))
+                    yield audio_sentiment_pb2.AnalyzeResponse(point=_encode_point(point, decoder.facts.duration_us))
                 await upload
-            yield messages.AnalyzeResponse(summary=self._build_summary(analyser, decoder.facts))
+            yield audio_sentiment_pb2.AnalyzeResponse(summary=self._build_summary(analyser, decoder.facts))
 
     async def GetModel(  # noqa: N802 (the contract's name)
-        self, request: messages.GetModelRequest, context: Any
-    ) -> messages.GetModelResponse:
+        self, request: audio_sentiment_pb2.GetModelRequest, context: Any
+    ) -> audio_sentiment_pb2.GetModelResponse:
         """Describes the model: its digest, its points on music in general, and how far they trail the music."""
         models = self._models
-        return messages.GetModelResponse(
+        return audio_sentiment_pb2.GetModelResponse(
             digest=models.digest,
             typical_mean=_encode_sentiment(*models.typical.mean),
             typical_spread=_encode_sentiment(*models.typical.spread),
@@ -124,7 +125,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             decoder.abort(error)
             raise
 
-    async def _receive_next(self, requests: Requests) -> messages.AnalyzeRequest | None:
+    async def _receive_next(self, requests: Requests) -> audio_sentiment_pb2.AnalyzeRequest | None:
         """Waits for the caller's next message; None at the end."""
         stall_s = self._settings.upload_stall_s
         try:
@@ -134,8 +135,8 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             rule = f"no audio came for {stall_s:g} s; send it faster, or half-close"
             raise DeadlineExceeded(rule, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
 
-    async def _receive_config(self, requests: Requests) -> messages.AnalyzeConfig:
-        request = await self._receive_next(requests) or messages.AnalyzeRequest()
+    async def _receive_config(self, requests: Requests) -> audio_sentiment_pb2.AnalyzeConfig:
+        request = await self._receive_next(requests) or audio_sentiment_pb2.AnalyzeRequest()
         if (payload := request.WhichOneof("payload")) != "config":
             rule = "the first message has no config; send the config first"
             raise _invalid_argument(rule, "CONFIG_MISSING", "config", payload)
@@ -147,7 +148,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             )
         return request.config
 
-    def _parse_pacing(self, config: messages.AnalyzeConfig) -> Pacing:
+    def _parse_pacing(self, config: audio_sentiment_pb2.AnalyzeConfig) -> Pacing:
         ranges = (
             ("smoothing", "SMOOTHING_OUT_OF_RANGE", config.smoothing_us, MAX_SMOOTHING_US),
             ("context", "CONTEXT_OUT_OF_RANGE", config.context_us, MAX_CONTEXT_US),
@@ -163,8 +164,8 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             context_s=config.context_us / 1e6,
         )
 
-    def _build_summary(self, analyser: Analyser, facts: SongFacts) -> messages.AnalyzeSummary:
-        return messages.AnalyzeSummary(
+    def _build_summary(self, analyser: Analyser, facts: SongFacts) -> audio_sentiment_pb2.AnalyzeSummary:
+        return audio_sentiment_pb2.AnalyzeSummary(
             song=_encode_song_facts(facts),
             sentiment=_encode_sentiment(*analyser.sentiment()),
             model_digest=self._models.digest,
@@ -188,7 +189,7 @@ def _invalid_argument(message: str, reason: str, field: str, value: object = "")
     )
 
 
-def _parse_chunk(request: messages.AnalyzeRequest) -> bytes:
+def _parse_chunk(request: audio_sentiment_pb2.AnalyzeRequest) -> bytes:
     """The audio of a message after the config."""
     payload = request.WhichOneof("payload")
     if payload == "config":

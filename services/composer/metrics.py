@@ -1,7 +1,5 @@
 """The composer's metrics: sessions, stories, frames, and failed, retried and hedged calls to the other services."""
 
-from __future__ import annotations
-
 from time import monotonic
 from typing import Self
 

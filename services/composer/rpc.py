@@ -1,7 +1,5 @@
 """The composer's gRPC servicer: each Compose or Render call is counted, gets an id, and runs as a Session."""
 
-from __future__ import annotations
-
 import asyncio
 import tempfile
 import time

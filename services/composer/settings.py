@@ -1,7 +1,5 @@
 """The composer's settings; each field is read from the variable DEEPSING_COMPOSER_<FIELD>."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 

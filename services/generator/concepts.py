@@ -1,7 +1,5 @@
 """Concepts: what an engine can paint, each with its rated sentiment."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """An engine: paints pictures from points of its space, whatever network its file holds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 

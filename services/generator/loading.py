@@ -1,7 +1,5 @@
 """Opens engines and styles as the settings say, and the painter that uses them."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Paints jobs: from latents to pictures, then styled, cut to size and encoded. A job is the batch of one request."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import time

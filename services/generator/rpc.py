@@ -1,7 +1,5 @@
 """GeneratorService: checks requests against the contract and converts messages; painting is in painter.py."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar

@@ -5,8 +5,6 @@ Differs: any number of pictures with any sentiments; the description of a pictur
 styles blend from frame to frame (the original restyles finished frames offline).
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 from collections.abc import Iterable, Sequence

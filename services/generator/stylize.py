@@ -3,8 +3,6 @@
 Source: conditional instance normalisation (Dumoulin, Shlens & Kudlur 2017; from any picture: Ghiasi et al. 2017).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Finds the translators of every engine in a search path of folders."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 Ratings of the embedded engine's concepts: OASIS (Kurdi, Lozano & Banaji 2017), 1..7 mapped to -1..1.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

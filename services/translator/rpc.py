@@ -1,7 +1,5 @@
 """TranslatorService: checks requests against the contract and converts messages; the maths is in translate.py."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Mapping
 from pathlib import Path

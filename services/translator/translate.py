@@ -6,8 +6,6 @@ pictures on an absolute scale, and a model's prediction for the engine's own pic
 cost more.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from typing import Protocol

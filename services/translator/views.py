@@ -5,8 +5,6 @@ makes the networks. Differs: a view has logits only for the classes drawn for it
 is scaled back to unit deviation (means of noise are short vectors), and sentiments are on the scale of the ratings.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """docs/story-json.md names every field of a manifest and no other, and `deepsing again` uses every parameter."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """`make chaos`: stories continue with identical frames while services and connections are killed."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import os

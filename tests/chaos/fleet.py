@@ -1,7 +1,5 @@
 """Several replicas of each service as processes on loopback, which can be killed and come back."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal
@@ -50,19 +48,19 @@ class Replica:
         await wait_until_serving(f"127.0.0.1:{self.port}", START_LIMIT_S)
         self.serving = True
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: "signal.Signals") -> None:
         """Sends a signal to the process."""
         assert self._process is not None
         self._process.send_signal(number)
 
-    async def end(self, number: signal.Signals) -> None:
+    async def end(self, number: "signal.Signals") -> None:
         """Ends the process by a signal and waits for its end."""
         self.serving = False
         if self._process is not None and self._process.returncode is None:
             self.signal(number)
             await self._process.wait()
 
-    async def restart(self, number: signal.Signals) -> None:
+    async def restart(self, number: "signal.Signals") -> None:
         """Ends the process by a signal and starts it again."""
         await self.end(number)
         await self.start()

@@ -1,7 +1,5 @@
 """A TCP proxy that fails as networks do: connections are reset, go silent, or are slow."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 import socket
@@ -69,7 +67,7 @@ class Proxy:
             line.flowing.clear()
         return len(lines)
 
-    def _pick_lines(self, chance: random.Random | None) -> list[_Line]:
+    def _pick_lines(self, chance: random.Random | None) -> list["_Line"]:
         """Of the open connections that pass bytes: one drawn by `chance`, or all."""
         lines = [line for line in self._lines.values() if line.flowing.is_set()]
         return [chance.choice(lines)] if chance and lines else lines

@@ -1,7 +1,5 @@
 """Renders stories while things break, and counts their sessions and frames."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 from collections import Counter

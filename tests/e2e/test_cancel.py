@@ -1,7 +1,5 @@
 """A caller who leaves: after a second of work nobody paints for them any more."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

@@ -1,7 +1,5 @@
 """A service that is killed while it works, and comes back: the story is as if nothing had been."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

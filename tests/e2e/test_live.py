@@ -1,7 +1,5 @@
 """Live stories by the four real services: every frame leaves in time or is named, whatever the sound comes in."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import sys

@@ -1,7 +1,5 @@
 """Two composers behind Envoy: a story whose composer is killed goes on with the other, as if nothing had been."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal

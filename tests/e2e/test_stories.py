@@ -1,7 +1,5 @@
 """Stories made by the four real services, as processes on real ports, from every song of the list."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

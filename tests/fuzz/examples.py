@@ -10,16 +10,15 @@ from random import Random
 from google.protobuf.message import Message
 from PIL import Image
 
-from deepsing.v1 import audio_sentiment_pb2 as audio
+from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import generator_pb2 as gen
-from deepsing.v1 import sentiment_pb2 as base
 from deepsing.v1 import translator_pb2 as tr
 from tests.encoding import tone, wav
 
 CONCEPTS, NOISE = 136, 128  # of the built-in engine
-SIZE = base.Size(width_px=64, height_px=64)
-SLOW = base.FrameRate(numerator=2, denominator=1)
+SIZE = sentiment_pb2.Size(width_px=64, height_px=64)
+SLOW = sentiment_pb2.FrameRate(numerator=2, denominator=1)
 
 
 @cache
@@ -58,8 +57,8 @@ def _render(choose: Random) -> list[Message]:
 
 
 def _analyze(choose: Random) -> list[Message]:
-    config = audio.AnalyzeConfig(live=choose.random() < 0.3)
-    return [audio.AnalyzeRequest(config=config), audio.AnalyzeRequest(audio_chunk=sound())]
+    config = audio_sentiment_pb2.AnalyzeConfig(live=choose.random() < 0.3)
+    return [audio_sentiment_pb2.AnalyzeRequest(config=config), audio_sentiment_pb2.AnalyzeRequest(audio_chunk=sound())]
 
 
 def _generate(choose: Random) -> list[Message]:
@@ -69,7 +68,9 @@ def _generate(choose: Random) -> list[Message]:
 
 
 def _translate(choose: Random) -> list[Message]:
-    feelings = [base.Sentiment(arousal=choose.uniform(-1, 1), valence=0.2) for _ in range(choose.choice((1, 3)))]
+    feelings = [
+        sentiment_pb2.Sentiment(arousal=choose.uniform(-1, 1), valence=0.2) for _ in range(choose.choice((1, 3)))
+    ]
     return [tr.TranslateRequest(sentiments=feelings, recent_concepts=[1, 2])]
 
 

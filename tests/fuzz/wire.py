@@ -19,7 +19,7 @@ import grpc
 
 from deepsing.local.process import wait_until_serving
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
-from deepsing.v1 import audio_sentiment_pb2 as audio
+from deepsing.v1 import audio_sentiment_pb2
 from deepsing.v1 import composer_pb2 as pb
 from tests.fuzz.calls import Answer, call
 from tests.fuzz.messages import Method, make_requests, methods
@@ -36,7 +36,10 @@ PATIENCE = {  # so that stories which wait for what never comes are over soon
     "DEEPSING_COMPOSER_CREDIT_STALL_S": "1",
     "DEEPSING_AUDIO_SENTIMENT_UPLOAD_STALL_S": "1",
 }
-SONG_CALLS = {"Probe": (pb.ProbeRequest, pb.StoryConfig), "Analyze": (audio.AnalyzeRequest, audio.AnalyzeConfig)}
+SONG_CALLS = {
+    "Probe": (pb.ProbeRequest, pb.StoryConfig),
+    "Analyze": (audio_sentiment_pb2.AnalyzeRequest, audio_sentiment_pb2.AnalyzeConfig),
+}
 
 
 @dataclass(frozen=True)

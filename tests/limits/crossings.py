@@ -7,17 +7,16 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from deepsing.v1 import audio_sentiment_pb2 as audio
+from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import generator_pb2 as gen
-from deepsing.v1 import sentiment_pb2 as base
 from deepsing.v1 import translator_pb2 as tr
 from tests.encoding import encode, tone, wav
 from tests.fuzz.examples import picture, sound
 
 CONCEPTS, NOISE, STYLES = 3, 4, 2  # of the small engine that answers here
 BIG = bytes(65_537)
-RAW = {"sample_format": base.SAMPLE_FORMAT_S16LE}
+RAW = {"sample_format": sentiment_pb2.SAMPLE_FORMAT_S16LE}
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,15 @@ def _probe(*steps: Message, **config: Any) -> Crossing:
 
 
 def _analyze(*steps: Message, **config: Any) -> Crossing:
-    return Crossing("Analyze", (audio.AnalyzeRequest(config=audio.AnalyzeConfig(**config)), *steps))
+    return Crossing(
+        "Analyze", (audio_sentiment_pb2.AnalyzeRequest(config=audio_sentiment_pb2.AnalyzeConfig(**config)), *steps)
+    )
 
 
 def _analyze_song(song: bytes) -> Crossing:
-    pieces = [audio.AnalyzeRequest(audio_chunk=song[at : at + 65_536]) for at in range(0, len(song), 65_536)]
+    pieces = [
+        audio_sentiment_pb2.AnalyzeRequest(audio_chunk=song[at : at + 65_536]) for at in range(0, len(song), 65_536)
+    ]
     return _analyze(*pieces)
 
 
@@ -62,7 +65,7 @@ def _generate(**fields: Any) -> Crossing:
 
 
 def _translate(**fields: Any) -> Crossing:
-    return Crossing("Translate", (tr.TranslateRequest(**{"sentiments": [base.Sentiment()]} | fields),))
+    return Crossing("Translate", (tr.TranslateRequest(**{"sentiments": [sentiment_pb2.Sentiment()]} | fields),))
 
 
 def _read(count: int = 1, image: bytes = b"", concepts: tuple[int, ...] = (), **fields: Any) -> Crossing:
@@ -75,24 +78,28 @@ NO_SOUND = encode(tone(1.0), 44_100, "mp4", "", video=True, sound=False)
 WORDS = b"this is no song\n" * 500
 COMPOSE, ANALYZE = "ComposerService.Compose", "AudioSentimentService.Analyze"
 OF_AUDIO = {
-    f"{ANALYZE} CHUNK_TOO_LARGE": _analyze(audio.AnalyzeRequest(audio_chunk=BIG)),
+    f"{ANALYZE} CHUNK_TOO_LARGE": _analyze(audio_sentiment_pb2.AnalyzeRequest(audio_chunk=BIG)),
     f"{ANALYZE} SONG_TOO_SHORT": _analyze_song(SHORT),
     f"{ANALYZE} SONG_NO_AUDIO": _analyze_song(NO_SOUND),
     f"{ANALYZE} SONG_UNREADABLE": _analyze_song(WORDS),
     f"{ANALYZE} SONG_EMPTY": _analyze_song(b""),
-    "AnalyzeRequest.payload CONFIG_MISSING": _analyze(audio.AnalyzeRequest()),
-    "AnalyzeRequest.config CONFIG_DUPLICATE": _analyze(audio.AnalyzeRequest(config=audio.AnalyzeConfig())),
-    "AnalyzeRequest.audio_chunk CHUNK_TOO_LARGE": _analyze(audio.AnalyzeRequest(audio_chunk=BIG)),
-    "AnalyzeRequest.audio_chunk CONFIG_MISSING": Crossing("Analyze", (audio.AnalyzeRequest(audio_chunk=sound()),)),
+    "AnalyzeRequest.payload CONFIG_MISSING": _analyze(audio_sentiment_pb2.AnalyzeRequest()),
+    "AnalyzeRequest.config CONFIG_DUPLICATE": _analyze(
+        audio_sentiment_pb2.AnalyzeRequest(config=audio_sentiment_pb2.AnalyzeConfig())
+    ),
+    "AnalyzeRequest.audio_chunk CHUNK_TOO_LARGE": _analyze(audio_sentiment_pb2.AnalyzeRequest(audio_chunk=BIG)),
+    "AnalyzeRequest.audio_chunk CONFIG_MISSING": Crossing(
+        "Analyze", (audio_sentiment_pb2.AnalyzeRequest(audio_chunk=sound()),)
+    ),
     "AnalyzeConfig.smoothing_us SMOOTHING_OUT_OF_RANGE": _analyze(smoothing_us=60_000_001),
     "AnalyzeConfig.context_us CONTEXT_OUT_OF_RANGE": _analyze(context_us=600_000_001),
     "AnalyzeConfig.model_digest MODEL_MISMATCH": _analyze(model_digest="9ab0"),
-    "AudioFormat.sample_format ENUM_UNKNOWN": _analyze(audio_format=base.AudioFormat(sample_format=99)),
+    "AudioFormat.sample_format ENUM_UNKNOWN": _analyze(audio_format=sentiment_pb2.AudioFormat(sample_format=99)),
     "AudioFormat.sample_rate_hz AUDIO_FORMAT_INVALID": _compose(
-        audio_format=base.AudioFormat(**RAW, sample_rate_hz=192_001, channel_count=1)
+        audio_format=sentiment_pb2.AudioFormat(**RAW, sample_rate_hz=192_001, channel_count=1)
     ),
     "AudioFormat.channel_count AUDIO_FORMAT_INVALID": _compose(
-        audio_format=base.AudioFormat(**RAW, sample_rate_hz=8000, channel_count=9)
+        audio_format=sentiment_pb2.AudioFormat(**RAW, sample_rate_hz=8000, channel_count=9)
     ),
 }
 OF_COMPOSER = {
@@ -131,12 +138,12 @@ OF_COMPOSER = {
         pb.ComposeRequest(end_of_audio=pb.EndOfAudio()), pb.ComposeRequest(audio_chunk=b"late")
     ),
     "ComposeRequest.credit CREDIT_OUT_OF_RANGE": _compose(pb.ComposeRequest(credit=1_000_001)),
-    "FrameRate.numerator FRAME_RATE_OUT_OF_RANGE": _compose(frame_rate=base.FrameRate(denominator=1)),
+    "FrameRate.numerator FRAME_RATE_OUT_OF_RANGE": _compose(frame_rate=sentiment_pb2.FrameRate(denominator=1)),
     "FrameRate.denominator FRAME_RATE_OUT_OF_RANGE": _compose(
-        frame_rate=base.FrameRate(numerator=60_001, denominator=1001)
+        frame_rate=sentiment_pb2.FrameRate(numerator=60_001, denominator=1001)
     ),
-    "Size.width_px SIZE_OUT_OF_RANGE": _compose(size=base.Size(width_px=1922, height_px=64)),
-    "Size.height_px SIZE_OUT_OF_RANGE": _compose(size=base.Size(width_px=64, height_px=62)),
+    "Size.width_px SIZE_OUT_OF_RANGE": _compose(size=sentiment_pb2.Size(width_px=1922, height_px=64)),
+    "Size.height_px SIZE_OUT_OF_RANGE": _compose(size=sentiment_pb2.Size(width_px=64, height_px=62)),
 }
 NOWHERE = "0" * 32
 OF_STORIES = {
@@ -162,17 +169,17 @@ OF_GENERATOR = {
     "GenerateRequest.truncation TRUNCATION_OUT_OF_RANGE": _generate(truncation=1.01),
     "GenerateRequest.style_weights STYLE_WEIGHTS_SHAPE": _generate(style_weights=[0] * (STYLES + 1)),
     "GenerateRequest.style_weights STYLE_WEIGHTS_INVALID": _generate(style_weights=[0.5, 0.502]),
-    "GenerateRequest.image_format ENUM_UNKNOWN": _generate(image_format=base.IMAGE_FORMAT_NONE),
+    "GenerateRequest.image_format ENUM_UNKNOWN": _generate(image_format=sentiment_pb2.IMAGE_FORMAT_NONE),
     "GenerateRequest.jpeg_quality QUALITY_OUT_OF_RANGE": _generate(jpeg_quality=101),
     "GenerateRequest.priority ENUM_UNKNOWN": _generate(priority=3),
     "GenerateRequest.session_id SESSION_ID_TOO_LONG": _generate(session_id="x" * 65),
     "ListConceptsRequest.engine ENGINE_UNKNOWN": Crossing("ListConcepts", (gen.ListConceptsRequest(engine="dalle"),)),
 }
 OF_TRANSLATOR = {
-    "Sentiment SENTIMENT_OUT_OF_RANGE": _translate(sentiments=[base.Sentiment(arousal=1.001)]),
+    "Sentiment SENTIMENT_OUT_OF_RANGE": _translate(sentiments=[sentiment_pb2.Sentiment(arousal=1.001)]),
     "TranslateRequest.translator TRANSLATOR_UNKNOWN": _translate(translator="x"),
     "TranslateRequest.engine ENGINE_UNKNOWN": _translate(engine="dalle"),
-    "TranslateRequest.sentiments BATCH_TOO_LARGE": _translate(sentiments=[base.Sentiment()] * 1025),
+    "TranslateRequest.sentiments BATCH_TOO_LARGE": _translate(sentiments=[sentiment_pb2.Sentiment()] * 1025),
     "TranslateRequest.sentiments BATCH_EMPTY": _translate(sentiments=[]),
     "TranslateRequest.recent_concepts CONCEPT_UNKNOWN": _translate(recent_concepts=[0] * 65),
     "ReadPicturesRequest.engine ENGINE_UNKNOWN": _read(engine="dalle"),

@@ -14,19 +14,21 @@ from deepsing.client import Client, StoryOptions
 from deepsing.rpc.errors import parse_error_info
 from deepsing.rpc.workarounds import keep_status
 from deepsing.v1 import composer_pb2 as pb
-from deepsing.v1 import sentiment_pb2 as base
+from deepsing.v1 import sentiment_pb2
 from deepsing.v1.composer_pb2_grpc import ComposerServiceStub
 from tests.songs import SONGS, make_song
 
-RAW = base.AudioFormat(sample_format=base.SAMPLE_FORMAT_S16LE, sample_rate_hz=RATE_HZ, channel_count=1)
-SIZE = base.Size(width_px=128, height_px=128)
+RAW = sentiment_pb2.AudioFormat(
+    sample_format=sentiment_pb2.SAMPLE_FORMAT_S16LE, sample_rate_hz=RATE_HZ, channel_count=1
+)
+SIZE = sentiment_pb2.Size(width_px=128, height_px=128)
 SHARE_S = 0.25  # of live audio in a chunk
 CHUNK = int(RATE_HZ * SHARE_S) * 2
 PLAYABLE = sorted(kind for kind, song in SONGS.items() if not song.error and song.duration_s >= 1)
 REFUSED = sorted(kind for kind, song in SONGS.items() if song.error)
 BAD_CONFIGS = (
     {"style": "no such style"},
-    {"frame_rate": base.FrameRate(numerator=240, denominator=1)},
+    {"frame_rate": sentiment_pb2.FrameRate(numerator=240, denominator=1)},
     {"sentiment_mode": 99},
     {"title": "x" * 201},
     {"resume": pb.ResumePoint(story_digest="00", next_seq=3)},
@@ -74,7 +76,7 @@ class Caller:
     async def render_in_one(self) -> None:
         """A story by Render, the song in one message."""
         song = (await asyncio.to_thread(self._song(PLAYABLE).read_bytes))[:3_000_000]
-        config = pb.StoryConfig(frame_rate=base.FrameRate(numerator=6, denominator=1), size=SIZE)
+        config = pb.StoryConfig(frame_rate=sentiment_pb2.FrameRate(numerator=6, denominator=1), size=SIZE)
         async for _ in self.stub.Render(pb.RenderRequest(config=config, song=song), timeout=120):
             pass
 
@@ -133,7 +135,7 @@ class Caller:
         usual: dict[str, object] = {
             "audio_format": RAW,
             "size": SIZE,
-            "frame_rate": base.FrameRate(numerator=6, denominator=1),
+            "frame_rate": sentiment_pb2.FrameRate(numerator=6, denominator=1),
             "seed": self.choose.randrange(100),
             "pacing": pb.PACING_LIVE if live else pb.PACING_OFFLINE,
         }

@@ -1,7 +1,5 @@
 """The anchor pictures of a training run: loading, first latents, and the fields that say what they show where."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

@@ -5,8 +5,6 @@ that has more to show there (its field), as far as the class weights allow. Whil
 over the picture from the places where it is strongest, and the decoder paints the seams.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Writes an engine's file: one ONNX graph, with its concepts and their latents in the metadata."""
 
-from __future__ import annotations
-
 import base64
 import warnings
 from pathlib import Path

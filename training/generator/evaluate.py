@@ -4,8 +4,6 @@ Measured are the sharpness of every concept's picture (dB against its photo), ho
 between two concepts keeps, and whether pixels show a checkerboard. Printed as one JSON object.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import json

@@ -5,8 +5,6 @@ The ONNX graph takes class weights, noise and truncation and gives finished 8-bi
 latents, which translators are trained with, are in the file's metadata, so that one digest covers all.
 """
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import asdict
 from pathlib import Path

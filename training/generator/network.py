@@ -5,8 +5,6 @@ Differs: residual blocks of one convolution, a spatial code at two resolutions s
 many pictures, and a last stage that shuffles channels into pixels (initialised to nearest neighbour).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

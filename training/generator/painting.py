@@ -3,8 +3,6 @@
 Differs from serving: no manifest is read and no digest checked; pictures are painted one at a time.
 """
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterator
 from pathlib import Path

@@ -5,8 +5,6 @@ of the last layer (Esser et al. 2021). Differs: what is real for the critic is t
 anchors, so that it sees nothing but the seams.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,8 +5,6 @@ Differs: at full size a part of each batch mixes two anchors, and a critic of th
 Losses: Laplacian pyramid (Ling & Okada 2006), weighed by their gradients (Esser et al. 2021).
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import sys

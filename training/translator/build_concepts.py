@@ -9,8 +9,6 @@ deepsing. Differs: a class none of whose words has a norm takes the nearest broa
 listed as unknown where there is none.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import json
@@ -72,7 +70,7 @@ def build_table(anchors: Path, oasis: Path, engine: str) -> dict[str, object]:
     return {"engine": engine, "source": SOURCE, "concepts": concepts}
 
 
-def build_class_table(names: list[str], norms: Norms, wordnet: WordNet | None, engine: str) -> dict[str, object]:
+def build_class_table(names: list[str], norms: "Norms", wordnet: "WordNet | None", engine: str) -> dict[str, object]:
     """Rates classes by word norms; kin share their last word ("tabby cat", "tiger cat").
 
     A class without any known word gets the mean of the others, and is named under `unknown`.

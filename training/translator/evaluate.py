@@ -4,8 +4,6 @@ The translators are compared on random walks over the plane of arousal and valen
 With an engine and a backbone the pictures are painted, too, and the image-sentiment model (the judge) reads them.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -3,8 +3,6 @@
 Source: Passalis & Doropoulos (2021), section 3.3 and its supplement: 2 → 64 → 256 → {class logits, noise}.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor, nn

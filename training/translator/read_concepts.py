@@ -3,8 +3,6 @@
 `python -m training.translator.read_concepts --engine ENGINE.onnx --backbone BACKBONE.onnx`
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Samples an engine: paints pictures under noise and reads them with a judge."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +47,7 @@ class Samples:
     noise: F32  # (N, Z)
     features: F32  # (N, D), of the backbone
 
-    def select(self, rows: NDArray[np.int64]) -> Samples:
+    def select(self, rows: NDArray[np.int64]) -> "Samples":
         """The samples of these rows."""
         return Samples(self.concepts[rows], self.noise[rows], self.features[rows])
 

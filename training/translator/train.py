@@ -4,8 +4,6 @@ They learn from pictures that the engine paints, and are measured on pictures th
 as one JSON object and written into the manifest.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -4,8 +4,6 @@ Source: Passalis & Doropoulos (2021), section 3.3. KMeans over the sentiments of
 by how often it occurs there; its samples split again, and each part replaced by its mean.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

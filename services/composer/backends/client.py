@@ -1,7 +1,5 @@
 """Calls audio_sentiment, translator and generator, with retries, a circuit breaker and hedging."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time

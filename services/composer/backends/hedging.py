@@ -1,7 +1,5 @@
 """Hedged calls: one that takes far longer than recent ones is made again; the first answer counts."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 from time import monotonic

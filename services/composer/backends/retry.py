@@ -1,7 +1,5 @@
 """Decides when a failed call is retried, and when a circuit breaker refuses calls to a service."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time

@@ -1,7 +1,5 @@
 """The contact sheet of a story: frames at even distances, with time, concept and sentiment under each."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Generic, TypeVar
 

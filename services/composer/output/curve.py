@@ -1,7 +1,5 @@
 """The chart of a story's sentiments over time: the song's, and those that the pictures express."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

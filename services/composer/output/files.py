@@ -1,7 +1,5 @@
 """Writes the files of a story while its frames are made: video, manifest, contact sheet and curve."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 from io import BytesIO

@@ -1,7 +1,5 @@
 """The manifest of a story, story.json: what each frame shows, and all that is needed to make the story again."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Sequence

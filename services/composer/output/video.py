@@ -1,7 +1,5 @@
 """Writes a story as mp4: H.264 (yuv420p, BT.709) and AAC, index first; unfinished files are removed."""
 
-from __future__ import annotations
-
 import heapq
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -63,7 +61,7 @@ class VideoWriter:
             self._container.close()
         self.path.unlink(missing_ok=True)
 
-    def __enter__(self) -> VideoWriter:
+    def __enter__(self) -> "VideoWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -1,7 +1,5 @@
 """Has audio_sentiment analyse a song; yields its sentiments on the scale of pictures, and its length in frames."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -9,9 +7,8 @@ from dataclasses import dataclass, field
 
 from deepsing.audio.facts import SongWarning
 from deepsing.rpc.errors import InvalidArgument
-from deepsing.v1 import audio_sentiment_pb2 as wire
+from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
-from deepsing.v1 import sentiment_pb2
 from services.composer.backends.client import Backends
 from services.composer.pipeline.task import StoryTask
 from services.composer.story.plan import AudioFormat
@@ -83,16 +80,16 @@ class SongAnalysis:
         self._analysed_us = self._frames = 0
         self.song: SongInfo | None = None
 
-    async def _requests(self) -> AsyncIterator[wire.AnalyzeRequest]:
-        config = wire.AnalyzeConfig(
+    async def _requests(self) -> AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]:
+        config = audio_sentiment_pb2.AnalyzeConfig(
             audio_format=_build_audio_format(self._plan.audio_format),
             live=self._plan.live,
             model_digest=self._capabilities.digests["audio_sentiment"],
             send_progress=self._plan.live,
         )
-        yield wire.AnalyzeRequest(config=config)
+        yield audio_sentiment_pb2.AnalyzeRequest(config=config)
         async for chunk in self._song_file.iter_chunks():
-            yield wire.AnalyzeRequest(audio_chunk=chunk)
+            yield audio_sentiment_pb2.AnalyzeRequest(audio_chunk=chunk)
 
     async def run(self) -> AsyncGenerator[AnalysisUpdate]:
         """Yields updates in order; the last one has the story's number of frames.
@@ -128,7 +125,7 @@ class SongAnalysis:
                     break
         yield AnalysisUpdate(scale.finish(), self._count_frames(), True)
 
-    def _apply_progress(self, progress: wire.AnalyzeProgress) -> AnalysisUpdate | None:
+    def _apply_progress(self, progress: audio_sentiment_pb2.AnalyzeProgress) -> AnalysisUpdate | None:
         """An update without points if the audio of further frames has arrived, else None."""
         if progress.heard_us <= max(self._analysed_us, self._plan.start_us):
             return None

@@ -1,7 +1,5 @@
 """What the other services offer for one story: models, concepts and styles, fetched once before it starts."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -56,7 +54,7 @@ class Capabilities:
     digests: dict[str, str]
 
     @classmethod
-    async def fetch(cls, plan: StoryPlan, backends: Backends) -> Capabilities:
+    async def fetch(cls, plan: StoryPlan, backends: Backends) -> "Capabilities":
         """Asks the services. Raises InvalidArgument if the plan names something that they do not have."""
         try:
             async with asyncio.TaskGroup() as group:

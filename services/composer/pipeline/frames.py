@@ -1,7 +1,5 @@
 """Turns sentiments into finished frames, in order; several batches are requested from the generator at a time."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator

@@ -1,7 +1,5 @@
 """Has the translator judge some frames while the story is made. A failure of the judge does not stop the story."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 from collections import deque

@@ -1,7 +1,5 @@
 """Schedules the frames of a live story: painted ahead of the audio, and yielded when their audio has arrived."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing

@@ -1,7 +1,5 @@
 """Makes one story: analyses its song, paints its frames and judges them, all at the same time."""
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator, Awaitable, Callable

@@ -1,7 +1,5 @@
 """What all parts of the pipeline need to know about the story."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from services.composer.pipeline.capabilities import Capabilities

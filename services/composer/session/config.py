@@ -1,7 +1,5 @@
 """Checks a StoryConfig against the contract and turns it into a StoryPlan, which needs no further checks."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from fractions import Fraction
@@ -9,12 +7,12 @@ from fractions import Fraction
 from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
-from deepsing.v1 import sentiment_pb2 as base
+from deepsing.v1 import sentiment_pb2
 from services.composer.story.plan import AudioFormat, FileKind, ImageFormat, Resume, Size, StoryPlan
 
 __all__ = ["FILE_KINDS", "parse_config", "story_digest"]
 
-DEFAULT_RATE = base.FrameRate(numerator=24, denominator=1)
+DEFAULT_RATE = sentiment_pb2.FrameRate(numerator=24, denominator=1)
 DEFAULT_STYLE_STRENGTH, DEFAULT_TRUNCATION, DEFAULT_QUALITY = 0.6, 0.35, 90
 SIDE_PX = (64, 1920)  # shortest and longest side of a frame
 TITLE_LENGTH = 200  # characters, at most
@@ -32,13 +30,13 @@ FILE_KINDS = {
     pb.STORY_FILE_KIND_CURVE: FileKind.CURVE,
 }
 IMAGE_FORMATS = {
-    base.IMAGE_FORMAT_UNSPECIFIED: ImageFormat.JPEG,
-    base.IMAGE_FORMAT_RAW_RGB: ImageFormat.RAW_RGB,
-    base.IMAGE_FORMAT_JPEG: ImageFormat.JPEG,
-    base.IMAGE_FORMAT_PNG: ImageFormat.PNG,
-    base.IMAGE_FORMAT_NONE: ImageFormat.NONE,
+    sentiment_pb2.IMAGE_FORMAT_UNSPECIFIED: ImageFormat.JPEG,
+    sentiment_pb2.IMAGE_FORMAT_RAW_RGB: ImageFormat.RAW_RGB,
+    sentiment_pb2.IMAGE_FORMAT_JPEG: ImageFormat.JPEG,
+    sentiment_pb2.IMAGE_FORMAT_PNG: ImageFormat.PNG,
+    sentiment_pb2.IMAGE_FORMAT_NONE: ImageFormat.NONE,
 }
-SAMPLE_FORMATS = {base.SAMPLE_FORMAT_S16LE: "s16le", base.SAMPLE_FORMAT_F32LE: "f32le"}
+SAMPLE_FORMATS = {sentiment_pb2.SAMPLE_FORMAT_S16LE: "s16le", sentiment_pb2.SAMPLE_FORMAT_F32LE: "f32le"}
 
 
 def parse_config(config: pb.StoryConfig) -> StoryPlan:
@@ -103,9 +101,9 @@ def story_digest(config: pb.StoryConfig, digests: dict[str, str]) -> str:
 def _check_enums(config: pb.StoryConfig) -> None:
     known = (
         ("sentiment_mode", config.sentiment_mode, pb.SentimentMode),
-        ("image_format", config.image_format, base.ImageFormat),
+        ("image_format", config.image_format, sentiment_pb2.ImageFormat),
         ("pacing", config.pacing, pb.Pacing),
-        ("sample_format", config.audio_format.sample_format, base.SampleFormat),
+        ("sample_format", config.audio_format.sample_format, sentiment_pb2.SampleFormat),
         *(("files", kind, pb.StoryFileKind) for kind in config.files),
     )
     for field, value, kinds in known:
@@ -134,7 +132,7 @@ def _check_files(config: pb.StoryConfig, live: bool) -> None:
         raise InvalidArgument(message, reason=reason, field="files", value=twice)
 
 
-def _parse_rate(rate: base.FrameRate) -> Fraction:
+def _parse_rate(rate: sentiment_pb2.FrameRate) -> Fraction:
     within = 1 <= rate.numerator <= 60_000 and 1 <= rate.denominator <= 1001
     if not within or not 1 <= Fraction(rate.numerator, rate.denominator) <= 60:
         shown = f"{rate.numerator}/{rate.denominator}" if rate.denominator != 1 else f"{rate.numerator}"
@@ -143,7 +141,7 @@ def _parse_rate(rate: base.FrameRate) -> Fraction:
     return Fraction(rate.numerator, rate.denominator)
 
 
-def _parse_size(size: base.Size) -> Size:
+def _parse_size(size: sentiment_pb2.Size) -> Size:
     if any(side % 2 or not SIDE_PX[0] <= side <= SIDE_PX[1] for side in (size.width_px, size.height_px)):
         shown = f"{size.width_px}x{size.height_px}"
         message = f"size is {shown}; choose even sides from {SIDE_PX[0]} to {SIDE_PX[1]}"
@@ -167,9 +165,9 @@ def _parse_quality(quality: int) -> int:
     return quality or DEFAULT_QUALITY
 
 
-def _parse_audio_format(form: base.AudioFormat) -> AudioFormat | None:
+def _parse_audio_format(form: sentiment_pb2.AudioFormat) -> AudioFormat | None:
     reason = reasons.ERROR_REASON_AUDIO_FORMAT_INVALID
-    if form.sample_format == base.SAMPLE_FORMAT_UNSPECIFIED:
+    if form.sample_format == sentiment_pb2.SAMPLE_FORMAT_UNSPECIFIED:
         return None
     if not 8000 <= form.sample_rate_hz <= 192_000:
         message = f"sample rate is {form.sample_rate_hz} Hz; choose 8000 to 192000"

@@ -1,7 +1,5 @@
 """Counts one session in the metrics, by its requests and responses."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 

@@ -1,7 +1,5 @@
 """Sends frames only as far as the caller has granted credit: offline they wait, live the oldest are dropped."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Delivers one story to its caller: turns the pipeline's events into messages and files, and sends them."""
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Builds messages of the contract from the composer's values."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path

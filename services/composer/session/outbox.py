@@ -1,7 +1,5 @@
 """Messages to the caller. If the caller reads slowly, an offline story waits, and a live one drops messages."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Receives a caller's stream: the config first, then audio, credit, end_of_audio and stop in any order."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar

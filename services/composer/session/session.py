@@ -1,7 +1,5 @@
 """One Compose or Render call, from its first message to its last; its files and tasks end with it."""
 
-from __future__ import annotations
-
 import asyncio
 import shutil
 import tempfile

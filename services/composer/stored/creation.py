@@ -1,7 +1,5 @@
 """Creates stored stories. Equal requests create one story, however often they are sent."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """The errors of the RPCs for stored stories."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager

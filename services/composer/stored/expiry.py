@@ -1,7 +1,5 @@
 """Deletes expired stories: first their files, and after another `ttl_s` their records and idempotency keys."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Sequence

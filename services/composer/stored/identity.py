@@ -1,7 +1,5 @@
 """Decides when two stories are the same: equal audio samples, config and models."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Makes one stored story: restores the segments that are stored, makes the rest, and stores it segment by segment."""
 
-from __future__ import annotations
-
 import asyncio
 import dataclasses
 import hashlib

@@ -6,8 +6,6 @@ version that the writer read last. So a holder that missed its renewals cannot w
 will ever name the other objects that it still stores.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from typing import Any
@@ -39,7 +37,7 @@ class Lease:
         self._renewed_at_s = time.monotonic()
 
     @classmethod
-    async def acquire(cls, store: AsyncStore, record: Record, version: str, holder: str, lease_s: float) -> Lease:
+    async def acquire(cls, store: AsyncStore, record: Record, version: str, holder: str, lease_s: float) -> "Lease":
         """Takes a story without a holder, or whose holder was silent. Raises VersionConflict."""
         changes = {"state": "RUNNING", "holder": holder, "epoch": record.epoch + 1, "frames_per_s": 0.0}
         lost = record.losses + bool(record.holder)

@@ -1,7 +1,5 @@
 """The record of a stored story, the only authority on it: its other objects are valid once the record names them."""
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import hashlib
@@ -91,7 +89,7 @@ class Record:
         """Number of stored frames."""
         return sum(segment.count for segment in self.segments)
 
-    def with_changes(self, **changes: Any) -> Record:
+    def with_changes(self, **changes: Any) -> "Record":
         """The record's next version, with some fields changed."""
         return dataclasses.replace(self, revision=self.revision + 1, **changes)
 
@@ -101,7 +99,7 @@ class Record:
         return json.dumps(fields, indent=1).encode()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Record:
+    def from_bytes(cls, content: bytes) -> "Record":
         """Parses what to_bytes() wrote."""
         fields = json.loads(content)
         fields["config"] = base64.b64decode(fields["config"])

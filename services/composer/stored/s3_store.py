@@ -1,7 +1,5 @@
 """A store in a bucket of S3, or of a compatible server that supports If-None-Match and If-Match on PUT."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

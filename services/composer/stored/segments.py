@@ -4,8 +4,6 @@ A segment is a zip of `pictures.mp4` (H.264 that depends on no other segment), `
 that the contact sheet may still choose) and `excerpts/SEQ.jpg` (pictures for the judge).
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import zipfile

@@ -1,7 +1,5 @@
 """The RPCs of stored stories, which are made in the background."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import re

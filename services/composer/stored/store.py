@@ -1,7 +1,5 @@
 """The store of stories: named objects with conditional writes. FolderStore is one in a folder of this machine."""
 
-from __future__ import annotations
-
 import asyncio
 import fcntl
 import os

@@ -1,7 +1,5 @@
 """Polls the store: makes stories that wait or whose composer died, and deletes expired ones."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import shutil

@@ -1,7 +1,5 @@
 """Agreement of two signals: Pearson's r, Lin's concordance (CCC) and the root mean square error."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import sqrt
 
@@ -22,7 +20,7 @@ class Agreement:
     @classmethod
     def from_moments(
         cls, means: tuple[float, float], variances: tuple[float, float], covariance: float, squared_error: float, n: int
-    ) -> Agreement:
+    ) -> "Agreement":
         """Computes the agreement of two signals from their moments.
 
         Args:

@@ -4,8 +4,6 @@ Source: WCAG 2.2, success criterion 2.3.1 (a general flash is a pair of opposing
 10 % or more of the maximum, the darker below 0.80, over at least a quarter of the picture).
 """
 
-from __future__ import annotations
-
 from collections import deque
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """What one frame of a story shows: sentiments, concepts and styles."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 __all__ = ["FrameInfo"]

@@ -1,7 +1,5 @@
 """Chooses the frames that are judged, encodes them for the judge, and compares judgements with targets."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction

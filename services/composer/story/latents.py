@@ -5,8 +5,6 @@ Differs: between two concepts the weights travel along a straight line of the la
 plane by an angle that grows with loudness and onsets, so that it never jumps.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from dataclasses import dataclass
 

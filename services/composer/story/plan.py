@@ -1,7 +1,5 @@
 """What a caller asks for, in plain values: `session/config.py` builds a StoryPlan from a checked StoryConfig."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction

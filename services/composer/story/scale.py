@@ -5,8 +5,6 @@ Differs: `absolute` measures every song against music in general and is the defa
 story; `adaptive` is the causal form of `relative`; a constant sentiment is typical (the original divides by zero).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -29,11 +27,11 @@ class Norm:
     spread: NDArray[np.float64]
 
     @classmethod
-    def of(cls, sentiments: NDArray[np.float64]) -> Norm:
+    def of(cls, sentiments: NDArray[np.float64]) -> "Norm":
         """The norm of sentiments (n, 2)."""
         return cls(sentiments.mean(axis=0), sentiments.std(axis=0))
 
-    def rescale(self, sentiment: NDArray[np.float64], other: Norm) -> NDArray[np.float64]:
+    def rescale(self, sentiment: NDArray[np.float64], other: "Norm") -> NDArray[np.float64]:
         """Maps a sentiment (2,) to the same z-score in another norm, clipped to [-1, 1]; 0 if this norm is constant."""
         z_score = np.where(self.spread > FLAT, (sentiment - self.mean) / np.maximum(self.spread, FLAT), 0.0)
         return np.asarray((other.mean + other.spread * z_score).clip(-1, 1))

@@ -5,8 +5,6 @@ Differs: any number of styles on the plane of arousal and valence; a style stays
 has been shown for a while; it changes together with the concept, over the same seconds.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """The summary of a finished story: its song, its models, and how well its pictures follow the song."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

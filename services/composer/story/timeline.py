@@ -6,8 +6,6 @@ travels along a path between two of them (the original cross-fades pictures), an
 when the sentiment has changed (the original is two seconds late).
 """
 
-from __future__ import annotations
-
 from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction

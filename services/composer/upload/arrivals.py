@@ -1,7 +1,5 @@
 """Logs when a growing stream reached each position: bytes of an upload, or microseconds of a story's audio."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Callable
 from time import monotonic

@@ -1,7 +1,5 @@
 """The folder for one process's temporary files. Folders that killed processes left behind are deleted."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Keeps songs for a while after their session, so that a caller who resumes a story need not send them again."""
 
-from __future__ import annotations
-
 import time
 from collections import OrderedDict
 from collections.abc import Callable

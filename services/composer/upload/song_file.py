@@ -1,7 +1,5 @@
 """A song on disk that any number of readers can read from its start while it is still uploaded."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import os

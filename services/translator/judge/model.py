@@ -4,8 +4,6 @@ Kernel ridge regression on pooled features of a frozen backbone (training.transl
 folds there is a set of coefficients fitted without both, so that a mixture of two concepts is judged without either.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The judge and its backbone, ready to judge pictures with their concepts. Needs neither torch nor any photo."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path

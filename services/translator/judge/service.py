@@ -3,8 +3,6 @@
 What is no picture, or too large, is refused before much of it is decoded.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -54,7 +52,7 @@ class JudgeService:
         self._waiting_bytes = 0  # of pictures that wait or are being judged
 
     @classmethod
-    def from_folders(cls, folders: Sequence[Path]) -> JudgeService:
+    def from_folders(cls, folders: Sequence[Path]) -> "JudgeService":
         """Opens judge and backbone of the first folder that has both, else the shipped ones, and runs them once.
 
         Raises:

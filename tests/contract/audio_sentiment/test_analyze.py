@@ -15,9 +15,8 @@ from deepsing.rpc.channel import open_channel
 from deepsing.rpc.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer, Service
 from deepsing.runtime.settings import ServerSettings
-from deepsing.v1 import audio_sentiment_pb2 as messages
+from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
-from deepsing.v1 import sentiment_pb2
 from services.audio_sentiment import rpc
 from services.audio_sentiment.models import open_models
 from services.audio_sentiment.settings import Settings
@@ -45,15 +44,15 @@ async def stub() -> AsyncIterator[Stub]:
         yield stub
 
 
-def config(**fields: object) -> messages.AnalyzeRequest:
-    return messages.AnalyzeRequest(config=messages.AnalyzeConfig(**fields))
+def config(**fields: object) -> audio_sentiment_pb2.AnalyzeRequest:
+    return audio_sentiment_pb2.AnalyzeRequest(config=audio_sentiment_pb2.AnalyzeConfig(**fields))
 
 
-def chunk(data: bytes) -> messages.AnalyzeRequest:
-    return messages.AnalyzeRequest(audio_chunk=data)
+def chunk(data: bytes) -> audio_sentiment_pb2.AnalyzeRequest:
+    return audio_sentiment_pb2.AnalyzeRequest(audio_chunk=data)
 
 
-def pcm_config(rate_hz: int = 16_000, **fields: object) -> messages.AnalyzeRequest:
+def pcm_config(rate_hz: int = 16_000, **fields: object) -> audio_sentiment_pb2.AnalyzeRequest:
     form = sentiment_pb2.SAMPLE_FORMAT_F32LE
     audio = sentiment_pb2.AudioFormat(sample_format=form, sample_rate_hz=rate_hz, channel_count=1)
     return config(audio_format=audio, **fields)
@@ -70,15 +69,19 @@ def wav(seconds: float, rate_hz: int = 44_100) -> bytes:
     return file.getvalue()
 
 
-def pieces(data: bytes, size: int = 65_536) -> Iterator[messages.AnalyzeRequest]:
+def pieces(data: bytes, size: int = 65_536) -> Iterator[audio_sentiment_pb2.AnalyzeRequest]:
     return (chunk(data[at : at + size]) for at in range(0, len(data), size))
 
 
-async def answers(stub: Stub, requests: list[messages.AnalyzeRequest]) -> list[messages.AnalyzeResponse]:
+async def answers(
+    stub: Stub, requests: list[audio_sentiment_pb2.AnalyzeRequest]
+) -> list[audio_sentiment_pb2.AnalyzeResponse]:
     return [answer async for answer in stub.Analyze(iter(requests), timeout=30)]
 
 
-async def refusal(stub: Stub, requests: list[messages.AnalyzeRequest]) -> tuple[grpc.StatusCode, str, dict[str, str]]:
+async def refusal(
+    stub: Stub, requests: list[audio_sentiment_pb2.AnalyzeRequest]
+) -> tuple[grpc.StatusCode, str, dict[str, str]]:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await answers(stub, requests)
     reason, metadata = parse_error_info(caught.value)
@@ -101,14 +104,14 @@ async def test_points_come_in_order_and_the_summary_last(stub: Stub) -> None:
 
 
 async def test_the_model_says_what_is_typical_and_how_far_readings_trail(stub: Stub) -> None:
-    model = await stub.GetModel(messages.GetModelRequest())
+    model = await stub.GetModel(audio_sentiment_pb2.GetModelRequest())
     assert (model.typical_mean.arousal, model.typical_mean.valence) == pytest.approx((0.05, 0.08))
     assert (model.typical_spread.arousal, model.typical_spread.valence) == pytest.approx((0.39, 0.30))
     assert model.lag_us == 2_000_000
 
 
 async def test_a_song_is_read_by_the_model_that_is_asked_for_or_not_at_all(stub: Stub) -> None:
-    model = await stub.GetModel(messages.GetModelRequest())
+    model = await stub.GetModel(audio_sentiment_pb2.GetModelRequest())
     *_, last = await answers(stub, [config(model_digest=model.digest), *pieces(wav(1.0))])
     assert last.summary.model_digest == model.digest
     code, reason, metadata = await refusal(stub, [config(model_digest="9ab0"), *pieces(wav(1.0))])
@@ -162,8 +165,8 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
     [
         ([], "CONFIG_MISSING"),
         ([chunk(b"x")], "CONFIG_MISSING"),
-        ([messages.AnalyzeRequest()], "CONFIG_MISSING"),
-        ([config(), messages.AnalyzeRequest()], "CONFIG_MISSING"),
+        ([audio_sentiment_pb2.AnalyzeRequest()], "CONFIG_MISSING"),
+        ([config(), audio_sentiment_pb2.AnalyzeRequest()], "CONFIG_MISSING"),
         ([config(), config()], "CONFIG_DUPLICATE"),
         ([config(), chunk(bytes(65_537))], "CHUNK_TOO_LARGE"),
         ([config()], "SONG_EMPTY"),
@@ -183,7 +186,7 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
     ],
 )
 async def test_what_breaks_a_limit_is_refused_with_its_reason(
-    requests: list[messages.AnalyzeRequest], reason: str, stub: Stub
+    requests: list[audio_sentiment_pb2.AnalyzeRequest], reason: str, stub: Stub
 ) -> None:
     code, found, metadata = await refusal(stub, requests)
     assert (code, found) == (INVALID, reason)

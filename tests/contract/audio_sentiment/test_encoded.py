@@ -13,7 +13,7 @@ from deepsing.rpc.channel import open_channel
 from deepsing.rpc.errors import parse_error_info
 from deepsing.runtime.server import GrpcServer
 from deepsing.runtime.settings import ServerSettings
-from deepsing.v1 import audio_sentiment_pb2 as messages
+from deepsing.v1 import audio_sentiment_pb2
 from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
 from services.audio_sentiment.rpc import SERVICE
 from tests.unit.audio_sentiment.signals import chords
@@ -54,13 +54,13 @@ def film_without_sound() -> bytes:
     return file.getvalue()
 
 
-def requests(song: bytes, **fields: object) -> list[messages.AnalyzeRequest]:
-    config = messages.AnalyzeRequest(config=messages.AnalyzeConfig(**fields))
+def requests(song: bytes, **fields: object) -> list[audio_sentiment_pb2.AnalyzeRequest]:
+    config = audio_sentiment_pb2.AnalyzeRequest(config=audio_sentiment_pb2.AnalyzeConfig(**fields))
     parts = (song[at : at + 4096] for at in range(0, len(song), 4096))
-    return [config, *(messages.AnalyzeRequest(audio_chunk=part) for part in parts)]
+    return [config, *(audio_sentiment_pb2.AnalyzeRequest(audio_chunk=part) for part in parts)]
 
 
-async def reason(stub: Stub, sent: list[messages.AnalyzeRequest]) -> str:
+async def reason(stub: Stub, sent: list[audio_sentiment_pb2.AnalyzeRequest]) -> str:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stub.Analyze(iter(sent), timeout=30).read()
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT

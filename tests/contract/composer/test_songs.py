@@ -10,7 +10,7 @@ import pytest_asyncio
 from deepsing.rpc.errors import parse_error_info
 from deepsing.rpc.workarounds import keep_status
 from deepsing.v1 import composer_pb2 as pb
-from deepsing.v1 import sentiment_pb2 as base
+from deepsing.v1 import sentiment_pb2
 from tests.songs import SONGS, make_song
 from tests.unit.composer.fakes import Stage, stage
 
@@ -18,10 +18,10 @@ PLAYABLE = [kind for kind, song in SONGS.items() if not song.error]
 REFUSED = [kind for kind, song in SONGS.items() if song.error]
 FPS = 6
 SMALL = pb.StoryConfig(
-    frame_rate=base.FrameRate(numerator=FPS, denominator=1),
-    size=base.Size(width_px=64, height_px=64),
+    frame_rate=sentiment_pb2.FrameRate(numerator=FPS, denominator=1),
+    size=sentiment_pb2.Size(width_px=64, height_px=64),
     initial_credit=1000,
-    image_format=base.IMAGE_FORMAT_NONE,
+    image_format=sentiment_pb2.IMAGE_FORMAT_NONE,
 )
 
 
@@ -53,7 +53,7 @@ async def test_probe_says_how_long_a_song_is_and_what_is_odd_about_it(
     answer = await probe(composer, make_song(tmp_path, kind))
     assert answer.song.duration_us == pytest.approx(song.duration_s * 1e6, abs=song.tolerance_s * 1e6)
     prefix = "SONG_WARNING_KIND_"
-    found = {base.SongWarningKind.Name(warning.kind).removeprefix(prefix) for warning in answer.song.warnings}
+    found = {sentiment_pb2.SongWarningKind.Name(warning.kind).removeprefix(prefix) for warning in answer.song.warnings}
     assert found == song.warnings
     assert answer.frame_count == pytest.approx(answer.song.duration_us * FPS / 1e6, abs=0.5001)
 

@@ -1,7 +1,5 @@
 """A real S3 server as a store: the rules of all stores, credentials, and links that expire."""
 
-from __future__ import annotations
-
 import time
 import urllib.error
 import urllib.request

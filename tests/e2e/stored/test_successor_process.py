@@ -1,7 +1,5 @@
 """A composer is killed between two segments of a story in S3; another one finishes it with identical files."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

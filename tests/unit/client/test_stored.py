@@ -1,7 +1,5 @@
 """Stored stories through the client and the command, with a composer whose services are stand-ins."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """A fake of audio_sentiment, whose sentiments are sine waves; tests can make it fail."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from io import BytesIO
@@ -12,8 +10,7 @@ import grpc
 
 from deepsing.audio import decode_blocks
 from deepsing.rpc.errors import STATUS_DETAILS, FailedPrecondition, ServiceError
-from deepsing.v1 import audio_sentiment_pb2 as audio
-from deepsing.v1 import audio_sentiment_pb2_grpc, sentiment_pb2
+from deepsing.v1 import audio_sentiment_pb2, audio_sentiment_pb2_grpc, sentiment_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
 
 
@@ -28,19 +25,21 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
         self.typical_spread = sentiment_pb2.Sentiment(arousal=0.39, valence=0.30)
         self.lag_us = 2_000_000
         self.warnings: list[sentiment_pb2.SongWarning] = []  # of every song
-        self.configs: list[audio.AnalyzeConfig] = []
+        self.configs: list[audio_sentiment_pb2.AnalyzeConfig] = []
         self.mismatch_count = 0  # number of calls that will be refused with MODEL_MISMATCH
         self.unanswered_count = 0  # number of calls that will never be answered
 
-    async def GetModel(self, request: Any, context: grpc.aio.ServicerContext) -> audio.GetModelResponse:
-        return audio.GetModelResponse(
+    async def GetModel(self, request: Any, context: grpc.aio.ServicerContext) -> audio_sentiment_pb2.GetModelResponse:
+        return audio_sentiment_pb2.GetModelResponse(
             digest=self.digest,
             typical_mean=self.typical_mean,
             typical_spread=self.typical_spread,
             lag_us=self.lag_us,
         )
 
-    async def Analyze(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[audio.AnalyzeResponse]:
+    async def Analyze(
+        self, requests: Any, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[audio_sentiment_pb2.AnalyzeResponse]:
         config = (await anext(aiter(requests))).config
         self.configs.append(config)
         if self.mismatch_count:
@@ -55,8 +54,8 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
             received += request.audio_chunk
             if config.send_progress and raw:
                 heard_us = len(received) // 2 * 1_000_000 // rate
-                progress = audio.AnalyzeProgress(heard_us=heard_us, byte_count=len(received))
-                yield audio.AnalyzeResponse(progress=progress)
+                progress = audio_sentiment_pb2.AnalyzeProgress(heard_us=heard_us, byte_count=len(received))
+                yield audio_sentiment_pb2.AnalyzeResponse(progress=progress)
             while raw and len(received) // 2 >= (sent + 1) * rate // 2:
                 yield self.point(sent)
                 sent += 1
@@ -77,16 +76,18 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
         )
         facts.warnings.extend(self.warnings)
         self.heard.set()
-        yield audio.AnalyzeResponse(summary=audio.AnalyzeSummary(song=facts, model_digest=self.digest))
+        yield audio_sentiment_pb2.AnalyzeResponse(
+            summary=audio_sentiment_pb2.AnalyzeSummary(song=facts, model_digest=self.digest)
+        )
 
     @staticmethod
-    def point(place: int, duration_us: int = 0) -> audio.AnalyzeResponse:
+    def point(place: int, duration_us: int = 0) -> audio_sentiment_pb2.AnalyzeResponse:
         sentiment = sentiment_pb2.Sentiment(arousal=0.8 * sin(place / 7), valence=0.8 * sin(place / 11))
         point = sentiment_pb2.AffectPoint(
             time_us=place * 500_000, sentiment=sentiment, loudness=0.5, onset_strength=0.1
         )
         point.duration_us = duration_us
-        return audio.AnalyzeResponse(point=point)
+        return audio_sentiment_pb2.AnalyzeResponse(point=point)
 
 
 async def refuse(context: grpc.aio.ServicerContext, error: ServiceError) -> None:

@@ -1,7 +1,5 @@
 """Fakes of the three services that the composer calls, on real ports."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,7 +1,5 @@
 """The metrics of sessions: whole ones with fakes of the services, and single messages with a fake clock."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 

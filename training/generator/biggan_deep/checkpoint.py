@@ -1,7 +1,5 @@
 """Reads a checkpoint of the public layout safely: no pickled code runs, and nothing is used that was not checked."""
 
-from __future__ import annotations
-
 import pickle
 import zipfile
 from pathlib import Path

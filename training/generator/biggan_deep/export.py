@@ -3,8 +3,6 @@
 `python -m training.generator.biggan_deep.export --checkpoint DIR --out DIR`
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import hashlib

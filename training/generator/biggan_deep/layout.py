@@ -1,7 +1,5 @@
 """The public layout of BigGAN-deep: what config.json says, and which tensors pytorch_model.bin then holds."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass

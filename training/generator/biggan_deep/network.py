@@ -7,8 +7,6 @@ are computed at once as one scale and one shift for each channel, and only the t
 are computed at the end.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -159,7 +157,7 @@ class BigGanDeep(nn.Module):
         scale, shift = norms[-1]
         return torch.tanh(self.to_rgb(functional.relu(features * scale + shift))).to(condition.dtype)
 
-    def halve_precision(self) -> BigGanDeep:
+    def halve_precision(self) -> "BigGanDeep":
         """Computes features in 16-bit floats; conditions and statistics, whose range is larger, stay in 32."""
         for part in (self.blocks, self.attention, self.to_rgb):
             part.half()

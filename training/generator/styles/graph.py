@@ -6,8 +6,6 @@ operator; doubling before a convolution, and the last 9 × 9 convolution, work o
 channels hold the four sub-pixels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

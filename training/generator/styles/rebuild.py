@@ -6,8 +6,6 @@ Differs: see graph.py; the network of any picture works in floats and at any siz
 8 bits at 384 px. Equal to the originals within rounding: see tests/golden/generator.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import hashlib

@@ -6,8 +6,6 @@ trained on ImageNet.
 `python -m training.translator.judge.backbone --out services/translator/weights/eyes.onnx`
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import warnings

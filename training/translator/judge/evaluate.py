@@ -4,8 +4,6 @@ Two readers, the judge and the labeller, read rated photos whose themes they nev
 pictures of rated concepts.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

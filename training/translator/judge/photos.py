@@ -1,7 +1,5 @@
 """Rated photos for the image-sentiment readers: their ratings, their folds by theme, and their features."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,6 @@ Two, because the judge, which reads the pictures of stories, must not be the lab
 neural translators: they see different parts of the backbone and are cut into different folds.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

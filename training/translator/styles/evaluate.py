@@ -5,8 +5,6 @@ labeller's readings rate the styles (--table), the judge's make the report. Neit
 theme.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import json

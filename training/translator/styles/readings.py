@@ -3,8 +3,6 @@
 The styles are the built-in ones or those of a folder of pictures, painted by the generator's code.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Callable, Sequence
@@ -47,7 +45,7 @@ class StyleReadings:
     styled: F64  # (S, N, 2)
 
     @classmethod
-    def from_features(cls, read: Callable[[F32], F64], plain: F32, styled: Sequence[F32]) -> StyleReadings:
+    def from_features(cls, read: Callable[[F32], F64], plain: F32, styled: Sequence[F32]) -> "StyleReadings":
         """Reads features: of the plain pictures (N, D), and for each style of the styled ones (N, D)."""
         return cls(read(plain), np.stack([read(features) for features in styled]))
 

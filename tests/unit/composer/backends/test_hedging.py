@@ -1,7 +1,5 @@
 """Hedged calls: which answer counts, and that the other calls are cancelled."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Generator
 from typing import Any

@@ -1,7 +1,5 @@
 """Broken connections: between the composer and replicas of a service, and between a client and the composer."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

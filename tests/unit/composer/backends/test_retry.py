@@ -1,7 +1,5 @@
 """Calls to the other services: retried while that may help, and refused while the circuit breaker is open."""
 
-from __future__ import annotations
-
 import asyncio
 
 import grpc

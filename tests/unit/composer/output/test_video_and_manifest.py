@@ -1,7 +1,5 @@
 """The mp4, the manifest, the contact sheet and the curve."""
 
-from __future__ import annotations
-
 import json
 from contextlib import suppress
 from fractions import Fraction

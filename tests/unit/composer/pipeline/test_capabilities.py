@@ -1,7 +1,5 @@
 """What the other services report about their models, and how a story uses it."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 
 import grpc

@@ -1,7 +1,5 @@
 """Judgements: which frames are judged, how the story waits for them, and what its end reports about them."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import threading
@@ -18,7 +16,7 @@ import pytest
 from PIL import Image
 
 from deepsing.v1 import composer_pb2 as pb
-from deepsing.v1 import sentiment_pb2 as base
+from deepsing.v1 import sentiment_pb2
 from services.composer.pipeline.judge import BACKLOG, LIVE_BACKLOG, JudgeClient
 from services.composer.pipeline.task import StoryTask
 from services.composer.session.config import parse_config
@@ -92,7 +90,7 @@ async def test_a_story_ends_with_what_the_judge_read_and_the_manifest_says_the_s
     assert end.achieved.arousal.n == end.achieved.valence.n == 7  # 6.3 s, one a second
     assert (end.arousal.n, end.achieved.missed_count, list(end.warnings)) == (151, 0, [])
     assert (end.achieved.judge.digest, end.achieved.judge.arousal.n) == ("ee", 900)
-    assert (end.rated_by, manifest["rated_by"]) == (base.RATING_SOURCE_PEOPLE, "people")
+    assert (end.rated_by, manifest["rated_by"]) == (sentiment_pb2.RATING_SOURCE_PEOPLE, "people")
     assert (manifest["frame_count"], manifest["duration_us"], manifest["manifest_version"]) == (151, 6_291_667, 2)
     assert (manifest["parameters"]["engine"], manifest["parameters"]["translator"]) == ("fake", "dictionary")
     assert end.achieved.judge.valence.r == pytest.approx(0.6)
@@ -199,7 +197,7 @@ async def test_a_resumed_story_has_the_readings_of_its_own_frames(composer: Stag
 
 
 async def test_wide_pictures_go_to_the_judge_small(composer: Stage) -> None:
-    await compose_all(composer.stub, config(size=base.Size(width_px=640, height_px=360)))
+    await compose_all(composer.stub, config(size=sentiment_pb2.Size(width_px=640, height_px=360)))
     assert max(len(one.image) for request in composer.translator.reads for one in request.pictures) < 8192
 
 

@@ -1,7 +1,5 @@
 """The pipeline by itself: it yields plain values, in order, and waits for its consumer."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing

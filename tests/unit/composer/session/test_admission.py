@@ -1,7 +1,5 @@
 """A session that cannot start is not counted as open."""
 
-from __future__ import annotations
-
 import errno
 from pathlib import Path
 

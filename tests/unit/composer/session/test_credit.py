@@ -1,7 +1,5 @@
 """The credit gate by itself: which frames are sent, which are dropped, and the order of both."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest

@@ -1,7 +1,5 @@
 """Flow control of the composer: credit, stalls, and dropped live frames."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path

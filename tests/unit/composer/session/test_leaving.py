@@ -1,7 +1,5 @@
 """A session that fails or is cancelled leaves no files and no tasks."""
 
-from __future__ import annotations
-
 import asyncio
 from contextlib import aclosing
 

@@ -1,7 +1,5 @@
 """Live sessions: frames are sent as their audio arrives; those that are late or not read are dropped."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any

@@ -1,7 +1,5 @@
 """The queue of messages: if it is full, an offline story waits, and a live one drops the oldest messages."""
 
-from __future__ import annotations
-
 import asyncio
 
 from deepsing.v1 import composer_pb2 as pb

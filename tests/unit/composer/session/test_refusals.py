@@ -1,7 +1,5 @@
 """What the composer refuses: code, reason, and a message with rule, value and remedy."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import AsyncIterator
 
@@ -10,20 +8,28 @@ import pytest
 
 from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
-from deepsing.v1 import sentiment_pb2 as base
+from deepsing.v1 import sentiment_pb2
 from services.composer.session.config import parse_config, story_digest
 from services.composer.story.plan import ImageFormat
 from tests.unit.composer.fakes import config, pcm, stage, upload
 from tests.unit.composer.session.test_session import expect_refusal
 
-RAW = {"sample_format": base.SAMPLE_FORMAT_S16LE}
+RAW = {"sample_format": sentiment_pb2.SAMPLE_FORMAT_S16LE}
 REFUSED = [
-    ({"frame_rate": base.FrameRate(numerator=240, denominator=1)}, "FRAME_RATE_OUT_OF_RANGE", "240; choose 1 to 60"),
-    ({"frame_rate": base.FrameRate(numerator=1, denominator=2)}, "FRAME_RATE_OUT_OF_RANGE", "1/2"),
-    ({"frame_rate": base.FrameRate(numerator=24, denominator=0)}, "FRAME_RATE_OUT_OF_RANGE", "24/0"),
-    ({"size": base.Size(width_px=255, height_px=256)}, "SIZE_OUT_OF_RANGE", "255x256; choose even sides from 64"),
-    ({"size": base.Size(width_px=62, height_px=256)}, "SIZE_OUT_OF_RANGE", "62x256"),
-    ({"size": base.Size(width_px=256, height_px=1922)}, "SIZE_OUT_OF_RANGE", "1922"),
+    (
+        {"frame_rate": sentiment_pb2.FrameRate(numerator=240, denominator=1)},
+        "FRAME_RATE_OUT_OF_RANGE",
+        "240; choose 1 to 60",
+    ),
+    ({"frame_rate": sentiment_pb2.FrameRate(numerator=1, denominator=2)}, "FRAME_RATE_OUT_OF_RANGE", "1/2"),
+    ({"frame_rate": sentiment_pb2.FrameRate(numerator=24, denominator=0)}, "FRAME_RATE_OUT_OF_RANGE", "24/0"),
+    (
+        {"size": sentiment_pb2.Size(width_px=255, height_px=256)},
+        "SIZE_OUT_OF_RANGE",
+        "255x256; choose even sides from 64",
+    ),
+    ({"size": sentiment_pb2.Size(width_px=62, height_px=256)}, "SIZE_OUT_OF_RANGE", "62x256"),
+    ({"size": sentiment_pb2.Size(width_px=256, height_px=1922)}, "SIZE_OUT_OF_RANGE", "1922"),
     ({"style_strength": 7}, "STYLE_STRENGTH_OUT_OF_RANGE", "style strength is 7; choose 0 to 1"),
     ({"style_strength": math.nan}, "STYLE_STRENGTH_OUT_OF_RANGE", "nan"),
     ({"truncation": -0.1}, "TRUNCATION_OUT_OF_RANGE", "-0.1"),
@@ -39,9 +45,13 @@ REFUSED = [
     ({"pacing": 99}, "ENUM_UNKNOWN", "pacing is 99"),
     ({"files": [0]}, "ENUM_UNKNOWN", "files is 0"),
     ({"files": [99]}, "ENUM_UNKNOWN", "files is 99"),
-    ({"audio_format": base.AudioFormat(sample_format=99)}, "ENUM_UNKNOWN", "sample_format is 99"),
-    ({"audio_format": base.AudioFormat(**RAW, sample_rate_hz=4000)}, "AUDIO_FORMAT_INVALID", "4000 Hz"),
-    ({"audio_format": base.AudioFormat(**RAW, sample_rate_hz=8000, channel_count=9)}, "AUDIO_FORMAT_INVALID", "9"),
+    ({"audio_format": sentiment_pb2.AudioFormat(sample_format=99)}, "ENUM_UNKNOWN", "sample_format is 99"),
+    ({"audio_format": sentiment_pb2.AudioFormat(**RAW, sample_rate_hz=4000)}, "AUDIO_FORMAT_INVALID", "4000 Hz"),
+    (
+        {"audio_format": sentiment_pb2.AudioFormat(**RAW, sample_rate_hz=8000, channel_count=9)},
+        "AUDIO_FORMAT_INVALID",
+        "9",
+    ),
 ]
 
 

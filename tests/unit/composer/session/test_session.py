@@ -1,7 +1,5 @@
 """Whole sessions of the composer over real ports, with fakes of the other services."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json
@@ -18,7 +16,7 @@ from PIL import Image
 from deepsing.rpc.errors import parse_error_info
 from deepsing.rpc.workarounds import keep_status
 from deepsing.v1 import composer_pb2 as pb
-from deepsing.v1 import sentiment_pb2 as base
+from deepsing.v1 import sentiment_pb2
 from tests.encoding import encode, tone
 from tests.unit.composer.fakes import Stage, config, pcm, stage, upload
 
@@ -73,7 +71,7 @@ async def test_equal_requests_make_equal_stories_and_seeds_differ(composer: Stag
 async def test_files_are_whole_and_agree_with_the_frames(composer: Stage) -> None:
     kinds = [1, 2, 3, 4]
     responses = await compose_all(
-        composer.stub, config(files=kinds, image_format=base.IMAGE_FORMAT_NONE, title="a “song”")
+        composer.stub, config(files=kinds, image_format=sentiment_pb2.IMAGE_FORMAT_NONE, title="a “song”")
     )
     files: dict[int, bytes] = {}
     for piece in only(responses, "story_file_chunk"):
@@ -199,7 +197,10 @@ async def test_probe_says_what_a_song_is_before_anything_is_painted(composer: St
 
 
 async def test_odd_frame_rates_and_wide_pictures(composer: Stage) -> None:
-    rate, size = base.FrameRate(numerator=30000, denominator=1001), base.Size(width_px=128, height_px=72)
+    rate, size = (
+        sentiment_pb2.FrameRate(numerator=30000, denominator=1001),
+        sentiment_pb2.Size(width_px=128, height_px=72),
+    )
     responses = await compose_all(composer.stub, config(frame_rate=rate, size=size, files=[1]))
     frames = only(responses, "frame")
     assert len(frames) == 189  # 6.3 x 29.97 = 188.8

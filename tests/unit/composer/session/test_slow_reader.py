@@ -1,7 +1,5 @@
 """A live caller with enough credit that does not read, so that HTTP/2 blocks; other callers are not affected."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 

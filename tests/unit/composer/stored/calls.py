@@ -1,7 +1,5 @@
 """Calls to the RPCs of stored stories."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any

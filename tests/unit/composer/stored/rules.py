@@ -1,7 +1,5 @@
 """Rules that every store must follow; each takes an empty store and a folder for files."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

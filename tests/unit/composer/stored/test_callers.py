@@ -1,7 +1,5 @@
 """Callers see only their own stories, and are charged for the work on them."""
 
-from __future__ import annotations
-
 import asyncio
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Creating a story while another writer creates it, too."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

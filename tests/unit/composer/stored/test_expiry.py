@@ -1,7 +1,5 @@
 """Expired stories are deleted: first their files, later their records."""
 
-from __future__ import annotations
-
 import time
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The folder store: the rules of all stores, and its own."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

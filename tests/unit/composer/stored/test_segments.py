@@ -1,7 +1,5 @@
 """A segment is read back as it was written, and joined videos are one video."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Stored stories: created once, watched, listed, cancelled, refused."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """If a composer goes silent, another one finishes its story; if the first one comes back, it can change nothing."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time

@@ -1,7 +1,5 @@
 """Latents between keys, and the filter against flashes."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,7 +1,5 @@
 """The scales that map a song's sentiments to pictures, and the agreement of two signals."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given

@@ -1,7 +1,5 @@
 """Styles follow the sentiment, and last."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The timeline: when concepts change, and what each frame shows."""
 
-from __future__ import annotations
-
 from fractions import Fraction
 from itertools import pairwise
 from math import hypot, pi, sin

@@ -1,7 +1,5 @@
 """The log of when a growing stream reached each position."""
 
-from __future__ import annotations
-
 from services.composer.upload.arrivals import MOST_MARKS, ArrivalLog
 
 

@@ -1,7 +1,5 @@
 """Temporary folders: those of running composers are kept, those of killed ones are deleted."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The cache of songs: only their owner finds them, for a limited time, and within its limits."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What styles do to readings, and the sentiments that follow from it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
