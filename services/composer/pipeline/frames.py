@@ -62,8 +62,11 @@ class FrameScheduler:
         self._recent: deque[int] = deque(maxlen=RECENT_KEYS)
         self._styles = StyleChooser(task.capabilities.style_sentiments)
         self._batch = max(1, min(batch, BATCH_BYTES // (self._size.width_px * self._size.height_px * 3)))
-        begin = FlashGuard.warmup_start(task.first_seq, float(task.plan.rate))
-        self._guard = FlashGuard(float(task.plan.rate), begin)
+        rate = float(task.plan.rate)
+        begin = counted_from = FlashGuard.warmup_start(task.first_seq, rate)
+        if task.judge_all:  # a stored story, in whose manifest flashes are counted as in an uninterrupted one
+            begin = FlashGuard.warmup_start(begin, rate)
+        self._guard = FlashGuard(rate, begin, counted_from)
         self._planned = begin  # number of the next frame to plan
         self._pending: list[tuple[FrameLatent, FrameInfo]] = []
         self._waiting: deque[tuple[asyncio.Task[list[bytes]], list[FrameInfo]]] = deque()

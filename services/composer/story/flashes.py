@@ -47,7 +47,7 @@ class FlashCounter:
 
     def __init__(self, frames_per_second: float, seq: int = 0) -> None:
         self._span = max(1, round(frames_per_second))
-        self._seq = seq
+        self.next_seq = seq
         self._extreme: F32 | None = None  # luminance at each cell's last extremum
         self._rising: F32 = np.zeros(GRID * GRID, np.float32)  # +1, -1, or 0 before the first change
         self._changes: deque[F32 | None] = deque()  # by frame of the last second: cells with an opposing change
@@ -56,9 +56,9 @@ class FlashCounter:
 
     def add(self, light: F32) -> int:
         """Adds the next frame's cells; returns the flashes that a quarter of them made within the last second."""
-        if self._extreme is None or self._seq % (2 * self._span) == 0:  # reset: see FlashGuard.warmup_start
+        if self._extreme is None or self.next_seq % (2 * self._span) == 0:  # reset: see FlashGuard.warmup_start
             self._extreme, self._rising = light, np.zeros(GRID * GRID, np.float32)
-        self._seq += 1
+        self.next_seq += 1
         change = light - self._extreme
         onward, size = change * self._rising > 0, np.abs(change)
         opposing = None
@@ -90,11 +90,18 @@ class FlashGuard:
 
     A frame that comes out depends only on the last few seconds of frames that went in. So a story that is resumed at
     `warmup_start` continues with identical bytes.
+
+    Args:
+        frames_per_second: of the story.
+        seq: number of the first frame that goes in.
+        counted_from: first frame whose flashes count in `worst`, >= seq; None counts from `seq` on, so also frames that
+            come out otherwise than in an uninterrupted story.
     """
 
-    def __init__(self, frames_per_second: float, seq: int = 0) -> None:
+    def __init__(self, frames_per_second: float, seq: int = 0, counted_from: int | None = None) -> None:
+        self._counted_from = seq if counted_from is None else counted_from
         self._raw = FlashCounter(frames_per_second, seq)
-        self._shown = FlashCounter(frames_per_second, seq)
+        self._shown = FlashCounter(frames_per_second, self._counted_from)
         self._alarm: deque[int] = deque(maxlen=max(1, round(frames_per_second / 2)))
         reach = max(2, round(0.75 * frames_per_second))
         self._window: F32 = np.hanning(reach + 2)[1:-1].astype(np.float32)
@@ -113,7 +120,7 @@ class FlashGuard:
 
     def filter_frame(self, picture: U8) -> U8:
         """Adds the next frame, (H, W, 3) uint8; returns the frame to show."""
-        light = cell_luminance(picture)
+        seq, light = self._raw.next_seq, cell_luminance(picture)
         self._recent.append(picture)
         self._alarm.append(self._raw.add(light))
         if max(self._alarm) >= 2:
@@ -121,5 +128,6 @@ class FlashGuard:
             mixed = sum(w * p for w, p in zip(weights, self._recent, strict=True))
             picture = np.rint(np.asarray(mixed)).clip(0, 255).astype(np.uint8)
             light = cell_luminance(picture)
-        self._shown.add(light)
+        if seq >= self._counted_from:
+            self._shown.add(light)
         return picture
