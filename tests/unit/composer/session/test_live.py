@@ -172,24 +172,23 @@ async def test_frames_painted_beyond_the_end_are_not_sent(composer: Stage) -> No
     assert only(responses, "session_end")[0].frame_count == 18
 
 
-async def test_frames_beyond_the_end_are_cancelled_and_not_waited_for(composer: Stage) -> None:
-    composer.generator.release, composer.generator.free_call_count = (
-        asyncio.Event(),
-        6,
-    )  # never set: 12 frames, and no more
+async def test_frames_beyond_the_end_are_cancelled_and_not_waited_for() -> None:
+    async with stage(live_late_s=60.0) as composer:  # none is left out, however busy the machine is
+        # Never set: 12 frames are painted, and no more.
+        composer.generator.release, composer.generator.free_call_count = asyncio.Event(), 6
 
-    async def requests() -> AsyncIterator[pb.ComposeRequest]:
-        yield pb.ComposeRequest(config=live())
-        yield pb.ComposeRequest(audio_chunk=pcm(0.46))  # 11 frames; the twelfth is painted with the last of them
-        while len(composer.generator.calls) <= composer.generator.free_call_count:  # noqa: ASYNC110 - a call that hangs
-            await asyncio.sleep(0.01)
-        yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
+        async def requests() -> AsyncIterator[pb.ComposeRequest]:
+            yield pb.ComposeRequest(config=live())
+            yield pb.ComposeRequest(audio_chunk=pcm(0.46))  # 11 frames; the twelfth is painted with the last of them
+            while len(composer.generator.calls) <= composer.generator.free_call_count:  # noqa: ASYNC110 - a call hangs
+                await asyncio.sleep(0.01)
+            yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
 
-    async with asyncio.timeout(20):
-        responses = [response async for response in composer.stub.Compose(requests())]
-    assert numbers(responses) == list(range(11))
-    assert responses[-1].HasField("session_end")
-    await asyncio.wait_for(composer.generator.cancelled.wait(), 10)
+        async with asyncio.timeout(20):
+            responses = [response async for response in composer.stub.Compose(requests())]
+        assert numbers(responses) == list(range(11))
+        assert responses[-1].HasField("session_end")
+        await asyncio.wait_for(composer.generator.cancelled.wait(), 10)
 
 
 @pytest.mark.parametrize(
