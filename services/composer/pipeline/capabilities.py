@@ -14,7 +14,7 @@ from services.composer.backends.client import Backends
 from services.composer.story.plan import Size, StoryPlan
 from services.composer.story.scale import Norm
 
-__all__ = ["Capabilities"]
+__all__ = ["RATERS", "Capabilities"]
 
 DIGITS = 6  # precision of a float32 of the contract, so that 0.05 is 0.05 again
 RATERS = {

@@ -9,6 +9,7 @@ from deepsing.rpc.errors import InvalidArgument, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
+from services.composer.pipeline.capabilities import RATERS
 from services.composer.pipeline.task import StoryTask
 from services.composer.session.config import FILE_KINDS
 from services.composer.story.agreement import Agreement
@@ -31,11 +32,7 @@ __all__ = [
     "iter_file_chunks",
 ]
 
-RATING_SOURCES = {
-    "": sentiment_pb2.RATING_SOURCE_UNSPECIFIED,
-    "people": sentiment_pb2.RATING_SOURCE_PEOPLE,
-    "model": sentiment_pb2.RATING_SOURCE_MODEL,
-}
+RATING_SOURCES = {rater: number for number, rater in RATERS.items()}
 KINDS = {kind: number for number, kind in FILE_KINDS.items()}
 
 REASONS = {
