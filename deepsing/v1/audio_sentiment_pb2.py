@@ -25,27 +25,31 @@ _sym_db = _symbol_database.Default()
 from deepsing.v1 import sentiment_pb2 as deepsing_dot_v1_dot_sentiment__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deepsing/v1/audio_sentiment.proto\x12\x0b\x64\x65\x65psing.v1\x1a\x1b\x64\x65\x65psing/v1/sentiment.proto\"`\n\x0e\x41nalyzeRequest\x12,\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1a.deepsing.v1.AnalyzeConfigH\x00\x12\x15\n\x0b\x61udio_chunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"\xa4\x01\n\rAnalyzeConfig\x12.\n\x0c\x61udio_format\x18\x01 \x01(\x0b\x32\x18.deepsing.v1.AudioFormat\x12\x0c\n\x04live\x18\x02 \x01(\x08\x12\x14\n\x0csmoothing_us\x18\x03 \x01(\x03\x12\x12\n\ncontext_us\x18\x04 \x01(\x03\x12\x14\n\x0cmodel_digest\x18\x05 \x01(\t\x12\x15\n\rsend_progress\x18\x06 \x01(\x08\"\xa9\x01\n\x0f\x41nalyzeResponse\x12)\n\x05point\x18\x01 \x01(\x0b\x32\x18.deepsing.v1.AffectPointH\x00\x12.\n\x07summary\x18\x02 \x01(\x0b\x32\x1b.deepsing.v1.AnalyzeSummaryH\x00\x12\x30\n\x08progress\x18\x03 \x01(\x0b\x32\x1c.deepsing.v1.AnalyzeProgressH\x00\x42\t\n\x07payload\"\x11\n\x0fGetModelRequest\"\x90\x01\n\x10GetModelResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12,\n\x0ctypical_mean\x18\x02 \x01(\x0b\x32\x16.deepsing.v1.Sentiment\x12.\n\x0etypical_spread\x18\x03 \x01(\x0b\x32\x16.deepsing.v1.Sentiment\x12\x0e\n\x06lag_us\x18\x04 \x01(\x03\"7\n\x0f\x41nalyzeProgress\x12\x10\n\x08heard_us\x18\x01 \x01(\x03\x12\x12\n\nbyte_count\x18\x02 \x01(\x04\"\x8c\x01\n\x0e\x41nalyzeSummary\x12$\n\x04song\x18\x01 \x01(\x0b\x32\x16.deepsing.v1.SongFacts\x12)\n\tsentiment\x18\x02 \x01(\x0b\x32\x16.deepsing.v1.Sentiment\x12\x14\n\x0cmodel_digest\x18\x03 \x01(\t\x12\x13\n\x0bpoint_count\x18\x04 \x01(\r2\xaa\x01\n\x15\x41udioSentimentService\x12H\n\x07\x41nalyze\x12\x1b.deepsing.v1.AnalyzeRequest\x1a\x1c.deepsing.v1.AnalyzeResponse(\x01\x30\x01\x12G\n\x08GetModel\x12\x1c.deepsing.v1.GetModelRequest\x1a\x1d.deepsing.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deepsing/v1/audio_sentiment.proto\x12\x0b\x64\x65\x65psing.v1\x1a\x1b\x64\x65\x65psing/v1/sentiment.proto\"`\n\x0e\x41nalyzeRequest\x12,\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1a.deepsing.v1.AnalyzeConfigH\x00\x12\x15\n\x0b\x61udio_chunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"\xcb\x01\n\rAnalyzeConfig\x12.\n\x0c\x61udio_format\x18\x01 \x01(\x0b\x32\x18.deepsing.v1.AudioFormat\x12\x0c\n\x04live\x18\x02 \x01(\x08\x12\x14\n\x0csmoothing_us\x18\x03 \x01(\x03\x12\x12\n\ncontext_us\x18\x04 \x01(\x03\x12\x14\n\x0cmodel_digest\x18\x05 \x01(\t\x12\x15\n\rsend_progress\x18\x06 \x01(\x08\x12%\n\x07hearing\x18\x07 \x01(\x0e\x32\x14.deepsing.v1.Hearing\"\xa9\x01\n\x0f\x41nalyzeResponse\x12)\n\x05point\x18\x01 \x01(\x0b\x32\x18.deepsing.v1.AffectPointH\x00\x12.\n\x07summary\x18\x02 \x01(\x0b\x32\x1b.deepsing.v1.AnalyzeSummaryH\x00\x12\x30\n\x08progress\x18\x03 \x01(\x0b\x32\x1c.deepsing.v1.AnalyzeProgressH\x00\x42\t\n\x07payload\"\x11\n\x0fGetModelRequest\"\xbd\x01\n\x10GetModelResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12,\n\x0ctypical_mean\x18\x02 \x01(\x0b\x32\x16.deepsing.v1.Sentiment\x12.\n\x0etypical_spread\x18\x03 \x01(\x0b\x32\x16.deepsing.v1.Sentiment\x12\x0e\n\x06lag_us\x18\x04 \x01(\x03\x12+\n\x08hearings\x18\x05 \x03(\x0b\x32\x19.deepsing.v1.HearingModel\"\xcf\x01\n\x0cHearingModel\x12%\n\x07hearing\x18\x01 \x01(\x0e\x32\x14.deepsing.v1.Hearing\x12,\n\x0ctypical_mean\x18\x02 \x01(\x0b\x32\x16.deepsing.v1.Sentiment\x12.\n\x0etypical_spread\x18\x03 \x01(\x0b\x32\x16.deepsing.v1.Sentiment\x12\x0e\n\x06lag_us\x18\x04 \x01(\x03\x12\x15\n\rlook_ahead_us\x18\x05 \x01(\x03\x12\x13\n\x0b\x66orecast_us\x18\x06 \x01(\x03\"7\n\x0f\x41nalyzeProgress\x12\x10\n\x08heard_us\x18\x01 \x01(\x03\x12\x12\n\nbyte_count\x18\x02 \x01(\x04\"\xaf\x01\n\x0e\x41nalyzeSummary\x12$\n\x04song\x18\x01 \x01(\x0b\x32\x16.deepsing.v1.SongFacts\x12)\n\tsentiment\x18\x02 \x01(\x0b\x32\x16.deepsing.v1.Sentiment\x12\x14\n\x0cmodel_digest\x18\x03 \x01(\t\x12\x13\n\x0bpoint_count\x18\x04 \x01(\r\x12!\n\x05tempo\x18\x05 \x01(\x0b\x32\x12.deepsing.v1.Tempo*G\n\x07Hearing\x12\x17\n\x13HEARING_UNSPECIFIED\x10\x00\x12\x10\n\x0cHEARING_LIVE\x10\x01\x12\x11\n\rHEARING_WHOLE\x10\x02\x32\xaa\x01\n\x15\x41udioSentimentService\x12H\n\x07\x41nalyze\x12\x1b.deepsing.v1.AnalyzeRequest\x1a\x1c.deepsing.v1.AnalyzeResponse(\x01\x30\x01\x12G\n\x08GetModel\x12\x1c.deepsing.v1.GetModelRequest\x1a\x1d.deepsing.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'deepsing.v1.audio_sentiment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_HEARING']._serialized_start=1211
+  _globals['_HEARING']._serialized_end=1282
   _globals['_ANALYZEREQUEST']._serialized_start=79
   _globals['_ANALYZEREQUEST']._serialized_end=175
   _globals['_ANALYZECONFIG']._serialized_start=178
-  _globals['_ANALYZECONFIG']._serialized_end=342
-  _globals['_ANALYZERESPONSE']._serialized_start=345
-  _globals['_ANALYZERESPONSE']._serialized_end=514
-  _globals['_GETMODELREQUEST']._serialized_start=516
-  _globals['_GETMODELREQUEST']._serialized_end=533
-  _globals['_GETMODELRESPONSE']._serialized_start=536
-  _globals['_GETMODELRESPONSE']._serialized_end=680
-  _globals['_ANALYZEPROGRESS']._serialized_start=682
-  _globals['_ANALYZEPROGRESS']._serialized_end=737
-  _globals['_ANALYZESUMMARY']._serialized_start=740
-  _globals['_ANALYZESUMMARY']._serialized_end=880
-  _globals['_AUDIOSENTIMENTSERVICE']._serialized_start=883
-  _globals['_AUDIOSENTIMENTSERVICE']._serialized_end=1053
+  _globals['_ANALYZECONFIG']._serialized_end=381
+  _globals['_ANALYZERESPONSE']._serialized_start=384
+  _globals['_ANALYZERESPONSE']._serialized_end=553
+  _globals['_GETMODELREQUEST']._serialized_start=555
+  _globals['_GETMODELREQUEST']._serialized_end=572
+  _globals['_GETMODELRESPONSE']._serialized_start=575
+  _globals['_GETMODELRESPONSE']._serialized_end=764
+  _globals['_HEARINGMODEL']._serialized_start=767
+  _globals['_HEARINGMODEL']._serialized_end=974
+  _globals['_ANALYZEPROGRESS']._serialized_start=976
+  _globals['_ANALYZEPROGRESS']._serialized_end=1031
+  _globals['_ANALYZESUMMARY']._serialized_start=1034
+  _globals['_ANALYZESUMMARY']._serialized_end=1209
+  _globals['_AUDIOSENTIMENTSERVICE']._serialized_start=1285
+  _globals['_AUDIOSENTIMENTSERVICE']._serialized_end=1455
 # @@protoc_insertion_point(module_scope)

@@ -4,8 +4,11 @@ isort:skip_file
 """
 
 import builtins
+import collections.abc
 import deepsing.v1.sentiment_pb2
 import google.protobuf.descriptor
+import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import sys
 import typing
@@ -16,6 +19,30 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _Hearing:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _HearingEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Hearing.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    HEARING_UNSPECIFIED: _Hearing.ValueType  # 0
+    """As LIVE."""
+    HEARING_LIVE: _Hearing.ValueType  # 1
+    """The audio up to the end of the window and none after it: for music that is being played."""
+    HEARING_WHOLE: _Hearing.ValueType  # 2
+    """Also what follows, up to HearingModel.look_ahead_us: for songs that are at hand. Sentiments do not trail the music."""
+
+class Hearing(_Hearing, metaclass=_HearingEnumTypeWrapper):
+    """Which audio decides a point."""
+
+HEARING_UNSPECIFIED: Hearing.ValueType  # 0
+"""As LIVE."""
+HEARING_LIVE: Hearing.ValueType  # 1
+"""The audio up to the end of the window and none after it: for music that is being played."""
+HEARING_WHOLE: Hearing.ValueType  # 2
+"""Also what follows, up to HearingModel.look_ahead_us: for songs that are at hand. Sentiments do not trail the music."""
+Global___Hearing: typing_extensions.TypeAlias = Hearing
 
 @typing.final
 class AnalyzeRequest(google.protobuf.message.Message):
@@ -55,16 +82,17 @@ class AnalyzeConfig(google.protobuf.message.Message):
     CONTEXT_US_FIELD_NUMBER: builtins.int
     MODEL_DIGEST_FIELD_NUMBER: builtins.int
     SEND_PROGRESS_FIELD_NUMBER: builtins.int
+    HEARING_FIELD_NUMBER: builtins.int
     live: builtins.bool
     """True if chunks arrive while the song is played: decoding then never waits for later bytes. An m4a file with its
     index at the end cannot be decoded this way: INVALID_ARGUMENT SONG_UNREADABLE.
     """
     smoothing_us: builtins.int
-    """Time constant of the average that a point follows, microseconds, [0, 60000000]; 0 is the service's default, which
-    GetModelResponse.digest covers; else INVALID_ARGUMENT SMOOTHING_OUT_OF_RANGE.
+    """Time constant with which a point follows changes inside a passage, microseconds, [0, 60000000]; 0 is the service's
+    default, which GetModelResponse.digest covers; else INVALID_ARGUMENT SMOOTHING_OUT_OF_RANGE.
     """
     context_us: builtins.int
-    """How much past audio the model may use, microseconds, [0, 600000000]; 0 is no limit; else
+    """How much past audio the sentiment may use, microseconds, [0, 600000000]; 0 is no limit; else
     INVALID_ARGUMENT CONTEXT_OUT_OF_RANGE.
     """
     model_digest: builtins.str
@@ -73,6 +101,8 @@ class AnalyzeConfig(google.protobuf.message.Message):
     """
     send_progress: builtins.bool
     """Also send AnalyzeProgress."""
+    hearing: Global___Hearing.ValueType
+    """Which audio decides a point. A number not listed: INVALID_ARGUMENT ENUM_UNKNOWN."""
     @property
     def audio_format(self) -> deepsing.v1.sentiment_pb2.AudioFormat:
         """Encoded file (default) or raw samples."""
@@ -86,9 +116,10 @@ class AnalyzeConfig(google.protobuf.message.Message):
         context_us: builtins.int = ...,
         model_digest: builtins.str = ...,
         send_progress: builtins.bool = ...,
+        hearing: Global___Hearing.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["audio_format", b"audio_format"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["audio_format", b"audio_format", "context_us", b"context_us", "live", b"live", "model_digest", b"model_digest", "send_progress", b"send_progress", "smoothing_us", b"smoothing_us"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["audio_format", b"audio_format", "context_us", b"context_us", "hearing", b"hearing", "live", b"live", "model_digest", b"model_digest", "send_progress", b"send_progress", "smoothing_us", b"smoothing_us"]) -> None: ...
 
 Global___AnalyzeConfig: typing_extensions.TypeAlias = AnalyzeConfig
 
@@ -148,15 +179,62 @@ class GetModelResponse(google.protobuf.message.Message):
     TYPICAL_MEAN_FIELD_NUMBER: builtins.int
     TYPICAL_SPREAD_FIELD_NUMBER: builtins.int
     LAG_US_FIELD_NUMBER: builtins.int
+    HEARINGS_FIELD_NUMBER: builtins.int
     digest: builtins.str
     """SHA-256 of everything that decides the points of a song when AnalyzeConfig leaves smoothing and context at 0: the
-    model's files, the service's smoothing and memory, and the typical values below. Lower-case hex, always set. Equal
-    to AnalyzeSummary.model_digest of every song analysed here, whatever its AnalyzeConfig.
+    model's files, the service's settings, and the values below. Lower-case hex, always set. Equal to
+    AnalyzeSummary.model_digest of every song analysed here, whatever its AnalyzeConfig.
     """
     lag_us: builtins.int
-    """By about how much points trail the music, microseconds, > 0: a point's sentiment follows an average of the past.
-    With the service's smoothing; another AnalyzeConfig.smoothing_us changes it in proportion.
+    """By about how much points trail the music with Hearing LIVE, microseconds, > 0. Equal to that of `hearings`."""
+    @property
+    def typical_mean(self) -> deepsing.v1.sentiment_pb2.Sentiment:
+        """Mean sentiment of the points of music in general with Hearing LIVE; always set. Equal to that of `hearings`."""
+
+    @property
+    def typical_spread(self) -> deepsing.v1.sentiment_pb2.Sentiment:
+        """Their standard deviation: arousal and valence each in (0, 1]; always set. Equal to that of `hearings`."""
+
+    @property
+    def hearings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___HearingModel]:
+        """What a caller must know to use the points of each Hearing, LIVE first, then WHOLE."""
+
+    def __init__(
+        self,
+        *,
+        digest: builtins.str = ...,
+        typical_mean: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
+        typical_spread: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
+        lag_us: builtins.int = ...,
+        hearings: collections.abc.Iterable[Global___HearingModel] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["typical_mean", b"typical_mean", "typical_spread", b"typical_spread"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["digest", b"digest", "hearings", b"hearings", "lag_us", b"lag_us", "typical_mean", b"typical_mean", "typical_spread", b"typical_spread"]) -> None: ...
+
+Global___GetModelResponse: typing_extensions.TypeAlias = GetModelResponse
+
+@typing.final
+class HearingModel(google.protobuf.message.Message):
+    """What a caller must know to use the points of a Hearing."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    HEARING_FIELD_NUMBER: builtins.int
+    TYPICAL_MEAN_FIELD_NUMBER: builtins.int
+    TYPICAL_SPREAD_FIELD_NUMBER: builtins.int
+    LAG_US_FIELD_NUMBER: builtins.int
+    LOOK_AHEAD_US_FIELD_NUMBER: builtins.int
+    FORECAST_US_FIELD_NUMBER: builtins.int
+    hearing: Global___Hearing.ValueType
+    """Which."""
+    lag_us: builtins.int
+    """By about how much points trail the music inside a passage, microseconds, ≥ 0: a point's sentiment follows an average
+    of the past. With the service's smoothing; another AnalyzeConfig.smoothing_us changes it in proportion.
     """
+    look_ahead_us: builtins.int
+    """The most audio after the end of its window that decides a point, microseconds, [0, 30000000]."""
+    forecast_us: builtins.int
+    """How far Rhythm.forecast reaches, microseconds, ≥ 0."""
     @property
     def typical_mean(self) -> deepsing.v1.sentiment_pb2.Sentiment:
         """Mean sentiment of the points of music in general, measured when the model was trained; always set."""
@@ -168,15 +246,17 @@ class GetModelResponse(google.protobuf.message.Message):
     def __init__(
         self,
         *,
-        digest: builtins.str = ...,
+        hearing: Global___Hearing.ValueType = ...,
         typical_mean: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
         typical_spread: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
         lag_us: builtins.int = ...,
+        look_ahead_us: builtins.int = ...,
+        forecast_us: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["typical_mean", b"typical_mean", "typical_spread", b"typical_spread"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["digest", b"digest", "lag_us", b"lag_us", "typical_mean", b"typical_mean", "typical_spread", b"typical_spread"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["forecast_us", b"forecast_us", "hearing", b"hearing", "lag_us", b"lag_us", "look_ahead_us", b"look_ahead_us", "typical_mean", b"typical_mean", "typical_spread", b"typical_spread"]) -> None: ...
 
-Global___GetModelResponse: typing_extensions.TypeAlias = GetModelResponse
+Global___HearingModel: typing_extensions.TypeAlias = HearingModel
 
 @typing.final
 class AnalyzeProgress(google.protobuf.message.Message):
@@ -210,6 +290,7 @@ class AnalyzeSummary(google.protobuf.message.Message):
     SENTIMENT_FIELD_NUMBER: builtins.int
     MODEL_DIGEST_FIELD_NUMBER: builtins.int
     POINT_COUNT_FIELD_NUMBER: builtins.int
+    TEMPO_FIELD_NUMBER: builtins.int
     model_digest: builtins.str
     """SHA-256 of the model, lower-case hex."""
     point_count: builtins.int
@@ -222,6 +303,10 @@ class AnalyzeSummary(google.protobuf.message.Message):
     def sentiment(self) -> deepsing.v1.sentiment_pb2.Sentiment:
         """Sentiment of the whole song."""
 
+    @property
+    def tempo(self) -> deepsing.v1.sentiment_pb2.Tempo:
+        """The tempo that most of the beats keep; unset if no beat was heard."""
+
     def __init__(
         self,
         *,
@@ -229,8 +314,9 @@ class AnalyzeSummary(google.protobuf.message.Message):
         sentiment: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
         model_digest: builtins.str = ...,
         point_count: builtins.int = ...,
+        tempo: deepsing.v1.sentiment_pb2.Tempo | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["sentiment", b"sentiment", "song", b"song"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["model_digest", b"model_digest", "point_count", b"point_count", "sentiment", b"sentiment", "song", b"song"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["sentiment", b"sentiment", "song", b"song", "tempo", b"tempo"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["model_digest", b"model_digest", "point_count", b"point_count", "sentiment", b"sentiment", "song", b"song", "tempo", b"tempo"]) -> None: ...
 
 Global___AnalyzeSummary: typing_extensions.TypeAlias = AnalyzeSummary

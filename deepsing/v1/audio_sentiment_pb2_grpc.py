@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AudioSentimentServiceStub(object):
-    """Estimates arousal and valence of audio, twice a second.
+    """Estimates arousal and valence of audio, twice a second, with its passages, onsets and beats.
     """
 
     def __init__(self, channel):
@@ -48,11 +48,12 @@ class AudioSentimentServiceStub(object):
 
 
 class AudioSentimentServiceServicer(object):
-    """Estimates arousal and valence of audio, twice a second.
+    """Estimates arousal and valence of audio, twice a second, with its passages, onsets and beats.
     """
 
     def Analyze(self, request_iterator, context):
-        """Takes audio and answers with one point for every half second, as soon as its audio has arrived.
+        """Takes audio and answers with one point for every half second, as soon as the audio that it needs has arrived: that
+        of its window, and with Hearing WHOLE at most HearingModel.look_ahead_us more.
         The first message is the config, then comes audio; the caller half-closes at the end of the song.
         Limits (each INVALID_ARGUMENT): a chunk ≤ 64 KiB, else CHUNK_TOO_LARGE; a song ≤ 512 MiB, else
         SONG_TOO_LARGE; ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; with sound in it,
@@ -92,7 +93,7 @@ def add_AudioSentimentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AudioSentimentService(object):
-    """Estimates arousal and valence of audio, twice a second.
+    """Estimates arousal and valence of audio, twice a second, with its passages, onsets and beats.
     """
 
     @staticmethod

@@ -58,7 +58,7 @@ _AudioSentimentServiceGetModelType = typing_extensions.TypeVar(
 )
 
 class AudioSentimentServiceStub(typing.Generic[_AudioSentimentServiceAnalyzeType, _AudioSentimentServiceGetModelType]):
-    """Estimates arousal and valence of audio, twice a second."""
+    """Estimates arousal and valence of audio, twice a second, with its passages, onsets and beats."""
 
     @typing.overload
     def __init__(self: AudioSentimentServiceStub[
@@ -85,7 +85,8 @@ class AudioSentimentServiceStub(typing.Generic[_AudioSentimentServiceAnalyzeType
     ], channel: grpc.aio.Channel) -> None: ...
 
     Analyze: _AudioSentimentServiceAnalyzeType
-    """Takes audio and answers with one point for every half second, as soon as its audio has arrived.
+    """Takes audio and answers with one point for every half second, as soon as the audio that it needs has arrived: that
+    of its window, and with Hearing WHOLE at most HearingModel.look_ahead_us more.
     The first message is the config, then comes audio; the caller half-closes at the end of the song.
     Limits (each INVALID_ARGUMENT): a chunk ≤ 64 KiB, else CHUNK_TOO_LARGE; a song ≤ 512 MiB, else
     SONG_TOO_LARGE; ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; with sound in it,
@@ -108,7 +109,7 @@ AudioSentimentServiceAsyncStub: typing_extensions.TypeAlias = AudioSentimentServ
 ]
 
 class AudioSentimentServiceServicer(metaclass=abc.ABCMeta):
-    """Estimates arousal and valence of audio, twice a second."""
+    """Estimates arousal and valence of audio, twice a second, with its passages, onsets and beats."""
 
     @abc.abstractmethod
     def Analyze(
@@ -116,7 +117,8 @@ class AudioSentimentServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[deepsing.v1.audio_sentiment_pb2.AnalyzeRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[deepsing.v1.audio_sentiment_pb2.AnalyzeResponse], collections.abc.AsyncIterator[deepsing.v1.audio_sentiment_pb2.AnalyzeResponse]]:
-        """Takes audio and answers with one point for every half second, as soon as its audio has arrived.
+        """Takes audio and answers with one point for every half second, as soon as the audio that it needs has arrived: that
+        of its window, and with Hearing WHOLE at most HearingModel.look_ahead_us more.
         The first message is the config, then comes audio; the caller half-closes at the end of the song.
         Limits (each INVALID_ARGUMENT): a chunk ≤ 64 KiB, else CHUNK_TOO_LARGE; a song ≤ 512 MiB, else
         SONG_TOO_LARGE; ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; with sound in it,

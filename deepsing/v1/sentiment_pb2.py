@@ -24,37 +24,43 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64\x65\x65psing/v1/sentiment.proto\x12\x0b\x64\x65\x65psing.v1\"-\n\tSentiment\x12\x0f\n\x07\x61rousal\x18\x01 \x01(\x02\x12\x0f\n\x07valence\x18\x02 \x01(\x02\"\x88\x01\n\x0b\x41\x66\x66\x65\x63tPoint\x12\x0f\n\x07time_us\x18\x01 \x01(\x03\x12)\n\tsentiment\x18\x02 \x01(\x0b\x32\x16.deepsing.v1.Sentiment\x12\x10\n\x08loudness\x18\x03 \x01(\x02\x12\x16\n\x0eonset_strength\x18\x04 \x01(\x02\x12\x13\n\x0b\x64uration_us\x18\x05 \x01(\x03\"3\n\tFrameRate\x12\x11\n\tnumerator\x18\x01 \x01(\r\x12\x13\n\x0b\x64\x65nominator\x18\x02 \x01(\r\"+\n\x04Size\x12\x10\n\x08width_px\x18\x01 \x01(\r\x12\x11\n\theight_px\x18\x02 \x01(\r\"n\n\x0b\x41udioFormat\x12\x30\n\rsample_format\x18\x01 \x01(\x0e\x32\x19.deepsing.v1.SampleFormat\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\r\x12\x15\n\rchannel_count\x18\x03 \x01(\r\"\xb3\x01\n\tSongFacts\x12\x13\n\x0b\x64uration_us\x18\x01 \x01(\x03\x12\x14\n\x0csample_count\x18\x02 \x01(\x03\x12\x16\n\x0esample_rate_hz\x18\x03 \x01(\r\x12\x15\n\rchannel_count\x18\x04 \x01(\r\x12\r\n\x05\x63odec\x18\x05 \x01(\t\x12\x11\n\tcontainer\x18\x06 \x01(\t\x12*\n\x08warnings\x18\x07 \x03(\x0b\x32\x18.deepsing.v1.SongWarning\"J\n\x0bSongWarning\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.deepsing.v1.SongWarningKind\x12\x0f\n\x07message\x18\x02 \x01(\t\"s\n\x05Judge\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12,\n\x07\x61rousal\x18\x02 \x01(\x0b\x32\x1b.deepsing.v1.JudgeAgreement\x12,\n\x07valence\x18\x03 \x01(\x0b\x32\x1b.deepsing.v1.JudgeAgreement\"&\n\x0eJudgeAgreement\x12\t\n\x01r\x18\x01 \x01(\x02\x12\t\n\x01n\x18\x02 \x01(\r*\x89\x01\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x18\n\x14IMAGE_FORMAT_RAW_RGB\x10\x01\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x02\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x03\x12\x15\n\x11IMAGE_FORMAT_NONE\x10\x04*_\n\x0cSampleFormat\x12\x1d\n\x19SAMPLE_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13SAMPLE_FORMAT_S16LE\x10\x01\x12\x17\n\x13SAMPLE_FORMAT_F32LE\x10\x02*\x9b\x02\n\x0fSongWarningKind\x12!\n\x1dSONG_WARNING_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18SONG_WARNING_KIND_SILENT\x10\x01\x12\x1d\n\x19SONG_WARNING_KIND_CLIPPED\x10\x02\x12\x1f\n\x1bSONG_WARNING_KIND_TRUNCATED\x10\x03\x12\x1d\n\x19SONG_WARNING_KIND_DAMAGED\x10\x04\x12 \n\x1cSONG_WARNING_KIND_ANTI_PHASE\x10\x05\x12 \n\x1cSONG_WARNING_KIND_NOT_FINITE\x10\x06\x12$\n SONG_WARNING_KIND_FORMAT_CHANGES\x10\x07*`\n\x0cRatingSource\x12\x1d\n\x19RATING_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14RATING_SOURCE_PEOPLE\x10\x01\x12\x17\n\x13RATING_SOURCE_MODEL\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64\x65\x65psing/v1/sentiment.proto\x12\x0b\x64\x65\x65psing.v1\"-\n\tSentiment\x12\x0f\n\x07\x61rousal\x18\x01 \x01(\x02\x12\x0f\n\x07valence\x18\x02 \x01(\x02\"\xfa\x01\n\x0b\x41\x66\x66\x65\x63tPoint\x12\x0f\n\x07time_us\x18\x01 \x01(\x03\x12)\n\tsentiment\x18\x02 \x01(\x0b\x32\x16.deepsing.v1.Sentiment\x12\x10\n\x08loudness\x18\x03 \x01(\x02\x12\x16\n\x0eonset_strength\x18\x04 \x01(\x02\x12\x13\n\x0b\x64uration_us\x18\x05 \x01(\x03\x12\x0f\n\x07passage\x18\x06 \x01(\r\x12\x0f\n\x07section\x18\x07 \x01(\r\x12)\n\tcertainty\x18\x08 \x01(\x0b\x32\x16.deepsing.v1.Sentiment\x12#\n\x06rhythm\x18\t \x01(\x0b\x32\x13.deepsing.v1.Rhythm\"\xb2\x01\n\x06Rhythm\x12\x12\n\nlow_onsets\x18\x01 \x01(\x0c\x12\x15\n\rmiddle_onsets\x18\x02 \x01(\x0c\x12\x13\n\x0bhigh_onsets\x18\x03 \x01(\x0c\x12 \n\x05\x62\x65\x61ts\x18\x04 \x03(\x0b\x32\x11.deepsing.v1.Beat\x12#\n\x08\x66orecast\x18\x05 \x03(\x0b\x32\x11.deepsing.v1.Beat\x12!\n\x05tempo\x18\x06 \x01(\x0b\x32\x12.deepsing.v1.Tempo\"<\n\x04\x42\x65\x61t\x12\x0f\n\x07time_us\x18\x01 \x01(\x03\x12\x10\n\x08position\x18\x02 \x01(\r\x12\x11\n\tcertainty\x18\x03 \x01(\x02\"K\n\x05Tempo\x12\x18\n\x10\x62\x65\x61ts_per_minute\x18\x01 \x01(\x02\x12\x15\n\rbeats_per_bar\x18\x02 \x01(\r\x12\x11\n\tcertainty\x18\x03 \x01(\x02\"3\n\tFrameRate\x12\x11\n\tnumerator\x18\x01 \x01(\r\x12\x13\n\x0b\x64\x65nominator\x18\x02 \x01(\r\"+\n\x04Size\x12\x10\n\x08width_px\x18\x01 \x01(\r\x12\x11\n\theight_px\x18\x02 \x01(\r\"n\n\x0b\x41udioFormat\x12\x30\n\rsample_format\x18\x01 \x01(\x0e\x32\x19.deepsing.v1.SampleFormat\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\r\x12\x15\n\rchannel_count\x18\x03 \x01(\r\"\xb3\x01\n\tSongFacts\x12\x13\n\x0b\x64uration_us\x18\x01 \x01(\x03\x12\x14\n\x0csample_count\x18\x02 \x01(\x03\x12\x16\n\x0esample_rate_hz\x18\x03 \x01(\r\x12\x15\n\rchannel_count\x18\x04 \x01(\r\x12\r\n\x05\x63odec\x18\x05 \x01(\t\x12\x11\n\tcontainer\x18\x06 \x01(\t\x12*\n\x08warnings\x18\x07 \x03(\x0b\x32\x18.deepsing.v1.SongWarning\"J\n\x0bSongWarning\x12*\n\x04kind\x18\x01 \x01(\x0e\x32\x1c.deepsing.v1.SongWarningKind\x12\x0f\n\x07message\x18\x02 \x01(\t\"s\n\x05Judge\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12,\n\x07\x61rousal\x18\x02 \x01(\x0b\x32\x1b.deepsing.v1.JudgeAgreement\x12,\n\x07valence\x18\x03 \x01(\x0b\x32\x1b.deepsing.v1.JudgeAgreement\"&\n\x0eJudgeAgreement\x12\t\n\x01r\x18\x01 \x01(\x02\x12\t\n\x01n\x18\x02 \x01(\r*\x89\x01\n\x0bImageFormat\x12\x1c\n\x18IMAGE_FORMAT_UNSPECIFIED\x10\x00\x12\x18\n\x14IMAGE_FORMAT_RAW_RGB\x10\x01\x12\x15\n\x11IMAGE_FORMAT_JPEG\x10\x02\x12\x14\n\x10IMAGE_FORMAT_PNG\x10\x03\x12\x15\n\x11IMAGE_FORMAT_NONE\x10\x04*_\n\x0cSampleFormat\x12\x1d\n\x19SAMPLE_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13SAMPLE_FORMAT_S16LE\x10\x01\x12\x17\n\x13SAMPLE_FORMAT_F32LE\x10\x02*\x9b\x02\n\x0fSongWarningKind\x12!\n\x1dSONG_WARNING_KIND_UNSPECIFIED\x10\x00\x12\x1c\n\x18SONG_WARNING_KIND_SILENT\x10\x01\x12\x1d\n\x19SONG_WARNING_KIND_CLIPPED\x10\x02\x12\x1f\n\x1bSONG_WARNING_KIND_TRUNCATED\x10\x03\x12\x1d\n\x19SONG_WARNING_KIND_DAMAGED\x10\x04\x12 \n\x1cSONG_WARNING_KIND_ANTI_PHASE\x10\x05\x12 \n\x1cSONG_WARNING_KIND_NOT_FINITE\x10\x06\x12$\n SONG_WARNING_KIND_FORMAT_CHANGES\x10\x07*`\n\x0cRatingSource\x12\x1d\n\x19RATING_SOURCE_UNSPECIFIED\x10\x00\x12\x18\n\x14RATING_SOURCE_PEOPLE\x10\x01\x12\x17\n\x13RATING_SOURCE_MODEL\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'deepsing.v1.sentiment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IMAGEFORMAT']._serialized_start=856
-  _globals['_IMAGEFORMAT']._serialized_end=993
-  _globals['_SAMPLEFORMAT']._serialized_start=995
-  _globals['_SAMPLEFORMAT']._serialized_end=1090
-  _globals['_SONGWARNINGKIND']._serialized_start=1093
-  _globals['_SONGWARNINGKIND']._serialized_end=1376
-  _globals['_RATINGSOURCE']._serialized_start=1378
-  _globals['_RATINGSOURCE']._serialized_end=1474
+  _globals['_IMAGEFORMAT']._serialized_start=1290
+  _globals['_IMAGEFORMAT']._serialized_end=1427
+  _globals['_SAMPLEFORMAT']._serialized_start=1429
+  _globals['_SAMPLEFORMAT']._serialized_end=1524
+  _globals['_SONGWARNINGKIND']._serialized_start=1527
+  _globals['_SONGWARNINGKIND']._serialized_end=1810
+  _globals['_RATINGSOURCE']._serialized_start=1812
+  _globals['_RATINGSOURCE']._serialized_end=1908
   _globals['_SENTIMENT']._serialized_start=44
   _globals['_SENTIMENT']._serialized_end=89
   _globals['_AFFECTPOINT']._serialized_start=92
-  _globals['_AFFECTPOINT']._serialized_end=228
-  _globals['_FRAMERATE']._serialized_start=230
-  _globals['_FRAMERATE']._serialized_end=281
-  _globals['_SIZE']._serialized_start=283
-  _globals['_SIZE']._serialized_end=326
-  _globals['_AUDIOFORMAT']._serialized_start=328
-  _globals['_AUDIOFORMAT']._serialized_end=438
-  _globals['_SONGFACTS']._serialized_start=441
-  _globals['_SONGFACTS']._serialized_end=620
-  _globals['_SONGWARNING']._serialized_start=622
-  _globals['_SONGWARNING']._serialized_end=696
-  _globals['_JUDGE']._serialized_start=698
-  _globals['_JUDGE']._serialized_end=813
-  _globals['_JUDGEAGREEMENT']._serialized_start=815
-  _globals['_JUDGEAGREEMENT']._serialized_end=853
+  _globals['_AFFECTPOINT']._serialized_end=342
+  _globals['_RHYTHM']._serialized_start=345
+  _globals['_RHYTHM']._serialized_end=523
+  _globals['_BEAT']._serialized_start=525
+  _globals['_BEAT']._serialized_end=585
+  _globals['_TEMPO']._serialized_start=587
+  _globals['_TEMPO']._serialized_end=662
+  _globals['_FRAMERATE']._serialized_start=664
+  _globals['_FRAMERATE']._serialized_end=715
+  _globals['_SIZE']._serialized_start=717
+  _globals['_SIZE']._serialized_end=760
+  _globals['_AUDIOFORMAT']._serialized_start=762
+  _globals['_AUDIOFORMAT']._serialized_end=872
+  _globals['_SONGFACTS']._serialized_start=875
+  _globals['_SONGFACTS']._serialized_end=1054
+  _globals['_SONGWARNING']._serialized_start=1056
+  _globals['_SONGWARNING']._serialized_end=1130
+  _globals['_JUDGE']._serialized_start=1132
+  _globals['_JUDGE']._serialized_end=1247
+  _globals['_JUDGEAGREEMENT']._serialized_start=1249
+  _globals['_JUDGEAGREEMENT']._serialized_end=1287
 # @@protoc_insertion_point(module_scope)

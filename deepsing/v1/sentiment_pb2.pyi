@@ -179,6 +179,10 @@ class AffectPoint(google.protobuf.message.Message):
     LOUDNESS_FIELD_NUMBER: builtins.int
     ONSET_STRENGTH_FIELD_NUMBER: builtins.int
     DURATION_US_FIELD_NUMBER: builtins.int
+    PASSAGE_FIELD_NUMBER: builtins.int
+    SECTION_FIELD_NUMBER: builtins.int
+    CERTAINTY_FIELD_NUMBER: builtins.int
+    RHYTHM_FIELD_NUMBER: builtins.int
     time_us: builtins.int
     """Start of the window, microseconds of decoded audio from the start of the song; grows by the window."""
     loudness: builtins.float
@@ -187,9 +191,27 @@ class AffectPoint(google.protobuf.message.Message):
     """Strength of note onsets in the window, [0, 1]: 0 is none, 1 is the top of the scale."""
     duration_us: builtins.int
     """Length of the window, microseconds: 500000, or less for the last window of a song; 0 reads as 500000."""
+    passage: builtins.int
+    """Number of the passage that the window lies in: 0, and one more where the music changes. A passage begins at the
+    start of a window.
+    """
+    section: builtins.int
+    """Passages that sound alike have the same section, numbered by first appearance: a piece in the form A B A C has the
+    sections 0 1 0 2. With Hearing LIVE every passage is a section of its own.
+    """
     @property
     def sentiment(self) -> Global___Sentiment:
-        """The sentiment of the song up to the end of this window; nothing after it is used."""
+        """The sentiment of the music in this window. Which audio it uses: see Hearing."""
+
+    @property
+    def certainty(self) -> Global___Sentiment:
+        """How sure the sentiment is: for arousal and for valence the probability that people would hear the music on this
+        side of music in general (GetModelResponse), [0.5, 1], as measured in training. Unset if the service does not know.
+        """
+
+    @property
+    def rhythm(self) -> Global___Rhythm:
+        """Onsets, beats and tempo. Unset if the service does not hear them."""
 
     def __init__(
         self,
@@ -199,11 +221,116 @@ class AffectPoint(google.protobuf.message.Message):
         loudness: builtins.float = ...,
         onset_strength: builtins.float = ...,
         duration_us: builtins.int = ...,
+        passage: builtins.int = ...,
+        section: builtins.int = ...,
+        certainty: Global___Sentiment | None = ...,
+        rhythm: Global___Rhythm | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["sentiment", b"sentiment"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["duration_us", b"duration_us", "loudness", b"loudness", "onset_strength", b"onset_strength", "sentiment", b"sentiment", "time_us", b"time_us"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["certainty", b"certainty", "rhythm", b"rhythm", "sentiment", b"sentiment"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["certainty", b"certainty", "duration_us", b"duration_us", "loudness", b"loudness", "onset_strength", b"onset_strength", "passage", b"passage", "rhythm", b"rhythm", "section", b"section", "sentiment", b"sentiment", "time_us", b"time_us"]) -> None: ...
 
 Global___AffectPoint: typing_extensions.TypeAlias = AffectPoint
+
+@typing.final
+class Rhythm(google.protobuf.message.Message):
+    """Onsets, beats and tempo of one window of a song."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LOW_ONSETS_FIELD_NUMBER: builtins.int
+    MIDDLE_ONSETS_FIELD_NUMBER: builtins.int
+    HIGH_ONSETS_FIELD_NUMBER: builtins.int
+    BEATS_FIELD_NUMBER: builtins.int
+    FORECAST_FIELD_NUMBER: builtins.int
+    TEMPO_FIELD_NUMBER: builtins.int
+    low_onsets: builtins.bytes
+    """Strength of onsets, one byte for every 10 ms from the start of the window: 0 is none, 255 is the top of the scale.
+    Below 200 Hz: bass and bass drum.
+    """
+    middle_onsets: builtins.bytes
+    """The same from 200 Hz to 2 kHz: most notes."""
+    high_onsets: builtins.bytes
+    """The same above 2 kHz: cymbals, consonants."""
+    @property
+    def beats(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Beat]:
+        """Beats in this window, in order of time. With Hearing LIVE as they were expected before they sounded."""
+
+    @property
+    def forecast(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Beat]:
+        """Hearing LIVE only: the beats expected in the HearingModel.forecast_us after the end of this window, in order. They
+        take the place of those that the window before expected.
+        """
+
+    @property
+    def tempo(self) -> Global___Tempo:
+        """Unset where no beat is heard."""
+
+    def __init__(
+        self,
+        *,
+        low_onsets: builtins.bytes = ...,
+        middle_onsets: builtins.bytes = ...,
+        high_onsets: builtins.bytes = ...,
+        beats: collections.abc.Iterable[Global___Beat] | None = ...,
+        forecast: collections.abc.Iterable[Global___Beat] | None = ...,
+        tempo: Global___Tempo | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["tempo", b"tempo"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["beats", b"beats", "forecast", b"forecast", "high_onsets", b"high_onsets", "low_onsets", b"low_onsets", "middle_onsets", b"middle_onsets", "tempo", b"tempo"]) -> None: ...
+
+Global___Rhythm: typing_extensions.TypeAlias = Rhythm
+
+@typing.final
+class Beat(google.protobuf.message.Message):
+    """A beat of the music."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TIME_US_FIELD_NUMBER: builtins.int
+    POSITION_FIELD_NUMBER: builtins.int
+    CERTAINTY_FIELD_NUMBER: builtins.int
+    time_us: builtins.int
+    """When it sounds, microseconds from the start of the song."""
+    position: builtins.int
+    """Place in the bar: 1 is the downbeat; 0 if no bar is heard."""
+    certainty: builtins.float
+    """How sure it is, [0, 1]."""
+    def __init__(
+        self,
+        *,
+        time_us: builtins.int = ...,
+        position: builtins.int = ...,
+        certainty: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["certainty", b"certainty", "position", b"position", "time_us", b"time_us"]) -> None: ...
+
+Global___Beat: typing_extensions.TypeAlias = Beat
+
+@typing.final
+class Tempo(google.protobuf.message.Message):
+    """Tempo and metre of the music around a window."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BEATS_PER_MINUTE_FIELD_NUMBER: builtins.int
+    BEATS_PER_BAR_FIELD_NUMBER: builtins.int
+    CERTAINTY_FIELD_NUMBER: builtins.int
+    beats_per_minute: builtins.float
+    """Beats a minute, > 0."""
+    beats_per_bar: builtins.int
+    """Beats in a bar, ≥ 2; 0 if no bar is heard."""
+    certainty: builtins.float
+    """How sure the tempo is, [0, 1]."""
+    def __init__(
+        self,
+        *,
+        beats_per_minute: builtins.float = ...,
+        beats_per_bar: builtins.int = ...,
+        certainty: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["beats_per_bar", b"beats_per_bar", "beats_per_minute", b"beats_per_minute", "certainty", b"certainty"]) -> None: ...
+
+Global___Tempo: typing_extensions.TypeAlias = Tempo
 
 @typing.final
 class FrameRate(google.protobuf.message.Message):
