@@ -84,6 +84,15 @@ class Embedder:
         self._blocks: deque[F32] = deque(maxlen=min(block_limit or PATCH_BLOCKS, PATCH_BLOCKS))
         self._last: F32 | None = None
 
+    @property
+    def latest_block(self) -> F32:
+        """(2, channels), mean and maximum over the half second LAG_FRAMES before the latest; at first, over all."""
+        if self._blocks:
+            return self._blocks[-1]
+        if self._last is None:
+            raise ValueError("no frame has come yet; push at least one")
+        return self._last
+
     def push(self, frames: F32) -> F32:
         """Takes the mel frames of the next half second.
 

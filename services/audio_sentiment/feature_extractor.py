@@ -65,7 +65,9 @@ class Window:
         embedding: (2, channels), output of the streaming network over the last three seconds: mean and maximum.
         patch: (features,), output of the patch network over them.
         harmony: (HARMONY_SIZE,), chord, key and roughness.
-        timbre: (MEL_COUNT,), mean log-mel frame of the window. These four are computed at a typical level.
+        timbre: (MEL_COUNT,), mean log-mel frame of the window.
+        block: (2, channels), output of the streaming network over the half second LAG_FRAMES before this one.
+        pitches: (PITCHES_SIZE,), shares of pitch classes and octaves. These six are computed at a typical level.
         loudness: [0, 1], of the window before the gain.
         onset_strength: [0, 1], of the window before the gain.
     """
@@ -74,6 +76,8 @@ class Window:
     patch: F32
     harmony: F32
     timbre: F32
+    block: F32
+    pitches: F32
     loudness: float
     onset_strength: float
 
@@ -134,4 +138,5 @@ class FeatureExtractor:
         timbre = music.mean(axis=0) if len(music) else apply_gain(self._last_frame, gain)
         self._consumed += samples.size
         self._start += WINDOW_SAMPLES
-        return Window(embedding, patch, harmony, timbre, loudness(own), onset)
+        block, pitches = self._embedder.latest_block, self._harmony.pitch_shares
+        return Window(embedding, patch, harmony, timbre, block, pitches, loudness(own), onset)

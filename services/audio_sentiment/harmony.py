@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 from services.audio_sentiment.running_mean import RunningMean
 
-__all__ = ["HARMONY_SIZE", "Harmony"]
+__all__ = ["HARMONY_SIZE", "PITCHES_SIZE", "Harmony"]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -30,6 +30,7 @@ MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 KEY_SIZE = 7 + 12
 HARMONY_SIZE = len(MEMORIES_S) * KEY_SIZE + len(INTERVALS)
+PITCHES_SIZE = 12 + OCTAVES
 _TINY = 1e-6
 
 
@@ -87,6 +88,13 @@ class Harmony:
         self._tail: F32 = np.zeros(FFT_LENGTH // 2, np.float32)
         self._classes = [RunningMean(math.exp(-WINDOW_S / seconds), window_limit) for seconds in MEMORIES_S]
         self._last = np.zeros(12 * OCTAVES), np.zeros(len(INTERVALS))
+
+    @property
+    def pitch_shares(self) -> F32:
+        """Shares of the twelve pitch classes, C first, and of the OCTAVES in the latest samples, (PITCHES_SIZE,)."""
+        peaks = self._last[0].reshape(OCTAVES, 12)
+        total = peaks.sum() + _TINY
+        return np.concatenate([peaks.sum(axis=0) / total, peaks.sum(axis=1) / total]).astype(np.float32)
 
     def push(self, samples: F32) -> F32:
         """Takes the next samples, any number, at a typical level; returns (HARMONY_SIZE,)."""

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from time import perf_counter
 
 from deepsing.telemetry.metrics import Counter
-from services.audio_sentiment.sentiment import WINDOW_US, Point
+from services.audio_sentiment.analyser import Point
+from services.audio_sentiment.sentiment import WINDOW_US
 
 __all__ = ["collect_points"]
 

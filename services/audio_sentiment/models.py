@@ -11,15 +11,19 @@ import numpy as np
 
 from deepsing.runtime.artifacts import ArtifactError, Manifest, load_artifact
 from deepsing.runtime.onnx import open_session
+from services.audio_sentiment.analyser import Analyser
 from services.audio_sentiment.embedding import Networks
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
-from services.audio_sentiment.sentiment import Analyser, Pacing, SentimentModel
+from services.audio_sentiment.passages import PassageModel
+from services.audio_sentiment.readers import Pacing
+from services.audio_sentiment.sentiment import SentimentModel
 from services.audio_sentiment.settings import Settings
 
 __all__ = ["Models", "TypicalMusic", "open_models"]
 
 WEIGHTS = Path(__file__).with_name("weights")
 FILES = ("network", "patch", "head")  # manifests of a model folder
+HEARINGS = ("live", "whole")
 
 
 @dataclass(frozen=True)
@@ -41,9 +45,14 @@ class Models:
 
     networks: Networks  # the music networks' sessions
     sentiment_model: SentimentModel
+    passage_model: PassageModel
     pacing: Pacing  # unless the caller chooses its own smoothing or context
-    typical: TypicalMusic
+    typical: Mapping[str, TypicalMusic]  # of each of HEARINGS
     digest: str  # SHA-256 over files, pacing and typical values
+
+    def new_analyser(self, pacing: Pacing, *, whole: bool) -> Analyser:
+        """An analyser for one song; `whole` if points may wait for later audio."""
+        return Analyser(self.networks, self.sentiment_model, self.passage_model, pacing, whole=whole)
 
 
 def open_models(settings: Settings) -> Models:
@@ -58,29 +67,33 @@ def open_models(settings: Settings) -> Models:
     sessions = [open_session(path, provider=settings.provider, threads=settings.threads) for _, path in files[:2]]
     networks = Networks(*sessions)
     with np.load(files[2][1], allow_pickle=False) as arrays:
-        model = SentimentModel.from_arrays(arrays)
+        model, passage_model = SentimentModel.from_arrays(arrays), PassageModel.from_arrays(arrays)
     pacing = Pacing(smoothing_s=settings.smoothing_s, memory_s=settings.memory_s)
-    list(Analyser(networks, model, pacing).push(np.zeros(4 * SAMPLE_RATE_HZ, np.float32)))
-    return Models(
-        networks, model, pacing, typical, _compute_digest([manifest for manifest, _ in files], pacing, typical)
-    )
+    digest = _compute_digest([manifest for manifest, _ in files], pacing, typical)
+    models = Models(networks, model, passage_model, pacing, typical, digest)
+    list(models.new_analyser(pacing, whole=False).push(np.zeros(4 * SAMPLE_RATE_HZ, np.float32)))
+    return models
 
 
-def _compute_digest(manifests: list[Manifest], pacing: Pacing, typical: TypicalMusic) -> str:
+def _compute_digest(manifests: list[Manifest], pacing: Pacing, typical: Mapping[str, TypicalMusic]) -> str:
     """Equal digests mean equal points; threads and provider are left out: they only change rounding."""
     decisive = {
         "files": {manifest.name: manifest.sha256 for manifest in manifests},
         "pacing": asdict(pacing),
-        "typical": asdict(typical),
+        "typical": {name: asdict(music) for name, music in typical.items()},
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
 
 
-def _parse_typical(manifest: Manifest, path: Path) -> TypicalMusic:
-    """Reads `typical` of the model's manifest: for arousal and valence each `mean` and `sd`."""
-    rows = _get_mapping(manifest.data, "typical")
-    arousal, valence = (_parse_row(_get_mapping(rows, name), name, path) for name in ("arousal", "valence"))
-    return TypicalMusic(mean=(arousal[0], valence[0]), spread=(arousal[1], valence[1]))
+def _parse_typical(manifest: Manifest, path: Path) -> dict[str, TypicalMusic]:
+    """Reads `typical` of the model's manifest: for each hearing, for arousal and valence, `mean` and `sd`."""
+    typical = {}
+    for hearing in HEARINGS:
+        rows = _get_mapping(_get_mapping(manifest.data, "typical"), hearing)
+        names = ("arousal", "valence")
+        arousal, valence = (_parse_row(_get_mapping(rows, name), f"{hearing} {name}", path) for name in names)
+        typical[hearing] = TypicalMusic(mean=(arousal[0], valence[0]), spread=(arousal[1], valence[1]))
+    return typical
 
 
 def _parse_row(row: Mapping[str, Any], name: str, path: Path) -> tuple[float, float]:

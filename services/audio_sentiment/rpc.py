@@ -21,9 +21,11 @@ from deepsing.runtime.settings import SettingsError, settings_from_environment
 from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
 from deepsing.v1 import error_reason_pb2 as reasons
+from services.audio_sentiment.analyser import Analyser, Point
 from services.audio_sentiment.metrics import collect_points
 from services.audio_sentiment.models import Models, open_models
-from services.audio_sentiment.sentiment import WINDOW_US, Analyser, Pacing, Point
+from services.audio_sentiment.readers import LOOK_AHEAD_S, Pacing
+from services.audio_sentiment.sentiment import WINDOW_US
 from services.audio_sentiment.settings import PREFIX, Settings
 from services.audio_sentiment.song_decoder import RawFormat, SongDecoder
 
@@ -56,10 +58,10 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
     async def Analyze(  # noqa: N802 (the contract's name)
         self, request_iterator: Requests, context: Any
     ) -> AsyncIterator[audio_sentiment_pb2.AnalyzeResponse]:
-        """Sends a point for every half second as soon as its audio has arrived, then the summary."""
+        """Sends a point for every half second as soon as the audio that it needs has arrived, then the summary."""
         with self._admit(), _translate_audio_errors():
             config = await self._receive_config(request_iterator)
-            analyser = Analyser(self._models.networks, self._models.sentiment_model, self._parse_pacing(config))
+            analyser = self._models.new_analyser(self._parse_pacing(config), whole=_parse_hearing(config.hearing))
             decoder = SongDecoder(
                 live=config.live, limit_bytes=MAX_SONG_BYTES, raw=_parse_raw_format(config.audio_format)
             )
@@ -81,13 +83,31 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
         self, request: audio_sentiment_pb2.GetModelRequest, context: Any
     ) -> audio_sentiment_pb2.GetModelResponse:
         """Describes the model: its digest, its points on music in general, and how far they trail the music."""
-        models = self._models
+        live, whole = self._describe_hearings()
         return audio_sentiment_pb2.GetModelResponse(
-            digest=models.digest,
-            typical_mean=_encode_sentiment(*models.typical.mean),
-            typical_spread=_encode_sentiment(*models.typical.spread),
-            lag_us=round(models.pacing.lag_s * 1e6),
+            digest=self._models.digest,
+            typical_mean=live.typical_mean,
+            typical_spread=live.typical_spread,
+            lag_us=live.lag_us,
+            hearings=[live, whole],
         )
+
+    def _describe_hearings(self) -> tuple[audio_sentiment_pb2.HearingModel, audio_sentiment_pb2.HearingModel]:
+        """What a caller must know of LIVE and of WHOLE."""
+        typical = self._models.typical
+        live = audio_sentiment_pb2.HearingModel(
+            hearing=audio_sentiment_pb2.HEARING_LIVE,
+            typical_mean=_encode_sentiment(*typical["live"].mean),
+            typical_spread=_encode_sentiment(*typical["live"].spread),
+            lag_us=round(self._models.pacing.lag_s * 1e6),
+        )
+        whole = audio_sentiment_pb2.HearingModel(
+            hearing=audio_sentiment_pb2.HEARING_WHOLE,
+            typical_mean=_encode_sentiment(*typical["whole"].mean),
+            typical_spread=_encode_sentiment(*typical["whole"].spread),
+            look_ahead_us=round(LOOK_AHEAD_S * 1e6),
+        )
+        return live, whole
 
     @contextmanager
     def _admit(self) -> Iterator[None]:
@@ -211,17 +231,28 @@ def _parse_raw_format(audio: sentiment_pb2.AudioFormat) -> RawFormat | None:
     return RawFormat(RAW_FORMATS[number], audio.sample_rate_hz, audio.channel_count)
 
 
+def _parse_hearing(hearing: int) -> bool:
+    """True for WHOLE, False for LIVE."""
+    if hearing not in audio_sentiment_pb2.Hearing.values():
+        raise _invalid_argument(f"hearing is {hearing}; choose LIVE or WHOLE", "ENUM_UNKNOWN", "hearing", hearing)
+    return hearing == audio_sentiment_pb2.HEARING_WHOLE
+
+
 def _encode_sentiment(arousal: float, valence: float) -> sentiment_pb2.Sentiment:
     return sentiment_pb2.Sentiment(arousal=arousal, valence=valence)
 
 
 def _encode_point(point: Point, song_us: int = 2**62) -> sentiment_pb2.AffectPoint:
+    reading = point.reading
     return sentiment_pb2.AffectPoint(
         time_us=point.time_us,
-        sentiment=_encode_sentiment(point.arousal, point.valence),
+        sentiment=_encode_sentiment(reading.arousal, reading.valence),
         loudness=point.loudness,
         onset_strength=point.onset_strength,
         duration_us=min(WINDOW_US, song_us - point.time_us),
+        passage=reading.passage,
+        section=reading.section,
+        certainty=_encode_sentiment(*reading.certainty),
     )
 
 

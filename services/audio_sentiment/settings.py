@@ -14,10 +14,10 @@ class Settings:
     provider: str = "cpu"  # cpu, cuda or auto: where the networks run
     threads: int = 1  # of each network; more do not help at this size
     smoothing_s: float = (
-        4.0  # time constant of a point's sentiment unless the caller chooses one, s, > 0; in the digest
+        4.0  # time constant of moves inside a passage unless the caller chooses one, s, > 0; in the digest
     )
     memory_s: float = (
-        120.0  # time constant of the level of the piece, from which changes are measured, s, > 0; in the digest
+        120.0  # time constant of a passage's level, and of what moves are measured from, s, > 0; in the digest
     )
     max_sessions: int = 64  # streams at once; more are refused with SESSIONS_EXHAUSTED
     upload_stall_s: float = 60.0  # longest wait for the caller's next message, s; then UPLOAD_STALLED

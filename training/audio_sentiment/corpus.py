@@ -19,6 +19,8 @@ from training.audio_sentiment.rendering import SOUNDFONT, render_if_midi
 __all__ = ["WindowedSong", "features_digest", "load_windows", "read_corpus"]
 
 F32 = NDArray[np.float32]
+KINDS = ("embedding", "patch", "harmony", "timbre", "block", "pitches")  # of a window's features, in their order
+SOUNDS = ("loudness", "onset_strength")
 WINDOW_MODULES = ("embedding", "feature_extractor", "features", "harmony", "running_mean")
 
 
@@ -103,20 +105,14 @@ def _extract_windows(path: Path, networks: Networks, middle_s: float) -> list[Wi
 def _save(path: Path, windows: list[Window]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part.npz")
-    np.savez(
-        unfinished,
-        embedding=np.array([window.embedding for window in windows], np.float16),
-        patch=np.array([window.patch for window in windows], np.float16),
-        harmony=np.array([window.harmony for window in windows], np.float16),
-        timbre=np.array([window.timbre for window in windows], np.float16),
-        loudness=np.array([window.loudness for window in windows], np.float32),
-        onset_strength=np.array([window.onset_strength for window in windows], np.float32),
-    )
+    arrays = {name: np.array([getattr(window, name) for window in windows], np.float16) for name in KINDS}
+    sounds = {name: np.array([getattr(window, name) for window in windows], np.float32) for name in SOUNDS}
+    np.savez(unfinished, allow_pickle=False, **arrays, **sounds)
     unfinished.replace(path)
 
 
 def _load(path: Path) -> list[Window]:
     with np.load(path, allow_pickle=False) as arrays:
-        kinds = [arrays[name].astype(np.float32) for name in ("embedding", "patch", "harmony", "timbre")]
-        loudness, onset = arrays["loudness"].tolist(), arrays["onset_strength"].tolist()
-    return [Window(*parts) for parts in zip(*kinds, loudness, onset, strict=True)]
+        kinds = [arrays[name].astype(np.float32) for name in KINDS]
+        sounds = [arrays[name].tolist() for name in SOUNDS]
+    return [Window(*parts) for parts in zip(*kinds, *sounds, strict=True)]

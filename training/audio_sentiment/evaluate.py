@@ -21,9 +21,11 @@ from rich.progress import track
 import services.audio_sentiment
 from deepsing.audio import AudioError, decode_blocks
 from deepsing.runtime.onnx import open_session
+from services.audio_sentiment.analyser import Analyser, Point
 from services.audio_sentiment.embedding import Networks
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
-from services.audio_sentiment.sentiment import WINDOW_S, Analyser, Pacing, Point, SentimentModel
+from services.audio_sentiment.readers import Pacing
+from services.audio_sentiment.sentiment import WINDOW_S, SentimentModel
 from training.audio_sentiment.labels import LABELS_HELP, LabelsError, RatedSong, read_labels
 from training.audio_sentiment.rendering import RenderingError, render_if_midi
 from training.audio_sentiment.report import Reading, format_table, mean_and_sd, pool_collections, report

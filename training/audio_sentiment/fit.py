@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from services.audio_sentiment.readers import Pacing
 from services.audio_sentiment.running_mean import ramp
-from services.audio_sentiment.sentiment import FEATURE_LIMIT, WINDOW_S, Pacing, SentimentModel, audibility
+from services.audio_sentiment.sentiment import FEATURE_LIMIT, WINDOW_S, SentimentModel, measure_audibility
 from training.audio_sentiment.corpus import WindowedSong
 from training.audio_sentiment.labels import RatedSong
 from training.ratings import standardise
@@ -33,7 +34,8 @@ Ridges = tuple[tuple[str, float], ...]
 INSIDE_STEP = 3  # every third window is enough to estimate how windows differ inside a song
 FLOOR = 1e-9  # of a deviation: ratings of a tiny collection may be all alike
 MIN_MEASURES = 3  # a shorter curve has no course to compare
-FITTED = ("level", "level_bias", "view", "centres", "centre_weights", "moves")
+FITTED = ("level", "level_bias", "view", "centres", "centre_weights", "moves", "neutral", "doubt")
+DOUBT = ((0.3, 0.5), (0.3, 0.5))  # until readings of songs that a model never saw tell
 SETTLING_S = 30.0  # time constant with which raters settle into a piece
 TIME_WEIGHT = 3.0  # of the time feature before the ridge: it is one, the others are hundreds
 
@@ -122,7 +124,7 @@ def fit_sentiment_model(songs: Sequence[FeaturedSong], dense: Mapping[str, F32],
     kinds = _feature_kinds(songs[0], dense)
     level = _fit_level(songs, plain, _penalties(recipe.level_ridge, kinds), recipe)
     moves = _fit_moves(songs, plain, _penalties(recipe.moves_ridge, [*kinds, "time"]), recipe)
-    return _build_model(dense, mean, spread, **level, moves=moves)
+    return _build_model(dense, mean, spread, **level, moves=moves, doubt=np.array(DOUBT))
 
 
 def _feature_kinds(song: FeaturedSong, dense: Mapping[str, F32]) -> list[str]:
@@ -172,7 +174,7 @@ def _fit_level(songs: Sequence[FeaturedSong], plain: Sequence[F32], penalties: F
 
 def _average(song: FeaturedSong, z: F32) -> F64:
     """A song's features as the service averages them: silent windows left out."""
-    weights = np.array([audibility(window) for window in song.song.windows])
+    weights = np.array([measure_audibility(window) for window in song.song.windows])
     return np.asarray(weights @ z / max(float(weights.sum()), 1e-6))
 
 
@@ -233,7 +235,7 @@ def fit_level(
         dimensions: in which distances are taken, the principal ones.
 
     Returns:
-        level, level_bias, view, centres and centre_weights of `sentiment.SentimentModel`.
+        level, level_bias, view, centres, centre_weights and neutral of `sentiment.SentimentModel`.
     """
     total = weights.sum()
     centre, middle = (weights @ values / total for values in (averages, wanted))
@@ -253,6 +255,7 @@ def fit_level(
         "view": view,
         "centres": averages @ view,
         "centre_weights": share * found,
+        "neutral": middle,
     }
 
 

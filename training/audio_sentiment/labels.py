@@ -1,6 +1,6 @@
 """Reads a folder of rated songs: labels.csv in any of the three kinds, and per_measure.json beside it."""
 
-__all__ = ["LABELS_HELP", "LabelsError", "RatedSong", "assign_fold", "read_labels"]
+__all__ = ["LABELS_HELP", "LabelsError", "RatedSong", "assign_fold", "is_kept", "read_labels"]
 
 
 import csv
@@ -72,6 +72,11 @@ def assign_fold(group: str) -> int:
     It depends on the name alone, so that no fold changes when songs come or go.
     """
     return int(hashlib.sha256(group.encode()).hexdigest()[:8], 16) % FOLD_COUNT
+
+
+def is_kept(group: str) -> bool:
+    """True for the third of all groups that no choice was made on; it depends on the name alone."""
+    return int(hashlib.sha256(f"kept {group}".encode()).hexdigest()[:8], 16) % 3 == 0
 
 
 def read_labels(folder: Path, warn: Callable[[str], None] | None = None) -> list[RatedSong]:

@@ -8,9 +8,12 @@ that was stopped goes on where it was. On one core, features take a hundredth of
 import argparse
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from deepsing.runtime.onnx import open_session
 from services.audio_sentiment.embedding import Networks
@@ -18,14 +21,23 @@ from services.audio_sentiment.feature_extractor import Window
 from training.audio_sentiment.baselines.perceptron import PublishedFileError
 from training.audio_sentiment.corpus import features_digest, load_windows, read_corpus
 from training.audio_sentiment.export import MODELS, WEIGHTS, export_networks, read_musicnn, write_sentiment_model
-from training.audio_sentiment.fit import Recipe, compute_features, fit_sentiment_model
-from training.audio_sentiment.labels import LABELS_HELP
+from training.audio_sentiment.fit import FeaturedSong, Recipe, compute_features, fit_sentiment_model
+from training.audio_sentiment.labels import LABELS_HELP, is_kept
+from training.audio_sentiment.passages import fit_passage_model
 from training.audio_sentiment.report import format_table, pool_collections
-from training.audio_sentiment.validation import OutOfFold, cross_validate, tabulate
+from training.audio_sentiment.validation import (
+    OutOfFold,
+    Validation,
+    cross_validate,
+    fit_doubt,
+    read_songs,
+    tabulate,
+)
 from training.program import new_parser
 
 __all__ = ["build_parser", "main"]
 
+F32 = NDArray[np.float32]
 CARRIED = ("hidden", "hidden_bias", "hidden_scale", "hidden_shift")
 MIDDLE_S = 10.0
 EXAMPLES = """examples:
@@ -53,6 +65,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--evaluate", action="store_true", help="also measure excerpts of ten seconds, and print the tables"
+    )
+    parser.add_argument(
+        "--kept",
+        action="store_true",
+        help="fit on two thirds of the groups, measure the third that no choice was made on, and write nothing",
     )
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="deepsing-mlp: the authors' mlp.model, as it is"
@@ -107,23 +124,49 @@ def _train_sentiment_model(options: argparse.Namespace) -> None:
     dense = {name: value for name, value in tensors.items() if name in CARRIED}
     corpus = read_corpus(options.data)
     songs = compute_features(load_windows(corpus, networks, digest, options.cache), dense, recipe)
+    middles: list[Sequence[Window]] = [()] * len(songs)
+    if options.evaluate or options.kept:
+        excerpts = load_windows(corpus, networks, digest, options.cache, middle_s=MIDDLE_S)
+        middles = [song.windows for song in excerpts]
+    if options.kept:
+        _measure_kept(songs, middles, dense, recipe)
+        return
     facts: dict[str, Any] = {
         "trained_on": {name: sum(place == name for place, _ in corpus) for name in sorted({c for c, _ in corpus})},
         "recipe": dataclasses.asdict(recipe),
         "command": "deepsing train audio --data DIR --musicnn DIR --cache DIR --evaluate",
         "card": "docs/models/audio_sentiment.md",
     }
-    middles: list[Sequence[Window]] = [()] * len(songs)
+    # Typical music and doubt come from readings by models that never saw the song.
+    readings = cross_validate(songs, middles, dense, recipe)
+    facts["typical"] = {hearing: round_floats(measure_typical(rows)) for hearing, rows in readings.items()}
     if options.evaluate:
-        excerpts = load_windows(corpus, networks, digest, options.cache, middle_s=MIDDLE_S)
-        middles = [song.windows for song in excerpts]
-    readings = cross_validate(songs, middles, dense, recipe)  # typical music is read by models that never saw the song
-    facts["typical"] = round_floats(measure_typical(readings))
-    if options.evaluate:
-        facts["cross_validation"] = round_floats(log_tables(readings))
+        facts["cross_validation"] = _log_hearings(readings)
     model = fit_sentiment_model(songs, dense, recipe)
-    arrays = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
+    targets = {song.song.rating.path: song.target for song in songs}
+    wanted = np.stack([targets[song.path] for _, song, _ in readings["live"]])
+    model = dataclasses.replace(model, doubt=fit_doubt(readings["live"], wanted, model).astype(np.float32))
+    parts = model, fit_passage_model([song.song for song in songs])
+    arrays = {field.name: getattr(part, field.name) for part in parts for field in dataclasses.fields(part)}
     logger.info("%s", write_sentiment_model(arrays, weights, facts))
+
+
+def _measure_kept(
+    songs: Sequence[FeaturedSong], middles: Sequence[Sequence[Window]], dense: Mapping[str, F32], recipe: Recipe
+) -> None:
+    """Logs the tables of the kept third, read by models that were fitted on the others."""
+    kept = [is_kept(song.song.rating.group) for song in songs]
+    learned = [song for song, held_out in zip(songs, kept, strict=True) if not held_out]
+    measured = [k for k, held_out in enumerate(kept) if held_out]
+    _log_hearings(read_songs(learned, [songs[k] for k in measured], [middles[k] for k in measured], dense, recipe))
+
+
+def _log_hearings(readings: Validation) -> dict[str, Any]:
+    tables = {}
+    for hearing, rows in readings.items():
+        logger.info("hearing %s", hearing)
+        tables[hearing] = round_floats(log_tables(rows))
+    return tables
 
 
 def round_floats(value: Any) -> Any:
