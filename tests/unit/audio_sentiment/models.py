@@ -8,9 +8,10 @@ import onnxruntime
 
 import services.audio_sentiment
 from services.audio_sentiment.embedding import Networks
+from services.audio_sentiment.passages import PassageModel
 from services.audio_sentiment.sentiment import SentimentModel
 
-__all__ = ["WEIGHTS", "networks", "sentiment_model"]
+__all__ = ["WEIGHTS", "networks", "passage_model", "sentiment_model"]
 
 WEIGHTS = Path(services.audio_sentiment.__file__).with_name("weights")
 
@@ -30,3 +31,9 @@ def networks() -> Networks:
 def sentiment_model() -> SentimentModel:
     with np.load(WEIGHTS / "head.npz") as arrays:
         return SentimentModel.from_arrays(arrays)
+
+
+@functools.cache
+def passage_model() -> PassageModel:
+    with np.load(WEIGHTS / "head.npz") as arrays:
+        return PassageModel.from_arrays(arrays)

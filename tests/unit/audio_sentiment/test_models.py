@@ -10,7 +10,7 @@ import pytest
 
 from deepsing.runtime.artifacts import ArtifactError
 from services.audio_sentiment.models import open_models
-from services.audio_sentiment.sentiment import Pacing
+from services.audio_sentiment.readers import Pacing
 from services.audio_sentiment.settings import Settings
 from tests.unit.audio_sentiment.models import WEIGHTS
 

@@ -10,7 +10,8 @@ from training.audio_sentiment.labels import RatedSong, assign_fold
 pytest.importorskip("tqdm")
 pytest.importorskip("onnx")
 
-from services.audio_sentiment.sentiment import Pacing, SentimentModel, SentimentReader
+from services.audio_sentiment.readers import LiveReader, Pacing
+from services.audio_sentiment.sentiment import SentimentModel
 from training.audio_sentiment.corpus import WindowedSong
 from training.audio_sentiment.export import write_sentiment_model
 from training.audio_sentiment.fit import Recipe, compute_features, fit_sentiment_model, targets
