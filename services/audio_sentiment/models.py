@@ -11,6 +11,7 @@ import numpy as np
 
 from deepsing.runtime.artifacts import ArtifactError, Manifest, load_artifact
 from deepsing.runtime.onnx import open_session
+from services.audio_sentiment import passages, readers, sentiment
 from services.audio_sentiment.analyser import Analyser
 from services.audio_sentiment.embedding import Networks
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
@@ -77,7 +78,14 @@ def open_models(settings: Settings) -> Models:
 
 def _compute_digest(manifests: list[Manifest], pacing: Pacing, typical: Mapping[str, TypicalMusic]) -> str:
     """Equal digests mean equal points; threads and provider are left out: they only change rounding."""
+    constants = {
+        f"{module.__name__.rpartition('.')[2]}.{name}": value
+        for module in (passages, readers, sentiment)
+        for name, value in vars(module).items()
+        if name.isupper() and isinstance(value, int | float)
+    }
     decisive = {
+        "constants": constants,
         "files": {manifest.name: manifest.sha256 for manifest in manifests},
         "pacing": asdict(pacing),
         "typical": {name: asdict(music) for name, music in typical.items()},
