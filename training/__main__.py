@@ -36,6 +36,7 @@ class Program:
 
 PROGRAMS: Mapping[tuple[str, str], Program] = {
     ("eval", "audio"): Program("training.audio_sentiment.evaluate"),
+    ("eval", "passages"): Program("training.audio_sentiment.evaluate_passages"),
     ("eval", "story"): Program("training.stories.evaluate"),
     ("eval", "image-sentiment"): Program("training.translator.judge.evaluate"),
     ("eval", "generator"): Program("training.generator.evaluate"),

@@ -24,22 +24,31 @@ from deepsing.runtime.onnx import open_session
 from services.audio_sentiment.analyser import Analyser, Point
 from services.audio_sentiment.embedding import Networks
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
+from services.audio_sentiment.passages import PassageModel
 from services.audio_sentiment.readers import Pacing
 from services.audio_sentiment.sentiment import WINDOW_S, SentimentModel
-from training.audio_sentiment.labels import LABELS_HELP, LabelsError, RatedSong, read_labels
+from training.agreement import DIMENSIONS
+from training.audio_sentiment.labels import LABELS_HELP, LabelsError, RatedSong, is_kept, read_labels
 from training.audio_sentiment.rendering import RenderingError, render_if_midi
 from training.audio_sentiment.report import Reading, format_table, mean_and_sd, pool_collections, report
 from training.program import new_parser
 
-__all__ = ["OfflineReader", "build_parser", "main"]
+__all__ = ["HEARINGS", "WEIGHTS", "OfflineReader", "build_parser", "choose_songs", "main"]
 
+F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 EXAMPLES = """examples:
   deepsing eval audio --data DIR
   deepsing eval audio --data DIR --json
+  deepsing eval audio --data DIR --hearing live --songs kept
   deepsing eval audio --data DIR --context 10 --curves readings.csv
 """
+HEARINGS = ("live", "whole")
 WEIGHTS = Path(services.audio_sentiment.__file__).with_name("weights")
+CURVE_COLUMNS = (
+    *("file", "time_s", "arousal", "valence", "loudness", "onset_strength"),
+    *("certainty_arousal", "certainty_valence", "passage", "section"),
+)
 ReadSong = tuple[RatedSong, Reading, list[Point]]
 MIDDLE_S = 10.0
 
@@ -48,15 +57,18 @@ class OfflineReader:
     """Reads songs as the service does.
 
     Args:
-        weights: folder with network.onnx, patch.onnx and head.npz.
+        weights: folder with network.onnx, patch.onnx, head.npz and its manifest.
         context_s: the model remembers at most this many seconds; 0 is all.
+        whole: True if a point may depend on what follows it.
     """
 
-    def __init__(self, weights: Path = WEIGHTS, context_s: float = 0.0) -> None:
+    def __init__(self, weights: Path = WEIGHTS, context_s: float = 0.0, *, whole: bool = True) -> None:
         self._networks = Networks(*(open_session(weights / f"{name}.onnx", threads=1) for name in ("network", "patch")))
         with np.load(weights / "head.npz", allow_pickle=False) as arrays:
-            self._model = SentimentModel.from_arrays(arrays)
-        self._context_s = context_s
+            self._model, self._passage_model = SentimentModel.from_arrays(arrays), PassageModel.from_arrays(arrays)
+        self._context_s, self._whole = context_s, whole
+        typical = json.loads((weights / "head.json").read_text(encoding="utf-8"))["typical"]
+        self.typical = [float(typical[HEARINGS[whole]][name]["mean"]) for name in DIMENSIONS]
 
     def read(self, path: Path) -> tuple[Reading, list[Point]]:
         """Reads a song, and gives the points of the whole; with a context, the song's sentiment is that of its middle.
@@ -65,7 +77,7 @@ class OfflineReader:
             AudioError: the song cannot be used.
         """
         points, song, duration_s = self._analyse(path, Pacing(context_s=self._context_s))
-        course = np.array([(point.arousal, point.valence) for point in points])
+        course = np.array([(point.reading.arousal, point.reading.valence) for point in points])
         if self._context_s:
             part = self._middle(path, duration_s, self._context_s)
             return Reading(song if part is None else part, course), points
@@ -78,8 +90,16 @@ class OfflineReader:
         start_s = (duration_s - length_s) / 2
         return self._analyse(path, Pacing(), start_s=start_s, duration_s=length_s)[1]
 
+    def read_samples(self, samples: F32) -> list[Point]:
+        """The points of samples at SAMPLE_RATE_HZ, mono."""
+        analyser = self._new_analyser(Pacing(context_s=self._context_s))
+        return [*analyser.push(samples), *analyser.finish(-(-2 * samples.size // SAMPLE_RATE_HZ))]
+
+    def _new_analyser(self, pacing: Pacing) -> Analyser:
+        return Analyser(self._networks, self._model, self._passage_model, pacing, whole=self._whole)
+
     def _analyse(self, path: Path, pacing: Pacing, **part: float) -> tuple[list[Point], F64, float]:
-        analyser = Analyser(self._networks, self._model, pacing)
+        analyser = self._new_analyser(pacing)
         points: list[Point] = []
         with decode_blocks(path, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, **part) as decoding:
             for block in decoding:
@@ -89,14 +109,21 @@ class OfflineReader:
         return points, np.array(analyser.sentiment()), facts.duration_s
 
 
+def choose_songs(songs: Sequence[RatedSong], which: str) -> list[RatedSong]:
+    """The songs of `which` groups: "all", those that choices were "chosen" on, or those "kept" out of every choice."""
+    return [song for song in songs if which == "all" or is_kept(song.group) == (which == "kept")]
+
+
 def _write_curves(path: Path, songs_read: Iterable[ReadSong]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["file", "time_s", "arousal", "valence", "loudness", "onset_strength"])
+        writer.writerow(CURVE_COLUMNS)
         for song, _, points in songs_read:
-            for p in points:
-                values = (f"{v:.4f}" for v in (p.arousal, p.valence, p.loudness, p.onset_strength))
-                writer.writerow([song.path.name, f"{p.time_us / 1e6:g}", *values])
+            for point in points:
+                reading = point.reading
+                values = (reading.arousal, reading.valence, point.loudness, point.onset_strength, *reading.certainty)
+                texts = (f"{value:.4f}" for value in values)
+                writer.writerow([song.path.name, f"{point.time_us / 1e6:g}", *texts, reading.passage, reading.section])
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -113,7 +140,16 @@ def build_parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="CSV to write, a row for every half second: file, time_s, arousal and valence (-1 to 1), loudness and "
-        "onset_strength (0 to 1)",
+        "onset_strength (0 to 1), how sure arousal and valence are (0.5 to 1), and the numbers of passage and section",
+    )
+    parser.add_argument(
+        "--hearing",
+        choices=HEARINGS,
+        default="whole",
+        help="live: a point depends on nothing after it, as with live stories (default: whole)",
+    )
+    parser.add_argument(
+        "--songs", choices=("all", "chosen", "kept"), default="all", help="kept: the third that no choice was made on"
     )
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR", help="folder of the models")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -127,9 +163,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.context and not options.context >= WINDOW_S:
         parser.error(f"--context is {options.context}; choose {WINDOW_S} seconds or more")
     console = Console(stderr=True)
-    reader = OfflineReader(options.weights, options.context)
+    reader = OfflineReader(options.weights, options.context, whole=options.hearing == "whole")
     folders = _find_collections(options.data)
-    songs_read = {folder.name: found for folder in folders if (found := _read_collection(reader, folder, console))}
+    songs_read = {
+        folder.name: found for folder in folders if (found := _read_collection(reader, folder, options.songs, console))
+    }
     if not songs_read:
         return 2
     if options.curves:
@@ -160,12 +198,12 @@ def _find_collections(data: Path) -> list[Path]:
     return [data] if (data / "labels.csv").is_file() or not inside else inside
 
 
-def _read_collection(reader: OfflineReader, folder: Path, console: Console) -> list[ReadSong]:
+def _read_collection(reader: OfflineReader, folder: Path, which: str, console: Console) -> list[ReadSong]:
     """Reads a collection; warns of songs that cannot be read, and leaves them out."""
     songs_read: list[ReadSong] = []
     warn = partial(_print_warning, console)
     try:
-        songs = read_labels(folder, warn)
+        songs = choose_songs(read_labels(folder, warn), which)
     except LabelsError as error:
         warn(str(error))
         return []
