@@ -40,7 +40,7 @@ TRAIL = 5  # windows by which features trail the music: networks and harmony loo
 KEPT = 240  # windows that averages reach back at most: two minutes
 LOOK_AHEAD = 56  # windows, of WholeReader
 LOOK_AHEAD_S = LOOK_AHEAD * WINDOW_S
-FORGETTING = 15.0  # strength of a change that leaves 1/e of the past's weight
+FORGETTING = 20.0  # strength of a change that leaves 1/e of the past's weight
 # Lag of live points, in time constants of the smoothing. Measured as the shift at which arousal agrees best with
 # arousal under a smoothing of 0.5 s: with 4 s, 2.0 s on the bundled song, 1.8 s (mean) and 1.0 s (median) on 30 clips of 30 to
 # 60 s; with 2 s, about half as much. Valence: 1.0 s and 1.0 s.
@@ -61,7 +61,7 @@ class Pacing:
     """
 
     smoothing_s: float = 4.0
-    memory_s: float = 60.0
+    memory_s: float = 120.0
     context_s: float = 0.0
     evidence_s: float = 3.0
     acquaintance_s: float = 10.0

@@ -17,7 +17,7 @@ class Settings:
         4.0  # time constant of moves inside a passage unless the caller chooses one, s, > 0; in the digest
     )
     memory_s: float = (
-        60.0  # time constant of a passage's level, and of what moves are measured from, s, > 0; in the digest
+        120.0  # time constant of a passage's level, and of what moves are measured from, s, > 0; in the digest
     )
     max_sessions: int = 64  # streams at once; more are refused with SESSIONS_EXHAUSTED
     upload_stall_s: float = 60.0  # longest wait for the caller's next message, s; then UPLOAD_STALLED

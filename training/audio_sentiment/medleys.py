@@ -150,7 +150,9 @@ def _decode(file: Path, part: Part) -> F32:
 def _normalise(samples: F32) -> F32:
     """The samples at LEVEL_LUFS and SAMPLE_RATE_HZ, by ffmpeg's filters loudnorm (EBU R 128) and aresample."""
     graph = av.filter.Graph()
-    source = graph.add_abuffer(sample_rate=FILTER_RATE_HZ, format="flt", layout="mono", time_base=f"1/{FILTER_RATE_HZ}")
+    source = graph.add_abuffer(
+        sample_rate=FILTER_RATE_HZ, format="flt", layout="mono", time_base=Fraction(1, FILTER_RATE_HZ)
+    )
     norm = graph.add("loudnorm", f"I={LEVEL_LUFS:g}")
     rate = graph.add("aresample", str(SAMPLE_RATE_HZ))
     shape = graph.add("aformat", "sample_fmts=flt:channel_layouts=mono")
