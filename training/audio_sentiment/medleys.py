@@ -7,8 +7,8 @@ plane of arousal and valence, in random order, each brought to -18 LUFS.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
@@ -23,7 +23,8 @@ __all__ = ["Medley", "Part", "draw_medleys", "draw_returns", "render_medley"]
 F32 = NDArray[np.float32]
 
 LEVEL_LUFS = -18.0
-FILTER_RATE_HZ = 44_100  # of ffmpeg's loudnorm filter
+SILENT_LUFS = -70.0  # where the meter's scale ends
+LOUDNESS_KEY = "lavfi.r128.I"  # under which it gives the loudness of all so far
 PART_S, RETURN_S = 25.0, 15.0  # lengths of the parts
 CLEAR = 0.1  # ratings closer to 0 than this have no clear sign: a fifth of the scale's usual spread
 RETURNS = ("ABAC", "ABCA", "ABAB", "ABCB")
@@ -142,32 +143,31 @@ def render_medley(medley: Medley, files: Sequence[Path]) -> F32:
 
 
 def _decode(file: Path, part: Part) -> F32:
-    options = {"start_s": part.start_s, "duration_s": part.length_s, "sample_rate_hz": FILTER_RATE_HZ}
+    options = {"start_s": part.start_s, "duration_s": part.length_s, "sample_rate_hz": SAMPLE_RATE_HZ}
     with decode_blocks(file, mono=True, **options) as blocks:  # type: ignore[arg-type]
         return np.concatenate(list(blocks))
 
 
 def _normalise(samples: F32) -> F32:
-    """The samples at LEVEL_LUFS and SAMPLE_RATE_HZ, by ffmpeg's filters loudnorm (EBU R 128) and aresample."""
+    """The samples with one gain, at LEVEL_LUFS (EBU R 128, by ffmpeg's filter ebur128)."""
     graph = av.filter.Graph()
-    source = graph.add_abuffer(
-        sample_rate=FILTER_RATE_HZ, format="flt", layout="mono", time_base=Fraction(1, FILTER_RATE_HZ)
-    )
-    norm = graph.add("loudnorm", f"I={LEVEL_LUFS:g}")
-    rate = graph.add("aresample", str(SAMPLE_RATE_HZ))
-    shape = graph.add("aformat", "sample_fmts=flt:channel_layouts=mono")
-    sink = graph.add("abuffersink")
-    graph.link_nodes(source, norm, rate, shape, sink).configure()
+    clock = Fraction(1, SAMPLE_RATE_HZ)
+    source = graph.add_abuffer(sample_rate=SAMPLE_RATE_HZ, format="flt", layout="mono", time_base=clock)
+    meter, sink = graph.add("ebur128", "metadata=1"), graph.add("abuffersink")
+    graph.link_nodes(source, meter, sink).configure()
     frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
-    frame.sample_rate = FILTER_RATE_HZ
+    frame.sample_rate = SAMPLE_RATE_HZ
     graph.push(frame)
     graph.push(None)
-    found = []
+    loudness = SILENT_LUFS
     while True:
         try:
-            found.append(cast(av.AudioFrame, sink.pull()).to_ndarray().ravel())
+            loudness = float(sink.pull().metadata.get(LOUDNESS_KEY, loudness))
         except (av.error.EOFError, av.error.BlockingIOError):
-            return np.concatenate(found)
+            break
+    if loudness <= SILENT_LUFS:
+        return samples
+    return samples * np.float32(10.0 ** ((LEVEL_LUFS - loudness) / 20.0))
 
 
 def _fit_length(samples: F32, count: int) -> F32:
