@@ -41,10 +41,10 @@ KEPT = 240  # windows that averages reach back at most: two minutes
 LOOK_AHEAD = 56  # windows, of WholeReader
 LOOK_AHEAD_S = LOOK_AHEAD * WINDOW_S
 FORGETTING = 20.0  # strength of a change that leaves 1/e of the past's weight
-# Lag of live points, in time constants of the smoothing. Measured as the shift at which arousal agrees best with
-# arousal under a smoothing of 0.5 s: with 4 s, 2.0 s on the bundled song, 1.8 s (mean) and 1.0 s (median) on 30 clips of 30 to
-# 60 s; with 2 s, about half as much. Valence: 1.0 s and 1.0 s.
-LAG_SHARE = 0.5
+# Lag of live points inside a passage, in time constants of the smoothing: the shift at which arousal agrees best with
+# arousal under a smoothing of 0.5 s. With 4 s: 1.0 s on the bundled song, 1.45 s (mean, n = 30 pieces of 60 to 120 s).
+# Valence: 1.0 s.
+LAG_SHARE = 0.3
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from deepsing.audio import AudioError
 from services.audio_sentiment.analyser import Point
 from services.audio_sentiment.sentiment import WINDOW_S
 from training.agreement import DIMENSIONS, bootstrap_intervals
@@ -202,8 +203,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kind: _read_medleys(kind, found, readers, console)
             for kind, found in (("cuts", plain), ("returns", returns))
         }
-    except RenderingError as error:
-        warn(str(error))
+    except (AudioError, RenderingError) as error:
+        warn(f"a song of the medleys cannot be read: {error}; leave it out of labels.csv")
         return 2
     answer = {"seed": options.seed, "medleys": options.count, "songs": options.songs}
     tables = {

@@ -69,7 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--kept",
         action="store_true",
-        help="fit on two thirds of the groups, measure the third that no choice was made on, and write nothing",
+        help="fit on two thirds of the groups, write that to --weights, and measure the third kept out of every choice",
     )
     parser.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="deepsing-mlp: the authors' mlp.model, as it is"
@@ -93,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.musicnn is None:
         parser.error("--musicnn is missing; unpack the wheel of pip download --no-deps musicnn==0.1.0")
+    if options.kept and options.weights is None:
+        parser.error("--kept needs --weights; name a folder for the model of two thirds of the songs")
     _train_sentiment_model(options)
     return 0
 
@@ -129,7 +131,7 @@ def _train_sentiment_model(options: argparse.Namespace) -> None:
         excerpts = load_windows(corpus, networks, digest, options.cache, middle_s=MIDDLE_S)
         middles = [song.windows for song in excerpts]
     if options.kept:
-        _measure_kept(songs, middles, dense, recipe)
+        _measure_kept(songs, middles, dense, recipe, weights)
         return
     facts: dict[str, Any] = {
         "trained_on": {name: sum(place == name for place, _ in corpus) for name in sorted({c for c, _ in corpus})},
@@ -139,26 +141,45 @@ def _train_sentiment_model(options: argparse.Namespace) -> None:
     }
     # Typical music and doubt come from readings by models that never saw the song.
     readings = cross_validate(songs, middles, dense, recipe)
-    facts["typical"] = {hearing: round_floats(measure_typical(rows)) for hearing, rows in readings.items()}
     if options.evaluate:
         facts["cross_validation"] = _log_hearings(readings)
+    _write_model(songs, songs, readings, dense, recipe, weights, facts)
+
+
+def _measure_kept(
+    songs: Sequence[FeaturedSong],
+    middles: Sequence[Sequence[Window]],
+    dense: Mapping[str, F32],
+    recipe: Recipe,
+    weights: Path,
+) -> None:
+    """Logs the tables of the kept third, read by models that were fitted on the others, and writes these models."""
+    kept = [is_kept(song.song.rating.group) for song in songs]
+    learned = [song for song, held_out in zip(songs, kept, strict=True) if not held_out]
+    measured = [k for k, held_out in enumerate(kept) if held_out]
+    readings = read_songs(learned, [songs[k] for k in measured], [middles[k] for k in measured], dense, recipe)
+    _log_hearings(readings)
+    _write_model(learned, songs, readings, dense, recipe, weights, {"command": "deepsing train audio --kept"})
+
+
+def _write_model(
+    songs: Sequence[FeaturedSong],
+    read: Sequence[FeaturedSong],
+    readings: Validation,
+    dense: Mapping[str, F32],
+    recipe: Recipe,
+    weights: Path,
+    facts: Mapping[str, Any],
+) -> None:
+    """Fits models on `songs` and writes them; what is typical, and doubt, come from readings of `read`."""
+    targets = {song.song.rating.path: song.target for song in read}
+    typical = {hearing: round_floats(measure_typical(rows)) for hearing, rows in readings.items()}
     model = fit_sentiment_model(songs, dense, recipe)
-    targets = {song.song.rating.path: song.target for song in songs}
     wanted = np.stack([targets[song.path] for _, song, _ in readings["live"]])
     model = dataclasses.replace(model, doubt=fit_doubt(readings["live"], wanted, model).astype(np.float32))
     parts = model, fit_passage_model([song.song for song in songs])
     arrays = {field.name: getattr(part, field.name) for part in parts for field in dataclasses.fields(part)}
-    logger.info("%s", write_sentiment_model(arrays, weights, facts))
-
-
-def _measure_kept(
-    songs: Sequence[FeaturedSong], middles: Sequence[Sequence[Window]], dense: Mapping[str, F32], recipe: Recipe
-) -> None:
-    """Logs the tables of the kept third, read by models that were fitted on the others."""
-    kept = [is_kept(song.song.rating.group) for song in songs]
-    learned = [song for song, held_out in zip(songs, kept, strict=True) if not held_out]
-    measured = [k for k, held_out in enumerate(kept) if held_out]
-    _log_hearings(read_songs(learned, [songs[k] for k in measured], [middles[k] for k in measured], dense, recipe))
+    logger.info("%s", write_sentiment_model(arrays, weights, {**facts, "typical": typical}))
 
 
 def _log_hearings(readings: Validation) -> dict[str, Any]:

@@ -105,9 +105,37 @@ async def test_points_come_in_order_and_the_summary_last(stub: Stub) -> None:
 
 async def test_the_model_says_what_is_typical_and_how_far_readings_trail(stub: Stub) -> None:
     model = await stub.GetModel(audio_sentiment_pb2.GetModelRequest())
-    assert (model.typical_mean.arousal, model.typical_mean.valence) == pytest.approx((0.05, 0.08))
-    assert (model.typical_spread.arousal, model.typical_spread.valence) == pytest.approx((0.39, 0.30))
-    assert model.lag_us == 2_000_000
+    live, whole = model.hearings
+    assert (live.hearing, whole.hearing) == (audio_sentiment_pb2.HEARING_LIVE, audio_sentiment_pb2.HEARING_WHOLE)
+    assert (live.typical_mean.arousal, live.typical_mean.valence) == pytest.approx((0.045, 0.0917))
+    assert (live.typical_spread.arousal, live.typical_spread.valence) == pytest.approx((0.4125, 0.3179))
+    assert (whole.typical_mean.arousal, whole.typical_mean.valence) == pytest.approx((0.022, 0.0905))
+    assert (live.lag_us, live.look_ahead_us) == (1_200_000, 0)
+    assert (whole.lag_us, whole.look_ahead_us) == (0, 28_000_000)
+    assert (model.typical_mean, model.typical_spread) == (live.typical_mean, live.typical_spread)
+    assert model.lag_us == live.lag_us
+
+
+async def test_whole_and_live_hear_the_same_windows_and_a_song_as_a_whole_alike(stub: Stub) -> None:
+    heard = []
+    for hearing in ("UNSPECIFIED", "LIVE", "WHOLE"):
+        number = audio_sentiment_pb2.Hearing.Value(f"HEARING_{hearing}")
+        *points, last = await answers(stub, [config(hearing=number), *pieces(wav(3.7))])
+        heard.append(([answer.point for answer in points], last.summary))
+    (unset, _), (live, live_summary), (whole, whole_summary) = heard
+    assert unset == live
+    assert [point.time_us for point in whole] == [point.time_us for point in live]
+    assert [point.loudness for point in whole] == [point.loudness for point in live]
+    assert [point.sentiment for point in whole] != [point.sentiment for point in live]
+    assert whole[-1].duration_us == 200_000
+    assert whole_summary == live_summary
+    assert {0.5 <= point.certainty.arousal <= 1 for point in whole} == {True}
+
+
+async def test_a_hearing_that_is_not_listed_is_refused(stub: Stub) -> None:
+    code, reason, metadata = await refusal(stub, [config(hearing=7), *pieces(wav(1.0))])
+    assert (code, reason) == (grpc.StatusCode.INVALID_ARGUMENT, "ENUM_UNKNOWN")
+    assert metadata == {"field": "hearing", "value": "7"}
 
 
 async def test_a_song_is_read_by_the_model_that_is_asked_for_or_not_at_all(stub: Stub) -> None:

@@ -14,7 +14,9 @@ from services.audio_sentiment.readers import Pacing
 from services.audio_sentiment.settings import Settings
 from tests.unit.audio_sentiment.models import WEIGHTS
 
-TYPICAL = {"arousal": {"mean": 0.05, "sd": 0.39, "n": 9}, "valence": {"mean": 0.08, "sd": 0.3, "n": 9}}
+SHIPPED = json.loads((WEIGHTS / "head.json").read_text(encoding="utf-8"))["typical"]
+LIVE = {"arousal": {"mean": 0.05, "sd": 0.39, "n": 9}, "valence": {"mean": 0.08, "sd": 0.3, "n": 9}}
+WHOLE = {"arousal": {"mean": 0.02, "sd": 0.38, "n": 9}, "valence": {"mean": 0.09, "sd": 0.3, "n": 9}}
 
 
 def write_weights(folder: Path, typical: Any) -> str:
@@ -29,10 +31,12 @@ def write_weights(folder: Path, typical: Any) -> str:
 
 def test_the_shipped_model_says_what_it_reads_on_music_in_general() -> None:
     models = open_models(Settings())
-    assert models.typical.mean == (0.05, 0.08)
-    assert models.typical.spread == (0.39, 0.3)
+    assert models.typical["live"].mean == (0.045, 0.0917)
+    assert models.typical["live"].spread == (0.4125, 0.3179)
+    assert models.typical["whole"].mean == (0.022, 0.0905)
+    assert models.typical["whole"].spread == (0.3899, 0.3119)
     assert models.pacing == Pacing(smoothing_s=4.0, memory_s=120.0)
-    assert models.pacing.lag_s == 2.0
+    assert models.pacing.lag_s == pytest.approx(1.2)
 
 
 def test_the_digest_covers_files_smoothing_memory_and_what_is_typical(tmp_path: Path) -> None:
@@ -40,7 +44,8 @@ def test_the_digest_covers_files_smoothing_memory_and_what_is_typical(tmp_path: 
         Settings(),
         Settings(smoothing_s=5.0),
         Settings(memory_s=60.0),
-        Settings(weights=write_weights(tmp_path, TYPICAL | {"valence": {"mean": 0.07, "sd": 0.3}})),
+        Settings(weights=write_weights(tmp_path / "a", SHIPPED | {"live": LIVE})),
+        Settings(weights=write_weights(tmp_path / "b", SHIPPED | {"whole": WHOLE})),
     ]
     digests = [open_models(chosen).digest for chosen in settings]
     assert len(set(digests)) == len(settings)
@@ -48,25 +53,32 @@ def test_the_digest_covers_files_smoothing_memory_and_what_is_typical(tmp_path: 
 
 
 def test_the_digest_does_not_depend_on_what_changes_no_reading(tmp_path: Path) -> None:
-    elsewhere = Settings(threads=2, max_sessions=3, upload_stall_s=1.0, weights=write_weights(tmp_path, TYPICAL))
+    elsewhere = Settings(threads=2, max_sessions=3, upload_stall_s=1.0, weights=write_weights(tmp_path, SHIPPED))
     assert open_models(elsewhere).digest == open_models(Settings()).digest
 
 
 @pytest.mark.parametrize(
-    "typical",
+    "live",
     [
         None,
         "loud",
-        {"arousal": TYPICAL["arousal"]},
-        TYPICAL | {"valence": {"mean": 0.08}},
-        TYPICAL | {"valence": {"mean": "0.08", "sd": 0.3}},
-        TYPICAL | {"valence": {"mean": 1.1, "sd": 0.3}},
-        TYPICAL | {"valence": {"mean": float("nan"), "sd": 0.3}},
-        TYPICAL | {"valence": {"mean": 0.08, "sd": 0}},
-        TYPICAL | {"valence": {"mean": 0.08, "sd": True}},
+        {"arousal": LIVE["arousal"]},
+        LIVE | {"valence": {"mean": 0.08}},
+        LIVE | {"valence": {"mean": "0.08", "sd": 0.3}},
+        LIVE | {"valence": {"mean": 1.1, "sd": 0.3}},
+        LIVE | {"valence": {"mean": float("nan"), "sd": 0.3}},
+        LIVE | {"valence": {"mean": 0.08, "sd": 0}},
+        LIVE | {"valence": {"mean": 0.08, "sd": True}},
     ],
 )
-def test_a_manifest_without_usable_typical_readings_is_refused(typical: Any, tmp_path: Path) -> None:
-    name = "arousal" if typical in (None, "loud") else "valence"
-    with pytest.raises(ArtifactError, match=f"head.json gives typical {name} a mean of .* deepsing train audio$"):
-        open_models(Settings(weights=write_weights(tmp_path, typical)))
+def test_a_manifest_without_usable_typical_readings_is_refused(live: Any, tmp_path: Path) -> None:
+    name = "arousal" if live in (None, "loud") else "valence"
+    message = f"head.json gives typical live {name} a mean of .* deepsing train audio$"
+    with pytest.raises(ArtifactError, match=message):
+        open_models(Settings(weights=write_weights(tmp_path, {"live": live, "whole": WHOLE})))
+
+
+def test_a_manifest_that_states_only_one_hearing_is_refused(tmp_path: Path) -> None:
+    for typical in (None, "loud", {"live": LIVE}):
+        with pytest.raises(ArtifactError, match=r"head.json gives typical (live|whole) arousal a mean of None"):
+            open_models(Settings(weights=write_weights(tmp_path, typical)))

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -44,7 +47,7 @@ def passage_model() -> PassageModel:
     """Passages differ by pitches, all other features of the sound are ignored."""
     size = 4 + TIMBRE + 2 + 1
     view = np.zeros((size, 2), np.float32)
-    view[4 + TIMBRE, 0] = view[5 + TIMBRE, 1] = 1.0
+    view[4 + TIMBRE, 0] = view[5 + TIMBRE, 1] = 3.0
     return PassageModel(
         sound_mean=np.zeros(size, np.float32),
         sound_spread=np.full(size, 0.05, np.float32),
@@ -151,3 +154,16 @@ def test_what_is_kept_does_not_grow_with_the_song() -> None:
         for one in windows:
             list(reader.read(one))
     assert len(reader._rows) == reader._rows.maxlen == len(reader._audible)
+
+
+@pytest.mark.parametrize("kind", [LiveReader, WholeReader])
+def test_more_smoothing_moves_less_inside_a_passage(kind: type[SentimentReader]) -> None:
+    flat = sentiment_model()
+    model = replace(flat, level=np.zeros_like(flat.level), moves=flat.level)
+    windows = [window(0.02 * (-1) ** (k // 4), 0.0) for k in range(80)]
+    travel = []
+    for smoothing_s in (1.0, 30.0):
+        readings = read(kind(model, passage_model(), Pacing(smoothing_s=smoothing_s)), windows)
+        assert {reading.passage for reading in readings} == {0}
+        travel.append(sum(abs(b.arousal - a.arousal) for a, b in pairwise(readings[12:])))
+    assert travel[1] < 0.3 * travel[0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.audio_sentiment.labels import RatedSong
-from training.audio_sentiment.report import Reading, format_table, pool_collections, quadrant_f1, report
+from training.audio_sentiment.report import RATER_LAG_S, Reading, format_table, pool_collections, quadrant_f1, report
 
 COURSE = np.zeros((4, 2))
 
@@ -35,11 +35,20 @@ def test_dynamics_are_the_mean_course_agreement_inside_pieces() -> None:
     rising, falling = course([0.1 * k for k in range(40)]), course([-0.1 * k for k in range(40)])
     songs = [song(0, 0, curve=curve, duration_s=20.0)] * 2
     answer = report(songs, [Reading(np.zeros(2), rising), Reading(np.zeros(2), falling)])
-    assert answer["dynamics"] == {"n": 2, "arousal": pytest.approx(0), "valence": pytest.approx(0)}
-    assert answer["intervals"]["dynamics"]["arousal"] == pytest.approx([-1, 1], abs=1e-2)
+    assert answer["dynamics_unshifted"] == {"n": 2, "arousal": pytest.approx(0), "valence": pytest.approx(0)}
+    assert answer["intervals"]["dynamics_unshifted"]["arousal"] == pytest.approx([-1, 1], abs=1e-2)
     one = report(songs[:1], [Reading(np.zeros(2), rising)])
-    assert one["dynamics"]["arousal"] == pytest.approx(1, abs=1e-3)
-    assert one["dynamics"]["valence"] == pytest.approx(-1, abs=1e-3)
+    assert one["dynamics_unshifted"]["arousal"] == pytest.approx(1, abs=1e-3)
+    assert one["dynamics_unshifted"]["valence"] == pytest.approx(-1, abs=1e-3)
+
+
+def test_dynamics_compare_with_the_rating_given_when_the_slider_has_followed() -> None:
+    beat = [np.sin(2 * np.pi * k / 20) for k in range(120)]
+    felt = np.interp((np.arange(60) + 0.5) - RATER_LAG_S, (np.arange(120) + 1) / 2, beat)
+    rated = song(0, 0, curve=np.stack([felt, -felt], axis=1), duration_s=60.0)
+    answer = report([rated], [Reading(np.zeros(2), course(beat))])
+    assert answer["dynamics"]["arousal"] == pytest.approx(1, abs=1e-6)
+    assert answer["dynamics_unshifted"]["arousal"] < 0
 
 
 def clips() -> tuple[list[RatedSong], list[Reading]]:
