@@ -86,6 +86,7 @@ class SongAnalysis:
             live=self._plan.live,
             model_digest=self._capabilities.digests["audio_sentiment"],
             send_progress=self._plan.live,
+            hearing=self._capabilities.hearing,
         )
         yield audio_sentiment_pb2.AnalyzeRequest(config=config)
         async for chunk in self._song_file.iter_chunks():

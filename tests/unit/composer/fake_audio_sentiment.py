@@ -24,6 +24,7 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
         self.typical_mean = sentiment_pb2.Sentiment(arousal=0.05, valence=0.08)
         self.typical_spread = sentiment_pb2.Sentiment(arousal=0.39, valence=0.30)
         self.lag_us = 2_000_000
+        self.hearings = [audio_sentiment_pb2.HEARING_LIVE, audio_sentiment_pb2.HEARING_WHOLE]
         self.warnings: list[sentiment_pb2.SongWarning] = []  # of every song
         self.configs: list[audio_sentiment_pb2.AnalyzeConfig] = []
         self.mismatch_count = 0  # number of calls that will be refused with MODEL_MISMATCH
@@ -35,6 +36,15 @@ class FakeAudioSentiment(audio_sentiment_pb2_grpc.AudioSentimentServiceServicer)
             typical_mean=self.typical_mean,
             typical_spread=self.typical_spread,
             lag_us=self.lag_us,
+            hearings=[
+                audio_sentiment_pb2.HearingModel(
+                    hearing=hearing,
+                    typical_mean=self.typical_mean,
+                    typical_spread=self.typical_spread,
+                    lag_us=self.lag_us,
+                )
+                for hearing in self.hearings
+            ],
         )
 
     async def Analyze(
