@@ -12,7 +12,7 @@ from PIL import Image
 
 from deepsing.audio import PcmSource, decode_blocks
 from services.composer.output.contact_sheet import ContactSheet
-from services.composer.output.curve import Curve, describe_agreement
+from services.composer.output.curve import Curve
 from services.composer.output.manifest import ManifestWriter, build_manifest_facts
 from services.composer.output.video import VideoWriter, join_videos, write_audio
 from services.composer.story.frame import FrameInfo
@@ -137,12 +137,12 @@ class StoryFiles:
             self._video.close()
             self.join_video([self._folder / "pictures.mp4"])
         if self._manifest is not None:
-            self._manifest.finish(build_manifest_facts(plan, self._size, summary, judgements, story_id))
+            self._manifest.finish(build_manifest_facts(plan, self._size, summary, judgements, story_id), summary.music)
         if self.contact_sheet is not None and FileKind.CONTACT_SHEET in paths:
             self.contact_sheet.write(paths[FileKind.CONTACT_SHEET])
         if self.contact_sheet is not None and self._curve is not None:
             tiles = self.contact_sheet.thumbnails()
-            self._curve.write(paths[FileKind.CURVE], tiles, plan.title, judgements, describe_agreement(summary))
+            self._curve.write(paths[FileKind.CURVE], tiles, plan.title, judgements, summary)
         return paths
 
     def join_video(self, parts: Sequence[Path]) -> Path:

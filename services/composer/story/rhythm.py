@@ -91,6 +91,7 @@ def decay_onsets(rhythm: Rhythm, before: tuple[float, float, float]) -> list[tup
     """Peak envelopes of a window's onsets: each onset rises at once and decays.
 
     Args:
+        rhythm: of the window.
         before: the envelopes at the end of the window before, [0, 1] each.
 
     Returns:
@@ -112,6 +113,7 @@ def locate_beat(time_s: float, beats: Iterable[Beat], tempo: Tempo | None) -> Be
     """Where a time lies between the beats around it.
 
     Args:
+        time_s: the time.
         beats: in order of time.
         tempo: around this time; says how long the last beat is, and the length of the bar. None is no beat.
 
@@ -143,6 +145,10 @@ def choose_beat(beats: Iterable[Beat], time_s: float, earliest_s: float, latest_
     """Time of the downbeat, else of the beat, that is nearest to a time within limits; the time itself if none is.
 
     Args:
+        beats: in order of time.
+        time_s: where a beat is wanted.
+        earliest_s: the first time that is allowed.
+        latest_s: the last time that is allowed.
         sure: beats of lower certainty do not count.
     """
     near = [beat for beat in beats if earliest_s <= beat.time_s <= latest_s and beat.certainty >= sure]

@@ -92,8 +92,8 @@ class Moment:
         progress: position between them, eased, [0, 1].
         push: how far noise moves the picture, [0, 1], from loudness and the last onset.
         phase: rotation angle of the noise, radians; it grows faster with loudness and onsets.
-        beat_phase, bar_phase: share of the beat and of the bar that has passed, [0, 1); 0 is on the beat, and also where
-            none is heard.
+        beat_phase, bar_phase: share of the beat and of the bar that has passed, [0, 1); 0 is on the beat, and where none
+            is heard.
         beat_certainty: how sure the beat is, [0, 1]; 0 where none is heard.
         onsets: envelope of onsets (low, middle, high), [0, 1]; live that of one window and REACTION_S ago.
         passage, section: of the music that is shown.
@@ -188,7 +188,7 @@ class Timeline:
         return self._settle()
 
     def _move_window(self, rhythm: Rhythm, steady: float, phase: float) -> WindowMotion:
-        """Motion within the next window, from its rhythm, the steady turn in radians per second and the phase before."""
+        """Motion within the next window: `steady` is the turn in radians per second without onsets."""
         before = self._motions[-1].onsets[-1] if self._motions and self._motions[-1] else (0.0, 0.0, 0.0)
         onsets, phases = decay_onsets(rhythm, before), [phase]
         for bands in onsets:
@@ -256,7 +256,7 @@ class Timeline:
         return start_s, start_s + min(travel, PASSAGE_TRAVEL_S)
 
     def _time_change(self, place: int, arousal: float) -> tuple[float, float]:
-        """Start and end of a change within a passage: offline it ends on a beat near the point, live it begins there."""
+        """Start and end of a change within a passage: offline it ends on a beat nearby, live it begins on one."""
         time_s, last_s = self._time(place), self.keys[-1].arrive_s
         shortest = between(CALM_HOLD_S[0], EXCITED_HOLD_S[0], arousal)
         travel = min(between(CALM_TRAVEL_S, EXCITED_TRAVEL_S, arousal), shortest)
@@ -303,7 +303,7 @@ class Timeline:
         place = floor((time_s - self._shown_after_s) / WINDOW_S)
         shown, motion = self._point(place), self._motions[self._slot(place)]
         arousal, valence = self._sentiment(time_s + self._lag_s, shown.passage)
-        push, phase = self._move(time_s if self._look_ahead else time_s + self._lag_s)
+        push, phase = self._move(time_s if self._look_ahead else time_s + self._lag_s, coarse=motion is None)
         onsets = (0.0, 0.0, 0.0)
         if motion is not None:
             offset_s = time_s - self._time(place)
@@ -363,15 +363,15 @@ class Timeline:
         a, b = self._point(place), self._point(following)
         return a.arousal + (b.arousal - a.arousal) * share, a.valence + (b.valence - a.valence) * share
 
-    def _move(self, time_s: float) -> tuple[float, float]:
-        """Push and phase from two points a second; without the push of onsets where they are known more finely."""
+    def _move(self, time_s: float, *, coarse: bool) -> tuple[float, float]:
+        """Push and phase from two points a second; the push of onsets only if they are not known more finely."""
         place, share = self._bracket(time_s)
         pulse, phase = self._pulses[self._slot(place)]
         next_pulse, next_phase = self._pulses[self._slot(place + 1)]
         reached, loudness = self._ease_share(share), self._point(place).loudness
         loudness += (self._point(place + 1).loudness - loudness) * reached
         push = 0.25 + 0.35 * loudness
-        if self._motions[self._slot(place)] is None:
+        if coarse:
             push += PUSH_ONSET * (pulse + (next_pulse - pulse) * reached)
         return push, phase + (next_phase - phase) * share
 
