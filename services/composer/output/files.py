@@ -12,7 +12,7 @@ from PIL import Image
 
 from deepsing.audio import PcmSource, decode_blocks
 from services.composer.output.contact_sheet import ContactSheet
-from services.composer.output.curve import Curve
+from services.composer.output.curve import Curve, describe_agreement
 from services.composer.output.manifest import ManifestWriter, build_manifest_facts
 from services.composer.output.video import VideoWriter, join_videos, write_audio
 from services.composer.story.frame import FrameInfo
@@ -142,7 +142,9 @@ class StoryFiles:
             self.contact_sheet.write(paths[FileKind.CONTACT_SHEET])
         if self.contact_sheet is not None and self._curve is not None:
             tiles = self.contact_sheet.thumbnails()
-            self._curve.write(paths[FileKind.CURVE], tiles, plan.title, judgements, summary)
+            self._curve.write(
+                paths[FileKind.CURVE], tiles, plan.title, judgements, describe_agreement(summary), summary.music
+            )
         return paths
 
     def join_video(self, parts: Sequence[Path]) -> Path:

@@ -40,10 +40,10 @@ class ManifestWriter:
         self._file.write(self._separator + "\n" + json.dumps(row, ensure_ascii=False))
         self._separator = ","
 
-    def finish(self, facts: dict[str, Any], music: MusicForm) -> None:
+    def finish(self, facts: dict[str, Any], music: MusicForm | None = None) -> None:
         """Completes the file with the facts about the whole story and the beats of its music."""
         self._file.write("\n],\n")
-        self._write_beats(music)
+        self._write_beats(music or MusicForm())
         text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
         self._file.write(text[1:].lstrip() + "\n")
         self._file.close()

@@ -85,6 +85,6 @@ class MusicRecorder:
 
 
 def name_section(section: int) -> str:
-    """The letters of a section: 0 is A, 25 is Z, 26 is AA, 27 is AB, …"""
+    """The letters of a section: A for 0, Z for 25, then AA, AB and so on."""
     before, letter = divmod(section, 26)
     return (name_section(before - 1) if before else "") + chr(ord("A") + letter)

@@ -92,8 +92,8 @@ class Moment:
         progress: position between them, eased, [0, 1].
         push: how far noise moves the picture, [0, 1], from loudness and the last onset.
         phase: rotation angle of the noise, radians; it grows faster with loudness and onsets.
-        beat_phase, bar_phase: share of the beat and of the bar that has passed, [0, 1); 0 is on the beat, and where none
-            is heard.
+        beat_phase, bar_phase: share of the beat and of the bar that has passed, [0, 1); 0 is on the beat, or
+            none is heard.
         beat_certainty: how sure the beat is, [0, 1]; 0 where none is heard.
         onsets: envelope of onsets (low, middle, high), [0, 1]; live that of one window and REACTION_S ago.
         passage, section: of the music that is shown.
