@@ -14,9 +14,9 @@ from deepsing.access.outgoing import Tls
 from deepsing.client.connection import Connection, RetryPolicy
 from deepsing.client.errors import Failed, Refused
 from deepsing.client.files import StoryFiles, story_paths
+from deepsing.client.music import MusicRecorder
 from deepsing.client.options import StoryOptions
 from deepsing.client.resumable_story import ResumableStory
-from deepsing.client.music import MusicRecorder
 from deepsing.client.session import Event
 from deepsing.client.song import Song, SongSource, send_song
 from deepsing.client.stored import fetch_files, watch_story
