@@ -75,7 +75,7 @@ async def test_a_resumed_story_with_passages_has_the_frames_of_an_uninterrupted_
     responses = await compose_all(composer.stub, config(), SONG)
     frames, started = only(responses, "frame"), only(responses, "session_started")[0]
     for first in (97, 193):
-        resume = pb.Resume(next_seq=first, story_digest=started.story_digest)
+        resume = pb.ResumePoint(next_seq=first, story_digest=started.story_digest)
         resumed = only(await compose_all(composer.stub, config(resume=resume), SONG), "frame")
         assert [frame.image for frame in resumed] == [frame.image for frame in frames[first:]]
         assert resumed == frames[first:]
