@@ -27,6 +27,7 @@ __all__ = [
     "add_arguments",
     "again",
     "describe_agreement",
+    "describe_music",
     "render",
 ]
 
@@ -187,7 +188,7 @@ def _format_summary(story: Story) -> str:
         f"{story.video}: {story.duration_s:.2f} s, {story.end.frame_count} frames "
         f"of {size.width_px}x{size.height_px}, {fps:.6g} a second",
         f"beside it: {story.manifest.name}, {story.contact_sheet.name}, {story.curve.name}",
-        _describe_music(story),
+        describe_music(story),
         describe_agreement(story.end),
         *(f"note: {warning.message}" for warning in story.end.song.warnings),
         *(f"note: {warning}" for warning in story.end.warnings),
@@ -196,7 +197,7 @@ def _format_summary(story: Story) -> str:
     return "\n".join(filter(None, lines))
 
 
-def _describe_music(story: Story) -> str:
+def describe_music(story: Story) -> str:
     """Passages, with their sections in letters, and tempo; empty if neither is known."""
     count, tempo = len(story.sections), story.beats_per_minute
     shown = " ".join(story.sections[:MAX_SECTIONS]) + (" …" if count > MAX_SECTIONS else "")
