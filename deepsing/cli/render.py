@@ -27,6 +27,7 @@ __all__ = [
     "add_arguments",
     "again",
     "describe_agreement",
+    "describe_music",
     "render",
 ]
 
@@ -59,6 +60,7 @@ the same bit for bit if the models are; if not, the command says which model dif
 exit status: 0 the same frames, 1 a service failed or the frames differ, 2 a mistake in the request, 130 Ctrl-C
 """
 MIN_DURATION_S = 60.0  # a shorter story shows some six concepts or fewer, so few moments decide the correlation
+MAX_SECTIONS = 24  # letters of passages in a summary
 MIN_PAIRS = 30  # frames that were compared
 DEGREES = (  # least correlation, and what is said of it
     (0.9, "follow the song's feeling closely"),
@@ -186,12 +188,21 @@ def _format_summary(story: Story) -> str:
         f"{story.video}: {story.duration_s:.2f} s, {story.end.frame_count} frames "
         f"of {size.width_px}x{size.height_px}, {fps:.6g} a second",
         f"beside it: {story.manifest.name}, {story.contact_sheet.name}, {story.curve.name}",
+        describe_music(story),
         describe_agreement(story.end),
         *(f"note: {warning.message}" for warning in story.end.song.warnings),
         *(f"note: {warning}" for warning in story.end.warnings),
         f"took {story.elapsed_s:.1f} s, {story.realtime_factor:.2f} x real time",
     ]
     return "\n".join(filter(None, lines))
+
+
+def describe_music(story: Story) -> str:
+    """Passages, with their sections in letters, and tempo; empty if neither is known."""
+    count, tempo = len(story.sections), story.beats_per_minute
+    shown = " ".join(story.sections[:MAX_SECTIONS]) + (" …" if count > MAX_SECTIONS else "")
+    passages = f"{count} passages ({shown})" if count > 1 else "1 passage" if count else ""
+    return ", ".join(filter(None, (passages, f"{tempo:.0f} beats a minute" if tempo else "")))
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

@@ -21,6 +21,8 @@ class Story:
     started: SessionStarted
     end: SessionEnd
     elapsed_s: float  # from the call until all files were in place
+    sections: tuple[str, ...] = ()  # of each passage of the music, in letters: A B A C; equal letters sound alike
+    beats_per_minute: float = 0.0  # of most beats; 0 if none are heard
 
     @property
     def duration_s(self) -> float:
@@ -44,6 +46,8 @@ class Story:
             "duration_s": self.duration_s,
             "size": f"{started.size.width_px}x{started.size.height_px}",
             "fps": f"{started.frame_rate.numerator}/{started.frame_rate.denominator}",
+            "sections": list(self.sections),
+            "beats_per_minute": round(self.beats_per_minute, 2) or None,
             "agreement": {"arousal": agreement_facts(end.arousal), "valence": agreement_facts(end.valence)},
             "achieved": achievement_facts(end.achieved) if end.HasField("achieved") else None,
             "flashes_per_second": end.flashes_per_second,

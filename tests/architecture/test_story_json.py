@@ -2,6 +2,7 @@
 
 import json
 import re
+from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,9 @@ from services.composer.session.config import parse_config
 from services.composer.story.agreement import Agreement
 from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
+from services.composer.story.music import MusicForm, Passage
 from services.composer.story.plan import Size
+from services.composer.story.rhythm import Tempo
 from services.composer.story.summary import JudgeReport, JudgeSkill, SongInfo, StorySummary
 from tests.architecture.tree import ROOT
 
@@ -24,6 +27,8 @@ TABLES = {  # first word of a table's head -> where its fields are in a manifest
     "field": [""],
     "field of a `frames` entry": ["frames."],
     "field of `parameters`": ["parameters."],
+    "field of a `passages` entry": ["passages."],
+    "field of `tempo`": ["tempo."],
     "field of an agreement": ["arousal.", "valence.", "achieved.arousal.", "achieved.valence."],
     "field of `achieved`": ["achieved."],
     "field of a `readings` entry": ["readings."],
@@ -49,12 +54,15 @@ def write_manifest(path: Path) -> Any:
         judged=JudgeReport(agreement, agreement, "11", skill, skill, missed_count=0),
         flashes_per_second=0,
         warnings=(),
+        music=MusicForm((Passage(0.0, 0, 0.1, -0.2),), array("d", (0.1, 1.0)), Tempo(112.0, 4, 0.9)),
     )
     writer = ManifestWriter(path)
     writer.add(frame)
     plan = parse_config(StoryConfig())
     assert plan.rate == Fraction(24)
-    writer.finish(build_manifest_facts(plan, Size(256, 256), summary, [Judgement(frame, (0.0, 0.1))], "id"))
+    writer.finish(
+        build_manifest_facts(plan, Size(256, 256), summary, [Judgement(frame, (0.0, 0.1))], "id"), summary.music
+    )
     return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""The chart of a story's sentiments over time: the song's, and those that the pictures express."""
+"""The chart of a story's sentiments over time: the song's with its passages, and those that the pictures express."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +11,8 @@ from PIL import Image
 from services.composer.output.contact_sheet import EvenSampler
 from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
+from services.composer.story.music import MusicForm, Passage, name_section
+from services.composer.story.rhythm import Tempo
 from services.composer.story.summary import StorySummary
 
 __all__ = ["Curve", "describe_agreement"]
@@ -22,6 +24,9 @@ LEAST_S, LEAST_JUDGEMENTS = 60.0, 20  # shortest story and fewest judgements for
 PANELS = (("Arousal", "calm", "excited", "#c8374a"), ("Valence", "unpleasant", "pleasant", "#1f6fb2"))
 # One thread draws for all stories: matplotlib opens its fonts again, and keeps them open, for each drawing thread.
 DRAWING = ThreadPoolExecutor(1, thread_name_prefix="curve")
+TINTS = ("#f6efe2", "#e8f0f3", "#eef2e3", "#f5e8ea", "#ece9f4", "#e5f1ec")  # of sections, in turn
+BOUNDARY = "#b3ab9c"
+LEAST_SHARE = 0.012  # of the story: a shorter passage has no letter, because it would overlap the next
 JUDGED, RATED = "#1b1b1f", "#8a8a94"
 RATERS = {"people": "by people's ratings", "model": "by a model's ratings", "": "by the ratings of what is shown"}
 
@@ -44,6 +49,7 @@ class Curve:
         title: str,
         judgements: Sequence[Judgement] = (),
         verdicts: tuple[str, str] = ("", ""),
+        music: MusicForm | None = None,
     ) -> None:
         """Draws the chart as PNG. matplotlib is imported only here, because it is slow to load.
 
@@ -53,8 +59,10 @@ class Curve:
             title: title of the story.
             judgements: in order of time.
             verdicts: for each dimension, how well the pictures follow the song, in words.
+            music: passages and tempo of the music.
         """
-        DRAWING.submit(self._draw, path, thumbnails, title, judgements, verdicts).result()
+        music = music or MusicForm()
+        DRAWING.submit(self._draw, path, thumbnails, title, judgements, verdicts, music).result()
 
     def _draw(
         self,
@@ -63,6 +71,7 @@ class Curve:
         title: str,
         judgements: Sequence[Judgement],
         verdicts: tuple[str, str],
+        music: MusicForm,
     ) -> None:
         from matplotlib.figure import Figure
         from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -73,11 +82,12 @@ class Curve:
         *panels, strip = figure.subplots(3, 1, height_ratios=(3, 3, 1.3))
         for axis, panel in enumerate(panels):
             self._draw_panel(panel, axis, samples, judgements)
+            _draw_passages(panel, music.passages, end_s, lettered=axis == 0)
             panel.set_title(verdicts[axis], loc="right", fontsize=10, color="#444")
             panel.set(xlim=(0, end_s))
             panel.xaxis.set_major_locator(MaxNLocator(12, steps=[1, 1.5, 2, 3, 6, 10]))
             panel.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _format_clock(seconds)))
-        panels[1].set_xlabel("time in the story (minutes:seconds)")
+        panels[1].set_xlabel("time in the story (minutes:seconds)" + _describe_tempo(music.tempo))
         self._draw_strip(strip, thumbnails[:: max(1, -(-len(thumbnails) // STRIP))], end_s)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.suptitle(title, x=0.01, y=0.985, ha="left", fontsize=13)
@@ -123,6 +133,30 @@ class Curve:
             strip.imshow(np.asarray(tile), extent=(left, left + width * 0.94, 0.25, 1.25), aspect="auto", zorder=2)
             name = _shorten(info.concepts[0][0]) if info.concepts else ""
             strip.text(left, 0.2, f"{_format_clock(info.time_s)}\n{name}", fontsize=7, color="#444", va="top")
+
+
+def _draw_passages(panel: Any, passages: Sequence[Passage], end_s: float, *, lettered: bool) -> None:
+    """A band for each passage, in the tint of its section, with the section's letter; none if there is only one."""
+    if len(passages) < 2:
+        return
+    ends_s = [*(passage.start_s for passage in passages[1:]), end_s]
+    for place, (passage, stop_s) in enumerate(zip(passages, ends_s, strict=True)):
+        panel.axvspan(passage.start_s, stop_s, color=TINTS[passage.section % len(TINTS)], linewidth=0, zorder=0)
+        if place:
+            panel.axvline(passage.start_s, color=BOUNDARY, linewidth=0.9, zorder=1)
+        if lettered and stop_s - passage.start_s >= LEAST_SHARE * end_s:
+            middle_s, above = (passage.start_s + stop_s) / 2, panel.get_xaxis_transform()
+            letters = name_section(passage.section)
+            style = {"ha": "center", "va": "top", "fontsize": 11, "fontweight": "bold", "color": "#7d7464"}
+            panel.text(middle_s, 0.975, letters, transform=above, **style)
+
+
+def _describe_tempo(tempo: Tempo | None) -> str:
+    """Tempo and metre, as the end of a caption; empty if no beat is heard."""
+    if tempo is None:
+        return ""
+    metre = f", {tempo.beats_per_bar} to the bar" if tempo.beats_per_bar else ""
+    return f"  ·  {tempo.beats_per_minute:.0f} beats a minute{metre}"
 
 
 def _format_clock(seconds: float) -> str:

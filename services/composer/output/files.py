@@ -137,12 +137,14 @@ class StoryFiles:
             self._video.close()
             self.join_video([self._folder / "pictures.mp4"])
         if self._manifest is not None:
-            self._manifest.finish(build_manifest_facts(plan, self._size, summary, judgements, story_id))
+            self._manifest.finish(build_manifest_facts(plan, self._size, summary, judgements, story_id), summary.music)
         if self.contact_sheet is not None and FileKind.CONTACT_SHEET in paths:
             self.contact_sheet.write(paths[FileKind.CONTACT_SHEET])
         if self.contact_sheet is not None and self._curve is not None:
             tiles = self.contact_sheet.thumbnails()
-            self._curve.write(paths[FileKind.CURVE], tiles, plan.title, judgements, describe_agreement(summary))
+            self._curve.write(
+                paths[FileKind.CURVE], tiles, plan.title, judgements, describe_agreement(summary), summary.music
+            )
         return paths
 
     def join_video(self, parts: Sequence[Path]) -> Path:

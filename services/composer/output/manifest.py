@@ -9,7 +9,9 @@ from typing import Any
 from services.composer.story.agreement import Agreement
 from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
+from services.composer.story.music import MusicForm, Passage, name_section
 from services.composer.story.plan import Size, StoryPlan
+from services.composer.story.rhythm import Tempo
 from services.composer.story.summary import JudgeReport, SongInfo, StorySummary
 
 __all__ = ["ManifestWriter", "build_manifest_facts"]
@@ -38,11 +40,21 @@ class ManifestWriter:
         self._file.write(self._separator + "\n" + json.dumps(row, ensure_ascii=False))
         self._separator = ","
 
-    def finish(self, facts: dict[str, Any]) -> None:
-        """Completes the file with the facts about the whole story."""
+    def finish(self, facts: dict[str, Any], music: MusicForm | None = None) -> None:
+        """Completes the file with the facts about the whole story and the beats of its music."""
+        self._file.write("\n],\n")
+        self._write_beats(music or MusicForm())
         text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False)
-        self._file.write("\n],\n" + text[1:].lstrip() + "\n")
+        self._file.write(text[1:].lstrip() + "\n")
         self._file.close()
+
+    def _write_beats(self, music: MusicForm) -> None:
+        """Writes beats one by one, eight a line, because an object for each would need a hundred bytes."""
+        self._file.write('"beats": [')
+        for place, (time_s, position) in enumerate(music.iter_beats()):
+            self._file.write(("," if place else "") + ("\n" if place % 8 == 0 else " "))
+            self._file.write(json.dumps([round(time_s, 3), position], allow_nan=False))
+        self._file.write("],\n")
 
     def close(self) -> None:
         """Closes the file; does nothing after finish()."""
@@ -81,6 +93,8 @@ def build_manifest_facts(
         "arousal": _describe_agreement(summary.arousal),
         "valence": _describe_agreement(summary.valence),
         "warnings": list(summary.warnings),
+        "passages": [_describe_passage(passage) for passage in summary.music.passages],
+        "tempo": _describe_tempo(summary.music.tempo),
         "readings": [_describe_judgement(judgement) for judgement in judgements],
     }
     if summary.song is not None:
@@ -88,6 +102,25 @@ def build_manifest_facts(
     if summary.judged is not None:
         facts["achieved"] = _describe_judge(summary.judged)
     return facts
+
+
+def _describe_passage(passage: Passage) -> dict[str, Any]:
+    return {
+        "start_s": round(passage.start_s, 6),
+        "section": name_section(passage.section),
+        "arousal": round(passage.arousal, 5),
+        "valence": round(passage.valence, 5),
+    }
+
+
+def _describe_tempo(tempo: Tempo | None) -> dict[str, Any] | None:
+    if tempo is None:
+        return None
+    return {
+        "beats_per_minute": round(tempo.beats_per_minute, 2),
+        "beats_per_bar": tempo.beats_per_bar,
+        "certainty": round(tempo.certainty, 3),
+    }
 
 
 def _describe_judgement(judgement: Judgement) -> dict[str, Any]:

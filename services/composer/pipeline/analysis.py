@@ -12,6 +12,7 @@ from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
 from services.composer.pipeline.task import StoryTask
 from services.composer.story.plan import AudioFormat
+from services.composer.story.rhythm import Beat, Rhythm, Tempo
 from services.composer.story.scale import build_scale
 from services.composer.story.summary import SongInfo
 from services.composer.story.timeline import WINDOW_S, Point, frame_count
@@ -86,6 +87,7 @@ class SongAnalysis:
             live=self._plan.live,
             model_digest=self._capabilities.digests["audio_sentiment"],
             send_progress=self._plan.live,
+            hearing=self._capabilities.hearing,
         )
         yield audio_sentiment_pb2.AnalyzeRequest(config=config)
         async for chunk in self._song_file.iter_chunks():
@@ -113,11 +115,7 @@ class SongAnalysis:
                 self._analysed_us = max(self._analysed_us, point.time_us + (point.duration_us or WINDOW_US))
                 if number <= first:
                     continue
-                sentiment = point.sentiment
-                time_s = (number - 1 - first) * WINDOW_S
-                settled = scale.add(
-                    Point(time_s, sentiment.arousal, sentiment.valence, point.loudness, point.onset_strength)
-                )
+                settled = scale.add(_parse_point(point, number - 1 - first, first * WINDOW_US))
                 self._frames = self._count_frames_until(self._analysed_us)
                 self._arrivals.record(self._analysed_us - self._plan.start_us)
                 yield AnalysisUpdate(settled, self._frames, False)
@@ -159,6 +157,33 @@ class SongAnalysis:
         length_us = max(0, end_us - self._plan.start_us)
         length_us = min(length_us, self._plan.duration_us) if self._plan.duration_us else length_us
         return frame_count(length_us, 1_000_000, self._plan.rate)
+
+
+def _parse_point(point: sentiment_pb2.AffectPoint, place: int, start_us: int) -> Point:
+    """Point number `place` of the story, whose part starts at a time of the song."""
+    sentiment, certainty = point.sentiment, point.certainty
+    return Point(
+        time_s=place * WINDOW_S,
+        arousal=sentiment.arousal,
+        valence=sentiment.valence,
+        loudness=point.loudness,
+        onset=point.onset_strength,
+        passage=point.passage,
+        section=point.section,
+        certainty=(certainty.arousal, certainty.valence) if point.HasField("certainty") else None,
+        rhythm=_parse_rhythm(point.rhythm, start_us) if point.HasField("rhythm") else None,
+    )
+
+
+def _parse_rhythm(rhythm: sentiment_pb2.Rhythm, start_us: int) -> Rhythm:
+    tempo = None
+    if rhythm.HasField("tempo") and rhythm.tempo.beats_per_minute > 0:
+        tempo = Tempo(rhythm.tempo.beats_per_minute, rhythm.tempo.beats_per_bar, rhythm.tempo.certainty)
+    beats, forecast = (
+        tuple(Beat((beat.time_us - start_us) / 1e6, beat.position, beat.certainty) for beat in heard)
+        for heard in (rhythm.beats, rhythm.forecast)
+    )
+    return Rhythm(rhythm.low_onsets, rhythm.middle_onsets, rhythm.high_onsets, beats, forecast, tempo)
 
 
 def _build_audio_format(layout: AudioFormat | None) -> sentiment_pb2.AudioFormat | None:

@@ -34,8 +34,9 @@ class Capabilities:
         concepts: the engine's concepts, in the order of class weights.
         norm: mean and spread of the concepts' sentiments.
         rated_by: who rated the concepts: "people", "model", or "" if the engine does not say.
-        music: mean and spread of audio_sentiment's sentiments over music in general.
-        lag_s: delay of audio_sentiment's sentiments behind the music.
+        hearing: which audio decides a point of audio_sentiment: LIVE for live stories, else WHOLE.
+        music: mean and spread of audio_sentiment's sentiments over music in general, with this hearing.
+        lag_s: delay of audio_sentiment's sentiments behind the music, with this hearing.
         styles: the generator's styles, in the order of style weights.
         style_sentiments: (styles, 2), arousal and valence of each.
         digests: of all models, by kind of model; see SessionEnd.digests.
@@ -47,6 +48,7 @@ class Capabilities:
     concepts: tuple[str, ...]
     norm: Norm
     rated_by: str
+    hearing: audio_sentiment_pb2.Hearing.ValueType
     music: Norm
     lag_s: float
     styles: tuple[str, ...]
@@ -74,6 +76,7 @@ class Capabilities:
         vocabulary, style_list = vocabulary_task.result()
         engine, listed, styles = vocabulary.engine, vocabulary.concepts, style_list.styles
         model = model_task.result()
+        hearing = _choose_hearing(plan, model)
         digests = {"audio_sentiment": model.digest, "engine": engine.digest}
         translator = _choose_translator(plan, translators_task.result().translators)
         digests["translator"] = translator.digest
@@ -90,8 +93,9 @@ class Capabilities:
             concepts=tuple(concept.name for concept in listed),
             norm=Norm.of(_sentiments(listed)),
             rated_by=RATERS.get(engine.rated_by, ""),
-            music=_parse_norm(model),
-            lag_s=model.lag_us / 1e6,
+            hearing=hearing.hearing,
+            music=_parse_norm(hearing),
+            lag_s=hearing.lag_us / 1e6,
             styles=names,
             style_sentiments=_sentiments(styles),
             digests=digests,
@@ -126,17 +130,24 @@ def _choose_translator(plan: StoryPlan, available: Iterable[translator_pb2.Trans
     return translators[name]
 
 
-def _parse_norm(model: audio_sentiment_pb2.GetModelResponse) -> Norm:
-    """The audio model's mean and spread over music in general.
+def _choose_hearing(plan: StoryPlan, model: audio_sentiment_pb2.GetModelResponse) -> audio_sentiment_pb2.HearingModel:
+    """What a story must know of the audio model: of the hearing LIVE if it is live, else of WHOLE.
 
     Raises:
-        Unavailable: DEPENDENCY_UNAVAILABLE if audio_sentiment is of an older release and does not send them.
+        Unavailable: DEPENDENCY_UNAVAILABLE if audio_sentiment is of an older release and does not send it.
     """
-    mean, spread = model.typical_mean, model.typical_spread
-    if not (0 < spread.arousal <= 1 and 0 < spread.valence <= 1 and model.lag_us > 0):
-        message = "audio_sentiment does not say what is typical of music; deploy it in this composer's version"
-        raise Unavailable(message, reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE, service="audio_sentiment")
-    pairs = (np.array([one.arousal, one.valence]).round(DIGITS) for one in (mean, spread))
+    wanted = audio_sentiment_pb2.HEARING_LIVE if plan.live else audio_sentiment_pb2.HEARING_WHOLE
+    for one in model.hearings:
+        spread = one.typical_spread
+        if one.hearing == wanted and 0 < spread.arousal <= 1 and 0 < spread.valence <= 1 and one.lag_us >= 0:
+            return one
+    message = "audio_sentiment does not say what is typical of music; deploy it in this composer's version"
+    raise Unavailable(message, reason=reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE, service="audio_sentiment")
+
+
+def _parse_norm(model: audio_sentiment_pb2.HearingModel) -> Norm:
+    """The audio model's mean and spread over music in general."""
+    pairs = (np.array([one.arousal, one.valence]).round(DIGITS) for one in (model.typical_mean, model.typical_spread))
     return Norm(*pairs)
 
 

@@ -18,7 +18,7 @@ from services.composer.pipeline.analysis import AnalysisUpdate
 from services.composer.pipeline.task import StoryTask
 from services.composer.story.flashes import FlashGuard
 from services.composer.story.frame import FrameInfo
-from services.composer.story.latents import FrameLatent, KeyLatent, LatentPath
+from services.composer.story.latents import FrameLatent, KeyLatent, KinMemory, LatentPath
 from services.composer.story.styles import StyleChooser
 from services.composer.story.timeline import Key, Timeline
 
@@ -58,7 +58,7 @@ class FrameScheduler:
         self._task, self._backends, self._in_flight = task, backends, in_flight
         self._plan, self._capabilities, self._size = task.plan, task.capabilities, task.size
         self._timeline = Timeline(look_ahead=not task.plan.live, lag_s=task.capabilities.lag_s)
-        self._path = LatentPath()
+        self._path, self._kin = LatentPath(), KinMemory()
         self._recent: deque[int] = deque(maxlen=RECENT_KEYS)
         self._styles = StyleChooser(task.capabilities.style_sentiments)
         self._batch = max(1, min(batch, BATCH_BYTES // (self._size.width_px * self._size.height_px * 3)))
@@ -98,24 +98,31 @@ class FrameScheduler:
                 await asyncio.gather(*(task for task, _ in self._waiting), return_exceptions=True)
 
     async def _place_keys(self, keys: list[Key]) -> None:
-        """Has the translator choose a point in latent space for each key."""
+        """Places a point in latent space for each key: that of its kin, or one that the translator chooses."""
         for key in keys:
-            request = translator_pb2.TranslateRequest(
-                translator=self._plan.translator,
-                engine=self._plan.engine,
-                seed=self._plan.seed,
-                first_index=key.index,
-                sentiments=[sentiment_pb2.Sentiment(arousal=key.arousal, valence=key.valence)],
-                recent_concepts=self._recent,
-            )
-            answer = await self._backends.call(self._backends.translator.Translate, request, "translator", self._fits)
-            classes = np.array(answer.class_weights, np.float32)
-            noise = np.array(answer.noise, np.float32)
-            expected = answer.expected[0]
-            self._recent.append(int(classes.argmax()))
-            self._path.add(
-                key.index, KeyLatent(classes, noise, self._style_weights(key), (expected.arousal, expected.valence))
-            )
+            style = self._style_weights(key)
+            latent = self._kin.recall(key, style) or await self._translate(key, style)
+            self._kin.add(key, latent)
+            self._recent.append(int(latent.classes.argmax()))
+            self._path.add(key.index, latent)
+
+    async def _translate(self, key: Key, style: NDArray[np.float32]) -> KeyLatent:
+        request = translator_pb2.TranslateRequest(
+            translator=self._plan.translator,
+            engine=self._plan.engine,
+            seed=self._plan.seed,
+            first_index=self._kin.find_draw(key),
+            sentiments=[sentiment_pb2.Sentiment(arousal=key.arousal, valence=key.valence)],
+            recent_concepts=self._recent,
+        )
+        answer = await self._backends.call(self._backends.translator.Translate, request, "translator", self._fits)
+        expected = answer.expected[0]
+        return KeyLatent(
+            classes=np.array(answer.class_weights, np.float32),
+            noise=np.array(answer.noise, np.float32),
+            style=style,
+            expected=(expected.arousal, expected.valence),
+        )
 
     def _fits(self, answer: translator_pb2.TranslateResponse | generator_pb2.GenerateResponse) -> bool:
         """Whether the answer is from the models that the story began with; during a roll-out, replicas differ."""

@@ -19,6 +19,7 @@ from services.composer.settings import ComposerSettings
 from services.composer.story.agreement import RunningAgreement
 from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement, encode_excerpt
+from services.composer.story.music import MusicRecorder
 from services.composer.story.summary import StorySummary
 from services.composer.upload.arrivals import ArrivalLog
 from services.composer.upload.song_file import SongFile
@@ -65,6 +66,7 @@ class StoryPipeline:
         self._batch_consumed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="excerpts")  # the loop's own are long busy with sound
         self._agreement = (RunningAgreement(), RunningAgreement())
+        self._music = MusicRecorder()
         self._frame_count = 0
 
     @property
@@ -140,6 +142,7 @@ class StoryPipeline:
             judged=self._judge.report(),
             flashes_per_second=self.flashes_per_second,
             warnings=self._judge.warnings,
+            music=self._music.result(),
         )
 
     async def _analyse(self) -> None:
@@ -148,6 +151,8 @@ class StoryPipeline:
                 if update.last:
                     self._check_first_frame(update.frames)
                     self._frame_count = update.frames
+                for point in update.points:
+                    self._music.add(point)
                 self._latest.put(update)
                 if update.points or update.last:
                     await self._put(update)

@@ -16,6 +16,7 @@ from services.composer.story.agreement import Agreement
 from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
 from services.composer.story.plan import FileKind
+from services.composer.story.rhythm import Beat, Rhythm
 from services.composer.story.summary import JudgeReport, JudgeSkill, SongInfo, StorySummary
 from services.composer.story.timeline import Point
 from services.composer.upload.song_file import CHUNK_BYTES
@@ -86,13 +87,39 @@ def build_session_started(task: StoryTask, story_digest: str, *, song_held: bool
 
 
 def build_affect_point(point: Point) -> sentiment_pb2.AffectPoint:
-    """One sentiment of the story; its time counts from the start of the part."""
+    """One point of the story; its times count from the start of the part, its passage and section are the song's."""
     return sentiment_pb2.AffectPoint(
         time_us=round(point.time_s * 1e6),
         sentiment=sentiment_pb2.Sentiment(arousal=point.arousal, valence=point.valence),
         loudness=point.loudness,
         onset_strength=point.onset,
+        passage=point.passage,
+        section=point.section,
+        certainty=_build_sentiment(point.certainty) if point.certainty else None,
+        rhythm=_build_rhythm(point.rhythm) if point.rhythm else None,
     )
+
+
+def _build_rhythm(rhythm: Rhythm) -> sentiment_pb2.Rhythm:
+    tempo = None
+    if rhythm.tempo is not None:
+        tempo = sentiment_pb2.Tempo(
+            beats_per_minute=rhythm.tempo.beats_per_minute,
+            beats_per_bar=rhythm.tempo.beats_per_bar,
+            certainty=rhythm.tempo.certainty,
+        )
+    return sentiment_pb2.Rhythm(
+        low_onsets=rhythm.low,
+        middle_onsets=rhythm.middle,
+        high_onsets=rhythm.high,
+        beats=map(_build_beat, rhythm.beats),
+        forecast=map(_build_beat, rhythm.forecast),
+        tempo=tempo,
+    )
+
+
+def _build_beat(beat: Beat) -> sentiment_pb2.Beat:
+    return sentiment_pb2.Beat(time_us=round(beat.time_s * 1e6), position=beat.position, certainty=beat.certainty)
 
 
 def build_frame(info: FrameInfo, image: bytes) -> pb.Frame:

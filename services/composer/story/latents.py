@@ -6,17 +6,19 @@ plane by an angle that grows with loudness and onsets, so that it never jumps.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import hypot
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.composer.story.timeline import Moment
+from services.composer.story.timeline import MOVE, Key, Moment
 
-__all__ = ["KeyLatent", "LatentPath", "FrameLatent"]
+__all__ = ["FrameLatent", "KeyLatent", "KinMemory", "LatentPath"]
 
 F32 = NDArray[np.float32]
-KEYS_KEPT = 8  # a moment lies between two keys; more are kept because frames are planned in batches
+KEYS_KEPT = 64  # a moment lies between two keys; more are kept because keys are known some seconds before frames
+KIN_STEPS, KIN_KEPT = 16, 256  # keys of a passage, and keys of a story, that are remembered for sections to come back
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,35 @@ class FrameLatent:
     noise: F32
     style: F32
     expected: tuple[float, float]
+
+
+class KinMemory:
+    """Remembers what the keys of each section showed, so that a section that comes back shows its kin.
+
+    Keys must come in order. Memory does not grow with the song.
+    """
+
+    def __init__(self) -> None:
+        self._first: OrderedDict[tuple[int, int], tuple[Key, KeyLatent]] = OrderedDict()
+
+    def find_draw(self, key: Key) -> int:
+        """The index from which a key's concept and noise are drawn: that of its first kin, else its own."""
+        first = self._first.get((key.section, key.step))
+        return first[0].index if first is not None else key.index
+
+    def recall(self, key: Key, style: F32) -> KeyLatent | None:
+        """What the first kin of a key showed, in another style; None if its sentiment differs by more than MOVE."""
+        first = self._first.get((key.section, key.step))
+        if first is None or hypot(key.arousal - first[0].arousal, key.valence - first[0].valence) > MOVE:
+            return None
+        return replace(first[1], style=style)
+
+    def add(self, key: Key, latent: KeyLatent) -> None:
+        """Remembers a key, if it is the first of its kind."""
+        if key.step < KIN_STEPS and (key.section, key.step) not in self._first:
+            self._first[key.section, key.step] = (key, latent)
+            if len(self._first) > KIN_KEPT:
+                self._first.popitem(last=False)
 
 
 class LatentPath:

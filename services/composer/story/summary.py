@@ -1,10 +1,11 @@
 """The summary of a finished story: its song, its models, and how well its pictures follow the song."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deepsing.audio.facts import SongWarning
 from services.composer.story.agreement import Agreement
+from services.composer.story.music import MusicForm
 
 __all__ = ["JudgeReport", "JudgeSkill", "SongInfo", "StorySummary"]
 
@@ -59,6 +60,7 @@ class StorySummary:
         rated_by: who rated the concepts shown: "people", "model", or "" if the engine does not say.
         arousal, valence: agreement of targets with those ratings.
         judged: None if no frame was judged.
+        music: passages, beats and tempo of the music.
         frames_digest: empty if frames were dropped or the story was resumed.
     """
 
@@ -77,3 +79,4 @@ class StorySummary:
     song_digest: str = ""
     frames_digest: str = ""
     dropped_count: int = 0
+    music: MusicForm = field(default_factory=MusicForm)

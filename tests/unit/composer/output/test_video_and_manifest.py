@@ -1,6 +1,7 @@
 """The mp4, the manifest, the contact sheet and the curve."""
 
 import json
+from array import array
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -11,11 +12,13 @@ import pytest
 from PIL import Image
 
 from services.composer.output.contact_sheet import ContactSheet, EvenSampler
-from services.composer.output.curve import Curve
+from services.composer.output.curve import TINTS, Curve
 from services.composer.output.manifest import ManifestWriter
 from services.composer.output.video import VideoWriter, aac_rate_hz, join_videos, write_audio
 from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
+from services.composer.story.music import MusicForm, Passage
+from services.composer.story.rhythm import Tempo
 
 NTSC = Fraction(30000, 1001)
 
@@ -117,3 +120,26 @@ def test_thinning_keeps_few_of_many() -> None:
     assert len(kept.kept) < 20
     assert kept.select_evenly()[0] == 0
     assert len(kept.select_evenly()) == 10
+
+
+def test_the_curve_shows_passages_in_the_tint_of_their_section(tmp_path: Path) -> None:
+    curve = Curve()
+    for seq in range(100):
+        curve.add(FrameInfo(seq, seq * 1.0, (0.5, -0.5), (0.5, -0.5), (("c0", 1.0),), ()))
+    passages = tuple(Passage(25.0 * place, section, 0.5, -0.5) for place, section in enumerate((0, 1, 0, 2)))
+    curve.write(tmp_path / "curve.png", [], "title", music=MusicForm(passages, tempo=Tempo(112.0, 4, 0.9)))
+    curve.write(tmp_path / "one.png", [], "title", music=MusicForm(passages[:1]))
+    picture = np.asarray(Image.open(tmp_path / "curve.png").convert("RGB"))
+    row = picture[340]  # in the lower half of the upper panel, where no line runs but those of boundaries
+    tints = [tuple(int(value) for value in row[round(130 + (1385 - 130) * share)]) for share in (0.1, 0.4, 0.6, 0.9)]
+    assert tints == [tuple(bytes.fromhex(TINTS[section][1:])) for section in (0, 1, 0, 2)]
+    assert tuple(np.asarray(Image.open(tmp_path / "one.png").convert("RGB"))[340, 400]) == (255, 255, 255)
+
+
+def test_beats_are_written_as_pairs_of_time_and_place_in_the_bar(tmp_path: Path) -> None:
+    manifest = ManifestWriter(tmp_path / "story.json")
+    beats = array("d", [value for place in range(10) for value in (place * 0.5 + 1 / 3, place % 4 + 1)])
+    manifest.finish({"seed": 5}, MusicForm(beat_values=beats))
+    written = json.loads((tmp_path / "story.json").read_text(encoding="utf-8"))
+    assert (written["frames"], written["seed"], len(written["beats"])) == ([], 5, 10)
+    assert (written["beats"][0], written["beats"][9]) == ([0.333, 1], [4.833, 2])

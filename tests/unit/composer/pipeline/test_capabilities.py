@@ -6,7 +6,7 @@ import grpc
 import numpy as np
 import pytest
 
-from deepsing.v1 import sentiment_pb2
+from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from tests.unit.composer.fakes import Stage, config, stage, upload
 from tests.unit.composer.session.test_session import SONG, compose_all, expect_refusal, only
 
@@ -47,3 +47,18 @@ async def test_an_audio_model_that_does_not_say_what_is_typical_is_refused(
     code, reason, message = await expect_refusal(composer.stub.Compose(upload(config(), SONG)))
     assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
     assert message == "audio_sentiment does not say what is typical of music; deploy it in this composer's version"
+
+
+@pytest.mark.parametrize("served", [[], [audio_sentiment_pb2.HEARING_LIVE]])
+async def test_an_audio_model_without_the_storys_hearing_is_refused(
+    composer: Stage, served: list[audio_sentiment_pb2.Hearing.ValueType]
+) -> None:
+    composer.audio.hearings = served
+    code, reason, message = await expect_refusal(composer.stub.Compose(upload(config(), SONG)))
+    assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+    assert message == "audio_sentiment does not say what is typical of music; deploy it in this composer's version"
+
+
+async def test_a_story_of_a_song_at_hand_asks_for_the_whole_hearing(composer: Stage) -> None:
+    await compose_all(composer.stub, config())
+    assert [one.hearing for one in composer.audio.configs] == [audio_sentiment_pb2.HEARING_WHOLE]
