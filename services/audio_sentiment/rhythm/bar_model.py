@@ -13,12 +13,14 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from services.audio_sentiment.rhythm.spectrum import FRAME_RATE_HZ
+
 __all__ = ["BarModel", "BarSettings", "Place"]
 
 F32 = NDArray[np.float32]
 Index = NDArray[np.intp]
 
-FRAME_RATE_HZ = 50
+FARTHEST_STEP = 8  # by how many frames an interval changes at most from one beat to the next
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,11 @@ class BarSettings:
         beat_share: the part of a beat, from its start, in which the network marks it.
         usual_bpm, bpm_octaves: centre and standard deviation of the tempi of music.
         metre_change: natural logarithm of the chance that another metre follows at a downbeat.
+        pull: how much the prior of the tempo weighs at each beat; 0 lets it weigh at the start only.
+        floor: the least share of a beat that is believed, above 0.
     """
 
-    metres: tuple[int, ...] = (2, 3, 4)
+    metres: tuple[int, ...] = (3, 4)
     shortest: int = 14
     longest: int = 60
     steadiness: float = 100.0
@@ -42,8 +46,11 @@ class BarSettings:
     usual_bpm: float = 110.0
     bpm_octaves: float = 0.7
     metre_change: float = -9.0
-    pull: float = 0.02
-    floor: float = 1e-5
+    pull: float = 0.7
+    floor: float = 1e-3
+
+
+MUSIC = BarSettings()
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,8 @@ class _Space:
     marked: Index  # states in which an ordinary beat is heard
     marked_down: Index  # states in which a downbeat is heard
     owner: Index  # (states,), row times intervals plus interval
-    change: F32  # (intervals, intervals), to row from column, log
+    near: Index  # (intervals, steps), for each interval those that it may follow
+    change: F32  # (intervals, steps), chance of that, log
     prior: F32  # (intervals,), log
 
 
@@ -92,8 +100,12 @@ def _build_space(settings: BarSettings) -> _Space:
     position = np.arange(len(owner)) - starts[owner]
     heard = position < sizes[owner] * settings.beat_share
     down = np.array([beat == 0 for _, beat in beats])[owner // len(intervals)]
-    ratio = intervals[None, :] / intervals[:, None]
-    change = np.exp(-settings.steadiness * np.abs(ratio - 1.0))
+    near = np.arange(len(intervals))[:, None] + np.arange(-FARTHEST_STEP, FARTHEST_STEP + 1)
+    possible = (near >= 0) & (near < len(intervals))
+    near = np.clip(near, 0, len(intervals) - 1)
+    change = np.exp(-settings.steadiness * np.abs(intervals[:, None] / intervals[near] - 1.0)) * possible
+    total = np.zeros(len(intervals))
+    np.add.at(total, near, change)
     bpm = 60.0 * FRAME_RATE_HZ / intervals
     prior = -0.5 * (np.log2(bpm / settings.usual_bpm) / settings.bpm_octaves) ** 2
     return _Space(
@@ -105,7 +117,8 @@ def _build_space(settings: BarSettings) -> _Space:
         marked=np.flatnonzero(heard & ~down),
         marked_down=np.flatnonzero(heard & down),
         owner=owner,
-        change=np.log(np.maximum(change / change.sum(axis=1, keepdims=True), 1e-30)).T.astype(np.float32).copy(),
+        near=near,
+        change=np.where(possible, np.log(np.maximum(change / total[near], 1e-30)), -1e9).astype(np.float32),
         prior=prior.astype(np.float32),
     )
 
@@ -117,11 +130,10 @@ class BarModel:
         memory_frames: how far back `trace` can look.
     """
 
-    def __init__(self, memory_frames: int, settings: BarSettings = BarSettings()) -> None:
+    def __init__(self, memory_frames: int, settings: BarSettings = MUSIC) -> None:
         self._settings = settings
         self._space = space = _build_space(settings)
         weight = np.log(np.array([1.0 / metre for metre, _ in space.beats], np.float32))
-        self._prior = space.prior
         per_state = (weight[:, None] + space.prior - np.log(space.intervals)).astype(np.float32)
         self._score: F32 = per_state.reshape(-1)[space.owner]
         self._sources: deque[NDArray[np.int32]] = deque(maxlen=memory_frames)
@@ -129,7 +141,7 @@ class BarModel:
         self.frame_count = 0
 
     def step(self, beat: float, downbeat: float) -> None:
-        """Takes the network's shares for the next frame: a beat that is none of bar's first, and a downbeat."""
+        """Takes the network's shares for the next frame: a beat that is no downbeat, and a downbeat."""
         space, settings = self._space, self._settings
         ends = self._score[space.last]
         came, source = self._enter(ends)
@@ -159,9 +171,10 @@ class BarModel:
             better = value > before[self._down]
             before[self._down] = np.where(better, value, before[self._down])
             rows[self._down] = np.where(better, finals[best], rows[self._down])
-        options = before[:, None, :] + space.change
-        chosen = options.argmax(axis=2)
-        came = np.take_along_axis(options, chosen[:, :, None], axis=2)[:, :, 0]
+        options = before[:, space.near] + space.change
+        step = options.argmax(axis=2)
+        came = np.take_along_axis(options, step[:, :, None], axis=2)[:, :, 0]
+        chosen = space.near[np.arange(count), step]
         source = np.take_along_axis(rows, chosen, axis=1) * count + chosen
         return came + np.float32(self._settings.pull) * space.prior, source.astype(np.int32)
 
