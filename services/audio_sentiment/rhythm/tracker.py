@@ -205,7 +205,8 @@ class RhythmTracker:
             return 0.0
         shares = self._shares
         peak = float(np.mean([max(shares[i - 1], shares[i], shares[i + 1]) for i in frames]))
-        return float(1.0 / (1.0 + np.exp(-CERTAINTY_SLOPE * (peak - CERTAINTY_MIDDLE))))
+        between = float(np.mean([shares[i] for i in range(frames[0], frames[-1] + 1)]))
+        return float(1.0 / (1.0 + np.exp(-CERTAINTY_SLOPE * (peak - between - CERTAINTY_MIDDLE))))
 
     def _forecast(self, near: Course, stop: int, certainty: float) -> tuple[Beat, ...]:
         """The beats expected after the window, by the latest one and the mean of the latest intervals."""
