@@ -1,7 +1,7 @@
-"""deepsing eval beats: measures how well beats, onsets and tempo are heard, against MIDI files' own tempo map and notes.
+"""deepsing eval beats: measures how well beats, onsets and tempo are heard, against the tempo map of MIDI files.
 
-It runs what the service runs on renderings of the pieces, and librosa's beat tracker on the same sound. A quarter of the
-tempo map counts as a beat, and the bars are those of its time signatures; notes that set in within 30 ms are one onset.
+It runs what the service runs on renderings of the pieces, and librosa's beat tracker on the same sound. A quarter of
+the tempo map counts as a beat, and the bars are those of its time signatures; notes that set in within 30 ms are one onset.
 The first five seconds do not count. With --hearing live a beat counts at the time at which it was expected.
 """
 
@@ -125,7 +125,7 @@ def _compare_tempo(beats: F64, windows: Sequence[RhythmWindow]) -> tuple[float, 
     for number, window in enumerate(windows):
         middle = number / 2 + 0.25
         near = beats[np.abs(beats - middle) <= 4.0]
-        if middle < BEAT_TRIM_S or len(near) < 3:  # noqa: PLR2004
+        if middle < BEAT_TRIM_S or len(near) < 3:
             continue
         true = 60.0 / float(np.median(np.diff(near)))
         heard = window.tempo.beats_per_minute if window.tempo else 0.0
@@ -207,7 +207,9 @@ def _format_table(answer: dict[str, object]) -> str:
     assert isinstance(means, dict)
     assert isinstance(pieces, dict)
     lines = [f"{answer['n']} pieces, hearing {answer['hearing']}; mean and 95 % interval"]
-    lines += [f"  {text:48} {m['mean']:7.3f}  {m['low']:.3f} … {m['high']:.3f}" for k, text in MEASURES if (m := means.get(k))]
+    lines += [
+        f"  {text:48} {m['mean']:7.3f}  {m['low']:.3f} … {m['high']:.3f}" for k, text in MEASURES if (m := means.get(k))
+    ]
     lines += ["by piece: beats, at any level, onsets, tempo at any level"]
     lines += [
         f"  {name:40} {r['beats']:.2f} {r['beats_any']:.2f} {r['onsets']:.2f} {r['tempo_any']:.2f}"

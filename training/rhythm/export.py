@@ -1,4 +1,4 @@
-"""Writes the networks that hear beats as the service opens them: one graph of BeatNet's three networks, with their mean.
+"""Writes the networks that hear beats as the service opens them: the mean of BeatNet's three networks, in one graph.
 
 `python -m training.rhythm.export --beatnet DIR` takes the folder `BeatNet` of the unpacked wheel
 (`pip download --no-deps BeatNet==1.1.3`; its other requirements no longer install and are not needed).
@@ -98,7 +98,9 @@ def _add_network(graph: GraphBuilder, tag: str, weights: Mapping[str, F32], stat
     graph.add("MaxPool", [f"{tag}_relu"], f"{tag}_pool", kernel_shape=[2], strides=[2])
     graph.add("Flatten", [f"{tag}_pool"], f"{tag}_flat", axis=1)
     dense = graph.store_rounded(f"{tag}_dense", weights["linear0.weight"])
-    graph.add("Gemm", [f"{tag}_flat", dense, graph.store(f"{tag}_dense_bias", weights["linear0.bias"])], f"{tag}_in", transB=1)
+    graph.add(
+        "Gemm", [f"{tag}_flat", dense, graph.store(f"{tag}_dense_bias", weights["linear0.bias"])], f"{tag}_in", transB=1
+    )
     x = graph.add("Unsqueeze", [f"{tag}_in", "axis_1"], f"{tag}_x0")
     following: list[str] = []
     for layer in range(LAYERS):

@@ -26,7 +26,7 @@ EDGES_HZ = (200.0, 2000.0)
 BAND_STARTS_HZ = (31.25, 7900.0)
 BANDS_PER_OCTAVE = 12
 DEPTH = 10.0 ** (-40 / 20)  # 40 dB below the loudest of the last seconds counts as silence
-LEAST = 10.0 ** (-70 / 20) * FRAME_LENGTH / 4  # a full-scale sine has FRAME_LENGTH / 4
+LEAST = 10.0 ** (-85 / 20) * FRAME_LENGTH / 4  # and so does this; a full-scale sine has FRAME_LENGTH / 4
 DECAY = float(np.exp(-1.0 / (8.0 * ONSET_RATE_HZ)))  # of the loudest, in 8 s
 FULL_SCALE = (0.5, 0.35, 0.35)  # mean rise of a band's tones, decades, that reads 255
 
@@ -72,7 +72,7 @@ class OnsetStream:
         tones = np.maximum.reduceat(magnitudes, starts, axis=1)
         levels = np.concatenate([self._before, tones])
         self._before = levels[-LAG:]
-        floor = self._follow_loudest(tones.max(axis=1))[:, None] * np.float32(DEPTH)
+        floor = np.maximum(self._follow_loudest(tones.max(axis=1)) * DEPTH, LEAST).astype(np.float32)[:, None]
         earlier = levels[:-LAG]
         widest = earlier.copy()
         widest[:, 1:] = np.maximum(widest[:, 1:], earlier[:, :-1])
@@ -83,9 +83,9 @@ class OnsetStream:
         return np.asarray(np.rint(np.clip(strength, 0.0, 1.0) * 255.0), np.uint8)
 
     def _follow_loudest(self, peaks: F32) -> F32:
-        """The loudest tone up to each frame; it fades, and is never below LEAST / DEPTH."""
+        """The loudest tone up to each frame; it fades."""
         followed = np.empty(len(peaks), np.float32)
         for number, peak in enumerate(peaks.tolist()):
-            self._loudest = max(peak, self._loudest * DECAY, LEAST / DEPTH)
+            self._loudest = max(peak, self._loudest * DECAY)
             followed[number] = self._loudest
         return followed

@@ -33,7 +33,7 @@ MEMORY_FRAMES = LOOK_AHEAD_FRAMES + NEAR_FRAMES + 2 * WINDOW_FRAMES
 LEAST_CERTAINTY = 0.3  # a beat less sure than this is not one
 LEAST_BEATS = 4  # for a tempo
 LEAST_SPACING = 0.5  # of the interval
-CERTAINTY_SLOPE, CERTAINTY_MIDDLE = 8.0, 0.25  # logistic function of the networks' mean share at the beats near
+CERTAINTY_SLOPE, CERTAINTY_MIDDLE = 9.0, 0.28  # logistic function of the shares at the beats near, less their mean
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,9 @@ class RhythmTracker:
         """The peak of the networks' shares within REFINE_FRAMES, between frames by a parabola."""
         oldest = self._bars.frame_count - len(self._shares)
         first = max(frame - REFINE_FRAMES, oldest)
-        around = [self._shares[i - oldest] for i in range(first, min(frame + REFINE_FRAMES + 1, self._bars.frame_count))]
+        around = [
+            self._shares[i - oldest] for i in range(first, min(frame + REFINE_FRAMES + 1, self._bars.frame_count))
+        ]
         if len(around) < 2 * REFINE_FRAMES + 1:
             return float(frame)
         peak = int(np.argmax(around))
@@ -218,7 +220,9 @@ class RhythmTracker:
         step = 0
         while (expected := frame + step * interval) < stop + FORECAST_FRAMES:
             if expected >= stop:
-                found.append(Beat(round(expected * FRAME_US), (place.beat + step) % place.metre + 1, round(certainty, 3)))
+                found.append(
+                    Beat(round(expected * FRAME_US), (place.beat + step) % place.metre + 1, round(certainty, 3))
+                )
             step += 1
         return tuple(found)
 
