@@ -37,7 +37,7 @@ EXAMPLES = """examples:
 """
 TEMPO_TOLERANCE = 0.04
 ONSET_S, BEAT_TRIM_S = 0.05, 5.0
-PEAK_ABOVE, PEAK_REACH, PEAK_MEAN = 0.06, 3, 12  # of onsets: above the mean of so many frames, the largest of so many
+PEAK_ABOVE, PEAK_REACH, PEAK_MEAN = 0.22, 3, 12  # of onsets: above the mean of so many frames, the largest of so many
 MEASURES = (
     ("beats", "beats, F at 70 ms"),
     ("beats_any", "the same at any metrical level (half, double)"),

@@ -25,6 +25,7 @@ WINDOW_SAMPLES = SAMPLE_RATE_HZ // 2
 LIVE_LAG = 2  # frames at the end of a window whose spectrum needs later samples
 LEAD_FRAMES = 3  # before a beat sounds, live, it is decided
 REFINE_FRAMES = 2
+ONSET_DELAY = 2  # onset frames by which a strength trails its note; live nothing can be done about it
 STEADY, ALIKE = 0.06, 0.25  # relative differences of intervals
 LOOK_AHEAD_FRAMES = 12 * FRAME_RATE_HZ  # with the whole song at hand
 FORECAST_FRAMES = 2 * FRAME_RATE_HZ
@@ -91,6 +92,7 @@ class RhythmTracker:
         self._committed: deque[tuple[int, Place]] = deque(maxlen=32)  # live: the latest beats that were expected
         self._course: Course = []  # whole: beats of the most likely course
         self._last_beat = -FRAME_RATE_HZ  # frame of the latest beat that was yielded
+        self._onset_delay = 0 if live else ONSET_DELAY  # frames to leave out, so that onsets do not trail the sound
         self._window_count = 0
         self._sample_count = 0  # read
         self._block_size = WINDOW_SAMPLES - LATE_SAMPLES
@@ -124,7 +126,9 @@ class RhythmTracker:
         """Takes samples into all that hears them; `until`, in windows, ends the frames at the end of the song."""
         self._sample_count += samples.size
         clean = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-        self._onsets = np.concatenate([self._onsets, self._onset_stream.push(clean)])
+        onsets = self._onset_stream.push(clean)
+        self._onsets = np.concatenate([self._onsets, onsets[self._onset_delay :]])
+        self._onset_delay -= min(self._onset_delay, len(onsets))
         shares = self._activation.push(self._spectrum.push(clean))
         if until is not None:
             shares = shares[: max(0, until * WINDOW_FRAMES - self._bars.frame_count)]

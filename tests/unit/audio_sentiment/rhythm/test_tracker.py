@@ -91,7 +91,7 @@ def test_extreme_tempi_give_finite_values_in_their_windows(network, live, bpm):
 def test_a_song_of_six_tenths_of_a_second_has_two_windows_without_a_beat(network, live):
     windows = hear(network, make_clicks(120, 0.6, start=0.1), live)
     assert [window.beats for window in windows] == [(), ()]
-    assert windows[0].onsets[:, 1].argmax() in range(9, 13)
+    assert windows[0].onsets[:, 1].argmax() in (range(9, 13) if live else range(8, 12))
 
 
 def test_samples_that_are_no_numbers_are_silence(network):
