@@ -1,7 +1,7 @@
 """deepsing eval beats: measures how well beats, onsets and tempo are heard, against the tempo map of MIDI files.
 
 It runs what the service runs on renderings of the pieces, and librosa's beat tracker on the same sound. A quarter of
-the tempo map counts as a beat, and the bars are those of its time signatures; notes that set in within 30 ms are one onset.
+the tempo map counts as a beat, and the bars are those of its time signatures; notes within 30 ms are one onset.
 The first five seconds do not count. With --hearing live a beat counts at the time at which it was expected.
 """
 
