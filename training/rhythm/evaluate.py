@@ -180,7 +180,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 continue
             rows[piece.name] = measure_piece(score.cut(duration_s), windows, plain)
     if not rows:
-        console.print(f"{options.data} has no MIDI file that can be heard; give a folder with .mid files", style="red")
+        console.print(
+            f"{options.data} has no MIDI file that can be heard; give a folder with .mid files",
+            style="red",
+            soft_wrap=True,
+        )
         return 2
     answer = {"hearing": options.hearing, "n": len(rows), "means": _average(rows), "pieces": rows}
     sys.stdout.write(json.dumps(answer) + "\n" if options.json else _format_table(answer))

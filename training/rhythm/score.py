@@ -57,8 +57,8 @@ def read_score(path: Path) -> Score:
         if not merged or onset - merged[-1] > SAME_ONSET_S:
             merged.append(onset)
     downs = np.array(_list_bars(bars, events[-1][0], midi.ticks_per_beat))
-    to_s = [_to_seconds(times.astype(np.float64), tempi, midi.ticks_per_beat) for times in (ticks, downs)]
-    return Score(*to_s, np.array(merged))
+    beats, downbeats = (_to_seconds(t.astype(np.float64), tempi, midi.ticks_per_beat) for t in (ticks, downs))
+    return Score(beats, downbeats, np.array(merged))
 
 
 def _list_events(midi: Any) -> list[tuple[int, Any]]:
