@@ -18,7 +18,7 @@ __all__ = ["PROGRAMS", "Program", "main"]
 
 USAGE = 2  # exit status of a mistake in the command
 HELP = {"-h", "--help"}
-EXTRA = {"torch", "onnx", "librosa", "scipy", "tqdm"}  # modules that come with the extra "train"
+EXTRA = {"torch", "onnx", "librosa", "scipy", "tqdm", "mido", "mir_eval"}  # modules that come with the extra "train"
 WAY_OUT = "run: pip install -e '.[serve,train]'"
 
 
@@ -37,6 +37,7 @@ class Program:
 PROGRAMS: Mapping[tuple[str, str], Program] = {
     ("eval", "audio"): Program("training.audio_sentiment.evaluate"),
     ("eval", "passages"): Program("training.audio_sentiment.evaluate_passages"),
+    ("eval", "beats"): Program("training.rhythm.evaluate"),
     ("eval", "story"): Program("training.stories.evaluate"),
     ("eval", "image-sentiment"): Program("training.translator.judge.evaluate"),
     ("eval", "generator"): Program("training.generator.evaluate"),

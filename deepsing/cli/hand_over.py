@@ -13,6 +13,7 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
     "eval": {
         "audio": "how well the emotions of songs are read, against people's ratings",
         "passages": "whether the emotions that are read follow when the music changes",
+        "beats": "how well beats, onsets and tempo are heard, against MIDI files",
         "story": "how well the pictures of your songs' stories carry the songs' emotions",
         "image-sentiment": "how well the model reads what people feel at photos",
         "generator": "how sharp an engine's pictures are",

@@ -30,6 +30,9 @@ fi
 title "audio sentiment: the original's model, and its features with a linear head, on the same songs and folds"
 "$deepsing" train audio --model deepsing-mlp --data "$data/music" --cache "$work/features" --evaluate
 .venv/bin/python -m training.audio_sentiment.baselines.linear --data "$data/music" --cache "$work/features"
+title "beats, onsets and tempo"
+"$deepsing" eval beats --data "$data/music/vgmidi" --renderings "$work/renderings"
+"$deepsing" eval beats --data "$data/music/vgmidi" --renderings "$work/renderings" --hearing live
 title "image sentiment"
 "$deepsing" eval image-sentiment --oasis "$data/oasis" --engine "$engine"
 title "the morph engine"

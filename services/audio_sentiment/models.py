@@ -17,13 +17,15 @@ from services.audio_sentiment.embedding import Networks
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 from services.audio_sentiment.passages import PassageModel
 from services.audio_sentiment.readers import Pacing
+from services.audio_sentiment.rhythm import bar_model, onsets, tracker
+from services.audio_sentiment.rhythm.activation import BeatNetwork
 from services.audio_sentiment.sentiment import SentimentModel
 from services.audio_sentiment.settings import Settings
 
 __all__ = ["Models", "TypicalMusic", "open_models"]
 
 WEIGHTS = Path(__file__).with_name("weights")
-FILES = ("network", "patch", "head")  # manifests of a model folder
+FILES = ("network", "patch", "head", "beats")  # manifests of a model folder
 HEARINGS = ("live", "whole")
 
 
@@ -45,6 +47,7 @@ class Models:
     """The opened models."""
 
     networks: Networks  # the music networks' sessions
+    beat_network: BeatNetwork
     sentiment_model: SentimentModel
     passage_model: PassageModel
     pacing: Pacing  # unless the caller chooses its own smoothing or context
@@ -53,7 +56,14 @@ class Models:
 
     def new_analyser(self, pacing: Pacing, *, whole: bool) -> Analyser:
         """An analyser for one song; `whole` if points may wait for later audio."""
-        return Analyser(self.networks, self.sentiment_model, self.passage_model, pacing, whole=whole)
+        return Analyser(
+            self.networks,
+            self.sentiment_model,
+            self.passage_model,
+            pacing,
+            whole=whole,
+            beat_network=self.beat_network,
+        )
 
 
 def open_models(settings: Settings) -> Models:
@@ -65,13 +75,15 @@ def open_models(settings: Settings) -> Models:
     folder = Path(settings.weights) if settings.weights else WEIGHTS
     files = [load_artifact(folder / f"{name}.json") for name in FILES]
     typical = _parse_typical(files[2][0], folder / "head.json")
-    sessions = [open_session(path, provider=settings.provider, threads=settings.threads) for _, path in files[:2]]
-    networks = Networks(*sessions)
+    stream, patch, beats = (
+        open_session(files[place][1], provider=settings.provider, threads=settings.threads) for place in (0, 1, 3)
+    )
+    networks = Networks(stream, patch)
     with np.load(files[2][1], allow_pickle=False) as arrays:
         model, passage_model = SentimentModel.from_arrays(arrays), PassageModel.from_arrays(arrays)
     pacing = Pacing(smoothing_s=settings.smoothing_s, memory_s=settings.memory_s)
     digest = _compute_digest([manifest for manifest, _ in files], pacing, typical)
-    models = Models(networks, model, passage_model, pacing, typical, digest)
+    models = Models(networks, beats, model, passage_model, pacing, typical, digest)
     list(models.new_analyser(pacing, whole=False).push(np.zeros(4 * SAMPLE_RATE_HZ, np.float32)))
     return models
 
@@ -80,12 +92,13 @@ def _compute_digest(manifests: list[Manifest], pacing: Pacing, typical: Mapping[
     """Equal digests mean equal points; threads and provider are left out: they only change rounding."""
     constants = {
         f"{module.__name__.rpartition('.')[2]}.{name}": value
-        for module in (passages, readers, sentiment)
+        for module in (passages, readers, sentiment, onsets, tracker)
         for name, value in vars(module).items()
         if name.isupper() and isinstance(value, int | float)
     }
     decisive = {
         "constants": constants,
+        "bars": asdict(bar_model.MUSIC),
         "files": {manifest.name: manifest.sha256 for manifest in manifests},
         "pacing": asdict(pacing),
         "typical": {name: asdict(music) for name, music in typical.items()},

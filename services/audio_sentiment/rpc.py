@@ -25,6 +25,9 @@ from services.audio_sentiment.analyser import Analyser, Point
 from services.audio_sentiment.metrics import collect_points
 from services.audio_sentiment.models import Models, open_models
 from services.audio_sentiment.readers import LOOK_AHEAD_S, Pacing
+from services.audio_sentiment.rhythm.messages import encode_rhythm, encode_tempo
+from services.audio_sentiment.rhythm.spectrum import FRAME_RATE_HZ
+from services.audio_sentiment.rhythm.tracker import FORECAST_FRAMES
 from services.audio_sentiment.sentiment import WINDOW_US
 from services.audio_sentiment.settings import PREFIX, Settings
 from services.audio_sentiment.song_decoder import RawFormat, SongDecoder
@@ -100,6 +103,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             typical_mean=_encode_sentiment(*typical["live"].mean),
             typical_spread=_encode_sentiment(*typical["live"].spread),
             lag_us=round(self._models.pacing.lag_s * 1e6),
+            forecast_us=round(FORECAST_FRAMES / FRAME_RATE_HZ * 1e6),
         )
         whole = audio_sentiment_pb2.HearingModel(
             hearing=audio_sentiment_pb2.HEARING_WHOLE,
@@ -190,6 +194,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             sentiment=_encode_sentiment(*analyser.sentiment()),
             model_digest=self._models.digest,
             point_count=analyser.point_count,
+            tempo=encode_tempo(analyser.tempo()),
         )
 
 
@@ -253,6 +258,7 @@ def _encode_point(point: Point, song_us: int = 2**62) -> sentiment_pb2.AffectPoi
         passage=reading.passage,
         section=reading.section,
         certainty=_encode_sentiment(*reading.certainty),
+        rhythm=None if point.rhythm is None else encode_rhythm(point.rhythm),
     )
 
 
