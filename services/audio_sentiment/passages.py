@@ -24,7 +24,7 @@ BLOCK_DELAY = 2  # windows by which Window.block trails the rest
 REACH = 3.0  # standard deviations; bounds what one odd window can do
 # Chosen on medleys of the training songs, see the model card.
 CORRELATION = 3.0  # windows that say as much as one alone: neighbours are alike
-CHANGE_COST = 14.0  # evidence (natural logarithm of likelihoods) that a change has to bring
+CHANGE_COST = 24.0  # evidence (natural logarithm of likelihoods) that a change has to bring
 SHORTEST = 4  # windows of a passage, at least
 CANDIDATES = 160  # starts of the latest passage that are weighed against each other
 HISTORY = 256  # windows whose coordinates are kept
@@ -33,13 +33,14 @@ ALIKE = -5.0  # evidence from which a passage continues a section; below 0, as a
 
 
 def describe_sound(window: Window, later: Window) -> F32:
-    """What a passage is known by, (features,): the network's pools, timbre, pitches and loudness of one half second.
+    """What a passage is known by, (features,): the network's pools, timbre, pitches, loudness and harmony.
 
     Args:
         window: of that half second.
-        later: the window BLOCK_DELAY later, whose block describes the same half second.
+        later: the window BLOCK_DELAY later, whose block describes the same half second; its harmony trails, too.
     """
-    return np.concatenate([later.block.ravel(), window.timbre, window.pitches, np.array([window.loudness], np.float32)])
+    loudness = np.array([window.loudness], np.float32)
+    return np.concatenate([later.block.ravel(), window.timbre, window.pitches, loudness, later.harmony])
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,8 @@ from services.audio_sentiment.analyser import Analyser, Point
 from services.audio_sentiment.metrics import collect_points
 from services.audio_sentiment.models import Models, open_models
 from services.audio_sentiment.readers import LOOK_AHEAD_S, Pacing
-from services.audio_sentiment.rhythm.messages import encode_rhythm, encode_tempo
 from services.audio_sentiment.rhythm.spectrum import FRAME_RATE_HZ
-from services.audio_sentiment.rhythm.tracker import FORECAST_FRAMES
+from services.audio_sentiment.rhythm.tracker import FORECAST_FRAMES, Beat, RhythmWindow, Tempo
 from services.audio_sentiment.sentiment import WINDOW_US
 from services.audio_sentiment.settings import PREFIX, Settings
 from services.audio_sentiment.song_decoder import RawFormat, SongDecoder
@@ -194,7 +193,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             sentiment=_encode_sentiment(*analyser.sentiment()),
             model_digest=self._models.digest,
             point_count=analyser.point_count,
-            tempo=encode_tempo(analyser.tempo()),
+            tempo=_encode_tempo(analyser.tempo()),
         )
 
 
@@ -258,8 +257,34 @@ def _encode_point(point: Point, song_us: int = 2**62) -> sentiment_pb2.AffectPoi
         passage=reading.passage,
         section=reading.section,
         certainty=_encode_sentiment(*reading.certainty),
-        rhythm=None if point.rhythm is None else encode_rhythm(point.rhythm),
+        rhythm=None if point.rhythm is None else _encode_rhythm(point.rhythm),
     )
+
+
+def _encode_rhythm(window: RhythmWindow) -> sentiment_pb2.Rhythm:
+    """The message of a window."""
+    low, middle, high = window.onsets.T
+    return sentiment_pb2.Rhythm(
+        low_onsets=low.tobytes(),
+        middle_onsets=middle.tobytes(),
+        high_onsets=high.tobytes(),
+        beats=map(_encode_beat, window.beats),
+        forecast=map(_encode_beat, window.forecast),
+        tempo=_encode_tempo(window.tempo),
+    )
+
+
+def _encode_tempo(tempo: Tempo | None) -> sentiment_pb2.Tempo | None:
+    """The message of a tempo; None if there is none."""
+    if tempo is None:
+        return None
+    return sentiment_pb2.Tempo(
+        beats_per_minute=tempo.beats_per_minute, beats_per_bar=tempo.beats_per_bar, certainty=tempo.certainty
+    )
+
+
+def _encode_beat(beat: Beat) -> sentiment_pb2.Beat:
+    return sentiment_pb2.Beat(time_us=beat.time_us, position=beat.position, certainty=beat.certainty)
 
 
 def _encode_song_facts(facts: SongFacts) -> sentiment_pb2.SongFacts:

@@ -94,6 +94,7 @@ OF_AUDIO = {
     "AnalyzeConfig.smoothing_us SMOOTHING_OUT_OF_RANGE": _analyze(smoothing_us=60_000_001),
     "AnalyzeConfig.context_us CONTEXT_OUT_OF_RANGE": _analyze(context_us=600_000_001),
     "AnalyzeConfig.model_digest MODEL_MISMATCH": _analyze(model_digest="9ab0"),
+    "AnalyzeConfig.hearing ENUM_UNKNOWN": _analyze(hearing=7),
     "AudioFormat.sample_format ENUM_UNKNOWN": _analyze(audio_format=sentiment_pb2.AudioFormat(sample_format=99)),
     "AudioFormat.sample_rate_hz AUDIO_FORMAT_INVALID": _compose(
         audio_format=sentiment_pb2.AudioFormat(**RAW, sample_rate_hz=192_001, channel_count=1)

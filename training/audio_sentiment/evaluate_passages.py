@@ -203,8 +203,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             kind: _read_medleys(kind, found, readers, console)
             for kind, found in (("cuts", plain), ("returns", returns))
         }
-    except (AudioError, RenderingError) as error:
-        warn(f"a song of the medleys cannot be read: {error}; leave it out of labels.csv")
+    except RenderingError as error:
+        warn(str(error))
         return 2
     answer = {"seed": options.seed, "medleys": options.count, "songs": options.songs}
     tables = {
@@ -222,7 +222,13 @@ def _read_medleys(
     found: dict[str, list[ReadMedley]] = {hearing: [] for hearing in readers}
     with tempfile.TemporaryDirectory() as renderings:
         for medley in track(medleys, f"reading medleys, {kind}", console=console):
-            samples = render_medley(medley, [render_if_midi(p.song.path, Path(renderings)) for p in medley.parts])
+            files = [render_if_midi(part.song.path, Path(renderings)) for part in medley.parts]
+            try:
+                samples = render_medley(medley, files)
+            except AudioError as error:
+                names = ", ".join(dict.fromkeys(file.name for file in files))
+                console.print(f"{error.message}; the medley of {names} is left out", style="red", soft_wrap=True)
+                continue
             for hearing, reader in readers.items():
                 found[hearing].append(ReadMedley(medley, reader.read_samples(samples)))
     return found

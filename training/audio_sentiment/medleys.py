@@ -26,6 +26,7 @@ LEVEL_LUFS = -18.0
 SILENT_LUFS = -70.0  # where the meter's scale ends
 LOUDNESS_KEY = "lavfi.r128.I"  # under which it gives the loudness of all so far
 PART_S, RETURN_S = 25.0, 15.0  # lengths of the parts
+SPARE_S = 0.1  # by which a song may be shorter than its part: codecs cut a little off
 CLEAR = 0.1  # ratings closer to 0 than this have no clear sign: a fifth of the scale's usual spread
 RETURNS = ("ABAC", "ABCA", "ABAB", "ABCB")
 Quadrant = tuple[bool, bool]  # whether arousal and valence are above 0
@@ -128,12 +129,13 @@ class _Draws:
 def render_medley(medley: Medley, files: Sequence[Path]) -> F32:
     """The samples of a medley at SAMPLE_RATE_HZ, mono; `files` are those of its parts, which a decoder can read.
 
-    A song that is too short for its part ends with silence, so that all cuts are where they are said to be.
+    Raises:
+        AudioError: a song cannot be read, or is too short for its part.
     """
     fade = round(medley.fade_s * SAMPLE_RATE_HZ)
     answer = np.zeros(0, np.float32)
     for part, file in zip(medley.parts, files, strict=True):
-        samples = _fit_length(_normalise(_decode(file, part)), round(part.length_s * SAMPLE_RATE_HZ))
+        samples = _normalise(_decode(file, part))
         if fade and answer.size:
             rising = np.linspace(0.0, 1.0, fade, dtype=np.float32)
             samples[:fade] = samples[:fade] * rising + answer[-fade:] * rising[::-1]
@@ -143,9 +145,17 @@ def render_medley(medley: Medley, files: Sequence[Path]) -> F32:
 
 
 def _decode(file: Path, part: Part) -> F32:
-    options = {"start_s": part.start_s, "duration_s": part.length_s, "sample_rate_hz": SAMPLE_RATE_HZ}
-    with decode_blocks(file, mono=True, **options) as blocks:  # type: ignore[arg-type]
-        return np.concatenate(list(blocks))
+    with decode_blocks(
+        file,
+        mono=True,
+        sample_rate_hz=SAMPLE_RATE_HZ,
+        start_s=part.start_s,
+        duration_s=part.length_s,
+        min_duration_s=part.length_s - SPARE_S,
+    ) as blocks:
+        samples = np.concatenate(list(blocks))
+    count = round(part.length_s * SAMPLE_RATE_HZ)
+    return np.pad(samples[:count], (0, max(0, count - samples.size)))
 
 
 def _normalise(samples: F32) -> F32:
@@ -168,7 +178,3 @@ def _normalise(samples: F32) -> F32:
     if loudness <= SILENT_LUFS:
         return samples
     return samples * np.float32(10.0 ** ((LEVEL_LUFS - loudness) / 20.0))
-
-
-def _fit_length(samples: F32, count: int) -> F32:
-    return np.pad(samples[:count], (0, max(0, count - samples.size)))

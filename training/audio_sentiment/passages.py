@@ -18,7 +18,7 @@ __all__ = ["fit_passage_model"]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-DIMENSIONS = 32
+DIMENSIONS = 48
 SETTLED = 4  # windows after which the networks have heard enough
 LONGEST = 60  # windows of a song that stand for it
 EVERY = 3  # every third window is enough for mean and spread

@@ -89,4 +89,4 @@ def test_a_sound_is_described_by_the_block_that_comes_later() -> None:
         return Window(*parts, value, value)
 
     sound = describe_sound(window(0.25), window(0.5))
-    assert sound.tolist() == [0.5] * 6 + [0.25] * (6 + 7 + 1)
+    assert sound.tolist() == [0.5] * 6 + [0.25] * (6 + 7 + 1) + [0.5] * 5

@@ -45,7 +45,7 @@ def sentiment_model() -> SentimentModel:
 
 def passage_model() -> PassageModel:
     """Passages differ by pitches, all other features of the sound are ignored."""
-    size = 4 + TIMBRE + 2 + 1
+    size = 4 + TIMBRE + 2 + 1 + HARMONY
     view = np.zeros((size, 2), np.float32)
     view[4 + TIMBRE, 0] = view[5 + TIMBRE, 1] = 3.0
     return PassageModel(
