@@ -107,9 +107,9 @@ async def test_the_model_says_what_is_typical_and_how_far_readings_trail(stub: S
     model = await stub.GetModel(audio_sentiment_pb2.GetModelRequest())
     live, whole = model.hearings
     assert (live.hearing, whole.hearing) == (audio_sentiment_pb2.HEARING_LIVE, audio_sentiment_pb2.HEARING_WHOLE)
-    assert (live.typical_mean.arousal, live.typical_mean.valence) == pytest.approx((0.045, 0.0917))
-    assert (live.typical_spread.arousal, live.typical_spread.valence) == pytest.approx((0.4125, 0.3179))
-    assert (whole.typical_mean.arousal, whole.typical_mean.valence) == pytest.approx((0.022, 0.0905))
+    assert (live.typical_mean.arousal, live.typical_mean.valence) == pytest.approx((0.0436, 0.0936))
+    assert (live.typical_spread.arousal, live.typical_spread.valence) == pytest.approx((0.4124, 0.3216))
+    assert (whole.typical_mean.arousal, whole.typical_mean.valence) == pytest.approx((0.0218, 0.0907))
     assert (live.lag_us, live.look_ahead_us) == (1_200_000, 0)
     assert (whole.lag_us, whole.look_ahead_us) == (0, 28_000_000)
     assert (model.typical_mean, model.typical_spread) == (live.typical_mean, live.typical_spread)
