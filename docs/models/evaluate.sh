@@ -20,6 +20,8 @@ fi
 
 title "audio sentiment: the shipped model, which was trained on these songs"
 "$deepsing" eval audio --data "$data/music"
+title "audio sentiment: does the reading follow when the music changes (the shipped model knows these songs)"
+"$deepsing" eval passages --data "$data/music/panda4q"
 title "audio sentiment: cross-validated"
 if [ ! -d "$work/musicnn/MSD_musicnn" ]; then
 	.venv/bin/python -m pip download --quiet --no-deps --dest "$work" musicnn==0.1.0
@@ -27,6 +29,10 @@ if [ ! -d "$work/musicnn/MSD_musicnn" ]; then
 fi
 "$deepsing" train audio --data "$data/music" --musicnn "$work/musicnn" --cache "$work/features" \
 	--weights "$work" --evaluate
+title "audio sentiment: the third of the groups that no choice was made on, by models of the other two thirds"
+"$deepsing" train audio --data "$data/music" --musicnn "$work/musicnn" --cache "$work/features" \
+	--weights "$work/kept" --kept
+"$deepsing" eval passages --data "$data/music/panda4q" --songs kept --weights "$work/kept"
 title "audio sentiment: the original's model, and its features with a linear head, on the same songs and folds"
 "$deepsing" train audio --model deepsing-mlp --data "$data/music" --cache "$work/features" --evaluate
 .venv/bin/python -m training.audio_sentiment.baselines.linear --data "$data/music" --cache "$work/features"

@@ -129,8 +129,6 @@ def build_graph(networks: Sequence[Mapping[str, F32]]) -> Any:
     zeros at the start of a song. Outputs: `shares` (frames, CLASSES), mean of the networks, each row of sum 1: beat,
     downbeat, neither; `next_state`, for the frames that follow.
     """
-    from onnx import checker, helper
-
     graph = GraphBuilder()
     graph.store("axis_0", np.array([0], np.int64))
     graph.store("axis_1", np.array([1], np.int64))
@@ -150,21 +148,24 @@ def build_graph(networks: Sequence[Mapping[str, F32]]) -> Any:
         following += [graph.add("Unsqueeze", [name, "axis_0"], f"{name}_next") for name in after]
     graph.add("Mean", shares, "shares")
     graph.add("Concat", following, "next_state", axis=0)
-    state_shape = [count, 1, 1, CELLS]
+    return _finish(graph, count)
+
+
+def _finish(graph: GraphBuilder, state_count: int) -> Any:
+    """The model of the graph, checked."""
+    from onnx import checker, helper
+
+    state_shape = [state_count, 1, 1, CELLS]
+    inputs = [
+        helper.make_tensor_value_info("spectrum", 1, ["frames", SPECTRUM_SIZE]),
+        helper.make_tensor_value_info("state", 1, state_shape),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("shares", 1, ["frames", CLASSES]),
+        helper.make_tensor_value_info("next_state", 1, state_shape),
+    ]
     model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "beats",
-            [
-                helper.make_tensor_value_info("spectrum", 1, ["frames", SPECTRUM_SIZE]),
-                helper.make_tensor_value_info("state", 1, state_shape),
-            ],
-            [
-                helper.make_tensor_value_info("shares", 1, ["frames", CLASSES]),
-                helper.make_tensor_value_info("next_state", 1, state_shape),
-            ],
-            graph.initializers,
-        ),
+        helper.make_graph(graph.nodes, "beats", inputs, outputs, graph.initializers),
         opset_imports=[helper.make_opsetid("", OPSET)],
         producer_name="deepsing",
     )
