@@ -32,7 +32,15 @@ from training.audio_sentiment.medleys import Medley, draw_medleys, draw_returns,
 from training.audio_sentiment.rendering import RenderingError, render_if_midi
 from training.program import new_parser
 
-__all__ = ["build_parser", "main", "measure_boundaries", "measure_sections", "measure_signs"]
+__all__ = [
+    "ReadMedley",
+    "build_parser",
+    "main",
+    "measure_boundaries",
+    "measure_certainty",
+    "measure_sections",
+    "measure_signs",
+]
 
 F64 = NDArray[np.float64]
 EXAMPLES = """examples:
