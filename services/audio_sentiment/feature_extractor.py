@@ -19,7 +19,7 @@ from services.audio_sentiment.features import (
 from services.audio_sentiment.harmony import Harmony
 from services.audio_sentiment.running_mean import RunningMean
 
-__all__ = ["WINDOW_SAMPLES", "FeatureExtractor", "RunningGain", "Window", "apply_gain"]
+__all__ = ["WINDOW_SAMPLES", "FeatureExtractor", "RunningGain", "Window", "WindowCutter", "apply_gain"]
 
 F32 = NDArray[np.float32]
 
@@ -82,6 +82,30 @@ class Window:
     onset_strength: float
 
 
+class WindowCutter:
+    """Cuts a stream into the samples of its windows, equal for any chunk sizes.
+
+    A window does without its last LATE_SAMPLES; the next one begins with them.
+    """
+
+    def __init__(self) -> None:
+        self._pending: F32 = np.empty(0, np.float32)
+        self._need = WINDOW_SAMPLES - LATE_SAMPLES
+
+    def push(self, samples: F32) -> Iterator[F32]:
+        """Takes the next samples, any number; yields those of each window that they complete."""
+        self._pending = np.concatenate([self._pending, samples])
+        while self._pending.size >= self._need:
+            head, self._pending = self._pending[: self._need], self._pending[self._need :]
+            self._need = WINDOW_SAMPLES
+            yield head
+
+    def drain(self) -> F32:
+        """Ends the stream; returns the samples that are left."""
+        left, self._pending = self._pending, np.empty(0, np.float32)
+        return left
+
+
 class FeatureExtractor:
     """Takes samples in pieces of any size and yields windows as soon as their samples are there.
 
@@ -96,7 +120,7 @@ class FeatureExtractor:
         self._harmony = Harmony(window_limit)
         self._gain = RunningGain(window_limit)
         self._mel = MelStream()
-        self._pending: F32 = np.empty(0, np.float32)
+        self._cutter = WindowCutter()
         self._start = 0  # sample index of the next window
         self._consumed = 0  # samples given to the mel stream
         self._last_frame = np.zeros(MEL_COUNT, np.float32)
@@ -108,18 +132,12 @@ class FeatureExtractor:
 
     def push(self, samples: F32) -> Iterator[Window]:
         """Takes the next samples at SAMPLE_RATE_HZ, mono, any number; yields the windows they complete."""
-        self._pending = np.concatenate([self._pending, samples])
-        while True:
-            need = self._start + WINDOW_SAMPLES - LATE_SAMPLES - self._consumed
-            if self._pending.size < need:
-                return
-            head, self._pending = self._pending[:need], self._pending[need:]
-            yield self._read_window(head)
+        return map(self._read_window, self._cutter.push(samples))
 
     def finish(self, window_count: int) -> Iterator[Window]:
         """Yields the remaining windows up to `window_count`; the last may be shorter than half a second."""
         while self.window_count < window_count:
-            head, self._pending = self._pending, np.empty(0, np.float32)
+            head = self._cutter.drain()
             if self.window_count == 0 and head.size < HOP_LENGTH:
                 head = np.pad(head, (0, HOP_LENGTH - head.size))  # enough for a first frame
             yield self._read_window(head)

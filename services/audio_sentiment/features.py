@@ -13,6 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from services.audio_sentiment.framing import FrameCutter
+
 F32 = NDArray[np.float32]
 
 SAMPLE_RATE_HZ = 16_000
@@ -56,7 +58,7 @@ class MelStream:
     """Turns samples into log-mel frames as they arrive; the signal is silent before its start."""
 
     def __init__(self) -> None:
-        self._tail: F32 = np.zeros(FFT_LENGTH // 2, np.float32)
+        self._cutter = FrameCutter(FFT_LENGTH, HOP_LENGTH, FFT_LENGTH // 2)
 
     def push(self, samples: F32) -> F32:
         """Takes the next samples.
@@ -67,12 +69,9 @@ class MelStream:
         Returns:
             (frames, MEL_COUNT): the frames that these samples complete.
         """
-        signal = np.concatenate([self._tail, samples])
-        count = max(0, (signal.size - FFT_LENGTH) // HOP_LENGTH + 1)
-        self._tail = signal[count * HOP_LENGTH :]
-        if not count:
+        frames = self._cutter.push(samples)
+        if not len(frames):
             return np.empty((0, MEL_COUNT), np.float32)
-        frames = np.lib.stride_tricks.sliding_window_view(signal, FFT_LENGTH)[: count * HOP_LENGTH : HOP_LENGTH]
         spectrum = np.fft.rfft(frames * _hann_window())
         power = spectrum.real**2 + spectrum.imag**2
         mel: F32 = power.astype(np.float32) @ mel_filters()

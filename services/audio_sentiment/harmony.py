@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
+from services.audio_sentiment.framing import FrameCutter
 from services.audio_sentiment.running_mean import RunningMean
 
 __all__ = ["HARMONY_SIZE", "PITCHES_SIZE", "Harmony"]
@@ -85,7 +86,7 @@ class Harmony:
     """
 
     def __init__(self, window_limit: int = 0) -> None:
-        self._tail: F32 = np.zeros(FFT_LENGTH // 2, np.float32)
+        self._cutter = FrameCutter(FFT_LENGTH, HOP_LENGTH, FFT_LENGTH // 2)
         self._classes = [RunningMean(math.exp(-WINDOW_S / seconds), window_limit) for seconds in MEMORIES_S]
         self._last = np.zeros(12 * OCTAVES), np.zeros(len(INTERVALS))
 
@@ -98,11 +99,8 @@ class Harmony:
 
     def push(self, samples: F32) -> F32:
         """Takes the next samples, any number, at a typical level; returns (HARMONY_SIZE,)."""
-        signal = np.concatenate([self._tail, samples])
-        count = max(0, (signal.size - FFT_LENGTH) // HOP_LENGTH + 1)
-        self._tail = signal[count * HOP_LENGTH :]
-        if count:
-            frames = np.lib.stride_tricks.sliding_window_view(signal, FFT_LENGTH)[: count * HOP_LENGTH : HOP_LENGTH]
+        frames = self._cutter.push(samples)
+        if len(frames):
             peaks = _peaks(np.abs(np.fft.rfft(frames * _hann_window(), axis=1))[:, :BIN_COUNT])
             shares = peaks / (peaks.sum(axis=1, keepdims=True) + _TINY)
             together = [(shares[:, :-step] * shares[:, step:]).sum(axis=1).mean() for step in INTERVALS]

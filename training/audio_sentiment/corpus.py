@@ -21,7 +21,7 @@ __all__ = ["WindowedSong", "features_digest", "load_windows", "read_corpus"]
 F32 = NDArray[np.float32]
 KINDS = ("embedding", "patch", "harmony", "timbre", "block", "pitches")  # of a window's features, in their order
 SOUNDS = ("loudness", "onset_strength")
-WINDOW_MODULES = ("embedding", "feature_extractor", "features", "harmony", "running_mean")
+WINDOW_MODULES = ("embedding", "feature_extractor", "features", "framing", "harmony", "running_mean")
 
 
 @dataclass(frozen=True)

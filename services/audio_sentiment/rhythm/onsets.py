@@ -9,9 +9,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from services.audio_sentiment.feature_extractor import LATE_SAMPLES
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
+from services.audio_sentiment.framing import FrameCutter
 
-__all__ = ["LATE_SAMPLES", "ONSET_BANDS", "ONSET_RATE_HZ", "OnsetStream"]
+__all__ = ["ONSET_BANDS", "ONSET_RATE_HZ", "OnsetStream"]
 
 F32 = NDArray[np.float32]
 
@@ -19,7 +21,6 @@ ONSET_RATE_HZ = 100
 ONSET_BANDS = 3  # below 200 Hz, up to 2 kHz, above
 HOP_LENGTH = SAMPLE_RATE_HZ // ONSET_RATE_HZ
 FRAME_LENGTH = 512  # 32 ms
-LATE_SAMPLES = 64  # at the end of a window that a resampler may still hold back
 LAG = 2  # frames back to which a frame is compared
 AHEAD = HOP_LENGTH - LATE_SAMPLES  # so much of a frame lies after its time: a window is complete at its end
 EDGES_HZ = (200.0, 2000.0)
@@ -50,7 +51,7 @@ class OnsetStream:
     """Turns samples into strengths as they arrive; the signal is silent before its start."""
 
     def __init__(self) -> None:
-        self._tail: F32 = np.zeros(FRAME_LENGTH - AHEAD, np.float32)
+        self._cutter = FrameCutter(FRAME_LENGTH, HOP_LENGTH, FRAME_LENGTH - AHEAD)
         starts, _ = _tone_starts()
         self._before: F32 = np.zeros((LAG, len(starts)), np.float32)
         self._loudest = 0.0
@@ -61,12 +62,9 @@ class OnsetStream:
         Returns:
             (frames, ONSET_BANDS), those completed, 0 to 255; frame i is at sample i HOP_LENGTH.
         """
-        signal = np.concatenate([self._tail, samples])
-        count = max(0, (signal.size - FRAME_LENGTH) // HOP_LENGTH + 1)
-        self._tail = signal[count * HOP_LENGTH :]
-        if not count:
+        frames = self._cutter.push(samples)
+        if not len(frames):
             return np.empty((0, ONSET_BANDS), np.uint8)
-        frames = np.lib.stride_tricks.sliding_window_view(signal, FRAME_LENGTH)[: count * HOP_LENGTH : HOP_LENGTH]
         magnitudes = np.abs(np.fft.rfft(frames * _hann_window())).astype(np.float32)
         starts, bands = _tone_starts()
         tones = np.maximum.reduceat(magnitudes, starts, axis=1)

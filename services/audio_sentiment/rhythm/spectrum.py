@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
+from services.audio_sentiment.framing import FrameCutter
 
 __all__ = ["FRAME_RATE_HZ", "SPECTRUM_SIZE", "SpectrumStream"]
 
@@ -63,7 +64,7 @@ class SpectrumStream:
     """Turns samples into frames as they arrive; the signal is silent before its start."""
 
     def __init__(self) -> None:
-        self._tail: F32 = np.zeros(FRAME_LENGTH // 2, np.float32)
+        self._cutter = FrameCutter(FRAME_LENGTH, HOP_LENGTH, FRAME_LENGTH // 2)
         self._last: F32 | None = None
 
     def push(self, samples: F32) -> F32:
@@ -72,12 +73,9 @@ class SpectrumStream:
         Returns:
             (frames, SPECTRUM_SIZE), those completed; frame i is centred on sample i HOP_LENGTH.
         """
-        signal = np.concatenate([self._tail, samples])
-        count = max(0, (signal.size - FRAME_LENGTH) // HOP_LENGTH + 1)
-        self._tail = signal[count * HOP_LENGTH :]
-        if not count:
+        frames = self._cutter.push(samples)
+        if not len(frames):
             return np.empty((0, SPECTRUM_SIZE), np.float32)
-        frames = np.lib.stride_tricks.sliding_window_view(signal, FRAME_LENGTH)[: count * HOP_LENGTH : HOP_LENGTH]
         magnitudes = np.abs(np.fft.rfft(frames * _hann_window())[:, : FRAME_LENGTH // 2]).astype(np.float32)
         bands = np.log10(magnitudes @ _filters() + np.float32(1.0))
         before = np.concatenate([bands[:1] if self._last is None else self._last[None], bands[:-1]])

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from services.audio_sentiment.features import SAMPLE_RATE_HZ
+from services.audio_sentiment.feature_extractor import WINDOW_SAMPLES, WindowCutter
 from services.audio_sentiment.rhythm.activation import BeatActivation, BeatNetwork
 from services.audio_sentiment.rhythm.bar_model import BarModel, Place
-from services.audio_sentiment.rhythm.onsets import LATE_SAMPLES, ONSET_BANDS, ONSET_RATE_HZ, OnsetStream
+from services.audio_sentiment.rhythm.onsets import ONSET_BANDS, ONSET_RATE_HZ, OnsetStream
 from services.audio_sentiment.rhythm.spectrum import FRAME_RATE_HZ, SpectrumStream
 
 __all__ = ["FORECAST_FRAMES", "LOOK_AHEAD_FRAMES", "Beat", "RhythmTracker", "RhythmWindow", "Tempo"]
@@ -21,7 +21,6 @@ Course = list[tuple[int, Place]]  # frames at which beats begin
 WINDOW_FRAMES = FRAME_RATE_HZ // 2
 WINDOW_ONSETS = ONSET_RATE_HZ // 2
 FRAME_US = 1_000_000 // FRAME_RATE_HZ
-WINDOW_SAMPLES = SAMPLE_RATE_HZ // 2
 LIVE_LAG = 2  # frames at the end of a window whose spectrum needs later samples
 LEAD_FRAMES = 3  # before a beat sounds, live, it is decided
 REFINE_FRAMES = 2
@@ -87,7 +86,7 @@ class RhythmTracker:
         self._onset_stream = OnsetStream()
         self._bars = BarModel(MEMORY_FRAMES)
         self._shares: deque[float] = deque(maxlen=MEMORY_FRAMES)  # beat or downbeat, of the latest frames
-        self._pending: F32 = np.empty(0, np.float32)
+        self._cutter = WindowCutter()
         self._onsets: NDArray[np.uint8] = np.empty((0, ONSET_BANDS), np.uint8)
         self._committed: deque[tuple[int, Place]] = deque(maxlen=32)  # live: the latest beats that were expected
         self._course: Course = []  # whole: beats of the most likely course
@@ -95,7 +94,6 @@ class RhythmTracker:
         self._onset_delay = 0 if live else ONSET_DELAY  # frames to leave out, so that onsets do not trail the sound
         self._window_count = 0
         self._sample_count = 0  # read
-        self._block_size = WINDOW_SAMPLES - LATE_SAMPLES
 
     @property
     def window_count(self) -> int:
@@ -104,19 +102,15 @@ class RhythmTracker:
 
     def push(self, samples: F32) -> Iterator[RhythmWindow]:
         """Takes the next samples at SAMPLE_RATE_HZ, mono, any number; yields the windows that are decided."""
-        self._pending = np.concatenate([self._pending, samples])
-        while self._pending.size >= self._block_size:
-            head, self._pending = self._pending[: self._block_size], self._pending[self._block_size :]
-            self._block_size = WINDOW_SAMPLES
+        for head in self._cutter.push(samples):
             self._read(head)
             yield from self._decide_windows(self._bars.frame_count)
 
     def finish(self, window_count: int) -> Iterator[RhythmWindow]:
         """Yields the remaining windows up to `window_count`; after it, nothing may be pushed."""
-        total = self._sample_count + self._pending.size
-        missing = max(0, window_count * WINDOW_SAMPLES + WINDOW_SAMPLES - total)
-        self._read(np.concatenate([self._pending, np.zeros(missing, np.float32)]), until=window_count)
-        self._pending = np.empty(0, np.float32)
+        left = self._cutter.drain()
+        missing = max(0, window_count * WINDOW_SAMPLES + WINDOW_SAMPLES - self._sample_count - left.size)
+        self._read(np.concatenate([left, np.zeros(missing, np.float32)]), until=window_count)
         if not self._live:
             self._course = self._bars.trace(0)
         while self._window_count < window_count:
