@@ -75,7 +75,6 @@ class Analyser:
             self._rhythms.extend(self._tracker.push(samples))
         for window in self._extractor.push(samples):
             self._take(window)
-            yield from self._complete_points()
         yield from self._complete_points()
 
     def finish(self, window_count: int) -> Iterator[Point]:

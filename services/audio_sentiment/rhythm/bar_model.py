@@ -136,6 +136,7 @@ class BarModel:
         weight = np.log(np.array([1.0 / metre for metre, _ in space.beats], np.float32))
         per_state = (weight[:, None] + space.prior - np.log(space.intervals)).astype(np.float32)
         self._score: F32 = per_state.reshape(-1)[space.owner]
+        self._best = int(self._score.argmax())  # the most likely state
         self._sources: deque[NDArray[np.int32]] = deque(maxlen=memory_frames)
         self._down = np.array([beat == 0 for _, beat in space.beats])
         self.frame_count = 0
@@ -153,7 +154,8 @@ class BarModel:
         base = np.log(quiet)
         score[space.marked] += np.float32(np.log(max(low, beat)) - base)
         score[space.marked_down] += np.float32(np.log(max(low, downbeat)) - base)
-        score -= score.max()
+        self._best = int(score.argmax())
+        score -= score[self._best]
         self._score = score
         self._sources.append(source)
         self.frame_count += 1
@@ -180,15 +182,12 @@ class BarModel:
 
     def locate(self) -> Place:
         """The most likely place in the bar at the latest frame."""
-        state = int(self._score.argmax())
-        owner = int(self._space.owner[state])
-        return self._describe(owner, state - int(self._space.first.reshape(-1)[owner]))
+        return self._describe(*self._locate_best())
 
     def trace(self, back_to: int) -> list[tuple[int, Place]]:
         """Frames at which beats began on the most likely course, from `back_to` on, in order."""
-        state = int(self._score.argmax())
-        owner = int(self._space.owner[state])
-        frame = self.frame_count - 1 - (state - int(self._space.first.reshape(-1)[owner]))
+        owner, position = self._locate_best()
+        frame = self.frame_count - 1 - position
         oldest = max(back_to, self.frame_count - len(self._sources))
         found: list[tuple[int, Place]] = []
         while frame >= oldest:
@@ -196,6 +195,11 @@ class BarModel:
             owner = int(self._sources[frame - self.frame_count].reshape(-1)[owner])
             frame -= int(self._space.intervals[owner % len(self._space.intervals)])
         return found[::-1]
+
+    def _locate_best(self) -> tuple[int, int]:
+        """Owner of the most likely state, and its position in the beat."""
+        owner = int(self._space.owner[self._best])
+        return owner, self._best - int(self._space.first.reshape(-1)[owner])
 
     def _describe(self, owner: int, position: int) -> Place:
         row, interval = divmod(owner, len(self._space.intervals))
