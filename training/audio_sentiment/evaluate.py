@@ -33,7 +33,16 @@ from training.audio_sentiment.rendering import RenderingError, render_if_midi
 from training.audio_sentiment.report import Reading, format_table, mean_and_sd, pool_collections, report
 from training.program import new_parser
 
-__all__ = ["HEARINGS", "WEIGHTS", "OfflineReader", "build_parser", "choose_songs", "main"]
+__all__ = [
+    "HEARINGS",
+    "WEIGHTS",
+    "OfflineReader",
+    "add_reader_options",
+    "build_parser",
+    "choose_songs",
+    "main",
+    "print_warning",
+]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -148,12 +157,17 @@ def build_parser() -> argparse.ArgumentParser:
         default="whole",
         help="live: a point depends on nothing after it, as with live stories (default: whole)",
     )
+    add_reader_options(parser)
+    return parser
+
+
+def add_reader_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what all programs take that measure an OfflineReader: which songs, which models, and --json."""
     parser.add_argument(
         "--songs", choices=("all", "chosen", "kept"), default="all", help="kept: the third that no choice was made on"
     )
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR", help="folder of the models")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -201,7 +215,7 @@ def _find_collections(data: Path) -> list[Path]:
 def _read_collection(reader: OfflineReader, folder: Path, which: str, console: Console) -> list[ReadSong]:
     """Reads a collection; warns of songs that cannot be read, and leaves them out."""
     songs_read: list[ReadSong] = []
-    warn = partial(_print_warning, console)
+    warn = partial(print_warning, console)
     try:
         songs = choose_songs(read_labels(folder, warn), which)
     except LabelsError as error:
@@ -218,7 +232,8 @@ def _read_collection(reader: OfflineReader, folder: Path, which: str, console: C
     return songs_read
 
 
-def _print_warning(console: Console, message: str) -> None:
+def print_warning(console: Console, message: str) -> None:
+    """Prints a line in red, as it is."""
     console.print(message, style="red", highlight=False, soft_wrap=True)
 
 

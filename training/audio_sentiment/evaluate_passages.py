@@ -26,7 +26,7 @@ from deepsing.audio import AudioError
 from services.audio_sentiment.analyser import Point
 from services.audio_sentiment.sentiment import WINDOW_S
 from training.agreement import DIMENSIONS, bootstrap_intervals
-from training.audio_sentiment.evaluate import HEARINGS, WEIGHTS, OfflineReader, choose_songs
+from training.audio_sentiment.evaluate import HEARINGS, OfflineReader, add_reader_options, choose_songs, print_warning
 from training.audio_sentiment.labels import LABELS_HELP, LabelsError, read_labels
 from training.audio_sentiment.medleys import Medley, draw_medleys, draw_returns, render_medley
 from training.audio_sentiment.rendering import RenderingError, render_if_midi
@@ -181,11 +181,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--count", type=int, default=COUNT, metavar="N", help=f"medleys of each kind (default: {COUNT})"
     )
-    parser.add_argument(
-        "--songs", choices=("all", "chosen", "kept"), default="all", help="kept: the third that no choice was made on"
-    )
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR", help="folder of the models")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_reader_options(parser)
     return parser
 
 
@@ -196,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.count < 1:
         parser.error(f"--count is {options.count}; choose 1 or more")
     console = Console(stderr=True)
-    warn = partial(console.print, style="red", highlight=False, soft_wrap=True)
+    warn = partial(print_warning, console)
     try:
         songs = choose_songs(read_labels(options.data, warn), options.songs)
         plain = draw_medleys(songs, options.count, options.seed)
@@ -235,7 +231,7 @@ def _read_medleys(
                 samples = render_medley(medley, files)
             except AudioError as error:
                 names = ", ".join(dict.fromkeys(file.name for file in files))
-                console.print(f"{error.message}; the medley of {names} is left out", style="red", soft_wrap=True)
+                print_warning(console, f"{error.message}; the medley of {names} is left out")
                 continue
             for hearing, reader in readers.items():
                 found[hearing].append(ReadMedley(medley, reader.read_samples(samples)))

@@ -16,13 +16,13 @@ and maximum of the upper four layers are given instead of tags.
 __all__ = ["batch_norm", "build_graph", "live_channels", "tagger_weights", "build_patch_graph", "live_filters"]
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
+
+from training.graph import GraphBuilder
 
 F32 = NDArray[np.float32]
 Tensors = Mapping[str, NDArray[np.float32]]
@@ -61,26 +61,13 @@ def live_channels(tensors: Tensors) -> list[NDArray[np.intp]]:
     ]
 
 
-@dataclass
-class _Graph:
-    """Collects nodes and weights."""
-
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    weights: list[onnx.TensorProto] = field(default_factory=list)
+class _Graph(GraphBuilder):
+    """A graph whose large weights are stored as float16."""
 
     def add_weight(self, name: str, value: NDArray[np.generic]) -> str:
         """Adds a weight; large float32 ones are stored as float16 and cast back when the graph is opened."""
-        if value.dtype == np.float32 and value.size >= _HALF_SIZE:
-            self.weights.append(numpy_helper.from_array(value.astype(np.float16), f"{name}_half"))
-            self.nodes.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
-        else:
-            self.weights.append(numpy_helper.from_array(value, name))
-        return name
-
-    def add(self, op: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        """Adds a node with one output."""
-        self.nodes.append(helper.make_node(op, inputs, [name], **attributes))
-        return name
+        half = value.dtype == np.float32 and value.size >= _HALF_SIZE
+        return self.store_half(name, value.astype(np.float32)) if half else self.store(name, value)
 
     def add_slice(self, source: str, name: str, start: int, end: int, axis: int) -> str:
         """Adds a cut; `end` 0 is the end of the axis."""
@@ -228,37 +215,25 @@ def build_patch_graph(tensors: Tensors) -> onnx.ModelProto:
         A model with input `mel` (1, 1, PATCH_FRAMES, N_MELS) and output `patch` (features,): of each layer but the
         first, the mean, then the maximum of its live filters.
     """
-    nodes: list[onnx.NodeProto] = []
-    weights: list[onnx.TensorProto] = []
-
-    def add(op: str, inputs: list[str], name: str, **attributes: Any) -> str:
-        nodes.append(helper.make_node(op, inputs, [name], **attributes))
-        return name
-
-    def add_weight(name: str, value: F32, *, half: bool = False) -> str:
-        if not half:
-            weights.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
-            return name
-        weights.append(numpy_helper.from_array(value.astype(np.float16), f"{name}_half"))
-        return add("Cast", [f"{name}_half"], name, to=TensorProto.FLOAT)
+    graph = GraphBuilder()
 
     def add_affine(below: str, index: int, keep: NDArray[np.intp] | slice) -> str:
-        scale, shift = (value[keep].reshape(-1, 1, 1) for value in batch_norm(tensors, index))
-        scaled = add("Mul", [below, add_weight(f"s{index}", scale)], f"m{index}")
-        return add("Add", [scaled, add_weight(f"t{index}", shift)], f"n{index}")
+        scale, shift = (np.asarray(value[keep].reshape(-1, 1, 1), np.float32) for value in batch_norm(tensors, index))
+        scaled = graph.add("Mul", [below, graph.store(f"s{index}", scale)], f"m{index}")
+        return graph.add("Add", [scaled, graph.store(f"t{index}", shift)], f"n{index}")
 
     below, pooled, live = add_affine("mel", 0, slice(None)), [], live_filters(tensors)
     for i in range(LAYERS):
         kernel, bias = _prune_kernel(tensors, i)
-        inputs = [below, add_weight(f"k{i}", kernel, half=True), add_weight(f"b{i}", bias)]
-        active = add("Relu", [add("Conv", inputs, f"c{i}", pads=[1, 1, 1, 1])], f"r{i}")
+        inputs = [below, graph.store_half(f"k{i}", kernel), graph.store(f"b{i}", np.asarray(bias, np.float32))]
+        active = graph.add("Relu", [graph.add("Conv", inputs, f"c{i}", pads=[1, 1, 1, 1])], f"r{i}")
         size, stride = POOLS[i]
-        below = add("MaxPool", [add_affine(active, i + 1, live[i])], f"p{i}", kernel_shape=size, strides=stride)
+        below = graph.add("MaxPool", [add_affine(active, i + 1, live[i])], f"p{i}", kernel_shape=size, strides=stride)
         if i:
             for op in ("ReduceMean", "ReduceMax"):
-                pooled.append(add(op, [below], f"{op}{i}", axes=[0, 2, 3], keepdims=0))
-    add("Concat", pooled, "patch", axis=0)
-    return _build_model(nodes, weights, sum(2 * filters.size for filters in live[1:]))
+                pooled.append(graph.add(op, [below], f"{op}{i}", axes=[0, 2, 3], keepdims=0))
+    graph.add("Concat", pooled, "patch", axis=0)
+    return _build_model(graph.nodes, graph.weights, sum(2 * filters.size for filters in live[1:]))
 
 
 def _build_model(nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto], feature_count: int) -> onnx.ModelProto:

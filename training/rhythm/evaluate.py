@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-import services.audio_sentiment
 from deepsing.audio import AudioError, decode_blocks
 from deepsing.runtime.onnx import open_session
 from services.audio_sentiment.features import SAMPLE_RATE_HZ
 from services.audio_sentiment.rhythm.onsets import ONSET_RATE_HZ
 from services.audio_sentiment.rhythm.tracker import RhythmTracker, RhythmWindow
+from training.agreement import bootstrap_intervals
+from training.audio_sentiment.evaluate import HEARINGS, WEIGHTS, print_warning
 from training.audio_sentiment.rendering import RenderingError, render_if_midi
 from training.program import new_parser
 from training.rhythm.score import MidiError, Score, read_score
@@ -30,7 +31,6 @@ from training.rhythm.score import MidiError, Score, read_score
 __all__ = ["build_parser", "main", "measure_piece", "pick_onsets"]
 
 F64 = NDArray[np.float64]
-WEIGHTS = Path(services.audio_sentiment.__file__).with_name("weights")
 EXAMPLES = """examples:
   deepsing eval beats --data DIR
   deepsing eval beats --data DIR --hearing live --json
@@ -156,7 +156,7 @@ def build_parser() -> argparse.ArgumentParser:
     """What the command line takes."""
     parser = new_parser("deepsing eval beats", __doc__ or "", EXAMPLES)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with MIDI files")
-    parser.add_argument("--hearing", choices=("live", "whole"), default="whole", help="default: whole")
+    parser.add_argument("--hearing", choices=HEARINGS, default="whole", help="default: whole")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, metavar="DIR", help="folder of the models")
     parser.add_argument("--renderings", type=Path, metavar="DIR", help="keeps renderings here (default: nowhere)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -176,15 +176,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 sound = render_if_midi(piece, options.renderings or Path(scratch))
                 windows, plain, duration_s = _hear_piece(sound, options.weights, options.hearing == "live")
             except (AudioError, RenderingError, MidiError) as error:
-                console.print(f"{piece.name}: {error}; left out", style="red", highlight=False, soft_wrap=True)
+                print_warning(console, f"{piece.name}: {error}; left out")
                 continue
             rows[piece.name] = measure_piece(score.cut(duration_s), windows, plain)
     if not rows:
-        console.print(
-            f"{options.data} has no MIDI file that can be heard; give a folder with .mid files",
-            style="red",
-            soft_wrap=True,
-        )
+        print_warning(console, f"{options.data} has no MIDI file that can be heard; give a folder with .mid files")
         return 2
     answer = {"hearing": options.hearing, "n": len(rows), "means": _average(rows), "pieces": rows}
     sys.stdout.write(json.dumps(answer) + "\n" if options.json else _format_table(answer))
@@ -199,10 +195,8 @@ def _average(rows: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
         values = values[np.isfinite(values)]
         if not len(values):
             continue
-        random = np.random.default_rng(0)
-        draws = values[random.integers(0, len(values), (2000, len(values)))].mean(axis=1)
-        low, high = np.percentile(draws, [2.5, 97.5])
-        means[name] = {"mean": float(values.mean()), "low": float(low), "high": float(high)}
+        low, high = bootstrap_intervals(lambda drawn: {"mean": float(drawn.mean())}, values)["mean"]
+        means[name] = {"mean": float(values.mean()), "low": low, "high": high}
     return means
 
 

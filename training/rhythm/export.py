@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto, checker, helper
 
 import services.audio_sentiment
 from services.audio_sentiment.rhythm.spectrum import SPECTRUM_SIZE
+from training.graph import GraphBuilder
 from training.manifest import write_manifest
 
-__all__ = ["GraphBuilder", "build_graph", "main", "quantise_rows", "read_beatnet"]
+__all__ = ["build_graph", "main", "quantise_rows", "read_beatnet"]
 
 F32 = NDArray[np.float32]
 WEIGHTS = Path(services.audio_sentiment.__file__).with_name("weights")
@@ -56,32 +58,14 @@ def quantise_rows(matrix: F32) -> tuple[NDArray[np.int8], F32]:
     return np.rint(matrix / scale).astype(np.int8), scale.astype(np.float32)
 
 
-class GraphBuilder:
-    """Collects the nodes and weights of an ONNX graph."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.initializers: list[Any] = []
-
-    def store(self, name: str, value: NDArray[Any]) -> str:
-        """Adds a constant; returns its name."""
-        from onnx import numpy_helper
-
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
+class _Graph(GraphBuilder):
+    """A graph whose matrices are stored in 8 bits."""
 
     def store_rounded(self, name: str, matrix: F32) -> str:
         """Adds a matrix in 8 bits, and its expansion, which the runtime does once when it opens the file."""
         numbers, scale = quantise_rows(matrix)
-        cast = self.add("Cast", [self.store(f"{name}_8bit", numbers)], f"{name}_cast", to=1)
+        cast = self.add("Cast", [self.store(f"{name}_8bit", numbers)], f"{name}_cast", to=TensorProto.FLOAT)
         return self.add("Mul", [cast, self.store(f"{name}_scale", scale)], name)
-
-    def add(self, kind: str, inputs: Sequence[str], output: str, *others: str, **attributes: Any) -> str:
-        """Adds a node; returns the name of its first output."""
-        from onnx import helper
-
-        self.nodes.append(helper.make_node(kind, list(inputs), [output, *others], **attributes))
-        return output
 
 
 def _reorder_gates(rows: F32) -> F32:
@@ -90,7 +74,7 @@ def _reorder_gates(rows: F32) -> F32:
     return np.concatenate([gates[0], gates[3], gates[1], gates[2]])[None]
 
 
-def _add_network(graph: GraphBuilder, tag: str, weights: Mapping[str, F32], states: list[str]) -> tuple[str, list[str]]:
+def _add_network(graph: _Graph, tag: str, weights: Mapping[str, F32], states: list[str]) -> tuple[str, list[str]]:
     """Adds one network; returns its output, (frames, CLASSES), and the new states of its layers, hidden and cell."""
     conv = [graph.store(f"{tag}_{kind}", weights[f"conv1.{kind}"]) for kind in ("weight", "bias")]
     graph.add("Conv", ["spectrum_rows", *conv], f"{tag}_conv")
@@ -129,7 +113,7 @@ def build_graph(networks: Sequence[Mapping[str, F32]]) -> Any:
     zeros at the start of a song. Outputs: `shares` (frames, CLASSES), mean of the networks, each row of sum 1: beat,
     downbeat, neither; `next_state`, for the frames that follow.
     """
-    graph = GraphBuilder()
+    graph = _Graph()
     graph.store("axis_0", np.array([0], np.int64))
     graph.store("axis_1", np.array([1], np.int64))
     graph.add("Unsqueeze", ["spectrum", "axis_1"], "spectrum_rows")
@@ -151,10 +135,8 @@ def build_graph(networks: Sequence[Mapping[str, F32]]) -> Any:
     return _finish(graph, count)
 
 
-def _finish(graph: GraphBuilder, state_count: int) -> Any:
+def _finish(graph: _Graph, state_count: int) -> Any:
     """The model of the graph, checked."""
-    from onnx import checker, helper
-
     state_shape = [state_count, 1, 1, CELLS]
     inputs = [
         helper.make_tensor_value_info("spectrum", 1, ["frames", SPECTRUM_SIZE]),
@@ -165,7 +147,7 @@ def _finish(graph: GraphBuilder, state_count: int) -> Any:
         helper.make_tensor_value_info("next_state", 1, state_shape),
     ]
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "beats", inputs, outputs, graph.initializers),
+        helper.make_graph(graph.nodes, "beats", inputs, outputs, graph.weights),
         opset_imports=[helper.make_opsetid("", OPSET)],
         producer_name="deepsing",
     )
