@@ -92,9 +92,9 @@ def _compute_digest(manifests: list[Manifest], pacing: Pacing, typical: Mapping[
     """Equal digests mean equal points; threads and provider are left out: they only change rounding."""
     constants = {
         f"{module.__name__.rpartition('.')[2]}.{name}": value
-        for module in (passages, readers, sentiment, onsets, tracker)
+        for module in (passages, readers, sentiment, bar_model, onsets, tracker)
         for name, value in vars(module).items()
-        if name.isupper() and isinstance(value, int | float)
+        if name.isupper() and isinstance(value, int | float | tuple)
     }
     decisive = {
         "constants": constants,

@@ -82,3 +82,20 @@ def test_a_manifest_that_states_only_one_hearing_is_refused(tmp_path: Path) -> N
     for typical in (None, "loud", {"live": LIVE}):
         with pytest.raises(ArtifactError, match=r"head.json gives typical (live|whole) arousal a mean of None"):
             open_models(Settings(weights=write_weights(tmp_path, typical)))
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value"),
+    [
+        ("passages", "CHANGE_COST", 20.0),
+        ("readers", "FORGETTING", 10.0),
+        ("rhythm.bar_model", "FARTHEST_STEP", 5),
+        ("rhythm.onsets", "FULL_SCALE", (0.5, 0.3, 0.3)),
+    ],
+)
+def test_the_digest_covers_the_constants_that_decide_a_point(
+    module: str, name: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = open_models(Settings()).digest
+    monkeypatch.setattr(f"services.audio_sentiment.{module}.{name}", value)
+    assert open_models(Settings()).digest != shipped
