@@ -14,7 +14,6 @@ from deepsing.access.outgoing import Tls
 from deepsing.client.connection import Connection, RetryPolicy
 from deepsing.client.errors import Failed, Refused
 from deepsing.client.files import StoryFiles, story_paths
-from deepsing.client.music import MusicRecorder
 from deepsing.client.options import StoryOptions
 from deepsing.client.resumable_story import ResumableStory
 from deepsing.client.session import Event
@@ -22,7 +21,6 @@ from deepsing.client.song import Song, SongSource, send_song
 from deepsing.client.stored import fetch_files, watch_story
 from deepsing.client.story import Story
 from deepsing.v1 import composer_pb2 as pb
-from deepsing.v1.sentiment_pb2 import AffectPoint
 
 __all__ = ["Client", "DEFAULT_TARGET", "DEFAULT_OPTIONS", "render_story"]
 
@@ -160,24 +158,21 @@ class Client:
             options, images="none", files=("video", "manifest", "contact-sheet", "curve"), title=title
         )
         with StoryFiles(paths) as files:
-            started, end, music = await self._receive_files(song, options, files, on_event)
+            started, end = await self._receive_files(song, options, files, on_event)
             files.commit()  # not in a thread: a cancelled task must not leave it half done
         video, manifest, contact_sheet, curve = paths.values()
         elapsed_s = time.monotonic() - began_s
-        sections, beats_per_minute = tuple(music.sections), music.beats_per_minute
-        return Story(video, manifest, contact_sheet, curve, started, end, elapsed_s, sections, beats_per_minute)
+        return Story(video, manifest, contact_sheet, curve, started, end, elapsed_s)
 
     async def _receive_files(
         self, song: Song, options: StoryOptions, files: StoryFiles, on_event: Callable[[Event], None] | None
-    ) -> tuple[pb.SessionStarted, pb.SessionEnd, MusicRecorder]:
-        started, end, music = pb.SessionStarted(), None, MusicRecorder()
+    ) -> tuple[pb.SessionStarted, pb.SessionEnd]:
+        started, end = pb.SessionStarted(), None
         async with aclosing(self.compose(song, options)) as events:
             async for event in events:
                 match event:
                     case pb.SessionStarted():
                         started = event
-                    case AffectPoint():
-                        music.add(event)
                     case pb.StoryFileChunk():
                         await asyncio.to_thread(files.write, event)
                     case pb.SessionEnd():
@@ -186,7 +181,7 @@ class Client:
                     on_event(event)
         if end is None:
             raise Failed(f"{self.target} ended the call without ending the story; try again")
-        return started, end, music
+        return started, end
 
     async def create_story(
         self, song: Song, options: StoryOptions = DEFAULT_OPTIONS, *, idempotency_key: str = ""

@@ -9,6 +9,8 @@ from deepsing.v1.sentiment_pb2 import SongWarning, SongWarningKind
 
 __all__ = ["Story", "achievement_facts", "agreement_facts", "warning_facts"]
 
+SURE_TEMPO = 0.5  # certainty from which a story has one tempo
+
 
 @dataclass(frozen=True)
 class Story:
@@ -21,13 +23,22 @@ class Story:
     started: SessionStarted
     end: SessionEnd
     elapsed_s: float  # from the call until all files were in place
-    sections: tuple[str, ...] = ()  # of each passage of the music, in letters: A B A C; equal letters sound alike
-    beats_per_minute: float = 0.0  # of most beats; 0 if none are heard
 
     @property
     def duration_s(self) -> float:
         """Length of the story, seconds."""
         return self.end.duration_us / 1e6
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """The section of each passage of the music, in letters: A B A C; equal letters sound alike."""
+        return tuple(self.end.sections)
+
+    @property
+    def beats_per_minute(self) -> float:
+        """Tempo of most beats; 0 if none are heard, or if no tempo is kept."""
+        tempo = self.end.tempo
+        return tempo.beats_per_minute if tempo.certainty >= SURE_TEMPO else 0.0
 
     @property
     def realtime_factor(self) -> float:

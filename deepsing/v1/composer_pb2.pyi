@@ -955,6 +955,8 @@ class SessionEnd(google.protobuf.message.Message):
     ACHIEVED_FIELD_NUMBER: builtins.int
     WARNINGS_FIELD_NUMBER: builtins.int
     RATED_BY_FIELD_NUMBER: builtins.int
+    SECTIONS_FIELD_NUMBER: builtins.int
+    TEMPO_FIELD_NUMBER: builtins.int
     frame_count: builtins.int
     """Frames of the story."""
     duration_us: builtins.int
@@ -997,6 +999,18 @@ class SessionEnd(google.protobuf.message.Message):
     def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Faults of this story, one English sentence each; empty if there are none. Faults of the song are in song.warnings."""
 
+    @property
+    def sections(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The section of each passage of the music, in order, as letters: A to Z, AA, AB and so on; passages with the same
+        letters sound alike.
+        """
+
+    @property
+    def tempo(self) -> deepsing.v1.sentiment_pb2.Tempo:
+        """The tempo of the story's beats; unset if no two beats follow each other. Its certainty is that of the beats, times
+        the share of beats that keep this tempo within 4 %: low where the music changes its tempo.
+        """
+
     def __init__(
         self,
         *,
@@ -1013,9 +1027,11 @@ class SessionEnd(google.protobuf.message.Message):
         achieved: Global___Achievement | None = ...,
         warnings: collections.abc.Iterable[builtins.str] | None = ...,
         rated_by: deepsing.v1.sentiment_pb2.RatingSource.ValueType = ...,
+        sections: collections.abc.Iterable[builtins.str] | None = ...,
+        tempo: deepsing.v1.sentiment_pb2.Tempo | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["achieved", b"achieved", "arousal", b"arousal", "song", b"song", "valence", b"valence"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["achieved", b"achieved", "arousal", b"arousal", "digests", b"digests", "dropped_count", b"dropped_count", "duration_us", b"duration_us", "flashes_per_second", b"flashes_per_second", "frame_count", b"frame_count", "frames_digest", b"frames_digest", "rated_by", b"rated_by", "song", b"song", "song_digest", b"song_digest", "valence", b"valence", "warnings", b"warnings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["achieved", b"achieved", "arousal", b"arousal", "song", b"song", "tempo", b"tempo", "valence", b"valence"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["achieved", b"achieved", "arousal", b"arousal", "digests", b"digests", "dropped_count", b"dropped_count", "duration_us", b"duration_us", "flashes_per_second", b"flashes_per_second", "frame_count", b"frame_count", "frames_digest", b"frames_digest", "rated_by", b"rated_by", "sections", b"sections", "song", b"song", "song_digest", b"song_digest", "tempo", b"tempo", "valence", b"valence", "warnings", b"warnings"]) -> None: ...
 
 Global___SessionEnd: typing_extensions.TypeAlias = SessionEnd
 

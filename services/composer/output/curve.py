@@ -17,6 +17,7 @@ from services.composer.story.summary import StorySummary
 
 __all__ = ["Curve", "describe_agreement"]
 
+SURE_TEMPO = 0.5  # certainty from which a tempo is named
 POINTS = 4000  # samples kept of a curve; longer songs are thinned evenly
 STRIP = 12  # pictures below the chart, at most
 NAME_LENGTH = 17  # characters of a concept's name below its picture; longer ones would overlap the next
@@ -152,8 +153,8 @@ def _draw_passages(panel: Any, passages: Sequence[Passage], end_s: float, *, let
 
 
 def _describe_tempo(tempo: Tempo | None) -> str:
-    """Tempo and metre, as the end of a caption; empty if no beat is heard."""
-    if tempo is None:
+    """Tempo and metre, as the end of a caption; empty if no tempo is kept."""
+    if tempo is None or tempo.certainty < SURE_TEMPO:
         return ""
     metre = f", {tempo.beats_per_bar} to the bar" if tempo.beats_per_bar else ""
     return f"  ·  {tempo.beats_per_minute:.0f} beats a minute{metre}"

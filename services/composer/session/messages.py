@@ -15,8 +15,9 @@ from services.composer.session.config import FILE_KINDS
 from services.composer.story.agreement import Agreement
 from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
+from services.composer.story.music import name_section
 from services.composer.story.plan import FileKind
-from services.composer.story.rhythm import Beat, Rhythm
+from services.composer.story.rhythm import Beat, Rhythm, Tempo
 from services.composer.story.summary import JudgeReport, JudgeSkill, SongInfo, StorySummary
 from services.composer.story.timeline import Point
 from services.composer.upload.song_file import CHUNK_BYTES
@@ -101,20 +102,19 @@ def build_affect_point(point: Point) -> sentiment_pb2.AffectPoint:
 
 
 def _build_rhythm(rhythm: Rhythm) -> sentiment_pb2.Rhythm:
-    tempo = None
-    if rhythm.tempo is not None:
-        tempo = sentiment_pb2.Tempo(
-            beats_per_minute=rhythm.tempo.beats_per_minute,
-            beats_per_bar=rhythm.tempo.beats_per_bar,
-            certainty=rhythm.tempo.certainty,
-        )
     return sentiment_pb2.Rhythm(
         low_onsets=rhythm.low,
         middle_onsets=rhythm.middle,
         high_onsets=rhythm.high,
         beats=map(_build_beat, rhythm.beats),
         forecast=map(_build_beat, rhythm.forecast),
-        tempo=tempo,
+        tempo=_build_tempo(rhythm.tempo) if rhythm.tempo else None,
+    )
+
+
+def _build_tempo(tempo: Tempo) -> sentiment_pb2.Tempo:
+    return sentiment_pb2.Tempo(
+        beats_per_minute=tempo.beats_per_minute, beats_per_bar=tempo.beats_per_bar, certainty=tempo.certainty
     )
 
 
@@ -165,6 +165,8 @@ def build_session_end(summary: StorySummary) -> pb.SessionEnd:
         digests=summary.digests,
         achieved=_build_achievement(summary.judged) if summary.judged else None,
         warnings=summary.warnings,
+        sections=[name_section(passage.section) for passage in summary.music.passages],
+        tempo=_build_tempo(summary.music.tempo) if summary.music.tempo else None,
     )
 
 

@@ -12,6 +12,8 @@ from services.composer.story.timeline import Point
 
 __all__ = ["MusicForm", "MusicRecorder", "Passage", "name_section"]
 
+SAME_TEMPO = 0.04  # relative difference up to which two tempi are the same
+
 
 @dataclass(frozen=True)
 class Passage:
@@ -76,12 +78,17 @@ class MusicRecorder:
         return MusicForm(tuple(self._passages), self._beats, self._measure_tempo())
 
     def _measure_tempo(self) -> Tempo | None:
-        """Median tempo of the beats, the most frequent metre, and the mean certainty of the windows with a tempo."""
+        """Median tempo of the beats and the most frequent metre.
+
+        The certainty is the mean of the windows with a tempo, times the share of beats that keep this one.
+        """
         steps_s = [b - a for a, b in pairwise(self._beats[::2]) if 0 < b - a <= LONGEST_BEAT_S]
         windows = self._bars.total()
         if not steps_s or not windows:
             return None
-        return Tempo(60 / median(steps_s), self._bars.most_common(1)[0][0], self._certainty / windows)
+        usual_s = median(steps_s)
+        kept = sum(abs(step_s / usual_s - 1) <= SAME_TEMPO for step_s in steps_s) / len(steps_s)
+        return Tempo(60 / usual_s, self._bars.most_common(1)[0][0], kept * self._certainty / windows)
 
 
 def name_section(section: int) -> str:

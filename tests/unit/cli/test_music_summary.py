@@ -7,11 +7,13 @@ import pytest
 from deepsing.cli.render import describe_music
 from deepsing.client import Story
 from deepsing.v1.composer_pb2 import SessionEnd, SessionStarted
+from deepsing.v1.sentiment_pb2 import Tempo
 
 
-def make_story(sections: str, beats_per_minute: float) -> Story:
-    path = Path("story.mp4")
-    return Story(path, path, path, path, SessionStarted(), SessionEnd(), 1.0, tuple(sections), beats_per_minute)
+def make_story(sections: str, beats_per_minute: float, certainty: float = 0.5) -> Story:
+    path, tempo = Path("story.mp4"), Tempo(beats_per_minute=beats_per_minute, certainty=certainty)
+    end = SessionEnd(sections=list(sections), tempo=tempo if beats_per_minute else None)
+    return Story(path, path, path, path, SessionStarted(), end, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +30,11 @@ def test_the_summary_names_passages_and_tempo(sections: str, tempo: float, words
     assert describe_music(make_story(sections, tempo)) == words
 
 
+def test_a_tempo_that_the_music_does_not_keep_is_not_named() -> None:
+    assert describe_music(make_story("AB", 147.0, certainty=0.49)) == "2 passages (A B)"
+
+
 def test_json_has_sections_and_tempo() -> None:
-    facts = make_story("ABA", 112.24).to_json()
-    assert (facts["sections"], facts["beats_per_minute"]) == (["A", "B", "A"], 112.24)
+    facts = make_story("ABA", 112.25).to_json()
+    assert (facts["sections"], facts["beats_per_minute"]) == (["A", "B", "A"], 112.25)
     assert make_story("A", 0.0).to_json()["beats_per_minute"] is None

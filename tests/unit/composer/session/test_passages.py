@@ -54,6 +54,9 @@ async def test_beats_of_a_part_count_from_its_start_and_its_passages_keep_their_
     assert (manifest["beats"][0], manifest["beats"][3]) == ([0.0, 1], [1.5, 4])
     assert [(one["start_s"], one["section"]) for one in manifest["passages"]] == [(0.0, "B"), (2.0, "A")]
     assert manifest["tempo"] == {"beats_per_minute": 120.0, "beats_per_bar": 4, "certainty": 0.7}
+    end = only(responses, "session_end")[0]
+    assert (list(end.sections), end.tempo.beats_per_minute, end.tempo.beats_per_bar) == (["B", "A"], 120.0, 4)
+    assert end.tempo.certainty == pytest.approx(0.7)
 
 
 async def test_a_song_without_rhythm_has_one_passage_and_no_tempo(composer: Stage) -> None:
@@ -62,6 +65,8 @@ async def test_a_song_without_rhythm_has_one_passage_and_no_tempo(composer: Stag
     manifest = read_manifest(responses)
     assert (len(manifest["passages"]), manifest["beats"], manifest["tempo"]) == (1, [], None)
     assert not any(point.HasField("rhythm") for point in only(responses, "affect_point"))
+    end = only(responses, "session_end")[0]
+    assert (list(end.sections), end.HasField("tempo")) == (["A"], False)
 
 
 async def test_offline_hears_whole_and_live_hears_live(composer: Stage) -> None:

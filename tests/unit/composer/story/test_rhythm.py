@@ -231,5 +231,13 @@ def test_the_music_of_a_story_is_its_passages_beats_and_tempo() -> None:
     assert (MusicRecorder().result().passages, MusicRecorder().result().tempo) == ((), None)
 
 
+def test_a_tempo_is_less_certain_where_the_music_changes_it() -> None:
+    recorder, beats = MusicRecorder(), [k / 2 for k in range(31)] + [15 + k / 4 for k in range(1, 21)]
+    for place in range(40):
+        inside = tuple(Beat(beat, 1, 0.9) for beat in beats if place <= 2 * beat < place + 1)
+        recorder.add(Point(place / 2, 0.0, 0.0, 0.5, 0.0, rhythm=Rhythm(b"", b"", b"", inside, tempo=TEMPO)))
+    assert recorder.result().tempo == Tempo(120.0, 4, pytest.approx(0.9 * 30 / 49))
+
+
 def test_sections_are_lettered_beyond_z() -> None:
     assert [name_section(n) for n in (0, 25, 26, 27, 52, 702)] == ["A", "Z", "AA", "AB", "BA", "AAA"]
