@@ -1,9 +1,10 @@
 """deepsing eval passages: measures whether the reading follows when the music changes.
 
-Makes medleys of rated songs (four parts of 25 seconds, one of each quadrant in random order, hard cuts), reads them as
-the service does, and prints in what share of the half seconds the sign is right, by the time since the cut; how well
-the cuts are found; and, on medleys in which songs come back, whether those passages are known again. A sign is right if
-the reading lies on the same side of music in general, as the model's manifest states it, as the rating of 0.
+Makes medleys of rated songs (four parts of 25 seconds, one of each quadrant in random order, with hard cuts or, by
+--fade, with cross-fades), reads them as the service does, and prints in what share of the half seconds the sign is
+right, by the time since the cut; how well the cuts are found; and, on medleys in which songs come back, whether those
+passages are known again. A sign is right if the reading lies on the same side of music in general, as the model's
+manifest states it, as the rating of 0.
 """
 
 import argparse
@@ -50,6 +51,7 @@ EXAMPLES = """examples:
 COUNT = 48
 TOLERANCE_S = 3.0  # within which a cut counts as found
 SETTLED_S = 5.0
+LONGEST_FADE_S = 10.0  # of parts of 25 s
 # Names of the columns, and which windows they hold: number of the part, seconds since its start.
 BANDS: dict[str, Callable[[int, float], bool]] = {
     "first part, after 5 s": lambda part, since_s: part == 0 and since_s >= SETTLED_S,
@@ -181,6 +183,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--count", type=int, default=COUNT, metavar="N", help=f"medleys of each kind (default: {COUNT})"
     )
+    parser.add_argument(
+        "--fade", type=float, default=0.0, metavar="S", help="parts fade into each other for S seconds (default: 0)"
+    )
     add_reader_options(parser)
     return parser
 
@@ -191,11 +196,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.count < 1:
         parser.error(f"--count is {options.count}; choose 1 or more")
+    if not 0 <= options.fade <= LONGEST_FADE_S:
+        parser.error(f"--fade is {options.fade:g}; choose 0 to {LONGEST_FADE_S:g} seconds")
     console = Console(stderr=True)
     warn = partial(print_warning, console)
     try:
         songs = choose_songs(read_labels(options.data, warn), options.songs)
-        plain = draw_medleys(songs, options.count, options.seed)
+        plain = draw_medleys(songs, options.count, options.seed, fade_s=options.fade)
         returns = draw_returns(songs, options.count, options.seed)
     except LabelsError as error:
         warn(str(error))
@@ -210,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RenderingError as error:
         warn(str(error))
         return 2
-    answer = {"seed": options.seed, "medleys": options.count, "songs": options.songs}
+    answer = {"seed": options.seed, "medleys": options.count, "fade_s": options.fade, "songs": options.songs}
     tables = {
         hearing: _report(read["cuts"][hearing], read["returns"][hearing], reader.typical)
         for hearing, reader in readers.items()
@@ -249,7 +256,8 @@ def _report(cuts: Sequence[ReadMedley], returns: Sequence[ReadMedley], typical: 
 
 
 def _format(answer: dict[str, Any], tables: dict[str, Any]) -> str:
-    lines = [f"{answer['medleys']} medleys of each kind, seed {answer['seed']}, songs: {answer['songs']}"]
+    drawn = f"seed {answer['seed']}, songs: {answer['songs']}, fades of {answer['fade_s']:g} s"
+    lines = [f"{answer['medleys']} medleys of each kind, {drawn}"]
     for hearing, table in tables.items():
         lines += ["", f"hearing {hearing}: share of half seconds with the right sign (95 % interval over medleys)"]
         for name, row in table["signs"].items():

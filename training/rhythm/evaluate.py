@@ -36,6 +36,7 @@ EXAMPLES = """examples:
   deepsing eval beats --data DIR --hearing live --json
 """
 TEMPO_TOLERANCE = 0.04
+FARTHEST_WINDOW = 4  # after the one that forecasts it: 1.5 to 2 s after that one's end
 ONSET_S, BEAT_TRIM_S = 0.05, 5.0
 PEAK_ABOVE, PEAK_REACH, PEAK_MEAN = 0.22, 3, 12  # of onsets: above the mean of so many frames, the largest of so many
 MEASURES = (
@@ -46,6 +47,7 @@ MEASURES = (
     ("aml_c", "continuity AMLc"),
     ("aml_t", "continuity AMLt"),
     ("downbeats", "downbeats, F at 70 ms"),
+    ("forecast", "live: beats as they were forecast 1.5 to 2 s ahead"),
     ("offset_ms", "mean offset of beats that are right, ms"),
     ("onsets", "onsets, F at 50 ms"),
     ("onset_offset_ms", "mean offset of onsets that are right, ms"),
@@ -72,12 +74,17 @@ def pick_onsets(strength: NDArray[np.uint8]) -> F64:
     return np.asarray(frames[apart] / ONSET_RATE_HZ)
 
 
-def measure_piece(score: Score, windows: Sequence[RhythmWindow], plain: F64) -> dict[str, float]:
-    """Compares what was heard, and librosa's beats, with the score; the keys are those of MEASURES."""
+def measure_piece(score: Score, windows: Sequence[RhythmWindow], plain: F64) -> dict[str, float | None]:
+    """Compares what was heard, and librosa's beats, with the score.
+
+    Returns:
+        The values of MEASURES by their keys; None where there is nothing to measure.
+    """
     import mir_eval
 
     beats = [beat for window in windows for beat in window.beats]
     found = np.array([beat.time_us / 1e6 for beat in beats])
+    expected = _list_forecasts(windows)
     down = np.array([beat.time_us / 1e6 for beat in beats if beat.position == 1])
     onsets = pick_onsets(np.concatenate([window.onsets for window in windows]))
     truth, heard = mir_eval.beat.trim_beats(score.beats), mir_eval.beat.trim_beats(found)
@@ -89,14 +96,24 @@ def measure_piece(score: Score, windows: Sequence[RhythmWindow], plain: F64) -> 
         "beats_any": _f_at_any_level(score.beats, found),
         **dict(zip(("cml_c", "cml_t", "aml_c", "aml_t"), map(float, continuity), strict=True)),
         "downbeats": _f_measure(score.downbeats, down),
-        "offset_ms": float(near.mean() * 1e3) if len(near) else float("nan"),
+        "forecast": _f_measure(score.beats, expected) if len(expected) else None,
+        "offset_ms": float(near.mean() * 1e3) if len(near) else None,
         "onsets": float(mir_eval.onset.f_measure(score.onsets, onsets, window=ONSET_S)[0]),
-        "onset_offset_ms": float(hits.mean() * 1e3) if len(hits) else float("nan"),
+        "onset_offset_ms": float(hits.mean() * 1e3) if len(hits) else None,
         "tempo": tempo[0],
         "tempo_any": tempo[1],
         "librosa": _f_measure(score.beats, plain),
         "librosa_any": _f_at_any_level(score.beats, plain),
     }
+
+
+def _list_forecasts(windows: Sequence[RhythmWindow]) -> F64:
+    """Times at which beats were expected, seconds: those that each window expected farthest ahead."""
+    found = []
+    for number, window in enumerate(windows):
+        start_us = (number + FARTHEST_WINDOW) * 500_000
+        found += [beat.time_us / 1e6 for beat in window.forecast if start_us <= beat.time_us < start_us + 500_000]
+    return np.array(found)
 
 
 def _f_measure(truth: F64, found: F64) -> float:
@@ -168,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     console = Console(stderr=True)
     pieces = sorted(path for path in options.data.rglob("*") if path.suffix.lower() in (".mid", ".midi"))
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, float | None]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for piece in track(pieces, "hearing", console=console):
             try:
@@ -187,12 +204,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _average(rows: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+def _average(rows: dict[str, dict[str, float | None]]) -> dict[str, dict[str, float]]:
     """Means over pieces with 95 % bootstrap intervals."""
     means: dict[str, dict[str, float]] = {}
     for name, _ in MEASURES:
-        values = np.array([row[name] for row in rows.values()])
-        values = values[np.isfinite(values)]
+        values = np.array([value for row in rows.values() if (value := row[name]) is not None])
         if not len(values):
             continue
         low, high = bootstrap_intervals(lambda drawn: {"mean": float(drawn.mean())}, values)["mean"]

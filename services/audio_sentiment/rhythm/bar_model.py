@@ -42,7 +42,7 @@ class BarSettings:
     shortest: int = 14
     longest: int = 60
     steadiness: float = 100.0
-    beat_share: float = 1 / 16
+    beat_share: float = 1 / 12
     usual_bpm: float = 110.0
     bpm_octaves: float = 0.7
     metre_change: float = -9.0

@@ -82,11 +82,17 @@ def test_the_command_prints_a_table_of_each_hearing(tmp_path: Path, capsys: pyte
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     assert main(["--data", str(tmp_path), "--count", "1", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["medleys"] == 1
+    assert (answer["medleys"], answer["fade_s"]) == (1, 0.0)
     for hearing in ("live", "whole"):
         assert answer[hearing]["signs"]["all later parts"]["n"] == 150
         assert answer[hearing]["boundaries"]["n"] == 3
         assert 0 <= answer[hearing]["sections"]["f"] <= 1
+
+
+def test_a_fade_longer_than_a_part_allows_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--data", "nowhere", "--fade", "12"])
+    assert "--fade is 12; choose 0 to 10 seconds" in capsys.readouterr().err
 
 
 def test_a_folder_without_all_quadrants_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
