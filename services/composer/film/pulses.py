@@ -86,7 +86,8 @@ class Pulses:
 def _weigh_onsets(rhythm: Rhythm) -> list[float]:
     """Strength of a window's onsets, STEPS values in [0, 1]; those that are missing count as 0."""
     bands = (band[:STEPS].ljust(STEPS, b"\0") for band in (rhythm.low, rhythm.middle, rhythm.high))
-    means = (sum(share * one / 255 for share, one in zip(BANDS, step, strict=True)) for step in zip(*bands, strict=True))
+    low, middle, high = (share / 255 for share in BANDS)
+    means = (low * one + middle * two + high * three for one, two, three in zip(*bands, strict=True))
     return [min(1.0, max(0.0, (mean - FLOOR) / (FULL - FLOOR))) for mean in means]
 
 
