@@ -30,7 +30,7 @@ class MotionFigures:
     Attributes:
         onsets: (frames or more,) strength of the song's onsets, see measure_onsets.
         differences: per frame, the mean absolute difference from the one before, in grey levels of 255; 0 of the first.
-        motions: per frame, (along x, along y, zoom, turn) from the one before: shares of the width, factor - 1, radians.
+        motions: per frame, from the one before: see estimate_motion.
         held: per frame, whether no concept was changing.
         arousal: per frame, of the song.
     """
@@ -136,7 +136,7 @@ def strengths_by_frame(strengths: F64, frames_per_hop: float, frame_count: int) 
 def correlate_with_onsets(
     differences: F64, onsets: F64, chosen: NDArray[np.bool_] | None = None
 ) -> tuple[float, float]:
-    """Pearson's r of frame differences with onsets at the best lag, and that lag in frames; positive: pictures are late.
+    """Pearson's r of frame differences with onsets at the best lag, and that lag in frames; above 0 pictures are late.
 
     Args:
         differences: (frames,).
@@ -185,9 +185,7 @@ def summarize(stories: Sequence[MotionFigures]) -> dict[str, Any]:
     return {
         "songs": len(facts),
         **{
-            name: dict(
-                zip(("q1", "median", "q3"), np.quantile([one[name] for one in facts], (0.25, 0.5, 0.75)).round(3))
-            )
+            name: _find_quartiles([one[name] for one in facts])
             for name in ("r", "r_held", "lag_frames", "speed", "jerk")
         },
         "speed_by_arousal": {
@@ -196,6 +194,11 @@ def summarize(stories: Sequence[MotionFigures]) -> dict[str, Any]:
         },
         "flashes_per_second": max(one["flashes_per_second"] for one in facts),
     }
+
+
+def _find_quartiles(values: Sequence[float]) -> dict[str, float]:
+    q1, median, q3 = (round(float(value), 3) for value in np.quantile(values, (0.25, 0.5, 0.75)))
+    return {"q1": q1, "median": median, "q3": q3}
 
 
 def format_table(stories: Sequence[MotionFigures]) -> str:
@@ -209,8 +212,8 @@ def format_table(stories: Sequence[MotionFigures]) -> str:
     all_of = summarize(stories)
     lines.append(
         f"{'median of ' + str(all_of['songs']):32} {all_of['r']['median']:6.2f} {all_of['r_held']['median']:6.2f} "
-        f"{all_of['lag_frames']['median']:6.2f} {all_of['speed']['median']:7.2f} {'':7} {all_of['jerk']['median']:7.2f} "
-        f"{all_of['flashes_per_second']:8d}"
+        f"{all_of['lag_frames']['median']:6.2f} {all_of['speed']['median']:7.2f} {'':7} "
+        f"{all_of['jerk']['median']:7.2f} {all_of['flashes_per_second']:8d}"
     )
     by = ", ".join(f"{band} {value}" for band, value in all_of["speed_by_arousal"].items())
     lines += [
