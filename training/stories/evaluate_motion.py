@@ -112,7 +112,7 @@ async def _measure_story(client: Client, song: Path, name: str, options: StoryOp
     async with aclosing(client.compose(song, options)) as events:
         async for event in events:
             figures.take(event)
-    figures.onsets = measure_onsets(song, len(figures.differences), figures.fps, options.start_s)
+    figures.onsets = measure_onsets(song, options.start_s, len(figures.differences) / figures.fps)
     return figures
 
 

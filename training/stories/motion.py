@@ -13,10 +13,19 @@ from deepsing.audio import decode_blocks
 from deepsing.client.session import Event
 from deepsing.v1.composer_pb2 import Frame, SessionEnd, SessionStarted
 
-__all__ = ["MotionFigures", "correlate_with_onsets", "estimate_motion", "format_table", "measure_onsets", "summarize"]
+__all__ = [
+    "MotionFigures",
+    "correlate_with_onsets",
+    "estimate_motion",
+    "find_strongest",
+    "format_table",
+    "measure_onsets",
+    "summarize",
+]
 
 F64 = NDArray[np.float64]
-RATE_HZ, HOP = 22_050, 256  # of the onsets: one every 12 ms
+RATE_HZ, HOP = 22_050, 256
+HOP_S = HOP / RATE_HZ  # between strengths of onsets: 12 ms
 WIDTH_PX = 96  # of the grey pictures on which motion is estimated
 LAGS = np.arange(-16, 17) / 4  # frames; positive: the pictures are late
 HELD = 0.002  # a frame that shifts less of the weights of concepts is of a held picture
@@ -28,7 +37,7 @@ class MotionFigures:
     """The motion of one story; its frames are raw RGB, all of one size.
 
     Attributes:
-        onsets: (frames or more,) strength of the song's onsets, see measure_onsets.
+        onsets: (hops,) strength of the song's onsets every HOP_S, see measure_onsets.
         differences: per frame, the mean absolute difference from the one before, in grey levels of 255; 0 of the first.
         motions: per frame, from the one before: see estimate_motion.
         held: per frame, whether no concept was changing.
@@ -85,8 +94,8 @@ class MotionFigures:
     def facts(self) -> dict[str, Any]:
         """All measures as plain values."""
         held, differences = np.array(self.held), np.array(self.differences)
-        r, lag = correlate_with_onsets(differences, self.onsets)
-        r_held, _ = correlate_with_onsets(differences, self.onsets, held)
+        r, lag = correlate_with_onsets(differences, self.onsets, self.fps)
+        r_held, _ = correlate_with_onsets(differences, self.onsets, self.fps, held)
         speeds = self.speeds()[held] if held.any() else self.speeds()
         jumps = np.abs(np.diff(self.speeds(), 2))[held[2:]] if held[2:].any() else np.zeros(1)
         return {
@@ -104,11 +113,11 @@ class MotionFigures:
         }
 
 
-def measure_onsets(song: Path, frame_count: int, fps: float, start_s: float = 0.0) -> F64:
-    """Strength of a song's onsets by librosa, as each frame could show them: (frame_count,).
+def measure_onsets(song: Path, start_s: float, duration_s: float) -> F64:
+    """Strength of the onsets of a part of a song by librosa, every HOP_S: (hops,).
 
-    A frame has the strongest onset since the frame before it. librosa's is the flux of a mel spectrum in decibels; the
-    one that drives the camera is found by the service audio_sentiment, in other windows.
+    It is the flux of a mel spectrum in decibels. The one that drives the camera is found by the service
+    audio_sentiment, in other windows and three bands.
 
     Raises:
         AudioError: the song cannot be decoded.
@@ -118,41 +127,47 @@ def measure_onsets(song: Path, frame_count: int, fps: float, start_s: float = 0.
     with song.open("rb") as file, decode_blocks(file, mono=True) as decoding:
         samples = np.concatenate([np.asarray(block, np.float32).ravel() for block in decoding])
         rate_hz = decoding.sample_rate_hz
-    wanted = samples[int(start_s * rate_hz) : int((start_s + frame_count / fps + 1) * rate_hz)]
+    wanted = samples[int(start_s * rate_hz) : int((start_s + duration_s) * rate_hz)]
     heard = librosa.resample(wanted, orig_sr=rate_hz, target_sr=RATE_HZ)
-    strengths = librosa.onset.onset_strength(y=heard, sr=RATE_HZ, hop_length=HOP)
-    return strengths_by_frame(strengths, HOP / RATE_HZ * fps, frame_count)
+    return np.asarray(librosa.onset.onset_strength(y=heard, sr=RATE_HZ, hop_length=HOP), np.float64)
 
 
-def strengths_by_frame(strengths: F64, frames_per_hop: float, frame_count: int) -> F64:
-    """The strongest value since the frame before, for every frame: (hops,) → (frame_count,)."""
-    places = np.ceil(np.arange(len(strengths)) * frames_per_hop - 1e-9).astype(int)
-    kept = places < frame_count
+def find_strongest(onsets: F64, fps: float, frame_count: int, lag: float = 0.0) -> F64:
+    """What each frame could answer: the strongest onset since the frame before it, (hops,) → (frame_count,).
+
+    Args:
+        onsets: every HOP_S.
+        fps: frames a second.
+        frame_count: number of frames.
+        lag: frames by which onsets are moved to later ones.
+    """
+    places = np.ceil(np.arange(len(onsets)) * HOP_S * fps + lag - 1e-9).astype(int)
+    kept = (places >= 0) & (places < frame_count)
     found = np.zeros(frame_count)
-    np.maximum.at(found, places[kept], strengths[kept])
+    np.maximum.at(found, places[kept], onsets[kept])
     return found
 
 
 def correlate_with_onsets(
-    differences: F64, onsets: F64, chosen: NDArray[np.bool_] | None = None
+    differences: F64, onsets: F64, fps: float, chosen: NDArray[np.bool_] | None = None
 ) -> tuple[float, float]:
     """Pearson's r of frame differences with onsets at the best lag, and that lag in frames; above 0 pictures are late.
 
     Args:
         differences: (frames,).
-        onsets: (frames,) or more.
+        onsets: (hops,), every HOP_S.
+        fps: frames a second.
         chosen: (frames,), which frames count; None is all.
     """
-    places = np.arange(len(differences), dtype=np.float64)
     counts = np.ones(len(differences), bool) if chosen is None else chosen.copy()
     counts[:1] = False  # the first frame has none before it
     best = (0.0, 0.0)
-    if counts.sum() < 3 or not differences[counts].any():
+    if counts.sum() < 3 or not differences[counts].std() > 0:
         return best
     for lag in LAGS[np.argsort(np.abs(LAGS), kind="stable")]:
-        moved = np.interp(places - lag, np.arange(len(onsets)), onsets)
-        if moved[counts].std() > 0 and differences[counts].std() > 0:
-            r = float(np.corrcoef(differences[counts], moved[counts])[0, 1])
+        strongest = find_strongest(onsets, fps, len(differences), float(lag))[counts]
+        if strongest.std() > 0:
+            r = float(np.corrcoef(differences[counts], strongest)[0, 1])
             best = max(best, (r, float(lag)), key=lambda one: one[0])
     return best
 

@@ -11,13 +11,14 @@ from math import e, exp
 from services.composer.story.rhythm import STEPS, WINDOW_S, Beat, Rhythm
 from services.composer.story.timeline import smoothstep
 
-__all__ = ["Pulses", "WindowPulses"]
+__all__ = ["EARLY", "KICKS_PER_S", "KICK_RESERVE", "RELEASE_S", "STEP_S", "Pulses", "WindowPulses"]
 
 STEP_S = WINDOW_S / STEPS
 BANDS = (0.4, 0.33, 0.27)  # share of onsets of the low, middle and high band in a kick: what sounds deep kicks most
-FLOOR, FULL = 0.05, 0.8  # onsets below the one are noise, from the other on they kick fully
+FLOOR, FULL = 0.05, 0.5  # onsets below the one are noise, from the other on they kick fully
+EARLY = 2  # steps that onsets are reported before a note is heard, because windows see it come; measured with clicks
 RELEASE_S = 0.18  # a kick decays to 1/e in this time: it has gone before the next beat at 120 beats a minute
-KICKS_PER_S = 2.0  # full kicks a second for long; more onsets kick more weakly: what shakes for long makes people sick
+KICKS_PER_S = 1.5  # full kicks a second for long; more onsets kick more weakly: see FASTEST in camera.py
 KICK_RESERVE = 1.0  # full kicks that a quiet time saves up
 SWELL_S = 0.12  # from a beat to the height of its swell
 UNSURE, SURE = 0.35, 0.65  # certainty of a beat from which on it swells, and swells fully
@@ -42,6 +43,7 @@ class Pulses:
     def __init__(self, *, look_ahead: bool) -> None:
         self._look_ahead = look_ahead
         self._kick, self._budget = 0.0, KICK_RESERVE
+        self._held = [0.0] * EARLY  # the last onsets of the window before
         self._impulse = self._swell = 0.0  # the two stages of a swell's filter
         self._keep_kick, self._keep_swell = exp(-STEP_S / RELEASE_S), exp(-STEP_S / SWELL_S)
 
@@ -61,6 +63,9 @@ class Pulses:
                 if not self._look_ahead:
                     strengths[step] = max(strengths[step], _trust_beat(beat) * max(onsets))
             strengths = onsets if self._look_ahead else strengths
+        if self._look_ahead:
+            delayed = self._held + strengths
+            strengths, self._held = delayed[:STEPS], delayed[STEPS:]
         kicks, swells = [], []
         for strength, height in zip(strengths, heights, strict=True):
             kicks.append(self._step_kick(strength * gain))
