@@ -17,7 +17,7 @@ from services.composer.session.config import parse_config
 from services.composer.story.timeline import REACTION_S
 from services.composer.upload.arrivals import ArrivalLog
 from tests.unit.composer.fakes import Stage, config, pcm, stage
-from tests.unit.composer.session.test_session import SONG, compose_all, only
+from tests.unit.composer.session.test_session import compose_all, only
 
 FRAMES = 151
 
