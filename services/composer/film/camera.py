@@ -16,8 +16,8 @@ from services.composer.story.timeline import REACTION_S, Point
 __all__ = ["FASTEST", "Camera", "Pose"]
 
 CALM, EXCITED = -0.6, 0.6  # arousal of the slowest and of the fastest drift
-DRIFT = (0.22, 0.5)  # radians of the path a second, calm and excited: a period of 29 s and of 13 s at motion 1
-KICK_GAIN = (0.55, 1.0)  # factor on onsets, calm and excited
+DRIFT = (0.22, 0.45)  # radians of the path a second, calm and excited: a period of 29 s and of 14 s at motion 1
+KICK_GAIN = (0.7, 1.0)  # factor on onsets, calm and excited
 SETTLE = 0.3  # share of the way that drift and gain move to those of the next window, so that no speed jumps
 ZOOM, ZOOM_SPAN = 0.13, 0.05  # mean zoom beyond 1, and how far it swings, at motion 1
 TURN = 0.009  # radians that the camera sways to each side at motion 1: half a degree
@@ -25,7 +25,7 @@ TURN = 0.009  # radians that the camera sways to each side at motion 1: half a d
 # defaults it is half of that. What fills the view and moves on and on makes some people sick, the sooner the faster it
 # moves and the more regularly it swings. So drift alone stays below 0.06, and kicks, which stop at once, are rationed.
 FASTEST = 0.15
-KICK_ZOOM, SWELL_ZOOM = 0.06, 0.012  # zoom of a full kick and of a full swell at react 1
+KICK_ZOOM, SWELL_ZOOM = 0.09, 0.012  # zoom of a full kick and of a full swell at react 1
 
 
 @dataclass(frozen=True)

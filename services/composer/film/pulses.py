@@ -14,12 +14,12 @@ from services.composer.story.timeline import smoothstep
 __all__ = ["EARLY", "KICKS_PER_S", "KICK_RESERVE", "RELEASE_S", "STEP_S", "Pulses", "WindowPulses"]
 
 STEP_S = WINDOW_S / STEPS
-BANDS = (0.4, 0.33, 0.27)  # share of onsets of the low, middle and high band in a kick: what sounds deep kicks most
-FLOOR, FULL = 0.05, 0.5  # onsets below the one are noise, from the other on they kick fully
+BANDS = (0.36, 0.33, 0.31)  # share of onsets of the low, middle and high band in a kick: what sounds deep kicks most
+FLOOR, FULL = 0.08, 0.8  # onsets below the one are noise, from the other on they kick fully
 EARLY = 2  # steps that onsets are reported before a note is heard, because windows see it come; measured with clicks
-RELEASE_S = 0.18  # a kick decays to 1/e in this time: it has gone before the next beat at 120 beats a minute
-KICKS_PER_S = 1.5  # full kicks a second for long; more onsets kick more weakly: see FASTEST in camera.py
-KICK_RESERVE = 1.0  # full kicks that a quiet time saves up
+RELEASE_S = 0.16  # a kick decays to 1/e in this time: it has gone before the next beat at 120 beats a minute
+KICKS_PER_S = 1.0  # full kicks a second for long; more onsets kick more weakly: see FASTEST in camera.py
+KICK_RESERVE = 0.8  # full kicks that a quiet time saves up
 SWELL_S = 0.12  # from a beat to the height of its swell
 UNSURE, SURE = 0.35, 0.65  # certainty of a beat from which on it swells, and swells fully
 DOWNBEAT, BEAT, UNPLACED = 1.0, 0.55, 0.7  # height of a swell: first beat of a bar, another one, no bar heard
