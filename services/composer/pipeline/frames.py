@@ -118,6 +118,7 @@ class FrameScheduler:
                 task.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(*(task for task, _ in self._waiting), return_exceptions=True)
+            self._latest = None  # it would keep its frames
             self._thread.shutdown(wait=False)
 
     async def _place_keys(self, keys: list[Key]) -> None:
