@@ -191,14 +191,14 @@ class FrameScheduler:
         """Plans the next picture and the frames that it completes, those before `end`, if that is known."""
         seq = self._find_next_picture()
         following = range(self._planned, seq + 1 if end is None else min(seq + 1, end))
-        latent = self._path.latent_at(self._timeline.moment(self._shown_s(seq)))
+        latent = self._path.latent_at(self._timeline.moment(self._find_time_s(seq)))
         planned = [self._plan_frame(one) for one in following]
         self._pending.append(PlannedPicture(latent, [info for info, _ in planned], [shot for _, shot in planned]))
         self._last_picture = seq
         self._planned += len(planned)
 
     def _plan_frame(self, seq: int) -> tuple[FrameInfo, Shot]:
-        shown_s = self._shown_s(seq)
+        shown_s = self._find_time_s(seq)
         moment = self._timeline.moment(shown_s)
         latent = self._path.latent_at(moment)
         info = FrameInfo(
@@ -211,13 +211,13 @@ class FrameScheduler:
         )
         return info, Shot(find_neighbours(seq, self._stride)[2], self._camera.pose_at(shown_s))
 
-    def _shown_s(self, seq: int) -> float:
+    def _find_time_s(self, seq: int) -> float:
         """The time of the story that a frame shows."""
         return max(0.0, float(seq / self._plan.rate) - self._delay_s)
 
     def _forget(self) -> None:
         """Deletes what neither a frame that is to be planned nor the picture before it needs."""
-        needed_s = min(self._shown_s(max(0, self._planned - self._stride)), self._timeline.ready_s)
+        needed_s = min(self._find_time_s(max(0, self._planned - self._stride)), self._timeline.ready_s)
         self._timeline.forget(needed_s)
         self._camera.forget(needed_s)
 

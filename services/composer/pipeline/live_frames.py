@@ -80,7 +80,7 @@ class LiveFrameScheduler(FrameScheduler):
     def _can_plan(self, frames: int) -> bool:
         """Whether the next frame is final and not too far ahead."""
         end = frames if self._timeline.finished else frames + self._most_ahead
-        return self._planned < end and self._shown_s(self._find_next_picture()) < self._timeline.ready_s
+        return self._planned < end and self._find_time_s(self._find_next_picture()) < self._timeline.ready_s
 
     def _plan_batch(self, frames: int) -> None:
         while len(self._pending) < self._batch and self._can_plan(frames):

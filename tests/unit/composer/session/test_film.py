@@ -118,7 +118,7 @@ async def test_live_frames_of_the_built_in_pace_show_their_own_time_and_those_of
         plan = parse_config(config(pacing=pb.PACING_LIVE, paint_rate=paint_rate))
         task = StoryTask(plan, await Capabilities.fetch(plan, composer.servicer.backends), "s")
         scheduler = LiveFrameScheduler(task, composer.servicer.backends, ArrivalLog(), composer.servicer.settings)
-        return 4.0 - scheduler._shown_s(96)
+        return 4.0 - scheduler._find_time_s(96)
 
     assert await measure_delay(12) == 0
     assert await measure_delay(8) == 0
