@@ -39,6 +39,7 @@ PROGRAMS: Mapping[tuple[str, str], Program] = {
     ("eval", "passages"): Program("training.audio_sentiment.evaluate_passages"),
     ("eval", "beats"): Program("training.rhythm.evaluate"),
     ("eval", "story"): Program("training.stories.evaluate"),
+    ("eval", "motion"): Program("training.stories.evaluate_motion"),
     ("eval", "image-sentiment"): Program("training.translator.judge.evaluate"),
     ("eval", "generator"): Program("training.generator.evaluate"),
     ("eval", "translator"): Program("training.translator.evaluate"),

@@ -15,6 +15,7 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
         "passages": "whether the emotions that are read follow when the music changes",
         "beats": "how well beats, onsets and tempo are heard, against MIDI files",
         "story": "how well the pictures of your songs' stories carry the songs' emotions",
+        "motion": "how your songs' stories move, and whether with the music",
         "image-sentiment": "how well the model reads what people feel at photos",
         "generator": "how sharp an engine's pictures are",
         "translator": "how well the chosen concepts follow the emotions that are asked for",

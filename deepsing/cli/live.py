@@ -15,6 +15,7 @@ from deepsing.cli.composer import ask
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.progress import Report, print_news
 from deepsing.cli.sound import Sound, open_file_sound, open_microphone
+from deepsing.cli.story_options import add_motion_options
 from deepsing.cli.viewer import Viewer
 from deepsing.client import Client, StoryOptions
 from deepsing.local.failures import USAGE, CommandError
@@ -62,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default="", metavar="NAME", help="which engine paints (default: the built-in one)")
     parser.add_argument("--style", default="none", metavar="NAME", help="none (default), auto, or see deepsing styles")
     parser.add_argument("--style-strength", type=float, metavar="SHARE", help="from 0 to 1 (default: 0.6)")
+    add_motion_options(parser)
     parser.add_argument(
         "--mode",
         choices=("adaptive", "absolute"),
@@ -89,6 +91,9 @@ def live(arguments: argparse.Namespace) -> int:
         translator=arguments.translator,
         style=arguments.style,
         style_strength=arguments.style_strength,
+        motion=arguments.motion,
+        react=arguments.react,
+        paint_rate=arguments.paint_rate,
         mode=arguments.mode,
         audio_format=Sound.form,
     )

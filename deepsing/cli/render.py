@@ -60,6 +60,7 @@ the same bit for bit if the models are; if not, the command says which model dif
 exit status: 0 the same frames, 1 a service failed or the frames differ, 2 a mistake in the request, 130 Ctrl-C
 """
 MIN_DURATION_S = 60.0  # a shorter story shows some six concepts or fewer, so few moments decide the correlation
+EVERY_FRAME = 60.0  # pictures painted a second for stories of releases that had no film
 MAX_SECTIONS = 24  # letters of passages in a summary
 MIN_PAIRS = 30  # frames that were compared
 DEGREES = (  # least correlation, and what is said of it
@@ -228,6 +229,9 @@ def _restore_options(manifest: Mapping[str, Any], path: Path) -> StoryOptions:
             style=parameters["style"] or "none",
             style_strength=float(parameters["style_strength"]),
             truncation=float(parameters["truncation"]),
+            motion=float(parameters.get("motion", 0.0)),
+            react=float(parameters.get("react", 0.0)),
+            paint_rate=float(parameters.get("paint_rate", EVERY_FRAME)),
             mode=parameters["sentiment_mode"],
             start_s=int(parameters["start_us"]) / 1e6,
             duration_s=int(parameters["duration_us"]) / 1e6 or None,

@@ -4,7 +4,7 @@ import argparse
 
 from deepsing.client import StoryOptions
 
-__all__ = ["add_story_options", "story_options"]
+__all__ = ["add_motion_options", "add_story_options", "story_options"]
 
 
 def add_story_options(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +22,7 @@ def add_story_options(parser: argparse.ArgumentParser) -> None:
         "--style", metavar="NAME", help="none (default), auto (follows the feelings), or a name; see deepsing styles"
     )
     parser.add_argument("--style-strength", type=float, metavar="SHARE", help="from 0 to 1 (default: 0.6)")
+    add_motion_options(parser)
     parser.add_argument(
         "--mode",
         choices=("absolute", "relative", "adaptive"),
@@ -38,6 +39,24 @@ def add_story_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_motion_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what decides how the film is made of painted pictures."""
+    parser.add_argument(
+        "--motion",
+        metavar="HOW",
+        help="of the camera: still, calm (default), lively, or from 0 to 1; faster where the music is excited",
+    )
+    parser.add_argument(
+        "--react", type=float, metavar="SHARE", help="how strongly it answers onsets and beats, 0 to 1 (default: 0.6)"
+    )
+    parser.add_argument(
+        "--paint-rate",
+        type=float,
+        metavar="RATE",
+        help="pictures painted a second; the frames between are blended (default: what the engine asks for)",
+    )
+
+
 def story_options(arguments: argparse.Namespace) -> StoryOptions:
     """Builds the options from the arguments."""
     return StoryOptions(
@@ -48,6 +67,9 @@ def story_options(arguments: argparse.Namespace) -> StoryOptions:
         translator=arguments.translator,
         style=arguments.style or "none",
         style_strength=arguments.style_strength,
+        motion=arguments.motion,
+        react=arguments.react,
+        paint_rate=arguments.paint_rate,
         mode=arguments.mode,
         start_s=arguments.start,
         duration_s=arguments.duration,

@@ -28,6 +28,7 @@ IMAGES: Mapping[str, sentiment_pb2.ImageFormat.ValueType] = {
     "raw": sentiment_pb2.IMAGE_FORMAT_RAW_RGB,
     "none": sentiment_pb2.IMAGE_FORMAT_NONE,
 }
+MOTIONS: Mapping[str, float] = {"still": 0.0, "calm": 0.5, "lively": 1.0}
 FILES: Mapping[str, pb.StoryFileKind.ValueType] = {
     "video": pb.STORY_FILE_KIND_VIDEO,
     "manifest": pb.STORY_FILE_KIND_MANIFEST,
@@ -57,6 +58,9 @@ class StoryOptions:
     style: str = "none"  # "none", "auto" (styles follow the sentiment) or a style's name
     style_strength: float | None = None  # share of the style, [0, 1]; None is the composer's, 0 is no style
     truncation: float | None = None  # how far noise moves a picture, (0, 1]; None is the composer's
+    motion: str | float | None = None  # of the camera: "still", "calm", "lively" or [0, 1]; None is calm
+    react: float | None = None  # how strongly the camera answers onsets and beats, [0, 1]; None is the composer's: 0.6
+    paint_rate: float | None = None  # pictures painted a second, (0, 60], others are blended; None is the engine's
     mode: Mode | None = None  # scale of the sentiment; None is absolute, or adaptive for a live story
     images: Images = "jpeg"  # format of the frames that are returned
     jpeg_quality: int | None = None  # 1 to 100; None is the composer's
@@ -82,6 +86,9 @@ class StoryOptions:
             style="none" if plain else self.style,
             style_strength=self.style_strength or 0.0,
             truncation=_check_truncation(self.truncation),
+            motion=_parse_motion(self.motion),
+            react=self.react,
+            paint_rate=self.paint_rate or 0.0,
             sentiment_mode=_parse_choice(self.mode or ("adaptive" if self.live else "absolute"), MODES, "mode"),
             image_format=_parse_choice(self.images, IMAGES, "images"),
             jpeg_quality=_check_range(self.jpeg_quality or 0, 2**32 - 1, "jpeg_quality"),
@@ -171,6 +178,17 @@ def _check_truncation(truncation: float | None) -> float:
             metadata={"field": "truncation", "value": "0"},
         )
     return truncation or 0.0
+
+
+def _parse_motion(motion: str | float | None) -> float | None:
+    """A name or a number, also as text; the composer checks its range."""
+    if motion is None or motion in MOTIONS:
+        return None if motion is None else MOTIONS[str(motion)]
+    try:
+        return float(motion)
+    except ValueError:
+        choice = f"{', '.join(MOTIONS)} or a number from 0 to 1"
+        raise _build_refusal("motion", "MOTION_OUT_OF_RANGE", "motion", str(motion), choice) from None
 
 
 def _parse_choice(name: str, choices: Mapping[str, Number], field: str) -> Number:

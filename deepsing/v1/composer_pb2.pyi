@@ -283,6 +283,9 @@ class StoryConfig(google.protobuf.message.Message):
     RESUME_FIELD_NUMBER: builtins.int
     TITLE_FIELD_NUMBER: builtins.int
     SEND_ACHIEVED_FIELD_NUMBER: builtins.int
+    MOTION_FIELD_NUMBER: builtins.int
+    REACT_FIELD_NUMBER: builtins.int
+    PAINT_RATE_FIELD_NUMBER: builtins.int
     seed: builtins.int
     """Decides every random choice."""
     engine: builtins.str
@@ -321,6 +324,19 @@ class StoryConfig(google.protobuf.message.Message):
     """Shown in the manifest and the file's tags; ≤ 200 characters, else INVALID_ARGUMENT TITLE_TOO_LONG."""
     send_achieved: builtins.bool
     """Send an AchievedPoint for every judgement; if false, judgements are only summarised in SessionEnd."""
+    motion: builtins.float
+    """How far and fast the camera drifts over the pictures, [0, 1]; 0 stands still, unset is 0.5; else INVALID_ARGUMENT
+    MOTION_OUT_OF_RANGE.
+    """
+    react: builtins.float
+    """How strongly the camera answers onsets and beats, [0, 1]; 0 is not at all, unset is 0.6; else INVALID_ARGUMENT
+    REACT_OUT_OF_RANGE.
+    """
+    paint_rate: builtins.float
+    """Pictures a second that are painted, at least, [0, 60]; every other frame is blended from the two around it. 0 is what
+    engine and style ask for (Engine.paint_rate, ListStylesResponse.paint_rate); else INVALID_ARGUMENT
+    PAINT_RATE_OUT_OF_RANGE.
+    """
     @property
     def frame_rate(self) -> deepsing.v1.sentiment_pb2.FrameRate:
         """Unset is 24; see FrameRate for its limits."""
@@ -366,9 +382,16 @@ class StoryConfig(google.protobuf.message.Message):
         resume: Global___ResumePoint | None = ...,
         title: builtins.str = ...,
         send_achieved: builtins.bool = ...,
+        motion: builtins.float | None = ...,
+        react: builtins.float | None = ...,
+        paint_rate: builtins.float = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["audio_format", b"audio_format", "frame_rate", b"frame_rate", "resume", b"resume", "size", b"size"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["audio_format", b"audio_format", "duration_us", b"duration_us", "engine", b"engine", "files", b"files", "frame_rate", b"frame_rate", "image_format", b"image_format", "initial_credit", b"initial_credit", "jpeg_quality", b"jpeg_quality", "pacing", b"pacing", "resume", b"resume", "seed", b"seed", "send_achieved", b"send_achieved", "sentiment_mode", b"sentiment_mode", "size", b"size", "start_us", b"start_us", "style", b"style", "style_strength", b"style_strength", "title", b"title", "translator", b"translator", "truncation", b"truncation"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_motion", b"_motion", "_react", b"_react", "audio_format", b"audio_format", "frame_rate", b"frame_rate", "motion", b"motion", "react", b"react", "resume", b"resume", "size", b"size"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_motion", b"_motion", "_react", b"_react", "audio_format", b"audio_format", "duration_us", b"duration_us", "engine", b"engine", "files", b"files", "frame_rate", b"frame_rate", "image_format", b"image_format", "initial_credit", b"initial_credit", "jpeg_quality", b"jpeg_quality", "motion", b"motion", "pacing", b"pacing", "paint_rate", b"paint_rate", "react", b"react", "resume", b"resume", "seed", b"seed", "send_achieved", b"send_achieved", "sentiment_mode", b"sentiment_mode", "size", b"size", "start_us", b"start_us", "style", b"style", "style_strength", b"style_strength", "title", b"title", "translator", b"translator", "truncation", b"truncation"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_motion", b"_motion"]) -> typing.Literal["motion"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_react", b"_react"]) -> typing.Literal["react"] | None: ...
 
 Global___StoryConfig: typing_extensions.TypeAlias = StoryConfig
 

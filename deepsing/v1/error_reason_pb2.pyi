@@ -144,6 +144,12 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """INVALID_ARGUMENT: "page_size is 900; choose 1 to 100"."""
     ERROR_REASON_MESSAGE_UNREADABLE: _ErrorReason.ValueType  # 60
     """INVALID_ARGUMENT: "40 bytes came that are no message of this method; build it from the contract"."""
+    ERROR_REASON_MOTION_OUT_OF_RANGE: _ErrorReason.ValueType  # 61
+    """INVALID_ARGUMENT: "motion is 3; choose 0 to 1"."""
+    ERROR_REASON_REACT_OUT_OF_RANGE: _ErrorReason.ValueType  # 62
+    """INVALID_ARGUMENT: "react is 3; choose 0 to 1"."""
+    ERROR_REASON_PAINT_RATE_OUT_OF_RANGE: _ErrorReason.ValueType  # 63
+    """INVALID_ARGUMENT: "paint rate is 90; choose 0 to 60"."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: `google.rpc.ErrorInfo.reason` is a name below without its prefix, the domain is "deepsing", and
@@ -273,4 +279,10 @@ ERROR_REASON_PAGE_INVALID: ErrorReason.ValueType  # 59
 """INVALID_ARGUMENT: "page_size is 900; choose 1 to 100"."""
 ERROR_REASON_MESSAGE_UNREADABLE: ErrorReason.ValueType  # 60
 """INVALID_ARGUMENT: "40 bytes came that are no message of this method; build it from the contract"."""
+ERROR_REASON_MOTION_OUT_OF_RANGE: ErrorReason.ValueType  # 61
+"""INVALID_ARGUMENT: "motion is 3; choose 0 to 1"."""
+ERROR_REASON_REACT_OUT_OF_RANGE: ErrorReason.ValueType  # 62
+"""INVALID_ARGUMENT: "react is 3; choose 0 to 1"."""
+ERROR_REASON_PAINT_RATE_OUT_OF_RANGE: ErrorReason.ValueType  # 63
+"""INVALID_ARGUMENT: "paint rate is 90; choose 0 to 60"."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

@@ -219,6 +219,7 @@ class Engine(google.protobuf.message.Message):
     NOISE_SIZE_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
     RATED_BY_FIELD_NUMBER: builtins.int
+    PAINT_RATE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """What to put into GenerateRequest.engine."""
     noise_size: builtins.int
@@ -227,6 +228,10 @@ class Engine(google.protobuf.message.Message):
     """Digest, lower-case hex SHA-256."""
     rated_by: deepsing.v1.sentiment_pb2.RatingSource.ValueType
     """Who rated its concepts: the source of Concept.sentiment."""
+    paint_rate: builtins.float
+    """Pictures a second that a story of it needs, the others being blended between them; 0 is as many as frames. It
+    depends on the kind of engine only, so that all replicas say the same.
+    """
     @property
     def native_size(self) -> deepsing.v1.sentiment_pb2.Size:
         """Size at which it paints; other sizes are scaled."""
@@ -239,9 +244,10 @@ class Engine(google.protobuf.message.Message):
         noise_size: builtins.int = ...,
         digest: builtins.str = ...,
         rated_by: deepsing.v1.sentiment_pb2.RatingSource.ValueType = ...,
+        paint_rate: builtins.float = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["native_size", b"native_size"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["digest", b"digest", "name", b"name", "native_size", b"native_size", "noise_size", b"noise_size", "rated_by", b"rated_by"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["digest", b"digest", "name", b"name", "native_size", b"native_size", "noise_size", b"noise_size", "paint_rate", b"paint_rate", "rated_by", b"rated_by"]) -> None: ...
 
 Global___Engine: typing_extensions.TypeAlias = Engine
 
@@ -290,8 +296,11 @@ class ListStylesResponse(google.protobuf.message.Message):
 
     STYLES_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
+    PAINT_RATE_FIELD_NUMBER: builtins.int
     digest: builtins.str
     """Digest of the style network, lower-case hex SHA-256."""
+    paint_rate: builtins.float
+    """Like Engine.paint_rate, for stories with style; the lower of the two counts."""
     @property
     def styles(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Style]:
         """The S styles, in the order of a row of style weights."""
@@ -301,8 +310,9 @@ class ListStylesResponse(google.protobuf.message.Message):
         *,
         styles: collections.abc.Iterable[Global___Style] | None = ...,
         digest: builtins.str = ...,
+        paint_rate: builtins.float = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["digest", b"digest", "styles", b"styles"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["digest", b"digest", "paint_rate", b"paint_rate", "styles", b"styles"]) -> None: ...
 
 Global___ListStylesResponse: typing_extensions.TypeAlias = ListStylesResponse
 

@@ -49,3 +49,5 @@ title "styles"
 "$deepsing" eval styles --engine "$engine" --styles services/generator/weights/painting.onnx --cache "$work/styles"
 title "stories"
 "$deepsing" eval story --songs "$songs" --limit-s 60
+title "motion"
+"$deepsing" eval motion --songs "$songs" --limit-s 60

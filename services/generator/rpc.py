@@ -21,7 +21,7 @@ from services.generator.engine import Engine
 from services.generator.loading import load_painter
 from services.generator.painter import Job, JobResult, Painter, is_out_of_memory
 from services.generator.settings import PREFIX, Settings
-from services.generator.stylize import Stylist
+from services.generator.stylize import PAINT_RATE, Stylist
 
 __all__ = [
     "SERVICE",
@@ -125,6 +125,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             noise_size=engine.noise_size,
             digest=engine.digest,
             rated_by=RATING_SOURCES[engine.rated_by],
+            paint_rate=engine.paint_rate,
         )
         listed = [
             generator_pb2.Concept(name=concept.name, sentiment=_encode_sentiment(concept))
@@ -139,7 +140,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
         listed = [
             generator_pb2.Style(name=style.name, sentiment=_encode_sentiment(style)) for style in self._stylist.styles
         ]
-        return generator_pb2.ListStylesResponse(styles=listed, digest=self._stylist.digest)
+        return generator_pb2.ListStylesResponse(styles=listed, digest=self._stylist.digest, paint_rate=PAINT_RATE)
 
     async def close(self) -> None:
         """Stops painting; drops batches that wait."""

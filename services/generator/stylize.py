@@ -12,7 +12,9 @@ import numpy.typing as npt
 from services.generator.concepts import Concept, concepts_from_json
 from services.generator.engine import Session
 
-__all__ = ["Stylist"]
+__all__ = ["PAINT_RATE", "Stylist"]
+
+PAINT_RATE = 8.0  # pictures a second of a styled story: styling one takes as long as painting three without
 
 
 class Stylist:

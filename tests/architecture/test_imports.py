@@ -22,7 +22,7 @@ PACKAGES = [
     "services/translator/judge",
     *(
         f"services/composer/{room}"
-        for room in ["story", "backends", "upload", "output", "pipeline", "session", "stored"]
+        for room in ["story", "film", "backends", "upload", "output", "pipeline", "session", "stored"]
     ),
     "training",
 ]

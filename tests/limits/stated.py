@@ -17,7 +17,7 @@ from tests.limits.crossings import ELSEWHERE
 
 PROTOS = Path(__file__).resolve().parents[2] / "protos" / "deepsing" / "v1"
 REASON = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
-NAMED = re.compile(r"(?:(?:message|service|enum|oneof|rpc) |(?:repeated )?[\w.]+ )?(\w+)(?: =|\(| \{)")
+NAMED = re.compile(r"(?:(?:message|service|enum|oneof|rpc) |(?:(?:repeated|optional) )?[\w.]+ )?(\w+)(?: =|\(| \{)")
 CODES = re.compile(rf"\b({'|'.join(code.name for code in grpc.StatusCode)})\b")
 LEAD = re.compile(r"^Limits( \(each\s*\))?:")
 DEMAND = re.compile(r",?\s*\belse\W*$")

@@ -23,6 +23,7 @@ from deepsing.client.errors import InvalidSong, Refused
 from deepsing.local.failures import USAGE, CommandError
 from training.program import new_parser
 from training.stories.figures import Figures, format_table, summarize
+from training.stories.progress import find_songs, format_duration, print_nothing, print_progress
 
 __all__ = ["build_parser", "main"]
 
@@ -74,8 +75,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     _build_options(arguments, "").to_config()  # mistakes are reported before anything is started
-    songs = _find_songs(arguments.songs)
-    report = _print_nothing if arguments.json else _print_progress
+    songs = find_songs(arguments.songs)
+    report = print_nothing if arguments.json else print_progress
     return run_to_end(_run(arguments, songs, report))
 
 
@@ -96,15 +97,6 @@ async def _run(arguments: argparse.Namespace, songs: Sequence[Path], report: Cal
     for name, why in evaluation.skipped.items():
         sys.stdout.write(f"skipped: {name}: {why}\n")
     return 0
-
-
-def _find_songs(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise CommandError(f"{folder} is no folder; say where the songs are", USAGE)
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    if not found:
-        raise CommandError(f"{folder} has no files; say where the songs are", USAGE)
-    return found
 
 
 async def _measure_all(
@@ -130,7 +122,7 @@ async def _measure_all(
             evaluation.stories[translator].append(story)
         left_s = (time.monotonic() - began) / (number + 1) * (len(songs) - number - 1)
         report(
-            f"{number + 1} of {len(songs)} songs, {_format_duration(left_s)} left: "
+            f"{number + 1} of {len(songs)} songs, {format_duration(left_s)} left: "
             f"{name}{_format_latest(evaluation, name)}"
         )
     return evaluation
@@ -190,18 +182,6 @@ def _format_latest(evaluation: Evaluation, name: str) -> str:
 def _first_reason(evaluation: Evaluation) -> str:
     name, why = next(iter(evaluation.skipped.items()), ("", "no translator is there"))
     return f"{name}: {why}" if name else why
-
-
-def _format_duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
-
-
-def _print_progress(message: object) -> None:
-    sys.stderr.write(f"deepsing: {message}\n")
-
-
-def _print_nothing(message: object) -> None:
-    """With --json nothing but the report is printed."""
 
 
 if __name__ == "__main__":

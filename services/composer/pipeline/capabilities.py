@@ -40,6 +40,8 @@ class Capabilities:
         styles: the generator's styles, in the order of style weights.
         style_sentiments: (styles, 2), arousal and valence of each.
         digests: of all models, by kind of model; see SessionEnd.digests.
+        paint_rate: pictures to paint a second: what the plan asks for, else the lowest that engine and style ask for;
+            0 is as many as frames.
     """
 
     engine: str
@@ -54,6 +56,7 @@ class Capabilities:
     styles: tuple[str, ...]
     style_sentiments: NDArray[np.float64]
     digests: dict[str, str]
+    paint_rate: float = 0.0
 
     @classmethod
     async def fetch(cls, plan: StoryPlan, backends: Backends) -> "Capabilities":
@@ -99,6 +102,7 @@ class Capabilities:
             styles=names,
             style_sentiments=_sentiments(styles),
             digests=digests,
+            paint_rate=_choose_paint_rate(plan, engine, style_list),
         )
 
 
@@ -128,6 +132,16 @@ def _choose_translator(plan: StoryPlan, available: Iterable[translator_pb2.Trans
         reason = reasons.ERROR_REASON_TRANSLATOR_UNKNOWN
         raise InvalidArgument(message, reason=reason, field="translator", value=name)
     return translators[name]
+
+
+def _choose_paint_rate(
+    plan: StoryPlan, engine: generator_pb2.Engine, styles: generator_pb2.ListStylesResponse
+) -> float:
+    """Pictures a second; a generator of an older release asks for none, and paints every frame."""
+    wanted = [plan.paint_rate] if plan.paint_rate else [engine.paint_rate]
+    if plan.style != "none" and not plan.paint_rate:
+        wanted.append(styles.paint_rate)
+    return min((rate for rate in wanted if rate > 0), default=0.0)
 
 
 def _choose_hearing(plan: StoryPlan, model: audio_sentiment_pb2.GetModelResponse) -> audio_sentiment_pb2.HearingModel:

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -14,17 +15,21 @@ from numpy.typing import NDArray
 from deepsing.access.accounts import charge
 from deepsing.v1 import generator_pb2, sentiment_pb2, translator_pb2
 from services.composer.backends.client import BATCH_BYTES, Backends
+from services.composer.film.camera import Camera
+from services.composer.film.film import Film, Shot
+from services.composer.film.pace import choose_stride, find_neighbours
 from services.composer.pipeline.analysis import AnalysisUpdate
 from services.composer.pipeline.task import StoryTask
 from services.composer.story.flashes import FlashGuard
 from services.composer.story.frame import FrameInfo
 from services.composer.story.latents import FrameLatent, KeyLatent, KinMemory, LatentPath
 from services.composer.story.styles import StyleChooser
-from services.composer.story.timeline import Key, Timeline
+from services.composer.story.timeline import REACTION_S, Key, Timeline
 
 __all__ = ["FrameScheduler", "FrameBatch"]
 
 RECENT_KEYS = 64  # the translator gets the concepts of this many keys (its limit) and avoids them
+FILM_BYTES = 64 * 2**20  # of the frames of one batch, at most, if it has more than one picture
 MIN_NAMED_WEIGHT = 0.01  # concepts and styles with smaller weights are not reported
 
 
@@ -46,11 +51,20 @@ class FrameBatch:
     excerpts: dict[int, bytes] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class PlannedPicture:
+    """A picture to paint, and the frames after the last one, up to it, that can be shown once it is painted."""
+
+    latent: FrameLatent
+    infos: list[FrameInfo]
+    shots: list[Shot]
+
+
 class FrameScheduler:
-    """Plans the frames of one story and has the generator paint them.
+    """Plans the frames of one story, has the generator paint some of them, and makes the film of those.
 
     Args:
-        batch: frames per request, at most.
+        batch: pictures per request, at most.
         in_flight: requests at a time, at most.
     """
 
@@ -61,26 +75,34 @@ class FrameScheduler:
         self._path, self._kin = LatentPath(), KinMemory()
         self._recent: deque[int] = deque(maxlen=RECENT_KEYS)
         self._styles = StyleChooser(task.capabilities.style_sentiments)
-        self._batch = max(1, min(batch, BATCH_BYTES // (self._size.width_px * self._size.height_px * 3)))
-        rate = float(task.plan.rate)
+        self._camera = Camera(task.plan.motion, task.plan.react, look_ahead=not task.plan.live)
+        rate, self._stride = float(task.plan.rate), choose_stride(task.plan.rate, task.capabilities.paint_rate)
+        # Live, what is not final in time is shown later, by less than the time between two painted pictures.
+        self._delay_s = max(0.0, (self._stride - 1) / rate - REACTION_S) if task.plan.live else 0.0
+        frame_bytes = self._size.width_px * self._size.height_px * 3
+        self._batch = max(1, min(batch, BATCH_BYTES // frame_bytes, FILM_BYTES // (frame_bytes * self._stride)))
         begin = counted_from = FlashGuard.warmup_start(task.first_seq, rate)
         if task.judge_all:  # a stored story, in whose manifest flashes are counted as in an uninterrupted one
             begin = FlashGuard.warmup_start(begin, rate)
-        self._guard = FlashGuard(rate, begin, counted_from)
+        self._film = Film(FlashGuard(rate, begin, counted_from))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="film")
         self._planned = begin  # number of the next frame to plan
-        self._pending: list[tuple[FrameLatent, FrameInfo]] = []
-        self._waiting: deque[tuple[asyncio.Task[list[bytes]], list[FrameInfo]]] = deque()
+        self._last_picture = -1  # number of the last frame that was planned to be painted
+        self._pending: list[PlannedPicture] = []
+        self._waiting: deque[tuple[asyncio.Task[list[NDArray[np.uint8]]], list[FrameInfo]]] = deque()
+        self._latest: asyncio.Task[list[NDArray[np.uint8]]] | None = None  # the last request
 
     @property
     def flashes_per_second(self) -> int:
         """Most general flashes in any second so far."""
-        return self._guard.worst
+        return self._film.flashes_per_second
 
     async def run(self, updates: AsyncIterator[AnalysisUpdate]) -> AsyncGenerator[FrameBatch]:
         """Yields batches of frames in order until the song has ended and all frames are painted."""
         try:
             async for update in updates:
                 for point in update.points:
+                    self._camera.add(point)
                     await self._place_keys(self._timeline.add(point))
                     async for batch in self._advance(update.frames):
                         yield batch
@@ -96,6 +118,8 @@ class FrameScheduler:
                 task.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(*(task for task, _ in self._waiting), return_exceptions=True)
+            self._latest = None  # it would keep its frames
+            self._thread.shutdown(wait=False)
 
     async def _place_keys(self, keys: list[Key]) -> None:
         """Places a point in latent space for each key: that of its kin, or one that the translator chooses."""
@@ -144,38 +168,62 @@ class FrameScheduler:
 
     async def _advance(self, frames: int) -> AsyncGenerator[FrameBatch]:
         """Plans those of the first `frames` frames that are final, requests them, and yields finished batches."""
-        rate, ready_s = self._plan.rate, self._timeline.ready_s
-        settled = frames if self._timeline.finished else min(frames, ceil(Fraction(ready_s) * rate))
-        while self._planned < settled:
-            self._pending.append(self._plan_frame(self._planned, self._planned / rate))
-            self._planned += 1
+        ready_s, finished = self._timeline.ready_s, self._timeline.finished
+        settled = frames if finished else min(frames, ceil(Fraction(ready_s) * self._plan.rate))
+        while self._planned < settled and (finished or self._find_next_picture() < settled):
+            self._plan_picture(frames)
             if len(self._pending) == self._batch:
                 self._request_batch()
                 while len(self._waiting) >= self._in_flight:
                     yield await self._collect()
-        if self._pending and self._timeline.finished:
+        if self._pending and finished:
             self._request_batch()
         while self._waiting and self._waiting[0][0].done():
             yield await self._collect()
-        self._timeline.forget(min(float(self._planned / rate), ready_s))
+        self._forget()
 
-    def _plan_frame(self, seq: int, time_s: Fraction) -> tuple[FrameLatent, FrameInfo]:
-        at_s = float(time_s)
-        moment = self._timeline.moment(at_s)
+    def _find_next_picture(self) -> int:
+        """Number of the next frame to be painted: the one after the next frame to plan, or the one before it."""
+        left, right, _ = find_neighbours(self._planned, self._stride)
+        return right if left in (right, self._last_picture) else left
+
+    def _plan_picture(self, end: int | None) -> None:
+        """Plans the next picture and the frames that it completes, those before `end`, if that is known."""
+        seq = self._find_next_picture()
+        following = range(self._planned, seq + 1 if end is None else min(seq + 1, end))
+        latent = self._path.latent_at(self._timeline.moment(self._find_time_s(seq)))
+        planned = [self._plan_frame(one) for one in following]
+        self._pending.append(PlannedPicture(latent, [info for info, _ in planned], [shot for _, shot in planned]))
+        self._last_picture = seq
+        self._planned += len(planned)
+
+    def _plan_frame(self, seq: int) -> tuple[FrameInfo, Shot]:
+        shown_s = self._find_time_s(seq)
+        moment = self._timeline.moment(shown_s)
         latent = self._path.latent_at(moment)
         info = FrameInfo(
             seq=seq,
-            time_s=at_s,
+            time_s=float(seq / self._plan.rate),
             target=(moment.arousal, moment.valence),
             expected=latent.expected,
             concepts=_rank_weights(self._capabilities.concepts, latent.classes),
             styles=_rank_weights(self._capabilities.styles, latent.style),
         )
-        return latent, info
+        return info, Shot(find_neighbours(seq, self._stride)[2], self._camera.pose_at(shown_s))
+
+    def _find_time_s(self, seq: int) -> float:
+        """The time of the story that a frame shows."""
+        return max(0.0, float(seq / self._plan.rate) - self._delay_s)
+
+    def _forget(self) -> None:
+        """Deletes what neither a frame that is to be planned nor the picture before it needs."""
+        needed_s = min(self._find_time_s(max(0, self._planned - self._stride)), self._timeline.ready_s)
+        self._timeline.forget(needed_s)
+        self._camera.forget(needed_s)
 
     def _request_batch(self) -> None:
-        """Requests the pending frames from the generator."""
-        latents = [latent for latent, _ in self._pending]
+        """Requests the pending pictures from the generator."""
+        latents = [picture.latent for picture in self._pending]
         request = generator_pb2.GenerateRequest(
             engine=self._plan.engine,
             frame_count=len(latents),
@@ -189,9 +237,32 @@ class FrameScheduler:
             priority=generator_pb2.PRIORITY_LIVE if self._plan.live else generator_pb2.PRIORITY_OFFLINE,
             session_id=self._task.story_id,
         )
-        task = asyncio.create_task(self._generate(request))
-        self._waiting.append((task, [info for _, info in self._pending]))
+        shots = [picture.shots for picture in self._pending]
+        self._latest = asyncio.create_task(self._make_frames(request, shots, self._latest))
+        self._waiting.append((self._latest, [info for picture in self._pending for info in picture.infos]))
         self._pending = []
+
+    async def _make_frames(
+        self,
+        request: generator_pb2.GenerateRequest,
+        shots: Sequence[Sequence[Shot]],
+        before: asyncio.Task[list[NDArray[np.uint8]]] | None,
+    ) -> list[NDArray[np.uint8]]:
+        """Has a batch painted and makes its frames, once those of the batch before it are made."""
+        images = await self._generate(request)
+        if before is not None:
+            await asyncio.wait({before})
+            before.result()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._make_film, images, shots)
+
+    def _make_film(self, images: Sequence[bytes], shots: Sequence[Sequence[Shot]]) -> list[NDArray[np.uint8]]:
+        """The frames of pictures; blocks."""
+        pictures = (np.frombuffer(image, np.uint8).reshape(self._size.shape) for image in images)
+        return [
+            frame
+            for picture, wanted in zip(pictures, shots, strict=True)
+            for frame in self._film.make_frames(picture, wanted)
+        ]
 
     async def _generate(self, request: generator_pb2.GenerateRequest) -> list[bytes]:
         answer = await self._backends.call(self._backends.generator.Generate, request, "generator", self._fits)
@@ -200,16 +271,13 @@ class FrameScheduler:
         return list(answer.images)
 
     async def _collect(self) -> FrameBatch:
-        """Waits for the oldest request; returns its frames, with flashes filtered out."""
+        """Waits for the oldest request; returns its frames."""
         task, infos = self._waiting[0]
-        images = await task
+        frames = await task
         self._waiting.popleft()
-        pictures = [
-            self._guard.filter_frame(np.frombuffer(image, np.uint8).reshape(self._size.shape)) for image in images
-        ]
         first = self._task.first_seq
         wanted = [place for place, one in enumerate(infos) if one.seq >= first]
-        return FrameBatch([pictures[place] for place in wanted], [infos[place] for place in wanted])
+        return FrameBatch([frames[place] for place in wanted], [infos[place] for place in wanted])
 
 
 def _rank_weights(names: tuple[str, ...], weights: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:

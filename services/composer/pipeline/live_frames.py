@@ -47,7 +47,9 @@ class LiveFrameScheduler(FrameScheduler):
     async def run(self, updates: AsyncIterator[AnalysisUpdate]) -> AsyncGenerator[FrameBatch]:
         """Yields frames in order, each once its audio has arrived, and the numbers of skipped ones."""
         arousal, valence = map(float, self._capabilities.norm.mean)  # typical, until the first sentiment is known
-        await self._place_keys(self._timeline.add(Point(0.0, arousal, valence, loudness=0.0, onset=0.0)))
+        typical = Point(0.0, arousal, valence, loudness=0.0, onset=0.0)
+        self._camera.add(typical)
+        await self._place_keys(self._timeline.add(typical))
         async with aclosing(super().run(updates)) as batches:
             async for batch in batches:
                 yield batch
@@ -69,21 +71,20 @@ class LiveFrameScheduler(FrameScheduler):
                 yield FrameBatch([], [], range(self._planned - late, self._planned))
             else:
                 self._plan_batch(frames)
-        while self._waiting and self._waiting[0][1][0].seq < frames:
+        while self._waiting and all(info.seq < frames for info in self._waiting[0][1][:1]):
             yield await self._collect_due(frames)
         if self._timeline.finished:  # frames painted beyond the end of the song are not needed
             self._cancel_waiting()
-        self._timeline.forget(min(float(self._planned / self._plan.rate), self._timeline.ready_s))
+        self._forget()
 
     def _can_plan(self, frames: int) -> bool:
         """Whether the next frame is final and not too far ahead."""
         end = frames if self._timeline.finished else frames + self._most_ahead
-        return self._planned < end and self._planned / self._plan.rate < self._timeline.ready_s
+        return self._planned < end and self._find_time_s(self._find_next_picture()) < self._timeline.ready_s
 
     def _plan_batch(self, frames: int) -> None:
         while len(self._pending) < self._batch and self._can_plan(frames):
-            self._pending.append(self._plan_frame(self._planned, self._planned / self._plan.rate))
-            self._planned += 1
+            self._plan_picture(frames if self._timeline.finished else None)
         self._request_batch()
 
     def _count_busy(self) -> int:
@@ -94,7 +95,7 @@ class LiveFrameScheduler(FrameScheduler):
         """How many of the next frames whose audio has arrived to skip."""
         times_us = (round(seq / self._plan.rate * 1_000_000) for seq in range(self._planned, frames))
         ages_s = [self._arrivals.age_s(time_us) for time_us in times_us]
-        return count_late(ages_s, self._late_s, self._batch_s, self._batch)
+        return count_late(ages_s, self._late_s, self._batch_s, self._batch * self._stride)
 
     async def _generate(self, request: generator_pb2.GenerateRequest) -> list[bytes]:
         began_s = monotonic()

@@ -143,6 +143,7 @@ class StoryPipeline:
             flashes_per_second=self.flashes_per_second,
             warnings=self._judge.warnings,
             music=self._music.result(),
+            paint_rate=capabilities.paint_rate,
         )
 
     async def _analyse(self) -> None:

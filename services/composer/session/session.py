@@ -125,7 +125,7 @@ class Session:
 
     async def _make_story(self, config: pb.StoryConfig, plan: StoryPlan, group: asyncio.TaskGroup) -> None:
         capabilities = await Capabilities.fetch(plan, self._backends)
-        digest = self._check_resume(plan, story_digest(config, capabilities.digests))
+        digest = self._check_resume(plan, story_digest(config, capabilities.digests, capabilities.paint_rate))
         task = StoryTask(plan, capabilities, self._session_id, plan.resume.next_seq if plan.resume else 0)
         group.create_task(self._cache_song(plan))
         threads = self._settings.encoder_threads

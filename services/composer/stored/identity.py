@@ -48,10 +48,11 @@ def compute_pcm_digest(song: Path, plan: StoryPlan) -> str:
 
 
 async def compute_content_digest(config: pb.StoryConfig, plan: StoryPlan, pcm: str, backends: Backends) -> str:
-    """Hash of all that decides a story: its samples, its config without the audio format, and all model digests."""
+    """Hash of all that decides a story: samples, config without the audio format, models, and rate of painting."""
     capabilities = await Capabilities.fetch(plan, backends)
     deciding = pb.StoryConfig()
     deciding.CopyFrom(config)
     deciding.ClearField("audio_format")
     models = sorted(capabilities.digests.items())
-    return hashlib.sha256(deciding.SerializeToString(deterministic=True) + f"{pcm} {models}".encode()).hexdigest()
+    rest = f"{pcm} {models} {capabilities.paint_rate:g}"
+    return hashlib.sha256(deciding.SerializeToString(deterministic=True) + rest.encode()).hexdigest()

@@ -79,7 +79,7 @@ class StoryJob:
         song = self._folder / "song"
         await self._store.call(self._store.blocking.fetch, record.song, song)
         capabilities = await Capabilities.fetch(self._plan, self._backends)
-        digest = story_digest(self._config, capabilities.digests)
+        digest = story_digest(self._config, capabilities.digests, capabilities.paint_rate)
         if record.begun_with != digest:  # new, or begun with other models: start from frame 0
             record = await self._lease.update(begun_with=digest, segments=(), frames_total=0)
         task = StoryTask(self._plan, capabilities, record.story_id, record.frames_done, judge_all=True)

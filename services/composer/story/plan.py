@@ -69,6 +69,9 @@ class StoryPlan:
         mode: "absolute", "relative" or "adaptive".
         audio_format: layout of raw samples; None is an encoded file.
         duration_us: length of the part that is shown, from start_us on; 0 is to the end of the song.
+        motion: how far and fast the camera drifts, [0, 1]; 0 stands still.
+        react: how strongly the camera answers onsets and beats, [0, 1].
+        paint_rate: pictures painted a second, at least; 0 is what engine and style ask for.
     """
 
     seed: int
@@ -91,6 +94,9 @@ class StoryPlan:
     resume: Resume | None
     title: str
     send_achieved: bool
+    motion: float
+    react: float
+    paint_rate: float
 
     @property
     def shows_frames(self) -> bool:

@@ -62,6 +62,7 @@ class StorySummary:
         judged: None if no frame was judged.
         music: passages, beats and tempo of the music.
         frames_digest: empty if frames were dropped or the story was resumed.
+        paint_rate: pictures a second that were asked of the engine; 0 is as many as frames.
     """
 
     frame_count: int
@@ -80,3 +81,4 @@ class StorySummary:
     frames_digest: str = ""
     dropped_count: int = 0
     music: MusicForm = field(default_factory=MusicForm)
+    paint_rate: float = 0.0

@@ -33,6 +33,7 @@ async def test_concepts_are_listed_with_their_engine(stub: Stub) -> None:
     assert answer.concepts[0].sentiment.arousal == pytest.approx(-0.5)
     assert answer.concepts[0].sentiment.valence == pytest.approx(0.6)
     assert (answer.engine.name, answer.engine.noise_size, answer.engine.native_size.width_px) == ("tiny", 4, 64)
+    assert answer.engine.paint_rate == 12
     assert len(answer.engine.digest) == 64
 
 
@@ -40,6 +41,7 @@ async def test_styles_are_listed_with_their_digest(stub: Stub) -> None:
     answer = await stub.ListStyles(generator_pb2.ListStylesRequest())
     assert [style.name for style in answer.styles] == ["negative", "mirror"]
     assert len(answer.digest) == 64
+    assert answer.paint_rate == 8
 
 
 async def test_a_batch_comes_back_in_order_and_pictures_do_not_depend_on_it(stub: Stub) -> None:

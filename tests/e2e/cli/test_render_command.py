@@ -227,5 +227,6 @@ async def test_again_makes_the_story_of_a_manifest_and_compares_the_frames(folde
     )
     assert (config.sentiment_mode, config.start_us, config.duration_us) == (2, 1_500_000, 20_000_000)
     assert (config.title, config.truncation) == ("Song", 0.5)
+    assert (config.motion, config.react, config.paint_rate) == (0, 0, 60), "as releases that had no film made it"
     facts = json.loads(other.out)
     assert (other.status, facts["same_frames"], facts["differing_models"]) == (1, False, ["engine"])

@@ -93,6 +93,33 @@ def test_truncation_is_sent_and_a_zero_is_refused_rather_than_taken_for_the_defa
     assert caught.value.reason == "TRUNCATION_OUT_OF_RANGE"
 
 
+@pytest.mark.parametrize(
+    ("motion", "sent"), [("still", 0.0), ("calm", 0.5), ("lively", 1.0), ("0.25", 0.25), (0.75, 0.75), (0, 0.0)]
+)
+def test_motion_is_a_name_or_a_number(motion: str | float, sent: float) -> None:
+    config = StoryOptions(motion=motion).to_config()
+    assert config.HasField("motion")
+    assert config.motion == sent
+
+
+def test_unset_motion_and_react_are_the_composers() -> None:
+    config = StoryOptions().to_config()
+    assert not config.HasField("motion")
+    assert not config.HasField("react")
+    assert config.paint_rate == 0
+
+
+def test_no_reaction_is_sent_as_none_and_not_as_the_default() -> None:
+    config = StoryOptions(react=0, paint_rate=6).to_config()
+    assert (config.HasField("react"), config.react, config.paint_rate) == (True, 0, 6)
+
+
+def test_motion_that_is_no_word_of_the_list_is_refused() -> None:
+    with pytest.raises(Refused, match="motion is 'wild'; choose still, calm, lively or a number from 0 to 1") as caught:
+        StoryOptions(motion="wild").to_config()
+    assert caught.value.reason == "MOTION_OUT_OF_RANGE"
+
+
 def test_no_style_strength_is_no_style() -> None:
     assert StoryOptions(style="auto", style_strength=0).to_config().style == "none"
     assert StoryOptions(style="auto", style_strength=0.25).to_config().style_strength == 0.25

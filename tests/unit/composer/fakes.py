@@ -89,6 +89,8 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         self.most_calls: int | None = None  # further calls wait for ever
         self.stuck = asyncio.Event()  # set by the first of them
         self.free_call_count = 0  # number of calls that do not wait for `release`
+        self.paint_rate = self.style_paint_rate = 0.0  # pictures a second that it asks for
+        self.has_detail = False  # True: pictures have places that can be told apart
         self.called = asyncio.Event()  # set by the first call
         self.cancelled = asyncio.Event()  # set when a call is cancelled
 
@@ -113,7 +115,8 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         shades = np.array(request.class_weights).reshape(request.frame_count, -1) @ np.linspace(40, 200, CONCEPTS)
         shades += np.array(request.noise).reshape(request.frame_count, -1).mean(axis=1)
         form = (request.size.height_px, request.size.width_px, 3)
-        images = [np.full(form, np.uint8(shade)).tobytes() for shade in shades]
+        detail = np.arange(np.prod(form)).reshape(form) % 40 if self.has_detail else 0
+        images = [(np.full(form, np.uint8(shade)) + np.uint8(detail)).tobytes() for shade in shades]
         return gen.GenerateResponse(images=images, size=request.size, engine_digest=digest, compute_us=1000)
 
     async def ListConcepts(self, request: Any, context: grpc.aio.ServicerContext) -> gen.ListConceptsResponse:
@@ -121,12 +124,13 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         sentiments = [sentiment_pb2.Sentiment(arousal=0.3 * i - 0.75, valence=0.75 - 0.3 * i) for i in range(CONCEPTS)]
         concepts = [gen.Concept(name=f"c{i}", sentiment=sentiment) for i, sentiment in enumerate(sentiments)]
         engine = gen.Engine(name="fake", native_size=size, noise_size=NOISE, digest="cc", rated_by=RATED_BY)
+        engine.paint_rate = self.paint_rate
         return gen.ListConceptsResponse(engine=engine, concepts=concepts)
 
     async def ListStyles(self, request: Any, context: grpc.aio.ServicerContext) -> gen.ListStylesResponse:
         sentiments = [sentiment_pb2.Sentiment(valence=v) for v in (-0.6, 0.0, 0.6)]
         styles = [gen.Style(name=f"s{i}", sentiment=sentiments[i]) for i in range(STYLES)]
-        return gen.ListStylesResponse(styles=styles, digest="dd")
+        return gen.ListStylesResponse(styles=styles, digest="dd", paint_rate=self.style_paint_rate)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.generator.engine import EXPORTERS, Engine
+from services.generator.engine import EXPORTERS, PAINT_RATES, Engine
 from services.generator.stylize import Stylist
 from tests.unit.generator.opened import tiny_engine, two_styles
 
@@ -55,3 +55,13 @@ def test_a_file_that_was_not_exported_for_serving_is_refused() -> None:
 def test_styles_are_named_and_felt() -> None:
     assert [style.name for style in two_styles().styles] == ["negative", "mirror"]
     assert two_styles().styles[0].valence == pytest.approx(-0.5)
+
+
+@pytest.mark.parametrize("kind", EXPORTERS)
+def test_every_kind_of_engine_says_how_many_pictures_a_story_needs(kind: str) -> None:
+    assert 0 < PAINT_RATES[kind] <= 60
+
+
+def test_a_slow_kind_of_engine_asks_for_fewer_pictures() -> None:
+    assert tiny_engine().paint_rate == PAINT_RATES["morph"] == 12
+    assert PAINT_RATES["biggan-deep"] == 2

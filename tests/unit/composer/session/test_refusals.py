@@ -32,6 +32,10 @@ REFUSED = [
     ({"size": sentiment_pb2.Size(width_px=256, height_px=1922)}, "SIZE_OUT_OF_RANGE", "1922"),
     ({"style_strength": 7}, "STYLE_STRENGTH_OUT_OF_RANGE", "style strength is 7; choose 0 to 1"),
     ({"style_strength": math.nan}, "STYLE_STRENGTH_OUT_OF_RANGE", "nan"),
+    ({"motion": 3}, "MOTION_OUT_OF_RANGE", "motion is 3; choose 0 to 1"),
+    ({"react": -0.5}, "REACT_OUT_OF_RANGE", "react is -0.5; choose 0 to 1"),
+    ({"paint_rate": 90}, "PAINT_RATE_OUT_OF_RANGE", "paint rate is 90; choose 0 to 60"),
+    ({"paint_rate": math.inf}, "PAINT_RATE_OUT_OF_RANGE", "inf"),
     ({"truncation": -0.1}, "TRUNCATION_OUT_OF_RANGE", "-0.1"),
     ({"jpeg_quality": 101}, "QUALITY_OUT_OF_RANGE", "101; choose 1 to 100"),
     ({"start_us": -1}, "PART_OUT_OF_RANGE", "choose 0 or later"),
@@ -67,16 +71,25 @@ def test_an_empty_config_has_the_documented_defaults() -> None:
     plan = parse_config(pb.StoryConfig())
     assert (plan.rate, plan.size, plan.style, plan.mode, plan.live) == (24, None, "none", "absolute", False)
     assert (plan.style_strength, plan.truncation, plan.jpeg_quality) == (0.6, 0.35, 90)
+    assert (plan.motion, plan.react, plan.paint_rate) == (0.5, 0.6, 0)
     assert (plan.image_format, plan.audio_format, plan.resume, plan.files) == (ImageFormat.JPEG, None, None, ())
 
 
 def test_credit_files_and_resume_do_not_change_a_storys_digest_but_the_seed_does() -> None:
     digests = {"engine": "x"}
-    plain = story_digest(config(), digests)
+    plain = story_digest(config(), digests, 12)
     resume = pb.ResumePoint(next_seq=4)
-    assert story_digest(config(initial_credit=1, files=[1], resume=resume, title="t"), digests) == plain
-    assert story_digest(config(seed=8), digests) != plain
-    assert story_digest(config(), {"engine": "y"}) != plain
+    assert story_digest(config(initial_credit=1, files=[1], resume=resume, title="t"), digests, 12) == plain
+    assert story_digest(config(seed=8), digests, 12) != plain
+    assert story_digest(config(), {"engine": "y"}, 12) != plain
+    assert story_digest(config(), digests, 2) != plain, "an engine that asks for fewer pictures makes other frames"
+    assert story_digest(config(motion=0), digests, 12) != plain
+    assert story_digest(config(react=0), digests, 12) != plain
+
+
+def test_a_zero_of_motion_is_none_and_not_the_default() -> None:
+    plan = parse_config(pb.StoryConfig(motion=0, react=0))
+    assert (plan.motion, plan.react) == (0, 0)
 
 
 async def stream(*requests: pb.ComposeRequest) -> AsyncIterator[pb.ComposeRequest]:

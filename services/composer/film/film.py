@@ -1,0 +1,56 @@
+"""Makes the frames of a story from its painted pictures: blended in time, seen by the camera, free of flashes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.composer.film.camera import Pose
+from services.composer.film.warp import blend_pictures, warp_picture
+from services.composer.story.flashes import FlashGuard
+
+__all__ = ["Film", "Shot"]
+
+U8 = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """How one frame is made: its share of the way between two painted pictures, (0, 1], and where the camera is."""
+
+    share: float
+    pose: Pose
+
+
+class Film:
+    """Makes frames in order. Blocks for some milliseconds a frame, so it runs in a thread of its own.
+
+    Args:
+        guard: of the story; it sees what is shown.
+    """
+
+    def __init__(self, guard: FlashGuard) -> None:
+        self._guard = guard
+        self._left: U8 | None = None
+
+    @property
+    def flashes_per_second(self) -> int:
+        """Most general flashes in any second so far."""
+        return self._guard.worst
+
+    def make_frames(self, picture: U8, shots: Sequence[Shot]) -> list[U8]:
+        """The frames after the last painted picture, up to the next one.
+
+        Args:
+            picture: the next painted one, (H, W, 3) uint8.
+            shots: of the frames; before the first picture, only of that picture itself.
+
+        Returns:
+            A frame for each shot, (H, W, 3) uint8.
+        """
+        left = picture if self._left is None else self._left
+        seen = (warp_picture(blend_pictures(left, picture, shot.share), shot.pose) for shot in shots)
+        frames = [self._guard.filter_frame(frame) for frame in seen]
+        self._left = picture
+        return frames
