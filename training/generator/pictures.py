@@ -73,6 +73,7 @@ RATED_BY = ("people", "model")
 CALM_AROUSAL, PLEASANT_VALENCE = -0.05, 0.1  # a calm and pleasant picture lies below the one and above the other
 SHORT_SIDE_PX = 512  # of a painting's detail, at the least: what the engine paints
 OASIS_SHORT_SIDE_PX = 400  # as the rated photos are given
+ROUNDING = 1e-4  # of the shares in the table
 Readings = tuple[float, float]  # arousal and valence
 
 
@@ -231,12 +232,8 @@ def _parse_picture(row: dict[str, str]) -> Picture:
         raise ValueError(f"rated_by of {name!r} is {row['rated_by']!r}; choose from {', '.join(RATED_BY)}")
     by_model = row["rated_by"] == "model"
     if by_model != bool(row["judge_arousal"] and row["judge_valence"]):
-        raise ValueError(f"{name!r} is rated by {row['rated_by']}; a model's ratings, only, have the judge's beside them")
-    window = Window(*(_parse_number(row, column, 0.0) for column in ("left", "top", "width", "height")))
-    if not (window.width > 0 < window.height and window.left + window.width <= 1.0001):
-        raise ValueError(f"the window of {name!r} is {window}; it must lie within the file")
-    if window.top + window.height > 1.0001:  # shares are rounded to 4 digits
-        raise ValueError(f"the window of {name!r} is {window}; it must lie within the file")
+        rule = "give the judge's reading beside a model's, and beside no other"
+        raise ValueError(f"{name!r} is rated by {row['rated_by']}; {rule}")
     judge = (_parse_number(row, "judge_arousal", -1.0), _parse_number(row, "judge_valence", -1.0)) if by_model else None
     return Picture(
         file=row["file"],
@@ -248,8 +245,16 @@ def _parse_picture(row: dict[str, str]) -> Picture:
         rated_by=row["rated_by"],
         judge=judge,
         focus=(_parse_number(row, "focus_x", 0.0), _parse_number(row, "focus_y", 0.0)),
-        window=window,
+        window=_parse_window(row),
     )
+
+
+def _parse_window(row: dict[str, str]) -> Window:
+    window = Window(*(_parse_number(row, column, 0.0) for column in ("left", "top", "width", "height")))
+    right, bottom = window.left + window.width, window.top + window.height
+    if not (min(window.width, window.height) > 0 and max(right, bottom) <= 1 + ROUNDING):
+        raise ValueError(f"the window of {row['name']!r} is {window}; it must lie within the file")
+    return window
 
 
 def _parse_number(row: dict[str, str], column: str, least: float) -> float:

@@ -64,7 +64,7 @@ def list_doubtful(names: Sequence[str], read: F64, judged: F64) -> list[str]:
         judged: (N, 2), the judge's.
     """
     differ = (read * judged < 0) & (np.minimum(np.abs(read), np.abs(judged)) > CLEAR)
-    return [name for name, doubtful in zip(names, differ.any(axis=1).tolist(), strict=True) if doubtful]
+    return [names[int(row)] for row in np.flatnonzero(differ.any(axis=1))]
 
 
 def read_squares(rows: list[dict[str, str]], folder: Path, backbone: PictureFeatures) -> F32:
