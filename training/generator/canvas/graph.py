@@ -7,7 +7,8 @@ from torch.nn import functional
 
 from services.generator.canvas_codes import BYTE_LEVELS, BYTES, CLOSENESS
 from training.generator.canvas import mixing
-from training.generator.canvas.network import CELL_CHANNELS, CELL_PX, NIBBLE_STEP, CanvasDecoder
+from training.generator.canvas.network import CELL_CHANNELS, NIBBLE_STEP, CanvasDecoder
+from training.generator.canvas.painting import CELL_PIXELS, ServingDecoder, cells_to_pictures
 
 __all__ = ["NOISE_SIZE", "CanvasGraph", "noise_directions"]
 
@@ -38,10 +39,12 @@ class CanvasGraph(nn.Module):
     directions: Tensor
     front: Tensor
     light: Tensor
+    kernel: Tensor
 
     def __init__(self, decoder: CanvasDecoder, packed: Tensor, fields: Tensor) -> None:
         super().__init__()
-        self.decoder = _reorder(decoder)
+        self.decoder = ServingDecoder(decoder)
+        self.register_buffer("kernel", mixing.cell_kernel())
         rows, columns = packed.shape[1:3]  # places of 16 px
         self.register_buffer("packed", packed.permute(0, 3, 1, 2).contiguous())
         self.register_buffer("fields", (fields * 255).round().to(torch.uint8))
@@ -54,15 +57,16 @@ class CanvasGraph(nn.Module):
         first, second, area = mixing.choose_pair(class_weights)
         parts = truncation[:, None] * (noise @ self.directions).clamp(-mixing.LIMIT, mixing.LIMIT)
         mixed_rows = area.nonzero()[:, 0]
-        cells = self.decoder.cells(self.values(torch.cat([first, second[mixed_rows]])))
+        cells = self.decoder(self.values(torch.cat([first, second[mixed_rows]])))
         alone, grown = cells[: class_weights.shape[0]], cells[class_weights.shape[0] :]
         pattern = mixing.PATTERN * parts[mixed_rows, : len(self.front)]
         pattern = pattern * torch.where(first < second, 1.0, -1.0)[mixed_rows][:, None]  # the same after a change of lead
         pair = torch.stack([first, second], dim=1)[mixed_rows]
         merged = self.merge(alone[mixed_rows], grown, self.fields[pair].float() / 255, area[mixed_rows], pattern)
         painted = alone.index_put((mixed_rows,), merged)
-        gain = mixing.light_map(parts[:, len(self.front) :], self.light)
-        return _finish(painted.unflatten(1, (3, CELL_PX**2)), gain)
+        gain = mixing.light_map(parts[:, len(self.front) :], self.light)[:, None]
+        pixels = painted.unflatten(1, (CELL_PIXELS, 3))
+        return cells_to_pictures((pixels * (1 + gain * (1 - pixels))).flatten(1, 2))
 
     def values(self, chosen: Tensor) -> Tensor:
         """Values of the codes of concepts (M,): (M, CODES, h, w), the two halves of bytes one after the other."""
@@ -95,37 +99,18 @@ class CanvasGraph(nn.Module):
             slope, level = mixing.guide_field(wide[:, number : number + 1], small)
             coarse.append(slope * small + level)
             slope, level = (functional.interpolate(m, scale_factor=2.0, mode="bilinear") for m in (slope, level))
-            details.append(slope * lightness + mixing.enlarge_to_cells(level))
+            details.append(slope * lightness + mixing.enlarge_to_cells(level, self.kernel))
         moved = (pattern @ self.front.flatten(1)).reshape(-1, 1, *size)
         lead, low, high = mixing.area_front((coarse[1] - coarse[0] + moved)[:, 0], area)
         finer = functional.interpolate(moved, scale_factor=2.0, mode="bilinear")
-        fine = details[1] - details[0] + mixing.enlarge_to_cells(finer)
+        fine = details[1] - details[0] + mixing.enlarge_to_cells(finer, self.kernel)
         low, high, lead = (edge[:, None, None, None] for edge in (low, high, lead))
         share = ((torch.minimum(torch.maximum(fine, low), high) - lead) / mixing.SOFTNESS + 0.5).clamp(0, 1)
-        both = [cells.reshape(-1, 3, CELL_PX**2, 2 * size[0], 2 * size[1]) for cells in (alone, grown)]
-        return (both[0] + share[:, None] * (both[1] - both[0])).reshape(-1, CELL_CHANNELS, 2 * size[0], 2 * size[1])
+        both = [cells.reshape(-1, CELL_PIXELS, 3, 2 * size[0], 2 * size[1]) for cells in (alone, grown)]
+        return (both[0] + share[:, :, None] * (both[1] - both[0])).reshape(-1, CELL_CHANNELS, 2 * size[0], 2 * size[1])
 
 
 def _lightness(cells: Tensor) -> Tensor:
     """Cells (M, 48, h, w) → lightness of their pixels, (M, 16, h, w)."""
-    return sum(weight * cells[:, 16 * i : 16 * i + 16] for i, weight in enumerate(GREY))  # type: ignore[return-value]
-
-
-def _finish(pixels: Tensor, gain: Tensor) -> Tensor:
-    """(N, 3, 16, h, w) and gain (N, 3, h, w) → (N, 4 h, 4 w, 3) uint8."""
-    lit = pixels * (1 + gain[:, :, None] * (1 - pixels))
-    whole = (lit * 255).clamp(0, 255).round().to(torch.uint8)
-    apart = whole.unflatten(2, (CELL_PX, CELL_PX))  # N, colour, row, column, h, w
-    return apart.permute(0, 4, 2, 5, 3, 1).flatten(3, 4).flatten(1, 2)
-
-
-def _reorder(decoder: CanvasDecoder) -> CanvasDecoder:
-    """The decoder for codes as bytes hold them: all upper halves, then all lower halves."""
-    halves = torch.arange(BYTES, decoder.linear.weight.shape[1])
-    order = torch.cat([torch.arange(BYTES), halves[::2], halves[1::2]])
-    made = CanvasDecoder(decoder.shape)
-    made.load_state_dict(decoder.state_dict())
-    with torch.no_grad():
-        for layer in (made.linear, made.spread):
-            layer.weight.copy_(layer.weight[:, order])
-    return made.eval()
+    red, green, blue = (weight * cells[:, colour::3] for colour, weight in enumerate(GREY))
+    return red + green + blue

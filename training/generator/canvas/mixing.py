@@ -17,6 +17,7 @@ __all__ = [
     "LIGHT_WAVES",
     "NOISE_PARTS",
     "area_front",
+    "cell_kernel",
     "choose_pair",
     "enlarge_to_cells",
     "guide_field",
@@ -49,13 +50,13 @@ def choose_pair(class_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Continuous in the weights, but where three are equal: the third largest weight is taken off both.
 
     Args:
-        class_weights: (N, K), rows on the simplex, K at least 3.
+        class_weights: (N, K), rows on the simplex, K at least 2.
 
     Returns:
         The strongest concept (N,), the second (N,), and the area of the second (N,), 0 to 0.5.
     """
-    weights, chosen = class_weights.topk(3, dim=1)
-    leads = weights[:, :2] - weights[:, 2:]
+    weights, chosen = class_weights.topk(min(3, class_weights.shape[1]), dim=1)
+    leads = weights[:, :2] - weights[:, 2:].sum(dim=1, keepdim=True)
     share = leads[:, 1] / leads.sum(dim=1).clamp(min=1e-6)
     return chosen[:, 0], chosen[:, 1], ((share - NEVER) / (1 - 2 * NEVER)).clamp(min=0)
 
@@ -122,21 +123,26 @@ def area_front(lead: Tensor, area: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return level, ordered[:, 0] - CLIPPED, ordered[:, -1] + CLIPPED
 
 
-def enlarge_to_cells(maps: Tensor) -> Tensor:
-    """Enlarges maps four times, linearly, as channels.
-
-    Args:
-        maps: (N, 1, H, W).
-
-    Returns:
-        (N, 16, H, W): row and column of each pixel in its cell of 4 x 4 px.
-    """
+def cell_kernel() -> Tensor:
+    """What `enlarge_to_cells` convolves with: (16, 1, 3, 3)."""
     line = torch.zeros(4, 3)
     for pixel in range(4):
         offset = (pixel + 0.5) / 4 - 0.5  # from the middle of the cell, in cells
         line[pixel, 1] = 1 - abs(offset)
         line[pixel, 0 if offset < 0 else 2] = abs(offset)
-    kernel = torch.einsum("ay,bx->abyx", line, line).reshape(16, 1, 3, 3)
+    return torch.einsum("ay,bx->abyx", line, line).reshape(16, 1, 3, 3)
+
+
+def enlarge_to_cells(maps: Tensor, kernel: Tensor) -> Tensor:
+    """Enlarges maps four times, linearly, as channels.
+
+    Args:
+        maps: (N, 1, H, W).
+        kernel: from `cell_kernel`.
+
+    Returns:
+        (N, 16, H, W): row and column of each pixel in its cell of 4 x 4 px.
+    """
     return functional.conv2d(functional.pad(maps, (1, 1, 1, 1), mode="replicate"), kernel)
 
 

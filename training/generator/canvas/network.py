@@ -26,7 +26,7 @@ NIBBLE_STEP = math.log1p(canvas_codes.REACH / canvas_codes.CLOSENESS) / canvas_c
 
 @dataclass(frozen=True)
 class DecoderShape:
-    """Channels of the decoder; the defaults give 0.19 M weights and 0.64 GMAC a picture of 640 x 512 px."""
+    """Channels of the decoder; the defaults give 0.15 M weights and 0.64 GMAC a picture of 640 x 512 px."""
 
     first: int = 32  # at places of 8 px, from the codes alone
     wide: int = 48  # at places of 8 px
