@@ -17,7 +17,12 @@ F32 = npt.NDArray[np.float32]
 #   biggan-deep  the classes of ImageNet at 128, 256 or 512 px, from weights that the user brings. Its graph mixes the
 #                classes' embeddings, keeps noise within two standard deviations before it scales it, and takes the
 #                batch statistics of the row's truncation.
-EXPORTERS = {"morph": "training.generator.export", "biggan-deep": "training.generator.biggan_deep.export"}
+#   canvas       codes of rated pictures and a small decoder, 640 x 512 px; two pictures mix along their outlines.
+EXPORTERS = {
+    "morph": "training.generator.export",
+    "biggan-deep": "training.generator.biggan_deep.export",
+    "canvas": "training.generator.canvas.export",
+}
 RATERS = ("people", "model")  # who may have rated an engine's concepts
 
 

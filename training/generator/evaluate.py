@@ -63,13 +63,13 @@ def _paint(engine: Engine, class_weights: F32, noise: F32 | None = None, truncat
     return np.stack(list(paint_rows(engine, class_weights, noise, truncation)))
 
 
-def build_sheet(pictures: U8, columns: int, side_px: int) -> Image.Image:
-    """Lays pictures (N, H, W, 3) out row by row, each scaled to a square of `side_px`."""
-    rows = -(-len(pictures) // columns)
-    canvas = Image.new("RGB", (columns * side_px, rows * side_px))
+def build_sheet(pictures: U8, columns: int, width_px: int) -> Image.Image:
+    """Lays pictures (N, H, W, 3) out row by row, each scaled to a width of `width_px`."""
+    rows, height_px = -(-len(pictures) // columns), round(width_px * pictures.shape[1] / pictures.shape[2])
+    canvas = Image.new("RGB", (columns * width_px, rows * height_px))
     for place, picture in enumerate(pictures):
-        small = Image.fromarray(picture).resize((side_px, side_px), Image.Resampling.LANCZOS)
-        canvas.paste(small, (place % columns * side_px, place // columns * side_px))
+        small = Image.fromarray(picture).resize((width_px, height_px), Image.Resampling.LANCZOS)
+        canvas.paste(small, (place % columns * width_px, place // columns * height_px))
     return canvas
 
 

@@ -52,7 +52,7 @@ def test_a_manifest_with_another_rater_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_engine_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
-    rule = "DEEPSING_GENERATOR_ENGINES holds 'tiny' of kind 'magic'; kinds are: morph, biggan-deep"
+    rule = "DEEPSING_GENERATOR_ENGINES holds 'tiny' of kind 'magic'; kinds are: morph, biggan-deep, canvas"
     with pytest.raises(SettingsError, match=rule):
         rpc.open_generator(describe_tiny(tmp_path, engine="magic"))
 
