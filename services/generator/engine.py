@@ -13,17 +13,16 @@ __all__ = ["EXPORTERS", "RATERS", "Engine", "Session"]
 F32 = npt.NDArray[np.float32]
 
 # Kind of engine, as its manifest names it, and the program that writes such a file:
-#   morph        a decoder of rated pictures, which morph into each other; the shipped engine is one.
+#   canvas       codes of rated pictures and a small decoder, 640 x 512 px; two pictures mix along their outlines. The
+#                shipped engine is one.
 #   biggan-deep  the classes of ImageNet at 128, 256 or 512 px, from weights that the user brings. Its graph mixes the
 #                classes' embeddings, keeps noise within two standard deviations before it scales it, and takes the
 #                batch statistics of the row's truncation.
-#   canvas       codes of rated pictures and a small decoder, 640 x 512 px; two pictures mix along their outlines.
 EXPORTERS = {
-    "morph": "training.generator.export",
-    "biggan-deep": "training.generator.biggan_deep.export",
     "canvas": "training.generator.canvas.export",
+    "biggan-deep": "training.generator.biggan_deep.export",
 }
-RATERS = ("people", "model")  # who may have rated an engine's concepts
+RATERS = ("people", "model", "mixed")  # who may have rated an engine's concepts; mixed: people some, a model the rest
 
 
 class Session(Protocol):
@@ -61,7 +60,7 @@ class Engine:
         ValueError: the file was not exported for serving.
     """
 
-    def __init__(self, name: str, digest: str, session: Session, *, kind: str = "morph", rated_by: str = "") -> None:
+    def __init__(self, name: str, digest: str, session: Session, *, kind: str = "canvas", rated_by: str = "") -> None:
         self.name, self.digest, self.rated_by, self._session = name, digest, rated_by, session
         facts = session.get_modelmeta().custom_metadata_map
         missing = [key for key in ("concepts", "noise_size") if key not in facts]

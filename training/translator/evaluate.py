@@ -25,7 +25,7 @@ __all__ = ["build_parser", "evaluate", "main", "smoothness", "random_walk"]
 
 EXAMPLES = """examples:
   deepsing eval translator
-  deepsing eval translator --engine services/generator/weights/morph.onnx \\
+  deepsing eval translator --engine services/generator/weights/canvas.onnx \\
     --backbone services/translator/weights/eyes.onnx --json
 """
 JUDGED = 300  # pictures that the judge reads for each translator
@@ -118,7 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("deepsing eval translator", __doc__ or "", EXAMPLES)
     parser.add_argument("--weights", type=Path, default=EMBEDDED, metavar="DIR", help="folder of the translators")
     parser.add_argument(
-        "--engine-name", metavar="NAME", help="whose translators (default: the engine file's name, else morph)"
+        "--engine-name", metavar="NAME", help="whose translators (default: the engine file's name, else canvas)"
     )
     parser.add_argument("--curves", type=int, default=20, metavar="N", help="random walks (default: 20)")
     parser.add_argument("--points", type=int, default=100, metavar="N", help="emotions of each walk (default: 100)")
@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if (options.engine is None) != (options.backbone is None):
         parser.error("--engine and --backbone go together")
-    engine = options.engine_name or (options.engine.stem if options.engine else "morph")
+    engine = options.engine_name or (options.engine.stem if options.engine else "canvas")
     named = open_translators(table_path(engine, options.weights))
     sampler = open_sampler(options, named["dictionary"].lexicon) if options.engine else None
     report = {name: evaluate(translator, options.curves, options.points, sampler) for name, translator in named.items()}

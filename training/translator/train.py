@@ -30,7 +30,7 @@ from training.translator.training_set import STEPS, build_training_set
 __all__ = ["build_parser", "label_samples", "main", "measure", "train_views"]
 
 EXAMPLES = """example:
-  deepsing train translator --engine services/generator/weights/morph.onnx \\
+  deepsing train translator --engine services/generator/weights/canvas.onnx \\
     --backbone services/translator/weights/eyes.onnx --out build/views --views 4
 """
 HELD_OUT = 0.2  # share of the samples that no view sees
