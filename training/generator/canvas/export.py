@@ -8,7 +8,6 @@ for GPUs), and in its metadata the concepts, where they lie in the engine's spac
 import argparse
 import tempfile
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +27,13 @@ from training.generator.canvas.pictures import ListedPicture, load_pictures, rea
 from training.generator.canvas.quantize import Feed, draw_feeds, quantize_decoder
 from training.generator.canvas.train import load_networks
 from training.generator.engine_file import encode_floats, export_graph, set_picture_size, store_halved
-from training.generator.evaluate import psnr_db
-from training.generator.painting import open_engine, paint_rows
+from training.generator.evaluate import measure_sharpness, psnr_db
 from training.manifest import write_manifest
+from training.ratings import name_raters
 
 __all__ = ["build_graph", "compare_engines", "main", "picture_latents", "write_canvas"]
 
-LATENT_SIZE = 64  # where concepts lie: translators learn by it which pictures look alike
+LATENT_SIZE = 32  # where concepts lie: translators learn by it which pictures look alike
 THUMB_SIZE = (32, 40)  # rows, columns of the thumbnails that it is computed from
 CALIBRATION = 24  # pictures over which the ranges of activations are measured, half of them mixed
 DATA_STATEMENT = (
@@ -118,13 +117,6 @@ def _describe(listed: list[ListedPicture], pictures: NDArray[np.uint8], encoder:
     }
 
 
-def measure_sharpness(path: Path, pictures: NDArray[np.uint8]) -> dict[str, float]:
-    """How near the pictures that an engine file paints are to those it was made of, (K, H, W, 3), dB."""
-    values = psnr_db(np.stack(list(paint_rows(open_engine(path), np.eye(len(pictures), dtype=np.float32)))), pictures)
-    found = {"mean": values.mean(), "sd": values.std(), "min": values.min()}
-    return {"n": len(values)} | {name: round(float(value), 2) for name, value in found.items()}
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -148,12 +140,12 @@ def main(arguments: list[str] | None = None) -> None:
         path,
         {
             "engine": "canvas",
-            "rated_by": "people" if set(raters) == {"people"} else "model",
+            "rated_by": name_raters(raters),
             "raters": dict(raters),
             "data": DATA_STATEMENT,
             "command": "python -m training.generator.canvas.export --checkpoint FILE --pictures DIR --list CSV",
             "decoder": "16-bit floats" if options.float else "8 bits (QDQ), linear part in 16-bit floats",
-            "shape": asdict(graph.decoder.shape),
+            "shape": state["shape"],
             "training": {"steps": state["step"], "minutes": round(state["passed_s"] / 60, 1)},
             "noise_size": NOISE_SIZE,
             "metrics": {"psnr_db": measure_sharpness(path, pictures)},
