@@ -1,5 +1,6 @@
 """The translator weighs concepts that the generator paints: same names, same order, same sentiments."""
 
+import numpy as np
 import pytest
 
 from services.translator.catalogue import EMBEDDED
@@ -15,4 +16,4 @@ def test_the_translators_concepts_are_the_engines_in_their_order() -> None:
     assert lexicon.names == tuple(concept.name for concept in painted)
     assert lexicon.names == tuple(picture.name for picture in load_pictures())
     felt = [(concept.arousal, concept.valence) for concept in painted]
-    assert lexicon.ratings == pytest.approx(felt, abs=0.0006)  # the table keeps three decimals
+    assert lexicon.ratings == pytest.approx(np.array(felt), abs=0.0006)  # the table keeps three decimals

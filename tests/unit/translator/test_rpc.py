@@ -120,7 +120,7 @@ REFUSALS = [
         "valence of sentiment 0 is 1.5",
     ),
     ({"sentiments": [feeling(-math.inf)]}, "SENTIMENT_OUT_OF_RANGE", "sentiments[0].arousal", "is -inf"),
-    ({"recent_concepts": [3, 900]}, "CONCEPT_UNKNOWN", "recent_concepts", "concept is 900; choose 0 to 135"),
+    ({"recent_concepts": [3, 900]}, "CONCEPT_UNKNOWN", "recent_concepts", "concept is 900; choose 0 to 341"),
     ({"recent_concepts": [0] * 65}, "CONCEPT_UNKNOWN", "recent_concepts", "has 65 concepts; send the latest 64"),
 ]
 
