@@ -1,6 +1,6 @@
 """Makes an engine of other pictures from the file of a canvas engine: only what it shows is exchanged.
 
-The encoder in the file encodes pictures that were never trained on, in closed form; decoder and mixing stay as they are.
+The encoder in the file encodes pictures that were never trained on, in closed form; decoder and mixing stay the same.
 """
 
 from pathlib import Path

@@ -38,7 +38,7 @@ SHIPPED = Path(services.generator.__file__).parent / "weights" / "canvas.onnx"
 SOURCES = {  # of the sentiments, by who rated
     "people": "means of the ratings that the user gave, (mean - 4) / 3.",
     "model": "readings of a model; nobody was asked.",
-    "mixed": "of some pictures means of the ratings that the user gave, (mean - 4) / 3, of the others readings of a model.",
+    "mixed": "for some pictures means of the ratings that the user gave, (mean - 4) / 3, else readings of a model.",
 }
 SIZE_PX = 256  # side of the pictures that the judge reads
 BATCH = 16

@@ -40,9 +40,9 @@ SOURCE = (
     "(mean - 4) / 3, rounded to three decimals."
 )
 PICTURES_SOURCE = (
-    "Where rated_by is people, sentiments are mean ratings of the Open Affective Standardized Image Set (OASIS): Kurdi, "
-    "Lozano & Banaji (2017), Behavior Research Methods 49, 457-470; (mean - 4) / 3. Where it is model, nobody was asked: "
-    "they are readings of the labeller of this project, brought to the scale of those ratings by "
+    "Where rated_by is people, sentiments are mean ratings of the Open Affective Standardized Image Set (OASIS): "
+    "Kurdi, Lozano & Banaji (2017), Behavior Research Methods 49, 457-470; (mean - 4) / 3. Where it is model, nobody "
+    "was asked: they are readings of the labeller of this project, brought to the scale of those ratings by "
     "training.generator.rate_pictures."
 )
 RATED_SET = "oasis/"  # begins the files of the rated photos, whose themes the readers know

@@ -47,7 +47,9 @@ async def test_an_engine_whose_concepts_a_model_rated_says_so(tmp_path: Path) ->
 
 
 def test_a_manifest_with_another_rater_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="of tiny says rated_by 'dogs'; it may be people, model, mixed, or left out"):
+    with pytest.raises(
+        ArtifactError, match="of tiny says rated_by 'dogs'; it may be people, model, mixed, or left out"
+    ):
         rpc.open_generator(describe_tiny(tmp_path, rated_by="dogs"))
 
 

@@ -75,7 +75,7 @@ async def test_options_reach_the_composer(folder: Path) -> None:
         assert (await deepsing("render", "song.mp3", "story.mp4", *words, root=folder)).status == 0
     config = composer.calls[0].config
     assert (config.frame_rate.numerator, config.frame_rate.denominator) == (24_000, 1001)
-    assert (config.size.width_px, config.size.height_px) == (456, 256)
+    assert (config.size.width_px, config.size.height_px) == (910, 512)
     assert (config.seed, config.translator, config.style, config.style_strength) == (7, "dictionary", "auto", 0.25)
     assert (config.sentiment_mode, config.start_us, config.duration_us) == (2, 1_500_000, 20_000_000)
     assert (config.engine, config.title) == ("canvas", "Song")
