@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from deepsing.runtime.onnx import open_session
-from services.generator.canvas_codes import NATIVE_SIZE_PX, LinearEncoder, pack_codes
 from services.generator.concepts import Concept, concepts_to_json
+from training.generator.canvas.codes import NATIVE_SIZE_PX, LinearEncoder, pack_codes
 from training.generator.canvas.graph import NOISE_SIZE, CanvasGraph
 from training.generator.canvas.mixing import picture_fields
 from training.generator.canvas.pictures import ListedPicture, load_pictures, read_list
@@ -34,7 +34,7 @@ from training.manifest import write_manifest
 
 __all__ = ["build_graph", "compare_engines", "main", "picture_latents", "write_canvas"]
 
-LATENT_SIZE = 64  # where concepts lie: translators learn by it which pictures look alike
+LATENT_SIZE = 32  # where concepts lie: translators learn by it which pictures look alike
 THUMB_SIZE = (32, 40)  # rows, columns of the thumbnails that it is computed from
 CALIBRATION = 24  # pictures over which the ranges of activations are measured, half of them mixed
 DATA_STATEMENT = (
@@ -47,9 +47,7 @@ DATA_STATEMENT = (
 
 def picture_latents(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Principal components of thumbnails, half whitened, with root mean square 1: (K, LATENT_SIZE or K)."""
-    rows = [
-        functional.adaptive_avg_pool2d(_to_tensor(picture), THUMB_SIZE).flatten().numpy() for picture in pictures
-    ]
+    rows = [functional.adaptive_avg_pool2d(_to_tensor(picture), THUMB_SIZE).flatten().numpy() for picture in pictures]
     thumbs = np.stack(rows) - np.mean(rows, axis=0)
     left, singular, _ = np.linalg.svd(thumbs, full_matrices=False)
     latents = left[:, :LATENT_SIZE] * np.sqrt(singular[:LATENT_SIZE])
@@ -120,7 +118,8 @@ def _describe(listed: list[ListedPicture], pictures: NDArray[np.uint8], encoder:
 
 def measure_sharpness(path: Path, pictures: NDArray[np.uint8]) -> dict[str, float]:
     """How near the pictures that an engine file paints are to those it was made of, (K, H, W, 3), dB."""
-    values = psnr_db(np.stack(list(paint_rows(open_engine(path), np.eye(len(pictures), dtype=np.float32)))), pictures)
+    painted = paint_rows(open_engine(path), np.eye(len(pictures), dtype=np.float32))
+    values = np.concatenate([psnr_db(made[None], real[None]) for made, real in zip(painted, pictures, strict=True)])
     found = {"mean": values.mean(), "sd": values.std(), "min": values.min()}
     return {"n": len(values)} | {name: round(float(value), 2) for name, value in found.items()}
 

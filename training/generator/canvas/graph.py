@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.generator.canvas_codes import BYTE_LEVELS, BYTES, CLOSENESS
 from training.generator.canvas import mixing
+from training.generator.canvas.codes import BYTE_LEVELS, BYTES, CLOSENESS
 from training.generator.canvas.network import CELL_CHANNELS, NIBBLE_STEP, CanvasDecoder
 from training.generator.canvas.painting import CELL_PIXELS, ServingDecoder, cells_to_pictures
 
@@ -37,8 +37,6 @@ class CanvasGraph(nn.Module):
     packed: Tensor
     fields: Tensor
     directions: Tensor
-    front: Tensor
-    light: Tensor
     kernel: Tensor
 
     def __init__(self, decoder: CanvasDecoder, packed: Tensor, fields: Tensor) -> None:
@@ -49,8 +47,9 @@ class CanvasGraph(nn.Module):
         self.register_buffer("packed", packed.permute(0, 3, 1, 2).contiguous())
         self.register_buffer("fields", (fields * 255).round().to(torch.uint8))
         self.register_buffer("directions", noise_directions())
-        self.register_buffer("front", mixing.waves(mixing.FRONT_WAVES, 2 * rows, 2 * columns))
-        self.register_buffer("light", mixing.waves(mixing.LIGHT_WAVES, 4 * rows, 4 * columns))
+        self.size = (2 * rows, 2 * columns)  # of the maps of 8 px on which the front is found
+        self.front = mixing.Waves(mixing.FRONT_WAVES, *self.size)
+        self.light = mixing.Waves(mixing.LIGHT_WAVES, 4 * rows, 4 * columns)
 
     def forward(self, class_weights: Tensor, noise: Tensor, truncation: Tensor) -> Tensor:
         """(N, K) on the simplex, (N, Z), (N,) in [0, 1] → (N, H, W, 3) uint8."""
@@ -59,12 +58,14 @@ class CanvasGraph(nn.Module):
         mixed_rows = area.nonzero()[:, 0]
         cells = self.decoder(self.values(torch.cat([first, second[mixed_rows]])))
         alone, grown = cells[: class_weights.shape[0]], cells[class_weights.shape[0] :]
-        pattern = mixing.PATTERN * parts[mixed_rows, : len(self.front)]
-        pattern = pattern * torch.where(first < second, 1.0, -1.0)[mixed_rows][:, None]  # the same after a change of lead
+        pattern = mixing.PATTERN * parts[mixed_rows, : len(mixing.FRONT_WAVES)]
+        pattern = (
+            pattern * torch.where(first < second, 1.0, -1.0)[mixed_rows][:, None]
+        )  # the same after a change of lead
         pair = torch.stack([first, second], dim=1)[mixed_rows]
         merged = self.merge(alone[mixed_rows], grown, self.fields[pair].float() / 255, area[mixed_rows], pattern)
         painted = alone.index_put((mixed_rows,), merged)
-        gain = mixing.light_map(parts[:, len(self.front) :], self.light)[:, None]
+        gain = mixing.light_map(parts[:, len(mixing.FRONT_WAVES) :], self.light)[:, None]
         pixels = painted.unflatten(1, (CELL_PIXELS, 3))
         return cells_to_pictures((pixels * (1 + gain * (1 - pixels))).flatten(1, 2))
 
@@ -76,6 +77,10 @@ class CanvasGraph(nn.Module):
         steps = (torch.cat([upper, pairs - 16 * upper], dim=1) - 8) * NIBBLE_STEP
         coarse = steps.sign() * (steps.abs().exp() - 1) * CLOSENESS
         return torch.cat([(packed[:, :BYTES] - 128) / BYTE_LEVELS, coarse], dim=1)
+
+    def enlarge(self, maps: Tensor) -> Tensor:
+        """(M, 1, h, w), places of 8 px → the pixels of cells, (M, 16, 2 h, 2 w)."""
+        return mixing.enlarge_to_cells(functional.interpolate(maps, scale_factor=2.0, mode="bilinear"), self.kernel)
 
     def merge(self, alone: Tensor, grown: Tensor, fields: Tensor, area: Tensor, pattern: Tensor) -> Tensor:
         """Mixes pairs of pictures.
@@ -90,7 +95,7 @@ class CanvasGraph(nn.Module):
         Returns:
             (M, 48, H / 4, W / 4).
         """
-        size = tuple(self.front.shape[1:])
+        size = self.size
         wide = functional.interpolate(fields, size=size, mode="bilinear")
         details, coarse = [], []
         for number, cells in enumerate((alone, grown)):
@@ -98,12 +103,11 @@ class CanvasGraph(nn.Module):
             small = functional.avg_pool2d(lightness.mean(dim=1, keepdim=True), 2)
             slope, level = mixing.guide_field(wide[:, number : number + 1], small)
             coarse.append(slope * small + level)
-            slope, level = (functional.interpolate(m, scale_factor=2.0, mode="bilinear") for m in (slope, level))
-            details.append(slope * lightness + mixing.enlarge_to_cells(level, self.kernel))
-        moved = (pattern @ self.front.flatten(1)).reshape(-1, 1, *size)
+            slope, level = (self.enlarge(maps) for maps in (slope, level))
+            details.append(slope * lightness + level)
+        moved = self.front(pattern)
         lead, low, high = mixing.area_front((coarse[1] - coarse[0] + moved)[:, 0], area)
-        finer = functional.interpolate(moved, scale_factor=2.0, mode="bilinear")
-        fine = details[1] - details[0] + mixing.enlarge_to_cells(finer, self.kernel)
+        fine = details[1] - details[0] + self.enlarge(moved)
         low, high, lead = (edge[:, None, None, None] for edge in (low, high, lead))
         share = ((torch.minimum(torch.maximum(fine, low), high) - lead) / mixing.SOFTNESS + 0.5).clamp(0, 1)
         both = [cells.reshape(-1, CELL_PIXELS, 3, 2 * size[0], 2 * size[1]) for cells in (alone, grown)]

@@ -9,13 +9,15 @@ Source: guided filter (He, Sun & Tang 2013), on small maps (He & Sun 2015).
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 __all__ = [
     "FIELD_SIZE",
+    "FRONT_WAVES",
     "LIGHT_WAVES",
     "NOISE_PARTS",
+    "Waves",
     "area_front",
     "cell_kernel",
     "choose_pair",
@@ -23,7 +25,6 @@ __all__ = [
     "guide_field",
     "light_map",
     "picture_fields",
-    "waves",
 ]
 
 FIELD_SIZE = (16, 20)  # rows, columns of a field: places of 32 px
@@ -32,10 +33,10 @@ SURROUND = 9  # side of the surroundings that a place stands out from, in places
 SMOOTHING = 5  # side of the box that smooths fields, twice: concepts meet along few long seams, not in spots
 OWN_SHARE = 0.25  # of a field that is a smooth pattern of the picture's own, so that even flat pictures have places
 WINDOW = 9  # side of the guided filter's window, in places of 8 px
-GUIDE_NOISE = 0.003  # variance of lightness below which the guide counts as flat
+GUIDE_NOISE = 0.006  # variance of lightness below which the guide counts as flat
 ENDS = 0.45  # by how much the front lies beyond all places where a weight is 0 or 1
 CLIPPED = 0.3  # a place counts as at most this far beyond the coarse map's extremes
-SOFTNESS = 0.035  # width of the front, in units of a field
+SOFTNESS = 0.05  # width of the front, in units of a field
 PATTERN = 0.30  # standard deviation, at truncation 1, of the pattern of noise that moves the front; fields reach 0 to 1
 EXPOSURE, WARMTH, SLOPE = 0.16, 0.10, 0.16  # deviations of light at truncation 1: overall, red against blue, by place
 LIMIT = 2.5  # deviations at which noise stops to count
@@ -61,28 +62,55 @@ def choose_pair(class_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return chosen[:, 0], chosen[:, 1], ((share - NEVER) / (1 - 2 * NEVER)).clamp(min=0)
 
 
-def waves(orders: list[tuple[int, int]], rows: int, columns: int) -> Tensor:
-    """Smooth patterns of mean 0 and together of variance 1: (len(orders), rows, columns)."""
-    down = math.pi * (torch.arange(rows) + 0.5) / rows
-    right = math.pi * (torch.arange(columns) + 0.5) / columns
-    made = [torch.outer(torch.cos(i * down), torch.cos(j * right)) / math.hypot(1, i, j) for i, j in orders]
-    stacked = torch.stack(made)
-    return stacked / stacked.square().sum(0).mean().sqrt()
+class Waves(nn.Module):
+    """Smooth patterns of a picture: sums of products of cosines, of mean 0.
+
+    Args:
+        orders: half periods down and across, of each pattern.
+        rows: of the map.
+        columns: of the map.
+    """
+
+    down: Tensor
+    right: Tensor
+    weights: Tensor
+
+    def __init__(self, orders: list[tuple[int, int]], rows: int, columns: int) -> None:
+        super().__init__()
+        count = 1 + max(max(order) for order in orders)
+        weights = torch.zeros(len(orders), count, count)
+        for number, (i, j) in enumerate(orders):
+            weights[number, i, j] = 1 / math.hypot(1, i, j)
+        share = 0.5 ** torch.tensor([float((i > 0) + (j > 0)) for i, j in orders])  # mean square of a product
+        self.register_buffer("weights", weights / (weights.square().sum((1, 2)) @ share).sqrt())
+        self.register_buffer("down", _cosines(count, rows).T.contiguous())
+        self.register_buffer("right", _cosines(count, columns))
+
+    def forward(self, amounts: Tensor) -> Tensor:
+        """(N, len(orders)) of unit variance → (N, 1, rows, columns) of unit variance."""
+        count = self.weights.shape[1]
+        mixed = (amounts @ self.weights.flatten(1)).reshape(-1, 1, count, count)
+        made: Tensor = self.down @ mixed @ self.right
+        return made
 
 
-def light_map(parts: Tensor, light: Tensor) -> Tensor:
+def _cosines(count: int, extent: int) -> Tensor:
+    """(count, extent): 0, 1, 2 … half periods over an extent."""
+    return torch.cos(math.pi * torch.arange(count)[:, None] * (torch.arange(extent) + 0.5) / extent)
+
+
+def light_map(parts: Tensor, waves: Waves) -> Tensor:
     """How noise changes the light of a picture.
 
     Args:
         parts: (N, 2 + L), of noise, times truncation: overall, warmth, then patterns.
-        light: (L, H, W), from `waves(LIGHT_WAVES, …)`.
+        waves: of LIGHT_WAVES.
 
     Returns:
         (N, 3, H, W): g of x + g·x·(1 − x), which leaves black and white as they are.
     """
     overall, warmth = parts[:, :1, None, None] * EXPOSURE, parts[:, 1:2, None, None] * WARMTH
-    slope = SLOPE * (parts[:, 2:] @ light.flatten(1)).unflatten(1, (1, *light.shape[1:]))
-    grey = overall + slope
+    grey = overall + SLOPE * waves(parts[:, 2:])
     return torch.cat([grey + warmth, grey, grey - warmth], dim=1)
 
 

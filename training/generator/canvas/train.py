@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from services.generator.canvas_codes import MARGIN_PX, PLACE_PX
+from training.generator.canvas.codes import MARGIN_PX, PLACE_PX
 from training.generator.canvas.losses import feature_distance, pyramid_loss
 from training.generator.canvas.network import (
     CanvasDecoder,
@@ -41,13 +41,13 @@ class Recipe:
     batch: int = 8
     crop_places: int = 10  # side of a crop, in places of 16 px
     learning_rate: float = 2e-3  # of the residual network
-    linear_rate: float = 2e-5  # of the encoder and the linear decoder, which start near their best
-    feature_weight: float = 0.012  # of the classifier's distance in the loss
-    feature_from: float = 0.4  # share of the time after which it counts: before, colours are still wrong
+    linear_rate: float = 5e-5  # of the encoder and the linear decoder, which start near their best
+    feature_weight: float = 0.02  # of the classifier's distance in the loss
+    feature_from: float = 0.2  # share of the time after which it counts: before, colours are still wrong
     feature_batch: int = 1  # crops of each batch that it looks at
     clip: float = 0.5  # largest norm of a gradient
     ema: float = 0.998  # decay of the averaged weights that are exported
-    checkpoint_s: float = 90.0  # seconds of training between checkpoints
+    checkpoint_s: float = 120.0  # seconds of training between checkpoints
     watched: int = 8  # pictures whose sharpness the bar shows
     seed: int = 0
 
@@ -79,7 +79,7 @@ class Trainer:
         self.pictures, self.padded = pictures, pad_pictures(pictures)
         self.eyes = load_published("lite0").requires_grad_(requires_grad=False) if recipe.feature_weight else None
         self.encoder, self.decoder = CanvasEncoder(), CanvasDecoder(shape)
-        self.decoder.to(memory_format=torch.channels_last)
+        self.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         slow = [*self.encoder.parameters(), *self.decoder.linear.parameters()]
         fast = [weight for name, weight in self.decoder.named_parameters() if not name.startswith("linear")]
         self.optimiser = torch.optim.Adam(
