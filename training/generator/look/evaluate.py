@@ -48,6 +48,7 @@ examples:
 """
 SIDE_PX = 512
 SPEED_ROUNDS = 15
+MOST_PAIRS = 60  # of concepts, half-way between which pictures are looked at
 ROWS = (
     ("n", "pictures", "{:.0f}"),
     ("detail", "detail, px of 512", "{:.0f}"),
@@ -75,28 +76,29 @@ def to_squares(pictures: U8) -> U8:
     return pictures[:, :, left : left + SIDE_PX]
 
 
-def measure_look(engine: Engine, listed: Sequence[ListedPicture], folder: Path) -> dict[str, float]:
+def measure_look(engine: Engine, listed: Sequence[ListedPicture], folder: Path, every: int = 1) -> dict[str, float]:
     """All measures of an engine but its speed.
 
     Args:
         engine: its concepts are those of the list.
         listed: what it was made of.
         folder: of the pictures; they may lie in folders below it.
+        every: measure every n-th picture only.
 
     Raises:
         ValueError: the list has another length than the engine's vocabulary, or a file is missing.
     """
     if len(listed) != len(engine.concepts):
         raise ValueError(f"{engine.name} has {len(engine.concepts)} concepts, its list {len(listed)} rows")
-    found = _find_files(listed, folder)
+    found = _find_files(listed[::every], folder)
     width, height = engine.native_size_px
-    made = np.stack(list(paint_rows(engine, np.eye(len(listed), dtype=np.float32))))
+    made = np.stack(list(paint_rows(engine, np.eye(len(listed), dtype=np.float32)[::every])))
     real = load_pictures(folder, found, (width, height))
     large = real if height == SIDE_PX else load_pictures(folder, found, (round(width * SIDE_PX / height), SIDE_PX))
     squares, wanted = to_squares(made), to_squares(large)
     sharp = psnr_db(squares, wanted)
     lines = mesh(made, real)
-    first, halfway, last = paint_morphs(engine, choose_pairs(engine, min(len(made), 100)), 3).swapaxes(0, 1)
+    first, halfway, last = paint_morphs(engine, choose_pairs(engine, min(len(made), MOST_PAIRS)), 3).swapaxes(0, 1)
     return {
         "n": len(made),
         "detail": effective_px(squares, wanted),
@@ -182,6 +184,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--list", type=Path, action="append", required=True, metavar="CSV", help="of the engine before it"
     )
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="measure every n-th picture (default: all)")
     parser.add_argument("--speed", action="store_true", help="also time the engines, in turn")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
@@ -197,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report: dict[str, dict[str, Any]] = {}
     steps = track(list(zip(engines.values(), options.list, strict=True)), "looking", console=Console(stderr=True))
     for engine, table in steps:
-        report[engine.name] = dict(measure_look(engine, read_list(table, rated=False), options.pictures))
+        report[engine.name] = dict(measure_look(engine, read_list(table, rated=False), options.pictures, options.every))
     for path in options.engine:
         report[path.stem]["mb"] = path.stat().st_size / 1e6
     if options.speed:
