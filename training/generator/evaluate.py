@@ -45,6 +45,7 @@ examples:
   deepsing eval generator --engine mine.onnx --images DIR --list mine.training/anchors.csv --out sheets
 """
 STEPS = 8  # pictures along one transition
+PAIRS = 64  # half-way between which contrast is measured
 SHEET_SEED = 7  # chooses the pairs of the transitions and the noise of the noise sheet
 
 
@@ -114,7 +115,7 @@ def measure_engine(engine: Engine, photos: U8) -> dict[str, object]:
         photos: (K, H, W, 3), of the concepts.
     """
     made = paint_concepts(engine)
-    first, halfway, last = paint_transitions(engine, choose_pairs(engine, len(made)), 3).swapaxes(0, 1)
+    first, halfway, last = paint_transitions(engine, choose_pairs(engine, PAIRS), 3).swapaxes(0, 1)
     faded = (first.astype(np.float32) + last) / 2
     return {
         "psnr_db": describe_sharpness(psnr_db(made, photos)),
@@ -128,7 +129,7 @@ def measure_engine(engine: Engine, photos: U8) -> dict[str, object]:
 
 def psnr_db(made: U8, real: U8) -> npt.NDArray[np.float64]:
     """Peak signal-to-noise ratio of each picture, dB: (N, H, W, 3) twice → (N,)."""
-    error = np.square(made.astype(np.float64) - real).mean(axis=(1, 2, 3))
+    error = np.array([np.square(one.astype(np.float64) - other).mean() for one, other in zip(made, real, strict=True)])
     return np.asarray(10 * np.log10(255.0**2 / np.maximum(error, 1e-3)))
 
 

@@ -11,8 +11,8 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
-from services.generator.canvas_codes import LinearEncoder, pack_codes
 from services.generator.concepts import Concept, concepts_to_json
+from training.generator.canvas.codes import LinearEncoder, pack_codes
 from training.generator.canvas.export import picture_latents
 from training.generator.canvas.mixing import picture_fields
 from training.generator.engine_file import encode_floats

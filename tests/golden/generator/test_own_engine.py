@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from services.generator.canvas_codes import NATIVE_SIZE_PX
 from services.generator.concepts import Concept
 from services.generator.engine import Engine
 from tests.unit.generator.opened import WEIGHTS, session
+from training.generator.canvas.codes import NATIVE_SIZE_PX
 from training.generator.evaluate import measure_sharpness
 from training.generator.own_engine import write_own_engine
 from training.generator.own_pictures import SHIPPED

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from deepsing.runtime.onnx import open_session
-from services.generator.canvas_codes import NATIVE_SIZE_PX, LinearEncoder, pack_codes
 from services.generator.concepts import Concept, concepts_to_json
+from training.generator.canvas.codes import NATIVE_SIZE_PX, LinearEncoder, pack_codes
 from training.generator.canvas.graph import NOISE_SIZE, CanvasGraph
 from training.generator.canvas.mixing import picture_fields
 from training.generator.canvas.pictures import ListedPicture, load_pictures, read_list
@@ -46,9 +46,7 @@ DATA_STATEMENT = (
 
 def picture_latents(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Principal components of thumbnails, half whitened, with root mean square 1: (K, LATENT_SIZE or K)."""
-    rows = [
-        functional.adaptive_avg_pool2d(_to_tensor(picture), THUMB_SIZE).flatten().numpy() for picture in pictures
-    ]
+    rows = [functional.adaptive_avg_pool2d(_to_tensor(picture), THUMB_SIZE).flatten().numpy() for picture in pictures]
     thumbs = np.stack(rows) - np.mean(rows, axis=0)
     left, singular, _ = np.linalg.svd(thumbs, full_matrices=False)
     latents = left[:, :LATENT_SIZE] * np.sqrt(singular[:LATENT_SIZE])

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.generator.canvas_codes import BYTE_LEVELS, BYTES, CLOSENESS
 from training.generator.canvas import mixing
+from training.generator.canvas.codes import BYTE_LEVELS, BYTES, CLOSENESS
 from training.generator.canvas.network import CELL_CHANNELS, NIBBLE_STEP, CanvasDecoder
 from training.generator.canvas.painting import CELL_PIXELS, ServingDecoder, cells_to_pictures
 
@@ -59,7 +59,9 @@ class CanvasGraph(nn.Module):
         cells = self.decoder(self.values(torch.cat([first, second[mixed_rows]])))
         alone, grown = cells[: class_weights.shape[0]], cells[class_weights.shape[0] :]
         pattern = mixing.PATTERN * parts[mixed_rows, : len(mixing.FRONT_WAVES)]
-        pattern = pattern * torch.where(first < second, 1.0, -1.0)[mixed_rows][:, None]  # the same after a change of lead
+        pattern = (
+            pattern * torch.where(first < second, 1.0, -1.0)[mixed_rows][:, None]
+        )  # the same after a change of lead
         pair = torch.stack([first, second], dim=1)[mixed_rows]
         merged = self.merge(alone[mixed_rows], grown, self.fields[pair].float() / 255, area[mixed_rows], pattern)
         painted = alone.index_put((mixed_rows,), merged)

@@ -14,10 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.generator import canvas_codes
-from services.generator.canvas_codes import BYTES, CODES, MARGIN_PX, PLACE_PX, WINDOW_PX, LinearEncoder
+from training.generator.canvas import codes as canvas_codes
+from training.generator.canvas.codes import BYTES, CODES, MARGIN_PX, PLACE_PX, WINDOW_PX, LinearEncoder
 
-__all__ = ["CanvasDecoder", "CanvasEncoder", "DecoderShape", "PrincipalParts", "fit_principal_parts", "round_values"]
+__all__ = [
+    "CanvasDecoder",
+    "CanvasEncoder",
+    "DecoderShape",
+    "PrincipalParts",
+    "bias_of",
+    "fit_principal_parts",
+    "round_values",
+]
 
 CELL_PX = 4  # the decoder's last maps have one place for each 4 x 4 px, which the last shuffle spreads
 CELL_CHANNELS = 3 * CELL_PX**2
@@ -52,7 +60,7 @@ class CanvasDecoder(nn.Module):
         self.fine = nn.Conv2d(narrow, narrow, 3, padding=1)
         self.to_cells = nn.Conv2d(narrow, CELL_CHANNELS, 3, padding=1)
         nn.init.zeros_(self.to_cells.weight)  # the residual starts at nothing
-        nn.init.zeros_(self.to_cells.bias)
+        nn.init.zeros_(bias_of(self.to_cells))
 
     def cells(self, values: Tensor) -> Tensor:
         """Paints, before the last shuffle.
@@ -77,7 +85,7 @@ class CanvasDecoder(nn.Module):
 
 
 class CanvasEncoder(nn.Module):
-    """Pictures → values of codes, not rounded; see `services.generator.canvas_codes`."""
+    """Pictures → values of codes, not rounded; see `training.generator.canvas.codes`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +105,13 @@ class CanvasEncoder(nn.Module):
 
     def to_linear(self) -> LinearEncoder:
         """The same map for NumPy."""
-        return LinearEncoder(self.window.weight.detach().numpy(), self.window.bias.detach().numpy())
+        return LinearEncoder(self.window.weight.detach().numpy(), bias_of(self.window).detach().numpy())
+
+
+def bias_of(layer: nn.Conv2d) -> Tensor:
+    """The bias of a convolution that has one."""
+    assert layer.bias is not None
+    return layer.bias
 
 
 def round_values(values: Tensor) -> Tensor:
@@ -129,10 +143,10 @@ class PrincipalParts:
         with torch.no_grad():
             encoder.window.weight.zero_()
             encoder.window.weight[:, :, inner, inner] = torch.tensor(analysis.reshape(side))
-            encoder.window.bias.copy_(torch.tensor(-analysis @ self.mean))
+            bias_of(encoder.window).copy_(torch.tensor(-analysis @ self.mean))
             order = _cell_order()
             decoder.linear.weight.copy_(torch.tensor(synthesis[order])[:, :, None, None])
-            decoder.linear.bias.copy_(torch.tensor(self.mean[order]))
+            bias_of(decoder.linear).copy_(torch.tensor(self.mean[order]))
 
 
 def _cell_order() -> NDArray[np.int64]:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from services.generator.canvas_codes import BYTES, CODES, PLACE_PX
-from training.generator.canvas.network import CELL_CHANNELS, CELL_PX, CanvasDecoder
+from training.generator.canvas.codes import BYTES, CODES, PLACE_PX
+from training.generator.canvas.network import CELL_CHANNELS, CELL_PX, CanvasDecoder, bias_of
 
 __all__ = ["CELL_PIXELS", "ServingDecoder", "cells_to_pictures"]
 
@@ -26,6 +26,7 @@ class ServingDecoder(nn.Module):
     def __init__(self, trained: CanvasDecoder) -> None:
         super().__init__()
         shape, halves = trained.shape, torch.arange(BYTES, CODES)
+        self.shape = shape
         codes = torch.cat([torch.arange(BYTES), halves[::2], halves[1::2]])  # upper halves of bytes, then lower halves
         pixels = torch.arange(CELL_CHANNELS).view(3, CELL_PIXELS).T.flatten()  # by pixel, then colour
         self.linear = _join_shuffle(trained.linear, PLACE_PX // CELL_PX, codes, pixels)
@@ -35,7 +36,7 @@ class ServingDecoder(nn.Module):
         self.to_cells = nn.Conv2d(shape.narrow, CELL_CHANNELS, 3, padding=1)
         with torch.no_grad():
             self.to_cells.weight.copy_(trained.to_cells.weight[pixels])
-            self.to_cells.bias.copy_(trained.to_cells.bias[pixels])
+            bias_of(self.to_cells).copy_(bias_of(trained.to_cells)[pixels])
 
     def forward(self, values: Tensor) -> Tensor:
         """Paints.
@@ -70,7 +71,7 @@ def _join_shuffle(layer: nn.Conv2d, factor: int, inputs: Tensor, outputs: Tensor
         outputs: order of the channels that the shuffle gives.
     """
     made = nn.ConvTranspose2d(len(inputs) + 1, len(outputs), factor, factor, bias=False)
-    weight = torch.cat([layer.weight[:, inputs, 0, 0], layer.bias[:, None]], dim=1)
+    weight = torch.cat([layer.weight[:, inputs, 0, 0], bias_of(layer)[:, None]], dim=1)
     apart = weight.view(len(outputs), factor, factor, -1)[outputs]
     made.weight = nn.Parameter(apart.permute(3, 0, 1, 2).detach().contiguous())
     return made

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from services.generator.canvas_codes import NATIVE_SIZE_PX
-from services.generator.framing import crop_picture
+from training.generator.canvas.codes import NATIVE_SIZE_PX
+from training.generator.canvas.framing import crop_picture
 
 __all__ = ["ListedPicture", "load_pictures", "read_list"]
 

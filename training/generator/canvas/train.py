@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from services.generator.canvas_codes import MARGIN_PX, PLACE_PX
+from training.generator.canvas.codes import MARGIN_PX, PLACE_PX
 from training.generator.canvas.losses import feature_distance, pyramid_loss
 from training.generator.canvas.network import (
     CanvasDecoder,
@@ -79,7 +79,7 @@ class Trainer:
         self.pictures, self.padded = pictures, pad_pictures(pictures)
         self.eyes = load_published("lite0").requires_grad_(requires_grad=False) if recipe.feature_weight else None
         self.encoder, self.decoder = CanvasEncoder(), CanvasDecoder(shape)
-        self.decoder.to(memory_format=torch.channels_last)
+        self.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         slow = [*self.encoder.parameters(), *self.decoder.linear.parameters()]
         fast = [weight for name, weight in self.decoder.named_parameters() if not name.startswith("linear")]
         self.optimiser = torch.optim.Adam(

@@ -55,7 +55,8 @@ def round_codes(values: F32) -> npt.NDArray[np.int8]:
     steps = np.log1p(np.abs(values[..., BYTES:]) / CLOSENESS) * (NIBBLE_LEVELS / np.log1p(REACH / CLOSENESS))
     fine = np.clip(values[..., :BYTES] * BYTE_LEVELS, -BYTE_LEVELS, BYTE_LEVELS)
     coarse = np.clip(np.sign(values[..., BYTES:]) * steps, -NIBBLE_LEVELS, NIBBLE_LEVELS)
-    return np.rint(np.concatenate([fine, coarse], axis=-1)).astype(np.int8)
+    codes: npt.NDArray[np.int8] = np.rint(np.concatenate([fine, coarse], axis=-1)).astype(np.int8)
+    return codes
 
 
 def expand_codes(codes: npt.NDArray[np.int8]) -> F32:
@@ -137,4 +138,4 @@ def _cut_windows(picture: U8) -> F32:
     edged = np.pad(picture, ((MARGIN_PX,) * 2, (MARGIN_PX,) * 2, (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(edged, (WINDOW_PX, WINDOW_PX), axis=(0, 1))
     every = windows[::PLACE_PX, ::PLACE_PX].transpose(0, 1, 3, 4, 2)  # row, column, y, x, colour
-    return every.reshape(*every.shape[:2], -1).astype(np.float32) / 255
+    return every.reshape(*every.shape[:2], -1).astype(np.float32) / np.float32(255)
