@@ -28,7 +28,7 @@ from rich.progress import track
 
 from services.generator.engine import Engine
 from training.generator.canvas.pictures import ListedPicture, load_pictures, read_list
-from training.generator.evaluate import choose_pairs, halfway_contrast, paint_morphs, psnr_db
+from training.generator.evaluate import choose_pairs, halfway_contrast, paint_transitions, psnr_db
 from training.generator.look.measures import double_exposure, effective_px, mesh
 from training.generator.painting import open_engine, paint_rows
 from training.program import new_parser
@@ -44,7 +44,7 @@ left, top, width, height (of what is shown, shares of the file).
 examples:
   deepsing eval look --pictures DIR --engine canvas.onnx --list pictures.csv
   deepsing eval look --pictures DIR --engine canvas.onnx --list pictures.csv \\
-    --engine morph.onnx --list anchors.csv --speed --json
+    --engine mine.onnx --list mine.csv --speed --json
 """
 SIDE_PX = 512
 SPEED_ROUNDS = 15
@@ -98,7 +98,7 @@ def measure_look(engine: Engine, listed: Sequence[ListedPicture], folder: Path, 
     squares, wanted = to_squares(made), to_squares(large)
     sharp = psnr_db(squares, wanted)
     lines = mesh(made, real)
-    first, halfway, last = paint_morphs(engine, choose_pairs(engine, min(len(made), MOST_PAIRS)), 3).swapaxes(0, 1)
+    first, halfway, last = paint_transitions(engine, choose_pairs(engine, min(len(made), MOST_PAIRS)), 3).swapaxes(0, 1)
     return {
         "n": len(made),
         "detail": effective_px(squares, wanted),
