@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.unit.generator.opened import WEIGHTS, tiny_engine
-from training.generator.evaluate import paint_anchors
+from training.generator.evaluate import paint_concepts
 from training.generator.look import evaluate
 from training.generator.look.measures import double_exposure, effective_px, mesh
 
@@ -51,7 +51,7 @@ def painted(tmp_path: Path) -> Path:
     """A folder of what the tiny engine paints, and the list of it."""
     (tmp_path / "sub").mkdir()
     names = [concept.name for concept in tiny_engine().concepts]
-    for name, picture in zip(names, paint_anchors(tiny_engine()), strict=True):
+    for name, picture in zip(names, paint_concepts(tiny_engine()), strict=True):
         Image.fromarray(picture).save(tmp_path / "sub" / f"{name}.png")
     with (tmp_path / "list.csv").open("w", newline="") as file:
         writer = csv.writer(file)
