@@ -47,7 +47,7 @@ def test_a_cross_fade_is_a_double_exposure_and_a_patchwork_is_not() -> None:
 
 
 @pytest.fixture
-def painted(tmp_path: Path) -> Path:
+def paint_pictures(tmp_path: Path) -> Path:
     """A folder of what the tiny engine paints, and the list of it."""
     (tmp_path / "sub").mkdir()
     names = [concept.name for concept in tiny_engine().concepts]

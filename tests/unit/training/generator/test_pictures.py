@@ -43,7 +43,7 @@ def write_table(folder: Path, *rows: dict[str, str]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def chosen() -> list[Picture]:
+def table_pictures() -> list[Picture]:
     return load_pictures()
 
 
@@ -129,29 +129,29 @@ def test_a_picture_is_opened_as_it_is_shown(tmp_path: Path) -> None:
     assert open_picture(tmp_path, picture).mode == "RGB"
 
 
-def test_the_chosen_pictures_cover_what_songs_need(chosen: list[Picture]) -> None:
-    quadrants = Counter(picture.quadrant for picture in chosen)
-    assert len(chosen) == 342
+def test_the_chosen_pictures_cover_what_songs_need(table_pictures: list[Picture]) -> None:
+    quadrants = Counter(picture.quadrant for picture in table_pictures)
+    assert len(table_pictures) == 342
     assert quadrants == {"calm": 167, "joyful": 86, "sad": 46, "tense": 43}
-    assert sum(picture.is_calm_and_pleasant for picture in chosen) == 135
-    assert Counter(picture.rated_by for picture in chosen) == {"people": 208, "model": 134}
+    assert sum(picture.is_calm_and_pleasant for picture in table_pictures) == 135
+    assert Counter(picture.rated_by for picture in table_pictures) == {"people": 208, "model": 134}
 
 
-def test_every_theme_has_ten_pictures(chosen: list[Picture]) -> None:
-    counts = Counter(theme for picture in chosen for theme in picture.themes)
+def test_every_theme_has_ten_pictures(table_pictures: list[Picture]) -> None:
+    counts = Counter(theme for picture in table_pictures for theme in picture.themes)
     assert set(counts) == set(THEMES)
     assert min(counts.values()) >= 10
 
 
-def test_people_rated_photos_of_oasis_and_nothing_else(chosen: list[Picture]) -> None:
-    assert all((picture.rated_by == "people") == picture.file.startswith("oasis/") for picture in chosen)
-    felt = {picture.name: (picture.arousal, picture.valence) for picture in chosen}
+def test_people_rated_photos_of_oasis_and_nothing_else(table_pictures: list[Picture]) -> None:
+    assert all((picture.rated_by == "people") == picture.file.startswith("oasis/") for picture in table_pictures)
+    felt = {picture.name: (picture.arousal, picture.valence) for picture in table_pictures}
     assert felt["puppy in a cup"] == (0.3432, 0.8301)
     assert felt["behind bars"] == (-0.1891, -0.6296)
 
 
-def test_no_picture_is_shown_whose_sign_labeller_and_judge_clearly_dispute(chosen: list[Picture]) -> None:
-    for picture in chosen:
+def test_no_picture_is_shown_whose_sign_labeller_and_judge_clearly_dispute(table_pictures: list[Picture]) -> None:
+    for picture in table_pictures:
         if picture.judge is not None:
             for ours, theirs in zip((picture.arousal, picture.valence), picture.judge, strict=True):
                 assert ours * theirs > 0 or min(abs(ours), abs(theirs)) <= 0.1, picture.name
