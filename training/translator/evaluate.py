@@ -1,6 +1,6 @@
 """deepsing eval translator: measures how well the chosen concepts follow the emotions that are asked for.
 
-The translators are compared on random walks over the plane of arousal and valence, by people's ratings of the concepts.
+The translators are compared on random walks over the plane of arousal and valence, by the ratings of the concepts.
 With an engine and a backbone the pictures are painted, too, and the image-sentiment model (the judge) reads them.
 """
 
@@ -34,7 +34,7 @@ SHUFFLES = 20  # random orders that a path is compared with
 
 
 def evaluate(translator: Translator, curves: int, points: int, sampler: EngineSampler | None = None) -> dict[str, Any]:
-    """Translates seeded random walks and compares what was asked with what people rated.
+    """Translates seeded random walks and compares what was asked with how the concepts are rated.
 
     Args:
         translator: the one to measure.
@@ -43,7 +43,7 @@ def evaluate(translator: Translator, curves: int, points: int, sampler: EngineSa
         sampler: paints JUDGED of the sentiments and reads the pictures.
 
     Returns:
-        n, agreement of both dimensions over all walks together by people's ratings, `within` as the mean r inside one
+        n, agreement of both dimensions over all walks together by the ratings, `within` as the mean r inside one
         walk, mean distinct main concepts per 100 rows and per minute, the mean largest weight of a row, `jump`, the
         mean distance of successive main concepts (1: as any two concepts); with a sampler `path`, the mean
         `smoothness` of a walk, `by_judge`, with intervals over walks, and in it the `ceiling`: how well the judge

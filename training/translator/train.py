@@ -53,7 +53,7 @@ def label_samples(lexicon: Lexicon, labeller: Judge, samples: Samples, trust: fl
 
 
 def train_views(lexicon: Lexicon, samples: Samples, sentiments: F64, count: int, seed: int, steps: int) -> list[View]:
-    """Draws and trains more views than wanted and keeps those that follow people's ratings best.
+    """Draws and trains more views than wanted and keeps those that follow the table's ratings best.
 
     Args:
         lexicon: the engine's concepts.
