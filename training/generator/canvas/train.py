@@ -41,8 +41,8 @@ class Recipe:
     batch: int = 8
     crop_places: int = 10  # side of a crop, in places of 16 px
     learning_rate: float = 2e-3  # of the residual network
-    linear_rate: float = 5e-5  # of the encoder and the linear decoder, which start near their best
-    feature_weight: float = 0.02  # of the classifier's distance in the loss
+    linear_rate: float = 1e-5  # of the encoder and the linear decoder, which start near their best
+    feature_weight: float = 0.012  # of the classifier's distance in the loss
     feature_from: float = 0.2  # share of the time after which it counts: before, colours are still wrong
     feature_batch: int = 1  # crops of each batch that it looks at
     clip: float = 0.5  # largest norm of a gradient

@@ -47,7 +47,7 @@ def test_a_cross_fade_is_a_double_exposure_and_a_patchwork_is_not() -> None:
 
 
 @pytest.fixture
-def gallery(tmp_path: Path) -> Path:
+def picture_folder(tmp_path: Path) -> Path:
     """A folder of what the tiny engine paints, and the list of it."""
     (tmp_path / "sub").mkdir()
     names = [concept.name for concept in tiny_engine().concepts]
@@ -60,11 +60,18 @@ def gallery(tmp_path: Path) -> Path:
 
 
 def test_an_engine_is_compared_with_its_pictures(
-    gallery: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    picture_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(evaluate, "_measure_distance", lambda made, real: float(np.abs(made - real).mean()))
     monkeypatch.setattr(evaluate, "SPEED_ROUNDS", 1)
-    options = ["--pictures", str(gallery), "--engine", str(WEIGHTS / "tiny.onnx"), "--list", str(gallery / "list.csv")]
+    options = [
+        "--pictures",
+        str(picture_folder),
+        "--engine",
+        str(WEIGHTS / "tiny.onnx"),
+        "--list",
+        str(picture_folder / "list.csv"),
+    ]
     evaluate.main([*options, "--json"])
     report = json.loads(capsys.readouterr().out)["tiny"]
     assert report["n"] == 3
@@ -77,11 +84,13 @@ def test_an_engine_is_compared_with_its_pictures(
     assert [line for line in table if line.startswith("ms a picture")]
 
 
-def test_a_list_of_another_engine_is_refused(gallery: Path) -> None:
-    short = gallery / "short.csv"
-    short.write_text("".join((gallery / "list.csv").read_text().splitlines(keepends=True)[:-1]))
+def test_a_list_of_another_engine_is_refused(picture_folder: Path) -> None:
+    short = picture_folder / "short.csv"
+    short.write_text("".join((picture_folder / "list.csv").read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(ValueError, match="tiny has 3 concepts, its list 2 rows"):
-        evaluate.measure_look(tiny_engine(), evaluate.read_list(short, rated=False), gallery)
-    (gallery / "sub" / "storm.png").unlink()
+        evaluate.measure_look(tiny_engine(), evaluate.read_list(short, rated=False), picture_folder)
+    (picture_folder / "sub" / "storm.png").unlink()
     with pytest.raises(ValueError, match=r"storm.png is not in .*; give the folder that holds it"):
-        evaluate.measure_look(tiny_engine(), evaluate.read_list(gallery / "list.csv", rated=False), gallery)
+        evaluate.measure_look(
+            tiny_engine(), evaluate.read_list(picture_folder / "list.csv", rated=False), picture_folder
+        )
