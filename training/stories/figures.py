@@ -20,7 +20,7 @@ __all__ = ["Figures", "summarize", "format_table"]
 F64 = NDArray[np.float64]
 
 NAME_WIDTH = 24
-COLUMNS = ("judge r", "ccc", "rmse", "people r", "ccc", "rmse", "latent", "pixels")
+COLUMNS = ("judge r", "ccc", "rmse", "ratings r", "ccc", "rmse", "latent", "pixels")
 LEGEND = "pairs: arousal/valence; latent, pixels: mean/largest step from frame to frame; n: frames that the judge read"
 
 
@@ -100,7 +100,7 @@ def summarize(stories: Sequence[Figures]) -> dict[str, Any]:
         For the judge and for the ratings, per dimension: r, ccc and rmse over the moments of all songs together,
         n moments, a 95 % bootstrap interval of r over songs, and the median and quartiles of the songs' own r. For
         the judge also its ceiling (its agreement with people on photos), the share of it that is reached, and
-        `judge_with_people`: its r with the ratings of what the same pictures show. Of the rest, medians and quartiles.
+        `judge_with_ratings`: its r with the ratings of what the same pictures show. Of the rest, medians and quartiles.
     """
     facts: list[dict[str, Any]] = [story.facts() for story in stories]
     judged = [story for story in stories if story.read]
@@ -125,7 +125,7 @@ def _summarize_judge(stories: Sequence[Figures]) -> dict[str, Any]:
         ceiling = getattr(judge, name)
         pooled[name]["ceiling"] = {"r": round(ceiling.r, 4), "n": ceiling.n}
         pooled[name]["share"] = round(pooled[name]["r"] / ceiling.r, 4) if ceiling.r else None
-        pooled[name]["judge_with_people"] = round(pearson_r(beside[:, column], beside[:, 2 + column]), 4)
+        pooled[name]["judge_with_ratings"] = round(pearson_r(beside[:, column], beside[:, 2 + column]), 4)
     return {**pooled, "judge": judge.digest}
 
 
@@ -199,7 +199,7 @@ def _format_total(one: dict[str, Any]) -> str:
     if "ceiling" not in one or not one["ceiling"]["n"]:
         return said
     share = f"{one['share']:.0%} of its ceiling {one['ceiling']['r']:.3f} (photos, n {one['ceiling']['n']})"
-    return f"{said}; {share}; with the ratings of what these pictures show r {one['judge_with_people']:.3f}"
+    return f"{said}; {share}; with the ratings of what these pictures show r {one['judge_with_ratings']:.3f}"
 
 
 def _format_quartiles(spread: dict[str, Any]) -> str:

@@ -67,7 +67,7 @@ def test_stories_are_pooled_over_songs_with_the_ceiling_and_the_share_of_it() ->
     arousal, valence = total["by_judge"]["arousal"], total["by_judge"]["valence"]
     assert (total["songs"], arousal["n"], total["by_ratings"]["arousal"]["n"]) == (3, 60, 60)
     assert (arousal["r"], arousal["ceiling"], arousal["share"]) == (1.0, {"r": 0.8, "n": 900}, 1.25)
-    assert arousal["judge_with_people"] == 1.0
+    assert arousal["judge_with_ratings"] == 1.0
     assert abs(valence["r"]) < 0.3
     assert valence["r_95"][0] <= valence["r"] <= valence["r_95"][1]
     assert total["by_ratings"]["arousal"]["r"] == 1.0
