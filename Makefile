@@ -80,9 +80,9 @@ bench: $(DEV) ## speed and memory, as a table and as JSON
 bench-serving: $(DEV) ## many sessions at once: speed, lag, batching, memory, cancelling; JSON in build/bench-serving.json
 	@$(RUN)/deepsing bench relay sessions batching leaving memory --report build/bench-serving.json $(ARGS)
 
-eval: $(TRAIN) ## every table of the model cards; DATA=DIR with music/ and oasis/, about an hour of one core; SONGS=DIR for the stories
-	@test -d "$$DATA/music" && test -d "$$DATA/oasis" || { \
-		echo "make: say where the rated data is: make eval DATA=DIR, a folder with music/ and oasis/" >&2; exit 2; }
+eval: $(TRAIN) ## every table of the model cards; DATA=DIR with music/, oasis/ and pictures/, about an hour of one core; SONGS=DIR for the stories
+	@test -d "$$DATA/music" && test -d "$$DATA/oasis" && test -d "$$DATA/pictures" || { \
+		echo "make: say where the rated data is: make eval DATA=DIR, a folder with music/, oasis/ and pictures/" >&2; exit 2; }
 	@sh docs/models/evaluate.sh "$$DATA" "$$SONGS"
 
 locks: $(DEV) ## the exact packages of the images, in deploy/requirements

@@ -20,7 +20,7 @@ from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
 
 __all__ = ["measure_chain"]
 
-WEIGHTS = Path(__file__).resolve().parents[1] / "services" / "generator" / "weights" / "morph.json"
+WEIGHTS = Path(__file__).resolve().parents[1] / "services" / "generator" / "weights" / "canvas.json"
 BATCH = 8  # as the composer asks
 IN_FLIGHT = 3  # batches before the generator at a time, as the composer keeps them
 SEED = 5

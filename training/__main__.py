@@ -42,6 +42,7 @@ PROGRAMS: Mapping[tuple[str, str], Program] = {
     ("eval", "motion"): Program("training.stories.evaluate_motion"),
     ("eval", "image-sentiment"): Program("training.translator.judge.evaluate"),
     ("eval", "generator"): Program("training.generator.evaluate"),
+    ("eval", "look"): Program("training.generator.look.evaluate"),
     ("eval", "translator"): Program("training.translator.evaluate"),
     ("eval", "styles"): Program("training.translator.styles.evaluate"),
     ("train", "audio"): Program("training.audio_sentiment.train", needs_torch=True),

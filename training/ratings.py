@@ -1,6 +1,7 @@
 """What people felt, brought to one scale: tables of rated pictures, and standardised ratings."""
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from services.generator.concepts import from_rating
 
-__all__ = ["RatedPicture", "read_rated_pictures", "read_rating_source", "standardise"]
+__all__ = ["RatedPicture", "name_raters", "read_rated_pictures", "read_rating_source", "standardise"]
 
 F64 = NDArray[np.float64]
 
@@ -53,9 +54,15 @@ def read_rated_pictures(anchors: Path, ratings: Path) -> list[RatedPicture]:
 
 
 def read_rating_source(ratings: Path) -> str:
-    """Who rated: "model" where a row says so in a column rated_by, else "people"."""
+    """Who rated: "model" where all rows say so in a column rated_by, "mixed" where some do, else "people"."""
     with ratings.open(newline="", encoding="utf-8") as lines:
-        return "model" if any(row.get("rated_by") == "model" for row in csv.DictReader(lines)) else "people"
+        return name_raters([row.get("rated_by") or "people" for row in csv.DictReader(lines)])
+
+
+def name_raters(raters: Iterable[str]) -> str:
+    """What an engine says of itself whose concepts were rated by these: "people", "model" or "mixed"."""
+    found = set(raters)
+    return found.pop() if len(found) == 1 else "mixed"
 
 
 def standardise(values: F64, floor: float = 0.0) -> F64:

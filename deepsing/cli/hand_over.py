@@ -18,6 +18,7 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
         "motion": "how your songs' stories move, and whether with the music",
         "image-sentiment": "how well the model reads what people feel at photos",
         "generator": "how sharp an engine's pictures are",
+        "look": "what people see in an engine's pictures: detail, mesh, seams, speed",
         "translator": "how well the chosen concepts follow the emotions that are asked for",
         "styles": "what painting styles do to the emotion of pictures",
     },

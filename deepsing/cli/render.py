@@ -72,6 +72,7 @@ DEGREES = (  # least correlation, and what is said of it
 RATERS = {
     sentiment_pb2.RATING_SOURCE_PEOPLE: "by people's ratings of what is shown",
     sentiment_pb2.RATING_SOURCE_MODEL: "by a model's ratings of what is shown; nobody was asked",
+    sentiment_pb2.RATING_SOURCE_MIXED: "by ratings of what is shown, of people or of a model",
     sentiment_pb2.RATING_SOURCE_UNSPECIFIED: "by the ratings of what is shown",
 }
 

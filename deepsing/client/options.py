@@ -38,7 +38,7 @@ FILES: Mapping[str, pb.StoryFileKind.ValueType] = {
 Number = TypeVar("Number", bound=int)
 MAX_SEED = 2**64 - 1
 MAX_MICROSECONDS = 2**63 - 1
-SHORT_SIDE_PX = 256  # of a size given as a shape; the side of the built-in engine
+SHORT_SIDE_PX = 512  # of a size given as a shape; the side of the built-in engine
 MAX_DENOMINATOR = 1001  # of the contract's FrameRate; NTSC's
 NTSC_TOLERANCE_HZ = 0.005  # so that 23.98, 29.97 and 59.94 are taken as n * 1000 / 1001
 NTSC_BASES = (24, 30, 48, 60)
@@ -135,7 +135,7 @@ def parse_size(wanted: str | tuple[int, int]) -> sentiment_pb2.Size:
 
     Args:
         wanted: (width, height) in pixels, "512x288", or a shape such as "16:9", whose short side becomes
-            SHORT_SIDE_PX and whose long side the nearest even number (16:9 is 456 x 256).
+            SHORT_SIDE_PX and whose long side the nearest even number (16:9 is 910 x 512).
 
     Raises:
         Refused: SIZE_OUT_OF_RANGE.

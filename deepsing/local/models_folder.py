@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["Model", "engine_settings", "list_models", "models_folder"]
 
 VARIABLE = "DEEPSING_MODELS_DIR"
-BUILT_IN = "morph"  # stays the default engine when one more is loaded
+BUILT_IN = "canvas"  # stays the default engine when one more is loaded
 
 
 @dataclass(frozen=True)

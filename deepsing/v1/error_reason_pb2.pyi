@@ -53,7 +53,7 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_SIZE_OUT_OF_RANGE: _ErrorReason.ValueType  # 14
     """INVALID_ARGUMENT: "size is 255x256; choose even sides from 64 to 1920"."""
     ERROR_REASON_ENGINE_UNKNOWN: _ErrorReason.ValueType  # 15
-    """INVALID_ARGUMENT: "engine is 'dalle'; choose one of: morph"."""
+    """INVALID_ARGUMENT: "engine is 'dalle'; choose one of: canvas"."""
     ERROR_REASON_TRANSLATOR_UNKNOWN: _ErrorReason.ValueType  # 16
     """INVALID_ARGUMENT: "translator is 'x'; choose one of: dictionary, …"."""
     ERROR_REASON_STYLE_UNKNOWN: _ErrorReason.ValueType  # 17
@@ -188,7 +188,7 @@ ERROR_REASON_FRAME_RATE_OUT_OF_RANGE: ErrorReason.ValueType  # 13
 ERROR_REASON_SIZE_OUT_OF_RANGE: ErrorReason.ValueType  # 14
 """INVALID_ARGUMENT: "size is 255x256; choose even sides from 64 to 1920"."""
 ERROR_REASON_ENGINE_UNKNOWN: ErrorReason.ValueType  # 15
-"""INVALID_ARGUMENT: "engine is 'dalle'; choose one of: morph"."""
+"""INVALID_ARGUMENT: "engine is 'dalle'; choose one of: canvas"."""
 ERROR_REASON_TRANSLATOR_UNKNOWN: ErrorReason.ValueType  # 16
 """INVALID_ARGUMENT: "translator is 'x'; choose one of: dictionary, …"."""
 ERROR_REASON_STYLE_UNKNOWN: ErrorReason.ValueType  # 17

@@ -131,6 +131,8 @@ class _RatingSourceEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     """People rated pictures of the concepts."""
     RATING_SOURCE_MODEL: _RatingSource.ValueType  # 2
     """A model predicted what people feel."""
+    RATING_SOURCE_MIXED: _RatingSource.ValueType  # 3
+    """People rated pictures of some concepts, a model predicted what they feel at the others."""
 
 class RatingSource(_RatingSource, metaclass=_RatingSourceEnumTypeWrapper):
     """Who said what people feel at an engine's concepts."""
@@ -141,6 +143,8 @@ RATING_SOURCE_PEOPLE: RatingSource.ValueType  # 1
 """People rated pictures of the concepts."""
 RATING_SOURCE_MODEL: RatingSource.ValueType  # 2
 """A model predicted what people feel."""
+RATING_SOURCE_MIXED: RatingSource.ValueType  # 3
+"""People rated pictures of some concepts, a model predicted what they feel at the others."""
 Global___RatingSource: typing_extensions.TypeAlias = RatingSource
 
 @typing.final

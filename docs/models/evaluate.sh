@@ -1,10 +1,10 @@
 #!/bin/sh
-# Prints every table of the model cards: evaluate.sh DATA [SONGS]. DATA holds music/ and oasis/; caches go to build/eval.
+# Prints every table of the model cards: evaluate.sh DATA [SONGS]. DATA holds music/, oasis/ and pictures/; caches go to build/eval.
 set -eu
 data=$1
 songs=${2:-}
 deepsing=.venv/bin/deepsing
-engine=services/generator/weights/morph.onnx
+engine=services/generator/weights/canvas.onnx
 work=build/eval
 mkdir -p "$work/features" "$work/songs" "$work/styles"
 
@@ -41,8 +41,8 @@ title "beats, onsets and tempo"
 "$deepsing" eval beats --data "$data/music/vgmidi" --renderings "$work/renderings" --hearing live
 title "image sentiment"
 "$deepsing" eval image-sentiment --oasis "$data/oasis" --engine "$engine"
-title "the morph engine"
-"$deepsing" eval generator --images "$data/oasis/images"
+title "the canvas engine"
+"$deepsing" eval generator --images "$data/pictures"
 title "translators"
 "$deepsing" eval translator --engine "$engine" --backbone services/translator/weights/eyes.onnx
 title "styles"

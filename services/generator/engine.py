@@ -13,16 +13,18 @@ __all__ = ["EXPORTERS", "PAINT_RATES", "RATERS", "Engine", "Session"]
 F32 = npt.NDArray[np.float32]
 
 # Kind of engine, as its manifest names it, and the program that writes such a file:
-#   morph        a decoder of rated pictures, which morph into each other; the shipped engine is one.
+#   canvas       codes of rated pictures and a small decoder, 640 x 512 px; two pictures mix along their outlines. The
+#                shipped engine is one.
 #   biggan-deep  the classes of ImageNet at 128, 256 or 512 px, from weights that the user brings. Its graph mixes the
 #                classes' embeddings, keeps noise within two standard deviations before it scales it, and takes the
 #                batch statistics of the row's truncation.
-EXPORTERS = {"morph": "training.generator.export", "biggan-deep": "training.generator.biggan_deep.export"}
-# Pictures a second that a story of each kind needs; the composer blends the others. Of morph's stories 12 a second,
-# blended to 24, are within 51 dB of 24 painted ones. biggan-deep takes half a second a picture on two cores, and its
-# concepts fade into each other in any case. Not measured while serving: all replicas must say the same.
-PAINT_RATES = {"morph": 12.0, "biggan-deep": 2.0}
-RATERS = ("people", "model")  # who may have rated an engine's concepts
+EXPORTERS = {"canvas": "training.generator.canvas.export", "biggan-deep": "training.generator.biggan_deep.export"}
+# Pictures a second that a story of each kind needs; the composer blends the others. A front between two concepts takes
+# a second or more to cross a picture, so 12 a second, blended to 24, are close to 24 painted ones. biggan-deep takes
+# half a second a picture on two cores, and its concepts fade into each other in any case. Not measured while serving:
+# all replicas must say the same.
+PAINT_RATES = {"canvas": 12.0, "biggan-deep": 2.0}
+RATERS = ("people", "model", "mixed")  # who may have rated an engine's concepts; mixed: people some, a model the rest
 
 
 class Session(Protocol):
@@ -61,7 +63,7 @@ class Engine:
         ValueError: the file was not exported for serving.
     """
 
-    def __init__(self, name: str, digest: str, session: Session, *, kind: str = "morph", rated_by: str = "") -> None:
+    def __init__(self, name: str, digest: str, session: Session, *, kind: str = "canvas", rated_by: str = "") -> None:
         self.name, self.digest, self.rated_by, self._session = name, digest, rated_by, session
         self.paint_rate = PAINT_RATES[kind]
         facts = session.get_modelmeta().custom_metadata_map

@@ -50,7 +50,7 @@ def _parse_rated_by(manifest: Manifest) -> str:
     rated_by = manifest.data.get("rated_by", "")
     if rated_by not in ("", *RATERS):
         raise ArtifactError(
-            f"the manifest of {manifest.name} says rated_by {rated_by!r}; it may be {' or '.join(RATERS)}, or left out"
+            f"the manifest of {manifest.name} says rated_by {rated_by!r}; it may be {', '.join(RATERS)}, or left out"
         )
     return str(rated_by)
 

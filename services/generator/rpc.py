@@ -51,6 +51,7 @@ RATING_SOURCES = {
     "": sentiment_pb2.RATING_SOURCE_UNSPECIFIED,
     "people": sentiment_pb2.RATING_SOURCE_PEOPLE,
     "model": sentiment_pb2.RATING_SOURCE_MODEL,
+    "mixed": sentiment_pb2.RATING_SOURCE_MIXED,
 }
 SUM_TOLERANCE = 1e-3  # of a row of weights
 NOISE_REACH = 10.0  # largest magnitude of a value

@@ -15,7 +15,7 @@ LONGEST_RUN = 64
 class Settings:
     """Settings of the service."""
 
-    engines: tuple[str, ...] = ("morph",)  # names of the manifests of the engines to open; the first is the default
+    engines: tuple[str, ...] = ("canvas",)  # names of the manifests of the engines to open; the first is the default
     weights: tuple[str, ...] = ()  # folders of engines and styles, searched before the shipped one
     style_pictures: str = ""  # folder of pictures that are the styles; empty: the built-in styles
     provider: Literal["cpu", "cuda", "auto"] = "cpu"

@@ -1,6 +1,7 @@
 """The concepts of an engine and what people feel when they see each of them.
 
-Ratings of the embedded engine's concepts: OASIS (Kurdi, Lozano & Banaji 2017), 1..7 mapped to -1..1.
+Ratings of the embedded engine's concepts: OASIS (Kurdi, Lozano & Banaji 2017), 1..7 mapped to -1..1, where people rated
+them; else the labeller's readings.
 """
 
 import base64
@@ -31,7 +32,13 @@ class Lexicon:
     digest: str  # lower-case hex SHA-256 of the file
     readings: F64  # (K, 2): the labeller's prediction for the engine's picture; the rating if there is none
     distances: F64  # (K, K): how different two concepts look, 1 on average; all 0 if not measured
+    raters: tuple[str, ...] = ()  # who rated each: "people" or "model"; empty if the table does not say
     kin: NDArray[np.int64] = field(init=False, repr=False)  # (K,): number of each concept's theme
+
+    @property
+    def by_people(self) -> NDArray[np.bool_]:
+        """(K,): whether no model rated the concept."""
+        return np.array([rater != "model" for rater in self.raters or ("",) * len(self.names)])
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kin", np.unique(self.themes, return_inverse=True)[1].reshape(-1))
@@ -41,8 +48,8 @@ def load_lexicon(path: Path) -> Lexicon:
     """Reads a table of rated concepts.
 
     Args:
-        path: JSON with `engine` and `concepts`, each with name, theme, arousal and valence in -1..1; after
-            training.translator.read_concepts also with read_arousal and read_valence, and `distances`.
+        path: JSON with `engine` and `concepts`, each with name, theme, arousal and valence in -1..1, perhaps rated_by;
+            after training.translator.read_concepts also with read_arousal and read_valence, and `distances`.
 
     Raises:
         ValueError: a value is missing, out of range or not finite, a name appears twice, or fewer than two concepts.
@@ -65,7 +72,9 @@ def load_lexicon(path: Path) -> Lexicon:
             raise ValueError(f"{path.name} rates '{names[row]}' {values[row].tolist()}; give values from -1 to 1")
     themes = tuple(concept["theme"] for concept in concepts)
     distances = decode_distances(table.get("distances", ""), len(names), path.name)
-    return Lexicon(table["engine"], names, themes, ratings, hashlib.sha256(raw).hexdigest(), readings, distances)
+    raters = tuple(concept.get("rated_by", "") for concept in concepts)
+    digest = hashlib.sha256(raw).hexdigest()
+    return Lexicon(table["engine"], names, themes, ratings, digest, readings, distances, raters)
 
 
 def encode_distances(distances: F64) -> str:

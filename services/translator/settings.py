@@ -13,6 +13,6 @@ class Settings:
     """Settings of the service."""
 
     default: str = "dictionary"  # the translator used for an empty name
-    engine: str = "morph"  # the engine used for an empty name
+    engine: str = "canvas"  # the engine used for an empty name
     weights: tuple[str, ...] = ()  # folders of tables, views and judges, searched before the shipped one
     judge: Literal["on", "off"] = "on"  # off: ReadPictures is refused

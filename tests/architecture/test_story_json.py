@@ -44,7 +44,7 @@ def write_manifest(path: Path) -> Any:
     summary = StorySummary(
         frame_count=1,
         duration_us=500_000,
-        engine="morph",
+        engine="canvas",
         translator="dictionary",
         digests={"engine": "00"},
         song=SongInfo(500_000, 22_050, 44_100, 2, "mp3float", "mp3", (SongWarning("SILENT", "the song is silent"),)),

@@ -9,7 +9,7 @@ MACHINE_PATHS = re.compile(
     r"(?<![\w.-])/(?:wor" r"k|hom" r"e/\w+|roo" r"t|opt/py" r"pi|tm" r"p/(?!deepsing))(?:/|\b)|\.\./sha" r"red\b"
 )
 TEXT = {".py", ".pyi", ".md", ".toml", ".yaml", ".yml", ".txt", ".proto", ".sh", ".cfg", ".ini", ".json", ".csv", ""}
-MAX_FILE_BYTES = 22_000_000
+MAX_FILE_BYTES = 25_000_000
 
 
 def test_no_file_names_the_machine_it_was_written_on() -> None:

@@ -22,7 +22,7 @@ Kind = FieldDescriptor
 FLOATS = (0.0, 1.0, -1.0, 0.5, 1.001, -1e-9, 2.0, 11.0, 3e38, -3e38, 1e-45, math.nan, math.inf, -math.inf)
 WORDS = (
     "",
-    "morph",
+    "canvas",
     "none",
     "auto",
     "dictionary",

@@ -13,7 +13,7 @@ from torch import nn
 
 from services.generator.concepts import Concept, concepts_to_json
 
-__all__ = ["OPSET", "store_halved", "write_engine"]
+__all__ = ["INPUTS", "OPSET", "encode_floats", "export_graph", "store_halved", "write_engine"]
 
 OPSET = 17
 INPUTS = ("class_weights", "noise", "truncation")
@@ -25,7 +25,7 @@ def write_engine(
     latents: npt.NDArray[np.float32],
     concepts: list[Concept],
     noise_size: int,
-    size_px: int,
+    size_px: int | tuple[int, int],
     path: Path,
     halved: bool = True,
 ) -> None:
@@ -36,23 +36,13 @@ def write_engine(
         latents: (K, D), where the concepts lie in the engine's space; translators are trained with them.
         concepts: K, in the order of class weights.
         noise_size: Z.
-        size_px: H and W.
+        size_px: W and H, or one number for both.
         path: the .onnx file.
         halved: store large weights as 16-bit floats.
     """
     partial, count = path.with_suffix(".partial"), len(concepts)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter that needs no further package calls itself deprecated
-        torch.onnx.export(
-            graph,
-            (torch.full((1, count), 1 / count), torch.zeros(1, noise_size), torch.zeros(1)),
-            str(partial),
-            input_names=list(INPUTS),
-            output_names=["pictures"],
-            dynamic_axes={name: {0: "n"} for name in (*INPUTS, "pictures")},
-            opset_version=OPSET,
-            dynamo=False,
-        )
+    example = (torch.full((1, count), 1 / count), torch.zeros(1, noise_size), torch.zeros(1))
+    export_graph(graph, example, partial)
     model = onnx.load(partial)
     if halved:
         store_halved(model)
@@ -62,6 +52,22 @@ def write_engine(
     onnx.checker.check_model(model)
     onnx.save(model, partial)
     partial.replace(path)
+
+
+def export_graph(graph: nn.Module, example: tuple[torch.Tensor, ...], path: Path) -> None:
+    """Writes the graph of an engine, traced on an example of its three inputs; N may vary."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter that needs no further package calls itself deprecated
+        torch.onnx.export(
+            graph,
+            example,
+            str(path),
+            input_names=list(INPUTS),
+            output_names=["pictures"],
+            dynamic_axes={name: {0: "n"} for name in (*INPUTS, "pictures")},
+            opset_version=OPSET,
+            dynamo=False,
+        )
 
 
 def store_halved(model: onnx.ModelProto) -> None:
@@ -84,8 +90,9 @@ def encode_floats(values: npt.NDArray[np.float32]) -> str:
     return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
 
 
-def set_picture_size(model: onnx.ModelProto, size_px: int) -> None:
-    """States the pictures' size in the graph's output, where engines read it."""
+def set_picture_size(model: onnx.ModelProto, size_px: int | tuple[int, int]) -> None:
+    """States the pictures' size (W, H, or one number for both) in the graph's output, where engines read it."""
+    width, height = (size_px, size_px) if isinstance(size_px, int) else size_px
     dimensions = model.graph.output[0].type.tensor_type.shape.dim
-    for dimension, value in zip(dimensions[1:], (size_px, size_px, 3), strict=True):
+    for dimension, value in zip(dimensions[1:], (height, width, 3), strict=True):
         dimension.dim_value = value

@@ -1,6 +1,6 @@
-"""deepsing eval generator: measures an engine against the photos it was made of, and paints sheets to look at.
+"""deepsing eval generator: measures an engine against the pictures it was made of, and paints sheets to look at.
 
-Measured are the sharpness of every concept's picture (dB against its photo), how much contrast a picture half-way
+Measured are the sharpness of every concept's picture (dB against the one given), how much contrast a picture half-way
 between two concepts keeps, and whether pixels show a checkerboard. Printed as one JSON object.
 """
 
@@ -16,33 +16,45 @@ from PIL import Image
 
 import services.generator
 from services.generator.engine import Engine
+from training.generator.canvas.pictures import load_pictures, read_list
 from training.generator.painting import open_engine, paint_rows
+from training.generator.pictures import PICTURES
 from training.program import new_parser
 
-__all__ = ["build_parser", "paint_anchors", "main", "measure_engine", "checkerboard", "halfway_contrast", "psnr_db"]
+__all__ = [
+    "build_parser",
+    "checkerboard",
+    "halfway_contrast",
+    "main",
+    "measure_engine",
+    "measure_sharpness",
+    "paint_concepts",
+    "psnr_db",
+]
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]
 
-EXAMPLES = """The anchors are a CSV with one row for each concept, in the engine's order, and these columns:
-  file     the photo's file in the folder of --images
+EXAMPLES = """The list is a CSV with one row for each concept, in the engine's order, and these columns:
+  file     the picture's file in the folder of --images
   concept  the name of what it shows
 
 examples:
   deepsing eval generator --images DIR
-  deepsing eval generator --engine mine.onnx --images DIR --anchors mine.training/anchors.csv --out sheets
+  deepsing eval generator --engine mine.onnx --images DIR --list mine.training/anchors.csv --out sheets
 """
-STEPS = 8  # pictures along one morph
-SHEET_SEED = 7  # chooses the pairs of the morph sheet and the noise of the noise sheet
+STEPS = 8  # pictures along one transition
+PAIRS = 64  # half-way between which contrast is measured
+SHEET_SEED = 7  # chooses the pairs of the transitions and the noise of the noise sheet
 
 
-def paint_anchors(engine: Engine) -> U8:
+def paint_concepts(engine: Engine) -> U8:
     """Paints every concept without noise: (K, H, W, 3)."""
     return _paint(engine, np.eye(len(engine.concepts), dtype=np.float32))
 
 
-def paint_morphs(engine: Engine, pairs: list[tuple[int, int]], steps: int) -> U8:
+def paint_transitions(engine: Engine, pairs: list[tuple[int, int]], steps: int) -> U8:
     """Paints `steps` pictures from one concept to another, both ends included: (pairs, steps, H, W, 3)."""
     eye = np.eye(len(engine.concepts), dtype=np.float32)
     share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
@@ -63,13 +75,13 @@ def _paint(engine: Engine, class_weights: F32, noise: F32 | None = None, truncat
     return np.stack(list(paint_rows(engine, class_weights, noise, truncation)))
 
 
-def build_sheet(pictures: U8, columns: int, side_px: int) -> Image.Image:
-    """Lays pictures (N, H, W, 3) out row by row, each scaled to a square of `side_px`."""
-    rows = -(-len(pictures) // columns)
-    canvas = Image.new("RGB", (columns * side_px, rows * side_px))
+def build_sheet(pictures: U8, columns: int, width_px: int) -> Image.Image:
+    """Lays pictures (N, H, W, 3) out row by row, each scaled to a width of `width_px`."""
+    rows, height_px = -(-len(pictures) // columns), round(width_px * pictures.shape[1] / pictures.shape[2])
+    canvas = Image.new("RGB", (columns * width_px, rows * height_px))
     for place, picture in enumerate(pictures):
-        small = Image.fromarray(picture).resize((side_px, side_px), Image.Resampling.LANCZOS)
-        canvas.paste(small, (place % columns * side_px, place // columns * side_px))
+        small = Image.fromarray(picture).resize((width_px, height_px), Image.Resampling.LANCZOS)
+        canvas.paste(small, (place % columns * width_px, place // columns * height_px))
     return canvas
 
 
@@ -84,27 +96,31 @@ def choose_pairs(engine: Engine, count: int) -> list[tuple[int, int]]:
     return list(zip(starts.tolist(), ends, strict=True))
 
 
+def measure_sharpness(path: Path, pictures: U8) -> dict[str, float]:
+    """How near the pictures that an engine file paints are to those it was made of, (K, H, W, 3), dB."""
+    return describe_sharpness(psnr_db(paint_concepts(open_engine(path)), pictures))
+
+
+def describe_sharpness(values: F64) -> dict[str, float]:
+    """Number, mean, deviation and extremes of the sharpness of pictures, dB."""
+    found = {"mean": values.mean(), "sd": values.std(), "min": values.min(), "max": values.max()}
+    return {"n": len(values)} | {name: round(float(value), 2) for name, value in found.items()}
+
+
 def measure_engine(engine: Engine, photos: U8) -> dict[str, object]:
     """Sharpness, half-way contrast and pattern of an engine, from what it really paints.
 
     Args:
         engine: opened from the exported file.
-        photos: (K, H, W, 3), of the anchors.
+        photos: (K, H, W, 3), of the concepts.
     """
-    made = paint_anchors(engine)
-    sharpness = psnr_db(made, photos)
-    first, halfway, last = paint_morphs(engine, choose_pairs(engine, len(made)), 3).swapaxes(0, 1)
+    made = paint_concepts(engine)
+    first, halfway, last = paint_transitions(engine, choose_pairs(engine, PAIRS), 3).swapaxes(0, 1)
     faded = (first.astype(np.float32) + last) / 2
     return {
-        "psnr_db": {
-            "n": len(sharpness),
-            "mean": round(float(sharpness.mean()), 2),
-            "sd": round(float(sharpness.std()), 2),
-            "min": round(float(sharpness.min()), 2),
-            "max": round(float(sharpness.max()), 2),
-        },
+        "psnr_db": describe_sharpness(psnr_db(made, photos)),
         "halfway_contrast": {
-            "morph": round(float(np.median(halfway_contrast(first, halfway, last))), 3),
+            "mixed": round(float(np.median(halfway_contrast(first, halfway, last))), 3),
             "cross_fade": round(float(np.median(halfway_contrast(first, faded, last))), 3),
         },
         "checkerboard": {"made": round(checkerboard(made), 3), "photos": round(checkerboard(photos), 3)},
@@ -113,7 +129,7 @@ def measure_engine(engine: Engine, photos: U8) -> dict[str, object]:
 
 def psnr_db(made: U8, real: U8) -> npt.NDArray[np.float64]:
     """Peak signal-to-noise ratio of each picture, dB: (N, H, W, 3) twice → (N,)."""
-    error = np.square(made.astype(np.float64) - real).mean(axis=(1, 2, 3))
+    error = np.array([np.square(one.astype(np.float64) - other).mean() for one, other in zip(made, real, strict=True)])
     return np.asarray(10 * np.log10(255.0**2 / np.maximum(error, 1e-3)))
 
 
@@ -165,20 +181,20 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--engine",
         type=Path,
-        default=Path(services.generator.__file__).parent / "weights" / "morph.onnx",
+        default=Path(services.generator.__file__).parent / "weights" / "canvas.onnx",
         metavar="FILE",
         help="the engine's .onnx file (default: the shipped one)",
     )
-    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of the photos; prints the measures")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of the pictures; prints the measures")
     parser.add_argument(
-        "--anchors",
+        "--list",
         type=Path,
-        default=Path(__file__).parent / "anchors.csv",
+        default=PICTURES,
         metavar="CSV",
-        help="which photo shows which concept (default: those of the shipped engine)",
+        help="which picture shows which concept (default: those of the shipped engine)",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="folder to paint anchors.jpg, morphs.jpg and noise.jpg into"
+        "--out", type=Path, metavar="DIR", help="folder to paint concepts.jpg, transitions.jpg and noise.jpg into"
     )
     return parser
 
@@ -191,10 +207,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error("give --images DIR to measure the engine, or --out DIR to paint sheets, or both")
     engine = open_engine(options.engine, threads=0)
     if options.images:
-        from training.generator.anchors import load_anchors, to_8_bit  # they need torch; the sheets do not
-
-        _, photos = load_anchors(options.images, options.anchors, engine.native_size_px[0])
-        sys.stdout.write(json.dumps(measure_engine(engine, to_8_bit(photos))) + "\n")
+        photos = load_pictures(options.images, read_list(options.list, rated=False), engine.native_size_px)
+        sys.stdout.write(json.dumps(measure_engine(engine, photos)) + "\n")
     if options.out:
         _paint_sheets(engine, options.out)
 
@@ -202,10 +216,10 @@ def main(arguments: list[str] | None = None) -> None:
 def _paint_sheets(engine: Engine, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     pairs = choose_pairs(engine, 12)
-    morphs = paint_morphs(engine, pairs, STEPS)
+    transitions = paint_transitions(engine, pairs, STEPS)
     noisy = paint_noise(engine, [start for start, _ in pairs], np.linspace(0, 1, 6, dtype=np.float32))
-    build_sheet(paint_anchors(engine), 17, 96).save(folder / "anchors.jpg", quality=88)
-    build_sheet(np.array(list(itertools.chain(*morphs))), STEPS, 160).save(folder / "morphs.jpg", quality=88)
+    build_sheet(paint_concepts(engine), 17, 96).save(folder / "concepts.jpg", quality=88)
+    build_sheet(np.array(list(itertools.chain(*transitions))), STEPS, 160).save(folder / "transitions.jpg", quality=88)
     build_sheet(np.array(list(itertools.chain(*noisy))), 6, 160).save(folder / "noise.jpg", quality=88)
 
 

@@ -1,9 +1,9 @@
 """deepsing eval story: makes the stories of a folder of songs and measures how well their pictures carry the emotions.
 
 The image-sentiment model (the judge) reads each story's pictures as they are painted; its judgements are compared with
-the song, and so are people's ratings of what is shown. Frames are few (2 a second unless --fps says otherwise), so that
-it takes about a tenth of the time of whole stories. Steps between frames and flashes are those at this frame rate; for
-the flashes of real stories give --fps 24.
+the song, and so are the ratings of what is shown, of people or of a model. Frames are few (2 a second unless --fps says
+otherwise), so that it takes about a tenth of the time of whole stories. Steps between frames and flashes are those at
+this frame rate; for the flashes of real stories give --fps 24.
 """
 
 import argparse

@@ -20,7 +20,7 @@ __all__ = ["Figures", "summarize", "format_table"]
 F64 = NDArray[np.float64]
 
 NAME_WIDTH = 24
-COLUMNS = ("judge r", "ccc", "rmse", "people r", "ccc", "rmse", "latent", "pixels")
+COLUMNS = ("judge r", "ccc", "rmse", "ratings r", "ccc", "rmse", "latent", "pixels")
 LEGEND = "pairs: arousal/valence; latent, pixels: mean/largest step from frame to frame; n: frames that the judge read"
 
 
@@ -30,7 +30,7 @@ class Figures:
 
     Attributes:
         targets: per frame, the (arousal, valence) asked for.
-        rated: per frame, people's rating of its mixture of concepts.
+        rated: per frame, the rating of its mixture of concepts.
         read: per judgement, the target and the judgement: four numbers.
     """
 
@@ -81,7 +81,7 @@ class Figures:
             "translator": self.translator,
             "duration_s": round(seconds, 3),
             "by_judge": achievement_facts(end.achieved) if end.HasField("achieved") else None,
-            "by_people": {"arousal": agreement_facts(end.arousal), "valence": agreement_facts(end.valence)},
+            "by_ratings": {"arousal": agreement_facts(end.arousal), "valence": agreement_facts(end.valence)},
             "concepts": len(self._shown),
             "concepts_per_minute": round(len(self._shown) * 60 / seconds, 2) if seconds else 0.0,
             **{
@@ -97,17 +97,17 @@ def summarize(stories: Sequence[Figures]) -> dict[str, Any]:
     """Sums up the stories of one translator.
 
     Returns:
-        For the judge and for people's ratings, per dimension: r, ccc and rmse over the moments of all songs together,
+        For the judge and for the ratings, per dimension: r, ccc and rmse over the moments of all songs together,
         n moments, a 95 % bootstrap interval of r over songs, and the median and quartiles of the songs' own r. For
         the judge also its ceiling (its agreement with people on photos), the share of it that is reached, and
-        `judge_with_people`: its r with the ratings of what the same pictures show. Of the rest, medians and quartiles.
+        `judge_with_ratings`: its r with the ratings of what the same pictures show. Of the rest, medians and quartiles.
     """
     facts: list[dict[str, Any]] = [story.facts() for story in stories]
     judged = [story for story in stories if story.read]
     return {
         "songs": len(stories),
         "by_judge": _summarize_judge(judged) if judged else None,
-        "by_people": _pool_songs([np.hstack([story.targets, story.rated]) for story in stories]),
+        "by_ratings": _pool_songs([np.hstack([story.targets, story.rated]) for story in stories]),
         "concepts_per_minute": _quartiles([one["concepts_per_minute"] for one in facts]),
         **{
             name: {part: _quartiles([one[name][part] for one in facts]) for part in ("mean", "max")}
@@ -125,7 +125,7 @@ def _summarize_judge(stories: Sequence[Figures]) -> dict[str, Any]:
         ceiling = getattr(judge, name)
         pooled[name]["ceiling"] = {"r": round(ceiling.r, 4), "n": ceiling.n}
         pooled[name]["share"] = round(pooled[name]["r"] / ceiling.r, 4) if ceiling.r else None
-        pooled[name]["judge_with_people"] = round(pearson_r(beside[:, column], beside[:, 2 + column]), 4)
+        pooled[name]["judge_with_ratings"] = round(pearson_r(beside[:, column], beside[:, 2 + column]), 4)
     return {**pooled, "judge": judge.digest}
 
 
@@ -163,7 +163,7 @@ def format_table(translator: str, stories: Sequence[Figures], fps: str) -> str:
         *(_format_line(story.facts()) for story in stories),
         LEGEND,
     ]
-    for source, title in (("by_judge", "the judge"), ("by_people", "people's ratings of what is shown")):
+    for source, title in (("by_judge", "the judge"), ("by_ratings", "the ratings of what is shown")):
         if total[source] is None:
             lines.append(f"by {title}: not read")
             continue
@@ -181,7 +181,7 @@ def format_table(translator: str, stories: Sequence[Figures], fps: str) -> str:
 
 def _format_line(facts: dict[str, Any]) -> str:
     judge, cells = facts["by_judge"], []
-    for source in (judge, facts["by_people"]):
+    for source in (judge, facts["by_ratings"]):
         for measure in ("r", "ccc", "rmse"):
             cells.append("/".join(f"{source[name][measure]:.2f}" for name in DIMENSIONS) if source else "-")
     cells += [f"{facts[step]['mean']:.3f}/{facts[step]['max']:.2f}" for step in ("latent_step", "pixel_step")]
@@ -199,7 +199,7 @@ def _format_total(one: dict[str, Any]) -> str:
     if "ceiling" not in one or not one["ceiling"]["n"]:
         return said
     share = f"{one['share']:.0%} of its ceiling {one['ceiling']['r']:.3f} (photos, n {one['ceiling']['n']})"
-    return f"{said}; {share}; with the ratings of what these pictures show r {one['judge_with_people']:.3f}"
+    return f"{said}; {share}; with the ratings of what these pictures show r {one['judge_with_ratings']:.3f}"
 
 
 def _format_quartiles(spread: dict[str, Any]) -> str:

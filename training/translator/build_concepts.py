@@ -1,7 +1,8 @@
 """Builds the table of rated concepts that the dictionary translator ships.
 
-`python -m training.translator.build_concepts --anchors ANCHORS.csv --oasis OASIS.csv --out ENGINE_concepts.json`
-For an engine of named classes, in place of the first two: `--classes CLASSES --norms WORDNORMS.csv [--wordnet FOLDER]`
+`python -m training.translator.build_concepts --pictures PICTURES.csv --out ENGINE_concepts.json`
+For other pictures, in place of the first: `--anchors ANCHORS.csv --oasis RATINGS.csv`; for an engine of named classes:
+`--classes CLASSES --norms WORDNORMS.csv [--wordnet FOLDER]`
 
 Source: for classes, Passalis & Doropoulos (2021), section 3.3: the mean over the words of a class's name. Norms:
 Warriner, Kuperman & Brysbaert (2013), Behavior Research Methods 45, 1191-1207; not free for every use, so never part of
@@ -13,13 +14,15 @@ import argparse
 import csv
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from training.generator.pictures import Picture, load_pictures
 from training.ratings import read_rated_pictures
 
 __all__ = [
     "build_class_table",
+    "build_picture_table",
     "build_table",
     "main",
     "parse_theme",
@@ -36,6 +39,14 @@ SOURCE = (
     "Introducing the Open Affective Standardized Image Set, Behavior Research Methods 49, 457-470; "
     "(mean - 4) / 3, rounded to three decimals."
 )
+PICTURES_SOURCE = (
+    "Where rated_by is people, sentiments are mean ratings of the Open Affective Standardized Image Set (OASIS): "
+    "Kurdi, Lozano & Banaji (2017), Behavior Research Methods 49, 457-470; (mean - 4) / 3. Where it is model, nobody "
+    "was asked: they are readings of the labeller of this project, brought to the scale of those ratings by "
+    "training.generator.rate_pictures."
+)
+RATED_SET = "oasis/"  # begins the files of the rated photos, whose themes the readers know
+MANNER = "paintings"  # a theme that says how something is shown, not what
 WORDS_SOURCE = (
     "Sentiments are means of norms of the words of each name (Warriner, Kuperman & Brysbaert 2013, Behavior Research "
     "Methods 45, 1191-1207, from the user's copy; (mean - 5) / 4). The norms' terms hold for this table: keep it."
@@ -47,13 +58,14 @@ def parse_theme(name: str) -> str:
     return Path(name).stem.replace("_", " ").rstrip("0123456789 ").lower()
 
 
-def build_table(anchors: Path, oasis: Path, engine: str) -> dict[str, object]:
-    """Joins an engine's anchors with their human ratings.
+def build_table(anchors: Path, oasis: Path, engine: str, source: str = SOURCE) -> dict[str, object]:
+    """Joins an engine's anchors with their ratings.
 
     Args:
         anchors: CSV with columns file, concept, in the order of the engine's concepts.
         oasis: CSV with columns file, arousal_mean, valence_mean on the scale 1..7.
         engine: name of the engine.
+        source: who rated, as a sentence or two.
 
     Raises:
         ValueError: an anchor has no ratings, or one that is not from 1 to 7.
@@ -67,7 +79,38 @@ def build_table(anchors: Path, oasis: Path, engine: str) -> dict[str, object]:
         }
         for picture in read_rated_pictures(anchors, oasis)
     ]
-    return {"engine": engine, "source": SOURCE, "concepts": concepts}
+    return {"engine": engine, "source": source, "concepts": concepts}
+
+
+def build_picture_table(pictures: Sequence[Picture], engine: str) -> dict[str, object]:
+    """The table of the pictures that an engine shows, in their order.
+
+    A concept's `theme` is its kind: readers leave out what they learned from rated photos of it, and the dictionary
+    counts it as shown when another of its kind was. For a rated photo that is its theme in OASIS, for others, which no
+    reader knows, what it shows (the sea, not a painting). `themes` are what people choose by.
+
+    Args:
+        pictures: from `load_pictures`.
+        engine: name of the engine.
+    """
+    concepts = [
+        {
+            "name": picture.name,
+            "theme": _find_kind(picture),
+            "themes": list(picture.themes),
+            "rated_by": picture.rated_by,
+            "arousal": round(picture.arousal, 3),
+            "valence": round(picture.valence, 3),
+        }
+        for picture in pictures
+    ]
+    return {"engine": engine, "source": PICTURES_SOURCE, "concepts": concepts}
+
+
+def _find_kind(picture: Picture) -> str:
+    if picture.file.startswith(RATED_SET):
+        return parse_theme(picture.file)
+    return next((theme for theme in picture.themes if theme != MANNER), MANNER)
 
 
 def build_class_table(names: list[str], norms: "Norms", wordnet: "WordNet | None", engine: str) -> dict[str, object]:
@@ -212,6 +255,7 @@ def write_table(table: dict[str, object], out: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=Path, help="CSV of training.generator.pictures: names, themes, sentiments")
     parser.add_argument("--anchors", type=Path, help="CSV with columns file, concept; goes with --oasis")
     parser.add_argument("--oasis", type=Path, help="CSV with the ratings of every file")
     parser.add_argument("--classes", type=Path, help="CSV with column concept, or a name a line; goes with --norms")
@@ -221,13 +265,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
     options = parser.parse_args(arguments)
     engine = options.engine_name or options.out.stem.removesuffix("_concepts")
-    if options.anchors and options.oasis:
+    if options.pictures:
+        table = build_picture_table(load_pictures(options.pictures), engine)
+    elif options.anchors and options.oasis:
         table = build_table(options.anchors, options.oasis, engine)
     elif options.classes and options.norms:
         names, wordnet = read_class_names(options.classes), WordNet(options.wordnet) if options.wordnet else None
         table = build_class_table(names, read_norms(options.norms), wordnet, engine)
     else:
-        parser.error("give --anchors and --oasis, or --classes and --norms")
+        parser.error("give --pictures, or --anchors and --oasis, or --classes and --norms")
     write_table(table, options.out)
 
 

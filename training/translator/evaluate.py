@@ -1,6 +1,6 @@
 """deepsing eval translator: measures how well the chosen concepts follow the emotions that are asked for.
 
-The translators are compared on random walks over the plane of arousal and valence, by people's ratings of the concepts.
+The translators are compared on random walks over the plane of arousal and valence, by the ratings of the concepts.
 With an engine and a backbone the pictures are painted, too, and the image-sentiment model (the judge) reads them.
 """
 
@@ -25,7 +25,7 @@ __all__ = ["build_parser", "evaluate", "main", "smoothness", "random_walk"]
 
 EXAMPLES = """examples:
   deepsing eval translator
-  deepsing eval translator --engine services/generator/weights/morph.onnx \\
+  deepsing eval translator --engine services/generator/weights/canvas.onnx \\
     --backbone services/translator/weights/eyes.onnx --json
 """
 JUDGED = 300  # pictures that the judge reads for each translator
@@ -34,7 +34,7 @@ SHUFFLES = 20  # random orders that a path is compared with
 
 
 def evaluate(translator: Translator, curves: int, points: int, sampler: EngineSampler | None = None) -> dict[str, Any]:
-    """Translates seeded random walks and compares what was asked with what people rated.
+    """Translates seeded random walks and compares what was asked with how the concepts are rated.
 
     Args:
         translator: the one to measure.
@@ -43,7 +43,7 @@ def evaluate(translator: Translator, curves: int, points: int, sampler: EngineSa
         sampler: paints JUDGED of the sentiments and reads the pictures.
 
     Returns:
-        n, agreement of both dimensions over all walks together by people's ratings, `within` as the mean r inside one
+        n, agreement of both dimensions over all walks together by the ratings, `within` as the mean r inside one
         walk, mean distinct main concepts per 100 rows and per minute, the mean largest weight of a row, `jump`, the
         mean distance of successive main concepts (1: as any two concepts); with a sampler `path`, the mean
         `smoothness` of a walk, `by_judge`, with intervals over walks, and in it the `ceiling`: how well the judge
@@ -118,7 +118,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = new_parser("deepsing eval translator", __doc__ or "", EXAMPLES)
     parser.add_argument("--weights", type=Path, default=EMBEDDED, metavar="DIR", help="folder of the translators")
     parser.add_argument(
-        "--engine-name", metavar="NAME", help="whose translators (default: the engine file's name, else morph)"
+        "--engine-name", metavar="NAME", help="whose translators (default: the engine file's name, else canvas)"
     )
     parser.add_argument("--curves", type=int, default=20, metavar="N", help="random walks (default: 20)")
     parser.add_argument("--points", type=int, default=100, metavar="N", help="emotions of each walk (default: 100)")
@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if (options.engine is None) != (options.backbone is None):
         parser.error("--engine and --backbone go together")
-    engine = options.engine_name or (options.engine.stem if options.engine else "morph")
+    engine = options.engine_name or (options.engine.stem if options.engine else "canvas")
     named = open_translators(table_path(engine, options.weights))
     sampler = open_sampler(options, named["dictionary"].lexicon) if options.engine else None
     report = {name: evaluate(translator, options.curves, options.points, sampler) for name, translator in named.items()}

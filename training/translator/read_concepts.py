@@ -30,7 +30,7 @@ def read_concept_pictures(
     """The labeller's reading of each concept's pictures, (K, 2).
 
     The mean over a picture without noise and `per_concept` with it, each read by coefficients that never saw ratings
-    of its theme; brought to the mean and the spread of people's ratings, because readings of unseen themes lie too near
+    of its theme; brought to the mean and the spread of the ratings, because readings of unseen themes lie too near
     to the middle.
     """
     plain = draw_samples(engine, backbone, 1, 0.0, SEED)
@@ -65,7 +65,7 @@ def unit_distances(points: F32) -> F64:
 def main(arguments: list[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--engine", type=Path, required=True, help="ONNX file of training.generator.export")
+    parser.add_argument("--engine", type=Path, required=True, help="ONNX file of training.generator.canvas.export")
     parser.add_argument("--backbone", type=Path, required=True, help="ONNX file of training.translator.judge.backbone")
     parser.add_argument("--weights", type=Path, default=EMBEDDED, help="folder of the concept table, which is changed")
     parser.add_argument("--engine-name", help="whose table (default: the engine file's stem)")

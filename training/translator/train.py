@@ -30,7 +30,7 @@ from training.translator.training_set import STEPS, build_training_set
 __all__ = ["build_parser", "label_samples", "main", "measure", "train_views"]
 
 EXAMPLES = """example:
-  deepsing train translator --engine services/generator/weights/morph.onnx \\
+  deepsing train translator --engine services/generator/weights/canvas.onnx \\
     --backbone services/translator/weights/eyes.onnx --out build/views --views 4
 """
 HELD_OUT = 0.2  # share of the samples that no view sees
@@ -53,7 +53,7 @@ def label_samples(lexicon: Lexicon, labeller: Judge, samples: Samples, trust: fl
 
 
 def train_views(lexicon: Lexicon, samples: Samples, sentiments: F64, count: int, seed: int, steps: int) -> list[View]:
-    """Draws and trains more views than wanted and keeps those that follow people's ratings best.
+    """Draws and trains more views than wanted and keeps those that follow the table's ratings best.
 
     Args:
         lexicon: the engine's concepts.
@@ -82,20 +82,21 @@ def train_views(lexicon: Lexicon, samples: Samples, sentiments: F64, count: int,
 
 
 def agreement_with_people(judge: Judge, lexicon: Lexicon, samples: Samples) -> dict[str, dict[str, float]]:
-    """The judge's ceiling: how well it reads people's ratings of a concept off the engine's pictures of it."""
-    themes = [(lexicon.themes[concept],) for concept in samples.concepts]
-    return measure_dimensions(lexicon.ratings[samples.concepts], judge.read(samples.features, themes))
+    """The judge's ceiling: how well it reads people's ratings of a concept, where there are some, off its pictures."""
+    rated = samples.select(np.flatnonzero(lexicon.by_people[samples.concepts]))
+    themes = [(lexicon.themes[concept],) for concept in rated.concepts]
+    return measure_dimensions(lexicon.ratings[rated.concepts], judge.read(rated.features, themes))
 
 
 def measure(sampler: EngineSampler, views: list[View], targets: F64) -> list[dict[str, Any]]:
-    """Tries each view on feelings of samples it never saw: by people's ratings of the concepts, and by the judge."""
+    """Tries each view on feelings of samples it never saw: by the ratings of the concepts, and by the judge."""
     report = []
     for number, view in enumerate(views, start=1):
         translation = translate(ViewTranslator(sampler.lexicon, view, number, ""), Passage(targets))
         report.append(
             {
                 "concepts": [sampler.lexicon.names[concept] for concept in view.classes],
-                "by_people": measure_dimensions(targets, translation.expected.astype(np.float64)),
+                "by_ratings": measure_dimensions(targets, translation.expected.astype(np.float64)),
                 "by_judge": measure_dimensions(
                     targets, sampler.read_painted(translation.class_weights, translation.noise)
                 ),
@@ -180,7 +181,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="another seed gives other views (default: 1)")
     parser.add_argument(
-        "--trust", type=float, default=0.5, metavar="N", help="weight of people's ratings in labels (default: 0.5)"
+        "--trust", type=float, default=0.5, metavar="N", help="weight of the table's ratings in labels (default: 0.5)"
     )
     parser.add_argument(
         "--steps", type=int, default=STEPS, metavar="N", help=f"of each view's training (default: {STEPS})"

@@ -29,7 +29,12 @@ TINTS = ("#f6efe2", "#e8f0f3", "#eef2e3", "#f5e8ea", "#ece9f4", "#e5f1ec")  # of
 BOUNDARY = "#b3ab9c"
 LEAST_SHARE = 0.012  # of the story: a shorter passage has no letter, because it would overlap the next
 JUDGED, RATED = "#1b1b1f", "#8a8a94"
-RATERS = {"people": "by people's ratings", "model": "by a model's ratings", "": "by the ratings of what is shown"}
+RATERS = {
+    "people": "by people's ratings",
+    "model": "by a model's ratings",
+    "mixed": "by ratings of people or of a model",
+    "": "by the ratings of what is shown",
+}
 
 
 class Curve:

@@ -21,6 +21,7 @@ RATERS = {
     sentiment_pb2.RATING_SOURCE_UNSPECIFIED: "",
     sentiment_pb2.RATING_SOURCE_PEOPLE: "people",
     sentiment_pb2.RATING_SOURCE_MODEL: "model",
+    sentiment_pb2.RATING_SOURCE_MIXED: "mixed",
 }
 
 
@@ -33,7 +34,7 @@ class Capabilities:
         native_size: of the engine's pictures.
         concepts: the engine's concepts, in the order of class weights.
         norm: mean and spread of the concepts' sentiments.
-        rated_by: who rated the concepts: "people", "model", or "" if the engine does not say.
+        rated_by: who rated the concepts: "people", "model", "mixed", or "" if the engine does not say.
         hearing: which audio decides a point of audio_sentiment: LIVE for live stories, else WHOLE.
         music: mean and spread of audio_sentiment's sentiments over music in general, with this hearing.
         lag_s: delay of audio_sentiment's sentiments behind the music, with this hearing.

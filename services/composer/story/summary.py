@@ -57,7 +57,7 @@ class StorySummary:
     Attributes:
         engine, translator: names of the engine and translator used.
         song: None if only a part of the song was analysed.
-        rated_by: who rated the concepts shown: "people", "model", or "" if the engine does not say.
+        rated_by: who rated the concepts shown: "people", "model", "mixed", or "" if the engine does not say.
         arousal, valence: agreement of targets with those ratings.
         judged: None if no frame was judged.
         music: passages, beats and tempo of the music.

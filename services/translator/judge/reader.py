@@ -13,7 +13,7 @@ from services.translator.lexicon import F64, load_lexicon
 __all__ = ["PictureReader", "open_reader", "BACKBONE", "JUDGE"]
 
 BACKBONE, JUDGE = "eyes.onnx", "judge.npz"  # of the weights folder
-CONCEPTS = "morph_concepts.json"
+CONCEPTS = "canvas_concepts.json"
 
 
 class PictureReader:

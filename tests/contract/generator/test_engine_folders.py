@@ -15,14 +15,14 @@ from tests.unit.generator.opened import WEIGHTS
 
 
 async def test_an_own_engine_and_the_shipped_one_are_served_together() -> None:
-    servicer = rpc.open_generator(Settings(engines=("morph", "tiny"), weights=("/nowhere", str(WEIGHTS))))
+    servicer = rpc.open_generator(Settings(engines=("canvas", "tiny"), weights=("/nowhere", str(WEIGHTS))))
     listed = [
         await servicer.ListConcepts(generator_pb2.ListConceptsRequest(engine=engine), None) for engine in ("", "tiny")
     ]
-    assert [(one.engine.name, one.engine.native_size.width_px) for one in listed] == [("morph", 256), ("tiny", 64)]
+    assert [(one.engine.name, one.engine.native_size.width_px) for one in listed] == [("canvas", 640), ("tiny", 64)]
     assert (listed[0].engine.noise_size, listed[1].engine.noise_size) == (128, 4)
-    people, unknown = sentiment_pb2.RATING_SOURCE_PEOPLE, sentiment_pb2.RATING_SOURCE_UNSPECIFIED
-    assert [one.engine.rated_by for one in listed] == [people, unknown]
+    mixed, unknown = sentiment_pb2.RATING_SOURCE_MIXED, sentiment_pb2.RATING_SOURCE_UNSPECIFIED
+    assert [one.engine.rated_by for one in listed] == [mixed, unknown]
     await servicer.close()
 
 
@@ -47,12 +47,14 @@ async def test_an_engine_whose_concepts_a_model_rated_says_so(tmp_path: Path) ->
 
 
 def test_a_manifest_with_another_rater_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="of tiny says rated_by 'dogs'; it may be people or model, or left out"):
+    with pytest.raises(
+        ArtifactError, match="of tiny says rated_by 'dogs'; it may be people, model, mixed, or left out"
+    ):
         rpc.open_generator(describe_tiny(tmp_path, rated_by="dogs"))
 
 
 def test_an_engine_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
-    rule = "DEEPSING_GENERATOR_ENGINES holds 'tiny' of kind 'magic'; kinds are: morph, biggan-deep"
+    rule = "DEEPSING_GENERATOR_ENGINES holds 'tiny' of kind 'magic'; kinds are: canvas, biggan-deep"
     with pytest.raises(SettingsError, match=rule):
         rpc.open_generator(describe_tiny(tmp_path, engine="magic"))
 

@@ -1,15 +1,19 @@
-"""The translator weighs concepts that the generator paints: same names, same order, same ratings."""
+"""The translator weighs concepts that the generator paints: same names, same order, same sentiments."""
 
-import csv
-from pathlib import Path
+import numpy as np
+import pytest
 
 from services.translator.catalogue import EMBEDDED
 from services.translator.lexicon import load_lexicon
+from tests.unit.training.generator.test_painting import SHIPPED
+from training.generator.painting import open_engine
+from training.generator.pictures import load_pictures
 
-ANCHORS = Path(__file__).resolve().parents[3] / "training" / "generator" / "anchors.csv"
 
-
-def test_the_translators_concepts_are_the_generators_anchors_in_their_order() -> None:
-    with ANCHORS.open(newline="", encoding="utf-8") as lines:
-        painted = tuple(row["concept"] for row in csv.DictReader(lines))
-    assert load_lexicon(EMBEDDED / "morph_concepts.json").names == painted
+def test_the_translators_concepts_are_the_engines_in_their_order() -> None:
+    painted = open_engine(SHIPPED).concepts
+    lexicon = load_lexicon(EMBEDDED / "canvas_concepts.json")
+    assert lexicon.names == tuple(concept.name for concept in painted)
+    assert lexicon.names == tuple(picture.name for picture in load_pictures())
+    felt = [(concept.arousal, concept.valence) for concept in painted]
+    assert lexicon.ratings == pytest.approx(np.array(felt), abs=0.0006)  # the table keeps three decimals

@@ -122,7 +122,7 @@ ONE = encode(pixels(8, 8))
 LIMITS = [
     (request([]), "BATCH_EMPTY", "pictures", "the batch is empty; send at least 1"),
     (request([ONE] * 65), "BATCH_TOO_LARGE", "pictures", "the batch has 65 pictures; send at most 64"),
-    (request([ONE], engine="dalle"), "ENGINE_UNKNOWN", "engine", "engine is 'dalle'; choose one of: morph"),
+    (request([ONE], engine="dalle"), "ENGINE_UNKNOWN", "engine", "engine is 'dalle'; choose one of: canvas"),
     (request([ONE], [9999]), "CONCEPT_UNKNOWN", "pictures[0].concepts", "concept is 9999; choose 0 to "),
     (request([ONE], [0] * 17), "CONCEPT_UNKNOWN", "pictures[0].concepts", "has 17 concepts; send the heaviest 16"),
     (request([ONE, b""]), "PICTURE_UNREADABLE", "pictures[1].image", "picture 1 cannot be read (neither JPEG nor PNG)"),

@@ -57,7 +57,7 @@ async def test_every_song_is_measured_with_every_translator_and_what_is_no_song_
     assert [song["song"] for song in best["songs"]] == ["a.mp3", "more/c.ogg"]
     assert (best["all"]["by_judge"]["valence"]["r"], other["all"]["by_judge"]["valence"]["r"]) == (1.0, -1.0)
     assert best["all"]["by_judge"]["arousal"]["ceiling"] == {"r": 0.7, "n": 900}
-    assert best["songs"][0]["by_people"]["arousal"]["r"] == 0.97
+    assert best["songs"][0]["by_ratings"]["arousal"]["r"] == 0.97
     configs = [call.config for call in composer.calls]
     assert [config.translator for config in configs] == ["", "original", "", "", "original"]
     assert {(c.send_achieved, c.frame_rate.numerator, c.duration_us, c.style) for c in configs} == {

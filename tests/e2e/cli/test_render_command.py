@@ -69,16 +69,16 @@ async def test_json_is_one_object_and_nothing_else(folder: Path) -> None:
 async def test_options_reach_the_composer(folder: Path) -> None:
     composer = FakeComposer(whole_story())
     options = "--fps 23.976 --size 16:9 --seed 7 --translator dictionary --style auto --style-strength 0.25"
-    more = "--mode relative --start 1.5 --duration 20 --engine morph --title Song"
+    more = "--mode relative --start 1.5 --duration 20 --engine canvas --title Song"
     async with serve_composer(composer) as target:
         words = [*options.split(), *more.split(), "--target", target]
         assert (await deepsing("render", "song.mp3", "story.mp4", *words, root=folder)).status == 0
     config = composer.calls[0].config
     assert (config.frame_rate.numerator, config.frame_rate.denominator) == (24_000, 1001)
-    assert (config.size.width_px, config.size.height_px) == (456, 256)
+    assert (config.size.width_px, config.size.height_px) == (910, 512)
     assert (config.seed, config.translator, config.style, config.style_strength) == (7, "dictionary", "auto", 0.25)
     assert (config.sentiment_mode, config.start_us, config.duration_us) == (2, 1_500_000, 20_000_000)
-    assert (config.engine, config.title) == ("morph", "Song")
+    assert (config.engine, config.title) == ("canvas", "Song")
 
 
 @pytest.mark.parametrize(
@@ -174,14 +174,14 @@ async def test_a_probe_measures_on_frames_painted_with_the_options_of_the_story(
     composer = FakeComposer([start_event(), *frames(0, 8), pause, *frames(8, 16), end_event(16)])
     composer.probe = ProbeResponse(frame_count=2400)
     async with serve_composer(composer) as target:
-        look = ("--size", "512x288", "--style", "auto", "--engine", "morph")
+        look = ("--size", "512x288", "--style", "auto", "--engine", "canvas")
         words = (*look, "--mode", "relative", "--start", "3", "--json")
         ended = await deepsing("probe", "song.mp3", *words, "--target", target, root=folder)
     facts = json.loads(ended.out)
     assert facts["measured_frames"] == 16
     assert 0.5 / 8 * 2400 <= facts["render_time_s"] < 3 * 0.5 / 8 * 2400  # 8 frames in half a second
     config = composer.calls[0].config
-    assert (config.size.width_px, config.style, config.engine) == (512, "auto", "morph")
+    assert (config.size.width_px, config.style, config.engine) == (512, "auto", "canvas")
     assert (config.start_us, config.duration_us, config.sentiment_mode) == (3_000_000, 2_000_000, 1)
 
 
@@ -198,7 +198,7 @@ async def test_a_composer_that_starts_a_moment_later_is_waited_for(folder: Path)
 
 async def test_again_makes_the_story_of_a_manifest_and_compares_the_frames(folder: Path) -> None:
     parameters = {
-        "seed": 7, "frame_rate": "24000/1001", "size": "512x288", "engine": "morph", "translator": "labeller",
+        "seed": 7, "frame_rate": "24000/1001", "size": "512x288", "engine": "canvas", "translator": "labeller",
         "style": "auto", "style_strength": 0.25, "sentiment_mode": "relative", "truncation": 0.5,
         "start_us": 1_500_000, "duration_us": 20_000_000,
     }  # fmt: skip
@@ -220,7 +220,7 @@ async def test_again_makes_the_story_of_a_manifest_and_compares_the_frames(folde
     config = composer.calls[0].config
     assert (config.seed, config.frame_rate.numerator, config.size.width_px) == (7, 24_000, 512)
     assert (config.engine, config.translator, config.style, config.style_strength) == (
-        "morph",
+        "canvas",
         "labeller",
         "auto",
         0.25,

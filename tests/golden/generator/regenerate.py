@@ -1,8 +1,8 @@
 """Makes the small networks that tests paint with: `python -m tests.golden.generator.regenerate`.
 
-tiny.onnx: a morph engine of 64 px with random weights (seed 0), exported by the product's own exporter.
+tiny.onnx: an engine of 64 px with random weights (seed 0), small enough for tests, written as every engine's file is.
 painting.onnx: two styles, "negative" and "mirror", with the interface of the real style network.
-tiny.npz: latents and the pictures that PyTorch paints from them.
+tiny.npz: inputs and the pictures that PyTorch paints from them.
 """
 
 from pathlib import Path
@@ -11,30 +11,67 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn import functional
 
 from services.generator.concepts import Concept, concepts_to_json
-from training.generator.composition import FIELD_PX, noise_basis
-from training.generator.export import EngineGraph, export
-from training.generator.network import MorphDecoder, MorphShape
+from training.generator.engine_file import write_engine
 from training.manifest import write_manifest
 
 WEIGHTS = Path(__file__).parent / "weights"
-SHAPE = MorphShape(latent_size=8, widths=(8, 8, 8, 8), blocks=(1, 1, 1, 1), spatial=(0, 2, 0, 0))
+FIELD_PX, SIZE_PX = 16, 64  # sides of a field and of a picture
+CHANNELS, LATENT_SIZE = 32, 8
+SHARPNESS = 6.0  # of the front between two concepts
 CONCEPTS = [Concept("calm lake", -0.5, 0.6), Concept("storm", 0.7, -0.4), Concept("fog", -0.3, -0.2)]
 NOISE_SIZE = 4
 TRAINED_STATEMENT = "made by tests/golden/generator/regenerate.py"
 
 
+class TinyGraph(nn.Module):
+    """Mixes latents by place, each concept where its field is strong, and paints them with three convolutions.
+
+    Args:
+        latents: (K, LATENT_SIZE).
+        fields: (K, FIELD_PX, FIELD_PX), in [0, 1].
+        basis: (NOISE_SIZE, LATENT_SIZE), along which noise moves latents.
+    """
+
+    latents: Tensor
+    fields: Tensor
+    basis: Tensor
+
+    def __init__(self, latents: Tensor, fields: Tensor, basis: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("latents", latents)
+        self.register_buffer("fields", fields)
+        self.register_buffer("basis", basis)
+        self.places = nn.Parameter(torch.randn(1, LATENT_SIZE, FIELD_PX, FIELD_PX))
+        self.enter = nn.Conv2d(LATENT_SIZE, CHANNELS, 3, padding=1)
+        self.body = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+        self.to_colours = nn.Conv2d(CHANNELS, 3 * (SIZE_PX // FIELD_PX) ** 2, 3, padding=1)
+
+    def forward(self, class_weights: Tensor, noise: Tensor, truncation: Tensor) -> Tensor:
+        """(N, K) on the simplex, (N, Z), (N,) in [0, 1] → (N, SIZE_PX, SIZE_PX, 3) uint8."""
+        moved = self.latents + (truncation[:, None] * (noise @ self.basis))[:, None]
+        shown = class_weights.square()[:, :, None, None] * (SHARPNESS * self.fields).exp()
+        shares = shown / shown.sum(dim=1, keepdim=True)
+        mixed = (moved.transpose(1, 2) @ shares.flatten(2)).unflatten(2, (FIELD_PX, FIELD_PX))
+        features = functional.relu(self.enter(mixed * self.places))
+        features = functional.relu(features + self.body(features))
+        colours = torch.sigmoid(4 * functional.pixel_shuffle(self.to_colours(features), SIZE_PX // FIELD_PX))
+        return (colours * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
 def tiny_engine(path: Path) -> None:
     torch.manual_seed(0)
     random = np.random.default_rng(0)
-    latents = random.standard_normal((len(CONCEPTS), SHAPE.latent_size)).astype(np.float32)
+    latents = random.standard_normal((len(CONCEPTS), LATENT_SIZE)).astype(np.float32)
     ramp = torch.linspace(0, 1, FIELD_PX).expand(FIELD_PX, FIELD_PX)
     fields = torch.stack([ramp, ramp.flip(1), ramp.T])  # they show on the right, on the left, at the bottom
-    basis = torch.from_numpy(noise_basis(latents, NOISE_SIZE))
-    graph = EngineGraph(MorphDecoder(SHAPE), torch.from_numpy(latents), fields, basis).eval()
-    export(graph, CONCEPTS, path)
-    write_manifest(path, {"engine": "morph", "data": TRAINED_STATEMENT})
+    basis = torch.from_numpy(0.4 * random.standard_normal((NOISE_SIZE, LATENT_SIZE)).astype(np.float32))
+    graph = TinyGraph(torch.from_numpy(latents), fields, basis).eval()
+    write_engine(graph, latents, CONCEPTS, NOISE_SIZE, SIZE_PX, path)
+    write_manifest(path, {"engine": "canvas", "data": TRAINED_STATEMENT})
     given = {
         "class_weights": np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0], [0.2, 0.5, 0.3]], dtype=np.float32),
         "noise": random.standard_normal((5, NOISE_SIZE)).astype(np.float32),

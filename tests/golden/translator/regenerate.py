@@ -30,7 +30,7 @@ SEED, FIRST_INDEX, RECENT = 20, 100, (3, 14)
 
 def translate_story() -> list[dict[str, object]]:
     """The story, a row per feeling: concepts with their weights, the first noise values, the expected feeling."""
-    dictionary = DictionaryTranslator(load_lexicon(table_path("morph", EMBEDDED)))
+    dictionary = DictionaryTranslator(load_lexicon(table_path("canvas", EMBEDDED)))
     passage = Passage(np.array(CURVE, dtype=np.float64), SEED, FIRST_INDEX, RECENT)
     translation = translate(dictionary, passage)
     return [

@@ -16,7 +16,7 @@ from training.translator.train import label_samples, train_views
 from training.translator.training_set import build_training_set
 
 FEATURES = max(block.stop for block in BLOCKS.values())
-LEXICON = load_lexicon(EMBEDDED / "morph_concepts.json")
+LEXICON = load_lexicon(EMBEDDED / "canvas_concepts.json")
 
 
 @pytest.fixture(scope="module")

@@ -118,7 +118,7 @@ def test_an_engine_that_nobody_rated_gets_a_table_and_views_from_the_labeller_al
 
 
 def test_an_engine_of_other_concepts_is_refused(folder: Path, backbone_path: Path) -> None:
-    other = (EMBEDDED / "morph_concepts.json").read_text().replace('"morph"', '"plain"')
+    other = (EMBEDDED / "canvas_concepts.json").read_text().replace('"canvas"', '"plain"')
     (folder / "plain_concepts.json").write_text(other)
     with pytest.raises(SystemExit):
         train.main(["--engine", str(folder / "plain.onnx"), "--backbone", str(backbone_path), "--weights", str(folder)])
@@ -145,8 +145,8 @@ def test_readers_are_measured_on_an_engines_pictures(folder: Path, backbone_path
 
 
 def test_an_engine_is_not_measured_by_ratings_of_other_concepts(folder: Path, backbone_path: Path) -> None:
-    shipped = load_lexicon(EMBEDDED / "morph_concepts.json")
-    with pytest.raises(ValueError, match=r"plain\.onnx has other concepts than morph_concepts\.json"):
+    shipped = load_lexicon(EMBEDDED / "canvas_concepts.json")
+    with pytest.raises(ValueError, match=r"plain\.onnx has other concepts than canvas_concepts\.json"):
         evaluate_judge.sample_engine(folder / "plain.onnx", PictureFeatures(backbone_path), shipped)
 
 

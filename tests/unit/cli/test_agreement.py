@@ -32,6 +32,7 @@ def test_the_lower_correlation_decides(arousal: float, valence: float, words: st
     [
         (sentiment_pb2.RATING_SOURCE_PEOPLE, "(r 0.96 by people's ratings of what is shown)."),
         (sentiment_pb2.RATING_SOURCE_MODEL, "(r 0.96 by a model's ratings of what is shown; nobody was asked)."),
+        (sentiment_pb2.RATING_SOURCE_MIXED, "(r 0.96 by ratings of what is shown, of people or of a model)."),
         (sentiment_pb2.RATING_SOURCE_UNSPECIFIED, "(r 0.96 by the ratings of what is shown)."),
     ],
 )

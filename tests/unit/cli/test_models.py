@@ -88,9 +88,9 @@ def test_services_learn_of_an_engine_that_is_there(folder: Path) -> None:
     assert engine_settings(NAME, {}) == {}
     write_ready_model(folder)
     weights = {"DEEPSING_GENERATOR_WEIGHTS": str(folder), "DEEPSING_TRANSLATOR_WEIGHTS": str(folder)}
-    wanted = {"DEEPSING_GENERATOR_ENGINES": f"morph,{NAME}"} | weights
+    wanted = {"DEEPSING_GENERATOR_ENGINES": f"canvas,{NAME}"} | weights
     assert engine_settings(NAME, {}) == wanted
-    assert engine_settings("", {}) == engine_settings("morph", {}) == {}
+    assert engine_settings("", {}) == engine_settings("canvas", {}) == {}
     own = {"DEEPSING_GENERATOR_ENGINES": "mine"}
     assert engine_settings(NAME, own) == weights
 

@@ -63,5 +63,5 @@ def test_every_kind_of_engine_says_how_many_pictures_a_story_needs(kind: str) ->
 
 
 def test_a_slow_kind_of_engine_asks_for_fewer_pictures() -> None:
-    assert tiny_engine().paint_rate == PAINT_RATES["morph"] == 12
+    assert tiny_engine().paint_rate == PAINT_RATES["canvas"] == 12
     assert PAINT_RATES["biggan-deep"] == 2

@@ -19,7 +19,7 @@ def write_table(folder: Path, engine: str, name: str = "", first: float = 0.5) -
 def test_own_engines_are_found_beside_the_shipped_one(tmp_path: Path) -> None:
     write_table(tmp_path, "dreams")
     catalogue = open_catalogue([tmp_path])
-    assert list(catalogue) == ["dreams", "morph"]
+    assert list(catalogue) == ["canvas", "dreams"]
     assert list(catalogue["dreams"]) == ["dictionary", "original"]
     assert translate(catalogue["dreams"]["dictionary"], Passage(np.zeros((2, 2)))).class_weights.shape == (2, 2)
 
@@ -27,10 +27,10 @@ def test_own_engines_are_found_beside_the_shipped_one(tmp_path: Path) -> None:
 def test_the_first_folder_that_knows_an_engine_decides(tmp_path: Path) -> None:
     for number, folder in enumerate(("one", "two"), start=1):
         write_table(tmp_path / folder, "dreams", first=number / 10)
-    write_table(tmp_path / "two", "morph")
+    write_table(tmp_path / "two", "canvas")
     catalogue = open_catalogue([tmp_path / "one", tmp_path / "two"])
     assert catalogue["dreams"]["dictionary"].lexicon.ratings[0, 0] == 0.1
-    assert catalogue["morph"]["dictionary"].lexicon.names == ("sea", "sky")
+    assert catalogue["canvas"]["dictionary"].lexicon.names == ("sea", "sky")
 
 
 def test_a_table_under_another_engines_name_is_refused(tmp_path: Path) -> None:
@@ -43,4 +43,4 @@ def test_what_no_folder_has_is_looked_for_where_it_is_shipped(tmp_path: Path) ->
     (tmp_path / "judge.npz").write_bytes(b"")
     assert find_file("judge.npz", [tmp_path]) == tmp_path / "judge.npz"
     assert find_file("labeller.npz", [tmp_path]) == EMBEDDED / "labeller.npz"
-    assert table_path("morph", EMBEDDED).exists()
+    assert table_path("canvas", EMBEDDED).exists()

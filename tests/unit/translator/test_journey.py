@@ -14,7 +14,7 @@ from services.translator.translate import MEMORY, DictionaryTranslator, JourneyT
 from training.agreement import measure_dimensions
 from training.translator.evaluate import random_walk
 
-LEXICON = load_lexicon(table_path("morph", EMBEDDED))
+LEXICON = load_lexicon(table_path("canvas", EMBEDDED))
 JOURNEY, DICTIONARY = JourneyTranslator(LEXICON), DictionaryTranslator(LEXICON)
 
 
@@ -71,11 +71,11 @@ def test_a_journey_has_a_digest_of_its_own_that_follows_the_table() -> None:
 
 
 def test_a_table_without_distances_offers_no_journey(tmp_path: Path) -> None:
-    table = json.loads(table_path("morph", EMBEDDED).read_text(encoding="utf-8"))
+    table = json.loads(table_path("canvas", EMBEDDED).read_text(encoding="utf-8"))
     del table["distances"]
-    (tmp_path / "morph_concepts.json").write_text(json.dumps(table))
-    assert "journey" in open_translators(table_path("morph", EMBEDDED))
-    assert "journey" not in open_translators(tmp_path / "morph_concepts.json")
+    (tmp_path / "canvas_concepts.json").write_text(json.dumps(table))
+    assert "journey" in open_translators(table_path("canvas", EMBEDDED))
+    assert "journey" not in open_translators(tmp_path / "canvas_concepts.json")
 
 
 def test_distances_are_kept_to_a_hundredth_of_their_mean(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from services.translator.lexicon import Lexicon, load_lexicon
 
 
 @pytest.fixture(scope="module")
-def morph() -> Lexicon:
-    return load_lexicon(EMBEDDED / "morph_concepts.json")
+def canvas() -> Lexicon:
+    return load_lexicon(EMBEDDED / "canvas_concepts.json")
 
 
 def table(*concepts: tuple[str, float, float]) -> str:
@@ -18,19 +18,19 @@ def table(*concepts: tuple[str, float, float]) -> str:
     return json.dumps({"engine": "toy", "concepts": rows})
 
 
-def test_the_embedded_lexicon_covers_all_four_quadrants(morph: Lexicon) -> None:
-    quadrants, counts = np.unique(np.sign(morph.ratings - [0, 0]), axis=0, return_counts=True)
-    assert morph.engine == "morph"
-    assert len(morph.names) == len(set(morph.names)) >= 100
+def test_the_embedded_lexicon_covers_all_four_quadrants(canvas: Lexicon) -> None:
+    quadrants, counts = np.unique(np.sign(canvas.ratings - [0, 0]), axis=0, return_counts=True)
+    assert canvas.engine == "canvas"
+    assert len(canvas.names) == len(set(canvas.names)) >= 100
     assert {tuple(q) for q in quadrants} >= {(1, 1), (1, -1), (-1, 1), (-1, -1)}
     assert counts.min() >= 1
 
 
-def test_kin_share_a_theme(morph: Lexicon) -> None:
-    theme = max(morph.themes, key=morph.themes.count)
-    alike = [row for row, own in enumerate(morph.themes) if own == theme]
+def test_kin_share_a_theme(canvas: Lexicon) -> None:
+    theme = max(canvas.themes, key=canvas.themes.count)
+    alike = [row for row, own in enumerate(canvas.themes) if own == theme]
     assert len(alike) > 1
-    assert np.flatnonzero(morph.kin == morph.kin[alike[0]]).tolist() == alike
+    assert np.flatnonzero(canvas.kin == canvas.kin[alike[0]]).tolist() == alike
 
 
 def test_a_concept_that_nobody_read_has_its_rating_for_a_reading(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def picture() -> NDArray[np.uint8]:
 
 
 def test_a_picture_is_read_without_ratings_of_its_concepts(reader: PictureReader, picture: NDArray[np.uint8]) -> None:
-    lexicon, folds = load_lexicon(EMBEDDED / "morph_concepts.json"), load_judge(EMBEDDED / "judge.npz").folds
+    lexicon, folds = load_lexicon(EMBEDDED / "canvas_concepts.json"), load_judge(EMBEDDED / "judge.npz").folds
     name, theme = lexicon.names[0], lexicon.themes[0]
     kin = next(other for other in folds if folds[other] == folds[theme] and other != theme)
     readings = reader.read([picture] * 4, [[name], [theme], [kin], ["no such thing"]])

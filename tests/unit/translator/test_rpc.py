@@ -56,7 +56,7 @@ async def test_the_default_is_listed_first_and_its_digest_is_in_the_answer(stub:
     listed = (await stub.ListTranslators(translator_pb2.ListTranslatorsRequest())).translators
     answer = await stub.Translate(request())
     assert listed[0].name == "dictionary"
-    assert listed[0].engine == "morph"
+    assert listed[0].engine == "canvas"
     assert [one.name for one in listed[1:]] == sorted(one.name for one in listed[1:])
     assert all(len(one.digest) == 64 and one.description.endswith(".") for one in listed)
     assert answer.model_digest == listed[0].digest
@@ -83,7 +83,7 @@ async def test_an_own_engine_is_served_beside_the_shipped_one(tmp_path: Path, mo
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.Translate(request(translator="view-1", engine="dreams"))
     await server.drain(0)
-    assert {one.engine for one in listed} == {"morph", "dreams"}
+    assert {one.engine for one in listed} == {"canvas", "dreams"}
     assert [(one.name, one.engine) for one in listed[-2:]] == [("dictionary", "dreams"), ("original", "dreams")]
     assert list(calm.class_weights) == [0, 1]
     assert "'view-1'; choose one of dreams: dictionary, original" in (refused.value.details() or "")
@@ -103,8 +103,8 @@ def feeling(arousal: float, valence: float = 0.0) -> sentiment_pb2.Sentiment:
 
 
 REFUSALS = [
-    ({"translator": "x"}, "TRANSLATOR_UNKNOWN", "translator", "translator is 'x'; choose one of morph: dictionary"),
-    ({"engine": "dalle"}, "ENGINE_UNKNOWN", "engine", "engine is 'dalle'; choose one of: morph"),
+    ({"translator": "x"}, "TRANSLATOR_UNKNOWN", "translator", "translator is 'x'; choose one of canvas: dictionary"),
+    ({"engine": "dalle"}, "ENGINE_UNKNOWN", "engine", "engine is 'dalle'; choose one of: canvas"),
     ({"sentiments": []}, "BATCH_EMPTY", "sentiments", "the batch is empty; send at least 1"),
     ({"sentiments": [CALM] * 1025}, "BATCH_TOO_LARGE", "sentiments", "has 1025 sentiments; send at most 1024"),
     (
@@ -120,7 +120,7 @@ REFUSALS = [
         "valence of sentiment 0 is 1.5",
     ),
     ({"sentiments": [feeling(-math.inf)]}, "SENTIMENT_OUT_OF_RANGE", "sentiments[0].arousal", "is -inf"),
-    ({"recent_concepts": [3, 900]}, "CONCEPT_UNKNOWN", "recent_concepts", "concept is 900; choose 0 to 135"),
+    ({"recent_concepts": [3, 900]}, "CONCEPT_UNKNOWN", "recent_concepts", "concept is 900; choose 0 to 341"),
     ({"recent_concepts": [0] * 65}, "CONCEPT_UNKNOWN", "recent_concepts", "has 65 concepts; send the latest 64"),
 ]
 

@@ -21,7 +21,7 @@ from services.translator.translate import (
 from training.agreement import measure_dimensions
 from training.translator.evaluate import random_walk
 
-LEXICON = load_lexicon(table_path("morph", EMBEDDED))
+LEXICON = load_lexicon(table_path("canvas", EMBEDDED))
 DICTIONARY = DictionaryTranslator(LEXICON)
 axis = st.floats(-1, 1, width=32)
 planes = st.lists(st.tuples(axis, axis), min_size=1, max_size=6).map(lambda rows: np.array(rows, dtype=np.float64))

@@ -9,7 +9,7 @@ from services.translator.translate import NOISE_LIMIT, NOISE_SIZE, Passage, tran
 from services.translator.views import View, ViewTranslator, load_views, save_views
 from training.translator.training_set import build_training_set, kmeans
 
-LEXICON = load_lexicon(EMBEDDED / "morph_concepts.json")
+LEXICON = load_lexicon(EMBEDDED / "canvas_concepts.json")
 RNG = np.random.default_rng(3)
 
 

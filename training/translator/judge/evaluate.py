@@ -74,10 +74,11 @@ def measure_baseline(features: F32, photos: Photos) -> dict[str, Any]:
 
 
 def measure_painted(judge: Judge, lexicon: Lexicon, samples: Samples) -> dict[str, Any]:
-    """Reads an engine's pictures without their concept's theme and compares with people's ratings of the concept."""
-    themes = np.array(lexicon.themes)[samples.concepts]
-    read = judge.read(samples.features, [(theme,) for theme in themes.tolist()])
-    return measure_with_intervals(lexicon.ratings[samples.concepts], read, themes) | {"n": len(themes)}
+    """Reads pictures of concepts that people rated, without the concept's theme, and compares with those ratings."""
+    rated = samples.select(np.flatnonzero(lexicon.by_people[samples.concepts]))
+    themes = np.array(lexicon.themes)[rated.concepts]
+    read = judge.read(rated.features, [(theme,) for theme in themes.tolist()])
+    return measure_with_intervals(lexicon.ratings[rated.concepts], read, themes) | {"n": len(themes)}
 
 
 def add_photo_arguments(parser: argparse.ArgumentParser) -> None:

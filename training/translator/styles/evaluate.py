@@ -46,8 +46,8 @@ file and name; without it each picture is one, named after its file. --table wri
   arousal, valence  what the style makes people feel, -1 to 1
 
 examples:
-  deepsing eval styles --engine services/generator/weights/morph.onnx --styles services/generator/weights/painting.onnx
-  deepsing eval styles --engine services/generator/weights/morph.onnx \\
+  deepsing eval styles --engine services/generator/weights/canvas.onnx --styles services/generator/weights/painting.onnx
+  deepsing eval styles --engine services/generator/weights/canvas.onnx \\
     --styles services/generator/weights/any_style.onnx --style-pictures DIR --table DIR/styles.csv
 """
 TRUNCATION = 0.2  # how far stories move a picture from its concept, in the middle

@@ -181,13 +181,13 @@ async def empty_upload() -> Any:
 
 async def test_what_the_generator_refuses_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse_engine(*_: object) -> None:
-        message = "engine is 'none'; choose one of: morph"
+        message = "engine is 'none'; choose one of: canvas"
         raise InvalidArgument(message, reason=reasons.ERROR_REASON_ENGINE_UNKNOWN, field="engine", value="none")
 
     monkeypatch.setattr("services.composer.pipeline.capabilities._fetch_vocabulary", refuse_engine)
     async with stage(store=str(tmp_path)) as on:
         code, reason, said = await expect_refusal(on.stub.CreateStory(upload(SONG, engine="none")))
-    assert (code, reason, said) == ("INVALID_ARGUMENT", "ENGINE_UNKNOWN", "engine is 'none'; choose one of: morph")
+    assert (code, reason, said) == ("INVALID_ARGUMENT", "ENGINE_UNKNOWN", "engine is 'none'; choose one of: canvas")
 
 
 async def test_one_story_too_many_is_refused_until_another_has_ended(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from tests.unit.generator.opened import WEIGHTS, tiny_engine
-from training.generator.evaluate import checkerboard, halfway_contrast, main, measure_engine, paint_anchors, psnr_db
+from training.generator.evaluate import checkerboard, halfway_contrast, main, measure_engine, paint_concepts, psnr_db
 
 NOISY = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3)).astype(np.uint8)
 
@@ -39,17 +39,17 @@ def test_a_double_exposure_loses_contrast_and_a_patchwork_keeps_it() -> None:
 
 
 def test_an_engine_is_measured_by_what_it_paints() -> None:
-    painted = paint_anchors(tiny_engine())
+    painted = paint_concepts(tiny_engine())
     metrics = measure_engine(tiny_engine(), painted)
     assert metrics["psnr_db"] == {"n": 3, "mean": 78.13, "sd": 0.0, "min": 78.13, "max": 78.13}
     assert metrics["checkerboard"]["made"] == metrics["checkerboard"]["photos"]  # type: ignore[index]
-    assert 0.5 < metrics["halfway_contrast"]["cross_fade"] < metrics["halfway_contrast"]["morph"] < 1.1  # type: ignore[index]
+    assert 0.5 < metrics["halfway_contrast"]["cross_fade"] < metrics["halfway_contrast"]["mixed"] < 1.1  # type: ignore[index]
 
 
-def test_every_anchor_is_painted_alone() -> None:
-    assert paint_anchors(tiny_engine()).shape == (3, 64, 64, 3)
+def test_every_concept_is_painted_alone() -> None:
+    assert paint_concepts(tiny_engine()).shape == (3, 64, 64, 3)
 
 
 def test_the_sheets_are_painted(tmp_path: object) -> None:
     main(["--engine", str(WEIGHTS / "tiny.onnx"), "--out", str(tmp_path)])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["anchors.jpg", "morphs.jpg", "noise.jpg"]  # type: ignore[attr-defined]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["concepts.jpg", "noise.jpg", "transitions.jpg"]  # type: ignore[attr-defined]

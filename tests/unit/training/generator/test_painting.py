@@ -7,7 +7,7 @@ import numpy as np
 from tests.unit.generator.opened import WEIGHTS, tiny_engine
 from training.generator.painting import list_concepts, open_engine, open_engine_with_latents, paint_rows
 
-SHIPPED = Path(__file__).resolve().parents[4] / "services" / "generator" / "weights" / "morph.onnx"
+SHIPPED = Path(__file__).resolve().parents[4] / "services" / "generator" / "weights" / "canvas.onnx"
 
 
 def test_rows_are_painted_one_by_one_as_the_generator_paints_them() -> None:
@@ -28,7 +28,7 @@ def test_without_noise_a_row_is_its_concept() -> None:
 
 def test_latents_are_read_from_the_file_in_the_order_of_the_concepts() -> None:
     engine, latents = open_engine_with_latents(SHIPPED)
-    assert latents.shape == (len(list_concepts(engine)), 160)
+    assert latents.shape == (len(list_concepts(engine)), 32)
     assert latents.dtype == np.float32
     assert np.isfinite(latents).all()
-    assert len(set(list_concepts(engine))) == len(engine.concepts) == 136
+    assert len(set(list_concepts(engine))) == len(engine.concepts) == 342

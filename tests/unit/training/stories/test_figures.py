@@ -65,14 +65,14 @@ def test_facts_name_variety_flashes_and_warnings_and_that_nothing_was_read() -> 
 def test_stories_are_pooled_over_songs_with_the_ceiling_and_the_share_of_it() -> None:
     total = summarize([story("a.mp3"), story("b.mp3", shift=0.2), story("c.mp3", shift=-0.1)])
     arousal, valence = total["by_judge"]["arousal"], total["by_judge"]["valence"]
-    assert (total["songs"], arousal["n"], total["by_people"]["arousal"]["n"]) == (3, 60, 60)
+    assert (total["songs"], arousal["n"], total["by_ratings"]["arousal"]["n"]) == (3, 60, 60)
     assert (arousal["r"], arousal["ceiling"], arousal["share"]) == (1.0, {"r": 0.8, "n": 900}, 1.25)
-    assert arousal["judge_with_people"] == 1.0
+    assert arousal["judge_with_ratings"] == 1.0
     assert abs(valence["r"]) < 0.3
     assert valence["r_95"][0] <= valence["r"] <= valence["r_95"][1]
-    assert total["by_people"]["arousal"]["r"] == 1.0
-    assert total["by_people"]["valence"]["r"] == -1.0
-    assert total["by_people"]["valence"]["song_r"] == {"median": -1.0, "quartiles": [-1.0, -1.0]}
+    assert total["by_ratings"]["arousal"]["r"] == 1.0
+    assert total["by_ratings"]["valence"]["r"] == -1.0
+    assert total["by_ratings"]["valence"]["song_r"] == {"median": -1.0, "quartiles": [-1.0, -1.0]}
     assert total["concepts_per_minute"]["median"] == 8.0
     assert total["flashes_per_second"] == 2
 

@@ -8,7 +8,7 @@ from services.translator.lexicon import load_lexicon
 from services.translator.translate import OriginalTranslator, Passage, translate
 from training.translator.evaluate import main, random_walk, smoothness
 
-LEXICON = load_lexicon(EMBEDDED / "morph_concepts.json")
+LEXICON = load_lexicon(EMBEDDED / "canvas_concepts.json")
 
 
 def test_a_walk_is_seeded_slow_and_stays_between_concepts() -> None:

@@ -1,4 +1,4 @@
-"""What an exported morph file promises to whoever runs it, with nothing but onnxruntime."""
+"""What an exported engine file promises to whoever runs it, with nothing but onnxruntime."""
 
 import numpy as np
 import pytest

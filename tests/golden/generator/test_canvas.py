@@ -1,0 +1,254 @@
+"""The canvas engine from pictures to a file: trained for seconds on small pictures, exported, painted with."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+from services.generator.engine import Engine
+from tests.unit.generator.opened import session
+from training.generator.canvas import mixing
+from training.generator.canvas.codes import CODES, LinearEncoder, expand_codes
+from training.generator.canvas.export import build_graph, compare_engines, picture_latents, write_canvas
+from training.generator.canvas.graph import NOISE_SIZE
+from training.generator.canvas.network import CanvasDecoder, fit_principal_parts, round_values
+from training.generator.canvas.painting import ServingDecoder, cells_to_pictures
+from training.generator.canvas.pictures import load_pictures, read_list
+from training.generator.canvas.quantize import draw_feeds
+from training.generator.canvas.train import Recipe, Trainer, encode_pictures, load_networks, paint_values, train
+from training.generator.evaluate import psnr_db
+
+SIZE_PX = (160, 128)  # width, height
+RECIPE = Recipe(minutes=0.02, batch=2, crop_places=4, feature_weight=0)
+
+
+def make_pictures(count: int = 4) -> np.ndarray:
+    """Discs of different colours and places on sloping grounds: (count, 128, 160, 3)."""
+    y, x = np.mgrid[:128, :160]
+    made = np.zeros((count, 128, 160, 3))
+    for place in range(count):
+        random = np.random.default_rng(place)
+        low, high, disc = random.uniform(0, 255, (3, 3))
+        made[place] = low + (high - low) * (y / 128)[..., None]
+        centre = random.uniform(40, 90, 2)
+        made[place][np.hypot(y - centre[0], x - centre[1]) < 30] = disc
+    return made.round().astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("canvas") / "checkpoint.pt"
+    trainer = Trainer(make_pictures(), RECIPE)
+    trainer.start()
+    train(trainer, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def engines(checkpoint: Path) -> dict[str, Engine]:
+    """In floats and in 8 bits."""
+    graph, encoder = build_graph(checkpoint, make_pictures())
+    concepts = json.dumps([[f"disc {place}", 0.1 * place, 0] for place in range(4)])
+    facts = {"concepts": concepts, "noise_size": str(NOISE_SIZE), "encoder": encoder.to_text()}
+    for name, feeds in (("float", None), ("small", draw_feeds(4, 4, NOISE_SIZE, seed=0))):
+        write_canvas(graph, facts, checkpoint.parent / f"{name}.onnx", feeds, SIZE_PX)
+    return {name: Engine(name, "", session(checkpoint.parent / f"{name}.onnx")) for name in ("float", "small")}
+
+
+def paint(engine: Engine, weights: list, truncation: float = 0, seed: int = 0) -> np.ndarray:
+    rows = np.asarray(weights, np.float32)
+    noise = np.random.default_rng(seed).standard_normal((1, NOISE_SIZE)).astype(np.float32).repeat(len(rows), 0)
+    return engine.paint(rows, noise, np.full(len(rows), truncation, np.float32))
+
+
+def test_principal_parts_alone_paint_a_picture() -> None:
+    pictures = make_pictures()
+    trainer = Trainer(pictures, RECIPE)
+    trainer.start()
+    made = paint_values(trainer.decoder, encode_pictures(trainer.encoder, pictures))
+    assert psnr_db(made, pictures).min() > 22
+
+
+def test_principal_parts_come_in_order() -> None:
+    parts = fit_principal_parts(make_pictures(), every=1)
+    assert parts.vectors.T @ parts.vectors == pytest.approx(np.eye(CODES), abs=1e-4)
+    assert (np.diff(parts.scales[8:40]) <= 1e-6).all()  # what little is left after these is rounding
+
+
+def test_a_stopped_training_goes_on(checkpoint: Path) -> None:
+    trainer = Trainer(make_pictures(), RECIPE)
+    trainer.restore(checkpoint)
+    before, passed_s = trainer.step, trainer.passed_s
+    assert before > 0
+    assert trainer.done >= 1
+    trainer.recipe = replace(RECIPE, minutes=2 * passed_s / 60)
+    assert trainer.done == pytest.approx(0.5)
+    train(trainer, checkpoint.with_name("longer.pt"))
+    assert trainer.step > before
+    assert trainer.passed_s > passed_s
+
+
+def test_numpy_encodes_as_training_does(checkpoint: Path) -> None:
+    encoder, _ = load_networks(checkpoint)
+    with torch.no_grad():
+        wanted = round_values(encode_pictures(encoder, make_pictures())).permute(0, 2, 3, 1).numpy()
+    got = expand_codes(encoder.to_linear().encode(make_pictures()))
+    assert (np.abs(got - wanted) > 1e-4).mean() < 5e-3  # a value between two codes may go either way
+
+
+def test_the_served_decoder_paints_what_was_trained(checkpoint: Path) -> None:
+    _, decoder = load_networks(checkpoint)
+    values = torch.randn(2, CODES, 3, 4, generator=torch.Generator().manual_seed(0))
+    halves = [*range(8), *range(8, CODES, 2), *range(9, CODES, 2)]
+    with torch.no_grad():
+        wanted = (decoder(values) * 255).clamp(0, 255).round()
+        got = cells_to_pictures(ServingDecoder(decoder)(values[:, halves])).permute(0, 3, 1, 2)
+    assert (got.float() - wanted).abs().max() <= 1
+
+
+def test_a_fresh_residual_adds_nothing() -> None:
+    decoder = CanvasDecoder()
+    values = torch.randn(1, CODES, 2, 2)
+    with torch.no_grad():
+        linear = torch.nn.functional.pixel_shuffle(decoder.linear(values), 4)
+        assert torch.equal(decoder.cells(values), linear)
+
+
+def test_the_file_says_its_size_and_paints_its_pictures(engines: dict[str, Engine]) -> None:
+    for engine in engines.values():
+        assert engine.native_size_px == SIZE_PX
+        made = paint(engine, np.eye(4).tolist())
+        assert (made.shape, made.dtype) == ((4, 128, 160, 3), np.uint8)
+        assert psnr_db(made, make_pictures()).min() > 22
+
+
+def test_eight_bits_are_near_to_floats(engines: dict[str, Engine], checkpoint: Path) -> None:
+    feeds = draw_feeds(6, 4, NOISE_SIZE, seed=3)
+    near = compare_engines(checkpoint.parent / "float.onnx", checkpoint.parent / "small.onnx", feeds)
+    assert near.mean() > 39
+
+
+def test_a_row_is_the_same_alone_and_in_a_batch(engines: dict[str, Engine]) -> None:
+    rows = [[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0, 0, 0.3, 0.7], [0.4, 0.3, 0.2, 0.1]]
+    together = paint(engines["small"], rows, truncation=0.5)
+    for row, picture in zip(rows, together, strict=True):
+        assert np.abs(paint(engines["small"], [row], truncation=0.5)[0].astype(int) - picture).max() <= 3
+
+
+def test_the_area_of_a_concept_is_its_weight() -> None:
+    lead = torch.randn(3, 16, 20, generator=torch.Generator().manual_seed(1))
+    level, low, high = mixing.area_front(lead, torch.tensor([0.0, 0.3, 0.5]))
+    share = (lead > level[:, None, None]).float().mean((1, 2))
+    assert share.tolist() == pytest.approx([0, 0.3, 0.5], abs=0.01)
+    assert (low < lead.amin((1, 2))).all()
+    assert (level[0] - high[0]) > mixing.SOFTNESS / 2  # without a weight, not even the soft edge shows
+
+
+def test_the_pair_is_continuous_where_the_third_overtakes_the_second() -> None:
+    before, after = ([0.6, 0.2 + d, 0.2 - d, 0.0] for d in (1e-4, -1e-4))
+    _, _, areas = mixing.choose_pair(torch.tensor([before, after]))
+    assert areas.tolist() == [0, 0]
+
+
+def test_two_concepts_that_change_the_lead_do_not_jump(engines: dict[str, Engine]) -> None:
+    made = paint(engines["float"], [[0.501, 0.499, 0, 0], [0.499, 0.501, 0, 0]], truncation=1).astype(float)
+    assert np.abs(made[1] - made[0]).mean() < 1
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.02, 0.1, 0.3, 0.49, 0.8, 0.97])
+def test_a_small_step_of_the_weights_is_a_small_step_of_the_picture(engines: dict[str, Engine], share: float) -> None:
+    made = paint(engines["float"], [[1 - s, s, 0, 0] for s in (share, share + 0.01)]).astype(float)
+    assert np.abs(made[1] - made[0]).mean() < 5
+
+
+def test_a_mixture_is_of_both_and_no_double_exposure(engines: dict[str, Engine]) -> None:
+    first, half, last = paint(engines["float"], [[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0, 1, 0, 0]]).astype(float)
+    near = np.minimum(np.abs(half - first).max(axis=2), np.abs(half - last).max(axis=2)) < 8
+    assert near.mean() > 0.8
+    area = (np.abs(half - last).sum(axis=2) < np.abs(half - first).sum(axis=2)).mean()
+    assert area == pytest.approx(0.5, abs=0.15)
+
+
+def test_noise_moves_light_and_front_by_truncation_and_not_without(engines: dict[str, Engine]) -> None:
+    for row in ([0, 1, 0, 0], [0, 0.5, 0.5, 0]):
+        still, other = paint(engines["float"], [row], 0, seed=1), paint(engines["float"], [row], 0, seed=2)
+        assert np.array_equal(still, other)
+        near, far = (np.abs(paint(engines["float"], [row], t, seed=1).astype(float) - still).mean() for t in (0.3, 1))
+        assert 0.3 < near < far < 60
+
+
+def test_light_leaves_black_and_white_as_they_are() -> None:
+    waves = mixing.Waves(mixing.LIGHT_WAVES, 12, 16)
+    gain = mixing.light_map(torch.randn(2, 2 + len(mixing.LIGHT_WAVES)), waves)
+    assert gain.shape == (2, 3, 12, 16)
+    assert gain.abs().max() < 1  # x + g x (1 - x) rises with x for all |g| < 1
+
+
+def test_waves_have_mean_nought_and_variance_one() -> None:
+    waves = mixing.Waves(mixing.FRONT_WAVES, 64, 80)
+    alone = waves(torch.eye(len(mixing.FRONT_WAVES)))
+    assert alone.mean((1, 2, 3)).abs().max() < 1e-5
+    assert alone.square().mean((1, 2, 3)).sum().item() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_field_is_drawn_to_the_outline_of_its_picture() -> None:
+    lightness = torch.zeros(1, 1, 32, 40)
+    lightness[..., 20:] = 1
+    slope, level = mixing.guide_field(torch.linspace(0, 1, 40).expand(1, 1, 32, 40), lightness)
+    drawn = (slope * lightness + level)[0, 0, 16]
+    steps = drawn.diff()
+    assert steps.argmax().item() == 19
+    assert steps[19] > 5 / 40  # of a slope of 1/40
+
+
+def test_alike_pictures_lie_near_each_other() -> None:
+    pictures = make_pictures()
+    near = np.concatenate([pictures, np.clip(pictures[:1] + np.uint8(3), 3, 255)])
+    latents = picture_latents(near)
+    apart = np.linalg.norm(latents - latents[0], axis=1)
+    assert apart[4] == apart[1:].min()
+
+
+def test_a_list_says_names_feelings_and_what_is_shown(tmp_path: Path) -> None:
+    red = np.zeros((64, 100, 3), np.uint8)
+    red[:, 50:] = (200, 0, 0)
+    Image.fromarray(red).save(tmp_path / "a.png")
+    rows = [
+        {"file": "a.png", "name": "red", "arousal": "0.2", "valence": "-0.1", "rated_by": "model", "left": "0.5"},
+        {"file": "a.png", "name": "black", "arousal": "-0.2", "valence": "0.1", "left": "0"},
+    ]
+    with (tmp_path / "list.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], "top", "width", "height"])
+        writer.writeheader()
+        writer.writerows(row | {"top": "0", "width": "0.5", "height": "1"} for row in rows)
+    listed = read_list(tmp_path / "list.csv")
+    assert [(one.name, one.arousal, one.rated_by) for one in listed] == [
+        ("red", 0.2, "model"),
+        ("black", -0.2, "people"),
+    ]
+    made = load_pictures(tmp_path, listed, (32, 32))
+    assert made[:, 8:-8, 8:-8, 0].mean((1, 2)).tolist() == [200, 0]
+
+
+def test_a_list_with_one_name_twice_or_without_ratings_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("file,name,arousal,valence\na.png,sea,0,0\nb.png,sea,0,0\n")
+    with pytest.raises(ValueError, match="two pictures are called 'sea'"):
+        read_list(path)
+    path.write_text("file,name,arousal,valence\na.png,sea,,\n")
+    with pytest.raises(ValueError, match=r"a\.png has no rating"):
+        read_list(path)
+    assert read_list(path, rated=False)[0].name == "sea"
+
+
+def test_an_encoder_is_read_from_the_file_of_its_engine(engines: dict[str, Engine], checkpoint: Path) -> None:
+    facts = session(checkpoint.parent / "small.onnx").get_modelmeta().custom_metadata_map
+    codes = LinearEncoder.from_text(facts["encoder"]).encode(make_pictures(1))
+    assert codes.shape == (1, 8, 10, CODES)
