@@ -26,9 +26,12 @@ from services.composer.story.latents import FrameLatent, KeyLatent, KinMemory, L
 from services.composer.story.styles import StyleChooser
 from services.composer.story.timeline import REACTION_S, Key, Timeline
 
-__all__ = ["FrameScheduler", "FrameBatch"]
+__all__ = ["STYLED_BATCH", "FrameScheduler", "FrameBatch"]
 
 RECENT_KEYS = 64  # the translator gets the concepts of this many keys (its limit) and avoids them
+# Pictures with style per request: one takes up to a second on a busy processor, the requests in flight wait for each
+# other, and each has the composer's `call_timeout_s`.
+STYLED_BATCH = 4
 FILM_BYTES = 64 * 2**20  # of the frames of one batch, at most, if it has more than one picture
 MIN_NAMED_WEIGHT = 0.01  # concepts and styles with smaller weights are not reported
 
@@ -80,6 +83,7 @@ class FrameScheduler:
         # Live, what is not final in time is shown later, by less than the time between two painted pictures.
         self._delay_s = max(0.0, (self._stride - 1) / rate - REACTION_S) if task.plan.live else 0.0
         frame_bytes = self._size.width_px * self._size.height_px * 3
+        batch = batch if task.plan.style == "none" else min(batch, STYLED_BATCH)
         self._batch = max(1, min(batch, BATCH_BYTES // frame_bytes, FILM_BYTES // (frame_bytes * self._stride)))
         begin = counted_from = FlashGuard.warmup_start(task.first_seq, rate)
         if task.judge_all:  # a stored story, in whose manifest flashes are counted as in an uninterrupted one

@@ -11,6 +11,7 @@ import pytest
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2
 from services.composer.pipeline.capabilities import Capabilities
+from services.composer.pipeline.frames import STYLED_BATCH
 from services.composer.pipeline.live_frames import LiveFrameScheduler
 from services.composer.pipeline.task import StoryTask
 from services.composer.session.config import parse_config
@@ -55,6 +56,14 @@ async def test_as_many_pictures_are_painted_as_the_pace_asks_for(
     responses = await compose_all(composer.stub, config(**fields))
     assert len(only(responses, "frame")) == only(responses, "session_end")[0].frame_count
     assert count_painted(composer) == painted
+
+
+async def test_styled_pictures_are_asked_for_a_few_at_a_time(composer: Stage) -> None:
+    await compose_all(composer.stub, config(style="none"))
+    plain = max(call.frame_count for call in composer.generator.calls)
+    composer.generator.calls.clear()
+    await compose_all(composer.stub, config(style="auto"))
+    assert (plain, max(call.frame_count for call in composer.generator.calls)) == (8, STYLED_BATCH)
 
 
 async def test_a_generator_of_an_older_release_paints_every_frame(composer: Stage) -> None:
