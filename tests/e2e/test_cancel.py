@@ -39,12 +39,15 @@ async def test_the_generator_is_idle_after_a_second_of_work_once_its_caller_has_
 
 
 async def wait_until_idle(replica: Replica) -> tuple[datetime, float]:
-    """Returns since when a process has been idle, and its processor time until then."""
+    """Returns when a process had been idle for IDLE_S, and its processor time before.
+
+    A call may end in that time: a painter that is faster than its caller is idle while an answer is on its way.
+    """
     while True:
-        now, worked_s = datetime.now(UTC), work_s(replica)
+        worked_s = work_s(replica)
         await asyncio.sleep(IDLE_S)
         if work_s(replica) - worked_s < IDLE_WORK_S:
-            return now, worked_s
+            return datetime.now(UTC), worked_s
 
 
 def work_s(replica: Replica) -> float:
