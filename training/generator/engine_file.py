@@ -13,7 +13,7 @@ from torch import nn
 
 from services.generator.concepts import Concept, concepts_to_json
 
-__all__ = ["INPUTS", "OPSET", "encode_floats", "export_graph", "store_halved", "write_engine"]
+__all__ = ["INPUTS", "OPSET", "encode_floats", "export_graph", "save_engine", "store_halved", "write_engine"]
 
 OPSET = 17
 INPUTS = ("class_weights", "noise", "truncation")
@@ -48,8 +48,18 @@ def write_engine(
         store_halved(model)
     set_picture_size(model, size_px)
     facts = {"concepts": concepts_to_json(concepts), "noise_size": str(noise_size), "latents": encode_floats(latents)}
+    save_engine(model, facts, path)
+
+
+def save_engine(model: onnx.ModelProto, facts: dict[str, str], path: Path) -> None:
+    """Writes an engine's graph with its metadata, texts by name, replaced in one rename.
+
+    Raises:
+        onnx.checker.ValidationError: the graph is not valid.
+    """
     helper.set_model_props(model, facts)
     onnx.checker.check_model(model)
+    partial = path.with_suffix(".partial")
     onnx.save(model, partial)
     partial.replace(path)
 

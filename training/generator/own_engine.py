@@ -9,17 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from services.generator.concepts import Concept, concepts_to_json
 from training.generator.canvas.codes import LinearEncoder, pack_codes
 from training.generator.canvas.export import picture_latents
 from training.generator.canvas.mixing import picture_fields
-from training.generator.engine_file import encode_floats
+from training.generator.canvas.pictures import MIN_PICTURES
+from training.generator.engine_file import encode_floats, save_engine
 
-__all__ = ["MIN_PICTURES", "write_own_engine"]
-
-MIN_PICTURES = 3  # the graph compares the three largest weights
+__all__ = ["write_own_engine"]
 
 
 def write_own_engine(source: Path, pictures: npt.NDArray[np.uint8], concepts: list[Concept], path: Path) -> None:
@@ -48,11 +47,7 @@ def write_own_engine(source: Path, pictures: npt.NDArray[np.uint8], concepts: li
     model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = len(pictures)
     del model.graph.value_info[:]  # shapes on the way, some of them with the number of concepts
     shown = {"concepts": concepts_to_json(concepts), "latents": encode_floats(picture_latents(pictures))}
-    helper.set_model_props(model, facts | shown)
-    onnx.checker.check_model(model)
-    partial = path.with_suffix(".partial")
-    onnx.save(model, partial)
-    partial.replace(path)
+    save_engine(model, facts | shown, path)
 
 
 def _measure_fields(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -23,7 +23,7 @@ from deepsing.v1.sentiment_pb2 import Sentiment
 from deepsing.v1.translator_pb2 import Picture, ReadPicturesRequest
 from deepsing.v1.translator_pb2_grpc import TranslatorServiceStub
 from services.generator.concepts import Concept
-from training.generator.canvas.pictures import load_pictures, read_list
+from training.generator.canvas.pictures import MIN_PICTURES, load_pictures, read_list
 from training.generator.evaluate import measure_sharpness
 from training.manifest import compute_digest, write_manifest
 from training.program import new_parser
@@ -33,7 +33,6 @@ from training.translator.build_concepts import build_table, write_table
 __all__ = ["build_parser", "main"]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-MIN_PICTURES = 3
 SHIPPED = Path(services.generator.__file__).parent / "weights" / "canvas.onnx"
 SOURCES = {  # of the sentiments, by who rated
     "people": "means of the ratings that the user gave, (mean - 4) / 3.",

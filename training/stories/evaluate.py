@@ -9,13 +9,12 @@ this frame rate; for the flashes of real stories give --fps 24.
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deepsing.cli.composer import add_arguments, ask
+from deepsing.cli.composer import ask
 from deepsing.cli.entry import run_command
 from deepsing.cli.interrupts import run_to_end
 from deepsing.client import Client, StoryOptions
@@ -23,7 +22,14 @@ from deepsing.client.errors import InvalidSong, Refused
 from deepsing.local.failures import USAGE, CommandError
 from training.program import new_parser
 from training.stories.figures import Figures, format_table, summarize
-from training.stories.progress import find_songs, format_duration, print_nothing, print_progress
+from training.stories.progress import (
+    SongCount,
+    add_song_options,
+    find_songs,
+    print_nothing,
+    print_progress,
+    write_table,
+)
 
 __all__ = ["build_parser", "main"]
 
@@ -53,23 +59,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """What the command line takes."""
     parser = new_parser("deepsing eval story", __doc__ or "", EXAMPLES)
-    parser.add_argument(
-        "--songs", type=Path, required=True, metavar="DIR", help="every file in it, and below, is tried"
-    )
+    add_song_options(parser, fps="2")
     parser.add_argument(
         "--translator",
         action="append",
         metavar="NAME",
         help=f"as often as wanted (default: the default one, and {COMPARED} where there is one)",
     )
-    parser.add_argument("--engine", default="", metavar="NAME", help="which generator (default: the built-in one)")
-    parser.add_argument("--style", default="none", metavar="NAME", help="none (default), auto, or see deepsing styles")
     parser.add_argument("--mode", choices=("absolute", "relative", "adaptive"), default="absolute")
-    parser.add_argument("--limit-s", type=float, metavar="N", help="of each song only the first N seconds")
-    parser.add_argument("--fps", default="2", metavar="RATE", help="frames a second (default: 2)")
-    parser.add_argument("--size", metavar="SIZE", help="of the frames (default: the engine's)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random choice (default: 0)")
-    add_arguments(parser)
     return parser
 
 
@@ -93,9 +90,7 @@ async def _run(arguments: argparse.Namespace, songs: Sequence[Path], report: Cal
         sys.stdout.write(json.dumps(_build_report(evaluation, arguments)) + "\n")
         return 0
     tables = (format_table(name, stories, arguments.fps) for name, stories in evaluation.stories.items() if stories)
-    sys.stdout.write("\n\n".join(tables) + "\n")
-    for name, why in evaluation.skipped.items():
-        sys.stdout.write(f"skipped: {name}: {why}\n")
+    write_table("\n\n".join(tables), evaluation.skipped)
     return 0
 
 
@@ -104,8 +99,8 @@ async def _measure_all(
 ) -> Evaluation:
     """Makes all stories, song by song, so that a report at any time compares the same songs."""
     evaluation = Evaluation({name: [] for name in arguments.translator or ("", COMPARED)})
-    began = time.monotonic()
-    for number, song in enumerate(songs):
+    count = SongCount(len(songs))
+    for song in songs:
         name = str(song.relative_to(arguments.songs))
         for translator in list(evaluation.stories):
             try:
@@ -120,11 +115,7 @@ async def _measure_all(
                 evaluation.unknown.append(translator)
                 continue
             evaluation.stories[translator].append(story)
-        left_s = (time.monotonic() - began) / (number + 1) * (len(songs) - number - 1)
-        report(
-            f"{number + 1} of {len(songs)} songs, {format_duration(left_s)} left: "
-            f"{name}{_format_latest(evaluation, name)}"
-        )
+        report(count.finish_song(f"{name}{_format_latest(evaluation, name)}"))
     return evaluation
 
 

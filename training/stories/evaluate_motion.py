@@ -7,14 +7,13 @@ second, because fewer frames show no onset.
 import argparse
 import json
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deepsing.audio import AudioError
-from deepsing.cli.composer import add_arguments, ask
+from deepsing.cli.composer import ask
 from deepsing.cli.entry import run_command
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.story_options import add_motion_options
@@ -23,7 +22,14 @@ from deepsing.client.errors import InvalidSong
 from deepsing.local.failures import USAGE, CommandError
 from training.program import new_parser
 from training.stories.motion import MotionFigures, format_table, measure_onsets, summarize
-from training.stories.progress import find_songs, format_duration, print_nothing, print_progress
+from training.stories.progress import (
+    SongCount,
+    add_song_options,
+    find_songs,
+    print_nothing,
+    print_progress,
+    write_table,
+)
 
 __all__ = ["build_parser", "main"]
 
@@ -51,18 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """What the command line takes."""
     parser = new_parser("deepsing eval motion", __doc__ or "", EXAMPLES)
-    parser.add_argument(
-        "--songs", type=Path, required=True, metavar="DIR", help="every file in it, and below, is tried"
-    )
+    add_song_options(parser, fps="24")
     add_motion_options(parser)
-    parser.add_argument("--engine", default="", metavar="NAME", help="which generator (default: the built-in one)")
-    parser.add_argument("--style", default="none", metavar="NAME", help="none (default), auto, or see deepsing styles")
     parser.add_argument("--start", type=float, default=0.0, metavar="N", help="begin each song at this second")
-    parser.add_argument("--limit-s", type=float, metavar="N", help="of each song only N seconds")
-    parser.add_argument("--fps", default="24", metavar="RATE", help="frames a second (default: 24)")
-    parser.add_argument("--size", metavar="SIZE", help="of the frames (default: the engine's)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides every random choice (default: 0)")
-    add_arguments(parser)
     return parser
 
 
@@ -84,17 +81,15 @@ async def _run(arguments: argparse.Namespace, songs: Sequence[Path], report: Cal
     if arguments.json:
         sys.stdout.write(json.dumps(_build_report(evaluation, arguments)) + "\n")
         return 0
-    sys.stdout.write(format_table(evaluation.stories) + "\n")
-    for name, why in evaluation.skipped.items():
-        sys.stdout.write(f"skipped: {name}: {why}\n")
+    write_table(format_table(evaluation.stories), evaluation.skipped)
     return 0
 
 
 async def _measure_all(
     client: Client, arguments: argparse.Namespace, songs: Sequence[Path], report: Callable[[object], None]
 ) -> Evaluation:
-    evaluation, began = Evaluation(), time.monotonic()
-    for number, song in enumerate(songs):
+    evaluation, count = Evaluation(), SongCount(len(songs))
+    for song in songs:
         name = str(song.relative_to(arguments.songs))
         try:
             story = await _measure_story(client, song, name, _build_options(arguments))
@@ -102,8 +97,7 @@ async def _measure_all(
             news = f"r {story.facts()['r']:.2f}"
         except (InvalidSong, AudioError, OSError) as error:
             evaluation.skipped[name] = news = str(error)
-        left_s = (time.monotonic() - began) / (number + 1) * (len(songs) - number - 1)
-        report(f"{number + 1} of {len(songs)} songs, {format_duration(left_s)} left: {name}: {news}")
+        report(count.finish_song(f"{name}: {news}"))
     return evaluation
 
 

@@ -124,11 +124,10 @@ def measure_onsets(song: Path, start_s: float, duration_s: float) -> F64:
     """
     import librosa  # takes a second; --help should not wait for it
 
-    with song.open("rb") as file, decode_blocks(file, mono=True) as decoding:
+    with song.open("rb") as file, decode_blocks(file, mono=True, start_s=start_s, duration_s=duration_s) as decoding:
         samples = np.concatenate([np.asarray(block, np.float32).ravel() for block in decoding])
         rate_hz = decoding.sample_rate_hz
-    wanted = samples[int(start_s * rate_hz) : int((start_s + duration_s) * rate_hz)]
-    heard = librosa.resample(wanted, orig_sr=rate_hz, target_sr=RATE_HZ)
+    heard = librosa.resample(samples, orig_sr=rate_hz, target_sr=RATE_HZ)
     return np.asarray(librosa.onset.onset_strength(y=heard, sr=RATE_HZ, hop_length=HOP), np.float64)
 
 

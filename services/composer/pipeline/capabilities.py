@@ -139,9 +139,9 @@ def _choose_paint_rate(
     plan: StoryPlan, engine: generator_pb2.Engine, styles: generator_pb2.ListStylesResponse
 ) -> float:
     """Pictures a second; a generator of an older release asks for none, and paints every frame."""
-    wanted = [plan.paint_rate] if plan.paint_rate else [engine.paint_rate]
-    if plan.style != "none" and not plan.paint_rate:
-        wanted.append(styles.paint_rate)
+    if plan.paint_rate:
+        return plan.paint_rate
+    wanted = [engine.paint_rate] if plan.style == "none" else [engine.paint_rate, styles.paint_rate]
     return min((rate for rate in wanted if rate > 0), default=0.0)
 
 

@@ -195,13 +195,13 @@ class FrameScheduler:
         """Plans the next picture and the frames that it completes, those before `end`, if that is known."""
         seq = self._find_next_picture()
         following = range(self._planned, seq + 1 if end is None else min(seq + 1, end))
-        latent = self._path.latent_at(self._timeline.moment(self._find_time_s(seq)))
-        planned = [self._plan_frame(one) for one in following]
-        self._pending.append(PlannedPicture(latent, [info for info, _ in planned], [shot for _, shot in planned]))
+        planned = {one: self._plan_frame(one) for one in (*following, seq)}  # the picture is mostly the last of them
+        infos, shots = [planned[one][1] for one in following], [planned[one][2] for one in following]
+        self._pending.append(PlannedPicture(planned[seq][0], infos, shots))
         self._last_picture = seq
-        self._planned += len(planned)
+        self._planned += len(following)
 
-    def _plan_frame(self, seq: int) -> tuple[FrameInfo, Shot]:
+    def _plan_frame(self, seq: int) -> tuple[FrameLatent, FrameInfo, Shot]:
         shown_s = self._find_time_s(seq)
         moment = self._timeline.moment(shown_s)
         latent = self._path.latent_at(moment)
@@ -213,7 +213,7 @@ class FrameScheduler:
             concepts=_rank_weights(self._capabilities.concepts, latent.classes),
             styles=_rank_weights(self._capabilities.styles, latent.style),
         )
-        return info, Shot(find_neighbours(seq, self._stride)[2], self._camera.pose_at(shown_s))
+        return latent, info, Shot(find_neighbours(seq, self._stride)[2], self._camera.pose_at(shown_s))
 
     def _find_time_s(self, seq: int) -> float:
         """The time of the story that a frame shows."""

@@ -57,6 +57,8 @@ def parse_config(config: pb.StoryConfig) -> StoryPlan:
         reasons.ERROR_REASON_STYLE_STRENGTH_OUT_OF_RANGE,
         reasons.ERROR_REASON_TRUNCATION_OUT_OF_RANGE,
     )
+    motion = config.motion if config.HasField("motion") else DEFAULT_MOTION
+    react = config.react if config.HasField("react") else DEFAULT_REACT
     return StoryPlan(
         seed=config.seed,
         rate=_parse_rate(config.frame_rate if config.HasField("frame_rate") else DEFAULT_RATE),
@@ -78,22 +80,10 @@ def parse_config(config: pb.StoryConfig) -> StoryPlan:
         resume=_parse_resume(config.resume) if config.HasField("resume") else None,
         title=config.title,
         send_achieved=config.send_achieved,
-        motion=_parse_motion(config),
-        react=_parse_react(config),
+        motion=_check_share("motion", motion, reasons.ERROR_REASON_MOTION_OUT_OF_RANGE),
+        react=_check_share("react", react, reasons.ERROR_REASON_REACT_OUT_OF_RANGE),
         paint_rate=_parse_paint_rate(config.paint_rate),
     )
-
-
-def _parse_motion(config: pb.StoryConfig) -> float:
-    if not config.HasField("motion"):
-        return DEFAULT_MOTION
-    return _check_share("motion", config.motion, reasons.ERROR_REASON_MOTION_OUT_OF_RANGE)
-
-
-def _parse_react(config: pb.StoryConfig) -> float:
-    if not config.HasField("react"):
-        return DEFAULT_REACT
-    return _check_share("react", config.react, reasons.ERROR_REASON_REACT_OUT_OF_RANGE)
 
 
 def _parse_paint_rate(rate: float) -> float:

@@ -14,7 +14,6 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnx import helper
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,7 +25,7 @@ from training.generator.canvas.mixing import picture_fields
 from training.generator.canvas.pictures import ListedPicture, load_pictures, read_list
 from training.generator.canvas.quantize import Feed, draw_feeds, quantize_decoder
 from training.generator.canvas.train import load_networks
-from training.generator.engine_file import encode_floats, export_graph, set_picture_size, store_halved
+from training.generator.engine_file import encode_floats, export_graph, save_engine, set_picture_size, store_halved
 from training.generator.evaluate import measure_sharpness, psnr_db
 from training.manifest import write_manifest
 from training.ratings import name_raters
@@ -86,11 +85,7 @@ def write_canvas(
         model = onnx.load(plain if feeds is None else small)
     store_halved(model)
     set_picture_size(model, size_px)
-    helper.set_model_props(model, facts)
-    onnx.checker.check_model(model)
-    partial = path.with_suffix(".partial")
-    onnx.save(model, partial)
-    partial.replace(path)
+    save_engine(model, facts, path)
 
 
 def compare_engines(first: Path, second: Path, feeds: list[Feed]) -> NDArray[np.float64]:

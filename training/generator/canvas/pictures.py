@@ -11,8 +11,9 @@ from PIL import Image
 from training.generator.canvas.codes import NATIVE_SIZE_PX
 from training.generator.canvas.framing import crop_picture
 
-__all__ = ["ListedPicture", "load_pictures", "read_list"]
+__all__ = ["ListedPicture", "MIN_PICTURES", "load_pictures", "read_list"]
 
+MIN_PICTURES = 3  # of an engine: its graph compares the three largest weights
 MIDDLE = 0.5
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 

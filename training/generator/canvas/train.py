@@ -169,11 +169,15 @@ class Trainer:
 def load_networks(checkpoint: Path) -> tuple[CanvasEncoder, CanvasDecoder]:
     """The averaged weights of a checkpoint, in evaluation mode."""
     state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-    encoder, decoder = CanvasEncoder(), CanvasDecoder(DecoderShape(**state["shape"]))
-    with torch.no_grad():
-        weights = [*encoder.parameters(), *decoder.parameters()]
-        for weight, mean in zip(weights, state["average"], strict=True):
-            weight.copy_(mean)
+    return _build_networks(DecoderShape(**state["shape"]), state["average"])
+
+
+@torch.no_grad()
+def _build_networks(shape: DecoderShape, weights: list[Tensor]) -> tuple[CanvasEncoder, CanvasDecoder]:
+    """Networks of these weights, the encoder's first, in evaluation mode."""
+    encoder, decoder = CanvasEncoder(), CanvasDecoder(shape)
+    for own, given in zip([*encoder.parameters(), *decoder.parameters()], weights, strict=True):
+        own.copy_(given)
     return encoder.eval(), decoder.eval()
 
 
@@ -196,11 +200,7 @@ def paint_values(decoder: CanvasDecoder, values: Tensor, batch: int = 4) -> NDAr
 
 def watch(trainer: Trainer) -> float:
     """Mean sharpness of some pictures with averaged weights, dB."""
-    encoder, decoder = CanvasEncoder(), CanvasDecoder(trainer.decoder.shape)
-    with torch.no_grad():
-        weights = [*encoder.parameters(), *decoder.parameters()]
-        for weight, mean in zip(weights, trainer.average, strict=True):
-            weight.copy_(mean)
+    encoder, decoder = _build_networks(trainer.decoder.shape, trainer.average)
     some = trainer.pictures[:: max(1, len(trainer.pictures) // trainer.recipe.watched)]
     return float(psnr_db(paint_values(decoder, encode_pictures(encoder, some)), some).mean())
 

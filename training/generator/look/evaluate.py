@@ -132,9 +132,10 @@ def _find_files(listed: Sequence[ListedPicture], folder: Path) -> list[ListedPic
     """The list with the folders in which its files are."""
     found = []
     for picture in listed:
-        places = [folder / picture.file, *sorted(folder.glob(f"*/{picture.file}"))]
-        place = next((path for path in places if path.is_file()), None)
-        if place is None:
+        place = folder / picture.file
+        if not place.is_file():
+            place = next((path for path in sorted(folder.glob(f"*/{picture.file}")) if path.is_file()), place)
+        if not place.is_file():
             raise ValueError(f"{picture.file} is not in {folder}; give the folder that holds it")
         found.append(replace(picture, file=str(place.relative_to(folder))))
     return found
