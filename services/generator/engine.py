@@ -1,6 +1,7 @@
 """An engine: paints pictures from points of its space, whatever network its file holds."""
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,8 +14,8 @@ __all__ = ["EXPORTERS", "PAINT_RATES", "RATERS", "Engine", "Session"]
 F32 = npt.NDArray[np.float32]
 
 # Kind of engine, as its manifest names it, and the program that writes such a file:
-#   canvas       codes of rated pictures and a small decoder, 640 x 512 px; two pictures mix along their outlines. The
-#                shipped engine is one.
+#   canvas       codes of rated pictures and a small decoder, 640 x 512 px; can paint other shapes around each picture's
+#                subject. The shipped engine is one.
 #   biggan-deep  the classes of ImageNet at 128, 256 or 512 px, from weights that the user brings. Its graph mixes the
 #                classes' embeddings, keeps noise within two standard deviations before it scales it, and takes the
 #                batch statistics of the row's truncation.
@@ -32,6 +33,9 @@ class Session(Protocol):
 
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
         """Runs the graph once; raises the runtime's own error if memory runs out."""
+
+    def get_inputs(self) -> Sequence[Any]:
+        """The inputs, each with a `name`."""
 
     def get_outputs(self) -> Sequence[Any]:
         """The outputs, each with a `shape`: numbers, or names for dimensions that vary."""
@@ -72,20 +76,37 @@ class Engine:
             raise ValueError(f"engine {name!r} has no {missing[0]} in its file; write it with {EXPORTERS[kind]}")
         self.concepts = concepts_from_json(facts["concepts"])
         self.noise_size = int(facts["noise_size"])
-        _, height, width, _ = session.get_outputs()[0].shape
+        self._place_px = int(facts.get("place_px", 0))  # 0: paints its own shape only
+        if self._place_px:
+            width, height = facts["native_size"].split("x")
+        else:
+            _, height, width, _ = session.get_outputs()[0].shape
         self.native_size_px = (int(width), int(height))
 
-    def paint(self, class_weights: F32, noise: F32, truncation: F32) -> npt.NDArray[np.uint8]:
+    def paint(
+        self, class_weights: F32, noise: F32, truncation: F32, shape_px: tuple[int, int] | None = None
+    ) -> npt.NDArray[np.uint8]:
         """Paints a batch.
 
         Args:
             class_weights: (N, K), rows on the simplex.
             noise: (N, Z), of unit variance.
             truncation: (N,), in [0, 1].
+            shape_px: width, height of what will be shown, of which the ratio counts; None is the native size.
 
         Returns:
-            (N, H, W, 3), RGB, of the native size.
+            (N, H, W, 3), RGB, of the native size; or, if the engine can, only about the part that has the shape, with
+            each concept's subject in it: one side is the native one, the other a little longer than needed.
         """
         feed = {"class_weights": class_weights, "noise": noise, "truncation": truncation}
+        if self._place_px:
+            feed["window"] = self._choose_window(shape_px or self.native_size_px)
         pictures: npt.NDArray[np.uint8] = self._session.run(None, feed)[0]
         return pictures
+
+    def _choose_window(self, shape_px: tuple[int, int]) -> npt.NDArray[np.int64]:
+        """Rows and columns of places that cover a shape, as many as fit into a picture."""
+        width, height = self.native_size_px
+        scale = min(width / shape_px[0], height / shape_px[1])
+        places = (ceil(extent * scale / self._place_px - 1e-6) for extent in reversed(shape_px))
+        return np.array([max(1, one) for one in places], np.int64)

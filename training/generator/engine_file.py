@@ -17,6 +17,7 @@ __all__ = ["INPUTS", "OPSET", "encode_floats", "export_graph", "save_engine", "s
 
 OPSET = 17
 INPUTS = ("class_weights", "noise", "truncation")
+WINDOW = "window"  # fourth input of engines that can paint other shapes than their own: rows, columns of places
 SMALLEST_HALF = 1024  # values; smaller tensors (biases) stay 32-bit: nothing is gained on them
 
 
@@ -65,16 +66,21 @@ def save_engine(model: onnx.ModelProto, facts: dict[str, str], path: Path) -> No
 
 
 def export_graph(graph: nn.Module, example: tuple[torch.Tensor, ...], path: Path) -> None:
-    """Writes the graph of an engine, traced on an example of its three inputs; N may vary."""
+    """Writes the graph of an engine, traced on an example of its inputs; N may vary.
+
+    An example of four inputs ends with a window: then the pictures' size may vary too.
+    """
+    windowed = len(example) > len(INPUTS)
+    sizes = {1: "height", 2: "width"} if windowed else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter that needs no further package calls itself deprecated
         torch.onnx.export(
             graph,
             example,
             str(path),
-            input_names=list(INPUTS),
+            input_names=[*INPUTS, *([WINDOW] if windowed else [])],
             output_names=["pictures"],
-            dynamic_axes={name: {0: "n"} for name in (*INPUTS, "pictures")},
+            dynamic_axes={**{name: {0: "n"} for name in INPUTS}, "pictures": {0: "n", **sizes}},
             opset_version=OPSET,
             dynamo=False,
         )

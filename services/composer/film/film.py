@@ -1,4 +1,4 @@
-"""Makes the frames of a story from its painted pictures: blended in time, seen by the camera, free of flashes."""
+"""Makes the frames of a story from its painted pictures: blended in time, seen by the camera, sized, free of flashes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from services.composer.film.camera import Pose
 from services.composer.film.warp import blend_pictures, warp_picture
 from services.composer.story.flashes import FlashGuard
+from services.composer.story.plan import Size
 
 __all__ = ["Film", "Shot"]
 
@@ -28,10 +29,11 @@ class Film:
 
     Args:
         guard: of the story; it sees what is shown.
+        size: of every frame.
     """
 
-    def __init__(self, guard: FlashGuard) -> None:
-        self._guard = guard
+    def __init__(self, guard: FlashGuard, size: Size) -> None:
+        self._guard, self._size = guard, size
         self._left: U8 | None = None
 
     @property
@@ -43,14 +45,15 @@ class Film:
         """The frames after the last painted picture, up to the next one.
 
         Args:
-            picture: the next painted one, (H, W, 3) uint8.
+            picture: the next painted one, (h, w, 3) uint8; all of one size.
             shots: of the frames; before the first picture, only of that picture itself.
 
         Returns:
             A frame for each shot, (H, W, 3) uint8.
         """
         left = picture if self._left is None else self._left
-        seen = (warp_picture(blend_pictures(left, picture, shot.share), shot.pose) for shot in shots)
-        frames = [self._guard.filter_frame(frame) for frame in seen]
+        width, height = self._size.width_px, self._size.height_px
+        blended = ((blend_pictures(left, picture, shot.share), shot.pose) for shot in shots)
+        frames = [self._guard.filter_frame(warp_picture(one, pose, width, height)) for one, pose in blended]
         self._left = picture
         return frames

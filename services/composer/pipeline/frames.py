@@ -73,7 +73,7 @@ class FrameScheduler:
 
     def __init__(self, task: StoryTask, backends: Backends, batch: int, in_flight: int) -> None:
         self._task, self._backends, self._in_flight = task, backends, in_flight
-        self._plan, self._capabilities, self._size = task.plan, task.capabilities, task.size
+        self._plan, self._capabilities, self._size = task.plan, task.capabilities, task.painted_size
         self._timeline = Timeline(look_ahead=not task.plan.live, lag_s=task.capabilities.lag_s)
         self._path, self._kin = LatentPath(), KinMemory()
         self._recent: deque[int] = deque(maxlen=RECENT_KEYS)
@@ -82,13 +82,13 @@ class FrameScheduler:
         rate, self._stride = float(task.plan.rate), choose_stride(task.plan.rate, task.capabilities.paint_rate)
         # Live, what is not final in time is shown later, by less than the time between two painted pictures.
         self._delay_s = max(0.0, (self._stride - 1) / rate - REACTION_S) if task.plan.live else 0.0
-        frame_bytes = self._size.width_px * self._size.height_px * 3
+        picture_bytes, frame_bytes = (3 * one.width_px * one.height_px for one in (self._size, task.size))
         batch = batch if task.plan.style == "none" else min(batch, STYLED_BATCH)
-        self._batch = max(1, min(batch, BATCH_BYTES // frame_bytes, FILM_BYTES // (frame_bytes * self._stride)))
+        self._batch = max(1, min(batch, BATCH_BYTES // picture_bytes, FILM_BYTES // (frame_bytes * self._stride)))
         begin = counted_from = FlashGuard.warmup_start(task.first_seq, rate)
         if task.judge_all:  # a stored story, in whose manifest flashes are counted as in an uninterrupted one
             begin = FlashGuard.warmup_start(begin, rate)
-        self._film = Film(FlashGuard(rate, begin, counted_from))
+        self._film = Film(FlashGuard(rate, begin, counted_from), task.size)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="film")
         self._planned = begin  # number of the next frame to plan
         self._last_picture = -1  # number of the last frame that was planned to be painted

@@ -7,6 +7,8 @@ from services.composer.story.plan import Size, StoryPlan
 
 __all__ = ["StoryTask"]
 
+MOST_ENLARGED = 1.5  # times, beyond which people see that a picture is soft
+
 
 @dataclass(frozen=True)
 class StoryTask:
@@ -31,3 +33,22 @@ class StoryTask:
     def size(self) -> Size:
         """Size of every frame: the requested one, or the engine's own."""
         return self.plan.size or self.capabilities.native_size
+
+    @property
+    def painted_size(self) -> Size:
+        """Size in which pictures are painted: a frame's, or smaller in its shape if the engine's pictures are.
+
+        The film enlarges them: less is sent, and moved and sized in one pass.
+        """
+        native, shown = self.capabilities.native_size, self.size
+        scale = min(1.0, native.width_px / shown.width_px, native.height_px / shown.height_px)
+        return Size(max(1, round(scale * shown.width_px)), max(1, round(scale * shown.height_px)))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the caller should know of what was asked for, one English sentence each."""
+        shown, painted = self.size, self.painted_size
+        times = shown.height_px / painted.height_px
+        if times <= MOST_ENLARGED:
+            return ()
+        return (f"pictures are enlarged {times:.1f} times, from {painted} px to {shown} px; a smaller size is as sharp",)

@@ -38,11 +38,11 @@ class Watched(Engine):
         self.seen: list[int] = []
         self.room = room
 
-    def paint(self, class_weights: np.ndarray, noise: np.ndarray, truncation: np.ndarray) -> np.ndarray:
+    def paint(self, class_weights: np.ndarray, noise: np.ndarray, truncation: np.ndarray, **more: tuple) -> np.ndarray:
         self.seen.append(len(class_weights))
         if len(class_weights) > self.room:
             raise RuntimeError("CUDA failure 2: out of memory")
-        return super().paint(class_weights, noise, truncation)
+        return super().paint(class_weights, noise, truncation, **more)
 
 
 def test_the_longest_runs_that_a_batch_fills_go_first() -> None:

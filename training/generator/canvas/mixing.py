@@ -1,9 +1,8 @@
 """Where a second picture shows in a first, and what noise does to both: all as tensors, so that ONNX can hold it.
 
-A concept grows out of the places where its picture has most to show. What it has to show (its *field*) is coarse; a
-guided filter draws it to the outlines of its own picture, so that the front between two pictures runs along outlines,
-and a quantile of the difference of both fields sets the front so that a concept's area is its weight.
-Source: guided filter (He, Sun & Tang 2013), on small maps (He & Sun 2015).
+A concept grows out of the places where its picture has most to show: a coarse *field*. The front between two
+concepts lies where the difference of their fields is such that each covers its weight. It is wide and soft, and within it
+the light parts of either picture come through first, as in film.
 """
 
 import math
@@ -19,12 +18,10 @@ __all__ = [
     "NOISE_PARTS",
     "Waves",
     "area_front",
-    "cell_kernel",
     "choose_pair",
-    "enlarge_to_cells",
-    "guide_field",
-    "light_map",
+    "light_amounts",
     "picture_fields",
+    "soft_step",
 ]
 
 FIELD_SIZE = (16, 20)  # rows, columns of a field: places of 32 px
@@ -32,17 +29,16 @@ NEVER = 0.02  # share of the second concept up to which it has no area, and need
 SURROUND = 9  # side of the surroundings that a place stands out from, in places of a map of 32 x 40
 SMOOTHING = 5  # side of the box that smooths fields, twice: concepts meet along few long seams, not in spots
 OWN_SHARE = 0.25  # of a field that is a smooth pattern of the picture's own, so that even flat pictures have places
-WINDOW = 9  # side of the guided filter's window, in places of 8 px
-GUIDE_NOISE = 0.006  # variance of lightness below which the guide counts as flat
-ENDS = 0.45  # by how much the front lies beyond all places where a weight is 0 or 1
-CLIPPED = 0.3  # a place counts as at most this far beyond the coarse map's extremes
-SOFTNESS = 0.05  # width of the front, in units of a field
+GLOW = 0.8  # how much what is lighter than its surroundings, 0 to 1, moves the front, in units of a field
+SOFTNESS = 0.4  # width of the front, in units of a field: outlines of living things are not cut
+CLIPPED = 0.1  # a place counts as at most this far beyond the coarse map's extremes
+HALVINGS = 12  # of the range in which the front lies, until it is found
 PATTERN = 0.30  # standard deviation, at truncation 1, of the pattern of noise that moves the front; fields reach 0 to 1
 EXPOSURE, WARMTH, SLOPE = 0.16, 0.10, 0.16  # deviations of light at truncation 1: overall, red against blue, by place
 LIMIT = 2.5  # deviations at which noise stops to count
 FRONT_WAVES = [(i, j) for i in range(4) for j in range(4) if 0 < i + j < 5]  # half periods in a row, in a column
-LIGHT_WAVES = [(i, j) for i in range(3) for j in range(3) if i + j]
-NOISE_PARTS = len(FRONT_WAVES) + len(LIGHT_WAVES) + 2  # values that noise is reduced to
+LIGHT_WAVES = [(i, j) for i in range(3) for j in range(3)]  # the first, (0, 0), is exposure and warmth
+NOISE_PARTS = len(FRONT_WAVES) + len(LIGHT_WAVES) + 1  # values that noise is reduced to
 
 
 def choose_pair(class_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,7 +59,7 @@ def choose_pair(class_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Waves(nn.Module):
-    """Smooth patterns of a picture: sums of products of cosines, of mean 0.
+    """Smooth patterns of a picture: sums of products of cosines, of mean 0; (0, 0) is 1 everywhere.
 
     Args:
         orders: half periods down and across, of each pattern.
@@ -81,16 +77,25 @@ class Waves(nn.Module):
         weights = torch.zeros(len(orders), count, count)
         for number, (i, j) in enumerate(orders):
             weights[number, i, j] = 1 / math.hypot(1, i, j)
-        share = 0.5 ** torch.tensor([float((i > 0) + (j > 0)) for i, j in orders])  # mean square of a product
-        self.register_buffer("weights", weights / (weights.square().sum((1, 2)) @ share).sqrt())
+        share = torch.tensor([0.5 ** ((i > 0) + (j > 0)) * (i + j > 0) for i, j in orders])  # mean square of a product
+        weights /= (weights.square().sum((1, 2)) @ share).sqrt()
+        weights[[number for number, order in enumerate(orders) if order == (0, 0)], 0, 0] = 1
+        self.register_buffer("weights", weights)
         self.register_buffer("down", _cosines(count, rows).T.contiguous())
         self.register_buffer("right", _cosines(count, columns))
 
-    def forward(self, amounts: Tensor) -> Tensor:
-        """(N, len(orders)) of unit variance → (N, 1, rows, columns) of unit variance."""
-        count = self.weights.shape[1]
-        mixed = (amounts @ self.weights.flatten(1)).reshape(-1, 1, count, count)
-        made: Tensor = self.down @ mixed @ self.right
+    def forward(self, amounts: Tensor, shown: Tensor) -> Tensor:
+        """The first rows and columns of the map.
+
+        Args:
+            amounts: (N, C, len(orders)), of unit variance.
+            shown: (2,) int64: how many rows and columns.
+
+        Returns:
+            (N, C, *shown); the whole map is of unit variance.
+        """
+        mixed = (amounts @ self.weights.flatten(1)).unflatten(2, self.weights.shape[1:])
+        made: Tensor = self.down[torch.arange(shown[0])] @ mixed @ self.right[:, torch.arange(shown[1])]
         return made
 
 
@@ -99,79 +104,43 @@ def _cosines(count: int, extent: int) -> Tensor:
     return torch.cos(math.pi * torch.arange(count)[:, None] * (torch.arange(extent) + 0.5) / extent)
 
 
-def light_map(parts: Tensor, waves: Waves) -> Tensor:
-    """How noise changes the light of a picture.
+def light_amounts(parts: Tensor) -> Tensor:
+    """How much of a constant and of each pattern of light noise gives to each colour.
 
     Args:
-        parts: (N, 2 + L), of noise, times truncation: overall, warmth, then patterns.
-        waves: of LIGHT_WAVES.
+        parts: (N, 2 + L), of noise, times truncation: exposure, warmth, then the patterns of LIGHT_WAVES.
 
     Returns:
-        (N, 3, H, W): g of x + g·x·(1 − x), which leaves black and white as they are.
+        (N, 3, 1 + L), of which `Waves` makes g of x + g·x·(1 − x), which leaves black and white as they are.
     """
-    overall, warmth = parts[:, :1, None, None] * EXPOSURE, parts[:, 1:2, None, None] * WARMTH
-    grey = overall + SLOPE * waves(parts[:, 2:])
-    return torch.cat([grey + warmth, grey, grey - warmth], dim=1)
+    overall, warmth = parts[:, :1] * EXPOSURE, parts[:, 1:2] * WARMTH
+    constant = torch.stack([overall + warmth, overall, overall - warmth], dim=1)
+    return torch.cat([constant, SLOPE * parts[:, None, 2:].expand(-1, 3, -1)], dim=2)
 
 
-def guide_field(field: Tensor, lightness: Tensor) -> tuple[Tensor, Tensor]:
-    """Fits a field to the lightness of its picture, place by place.
-
-    Args:
-        field: (N, 1, h, w).
-        lightness: (N, 1, h, w).
-
-    Returns:
-        a, b (N, 1, h, w): a · lightness + b is the field, drawn to the picture's outlines.
-    """
-    mean, level = _blur(lightness, WINDOW), _blur(field, WINDOW)
-    spread = _blur(lightness * lightness, WINDOW) - mean * mean
-    joint = _blur(lightness * field, WINDOW) - mean * level
-    slope = joint / (spread.clamp(min=0) + GUIDE_NOISE)
-    return _blur(slope, WINDOW // 2 | 1), _blur(level - slope * mean, WINDOW // 2 | 1)
+def soft_step(values: Tensor) -> Tensor:
+    """0 below -1/2, 1 above 1/2, and a smooth way between."""
+    share = (values + 0.5).clamp(0, 1)
+    return share * share * (3 - 2 * share)
 
 
 def area_front(lead: Tensor, area: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the front lies.
+    """Where the front lies, so that the second concept covers its area, soft edge included.
 
     Args:
         lead: (N, h, w): by how much the second concept has more to show than the first.
-        area: (N,), of the second, 0 to 1.
+        area: (N,), of the second, 0 to 0.5.
 
     Returns:
         level (N,): places whose lead is above it belong to the second; and the lowest and highest lead that count.
     """
-    places = lead.shape[1] * lead.shape[2]
-    ordered, last = lead.reshape(-1, places).sort(dim=1).values, places - 1
-    place = ((1 - area) * last).clamp(0, last - 1e-3)
-    below = place.floor().long()
-    low, high = (ordered.gather(1, index[:, None])[:, 0] for index in (below, below + 1))
-    ends = ENDS * (1 - 2 * area) ** 9
-    level = low + (high - low) * (place - below) + ends
-    return level, ordered[:, 0] - CLIPPED, ordered[:, -1] + CLIPPED
-
-
-def cell_kernel() -> Tensor:
-    """What `enlarge_to_cells` convolves with: (16, 1, 3, 3)."""
-    line = torch.zeros(4, 3)
-    for pixel in range(4):
-        offset = (pixel + 0.5) / 4 - 0.5  # from the middle of the cell, in cells
-        line[pixel, 1] = 1 - abs(offset)
-        line[pixel, 0 if offset < 0 else 2] = abs(offset)
-    return torch.einsum("ay,bx->abyx", line, line).reshape(16, 1, 3, 3)
-
-
-def enlarge_to_cells(maps: Tensor, kernel: Tensor) -> Tensor:
-    """Enlarges maps four times, linearly, as channels.
-
-    Args:
-        maps: (N, 1, H, W).
-        kernel: from `cell_kernel`.
-
-    Returns:
-        (N, 16, H, W): row and column of each pixel in its cell of 4 x 4 px.
-    """
-    return functional.conv2d(functional.pad(maps, (1, 1, 1, 1), mode="replicate"), kernel)
+    lowest, highest = lead.amin((1, 2)), lead.amax((1, 2))
+    below, above = lowest - SOFTNESS / 2, highest + SOFTNESS / 2
+    for _ in range(HALVINGS):
+        middle = (below + above) / 2
+        covered = soft_step((lead - middle[:, None, None]) / SOFTNESS).mean((1, 2))
+        below, above = torch.where(covered > area, middle, below), torch.where(covered > area, above, middle)
+    return above + CLIPPED * (1 - 2 * area) ** 9, lowest - CLIPPED, highest + CLIPPED
 
 
 def picture_fields(pictures: Tensor) -> Tensor:

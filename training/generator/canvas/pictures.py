@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.generator.canvas.codes import NATIVE_SIZE_PX
-from training.generator.canvas.framing import crop_picture
+from training.generator.canvas.framing import choose_crop, crop_picture
 
-__all__ = ["ListedPicture", "MIN_PICTURES", "load_pictures", "read_list"]
+__all__ = ["ListedPicture", "MIN_PICTURES", "find_focus", "load_pictures", "read_list"]
 
 MIN_PICTURES = 3  # of an engine: its graph compares the three largest weights
 MIDDLE = 0.5
@@ -91,3 +91,11 @@ def load_pictures(
             window = (left * image.width, top * image.height, width * image.width, height * image.height)
             made[place] = np.asarray(crop_picture(image.convert("RGB"), size_px, picture.focus, window))
     return made
+
+
+def find_focus(picture: ListedPicture, folder: Path) -> tuple[float, float]:
+    """Where the subject is in a picture as `load_pictures` crops it: down and across, 0 to 1."""
+    with Image.open(folder / picture.file) as image:
+        width, height = picture.window[2] * image.width, picture.window[3] * image.height
+    left, top, right, bottom = choose_crop((width, height), NATIVE_SIZE_PX, picture.focus)
+    return (picture.focus[1] * height - top) / (bottom - top), (picture.focus[0] * width - left) / (right - left)

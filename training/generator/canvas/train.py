@@ -1,14 +1,14 @@
 """Trains the canvas autoencoder on crops of listed pictures, for a given time; a stopped run goes on.
 
-The encoder, and the linear part of the decoder, start as principal components; then both learn together with the
-residual network, through codes rounded as the engine stores them.
-`python -m training.generator.canvas.train --pictures DIR --list CSV --checkpoint FILE --minutes 60`
+Encoder and decoder start as principal components and learn together, through codes rounded as the engine stores them:
+first what is nearest in colour, then also what an image classifier sees alike.
+`python -m training.generator.canvas.train --pictures DIR --list CSV --checkpoint FILE --minutes 20`
 """
 
 import argparse
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,7 @@ from tqdm import tqdm
 
 from training.generator.canvas.codes import MARGIN_PX, PLACE_PX
 from training.generator.canvas.losses import feature_distance, pyramid_loss
-from training.generator.canvas.network import (
-    CanvasDecoder,
-    CanvasEncoder,
-    DecoderShape,
-    fit_principal_parts,
-    round_values,
-)
+from training.generator.canvas.network import CanvasDecoder, CanvasEncoder, fit_principal_parts, round_values
 from training.generator.canvas.pictures import load_pictures, read_list
 from training.generator.evaluate import psnr_db
 from training.translator.judge.backbone import load_published
@@ -37,14 +31,12 @@ __all__ = ["Recipe", "Trainer", "encode_pictures", "load_networks", "main", "pai
 class Recipe:
     """How long and how hard to train; everything that changes the result, and the seed."""
 
-    minutes: float = 60.0
-    batch: int = 8
-    crop_places: int = 10  # side of a crop, in places of 16 px
-    learning_rate: float = 2e-3  # of the residual network
-    linear_rate: float = 1e-5  # of the encoder and the linear decoder, which start near their best
-    feature_weight: float = 0.012  # of the classifier's distance in the loss
-    feature_from: float = 0.2  # share of the time after which it counts: before, colours are still wrong
-    feature_batch: int = 1  # crops of each batch that it looks at
+    minutes: float = 20.0
+    batch: int = 4
+    crop_places: int = 10  # side of a crop, in places of 16 px; the loss leaves out the outermost, which lack neighbours
+    learning_rate: float = 1e-4
+    feature_weight: float = 0.05  # of the classifier's distance in the loss
+    feature_from: float = 0.15  # share of the time after which it counts: before, colours are still wrong
     clip: float = 0.5  # largest norm of a gradient
     ema: float = 0.998  # decay of the averaged weights that are exported
     checkpoint_s: float = 120.0  # seconds of training between checkpoints
@@ -70,22 +62,15 @@ class Trainer:
     Args:
         pictures: (N, H, W, 3), RGB.
         recipe: how to train.
-        shape: of the decoder.
     """
 
-    def __init__(self, pictures: NDArray[np.uint8], recipe: Recipe, shape: DecoderShape | None = None) -> None:
+    def __init__(self, pictures: NDArray[np.uint8], recipe: Recipe) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.step, self.passed_s = recipe, 0, 0.0
         self.pictures, self.padded = pictures, pad_pictures(pictures)
         self.eyes = load_published("lite0").requires_grad_(requires_grad=False) if recipe.feature_weight else None
-        self.encoder, self.decoder = CanvasEncoder(), CanvasDecoder(shape)
-        self.decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        slow = [*self.encoder.parameters(), *self.decoder.linear.parameters()]
-        fast = [weight for name, weight in self.decoder.named_parameters() if not name.startswith("linear")]
-        self.optimiser = torch.optim.Adam(
-            [{"params": fast, "base": recipe.learning_rate}, {"params": slow, "base": recipe.linear_rate}],
-            betas=(0.9, 0.99),
-        )
+        self.encoder, self.decoder = CanvasEncoder(), CanvasDecoder()
+        self.optimiser = torch.optim.Adam(self.weights(), lr=recipe.learning_rate, betas=(0.9, 0.99))
         self.average = [weight.detach().clone() for weight in self.weights()]
 
     def weights(self) -> list[nn.Parameter]:
@@ -123,14 +108,14 @@ class Trainer:
         """One optimiser step; returns the pyramid loss."""
         began_s = time.monotonic()
         for group in self.optimiser.param_groups:
-            group["lr"] = group["base"] * rate_factor(self.step, self.done)
+            group["lr"] = self.recipe.learning_rate * rate_factor(self.step, self.done)
         crops = self.draw_crops()
-        real = crops[:, :, MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX]
-        made = self.decoder(round_values(self.encoder(crops)))
+        inner, edge = slice(PLACE_PX, -PLACE_PX), PLACE_PX + MARGIN_PX
+        real = crops[:, :, edge:-edge, edge:-edge]
+        made = self.decoder(round_values(self.encoder(crops)))[:, :, inner, inner]
         own_loss = loss = pyramid_loss(made, real)
         if self.eyes is not None and self.done >= self.recipe.feature_from:
-            part = slice(0, self.recipe.feature_batch)
-            loss = loss + self.recipe.feature_weight * feature_distance(self.eyes, made[part], real[part]).mean()
+            loss = loss + self.recipe.feature_weight * feature_distance(self.eyes, made, real).mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.weights(), self.recipe.clip)
@@ -147,7 +132,6 @@ class Trainer:
         state = {
             "step": self.step,
             "passed_s": self.passed_s,
-            "shape": asdict(self.decoder.shape),
             "encoder": self.encoder.state_dict(),
             "decoder": self.decoder.state_dict(),
             "average": self.average,
@@ -169,13 +153,13 @@ class Trainer:
 def load_networks(checkpoint: Path) -> tuple[CanvasEncoder, CanvasDecoder]:
     """The averaged weights of a checkpoint, in evaluation mode."""
     state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-    return _build_networks(DecoderShape(**state["shape"]), state["average"])
+    return _build_networks(state["average"])
 
 
 @torch.no_grad()
-def _build_networks(shape: DecoderShape, weights: list[Tensor]) -> tuple[CanvasEncoder, CanvasDecoder]:
+def _build_networks(weights: list[Tensor]) -> tuple[CanvasEncoder, CanvasDecoder]:
     """Networks of these weights, the encoder's first, in evaluation mode."""
-    encoder, decoder = CanvasEncoder(), CanvasDecoder(shape)
+    encoder, decoder = CanvasEncoder(), CanvasDecoder()
     for own, given in zip([*encoder.parameters(), *decoder.parameters()], weights, strict=True):
         own.copy_(given)
     return encoder.eval(), decoder.eval()
@@ -200,7 +184,7 @@ def paint_values(decoder: CanvasDecoder, values: Tensor, batch: int = 4) -> NDAr
 
 def watch(trainer: Trainer) -> float:
     """Mean sharpness of some pictures with averaged weights, dB."""
-    encoder, decoder = _build_networks(trainer.decoder.shape, trainer.average)
+    encoder, decoder = _build_networks(trainer.average)
     some = trainer.pictures[:: max(1, len(trainer.pictures) // trainer.recipe.watched)]
     return float(psnr_db(paint_values(decoder, encode_pictures(encoder, some)), some).mean())
 
@@ -225,14 +209,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--list", type=Path, required=True, help="CSV: file, folder, name, arousal, valence, …")
     parser.add_argument("--checkpoint", type=Path, required=True, help="file to write and to go on from")
     parser.add_argument("--start", type=Path, help="checkpoint of another training to begin with")
-    parser.add_argument("--minutes", type=float, default=Recipe.minutes, help="of training in all (default: 60)")
-    parser.add_argument("--rate", type=float, default=Recipe.learning_rate, help="learning rate of the network")
+    parser.add_argument("--minutes", type=float, default=Recipe.minutes, help="of training in all (default: 20)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     pictures = load_pictures(options.pictures, read_list(options.list))
-    recipe = replace(Recipe(), minutes=options.minutes, learning_rate=options.rate)
-    trainer = Trainer(pictures, recipe)
+    trainer = Trainer(pictures, replace(Recipe(), minutes=options.minutes))
     if options.checkpoint.exists():
         trainer.restore(options.checkpoint)
     else:
