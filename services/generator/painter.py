@@ -138,9 +138,7 @@ class Painter:
             half = len(classes) // 2
             if half and is_out_of_memory(error):
                 halves = (slice(None, half), slice(half, None))
-                return np.concatenate(
-                    [self._paint_halving(paint, classes[h], noise[h], truncation[h]) for h in halves]
-                )
+                return np.concatenate([self._paint_halving(paint, classes[h], noise[h], truncation[h]) for h in halves])
             raise
 
 

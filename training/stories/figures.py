@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from deepsing.client.session import Event
 from deepsing.client.story import achievement_facts, agreement_facts
 from deepsing.v1.composer_pb2 import AchievedPoint, Frame, SessionEnd
+from deepsing.v1.sentiment_pb2 import AffectPoint
 from training.agreement import DIMENSIONS, bootstrap_intervals, compute_agreement, pearson_r, pearson_rs
 
 __all__ = ["Figures", "summarize", "format_table"]
@@ -22,6 +23,7 @@ F64 = NDArray[np.float64]
 NAME_WIDTH = 24
 COLUMNS = ("judge r", "ccc", "rmse", "ratings r", "ccc", "rmse", "latent", "pixels")
 LEGEND = "pairs: arousal/valence; latent, pixels: mean/largest step from frame to frame; n: frames that the judge read"
+SOON_S = 20.0  # a concept that comes back sooner, though the music does not, is noticed
 
 
 @dataclass
@@ -41,6 +43,8 @@ class Figures:
     read: list[tuple[float, float, float, float]] = field(default_factory=list)
     rated_and_read: list[tuple[float, float, float, float]] = field(default_factory=list)
     end: SessionEnd = field(default_factory=SessionEnd)
+    _points: list[tuple[int, int, int]] = field(default_factory=list)  # time µs, passage, section
+    _led: list[tuple[int, int, str]] = field(default_factory=list)  # from when until when a concept led, µs
     _steps: list[tuple[float, float, float]] = field(default_factory=list)  # latent, pixels, light
     _shown: set[str] = field(default_factory=set)
     _last: tuple[dict[str, float], NDArray[np.uint8]] | None = None
@@ -54,6 +58,8 @@ class Figures:
                 target, rated, read = event.target, event.expected, event.achieved
                 self.read.append((target.arousal, target.valence, read.arousal, read.valence))
                 self.rated_and_read.append((rated.arousal, rated.valence, read.arousal, read.valence))
+            case AffectPoint():
+                self._points.append((event.time_us, event.passage, event.section))
             case SessionEnd():
                 self.end = event
 
@@ -64,6 +70,10 @@ class Figures:
         picture = np.frombuffer(frame.image, np.uint8)
         if frame.concepts:
             self._shown.add(frame.concepts[0].name)
+            if self._led and self._led[-1][2] == frame.concepts[0].name:
+                self._led[-1] = (self._led[-1][0], frame.pts_us, frame.concepts[0].name)
+            else:
+                self._led.append((frame.pts_us, frame.pts_us, frame.concepts[0].name))
         if self._last is not None:
             before, earlier = self._last
             names = weights.keys() | before.keys()
@@ -72,10 +82,30 @@ class Figures:
             self._steps.append((moved, float(np.abs(apart).mean()) / 255, abs(float(apart.mean())) / 255))
         self._last = weights, picture
 
+    def measure_returns_s(self) -> list[float]:
+        """After how many seconds each concept came back that had led before, where the music did not come back, too."""
+        last: dict[str, tuple[int, int, str]] = {}
+        returns = []
+        for one in self._led:
+            before = last.get(one[2])
+            if before is not None and not self._music_returned(before[0], one[0]):
+                returns.append((one[0] - before[1]) / 1e6)
+            last[one[2]] = one
+        return returns
+
+    def _music_returned(self, first_us: int, again_us: int) -> bool:
+        """Whether two times lie in different passages that sound alike."""
+        found = [
+            max((point for point in self._points if point[0] <= time_us), default=(0, 0, 0))
+            for time_us in (first_us, again_us)
+        ]
+        return found[0][1] != found[1][1] and found[0][2] == found[1][2]
+
     def facts(self) -> dict[str, object]:
         """All measures as plain values; steps are from one frame to the next, so they depend on the frame rate."""
         end, seconds = self.end, self.end.duration_us / 1e6
         steps = np.array(self._steps) if self._steps else np.zeros((1, 3))
+        returns_s = self.measure_returns_s()
         return {
             "song": self.song,
             "translator": self.translator,
@@ -84,6 +114,8 @@ class Figures:
             "by_ratings": {"arousal": agreement_facts(end.arousal), "valence": agreement_facts(end.valence)},
             "concepts": len(self._shown),
             "concepts_per_minute": round(len(self._shown) * 60 / seconds, 2) if seconds else 0.0,
+            "soonest_return_s": round(min(returns_s), 2) if returns_s else None,
+            "soon_returns": sum(gap_s < SOON_S for gap_s in returns_s),
             **{
                 name: {"mean": round(float(column.mean()), 4), "max": round(float(column.max()), 4)}
                 for name, column in zip(("latent_step", "pixel_step", "light_step"), steps.T, strict=True)
@@ -109,6 +141,7 @@ def summarize(stories: Sequence[Figures]) -> dict[str, Any]:
         "by_judge": _summarize_judge(judged) if judged else None,
         "by_ratings": _pool_songs([np.hstack([story.targets, story.rated]) for story in stories]),
         "concepts_per_minute": _quartiles([one["concepts_per_minute"] for one in facts]),
+        "soon_returns": sum(one["soon_returns"] for one in facts),
         **{
             name: {part: _quartiles([one[name][part] for one in facts]) for part in ("mean", "max")}
             for name in ("latent_step", "pixel_step", "light_step")
@@ -174,7 +207,8 @@ def format_table(translator: str, stories: Sequence[Figures], fps: str) -> str:
         f"median of songs [quartiles]: {_format_quartiles(variety)} concepts a minute; from frame to frame latent mean "
         f"{_format_quartiles(latent['mean'])}, max {_format_quartiles(latent['max'])}; "
         f"pixels mean {_format_quartiles(pixels['mean'])}, "
-        f"max {_format_quartiles(pixels['max'])}; at most {total['flashes_per_second']} flashes a second"
+        f"max {_format_quartiles(pixels['max'])}; at most {total['flashes_per_second']} flashes a second; "
+        f"{total['soon_returns']} times a concept came back within {SOON_S:.0f} s though the music did not"
     )
     return "\n".join(lines)
 

@@ -51,4 +51,6 @@ class StoryTask:
         times = shown.height_px / painted.height_px
         if times <= MOST_ENLARGED:
             return ()
-        return (f"pictures are enlarged {times:.1f} times, from {painted} px to {shown} px; a smaller size is as sharp",)
+        return (
+            f"pictures are enlarged {times:.1f} times, from {painted} px to {shown} px; a smaller size is as sharp",
+        )

@@ -119,7 +119,9 @@ def test_places_meet_at_the_border_as_everywhere(engine: Engine) -> None:
     assert off[:4].mean() < 1.5 * off[4:-4, 4:-4].mean() + 2
 
 
-@pytest.mark.parametrize(("shape", "painted"), [((1920, 1080), (96, 160)), ((108, 192), (128, 80)), ((50, 40), (128, 160))])
+@pytest.mark.parametrize(
+    ("shape", "painted"), [((1920, 1080), (96, 160)), ((108, 192), (128, 80)), ((50, 40), (128, 160))]
+)
 def test_another_shape_is_cut_around_each_concept_alone(engine: Engine, shape: tuple, painted: tuple) -> None:
     whole, cut = (paint(engine, np.eye(4).tolist(), shape_px=one) for one in (None, shape))
     assert cut.shape[1:3] == painted
@@ -129,7 +131,10 @@ def test_another_shape_is_cut_around_each_concept_alone(engine: Engine, shape: t
             for focus, extent, size in zip((down, across), (128, 160), painted, strict=True)
         )
         near = [
-            np.abs(whole[place, top + dy : top + dy + painted[0], left + dx : left + dx + painted[1]].astype(int) - cut[place])
+            np.abs(
+                whole[place, top + dy : top + dy + painted[0], left + dx : left + dx + painted[1]].astype(int)
+                - cut[place]
+            )
             for dy in (-16, 0, 16)
             for dx in (-16, 0, 16)
             if 0 <= top + dy <= 128 - painted[0] and 0 <= left + dx <= 160 - painted[1]
@@ -200,7 +205,9 @@ def test_light_leaves_black_and_white_as_they_are() -> None:
     assert gain.shape == (2, 3, 12, 16)
     assert gain.abs().max() < 1  # x + g x (1 - x) rises with x for all |g| < 1
     warm = (amounts[:, 0, 0] - amounts[:, 2, 0]) / (2 * mixing.WARMTH)
-    assert (gain[:, 0] - gain[:, 2]).mean((1, 2)).tolist() == pytest.approx((2 * mixing.WARMTH * warm).tolist(), abs=1e-5)
+    assert (gain[:, 0] - gain[:, 2]).mean((1, 2)).tolist() == pytest.approx(
+        (2 * mixing.WARMTH * warm).tolist(), abs=1e-5
+    )
 
 
 def test_waves_have_mean_nought_and_variance_one() -> None:

@@ -33,7 +33,9 @@ class Recipe:
 
     minutes: float = 20.0
     batch: int = 4
-    crop_places: int = 10  # side of a crop, in places of 16 px; the loss leaves out the outermost, which lack neighbours
+    crop_places: int = (
+        10  # side of a crop, in places of 16 px; the loss leaves out the outermost, which lack neighbours
+    )
     learning_rate: float = 1e-4
     feature_weight: float = 0.05  # of the classifier's distance in the loss
     feature_from: float = 0.15  # share of the time after which it counts: before, colours are still wrong

@@ -3,7 +3,7 @@
 import numpy as np
 
 from deepsing.v1 import composer_pb2 as pb
-from deepsing.v1.sentiment_pb2 import Judge, JudgeAgreement, Sentiment
+from deepsing.v1.sentiment_pb2 import AffectPoint, Judge, JudgeAgreement, Sentiment
 from training.stories.figures import Figures, format_table, summarize
 
 WAVE = np.sin(np.arange(20) / 3) / 2
@@ -88,3 +88,20 @@ def test_the_table_has_a_line_for_each_song_and_the_whole() -> None:
     assert [line.split()[0] for line in said.splitlines()[2:4]] == ["a.mp3", "b.mp3"]
     assert "by the judge, arousal: r 1.000" in said
     assert "125% of its ceiling 0.800 (photos, n 900)" in said
+
+
+def test_a_concept_that_comes_back_is_counted_unless_the_music_comes_back_too() -> None:
+    figures = Figures("a.mp3", "")
+    for passage, (time_s, section) in enumerate([(0, 0), (10, 1), (20, 0)]):
+        figures.take(AffectPoint(time_us=time_s * 1_000_000, passage=passage, section=section))
+    led = ["lake", "lake", "storm", "lake", "fog", "storm", "lake"]  # one frame every 4 s
+    for seq, name in enumerate(led):
+        shown = frame(seq, 0.1, {name: 1.0})
+        shown.pts_us = seq * 4_000_000
+        figures.take(shown)
+    figures.take(pb.SessionEnd(duration_us=28_000_000))
+    assert figures.measure_returns_s() == [8.0, 12.0]  # lake twice; storm comes back with the music, passage 2
+    assert figures.facts()["soonest_return_s"] == 8.0
+    assert figures.facts()["soon_returns"] == 2
+    figures.take(AffectPoint(time_us=23_000_000, passage=3, section=1))
+    assert figures.measure_returns_s() == [8.0]  # now the last lake comes back with the music
