@@ -1,4 +1,4 @@
-"""Makes the frames of a story from its painted pictures: blended in time, seen by the camera, sized, free of flashes."""
+"""Makes the frames of a story from its painted pictures: blended, seen by the camera, sized, free of flashes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Where a second picture shows in a first, and what noise does to both: all as tensors, so that ONNX can hold it.
 
-A concept grows out of the places where its picture has most to show: a coarse *field*. The front between two
-concepts lies where the difference of their fields is such that each covers its weight. It is wide and soft, and within it
-the light parts of either picture come through first, as in film.
+A concept grows out of the places where its picture has most to show: a coarse *field*. The front between two concepts
+lies where the difference of their fields is such that each covers its weight. It is wide and soft, and within it the
+light parts of either picture come through first, as in film.
 """
 
 import math
