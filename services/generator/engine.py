@@ -98,7 +98,11 @@ class Engine:
             (N, H, W, 3), RGB, of the native size; or, if the engine can, only about the part that has the shape, with
             each concept's subject in it: one side is the native one, the other a little longer than needed.
         """
-        feed = {"class_weights": class_weights, "noise": noise, "truncation": truncation}
+        feed: dict[str, npt.NDArray[Any]] = {
+            "class_weights": class_weights,
+            "noise": noise,
+            "truncation": truncation,
+        }
         if self._place_px:
             feed["window"] = self._choose_window(shape_px or self.native_size_px)
         pictures: npt.NDArray[np.uint8] = self._session.run(None, feed)[0]

@@ -54,10 +54,10 @@ class Painter:
     """Owns the engines and the threads that paint.
 
     Every row is painted alone (CPU) or in runs of one fixed length (GPU), so that a picture never depends on the other
-    rows of its run. With one length, the rows of several jobs share a
-    run, if engine and size are the same. With several lengths each job has its own runs, and the last bit of its pictures may depend on its size, or on a run that was halved because memory ran out.
-    On a CPU this costs nothing: measured, runs of 1 and of 16 take the same time per picture, and several rows in
-    parallel use the cores better than one row split among them.
+    rows of its run. With one length, the rows of several jobs share a run, if they are of one engine and size. With
+    several lengths each job has its own runs, and the last bit of its pictures may depend on its size, or on a run that
+    was halved because memory ran out. On a CPU this costs nothing: measured, runs of 1 and of 16 take the same time per
+    picture, and several rows in parallel use the cores better than one row split among them.
 
     Args:
         engines: by name.

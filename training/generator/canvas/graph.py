@@ -97,7 +97,7 @@ class CanvasGraph(nn.Module):
         for axis, extent in enumerate(self.places):
             first = (self.focus[chosen, axis] * extent - window[axis] / 2).round().long()
             first = torch.minimum(first.clamp(min=0), extent - window[axis])
-            shown.append(first[:, None] + torch.arange(window[axis])[None])
+            shown.append(first[:, None] + mixing.count_to(window[axis])[None])
         return shown[0][:, :, None], shown[1][:, None]
 
     def values(self, chosen: Tensor, places: tuple[Tensor, Tensor]) -> Tensor:

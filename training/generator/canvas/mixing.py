@@ -19,6 +19,7 @@ __all__ = [
     "Waves",
     "area_front",
     "choose_pair",
+    "count_to",
     "light_amounts",
     "picture_fields",
     "soft_step",
@@ -94,9 +95,15 @@ class Waves(nn.Module):
         Returns:
             (N, C, *shown); the whole map is of unit variance.
         """
-        mixed = (amounts @ self.weights.flatten(1)).unflatten(2, self.weights.shape[1:])
-        made: Tensor = self.down[torch.arange(shown[0])] @ mixed @ self.right[:, torch.arange(shown[1])]
+        mixed = (amounts @ self.weights.flatten(1)).reshape(*amounts.shape[:2], *self.weights.shape[1:])
+        made: Tensor = self.down[count_to(shown[0])] @ mixed @ self.right[:, count_to(shown[1])]
         return made
+
+
+def count_to(end: Tensor) -> Tensor:
+    """0, 1, 2 … before a number that is known only when the graph runs: (end,)."""
+    numbers: Tensor = torch.arange(end)  # type: ignore[call-overload]
+    return numbers
 
 
 def _cosines(count: int, extent: int) -> Tensor:
