@@ -4,7 +4,7 @@ import argparse
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ EXAMPLES = """examples:
   deepsing render song.mp3 preview.mp4 --fps 1
   deepsing render song.flac story.mp4 --fps 23.976 --size 9:16 --mode relative
   deepsing render song.ogg story.mp4 --start 30 --duration 20 --style auto --style-strength 0.4
+  deepsing render song.mp3 story.mp4 --theme sea,storm --without "hidden beach" --mood darker --mood calmer=0.3
   deepsing render song.mp3 story.mp4 --style-pictures my-paintings/
   deepsing render song.mp3 story.mp4 --target 127.0.0.1:50051 --json
   deepsing render -- -odd-name.mp3 story.mp4
@@ -233,6 +234,10 @@ def _restore_options(manifest: Mapping[str, Any], path: Path) -> StoryOptions:
             motion=float(parameters.get("motion", 0.0)),
             react=float(parameters.get("react", 0.0)),
             paint_rate=float(parameters.get("paint_rate", EVERY_FRAME)),
+            themes=tuple(map(str, parameters.get("themes", ()))),
+            only=tuple(map(str, parameters.get("only", ()))),
+            without=tuple(map(str, parameters.get("without", ()))),
+            mood=_restore_mood(parameters.get("mood", (0.0, 0.0))),
             mode=parameters["sentiment_mode"],
             start_s=int(parameters["start_us"]) / 1e6,
             duration_s=int(parameters["duration_us"]) / 1e6 or None,
@@ -243,6 +248,11 @@ def _restore_options(manifest: Mapping[str, Any], path: Path) -> StoryOptions:
             f"{path} lacks a parameter of the story, or has a wrong one ({error}); give it as render wrote it",
             USAGE,
         ) from None
+
+
+def _restore_mood(shift: Iterable[Any]) -> tuple[float, float]:
+    arousal, valence = map(float, shift)
+    return arousal, valence
 
 
 def _check_song(song: Path, manifest: Mapping[str, Any]) -> None:

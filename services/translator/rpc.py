@@ -160,9 +160,7 @@ def _parse_allowed(request: translator_pb2.TranslateRequest, concept_count: int)
     different = tuple(sorted(set(allowed)))
     if different and len(different) < LEAST_ALLOWED:
         message = f"{field} has {len(different)} different concepts; send at least {LEAST_ALLOWED}, or none for all"
-        raise InvalidArgument(
-            message, reason=reasons.ERROR_REASON_CONCEPTS_TOO_FEW, field=field, value=len(different)
-        )
+        raise InvalidArgument(message, reason=reasons.ERROR_REASON_CONCEPTS_TOO_FEW, field=field, value=len(different))
     return different
 
 

@@ -37,6 +37,8 @@ class ManifestWriter:
             "concepts": {name: round(weight, 4) for name, weight in info.concepts},
             "styles": {name: round(weight, 4) for name, weight in info.styles},
         }
+        if info.song is not None:
+            row["song"] = _round_pair(info.song)
         self._file.write(self._separator + "\n" + json.dumps(row, ensure_ascii=False))
         self._separator = ","
 
@@ -82,6 +84,10 @@ def build_manifest_facts(
             "motion": plan.motion,
             "react": plan.react,
             "paint_rate": summary.paint_rate,
+            "themes": list(plan.themes),
+            "only": list(plan.only),
+            "without": list(plan.without),
+            "mood": [plan.mood.arousal, plan.mood.valence],
             "start_us": plan.start_us,
             "duration_us": plan.duration_us,
         },

@@ -52,7 +52,10 @@ async def test_an_engine_whose_concepts_a_model_rated_says_so(tmp_path: Path) ->
 
 async def test_the_concepts_of_an_engine_say_their_themes_and_who_rated_them(tmp_path: Path) -> None:
     settings = describe_tiny(tmp_path, rated_by="mixed")
-    concepts = [Concept("lake", -0.5, 0.6, ("water", "woods"), "people"), Concept("storm", 0.7, -0.4, ("sea",), "model")]
+    concepts = [
+        Concept("lake", -0.5, 0.6, ("water", "woods"), "people"),
+        Concept("storm", 0.7, -0.4, ("sea",), "model"),
+    ]
     model = onnx.load(tmp_path / "tiny.onnx")
     facts = {entry.key: entry.value for entry in model.metadata_props}
     onnx.helper.set_model_props(model, facts | {"concepts": concepts_to_json([*concepts, Concept("fog", 0.0, 0.0)])})

@@ -44,5 +44,5 @@ def test_concepts_of_which_no_more_is_known_are_written_as_before() -> None:
 
 @pytest.mark.parametrize("more", ['["sea"]', '["sea"], "nobody"', '["sea"], "people", 1'])
 def test_a_row_of_another_length_or_an_unknown_rater_is_refused(more: str) -> None:
-    with pytest.raises(ValueError, match="rated by 'nobody'; use people or model|values to unpack"):
+    with pytest.raises(ValueError, match=r"rated by 'nobody'; use people or model|values to unpack"):
         concepts_from_json(f'[["fog", 0, 0, {more}]]')
