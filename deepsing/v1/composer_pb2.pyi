@@ -391,21 +391,22 @@ class StoryConfig(google.protobuf.message.Message):
     @property
     def themes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Themes (Concept.themes) whose concepts may be shown; with `only`: what either of them names. Both empty: all. ≤ 1024
-        names of ≤ 200 characters, else INVALID_ARGUMENT SELECTION_TOO_LONG; no theme of the engine: THEME_UNKNOWN. Capitals
-        do not matter.
+        names of ≤ 200 characters, else INVALID_ARGUMENT SELECTION_TOO_LONG. A name that is no theme of the engine:
+        INVALID_ARGUMENT THEME_UNKNOWN. Capitals do not matter.
         """
 
     @property
     def only(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Concepts and themes that may be shown, by name, as in `themes`. ≤ 1024 names of ≤ 200 characters, else
-        INVALID_ARGUMENT SELECTION_TOO_LONG; neither a concept nor a theme of the engine: CONCEPT_NAME_UNKNOWN. Fewer than 3
-        concepts may be shown in the end: CONCEPTS_TOO_FEW.
+        INVALID_ARGUMENT SELECTION_TOO_LONG. A name that is neither a concept nor a theme of the engine: INVALID_ARGUMENT
+        CONCEPT_NAME_UNKNOWN. Fewer than 3 concepts are left of those that may be shown: INVALID_ARGUMENT CONCEPTS_TOO_FEW.
         """
 
     @property
     def without(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Concepts and themes that are not shown, whatever the two above say. ≤ 1024 names of ≤ 200 characters, else
-        INVALID_ARGUMENT SELECTION_TOO_LONG; neither a concept nor a theme of the engine: CONCEPT_NAME_UNKNOWN.
+        INVALID_ARGUMENT SELECTION_TOO_LONG. A name that is neither a concept nor a theme of the engine: INVALID_ARGUMENT
+        CONCEPT_NAME_UNKNOWN.
         """
 
     @property

@@ -153,9 +153,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     ERROR_REASON_SELECTION_TOO_LONG: _ErrorReason.ValueType  # 64
     """INVALID_ARGUMENT: "only has 2000 names; list at most 1024"."""
     ERROR_REASON_THEME_UNKNOWN: _ErrorReason.ValueType  # 65
-    """INVALID_ARGUMENT: "theme is 'see'; did you mean 'sea'? Choose from: animals, city, …"."""
+    """INVALID_ARGUMENT: "theme is 'see'; the nearest: sea; choose one of: animals, city, …"."""
     ERROR_REASON_CONCEPT_NAME_UNKNOWN: _ErrorReason.ValueType  # 66
-    """INVALID_ARGUMENT: "only is 'autum lake', no concept or theme of canvas; did you mean 'autumn lake'? See ListConcepts"."""
+    """INVALID_ARGUMENT: "only is 'foxx', which is no concept or theme of canvas; choose what ListConcepts names; …"."""
     ERROR_REASON_CONCEPTS_TOO_FEW: _ErrorReason.ValueType  # 67
     """INVALID_ARGUMENT: "1 concept is left of those that may be shown; leave at least 3"."""
     ERROR_REASON_MOOD_OUT_OF_RANGE: _ErrorReason.ValueType  # 68
@@ -298,9 +298,9 @@ ERROR_REASON_PAINT_RATE_OUT_OF_RANGE: ErrorReason.ValueType  # 63
 ERROR_REASON_SELECTION_TOO_LONG: ErrorReason.ValueType  # 64
 """INVALID_ARGUMENT: "only has 2000 names; list at most 1024"."""
 ERROR_REASON_THEME_UNKNOWN: ErrorReason.ValueType  # 65
-"""INVALID_ARGUMENT: "theme is 'see'; did you mean 'sea'? Choose from: animals, city, …"."""
+"""INVALID_ARGUMENT: "theme is 'see'; the nearest: sea; choose one of: animals, city, …"."""
 ERROR_REASON_CONCEPT_NAME_UNKNOWN: ErrorReason.ValueType  # 66
-"""INVALID_ARGUMENT: "only is 'autum lake', no concept or theme of canvas; did you mean 'autumn lake'? See ListConcepts"."""
+"""INVALID_ARGUMENT: "only is 'foxx', which is no concept or theme of canvas; choose what ListConcepts names; …"."""
 ERROR_REASON_CONCEPTS_TOO_FEW: ErrorReason.ValueType  # 67
 """INVALID_ARGUMENT: "1 concept is left of those that may be shown; leave at least 3"."""
 ERROR_REASON_MOOD_OUT_OF_RANGE: ErrorReason.ValueType  # 68

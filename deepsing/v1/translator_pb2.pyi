@@ -52,8 +52,9 @@ class TranslateRequest(google.protobuf.message.Message):
 
     @property
     def allowed_concepts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Concepts that may be chosen; those of the others get weight 0. Empty allows all. Each < the engine's concept count,
-        and at most as many as that, else INVALID_ARGUMENT CONCEPT_UNKNOWN; ≥ 3 different ones, else CONCEPTS_TOO_FEW.
+        """Concepts that may be chosen; the others get weight 0. Empty allows all. Each < the engine's concept count, and at most
+        as many as that, else INVALID_ARGUMENT CONCEPT_UNKNOWN. Fewer than 3 different ones: INVALID_ARGUMENT
+        CONCEPTS_TOO_FEW.
         """
 
     def __init__(

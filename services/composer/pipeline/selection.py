@@ -68,7 +68,7 @@ def _find_themes(wanted: Iterable[str], themes: Numbers, engine: str) -> frozens
     """The concepts of all these themes. Raises InvalidArgument THEME_UNKNOWN."""
     for theme in wanted:
         if theme.casefold() not in themes:
-            choice = f"Choose from: {', '.join(sorted(themes))}" if themes else f"{engine} has no themes; use only"
+            choice = f"choose one of: {', '.join(sorted(themes))}" if themes else f"{engine} has none, name concepts"
             message = f"theme is {theme!r};{_suggest(theme, themes)} {choice}"
             reason = reasons.ERROR_REASON_THEME_UNKNOWN
             raise InvalidArgument(message, reason=reason, field="themes", value=theme)
@@ -79,19 +79,17 @@ def _find_concepts(field: str, wanted: Iterable[str], known: Numbers, engine: st
     """The concepts that are called so or have such a theme. Raises InvalidArgument CONCEPT_NAME_UNKNOWN."""
     for name in wanted:
         if name.casefold() not in known:
-            message = (
-                f"{field} is {name!r}, no concept or theme of {engine};{_suggest(name, known)} "
-                "See ListConcepts (deepsing concepts)"
-            )
+            unknown = f"{field} is {name!r}, which is no concept or theme of {engine}"
+            message = f"{unknown};{_suggest(name, known)} choose what ListConcepts names"
             reason = reasons.ERROR_REASON_CONCEPT_NAME_UNKNOWN
             raise InvalidArgument(message, reason=reason, field=field, value=name)
     return frozenset[int]().union(*(known[name.casefold()] for name in wanted))
 
 
 def _suggest(name: str, known: Numbers) -> str:
-    """The known names that are most like a name, as a question; empty if none is."""
+    """The known names that are most like a name, as a part of a refusal; empty if none is."""
     near = get_close_matches(name.casefold(), known, SUGGESTIONS)
-    return f" did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return f" the nearest: {', '.join(near)};" if near else ""
 
 
 def _describe_gaps(concepts: Sequence[generator_pb2.Concept], left: Sequence[int]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ WALK = random_walk(LEXICON, seed=4, count=60)
 SAD, JOYFUL = LEXICON.ratings.sum(1).argmin(), LEXICON.ratings.sum(1).argmax()
 
 
-def fixed_view(shares: list[float]) -> ViewTranslator:
+def make_view(shares: list[float]) -> ViewTranslator:
     """A view that gives its classes 0, 1, 2 … these shares at any sentiment."""
     nothing = np.zeros((2, 4), np.float32), np.zeros(4, np.float32)
     logits = np.zeros((4, len(shares)), np.float32), 0.05 * np.log(np.array(shares, np.float32))
@@ -69,12 +69,12 @@ def test_the_original_takes_the_nearest_that_is_allowed() -> None:
 
 def test_a_view_shares_its_weight_among_the_classes_that_are_allowed() -> None:
     passage = Passage(np.zeros((2, 2)), allowed_concepts=(0, 1, 200))
-    weights = translate(fixed_view([0.1, 0.3, 0.6]), passage).class_weights
+    weights = translate(make_view([0.1, 0.3, 0.6]), passage).class_weights
     assert weights[:, [0, 1, 2, 200]] == pytest.approx(np.tile([0.25, 0.75, 0, 0], (2, 1)), abs=1e-5)
 
 
 def test_a_view_that_would_show_next_to_nothing_of_what_is_allowed_leaves_the_choice_to_the_dictionary() -> None:
-    view = fixed_view([0.9 * LEAST_SHARE, 0.5, 0.5 - 0.9 * LEAST_SHARE])
+    view = make_view([0.9 * LEAST_SHARE, 0.5, 0.5 - 0.9 * LEAST_SHARE])
     passage = Passage(WALK, seed=4, recent_concepts=(200,), allowed_concepts=(0, 200, 201, 202))
     weights = translate(view, passage).class_weights
     expected = translate(DictionaryTranslator(LEXICON), passage).class_weights
