@@ -109,10 +109,8 @@ class Curve:
         panel.axhline(0, color="#ccc", linewidth=0.8)
         asked, label = [sample.target[axis] for sample in samples], "the song asks for"
         if songs := [sample.song for sample in samples if sample.song is not None]:
-            label = "the song asks for, shifted by the mood"
-            panel.plot(
-                times, [song[axis] for song in songs], color=colour, linewidth=1, alpha=0.5, label="the song itself"
-            )
+            label = "asked for, with the mood"
+            panel.plot(times, [song[axis] for song in songs], color=colour, linewidth=1, alpha=0.5, label="the song")
         panel.plot(times, asked, color=colour, linewidth=2.2, label=label)
         rated = [sample.expected[axis] for sample in samples]
         label = "what the pictures stand for (ratings of their concepts)"
