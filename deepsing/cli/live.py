@@ -227,6 +227,7 @@ class LiveReport:
             "lag_p99_s": round(high_s, 3),
             "lag_longest_s": round(lags[-1], 3),
             "lags": len(self._lags_s),
+            "warnings": list(end.warnings),
         }
         if self._as_json:
             print(json.dumps(facts), flush=True)
@@ -238,3 +239,5 @@ class LiveReport:
             file=sys.stderr,
             flush=True,
         )
+        for warning in end.warnings:
+            print(f"note: {warning}", file=sys.stderr, flush=True)
