@@ -15,7 +15,7 @@ from deepsing.cli.composer import ask
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.progress import Report, print_news
 from deepsing.cli.sound import Sound, open_file_sound, open_microphone
-from deepsing.cli.story_options import add_motion_options
+from deepsing.cli.story_options import add_motion_options, add_selection_options, split_themes
 from deepsing.cli.viewer import Viewer
 from deepsing.client import Client, StoryOptions
 from deepsing.local.failures import USAGE, CommandError
@@ -30,6 +30,7 @@ MAX_LAGS = 200_000  # of the last frames, over which the summary is made
 EXAMPLES = """examples:
   deepsing live --view 8000
   deepsing live song.mp3 --view 8000 --style auto
+  deepsing live song.mp3 --view 8000 --theme sea,sky --mood calmer
   deepsing live --device hw:1 --target 127.0.0.1:50051 --view 0
   deepsing live song.mp3 --seconds 20 --json
   deepsing live song.mp3 --out - | ffplay -f mjpeg -framerate 12 -
@@ -64,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--style", default="none", metavar="NAME", help="none (default), auto, or see deepsing styles")
     parser.add_argument("--style-strength", type=float, metavar="SHARE", help="from 0 to 1 (default: 0.6)")
     add_motion_options(parser)
+    add_selection_options(parser)
     parser.add_argument(
         "--mode",
         choices=("adaptive", "absolute"),
@@ -94,6 +96,10 @@ def live(arguments: argparse.Namespace) -> int:
         motion=arguments.motion,
         react=arguments.react,
         paint_rate=arguments.paint_rate,
+        themes=split_themes(arguments.theme),
+        only=arguments.only,
+        without=arguments.without,
+        mood=arguments.mood,
         mode=arguments.mode,
         audio_format=Sound.form,
     )
@@ -221,6 +227,7 @@ class LiveReport:
             "lag_p99_s": round(high_s, 3),
             "lag_longest_s": round(lags[-1], 3),
             "lags": len(self._lags_s),
+            "warnings": list(end.warnings),
         }
         if self._as_json:
             print(json.dumps(facts), flush=True)
@@ -232,3 +239,5 @@ class LiveReport:
             file=sys.stderr,
             flush=True,
         )
+        for warning in end.warnings:
+            print(f"note: {warning}", file=sys.stderr, flush=True)

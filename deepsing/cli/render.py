@@ -4,7 +4,7 @@ import argparse
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "add_arguments",
     "again",
     "describe_agreement",
+    "describe_mood",
     "describe_music",
     "render",
 ]
@@ -41,6 +42,7 @@ EXAMPLES = """examples:
   deepsing render song.mp3 preview.mp4 --fps 1
   deepsing render song.flac story.mp4 --fps 23.976 --size 9:16 --mode relative
   deepsing render song.ogg story.mp4 --start 30 --duration 20 --style auto --style-strength 0.4
+  deepsing render song.mp3 story.mp4 --theme sea,storm --without "hidden beach" --mood darker --mood calmer=0.3
   deepsing render song.mp3 story.mp4 --style-pictures my-paintings/
   deepsing render song.mp3 story.mp4 --target 127.0.0.1:50051 --json
   deepsing render -- -odd-name.mp3 story.mp4
@@ -115,7 +117,7 @@ def render(arguments: argparse.Namespace) -> int:
 
     async def render_and_print() -> int:
         story = await _render(arguments, options)
-        print(json.dumps(story.to_json()) if arguments.json else _format_summary(story))
+        print(json.dumps(story.to_json()) if arguments.json else _format_summary(story, options))
         return 0
 
     return run_to_end(render_and_print())
@@ -136,7 +138,7 @@ def again(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps({**story.to_json(), "same_frames": same, "differing_models": differing}))
         else:
-            print(_format_summary(story))
+            print(_format_summary(story, options))
             print(_format_comparison(same, differing))
         return 0 if same else FAILURE
 
@@ -183,7 +185,7 @@ async def _render(arguments: argparse.Namespace, options: StoryOptions) -> Story
         return await ask(render_song, arguments=arguments, report=report)
 
 
-def _format_summary(story: Story) -> str:
+def _format_summary(story: Story, options: StoryOptions) -> str:
     size, rate = story.started.size, story.started.frame_rate
     fps = rate.numerator / max(1, rate.denominator)
     lines = [
@@ -192,6 +194,7 @@ def _format_summary(story: Story) -> str:
         f"beside it: {story.manifest.name}, {story.contact_sheet.name}, {story.curve.name}",
         describe_music(story),
         describe_agreement(story.end),
+        describe_mood(options),
         *(f"note: {warning.message}" for warning in story.end.song.warnings),
         *(f"note: {warning}" for warning in story.end.warnings),
         f"took {story.elapsed_s:.1f} s, {story.realtime_factor:.2f} x real time",
@@ -205,6 +208,15 @@ def describe_music(story: Story) -> str:
     shown = " ".join(story.sections[:MAX_SECTIONS]) + (" …" if count > MAX_SECTIONS else "")
     passages = f"{count} passages ({shown})" if count > 1 else "1 passage" if count else ""
     return ", ".join(filter(None, (passages, f"{tempo:.0f} beats a minute" if tempo else "")))
+
+
+def describe_mood(options: StoryOptions) -> str:
+    """Says how far a story was asked to be from its song; empty if it was not."""
+    mood = options.to_config().mood
+    if not (mood.arousal or mood.valence):
+        return ""
+    shift = f"arousal {mood.arousal:+.2f}, valence {mood.valence:+.2f}"
+    return f"mood: {shift}; what the pictures follow is the song's feeling shifted by this"
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
@@ -233,6 +245,10 @@ def _restore_options(manifest: Mapping[str, Any], path: Path) -> StoryOptions:
             motion=float(parameters.get("motion", 0.0)),
             react=float(parameters.get("react", 0.0)),
             paint_rate=float(parameters.get("paint_rate", EVERY_FRAME)),
+            themes=tuple(map(str, parameters.get("themes", ()))),
+            only=tuple(map(str, parameters.get("only", ()))),
+            without=tuple(map(str, parameters.get("without", ()))),
+            mood=_restore_mood(parameters.get("mood", (0.0, 0.0))),
             mode=parameters["sentiment_mode"],
             start_s=int(parameters["start_us"]) / 1e6,
             duration_s=int(parameters["duration_us"]) / 1e6 or None,
@@ -243,6 +259,11 @@ def _restore_options(manifest: Mapping[str, Any], path: Path) -> StoryOptions:
             f"{path} lacks a parameter of the story, or has a wrong one ({error}); give it as render wrote it",
             USAGE,
         ) from None
+
+
+def _restore_mood(shift: Iterable[Any]) -> tuple[float, float]:
+    arousal, valence = map(float, shift)
+    return arousal, valence
 
 
 def _check_song(song: Path, manifest: Mapping[str, Any]) -> None:

@@ -59,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         _create,
         "stories create song.mp3 --size 16:9",
         "stories create song.mp3 --watch",
+        "stories create song.mp3 --theme paintings --mood brighter",
     )
     creating.add_argument("song", metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …")
     add_story_options(creating)

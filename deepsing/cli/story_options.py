@@ -1,10 +1,11 @@
 """The options of a story, for every command that makes one or says what one would cost."""
 
 import argparse
+from collections.abc import Iterable
 
 from deepsing.client import StoryOptions
 
-__all__ = ["add_motion_options", "add_story_options", "story_options"]
+__all__ = ["add_motion_options", "add_selection_options", "add_story_options", "split_themes", "story_options"]
 
 
 def add_story_options(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,7 @@ def add_story_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--style-strength", type=float, metavar="SHARE", help="from 0 to 1 (default: 0.6)")
     add_motion_options(parser)
+    add_selection_options(parser)
     parser.add_argument(
         "--mode",
         choices=("absolute", "relative", "adaptive"),
@@ -57,6 +59,35 @@ def add_motion_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_selection_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what decides which concepts may be shown, and the mood; each may be given several times."""
+    parser.add_argument(
+        "--theme",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="show only this: sea, sky, woods, city, animals, paintings, …; several with commas; see deepsing concepts",
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="show only this concept or theme, beside those of --theme"
+    )
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="NAME", help="do not show this concept or theme"
+    )
+    parser.add_argument(
+        "--mood",
+        action="append",
+        default=[],
+        metavar="WORD[=AMOUNT]",
+        help="darker or brighter, calmer or wilder than the song; from 0 to 1 (default: 0.5), such as calmer=0.3",
+    )
+
+
+def split_themes(texts: Iterable[str]) -> list[str]:
+    """The themes of all --theme: each text may hold several, with commas."""
+    return [name for text in texts for name in (part.strip() for part in text.split(",")) if name]
+
+
 def story_options(arguments: argparse.Namespace) -> StoryOptions:
     """Builds the options from the arguments."""
     return StoryOptions(
@@ -70,6 +101,10 @@ def story_options(arguments: argparse.Namespace) -> StoryOptions:
         motion=arguments.motion,
         react=arguments.react,
         paint_rate=arguments.paint_rate,
+        themes=split_themes(arguments.theme),
+        only=arguments.only,
+        without=arguments.without,
+        mood=arguments.mood,
         mode=arguments.mode,
         start_s=arguments.start,
         duration_s=arguments.duration,

@@ -2,12 +2,13 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, TypeVar
 
 from deepsing.client.errors import Refused
+from deepsing.client.mood import Moods, parse_mood
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2
 
@@ -60,6 +61,10 @@ class StoryOptions:
     truncation: float | None = None  # how far noise moves a picture, (0, 1]; None is the composer's
     motion: str | float | None = None  # of the camera: "still", "calm", "lively" or [0, 1]; None is calm
     react: float | None = None  # how strongly the camera answers onsets and beats, [0, 1]; None is the composer's: 0.6
+    themes: Sequence[str] = ()  # show concepts of these themes only, such as "sea"; see ListConcepts
+    only: Sequence[str] = ()  # show only these concepts or themes; with `themes`: what either names
+    without: Sequence[str] = ()  # concepts or themes that are not shown
+    mood: Moods = ()  # "darker", "brighter", "calmer", "wilder", "darker=0.3" …; or the shift (arousal, valence)
     paint_rate: float | None = None  # pictures painted a second, (0, 60], others are blended; None is the engine's
     mode: Mode | None = None  # scale of the sentiment; None is absolute, or adaptive for a live story
     images: Images = "jpeg"  # format of the frames that are returned
@@ -89,6 +94,10 @@ class StoryOptions:
             motion=_parse_motion(self.motion),
             react=self.react,
             paint_rate=self.paint_rate or 0.0,
+            themes=_list_names(self.themes),
+            only=_list_names(self.only),
+            without=_list_names(self.without),
+            mood=parse_mood(self.mood),
             sentiment_mode=_parse_choice(self.mode or ("adaptive" if self.live else "absolute"), MODES, "mode"),
             image_format=_parse_choice(self.images, IMAGES, "images"),
             jpeg_quality=_check_range(self.jpeg_quality or 0, 2**32 - 1, "jpeg_quality"),
@@ -189,6 +198,11 @@ def _parse_motion(motion: str | float | None) -> float | None:
     except ValueError:
         choice = f"{', '.join(MOTIONS)} or a number from 0 to 1"
         raise _build_refusal("motion", "MOTION_OUT_OF_RANGE", "motion", str(motion), choice) from None
+
+
+def _list_names(names: Sequence[str]) -> list[str]:
+    """Names of concepts or themes; a single text is one name. The composer knows which there are."""
+    return [_replace_unencodable(name.strip()) for name in ([names] if isinstance(names, str) else names)]
 
 
 def _parse_choice(name: str, choices: Mapping[str, Number], field: str) -> Number:

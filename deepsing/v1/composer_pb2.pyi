@@ -258,6 +258,31 @@ class ProbeResponse(google.protobuf.message.Message):
 Global___ProbeResponse: typing_extensions.TypeAlias = ProbeResponse
 
 @typing.final
+class Mood(google.protobuf.message.Message):
+    """A shift of the song's sentiment, on the scale of pictures: darker or brighter, calmer or wilder than the song is.
+    What pictures are to carry (Frame.target) is the song's sentiment plus this, cut to [-1, 1]; when they change follows
+    the song as it is. Each [-1, 1], else INVALID_ARGUMENT MOOD_OUT_OF_RANGE.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AROUSAL_FIELD_NUMBER: builtins.int
+    VALENCE_FIELD_NUMBER: builtins.int
+    arousal: builtins.float
+    """Below 0 calmer, above 0 wilder. The concepts of the built-in engine spread by 0.22 (standard deviation)."""
+    valence: builtins.float
+    """Below 0 darker, above 0 brighter. Those concepts spread by 0.34."""
+    def __init__(
+        self,
+        *,
+        arousal: builtins.float = ...,
+        valence: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["arousal", b"arousal", "valence", b"valence"]) -> None: ...
+
+Global___Mood: typing_extensions.TypeAlias = Mood
+
+@typing.final
 class StoryConfig(google.protobuf.message.Message):
     """Everything that decides a story, besides the song. Equal config, samples and digests give equal frames."""
 
@@ -286,6 +311,10 @@ class StoryConfig(google.protobuf.message.Message):
     MOTION_FIELD_NUMBER: builtins.int
     REACT_FIELD_NUMBER: builtins.int
     PAINT_RATE_FIELD_NUMBER: builtins.int
+    THEMES_FIELD_NUMBER: builtins.int
+    ONLY_FIELD_NUMBER: builtins.int
+    WITHOUT_FIELD_NUMBER: builtins.int
+    MOOD_FIELD_NUMBER: builtins.int
     seed: builtins.int
     """Decides every random choice."""
     engine: builtins.str
@@ -359,6 +388,31 @@ class StoryConfig(google.protobuf.message.Message):
     def resume(self) -> Global___ResumePoint:
         """Where to continue after a broken connection; unset starts at the first frame."""
 
+    @property
+    def themes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Themes (Concept.themes) whose concepts may be shown; with `only`: what either of them names. Both empty: all. ≤ 1024
+        names of ≤ 200 characters, else INVALID_ARGUMENT SELECTION_TOO_LONG. A name that is no theme of the engine:
+        INVALID_ARGUMENT THEME_UNKNOWN. Capitals do not matter.
+        """
+
+    @property
+    def only(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Concepts and themes that may be shown, by name, as in `themes`. ≤ 1024 names of ≤ 200 characters, else
+        INVALID_ARGUMENT SELECTION_TOO_LONG. A name that is neither a concept nor a theme of the engine: INVALID_ARGUMENT
+        CONCEPT_NAME_UNKNOWN. Fewer than 3 concepts are left of those that may be shown: INVALID_ARGUMENT CONCEPTS_TOO_FEW.
+        """
+
+    @property
+    def without(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Concepts and themes that are not shown, whatever the two above say. ≤ 1024 names of ≤ 200 characters, else
+        INVALID_ARGUMENT SELECTION_TOO_LONG. A name that is neither a concept nor a theme of the engine: INVALID_ARGUMENT
+        CONCEPT_NAME_UNKNOWN.
+        """
+
+    @property
+    def mood(self) -> Global___Mood:
+        """Unset shifts nothing; see Mood for its limits."""
+
     def __init__(
         self,
         *,
@@ -385,9 +439,13 @@ class StoryConfig(google.protobuf.message.Message):
         motion: builtins.float | None = ...,
         react: builtins.float | None = ...,
         paint_rate: builtins.float = ...,
+        themes: collections.abc.Iterable[builtins.str] | None = ...,
+        only: collections.abc.Iterable[builtins.str] | None = ...,
+        without: collections.abc.Iterable[builtins.str] | None = ...,
+        mood: Global___Mood | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_motion", b"_motion", "_react", b"_react", "audio_format", b"audio_format", "frame_rate", b"frame_rate", "motion", b"motion", "react", b"react", "resume", b"resume", "size", b"size"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_motion", b"_motion", "_react", b"_react", "audio_format", b"audio_format", "duration_us", b"duration_us", "engine", b"engine", "files", b"files", "frame_rate", b"frame_rate", "image_format", b"image_format", "initial_credit", b"initial_credit", "jpeg_quality", b"jpeg_quality", "motion", b"motion", "pacing", b"pacing", "paint_rate", b"paint_rate", "react", b"react", "resume", b"resume", "seed", b"seed", "send_achieved", b"send_achieved", "sentiment_mode", b"sentiment_mode", "size", b"size", "start_us", b"start_us", "style", b"style", "style_strength", b"style_strength", "title", b"title", "translator", b"translator", "truncation", b"truncation"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_motion", b"_motion", "_react", b"_react", "audio_format", b"audio_format", "frame_rate", b"frame_rate", "mood", b"mood", "motion", b"motion", "react", b"react", "resume", b"resume", "size", b"size"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_motion", b"_motion", "_react", b"_react", "audio_format", b"audio_format", "duration_us", b"duration_us", "engine", b"engine", "files", b"files", "frame_rate", b"frame_rate", "image_format", b"image_format", "initial_credit", b"initial_credit", "jpeg_quality", b"jpeg_quality", "mood", b"mood", "motion", b"motion", "only", b"only", "pacing", b"pacing", "paint_rate", b"paint_rate", "react", b"react", "resume", b"resume", "seed", b"seed", "send_achieved", b"send_achieved", "sentiment_mode", b"sentiment_mode", "size", b"size", "start_us", b"start_us", "style", b"style", "style_strength", b"style_strength", "themes", b"themes", "title", b"title", "translator", b"translator", "truncation", b"truncation", "without", b"without"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_motion", b"_motion"]) -> typing.Literal["motion"] | None: ...
     @typing.overload
@@ -536,7 +594,9 @@ class ComposeResponse(google.protobuf.message.Message):
 
     @property
     def affect_point(self) -> deepsing.v1.sentiment_pb2.AffectPoint:
-        """The sentiment of the next half second, on the scale of pictures (see SentimentMode)."""
+        """The song's own sentiment of the next half second, on the scale of pictures (see SentimentMode) but without
+        StoryConfig.mood.
+        """
 
     @property
     def frame(self) -> Global___Frame:
@@ -705,7 +765,7 @@ class Frame(google.protobuf.message.Message):
     """The picture, in the format asked for."""
     @property
     def target(self) -> deepsing.v1.sentiment_pb2.Sentiment:
-        """The sentiment that it is meant to carry."""
+        """The sentiment that it is meant to carry: the song's, shifted by StoryConfig.mood."""
 
     @property
     def concepts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___NamedWeight]:
@@ -995,14 +1055,16 @@ class SessionEnd(google.protobuf.message.Message):
     song_digest: builtins.str
     """SHA-256 of the song as it was received, lower-case hex."""
     rated_by: deepsing.v1.sentiment_pb2.RatingSource.ValueType
-    """Who rated what is shown, so whose feelings arousal and valence are compared with; as Engine.rated_by."""
+    """Who rated what may be shown, so whose feelings arousal and valence are compared with: as Engine.rated_by, or what
+    Concept.rated_by says of the concepts that themes, only and without leave.
+    """
     @property
     def song(self) -> deepsing.v1.sentiment_pb2.SongFacts:
         """Properties of the song; unset if only a part of it was asked for."""
 
     @property
     def arousal(self) -> Global___Agreement:
-        """Target against the rated sentiment of the concepts shown (Frame.expected), per frame: arousal."""
+        """Target, so with the mood, against the rated sentiment of the concepts shown (Frame.expected), per frame: arousal."""
 
     @property
     def valence(self) -> Global___Agreement:

@@ -150,6 +150,16 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """INVALID_ARGUMENT: "react is 3; choose 0 to 1"."""
     ERROR_REASON_PAINT_RATE_OUT_OF_RANGE: _ErrorReason.ValueType  # 63
     """INVALID_ARGUMENT: "paint rate is 90; choose 0 to 60"."""
+    ERROR_REASON_SELECTION_TOO_LONG: _ErrorReason.ValueType  # 64
+    """INVALID_ARGUMENT: "only has 2000 names; list at most 1024"."""
+    ERROR_REASON_THEME_UNKNOWN: _ErrorReason.ValueType  # 65
+    """INVALID_ARGUMENT: "theme is 'see'; the nearest: sea; choose one of: animals, city, …"."""
+    ERROR_REASON_CONCEPT_NAME_UNKNOWN: _ErrorReason.ValueType  # 66
+    """INVALID_ARGUMENT: "only is 'foxx', which is no concept or theme of canvas; choose what ListConcepts names; …"."""
+    ERROR_REASON_CONCEPTS_TOO_FEW: _ErrorReason.ValueType  # 67
+    """INVALID_ARGUMENT: "1 concept is left of those that may be shown; leave at least 3"."""
+    ERROR_REASON_MOOD_OUT_OF_RANGE: _ErrorReason.ValueType  # 68
+    """INVALID_ARGUMENT: "mood.valence is -3; choose -1 to 1"."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: `google.rpc.ErrorInfo.reason` is a name below without its prefix, the domain is "deepsing", and
@@ -285,4 +295,14 @@ ERROR_REASON_REACT_OUT_OF_RANGE: ErrorReason.ValueType  # 62
 """INVALID_ARGUMENT: "react is 3; choose 0 to 1"."""
 ERROR_REASON_PAINT_RATE_OUT_OF_RANGE: ErrorReason.ValueType  # 63
 """INVALID_ARGUMENT: "paint rate is 90; choose 0 to 60"."""
+ERROR_REASON_SELECTION_TOO_LONG: ErrorReason.ValueType  # 64
+"""INVALID_ARGUMENT: "only has 2000 names; list at most 1024"."""
+ERROR_REASON_THEME_UNKNOWN: ErrorReason.ValueType  # 65
+"""INVALID_ARGUMENT: "theme is 'see'; the nearest: sea; choose one of: animals, city, …"."""
+ERROR_REASON_CONCEPT_NAME_UNKNOWN: ErrorReason.ValueType  # 66
+"""INVALID_ARGUMENT: "only is 'foxx', which is no concept or theme of canvas; choose what ListConcepts names; …"."""
+ERROR_REASON_CONCEPTS_TOO_FEW: ErrorReason.ValueType  # 67
+"""INVALID_ARGUMENT: "1 concept is left of those that may be shown; leave at least 3"."""
+ERROR_REASON_MOOD_OUT_OF_RANGE: ErrorReason.ValueType  # 68
+"""INVALID_ARGUMENT: "mood.valence is -3; choose -1 to 1"."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from deepsing.v1 import sentiment_pb2 as deepsing_dot_v1_dot_sentiment__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64\x65\x65psing/v1/generator.proto\x12\x0b\x64\x65\x65psing.v1\x1a\x1b\x64\x65\x65psing/v1/sentiment.proto\"\xb7\x02\n\x0fGenerateRequest\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x13\n\x0b\x66rame_count\x18\x02 \x01(\r\x12\x19\n\rclass_weights\x18\x03 \x03(\x02\x42\x02\x10\x01\x12\x11\n\x05noise\x18\x04 \x03(\x02\x42\x02\x10\x01\x12\x12\n\ntruncation\x18\x05 \x01(\x02\x12\x19\n\rstyle_weights\x18\x06 \x03(\x02\x42\x02\x10\x01\x12\x1f\n\x04size\x18\x07 \x01(\x0b\x32\x11.deepsing.v1.Size\x12.\n\x0cimage_format\x18\x08 \x01(\x0e\x32\x18.deepsing.v1.ImageFormat\x12\x14\n\x0cjpeg_quality\x18\t \x01(\r\x12\'\n\x08priority\x18\n \x01(\x0e\x32\x15.deepsing.v1.Priority\x12\x12\n\nsession_id\x18\x0b \x01(\t\"\x85\x01\n\x10GenerateResponse\x12\x0e\n\x06images\x18\x01 \x03(\x0c\x12\x1f\n\x04size\x18\x02 \x01(\x0b\x32\x11.deepsing.v1.Size\x12\x15\n\rengine_digest\x18\x03 \x01(\t\x12\x15\n\rqueue_wait_us\x18\x04 \x01(\x03\x12\x12\n\ncompute_us\x18\x05 \x01(\x03\"%\n\x13ListConceptsRequest\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\"c\n\x14ListConceptsResponse\x12#\n\x06\x65ngine\x18\x01 \x01(\x0b\x32\x13.deepsing.v1.Engine\x12&\n\x08\x63oncepts\x18\x02 \x03(\x0b\x32\x14.deepsing.v1.Concept\"\xa3\x01\n\x06\x45ngine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x0bnative_size\x18\x02 \x01(\x0b\x32\x11.deepsing.v1.Size\x12\x12\n\nnoise_size\x18\x03 \x01(\r\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12+\n\x08rated_by\x18\x05 \x01(\x0e\x32\x19.deepsing.v1.RatingSource\x12\x12\n\npaint_rate\x18\x06 \x01(\x02\"B\n\x07\x43oncept\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\tsentiment\x18\x02 \x01(\x0b\x32\x16.deepsing.v1.Sentiment\"\x13\n\x11ListStylesRequest\"\\\n\x12ListStylesResponse\x12\"\n\x06styles\x18\x01 \x03(\x0b\x32\x12.deepsing.v1.Style\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\npaint_rate\x18\x03 \x01(\x02\"@\n\x05Style\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\tsentiment\x18\x02 \x01(\x0b\x32\x16.deepsing.v1.Sentiment*M\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x14\n\x10PRIORITY_OFFLINE\x10\x01\x12\x11\n\rPRIORITY_LIVE\x10\x02\x32\xff\x01\n\x10GeneratorService\x12G\n\x08Generate\x12\x1c.deepsing.v1.GenerateRequest\x1a\x1d.deepsing.v1.GenerateResponse\x12S\n\x0cListConcepts\x12 .deepsing.v1.ListConceptsRequest\x1a!.deepsing.v1.ListConceptsResponse\x12M\n\nListStyles\x12\x1e.deepsing.v1.ListStylesRequest\x1a\x1f.deepsing.v1.ListStylesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x64\x65\x65psing/v1/generator.proto\x12\x0b\x64\x65\x65psing.v1\x1a\x1b\x64\x65\x65psing/v1/sentiment.proto\"\xb7\x02\n\x0fGenerateRequest\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x13\n\x0b\x66rame_count\x18\x02 \x01(\r\x12\x19\n\rclass_weights\x18\x03 \x03(\x02\x42\x02\x10\x01\x12\x11\n\x05noise\x18\x04 \x03(\x02\x42\x02\x10\x01\x12\x12\n\ntruncation\x18\x05 \x01(\x02\x12\x19\n\rstyle_weights\x18\x06 \x03(\x02\x42\x02\x10\x01\x12\x1f\n\x04size\x18\x07 \x01(\x0b\x32\x11.deepsing.v1.Size\x12.\n\x0cimage_format\x18\x08 \x01(\x0e\x32\x18.deepsing.v1.ImageFormat\x12\x14\n\x0cjpeg_quality\x18\t \x01(\r\x12\'\n\x08priority\x18\n \x01(\x0e\x32\x15.deepsing.v1.Priority\x12\x12\n\nsession_id\x18\x0b \x01(\t\"\x85\x01\n\x10GenerateResponse\x12\x0e\n\x06images\x18\x01 \x03(\x0c\x12\x1f\n\x04size\x18\x02 \x01(\x0b\x32\x11.deepsing.v1.Size\x12\x15\n\rengine_digest\x18\x03 \x01(\t\x12\x15\n\rqueue_wait_us\x18\x04 \x01(\x03\x12\x12\n\ncompute_us\x18\x05 \x01(\x03\"%\n\x13ListConceptsRequest\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\"c\n\x14ListConceptsResponse\x12#\n\x06\x65ngine\x18\x01 \x01(\x0b\x32\x13.deepsing.v1.Engine\x12&\n\x08\x63oncepts\x18\x02 \x03(\x0b\x32\x14.deepsing.v1.Concept\"\xa3\x01\n\x06\x45ngine\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x0bnative_size\x18\x02 \x01(\x0b\x32\x11.deepsing.v1.Size\x12\x12\n\nnoise_size\x18\x03 \x01(\r\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12+\n\x08rated_by\x18\x05 \x01(\x0e\x32\x19.deepsing.v1.RatingSource\x12\x12\n\npaint_rate\x18\x06 \x01(\x02\"\x7f\n\x07\x43oncept\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\tsentiment\x18\x02 \x01(\x0b\x32\x16.deepsing.v1.Sentiment\x12\x0e\n\x06themes\x18\x03 \x03(\t\x12+\n\x08rated_by\x18\x04 \x01(\x0e\x32\x19.deepsing.v1.RatingSource\"\x13\n\x11ListStylesRequest\"\\\n\x12ListStylesResponse\x12\"\n\x06styles\x18\x01 \x03(\x0b\x32\x12.deepsing.v1.Style\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\npaint_rate\x18\x03 \x01(\x02\"@\n\x05Style\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\tsentiment\x18\x02 \x01(\x0b\x32\x16.deepsing.v1.Sentiment*M\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x14\n\x10PRIORITY_OFFLINE\x10\x01\x12\x11\n\rPRIORITY_LIVE\x10\x02\x32\xff\x01\n\x10GeneratorService\x12G\n\x08Generate\x12\x1c.deepsing.v1.GenerateRequest\x1a\x1d.deepsing.v1.GenerateResponse\x12S\n\x0cListConcepts\x12 .deepsing.v1.ListConceptsRequest\x1a!.deepsing.v1.ListConceptsResponse\x12M\n\nListStyles\x12\x1e.deepsing.v1.ListStylesRequest\x1a\x1f.deepsing.v1.ListStylesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,8 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GENERATEREQUEST'].fields_by_name['noise']._serialized_options = b'\020\001'
   _globals['_GENERATEREQUEST'].fields_by_name['style_weights']._loaded_options = None
   _globals['_GENERATEREQUEST'].fields_by_name['style_weights']._serialized_options = b'\020\001'
-  _globals['_PRIORITY']._serialized_start=1078
-  _globals['_PRIORITY']._serialized_end=1155
+  _globals['_PRIORITY']._serialized_start=1139
+  _globals['_PRIORITY']._serialized_end=1216
   _globals['_GENERATEREQUEST']._serialized_start=74
   _globals['_GENERATEREQUEST']._serialized_end=385
   _globals['_GENERATERESPONSE']._serialized_start=388
@@ -51,13 +51,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENGINE']._serialized_start=664
   _globals['_ENGINE']._serialized_end=827
   _globals['_CONCEPT']._serialized_start=829
-  _globals['_CONCEPT']._serialized_end=895
-  _globals['_LISTSTYLESREQUEST']._serialized_start=897
-  _globals['_LISTSTYLESREQUEST']._serialized_end=916
-  _globals['_LISTSTYLESRESPONSE']._serialized_start=918
-  _globals['_LISTSTYLESRESPONSE']._serialized_end=1010
-  _globals['_STYLE']._serialized_start=1012
-  _globals['_STYLE']._serialized_end=1076
-  _globals['_GENERATORSERVICE']._serialized_start=1158
-  _globals['_GENERATORSERVICE']._serialized_end=1413
+  _globals['_CONCEPT']._serialized_end=956
+  _globals['_LISTSTYLESREQUEST']._serialized_start=958
+  _globals['_LISTSTYLESREQUEST']._serialized_end=977
+  _globals['_LISTSTYLESRESPONSE']._serialized_start=979
+  _globals['_LISTSTYLESRESPONSE']._serialized_end=1071
+  _globals['_STYLE']._serialized_start=1073
+  _globals['_STYLE']._serialized_end=1137
+  _globals['_GENERATORSERVICE']._serialized_start=1219
+  _globals['_GENERATORSERVICE']._serialized_end=1474
 # @@protoc_insertion_point(module_scope)

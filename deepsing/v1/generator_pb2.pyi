@@ -259,20 +259,30 @@ class Concept(google.protobuf.message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     SENTIMENT_FIELD_NUMBER: builtins.int
+    THEMES_FIELD_NUMBER: builtins.int
+    RATED_BY_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Name that people understand, unique within its engine, for example "autumn lake"."""
+    rated_by: deepsing.v1.sentiment_pb2.RatingSource.ValueType
+    """PEOPLE or MODEL; UNSPECIFIED if the engine's file does not say."""
     @property
     def sentiment(self) -> deepsing.v1.sentiment_pb2.Sentiment:
-        """What people feel when they see it; Engine.rated_by says who rated that."""
+        """What people feel when they see it; rated_by says who rated that."""
+
+    @property
+    def themes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What it belongs to, for example "sea" and "paintings"; empty if the engine's file does not say."""
 
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         sentiment: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
+        themes: collections.abc.Iterable[builtins.str] | None = ...,
+        rated_by: deepsing.v1.sentiment_pb2.RatingSource.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["sentiment", b"sentiment"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "sentiment", b"sentiment"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "rated_by", b"rated_by", "sentiment", b"sentiment", "themes", b"themes"]) -> None: ...
 
 Global___Concept: typing_extensions.TypeAlias = Concept
 

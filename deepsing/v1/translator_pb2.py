@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from deepsing.v1 import sentiment_pb2 as deepsing_dot_v1_dot_sentiment__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x64\x65\x65psing/v1/translator.proto\x12\x0b\x64\x65\x65psing.v1\x1a\x1b\x64\x65\x65psing/v1/sentiment.proto\"\x9e\x01\n\x10TranslateRequest\x12\x12\n\ntranslator\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x13\n\x0b\x66irst_index\x18\x04 \x01(\x04\x12*\n\nsentiments\x18\x05 \x03(\x0b\x32\x16.deepsing.v1.Sentiment\x12\x17\n\x0frecent_concepts\x18\x06 \x03(\r\"\xac\x01\n\x11TranslateResponse\x12\x15\n\rconcept_count\x18\x01 \x01(\r\x12\x12\n\nnoise_size\x18\x02 \x01(\r\x12\x19\n\rclass_weights\x18\x03 \x03(\x02\x42\x02\x10\x01\x12\x11\n\x05noise\x18\x04 \x03(\x02\x42\x02\x10\x01\x12(\n\x08\x65xpected\x18\x05 \x03(\x0b\x32\x16.deepsing.v1.Sentiment\x12\x14\n\x0cmodel_digest\x18\x06 \x01(\t\"\x18\n\x16ListTranslatorsRequest\"G\n\x17ListTranslatorsResponse\x12,\n\x0btranslators\x18\x01 \x03(\x0b\x32\x17.deepsing.v1.Translator\"O\n\nTranslator\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"M\n\x13ReadPicturesRequest\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12&\n\x08pictures\x18\x02 \x03(\x0b\x32\x14.deepsing.v1.Picture\"*\n\x07Picture\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x10\n\x08\x63oncepts\x18\x02 \x03(\r\"c\n\x14ReadPicturesResponse\x12(\n\x08\x61\x63hieved\x18\x01 \x03(\x0b\x32\x16.deepsing.v1.Sentiment\x12!\n\x05judge\x18\x02 \x01(\x0b\x32\x12.deepsing.v1.Judge2\x92\x02\n\x11TranslatorService\x12J\n\tTranslate\x12\x1d.deepsing.v1.TranslateRequest\x1a\x1e.deepsing.v1.TranslateResponse\x12\\\n\x0fListTranslators\x12#.deepsing.v1.ListTranslatorsRequest\x1a$.deepsing.v1.ListTranslatorsResponse\x12S\n\x0cReadPictures\x12 .deepsing.v1.ReadPicturesRequest\x1a!.deepsing.v1.ReadPicturesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x64\x65\x65psing/v1/translator.proto\x12\x0b\x64\x65\x65psing.v1\x1a\x1b\x64\x65\x65psing/v1/sentiment.proto\"\xb8\x01\n\x10TranslateRequest\x12\x12\n\ntranslator\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x13\n\x0b\x66irst_index\x18\x04 \x01(\x04\x12*\n\nsentiments\x18\x05 \x03(\x0b\x32\x16.deepsing.v1.Sentiment\x12\x17\n\x0frecent_concepts\x18\x06 \x03(\r\x12\x18\n\x10\x61llowed_concepts\x18\x07 \x03(\r\"\xac\x01\n\x11TranslateResponse\x12\x15\n\rconcept_count\x18\x01 \x01(\r\x12\x12\n\nnoise_size\x18\x02 \x01(\r\x12\x19\n\rclass_weights\x18\x03 \x03(\x02\x42\x02\x10\x01\x12\x11\n\x05noise\x18\x04 \x03(\x02\x42\x02\x10\x01\x12(\n\x08\x65xpected\x18\x05 \x03(\x0b\x32\x16.deepsing.v1.Sentiment\x12\x14\n\x0cmodel_digest\x18\x06 \x01(\t\"\x18\n\x16ListTranslatorsRequest\"G\n\x17ListTranslatorsResponse\x12,\n\x0btranslators\x18\x01 \x03(\x0b\x32\x17.deepsing.v1.Translator\"O\n\nTranslator\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"M\n\x13ReadPicturesRequest\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12&\n\x08pictures\x18\x02 \x03(\x0b\x32\x14.deepsing.v1.Picture\"*\n\x07Picture\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x10\n\x08\x63oncepts\x18\x02 \x03(\r\"c\n\x14ReadPicturesResponse\x12(\n\x08\x61\x63hieved\x18\x01 \x03(\x0b\x32\x16.deepsing.v1.Sentiment\x12!\n\x05judge\x18\x02 \x01(\x0b\x32\x12.deepsing.v1.Judge2\x92\x02\n\x11TranslatorService\x12J\n\tTranslate\x12\x1d.deepsing.v1.TranslateRequest\x1a\x1e.deepsing.v1.TranslateResponse\x12\\\n\x0fListTranslators\x12#.deepsing.v1.ListTranslatorsRequest\x1a$.deepsing.v1.ListTranslatorsResponse\x12S\n\x0cReadPictures\x12 .deepsing.v1.ReadPicturesRequest\x1a!.deepsing.v1.ReadPicturesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,21 +37,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSLATERESPONSE'].fields_by_name['noise']._loaded_options = None
   _globals['_TRANSLATERESPONSE'].fields_by_name['noise']._serialized_options = b'\020\001'
   _globals['_TRANSLATEREQUEST']._serialized_start=75
-  _globals['_TRANSLATEREQUEST']._serialized_end=233
-  _globals['_TRANSLATERESPONSE']._serialized_start=236
-  _globals['_TRANSLATERESPONSE']._serialized_end=408
-  _globals['_LISTTRANSLATORSREQUEST']._serialized_start=410
-  _globals['_LISTTRANSLATORSREQUEST']._serialized_end=434
-  _globals['_LISTTRANSLATORSRESPONSE']._serialized_start=436
-  _globals['_LISTTRANSLATORSRESPONSE']._serialized_end=507
-  _globals['_TRANSLATOR']._serialized_start=509
-  _globals['_TRANSLATOR']._serialized_end=588
-  _globals['_READPICTURESREQUEST']._serialized_start=590
-  _globals['_READPICTURESREQUEST']._serialized_end=667
-  _globals['_PICTURE']._serialized_start=669
-  _globals['_PICTURE']._serialized_end=711
-  _globals['_READPICTURESRESPONSE']._serialized_start=713
-  _globals['_READPICTURESRESPONSE']._serialized_end=812
-  _globals['_TRANSLATORSERVICE']._serialized_start=815
-  _globals['_TRANSLATORSERVICE']._serialized_end=1089
+  _globals['_TRANSLATEREQUEST']._serialized_end=259
+  _globals['_TRANSLATERESPONSE']._serialized_start=262
+  _globals['_TRANSLATERESPONSE']._serialized_end=434
+  _globals['_LISTTRANSLATORSREQUEST']._serialized_start=436
+  _globals['_LISTTRANSLATORSREQUEST']._serialized_end=460
+  _globals['_LISTTRANSLATORSRESPONSE']._serialized_start=462
+  _globals['_LISTTRANSLATORSRESPONSE']._serialized_end=533
+  _globals['_TRANSLATOR']._serialized_start=535
+  _globals['_TRANSLATOR']._serialized_end=614
+  _globals['_READPICTURESREQUEST']._serialized_start=616
+  _globals['_READPICTURESREQUEST']._serialized_end=693
+  _globals['_PICTURE']._serialized_start=695
+  _globals['_PICTURE']._serialized_end=737
+  _globals['_READPICTURESRESPONSE']._serialized_start=739
+  _globals['_READPICTURESRESPONSE']._serialized_end=838
+  _globals['_TRANSLATORSERVICE']._serialized_start=841
+  _globals['_TRANSLATORSERVICE']._serialized_end=1115
 # @@protoc_insertion_point(module_scope)

@@ -31,6 +31,7 @@ class TranslateRequest(google.protobuf.message.Message):
     FIRST_INDEX_FIELD_NUMBER: builtins.int
     SENTIMENTS_FIELD_NUMBER: builtins.int
     RECENT_CONCEPTS_FIELD_NUMBER: builtins.int
+    ALLOWED_CONCEPTS_FIELD_NUMBER: builtins.int
     translator: builtins.str
     """Name from ListTranslators; empty is the default; else INVALID_ARGUMENT TRANSLATOR_UNKNOWN."""
     engine: builtins.str
@@ -49,6 +50,13 @@ class TranslateRequest(google.protobuf.message.Message):
         INVALID_ARGUMENT CONCEPT_UNKNOWN; a translator that varies its concepts avoids them.
         """
 
+    @property
+    def allowed_concepts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Concepts that may be chosen; the others get weight 0. Empty allows all. Each < the engine's concept count, and at most
+        as many as that, else INVALID_ARGUMENT CONCEPT_UNKNOWN. Fewer than 3 different ones: INVALID_ARGUMENT
+        CONCEPTS_TOO_FEW.
+        """
+
     def __init__(
         self,
         *,
@@ -58,8 +66,9 @@ class TranslateRequest(google.protobuf.message.Message):
         first_index: builtins.int = ...,
         sentiments: collections.abc.Iterable[deepsing.v1.sentiment_pb2.Sentiment] | None = ...,
         recent_concepts: collections.abc.Iterable[builtins.int] | None = ...,
+        allowed_concepts: collections.abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["engine", b"engine", "first_index", b"first_index", "recent_concepts", b"recent_concepts", "seed", b"seed", "sentiments", b"sentiments", "translator", b"translator"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["allowed_concepts", b"allowed_concepts", "engine", b"engine", "first_index", b"first_index", "recent_concepts", b"recent_concepts", "seed", b"seed", "sentiments", b"sentiments", "translator", b"translator"]) -> None: ...
 
 Global___TranslateRequest: typing_extensions.TypeAlias = TranslateRequest
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from services.generator.concepts import RATERS as CONCEPT_RATERS
 from services.generator.concepts import concepts_from_json
 
 __all__ = ["EXPORTERS", "PAINT_RATES", "RATERS", "Engine", "Session"]
@@ -25,7 +26,7 @@ EXPORTERS = {"canvas": "training.generator.canvas.export", "biggan-deep": "train
 # half a second a picture on two cores, and its concepts fade into each other in any case. Not measured while serving:
 # all replicas must say the same.
 PAINT_RATES = {"canvas": 12.0, "biggan-deep": 2.0}
-RATERS = ("people", "model", "mixed")  # who may have rated an engine's concepts; mixed: people some, a model the rest
+RATERS = (*CONCEPT_RATERS, "mixed")  # who may have rated an engine's concepts; mixed: people some, a model the rest
 
 
 class Session(Protocol):
@@ -62,6 +63,7 @@ class Engine:
         paint_rate: pictures a second that a story of it needs.
         noise_size: Z.
         concepts: K, in the order of class weights.
+        rater: who rated those concepts that do not say it themselves: people or model, or "" if that differs.
 
     Raises:
         ValueError: the file was not exported for serving.
@@ -69,6 +71,7 @@ class Engine:
 
     def __init__(self, name: str, digest: str, session: Session, *, kind: str = "canvas", rated_by: str = "") -> None:
         self.name, self.digest, self.rated_by, self._session = name, digest, rated_by, session
+        self.rater = rated_by if rated_by in CONCEPT_RATERS else ""
         self.paint_rate = PAINT_RATES[kind]
         facts = session.get_modelmeta().custom_metadata_map
         missing = [key for key in ("concepts", "noise_size") if key not in facts]

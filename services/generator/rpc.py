@@ -129,7 +129,12 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             paint_rate=engine.paint_rate,
         )
         listed = [
-            generator_pb2.Concept(name=concept.name, sentiment=_encode_sentiment(concept))
+            generator_pb2.Concept(
+                name=concept.name,
+                sentiment=_encode_sentiment(concept),
+                themes=concept.themes,
+                rated_by=RATING_SOURCES[concept.rated_by or engine.rater],
+            )
             for concept in engine.concepts
         ]
         return generator_pb2.ListConceptsResponse(engine=about, concepts=listed)

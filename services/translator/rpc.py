@@ -23,6 +23,7 @@ from services.translator.translate import MEMORY, NOISE_SIZE, Passage, Translato
 __all__ = ["SERVICE", "TranslatorServicer"]
 
 MAX_SENTIMENTS = 1024  # of one request; only for `original` it matters where a longer story is cut
+LEAST_ALLOWED = 3  # concepts that a choice must leave: one that is shown, one that follows, and one not shown lately
 
 
 class TranslatorServicer(translator_pb2_grpc.TranslatorServiceServicer):
@@ -115,6 +116,7 @@ def _parse_passage(request: translator_pb2.TranslateRequest, concept_count: int)
         seed=request.seed,
         first_index=request.first_index,
         recent_concepts=_parse_recent(request, concept_count),
+        allowed_concepts=_parse_allowed(request, concept_count),
     )
 
 
@@ -143,15 +145,31 @@ def _parse_recent(request: translator_pb2.TranslateRequest, concept_count: int) 
             field="recent_concepts",
             value=len(recent),
         )
-    unknown = next((concept for concept in recent if concept >= concept_count), None)
-    if unknown is not None:
-        raise InvalidArgument(
-            f"concept is {unknown}; choose 0 to {concept_count - 1}",
-            reason=reasons.ERROR_REASON_CONCEPT_UNKNOWN,
-            field="recent_concepts",
-            value=unknown,
-        )
+    _check_known(recent, concept_count, "recent_concepts")
     return recent
+
+
+def _parse_allowed(request: translator_pb2.TranslateRequest, concept_count: int) -> tuple[int, ...]:
+    """The concepts that may be chosen, each once; empty for all."""
+    allowed, field = tuple(request.allowed_concepts), "allowed_concepts"
+    if len(allowed) > concept_count:
+        message = f"{field} has {len(allowed)} concepts; the engine has {concept_count}, send each once at most"
+        reason = reasons.ERROR_REASON_CONCEPT_UNKNOWN
+        raise InvalidArgument(message, reason=reason, field=field, value=len(allowed))
+    _check_known(allowed, concept_count, field)
+    different = tuple(sorted(set(allowed)))
+    if different and len(different) < LEAST_ALLOWED:
+        message = f"{field} has {len(different)} different concepts; send at least {LEAST_ALLOWED}, or none for all"
+        raise InvalidArgument(message, reason=reasons.ERROR_REASON_CONCEPTS_TOO_FEW, field=field, value=len(different))
+    return different
+
+
+def _check_known(concepts: Iterable[int], concept_count: int, field: str) -> None:
+    """Raises InvalidArgument CONCEPT_UNKNOWN for a concept that the engine does not have."""
+    unknown = next((concept for concept in concepts if concept >= concept_count), None)
+    if unknown is not None:
+        message, reason = f"concept is {unknown}; choose 0 to {concept_count - 1}", reasons.ERROR_REASON_CONCEPT_UNKNOWN
+        raise InvalidArgument(message, reason=reason, field=field, value=unknown)
 
 
 def _encode_sentiment(row: list[float]) -> sentiment_pb2.Sentiment:

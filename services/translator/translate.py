@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.translator.lexicon import F32, F64, Lexicon
 
@@ -23,6 +24,8 @@ __all__ = [
     "Translator",
     "translate",
 ]
+
+Mask = NDArray[np.bool_]
 
 NOISE_SIZE = 128  # Z, as in the generators of the paper
 NOISE_LIMIT = 2.0  # at which noise is truncated, standard deviations
@@ -53,6 +56,13 @@ class Passage:
     seed: int = 0
     first_index: int = 0  # index of the first sentiment in its story
     recent_concepts: tuple[int, ...] = ()  # concepts shown before, the latest last
+    allowed_concepts: tuple[int, ...] = ()  # that may be chosen; empty for all
+
+    def find_barred(self, concept_count: int) -> Mask:
+        """Which concepts must not be chosen, (concept_count,)."""
+        barred = np.full(concept_count, bool(self.allowed_concepts))
+        barred[list(self.allowed_concepts)] = False
+        return barred
 
     def random_generator(self, row: int, stream: int) -> np.random.Generator:
         """Random numbers of one sentiment: they depend on seed, index and purpose, not on how a story is cut."""
@@ -110,26 +120,37 @@ class DictionaryTranslator:
         """One concept per row, with weight 1, and fresh noise."""
         weights = np.zeros((len(passage.sentiments), len(self.lexicon.names)), np.float32)
         shown = list(passage.recent_concepts[-MEMORY:])
-        for row, target in enumerate(passage.sentiments):
-            jitter = passage.random_generator(row, stream=0).exponential(JITTER, len(self.lexicon.names))
-            concept = int((self.cost(target, shown) + jitter).argmin())
+        for row in range(len(weights)):
+            concept = self.choose(passage, row, shown)
             weights[row, concept] = 1.0
             shown = [*shown, concept][-MEMORY:]
         return weights, passage.draw_noise()
 
-    def cost(self, target: F64, shown: list[int]) -> F64:
-        """The cost of each concept for a sentiment (2,), after those shown before, the latest last: (K,)."""
-        return self.distance(target) + self.wear(shown)
+    def choose(self, passage: Passage, row: int, shown: list[int]) -> int:
+        """The concept for a sentiment of a passage, after those shown before, the latest last."""
+        jitter = passage.random_generator(row, stream=0).exponential(JITTER, len(self.lexicon.names))
+        barred = passage.find_barred(len(jitter))
+        cost = self.cost(passage.sentiments[row], shown, barred) + jitter
+        if passage.allowed_concepts:  # so few may lie so far apart that AGAIN would not keep the last one away
+            cost[shown[-1:]] = np.inf
+        return int(cost.argmin())
 
-    def distance(self, target: F64) -> F64:
+    def cost(self, target: F64, shown: list[int], barred: Mask) -> F64:
+        """The cost of each concept for a sentiment (2,), after those shown before, the latest last: (K,).
+
+        That of a barred concept is infinite, and no other's depends on it.
+        """
+        return self.distance(target, barred) + self.wear(shown)
+
+    def distance(self, target: F64, barred: Mask) -> F64:
         """Squared distance of each concept from a sentiment (2,), in deviations of the ratings: (K,)."""
         ratings, readings = self.lexicon.ratings, self.lexicon.readings
         spread = np.maximum(ratings.std(0), LEAST_SPREAD)  # arousals lie closer together than valences
-        apart = np.square((target - ratings) / spread).sum(-1)
+        apart = np.where(barred, np.inf, np.square((target - ratings) / spread).sum(-1))
         nearest = ratings[apart.argmin()]
         near = nearest + (target - nearest) * min(1.0, REACH / max(float(np.sqrt(apart.min())), 1e-12))
         by_rating, by_reading = (np.square((near - felt) / spread).sum(-1) for felt in (ratings, readings))
-        return np.asarray((1 - LEGIBILITY) * by_rating + LEGIBILITY * by_reading)
+        return np.where(barred, np.inf, (1 - LEGIBILITY) * by_rating + LEGIBILITY * by_reading)
 
     def wear(self, shown: list[int]) -> F64:
         """What each concept costs for having been shown, (K,): most if shown last, less with every concept since."""
@@ -159,9 +180,9 @@ class JourneyTranslator(DictionaryTranslator):
         self._jumps = JUMP * lexicon.distances
         self._onward = self._jumps + AGAIN * np.eye(len(lexicon.names))
 
-    def cost(self, target: F64, shown: list[int]) -> F64:
+    def cost(self, target: F64, shown: list[int], barred: Mask) -> F64:
         """The cost of each concept now, and of what can follow it, (K,)."""
-        settled = super().cost(target, shown)
+        settled = super().cost(target, shown, barred)
         step = self._jumps[shown[-1]] if shown else 0.0
         return np.asarray(settled + step + FORESIGHT * (settled + self._onward).min(1))
 
@@ -188,7 +209,7 @@ class OriginalTranslator:
         measured = targets if (targets.std(0) > SPREAD).all() else ratings
         song = (targets - measured.mean(0)) / np.maximum(measured.std(0), SPREAD)
         classes = (ratings - ratings.mean(0)) / np.maximum(ratings.std(0), SPREAD)
-        weights = np.zeros((len(targets), len(classes)), np.float32)
+        weights, barred = np.zeros((len(targets), len(classes)), np.float32), passage.find_barred(len(classes))
         for row, feeling in enumerate(song):
-            weights[row, np.square(feeling - classes).sum(-1).argmin()] = 1.0
+            weights[row, np.where(barred, np.inf, np.square(feeling - classes).sum(-1)).argmin()] = 1.0
         return weights, passage.draw_noise()

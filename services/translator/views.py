@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.translator.lexicon import F32, F64, Lexicon
-from services.translator.translate import NOISE_LIMIT, NOISE_SIZE, Passage
+from services.translator.translate import MEMORY, NOISE_LIMIT, NOISE_SIZE, DictionaryTranslator, Passage
 
 __all__ = ["View", "ViewTranslator", "load_views", "save_views"]
 
 TEMPERATURE = 0.05  # of the softmax; the paper's
+LEAST_SHARE = 0.01  # of the classes that may be shown; what a softmax gives to less probable ones says nothing
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,17 @@ class View:
 
 
 class ViewTranslator:
-    """A view as a translator. Nothing is random: equal sentiments give equal pictures in every story."""
+    """A view as a translator. Nothing is random: equal sentiments give equal pictures in every story.
+
+    Where only some concepts may be chosen, it shares its weight among those of its classes that may; if it gives them
+    less than LEAST_SHARE, the dictionary chooses for it.
+    """
 
     def __init__(self, lexicon: Lexicon, view: View, number: int, digest: str) -> None:
         self.lexicon = lexicon
         self.description = f"A small network, number {number}, trained on a model's ratings of the engine's pictures."
-        self.digest = hashlib.sha256(f"view {number} {digest} {lexicon.digest}".encode()).hexdigest()
-        self._view = view
+        self._view, self._dictionary = view, DictionaryTranslator(lexicon)
+        self.digest = hashlib.sha256(f"view {number} {digest} {self._dictionary.digest}".encode()).hexdigest()
 
     def latents(self, passage: Passage) -> tuple[F32, F32]:
         """Class weights and noise, row by row: a product of many rows would differ in its last bit."""
@@ -59,7 +64,21 @@ class ViewTranslator:
         noise = np.empty((len(passage.sentiments), NOISE_SIZE), np.float32)
         for row, sentiment in enumerate(passage.sentiments):
             weights[row, self._view.classes], noise[row] = self._view.forward(sentiment)
+        if passage.allowed_concepts:
+            self._keep_allowed(weights, passage)
         return weights, noise
+
+    def _keep_allowed(self, weights: F32, passage: Passage) -> None:
+        """Takes the weight of barred concepts away, row by row, in place."""
+        weights[:, passage.find_barred(weights.shape[1])] = 0
+        shown = list(passage.recent_concepts[-MEMORY:])
+        for row, shares in enumerate(weights):
+            if (left := shares.sum()) >= LEAST_SHARE:
+                shares /= left
+            else:
+                shares[:] = 0
+                shares[self._dictionary.choose(passage, row, shown)] = 1
+            shown = [*shown, int(shares.argmax())][-MEMORY:]
 
 
 def names_digest(names: tuple[str, ...]) -> str:

@@ -39,7 +39,7 @@ TABLES = {  # first word of a table's head -> where its fields are in a manifest
 def write_manifest(path: Path) -> Any:
     """A manifest in which nothing is left out."""
     agreement = Agreement(r=0.9, ccc=0.8, rmse=0.1, n=2)
-    frame = FrameInfo(0, 0.0, (0.1, -0.2), (0.15, -0.25), (("crow", 1.0),), (("indigo print", 1.0),))
+    frame = FrameInfo(0, 0.0, (0.1, -0.2), (0.15, -0.25), (("crow", 1.0),), (("indigo print", 1.0),), (0.4, 0.1))
     skill = JudgeSkill(r=0.69, n=900)
     summary = StorySummary(
         frame_count=1,

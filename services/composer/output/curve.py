@@ -97,7 +97,7 @@ class Curve:
         self._draw_strip(strip, thumbnails[:: max(1, -(-len(thumbnails) // STRIP))], end_s)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.suptitle(title, x=0.01, y=0.985, ha="left", fontsize=13)
-        figure.legend(handles, labels, loc="upper right", ncols=3, fontsize=10, frameon=False)
+        figure.legend(handles, labels, loc="upper right", ncols=4, fontsize=10, frameon=False)
         figure.tight_layout(rect=(0, 0, 1, 0.96))
         figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
 
@@ -107,9 +107,11 @@ class Curve:
         name, low, high, colour = PANELS[axis]
         times = [sample.time_s for sample in samples]
         panel.axhline(0, color="#ccc", linewidth=0.8)
-        panel.plot(
-            times, [sample.target[axis] for sample in samples], color=colour, linewidth=2.2, label="the song asks for"
-        )
+        asked, label = [sample.target[axis] for sample in samples], "the song asks for"
+        if songs := [sample.song for sample in samples if sample.song is not None]:
+            label = "asked for, with the mood"
+            panel.plot(times, [song[axis] for song in songs], color=colour, linewidth=1, alpha=0.5, label="the song")
+        panel.plot(times, asked, color=colour, linewidth=2.2, label=label)
         rated = [sample.expected[axis] for sample in samples]
         label = "what the pictures stand for (ratings of their concepts)"
         panel.plot(times, rated, color=RATED, linewidth=1.1, linestyle="--", label=label)

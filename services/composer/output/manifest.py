@@ -37,6 +37,8 @@ class ManifestWriter:
             "concepts": {name: round(weight, 4) for name, weight in info.concepts},
             "styles": {name: round(weight, 4) for name, weight in info.styles},
         }
+        if info.song is not None:
+            row["song"] = _round_pair(info.song)
         self._file.write(self._separator + "\n" + json.dumps(row, ensure_ascii=False))
         self._separator = ","
 
@@ -69,22 +71,7 @@ def build_manifest_facts(
         "manifest_version": VERSION,
         "session_id": story_id,
         "title": plan.title,
-        "parameters": {
-            "seed": plan.seed,
-            "frame_rate": f"{plan.rate.numerator}/{plan.rate.denominator}",
-            "size": str(size),
-            "engine": summary.engine,
-            "translator": summary.translator,
-            "style": plan.style,
-            "style_strength": plan.style_strength,
-            "sentiment_mode": plan.mode,
-            "truncation": plan.truncation,
-            "motion": plan.motion,
-            "react": plan.react,
-            "paint_rate": summary.paint_rate,
-            "start_us": plan.start_us,
-            "duration_us": plan.duration_us,
-        },
+        "parameters": _describe_parameters(plan, size, summary),
         "frame_count": summary.frame_count,
         "duration_us": summary.duration_us,
         "song_digest": summary.song_digest,
@@ -105,6 +92,30 @@ def build_manifest_facts(
     if summary.judged is not None:
         facts["achieved"] = _describe_judge(summary.judged)
     return facts
+
+
+def _describe_parameters(plan: StoryPlan, size: Size, summary: StorySummary) -> dict[str, Any]:
+    """What was asked for; engine, translator and rate of painting as they were chosen."""
+    return {
+        "seed": plan.seed,
+        "frame_rate": f"{plan.rate.numerator}/{plan.rate.denominator}",
+        "size": str(size),
+        "engine": summary.engine,
+        "translator": summary.translator,
+        "style": plan.style,
+        "style_strength": plan.style_strength,
+        "sentiment_mode": plan.mode,
+        "truncation": plan.truncation,
+        "motion": plan.motion,
+        "react": plan.react,
+        "paint_rate": summary.paint_rate,
+        "themes": list(plan.themes),
+        "only": list(plan.only),
+        "without": list(plan.without),
+        "mood": [plan.mood.arousal, plan.mood.valence],
+        "start_us": plan.start_us,
+        "duration_us": plan.duration_us,
+    }
 
 
 def _describe_passage(passage: Passage) -> dict[str, Any]:

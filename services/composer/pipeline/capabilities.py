@@ -11,6 +11,7 @@ from deepsing.rpc.errors import InvalidArgument, Unavailable
 from deepsing.v1 import audio_sentiment_pb2, generator_pb2, sentiment_pb2, translator_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
+from services.composer.pipeline.selection import select_concepts
 from services.composer.story.plan import Size, StoryPlan
 from services.composer.story.scale import Norm
 
@@ -34,7 +35,7 @@ class Capabilities:
         native_size: of the engine's pictures.
         concepts: the engine's concepts, in the order of class weights.
         norm: mean and spread of the concepts' sentiments.
-        rated_by: who rated the concepts: "people", "model", "mixed", or "" if the engine does not say.
+        rated_by: who rated the concepts that may be shown: "people", "model", "mixed", or "" if nobody says.
         hearing: which audio decides a point of audio_sentiment: LIVE for live stories, else WHOLE.
         music: mean and spread of audio_sentiment's sentiments over music in general, with this hearing.
         lag_s: delay of audio_sentiment's sentiments behind the music, with this hearing.
@@ -43,6 +44,8 @@ class Capabilities:
         digests: of all models, by kind of model; see SessionEnd.digests.
         paint_rate: pictures to paint a second: what the plan asks for, else the lowest that engine and style ask for;
             0 is as many as frames.
+        allowed: numbers of the concepts that the plan allows to be shown, in order; empty for all.
+        warnings: what a viewer should know of this choice; one sentence each.
     """
 
     engine: str
@@ -58,6 +61,8 @@ class Capabilities:
     style_sentiments: NDArray[np.float64]
     digests: dict[str, str]
     paint_rate: float = 0.0
+    allowed: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     async def fetch(cls, plan: StoryPlan, backends: Backends) -> "Capabilities":
@@ -84,10 +89,8 @@ class Capabilities:
         digests = {"audio_sentiment": model.digest, "engine": engine.digest}
         translator = _choose_translator(plan, translators_task.result().translators)
         digests["translator"] = translator.digest
-        names = tuple(style.name for style in styles)
-        if plan.style not in ("none", "auto", *names):
-            message = f"style is '{plan.style}'; choose auto, none or one of: {', '.join(names)}"
-            raise InvalidArgument(message, reason=reasons.ERROR_REASON_STYLE_UNKNOWN, field="style", value=plan.style)
+        names = _check_style(plan, styles)
+        selection = select_concepts(plan, engine.name, listed)
         if plan.style != "none":
             digests["style"] = style_list.digest
         return cls(
@@ -96,7 +99,7 @@ class Capabilities:
             native_size=Size(engine.native_size.width_px, engine.native_size.height_px),
             concepts=tuple(concept.name for concept in listed),
             norm=Norm.of(_sentiments(listed)),
-            rated_by=RATERS.get(engine.rated_by, ""),
+            rated_by=RATERS.get(_find_rater(engine, [listed[one].rated_by for one in selection.allowed]), ""),
             hearing=hearing.hearing,
             music=_parse_norm(hearing),
             lag_s=hearing.lag_us / 1e6,
@@ -104,6 +107,8 @@ class Capabilities:
             style_sentiments=_sentiments(styles),
             digests=digests,
             paint_rate=_choose_paint_rate(plan, engine, style_list),
+            allowed=selection.allowed,
+            warnings=selection.warnings,
         )
 
 
@@ -116,6 +121,26 @@ async def _fetch_vocabulary(
     return vocabulary, await backends.call(
         backends.generator.ListStyles, generator_pb2.ListStylesRequest(), "generator"
     )
+
+
+def _check_style(plan: StoryPlan, styles: Iterable[generator_pb2.Style]) -> tuple[str, ...]:
+    """The names of the styles. Raises InvalidArgument STYLE_UNKNOWN if the plan's is none of them."""
+    names = tuple(style.name for style in styles)
+    if plan.style not in ("none", "auto", *names):
+        message = f"style is '{plan.style}'; choose auto, none or one of: {', '.join(names)}"
+        raise InvalidArgument(message, reason=reasons.ERROR_REASON_STYLE_UNKNOWN, field="style", value=plan.style)
+    return names
+
+
+def _find_rater(
+    engine: generator_pb2.Engine, raters: Iterable[sentiment_pb2.RatingSource.ValueType]
+) -> sentiment_pb2.RatingSource.ValueType:
+    """Who rated what may be shown: the engine's rater, or where those are mixed, the one that rated all of it."""
+    kinds = set(raters)
+    if engine.rated_by != sentiment_pb2.RATING_SOURCE_MIXED or len(kinds) != 1:
+        return engine.rated_by
+    (rater,) = kinds
+    return rater or engine.rated_by
 
 
 def _choose_translator(plan: StoryPlan, available: Iterable[translator_pb2.Translator]) -> translator_pb2.Translator:

@@ -19,6 +19,7 @@ from services.composer.film.camera import Camera
 from services.composer.film.film import Film, Shot
 from services.composer.film.pace import choose_stride, find_neighbours
 from services.composer.pipeline.analysis import AnalysisUpdate
+from services.composer.pipeline.capabilities import Capabilities
 from services.composer.pipeline.task import StoryTask
 from services.composer.story.flashes import FlashGuard
 from services.composer.story.frame import FrameInfo
@@ -74,6 +75,7 @@ class FrameScheduler:
     def __init__(self, task: StoryTask, backends: Backends, batch: int, in_flight: int) -> None:
         self._task, self._backends, self._in_flight = task, backends, in_flight
         self._plan, self._capabilities, self._size = task.plan, task.capabilities, task.painted_size
+        self._barred = _find_barred(task.capabilities)
         self._timeline = Timeline(look_ahead=not task.plan.live, lag_s=task.capabilities.lag_s)
         self._path, self._kin = LatentPath(), KinMemory()
         self._recent: deque[int] = deque(maxlen=RECENT_KEYS)
@@ -106,7 +108,7 @@ class FrameScheduler:
         try:
             async for update in updates:
                 for point in update.points:
-                    self._camera.add(point)
+                    self._camera.add(self._plan.mood.shift_point(point))
                     await self._place_keys(self._timeline.add(point))
                     async for batch in self._advance(update.frames):
                         yield batch
@@ -135,13 +137,15 @@ class FrameScheduler:
             self._path.add(key.index, latent)
 
     async def _translate(self, key: Key, style: NDArray[np.float32]) -> KeyLatent:
+        arousal, valence = self._plan.mood.shift(key.arousal, key.valence)
         request = translator_pb2.TranslateRequest(
             translator=self._plan.translator,
             engine=self._plan.engine,
             seed=self._plan.seed,
             first_index=self._kin.find_draw(key),
-            sentiments=[sentiment_pb2.Sentiment(arousal=key.arousal, valence=key.valence)],
+            sentiments=[sentiment_pb2.Sentiment(arousal=arousal, valence=valence)],
             recent_concepts=self._recent,
+            allowed_concepts=self._capabilities.allowed,
         )
         answer = await self._backends.call(self._backends.translator.Translate, request, "translator", self._fits)
         expected = answer.expected[0]
@@ -153,18 +157,22 @@ class FrameScheduler:
         )
 
     def _fits(self, answer: translator_pb2.TranslateResponse | generator_pb2.GenerateResponse) -> bool:
-        """Whether the answer is from the models that the story began with; during a roll-out, replicas differ."""
+        """Whether the answer is from the models that the story began with, and of concepts that may be shown.
+
+        During a roll-out, replicas differ: a translator of an older release does not know allowed_concepts.
+        """
         digests = self._capabilities.digests
         if isinstance(answer, generator_pb2.GenerateResponse):
             return answer.engine_digest == digests["engine"]
-        return answer.model_digest == digests["translator"]
+        shown = np.flatnonzero(answer.class_weights)
+        return answer.model_digest == digests["translator"] and self._barred.isdisjoint(shown.tolist())
 
     def _style_weights(self, key: Key) -> NDArray[np.float32]:
         if self._plan.style == "none":
             return np.zeros(0, np.float32)
         weights = np.zeros(len(self._capabilities.styles), np.float32)
         if self._plan.style == "auto":
-            chosen = self._styles.choose(key.arousal, key.valence, key.arrive_s)
+            chosen = self._styles.choose(*self._plan.mood.shift(key.arousal, key.valence), key.arrive_s)
         else:
             chosen = self._capabilities.styles.index(self._plan.style)
         weights[chosen] = self._plan.style_strength
@@ -208,10 +216,11 @@ class FrameScheduler:
         info = FrameInfo(
             seq=seq,
             time_s=float(seq / self._plan.rate),
-            target=(moment.arousal, moment.valence),
+            target=self._plan.mood.shift(moment.arousal, moment.valence),
             expected=latent.expected,
             concepts=_rank_weights(self._capabilities.concepts, latent.classes),
             styles=_rank_weights(self._capabilities.styles, latent.style),
+            song=(moment.arousal, moment.valence) if self._plan.mood else None,
         )
         return latent, info, Shot(find_neighbours(seq, self._stride)[2], self._camera.pose_at(shown_s))
 
@@ -282,6 +291,15 @@ class FrameScheduler:
         first = self._task.first_seq
         wanted = [place for place, one in enumerate(infos) if one.seq >= first]
         return FrameBatch([frames[place] for place in wanted], [infos[place] for place in wanted])
+
+
+def _find_barred(capabilities: Capabilities) -> frozenset[int]:
+    """Numbers of the concepts that must not be shown."""
+    return (
+        frozenset(range(len(capabilities.concepts))).difference(capabilities.allowed)
+        if capabilities.allowed
+        else frozenset()
+    )
 
 
 def _rank_weights(names: tuple[str, ...], weights: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:

@@ -48,7 +48,7 @@ class LiveFrameScheduler(FrameScheduler):
         """Yields frames in order, each once its audio has arrived, and the numbers of skipped ones."""
         arousal, valence = map(float, self._capabilities.norm.mean)  # typical, until the first sentiment is known
         typical = Point(0.0, arousal, valence, loudness=0.0, onset=0.0)
-        self._camera.add(typical)
+        self._camera.add(self._plan.mood.shift_point(typical))
         await self._place_keys(self._timeline.add(typical))
         async with aclosing(super().run(updates)) as batches:
             async for batch in batches:

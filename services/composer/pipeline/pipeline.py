@@ -141,7 +141,7 @@ class StoryPipeline:
             valence=self._agreement[1].result(),
             judged=self._judge.report(),
             flashes_per_second=self.flashes_per_second,
-            warnings=(*self._task.warnings, *self._judge.warnings),
+            warnings=(*capabilities.warnings, *self._task.warnings, *self._judge.warnings),
             music=self._music.result(),
             paint_rate=capabilities.paint_rate,
         )

@@ -2,12 +2,14 @@
 
 import hashlib
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
+from services.composer.story.mood import Mood
 from services.composer.story.plan import AudioFormat, FileKind, ImageFormat, Resume, Size, StoryPlan
 
 __all__ = ["FILE_KINDS", "parse_config", "story_digest"]
@@ -19,6 +21,8 @@ PAINT_RATE = (0, 60)  # pictures a second; no story has more frames
 SIDE_PX = (64, 1920)  # shortest and longest side of a frame
 TITLE_LENGTH = 200  # characters, at most
 SHORTEST_PART_US = 500_000
+MOST_NAMES, NAME_LENGTH = 1024, 200  # of themes, only and without, each; characters of a name
+DIGITS = 6  # precision of a float32 of the contract, so that 0.34 is 0.34 again
 MODES = {
     pb.SENTIMENT_MODE_UNSPECIFIED: "absolute",
     pb.SENTIMENT_MODE_ABSOLUTE: "absolute",
@@ -50,9 +54,6 @@ def parse_config(config: pb.StoryConfig) -> StoryPlan:
     if live and MODES[config.sentiment_mode] == "relative":
         message = "relative sentiment needs the whole song; choose adaptive for live pacing"
         raise InvalidArgument(message, reason=reasons.ERROR_REASON_MODE_NEEDS_WHOLE_SONG, field="sentiment_mode")
-    if len(config.title) > TITLE_LENGTH:
-        message = f"the title has {len(config.title)} characters; send at most {TITLE_LENGTH}"
-        raise InvalidArgument(message, reason=reasons.ERROR_REASON_TITLE_TOO_LONG, field="title")
     strength_reason, noise_reason = (
         reasons.ERROR_REASON_STYLE_STRENGTH_OUT_OF_RANGE,
         reasons.ERROR_REASON_TRUNCATION_OUT_OF_RANGE,
@@ -78,12 +79,44 @@ def parse_config(config: pb.StoryConfig) -> StoryPlan:
         files=tuple(FILE_KINDS[kind] for kind in config.files),
         initial_credit=config.initial_credit,
         resume=_parse_resume(config.resume) if config.HasField("resume") else None,
-        title=config.title,
+        title=_check_title(config.title),
         send_achieved=config.send_achieved,
         motion=_check_share("motion", motion, reasons.ERROR_REASON_MOTION_OUT_OF_RANGE),
         react=_check_share("react", react, reasons.ERROR_REASON_REACT_OUT_OF_RANGE),
         paint_rate=_parse_paint_rate(config.paint_rate),
+        themes=_parse_names("themes", config.themes),
+        only=_parse_names("only", config.only),
+        without=_parse_names("without", config.without),
+        mood=_parse_mood(config.mood),
     )
+
+
+def _check_title(title: str) -> str:
+    if len(title) > TITLE_LENGTH:
+        message = f"the title has {len(title)} characters; send at most {TITLE_LENGTH}"
+        raise InvalidArgument(message, reason=reasons.ERROR_REASON_TITLE_TOO_LONG, field="title")
+    return title
+
+
+def _parse_names(field: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Names of concepts or themes; the engine's are not known yet."""
+    reason = reasons.ERROR_REASON_SELECTION_TOO_LONG
+    if len(names) > MOST_NAMES:
+        message = f"{field} has {len(names)} names; list at most {MOST_NAMES}"
+        raise InvalidArgument(message, reason=reason, field=field, value=len(names))
+    longest = max(map(len, names), default=0)
+    if longest > NAME_LENGTH:
+        message = f"a name in {field} has {longest} characters; send at most {NAME_LENGTH}"
+        raise InvalidArgument(message, reason=reason, field=field, value=longest)
+    return tuple(names)
+
+
+def _parse_mood(mood: pb.Mood) -> Mood:
+    for axis, value in (("arousal", mood.arousal), ("valence", mood.valence)):
+        if not (math.isfinite(value) and -1 <= value <= 1):
+            message, reason = f"mood.{axis} is {value:g}; choose -1 to 1", reasons.ERROR_REASON_MOOD_OUT_OF_RANGE
+            raise InvalidArgument(message, reason=reason, field=f"mood.{axis}", value=value)
+    return Mood(round(mood.arousal, DIGITS) + 0.0, round(mood.valence, DIGITS) + 0.0)  # + 0.0: never -0.0
 
 
 def _parse_paint_rate(rate: float) -> float:

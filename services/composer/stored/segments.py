@@ -116,4 +116,5 @@ def read_segment(path: Path) -> StoredFrames:
 def _parse_frame(row: dict[str, Any]) -> FrameInfo:
     target, expected = (tuple(row[name]) for name in ("target", "expected"))
     concepts, styles = (tuple((one, weight) for one, weight in row[name]) for name in ("concepts", "styles"))
-    return FrameInfo(row["seq"], row["time_s"], target, expected, concepts, styles)
+    song = tuple(row["song"]) if row.get("song") else None
+    return FrameInfo(row["seq"], row["time_s"], target, expected, concepts, styles, song)

@@ -11,9 +11,10 @@ class FrameInfo:
 
     Attributes:
         time_s: when it is shown, seconds from the start of the story.
-        target: (arousal, valence) of the song, [-1, 1].
+        target: (arousal, valence) that it is meant to carry, [-1, 1]: the song's, shifted by the mood.
         expected: (arousal, valence) by the ratings of the concepts it shows, [-1, 1].
         concepts, styles: (name, weight), largest weight first.
+        song: (arousal, valence) of the song itself; None if there is no mood, so that it is the target.
     """
 
     seq: int
@@ -22,3 +23,4 @@ class FrameInfo:
     expected: tuple[float, float]
     concepts: tuple[tuple[str, float], ...]
     styles: tuple[tuple[str, float], ...]
+    song: tuple[float, float] | None = None

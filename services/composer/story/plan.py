@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 
+from services.composer.story.mood import Mood
+
 __all__ = ["AudioFormat", "FileKind", "ImageFormat", "Resume", "Size", "StoryPlan"]
 
 
@@ -72,6 +74,8 @@ class StoryPlan:
         motion: how far and fast the camera drifts, [0, 1]; 0 stands still.
         react: how strongly the camera answers onsets and beats, [0, 1].
         paint_rate: pictures painted a second, at least; 0 is what engine and style ask for.
+        themes, only, without: names that decide which concepts may be shown.
+        mood: shift of the targets.
     """
 
     seed: int
@@ -97,6 +101,10 @@ class StoryPlan:
     motion: float
     react: float
     paint_rate: float
+    themes: tuple[str, ...]
+    only: tuple[str, ...]
+    without: tuple[str, ...]
+    mood: Mood
 
     @property
     def shows_frames(self) -> bool:

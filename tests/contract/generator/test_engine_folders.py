@@ -1,15 +1,18 @@
 """Engines of an operator's folders stand beside the one that is shipped; the lengths of a GPU's runs are checked."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
+import onnx
 import pytest
 
 from deepsing.runtime.artifacts import ArtifactError
 from deepsing.runtime.settings import SettingsError
 from deepsing.v1 import generator_pb2, sentiment_pb2
 from services.generator import rpc
+from services.generator.concepts import Concept, concepts_to_json
 from services.generator.settings import Settings, run_lengths
 from tests.unit.generator.opened import WEIGHTS
 
@@ -43,6 +46,31 @@ async def test_an_engine_whose_concepts_a_model_rated_says_so(tmp_path: Path) ->
     servicer = rpc.open_generator(describe_tiny(tmp_path, rated_by="model"))
     answer = await servicer.ListConcepts(generator_pb2.ListConceptsRequest(), None)
     assert answer.engine.rated_by == sentiment_pb2.RATING_SOURCE_MODEL
+    assert {concept.rated_by for concept in answer.concepts} == {sentiment_pb2.RATING_SOURCE_MODEL}
+    await servicer.close()
+
+
+async def test_the_concepts_of_an_engine_say_their_themes_and_who_rated_them(tmp_path: Path) -> None:
+    settings = describe_tiny(tmp_path, rated_by="mixed")
+    concepts = [
+        Concept("lake", -0.5, 0.6, ("water", "woods"), "people"),
+        Concept("storm", 0.7, -0.4, ("sea",), "model"),
+    ]
+    model = onnx.load(tmp_path / "tiny.onnx")
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    onnx.helper.set_model_props(model, facts | {"concepts": concepts_to_json([*concepts, Concept("fog", 0.0, 0.0)])})
+    onnx.save(model, tmp_path / "tiny.onnx")
+    manifest = json.loads((tmp_path / "tiny.json").read_text(encoding="utf-8"))
+    digest = hashlib.sha256((tmp_path / "tiny.onnx").read_bytes()).hexdigest()
+    (tmp_path / "tiny.json").write_text(json.dumps(manifest | {"sha256": digest}), encoding="utf-8")
+    servicer = rpc.open_generator(settings)
+    answer = await servicer.ListConcepts(generator_pb2.ListConceptsRequest(), None)
+    assert [list(concept.themes) for concept in answer.concepts] == [["water", "woods"], ["sea"], []]
+    assert [concept.rated_by for concept in answer.concepts] == [
+        sentiment_pb2.RATING_SOURCE_PEOPLE,
+        sentiment_pb2.RATING_SOURCE_MODEL,
+        sentiment_pb2.RATING_SOURCE_UNSPECIFIED,
+    ]
     await servicer.close()
 
 

@@ -19,16 +19,23 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1.composer_pb2_grpc import add_ComposerServiceServicer_to_server
-from deepsing.v1.generator_pb2 import Concept, ListConceptsResponse
+from deepsing.v1.generator_pb2 import Concept, Engine, GenerateRequest, GenerateResponse, ListConceptsResponse
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceServicer, add_GeneratorServiceServicer_to_server
-from deepsing.v1.sentiment_pb2 import Sentiment
+from deepsing.v1.sentiment_pb2 import RATING_SOURCE_PEOPLE, Sentiment, Size
 from tests.unit.client.fake_composer import FakeComposer, heartbeat, start_event, wait_for_hangup, whole_story
 
 
 class Generator(GeneratorServiceServicer):
     async def ListConcepts(self, request: object, context: object) -> ListConceptsResponse:
-        lake = Concept(name="autumn lake", sentiment=Sentiment(arousal=-0.5, valence=0.75))
-        return ListConceptsResponse(concepts=[lake, Concept(name="[red] storm")])
+        felt = Sentiment(arousal=-0.5, valence=0.75)
+        lake = Concept(name="autumn lake", sentiment=felt, themes=["water", "woods"], rated_by=RATING_SOURCE_PEOPLE)
+        engine = Engine(name="stand-in", native_size=Size(width_px=640, height_px=512))
+        return ListConceptsResponse(engine=engine, concepts=[lake, Concept(name="[red] storm")])
+
+    async def Generate(self, request: GenerateRequest, context: object) -> GenerateResponse:
+        shades = [200 if request.class_weights[2 * row] else 100 for row in range(request.frame_count)]
+        pixels = 3 * request.size.width_px * request.size.height_px
+        return GenerateResponse(images=[bytes([shade]) * pixels for shade in shades])
 
 
 def serve(name: str) -> None:

@@ -8,7 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from deepsing.local import process as process_module
 from deepsing.local import services as services_module
@@ -101,12 +103,24 @@ async def test_a_folder_called_services_where_the_command_is_run_is_not_ours(roo
     (elsewhere / "services" / "__init__.py").write_text("raise SystemExit('not this one')")
     ended = await deepsing("concepts", "--json", root=root, cwd=elsewhere)
     assert (ended.status, ended.err) == (0, "")
-    assert json.loads(ended.out)[0] == {"name": "autumn lake", "arousal": -0.5, "valence": 0.75}
+    known = {"arousal": -0.5, "valence": 0.75, "themes": ["water", "woods"], "rated_by": "people"}
+    assert json.loads(ended.out)[0] == {"name": "autumn lake", **known}
 
 
 async def test_a_listing_for_other_programs_has_a_header_and_a_row_a_line(root: Path) -> None:
     ended = await deepsing("concepts", root=root)
-    assert ended.out == "name\tarousal\tvalence\nautumn lake\t-0.5\t0.75\n[red] storm\t0.0\t0.0\n"
+    header = "name\tarousal\tvalence\tthemes\trated_by\n"
+    assert ended.out == f"{header}autumn lake\t-0.5\t0.75\twater, woods\tpeople\n[red] storm\t0.0\t0.0\t\t\n"
+
+
+async def test_a_sheet_shows_every_concept_once(root: Path) -> None:
+    ended = await deepsing("concepts", "--sheet", "all.png", root=root)
+    assert (ended.status, ended.out) == (0, "all.png: 2 concepts\n")
+    assert "painting, frame 2 of 2" in ended.err
+    with Image.open(root / "all.png") as sheet:
+        shades = np.asarray(sheet.convert("L"))
+    for shade in (100, 200):
+        assert 0.9 < (np.abs(shades.astype(int) - shade) < 8).sum() / (160 * 128) < 1.2
 
 
 async def test_a_service_killed_in_the_middle_of_a_render_is_an_error_not_a_wait(root: Path) -> None:

@@ -235,6 +235,7 @@ def test_a_list_says_names_feelings_and_what_is_shown(tmp_path: Path) -> None:
         {"file": "a.png", "name": "red", "arousal": "0.2", "valence": "-0.1", "rated_by": "model", "left": "0.5"},
         {"file": "a.png", "name": "black", "arousal": "-0.2", "valence": "0.1", "left": "0"},
     ]
+    rows[0] |= {"theme": "sky", "also": "night"}
     with (tmp_path / "list.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, [*rows[0], "top", "width", "height"])
         writer.writeheader()
@@ -244,6 +245,7 @@ def test_a_list_says_names_feelings_and_what_is_shown(tmp_path: Path) -> None:
         ("red", 0.2, "model"),
         ("black", -0.2, "people"),
     ]
+    assert [(one.theme, one.also) for one in listed] == [("sky", "night"), ("", "")]
     made = load_pictures(tmp_path, listed, (32, 32))
     assert made[:, 8:-8, 8:-8, 0].mean((1, 2)).tolist() == [200, 0]
     off_middle = replace(listed[0], focus=(0.9, 0.5), window=(0, 0, 1, 1))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from deepsing.cli.render import describe_agreement
+from deepsing.cli.render import describe_agreement, describe_mood
+from deepsing.client import StoryOptions
 from deepsing.v1 import sentiment_pb2
 from deepsing.v1.composer_pb2 import Agreement, SessionEnd
 
@@ -49,3 +50,10 @@ def test_nothing_is_said_of_a_story_that_is_too_short(duration_s: float, n: int)
 
 def test_from_a_minute_on_it_is_said() -> None:
     assert describe_agreement(end(0.95, 0.95, 60.0, 30)) != ""
+
+
+def test_a_mood_is_told_beside_the_agreement() -> None:
+    assert describe_mood(StoryOptions()) == ""
+    assert describe_mood(StoryOptions(mood=("darker", "wilder=0.2"))) == (
+        "mood: arousal +0.09, valence -0.35; what the pictures follow is the song's feeling shifted by this"
+    )

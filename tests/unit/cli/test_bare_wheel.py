@@ -49,6 +49,7 @@ def test_every_command_has_its_help(tmp_path: Path) -> None:
     ("words", "what", "extra"),
     [
         (["live", "song.mp3"], "live sound needs PyAV, which is not installed here", "serve"),
+        (["concepts", "--sheet", "all.png"], "--sheet needs Pillow, which is not installed here", "serve"),
         (["live"], "live sound needs PyAV, which is not installed here", "serve"),
         (["models", "pull", "biggan-deep-128", "--from", "s3://bucket/x/"], "s3:// needs boto3", "s3"),
     ],

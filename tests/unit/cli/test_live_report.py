@@ -51,6 +51,7 @@ def test_programs_get_a_line_a_second_and_one_at_the_end(
         "lag_p99_s": 0.2,
         "lag_longest_s": 0.2,
         "lags": 29,
+        "warnings": [],
     }
 
 
@@ -61,3 +62,14 @@ def test_people_get_a_summary_on_standard_error(clock: dict[str, float], capsys:
     assert said.err == (
         "3.0 s of live story: 29 frames, 1 dropped; lag 0.20 s (median), 0.20 s (99 %), 0.20 s (longest)\n"
     )
+
+
+def test_what_a_viewer_should_know_of_the_story_is_said_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    end = SessionEnd(duration_us=3_000_000, warnings=["nothing of what may be shown feels sad", "two pictures"])
+    LiveReport(as_json=False).finish(end)
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "note: nothing of what may be shown feels sad",
+        "note: two pictures",
+    ]
+    LiveReport(as_json=True).finish(end)
+    assert json.loads(capsys.readouterr().out)["warnings"] == list(end.warnings)

@@ -61,6 +61,17 @@ def _in_a_folder_with_a_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             "--style-pictures is ., which has neither styles.csv nor a picture called positive, neutral or negative",
         ),
         ("render song.mp3 out.mp4 --target 127.0.0.1:1 --wait -1", "--wait is -1; choose 0 or more seconds"),
+        (
+            "render song.mp3 out.mp4 --mood gloomy",
+            "mood is 'gloomy'; choose calmer, wilder, darker, brighter, also with",
+        ),
+        ("render song.mp3 out.mp4 --mood darker=2", "mood is 'darker=2'; choose a number from 0 to 1"),
+        (
+            "render song.mp3 out.mp4 --mood calmer --mood wilder=0.1",
+            "mood is 'wilder=0.1'; it is given beside another; choose one of calmer or wilder, and darker or brighter",
+        ),
+        ("live song.mp3 --mood darker,brighter", "mood is 'brighter'; it is given beside another; choose one of"),
+        ("stories create song.mp3 --mood calmer=x", "mood is 'calmer=x'; choose a number from 0 to 1"),
         ("again gone.json song.mp3 out.mp4", "gone.json: no such file or directory"),
         ("again song.mp3 song.mp3 out.mp4", "song.mp3 is not JSON"),
         ("again list.json song.mp3 out.mp4", "list.json is not the manifest of a story; give the story.json that"),

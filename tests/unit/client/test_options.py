@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from deepsing.client import StoryOptions
 from deepsing.client.errors import Refused
+from deepsing.client.mood import Moods
 from deepsing.client.options import parse_frame_rate, parse_size
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1.sentiment_pb2 import IMAGE_FORMAT_JPEG
@@ -151,3 +152,54 @@ def test_what_the_message_cannot_hold_is_refused(options: StoryOptions) -> None:
 
 def test_a_title_from_a_name_that_is_not_unicode_is_still_a_title() -> None:
     assert StoryOptions(title=b"caf\xe9".decode("utf-8", "surrogateescape")).to_config().title == "caf?"
+
+
+def test_names_of_what_may_be_shown_are_sent_as_they_are_and_none_by_default() -> None:
+    config = StoryOptions(themes=["sea", " sky "], only=("tench, Tinca tinca",), without="grey shark").to_config()
+    assert (list(config.themes), list(config.only)) == (["sea", "sky"], ["tench, Tinca tinca"])
+    assert list(config.without) == ["grey shark"]
+    plain = StoryOptions().to_config()
+    assert [*plain.themes, *plain.only, *plain.without] == []
+    assert not plain.HasField("mood")
+
+
+@pytest.mark.parametrize(
+    ("mood", "arousal", "valence"),
+    [
+        ("darker", 0.0, -0.35),
+        ("brighter=1", 0.0, 0.7),
+        ("calmer", -0.225, 0.0),
+        (["wilder=0.2", "Darker=0.4"], 0.09, -0.28),
+        ("calmer=1, brighter = 0.5", -0.45, 0.35),
+        ((0.25, -1.0), 0.25, -1.0),
+        ((0, 2), 0.0, 2.0),  # the composer refuses it
+    ],
+)
+def test_a_mood_is_words_or_the_shift_itself(mood: Moods, arousal: float, valence: float) -> None:
+    config = StoryOptions(mood=mood).to_config()
+    assert (config.mood.arousal, config.mood.valence) == pytest.approx((arousal, valence), abs=1e-7)
+
+
+@pytest.mark.parametrize("mood", ["", (), [], "darker=0", ("calmer=0", "brighter=0.0"), (0.0, 0.0), " , "])
+def test_a_mood_of_nothing_is_none(mood: Moods) -> None:
+    assert not StoryOptions(mood=mood).to_config().HasField("mood")
+
+
+@pytest.mark.parametrize(
+    ("mood", "said"),
+    [
+        ("gloomy", "choose calmer, wilder, darker, brighter, also with a number, such as darker=0.3"),
+        ("darker=1.1", "choose a number from 0 to 1"),
+        ("darker=-0.1", "choose a number from 0 to 1"),
+        ("darker=nan", "choose a number from 0 to 1"),
+        ("darker=", "choose a number from 0 to 1"),
+        (["darker", "darker"], "it is given beside another; choose one of calmer or wilder, and darker or brighter"),
+        (["darker=0", "brighter=0.5"], "it is given beside another"),
+        ((0.1, 0.2, 0.3), "give words, or the shift of arousal and that of valence"),
+    ],
+)
+def test_a_mood_that_is_none_is_refused_with_the_rule(mood: Moods, said: str) -> None:
+    with pytest.raises(Refused) as caught:
+        StoryOptions(mood=mood).to_config()
+    assert said in str(caught.value)
+    assert (caught.value.reason, caught.value.metadata["field"]) == ("MOOD_OUT_OF_RANGE", "mood")

@@ -31,10 +31,12 @@ RATED_BY = sentiment_pb2.RATING_SOURCE_PEOPLE
 
 
 class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):
-    """Concept number `index % CONCEPTS` for any sentiment; its judge reads light as arousal, dark as valence."""
+    """Concepts in turn, of those allowed, for any sentiment; its judge reads light as arousal, dark as valence."""
 
     def __init__(self) -> None:
         self.reads: list[tr.ReadPicturesRequest] = []
+        self.asked: list[tr.TranslateRequest] = []
+        self.obeys = True  # False: it does not know allowed_concepts, as one of an older release
         self.name = "dictionary"
         self.judge_error: grpc.StatusCode | None = None  # status that the judge fails with
         self.judge_release: asyncio.Event | None = None  # if set, the judge waits for it
@@ -61,7 +63,9 @@ class FakeTranslator(translator_pb2_grpc.TranslatorServiceServicer):
 
     async def Translate(self, request: tr.TranslateRequest, context: grpc.aio.ServicerContext) -> tr.TranslateResponse:
         classes = np.zeros(CONCEPTS, np.float32)
-        classes[request.first_index % CONCEPTS] = 1
+        allowed = list(request.allowed_concepts if self.obeys else ()) or range(CONCEPTS)
+        classes[allowed[request.first_index % len(allowed)]] = 1
+        self.asked.append(request)
         noise = np.random.default_rng([request.seed, request.first_index]).normal(size=NOISE).astype(np.float32)
         return tr.TranslateResponse(
             concept_count=CONCEPTS,
@@ -91,6 +95,9 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
         self.free_call_count = 0  # number of calls that do not wait for `release`
         self.paint_rate = self.style_paint_rate = 0.0  # pictures a second that it asks for
         self.has_detail = False  # True: pictures have places that can be told apart
+        self.themes: dict[int, tuple[str, ...]] = {}  # of its concepts, by number
+        self.raters: dict[int, Any] = {}
+        self.rated_by = RATED_BY
         self.called = asyncio.Event()  # set by the first call
         self.cancelled = asyncio.Event()  # set when a call is cancelled
 
@@ -122,8 +129,13 @@ class FakeGenerator(generator_pb2_grpc.GeneratorServiceServicer):
     async def ListConcepts(self, request: Any, context: grpc.aio.ServicerContext) -> gen.ListConceptsResponse:
         size = sentiment_pb2.Size(width_px=64, height_px=64)
         sentiments = [sentiment_pb2.Sentiment(arousal=0.3 * i - 0.75, valence=0.75 - 0.3 * i) for i in range(CONCEPTS)]
-        concepts = [gen.Concept(name=f"c{i}", sentiment=sentiment) for i, sentiment in enumerate(sentiments)]
-        engine = gen.Engine(name="fake", native_size=size, noise_size=NOISE, digest="cc", rated_by=RATED_BY)
+        concepts = [
+            gen.Concept(
+                name=f"c{i}", sentiment=sentiment, themes=self.themes.get(i, ()), rated_by=self.raters.get(i, 0)
+            )
+            for i, sentiment in enumerate(sentiments)
+        ]
+        engine = gen.Engine(name="fake", native_size=size, noise_size=NOISE, digest="cc", rated_by=self.rated_by)
         engine.paint_rate = self.paint_rate
         return gen.ListConceptsResponse(engine=engine, concepts=concepts)
 

@@ -27,3 +27,22 @@ def test_a_sentiment_off_the_plane_is_refused(pair: str) -> None:
 def test_a_name_must_name_one_concept() -> None:
     with pytest.raises(ValueError, match="two concepts are called 'fog'"):
         concepts_from_json('[["fog", 0, 0], ["fog", 0, 1]]')
+
+
+def test_themes_and_the_rater_survive_the_way_through_a_file() -> None:
+    concepts = [
+        Concept("autumn lake", -0.25, 0.75, ("water", "woods"), "people"),
+        Concept("fog", 0.0, -0.1, (), "model"),
+        Concept("storm", 0.5, -0.5, ("sea",)),
+    ]
+    assert concepts_from_json(concepts_to_json(concepts)) == tuple(concepts)
+
+
+def test_concepts_of_which_no_more_is_known_are_written_as_before() -> None:
+    assert concepts_to_json([Concept("fog", 0.0, -0.1)]) == '[["fog", 0.0, -0.1]]'
+
+
+@pytest.mark.parametrize("more", ['["sea"]', '["sea"], "nobody"', '["sea"], "people", 1'])
+def test_a_row_of_another_length_or_an_unknown_rater_is_refused(more: str) -> None:
+    with pytest.raises(ValueError, match=r"rated by 'nobody'; use people or model|values to unpack"):
+        concepts_from_json(f'[["fog", 0, 0, {more}]]')

@@ -47,6 +47,13 @@ async def test_translate_is_pure(stub: Stub) -> None:
     assert one == again
 
 
+async def test_only_allowed_concepts_are_chosen(stub: Stub) -> None:
+    answer = await stub.Translate(request(sentiments=[CALM] * 9, allowed_concepts=[200, 5, 100, 5]))
+    weights = np.array(answer.class_weights).reshape(9, answer.concept_count)
+    assert weights.sum(0)[[5, 100, 200]].sum() == 9
+    assert len(set(weights.argmax(1))) >= 2
+
+
 async def test_a_request_may_hold_1024_feelings(stub: Stub) -> None:
     answer = await stub.Translate(request(sentiments=[CALM] * 1024))
     assert len(answer.expected) == 1024
@@ -122,6 +129,14 @@ REFUSALS = [
     ({"sentiments": [feeling(-math.inf)]}, "SENTIMENT_OUT_OF_RANGE", "sentiments[0].arousal", "is -inf"),
     ({"recent_concepts": [3, 900]}, "CONCEPT_UNKNOWN", "recent_concepts", "concept is 900; choose 0 to 341"),
     ({"recent_concepts": [0] * 65}, "CONCEPT_UNKNOWN", "recent_concepts", "has 65 concepts; send the latest 64"),
+    ({"allowed_concepts": [0, 1, 342]}, "CONCEPT_UNKNOWN", "allowed_concepts", "concept is 342; choose 0 to 341"),
+    ({"allowed_concepts": [0] * 343}, "CONCEPT_UNKNOWN", "allowed_concepts", "has 343 concepts; the engine has 342"),
+    (
+        {"allowed_concepts": [7, 7, 8]},
+        "CONCEPTS_TOO_FEW",
+        "allowed_concepts",
+        "has 2 different concepts; send at least 3",
+    ),
 ]
 
 

@@ -93,7 +93,10 @@ def _to_tensor(picture: NDArray[np.uint8]) -> Tensor:
 
 def _describe(listed: list[ListedPicture], pictures: NDArray[np.uint8], encoder: LinearEncoder) -> dict[str, str]:
     """The metadata of the file: texts by name."""
-    concepts = [Concept(one.name, one.arousal, one.valence) for one in listed]
+    concepts = [
+        Concept(one.name, one.arousal, one.valence, tuple(filter(None, (one.theme, one.also))), one.rated_by)
+        for one in listed
+    ]
     return {
         "concepts": concepts_to_json(concepts),
         "noise_size": str(NOISE_SIZE),

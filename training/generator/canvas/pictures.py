@@ -30,6 +30,7 @@ class ListedPicture:
     rated_by: str = "people"  # or "model"
     focus: tuple[float, float] = (MIDDLE, MIDDLE)  # where the subject is, 0 to 1 from the window's left and top
     window: tuple[float, float, float, float] = WHOLE  # left, top, width, height of what is shown, shares of the file
+    also: str = ""  # a second theme
 
 
 def read_list(path: Path, rated: bool = True) -> list[ListedPicture]:
@@ -37,8 +38,8 @@ def read_list(path: Path, rated: bool = True) -> list[ListedPicture]:
 
     Args:
         path: CSV with the columns file, name (or title, or concept), arousal, valence, and if there are any folder,
-            theme, rated_by, focus_x, focus_y, and left, top, width, height in shares of the file. A row without
-            ratings of its own takes labeller_arousal, labeller_valence.
+            theme, also (a second theme), rated_by, focus_x, focus_y, and left, top, width, height in shares of the
+            file. A row without ratings of its own takes labeller_arousal, labeller_valence.
         rated: refuse rows without a rating; else they count as neutral.
 
     Raises:
@@ -70,6 +71,7 @@ def _parse_row(row: dict[str, str], rated: bool) -> ListedPicture:
         rated_by=rated_by,
         focus=(float(row.get("focus_x") or MIDDLE), float(row.get("focus_y") or MIDDLE)),
         window=_parse_window(row),
+        also=row.get("also") or "",
     )
 
 

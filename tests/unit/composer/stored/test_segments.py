@@ -1,5 +1,6 @@
 """A segment is read back as it was written, and joined videos are one video."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -37,6 +38,15 @@ def test_a_segment_gives_back_what_it_was_given(tmp_path: Path) -> None:
     with av.open(str(stored.video)) as video:
         shades = [frame.to_ndarray(format="rgb24").mean() for frame in video.decode(video=0)]
     assert shades == pytest.approx([10, 120, 230], abs=3)
+
+
+def test_a_segment_keeps_the_songs_own_sentiment_beside_a_shifted_target(tmp_path: Path) -> None:
+    infos = [replace(frame_info(0), song=(0.3, 1 / 3)), frame_info(1)]
+    writer = SegmentWriter(tmp_path / "0.zip", 64, 64, ODD, 1)
+    for info in infos:
+        writer.add(np.zeros((64, 64, 3), np.uint8), info, b"", b"")
+    writer.close([], flashes=0)
+    assert [frame.info for frame in read_segment(tmp_path / "0.zip").frames] == infos
 
 
 def test_a_segment_that_is_abandoned_leaves_nothing(tmp_path: Path) -> None:

@@ -23,14 +23,17 @@ LONG, FRAMES = pcm(12.0), 288
 QUICK: dict[str, Any] = {"segment_s": 1.0, "lease_s": 1.0}
 
 
-async def test_the_story_of_a_lost_composer_has_the_same_bytes_as_an_undisturbed_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("asked", [{}, {"without": ["c1"], "mood": pb.Mood(arousal=-0.3, valence=0.2)}])
+async def test_the_story_of_a_lost_composer_has_the_same_bytes_as_an_undisturbed_one(
+    tmp_path: Path, asked: dict[str, Any]
+) -> None:
     async with stage(store=str(tmp_path / "a"), **QUICK) as undisturbed:
-        story_id = (await create(undisturbed, LONG)).story.story_id
+        story_id = (await create(undisturbed, LONG, **asked)).story.story_id
         expected = (await watch(undisturbed, story_id))[-1]
     shared = str(tmp_path / "b")
     async with stage(store=shared, **QUICK) as first, stage(store=shared, **QUICK, stories_running=0) as second:
         first.generator.most_calls = 28
-        assert (await create(first, LONG)).story.story_id == story_id
+        assert (await create(first, LONG, **asked)).story.story_id == story_id
         await first.generator.stuck.wait()
         cut_off_store(first)
         second.servicer.stories.worker.settings = first.servicer.settings  # from now on it makes stories
