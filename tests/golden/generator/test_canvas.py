@@ -16,7 +16,7 @@ from services.generator.engine import Engine
 from tests.unit.generator.opened import session
 from training.generator.canvas import mixing
 from training.generator.canvas.codes import CODES, LinearEncoder, expand_codes
-from training.generator.canvas.export import build_graph, compare_engines, picture_latents, write_canvas
+from training.generator.canvas.export import build_graph, compare_engines, write_canvas
 from training.generator.canvas.graph import NOISE_SIZE
 from training.generator.canvas.network import CanvasDecoder, fit_principal_parts, round_values
 from training.generator.canvas.painting import ServingDecoder, cells_to_pictures
@@ -206,14 +206,6 @@ def test_a_field_is_drawn_to_the_outline_of_its_picture() -> None:
     steps = drawn.diff()
     assert steps.argmax().item() == 19
     assert steps[19] > 5 / 40  # of a slope of 1/40
-
-
-def test_alike_pictures_lie_near_each_other() -> None:
-    pictures = make_pictures()
-    near = np.concatenate([pictures, np.clip(pictures[:1] + np.uint8(3), 3, 255)])
-    latents = picture_latents(near)
-    apart = np.linalg.norm(latents - latents[0], axis=1)
-    assert apart[4] == apart[1:].min()
 
 
 def test_a_list_says_names_feelings_and_what_is_shown(tmp_path: Path) -> None:

@@ -14,14 +14,12 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from deepsing.runtime.onnx import open_session
 from services.generator.concepts import Concept, concepts_to_json
 from training.generator.canvas.codes import NATIVE_SIZE_PX, LinearEncoder, pack_codes
+from training.generator.canvas.fields import measure_latents, picture_fields, picture_thumbs
 from training.generator.canvas.graph import NOISE_SIZE, CanvasGraph
-from training.generator.canvas.mixing import picture_fields
 from training.generator.canvas.pictures import ListedPicture, load_pictures, read_list
 from training.generator.canvas.quantize import Feed, draw_feeds, quantize_decoder
 from training.generator.canvas.train import load_networks
@@ -30,10 +28,8 @@ from training.generator.evaluate import measure_sharpness, psnr_db
 from training.manifest import write_manifest
 from training.ratings import name_raters
 
-__all__ = ["build_graph", "compare_engines", "main", "picture_latents", "write_canvas"]
+__all__ = ["build_graph", "compare_engines", "main", "write_canvas"]
 
-LATENT_SIZE = 32  # where concepts lie: translators learn by it which pictures look alike
-THUMB_SIZE = (32, 40)  # rows, columns of the thumbnails that it is computed from
 CALIBRATION = 24  # pictures over which the ranges of activations are measured, half of them mixed
 DATA_STATEMENT = (
     "Photos of OASIS (Kurdi, Lozano & Banaji 2017, Behavior Research Methods 49, 457-470) whose source is Pixabay (CC0 "
@@ -43,21 +39,12 @@ DATA_STATEMENT = (
 )
 
 
-def picture_latents(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Principal components of thumbnails, half whitened, with root mean square 1: (K, LATENT_SIZE or K)."""
-    rows = [functional.adaptive_avg_pool2d(_to_tensor(picture), THUMB_SIZE).flatten().numpy() for picture in pictures]
-    thumbs = np.stack(rows) - np.mean(rows, axis=0)
-    left, singular, _ = np.linalg.svd(thumbs, full_matrices=False)
-    latents = left[:, :LATENT_SIZE] * np.sqrt(singular[:LATENT_SIZE])
-    return np.asarray(latents / np.sqrt(np.square(latents).mean()), np.float32)
-
-
 def build_graph(checkpoint: Path, pictures: NDArray[np.uint8]) -> tuple[CanvasGraph, LinearEncoder]:
     """Encodes pictures (K, H, W, 3) with a checkpoint's encoder, in closed form, and joins them with its decoder."""
     networks = load_networks(checkpoint)
     encoder = LinearEncoder.from_text(networks[0].to_linear().to_text())  # as the file holds it, in 16 bits
     packed = torch.from_numpy(pack_codes(encoder.encode(pictures)))
-    fields = torch.cat([picture_fields(_to_tensor(picture)[None]) for picture in pictures])
+    fields = torch.from_numpy(picture_fields(picture_thumbs(pictures)).astype(np.float32) / 255)
     return CanvasGraph(networks[1], packed, fields).eval(), encoder
 
 
@@ -95,17 +82,13 @@ def compare_engines(first: Path, second: Path, feeds: list[Feed]) -> NDArray[np.
     return psnr_db(painted[0], painted[1])
 
 
-def _to_tensor(picture: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(picture).permute(2, 0, 1).float() / 255
-
-
 def _describe(listed: list[ListedPicture], pictures: NDArray[np.uint8], encoder: LinearEncoder) -> dict[str, str]:
     """The metadata of the file: texts by name."""
     concepts = [Concept(one.name, one.arousal, one.valence) for one in listed]
     return {
         "concepts": concepts_to_json(concepts),
         "noise_size": str(NOISE_SIZE),
-        "latents": encode_floats(picture_latents(pictures)),
+        "latents": encode_floats(measure_latents(picture_thumbs(pictures))),
         "encoder": encoder.to_text(),
     }
 

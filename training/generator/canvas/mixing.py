@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 __all__ = [
-    "FIELD_SIZE",
     "FRONT_WAVES",
     "LIGHT_WAVES",
     "NOISE_PARTS",
@@ -24,14 +23,9 @@ __all__ = [
     "enlarge_to_cells",
     "guide_field",
     "light_map",
-    "picture_fields",
 ]
 
-FIELD_SIZE = (16, 20)  # rows, columns of a field: places of 32 px
 NEVER = 0.02  # share of the second concept up to which it has no area, and need not be decoded
-SURROUND = 9  # side of the surroundings that a place stands out from, in places of a map of 32 x 40
-SMOOTHING = 5  # side of the box that smooths fields, twice: concepts meet along few long seams, not in spots
-OWN_SHARE = 0.25  # of a field that is a smooth pattern of the picture's own, so that even flat pictures have places
 WINDOW = 9  # side of the guided filter's window, in places of 8 px
 GUIDE_NOISE = 0.006  # variance of lightness below which the guide counts as flat
 ENDS = 0.45  # by how much the front lies beyond all places where a weight is 0 or 1
@@ -174,32 +168,6 @@ def enlarge_to_cells(maps: Tensor, kernel: Tensor) -> Tensor:
     return functional.conv2d(functional.pad(maps, (1, 1, 1, 1), mode="replicate"), kernel)
 
 
-def picture_fields(pictures: Tensor) -> Tensor:
-    """What each picture has to show at each place: colour that stands out from its surroundings, smoothed.
-
-    Args:
-        pictures: (K, 3, H, W), RGB in [0, 1].
-
-    Returns:
-        (K, 16, 20): ranks within the picture, evenly spread over [0, 1], in steps of 1/255.
-    """
-    small = functional.adaptive_avg_pool2d(pictures, (2 * FIELD_SIZE[0], 2 * FIELD_SIZE[1]))
-    contrast = (small - _blur(small, SURROUND)).abs().sum(1, keepdim=True)
-    shown = functional.avg_pool2d(_blur(_blur(contrast, SMOOTHING), SMOOTHING), 2)
-    generator = torch.Generator().manual_seed(FIELD_SIZE[0])
-    pattern = torch.randn(len(pictures), 1, 4, 5, generator=generator)
-    own = functional.interpolate(pattern, size=FIELD_SIZE, mode="bicubic", align_corners=True)
-    mixed = (1 - OWN_SHARE) * _rank(shown) + OWN_SHARE * _rank(own)
-    return (_rank(mixed) * 255).round() / 255
-
-
 def _blur(maps: Tensor, side: int) -> Tensor:
     margin = side // 2
     return functional.avg_pool2d(functional.pad(maps, (margin,) * 4, mode="replicate"), side, 1)
-
-
-def _rank(maps: Tensor) -> Tensor:
-    """(K, 1, H, W) or (K, H, W) → (K, H, W): each value's rank within its map, from 0 to 1."""
-    flat = maps.flatten(1)
-    ranks = flat.argsort(dim=1, stable=True).argsort(dim=1).float() / (flat.shape[1] - 1)
-    return ranks.view(-1, *maps.shape[-2:])
