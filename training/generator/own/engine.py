@@ -1,63 +1,82 @@
 """Makes an engine of other pictures from the file of a canvas engine: only what it shows is exchanged.
 
 The encoder in the file encodes pictures that were never trained on, in closed form; decoder and mixing stay the same.
+Needs no PyTorch.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import torch
 from onnx import numpy_helper
 
 from services.generator.concepts import Concept, concepts_to_json
 from training.generator.canvas.codes import LinearEncoder, pack_codes
-from training.generator.canvas.export import picture_latents
-from training.generator.canvas.mixing import picture_fields
+from training.generator.canvas.fields import measure_latents, picture_fields, picture_thumbs
 from training.generator.canvas.pictures import MIN_PICTURES
 from training.generator.engine_file import encode_floats, save_engine
 
-__all__ = ["write_own_engine"]
+__all__ = ["EngineMaker"]
+
+F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
 
 
-def write_own_engine(source: Path, pictures: npt.NDArray[np.uint8], concepts: list[Concept], path: Path) -> None:
-    """Writes an engine that shows these pictures, replaced in one rename.
+class EngineMaker:
+    """Takes pictures one by one, of which it keeps 85 kB each, and writes an engine that shows them.
 
     Args:
         source: the .onnx file of a canvas engine.
-        pictures: (K, H, W, 3), RGB, of the engine's native size.
-        concepts: K, what each shows.
-        path: the .onnx file to write.
 
     Raises:
-        ValueError: there are fewer than MIN_PICTURES pictures, or the source is not a canvas engine.
+        ValueError: it is none.
     """
-    if len(pictures) < MIN_PICTURES or len(concepts) != len(pictures):
-        raise ValueError(
-            f"{len(pictures)} pictures and {len(concepts)} concepts; give {MIN_PICTURES} or more of each, as many"
-        )
-    model = onnx.load(source)
-    facts = {entry.key: entry.value for entry in model.metadata_props}
-    if "encoder" not in facts:
-        raise ValueError(f"{source.name} holds no encoder; take a file of training.generator.canvas.export")
-    packed = pack_codes(LinearEncoder.from_text(facts["encoder"]).encode(pictures))
-    _replace_table(model, "packed", packed.transpose(0, 3, 1, 2))
-    _replace_table(model, "fields", _measure_fields(pictures))
-    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = len(pictures)
-    del model.graph.value_info[:]  # shapes on the way, some of them with the number of concepts
-    shown = {"concepts": concepts_to_json(concepts), "latents": encode_floats(picture_latents(pictures))}
-    save_engine(model, facts | shown, path)
+
+    def __init__(self, source: Path) -> None:
+        self._model = onnx.load(source)
+        self._facts = {entry.key: entry.value for entry in self._model.metadata_props}
+        if "encoder" not in self._facts:
+            raise ValueError(f"{source.name} holds no encoder; take a file of training.generator.canvas.export")
+        self._encoder = LinearEncoder.from_text(self._facts["encoder"])
+        self._packed: list[U8] = []
+        self._thumbs: list[F32] = []
+
+    def add(self, picture: U8) -> None:
+        """Adds a picture (H, W, 3), RGB, of the engine's native size."""
+        self._packed.append(pack_codes(self._encoder.encode(picture[None]))[0].transpose(2, 0, 1))
+        self._thumbs.append(picture_thumbs(picture[None])[0])
+
+    @property
+    def thumbs(self) -> F32:
+        """Thumbnails of the pictures, (K, 32, 40, 3), in [0, 1]."""
+        return np.stack(self._thumbs)
+
+    def write(self, concepts: Sequence[Concept], path: Path) -> None:
+        """Writes the engine, replaced in one rename.
+
+        Args:
+            concepts: what each picture shows, in their order.
+            path: the .onnx file.
+
+        Raises:
+            ValueError: there are fewer than MIN_PICTURES pictures, or not as many concepts.
+        """
+        if len(self._packed) < MIN_PICTURES or len(concepts) != len(self._packed):
+            raise ValueError(
+                f"{len(self._packed)} pictures and {len(concepts)} concepts; give {MIN_PICTURES} or more of each, "
+                "as many"
+            )
+        _replace_table(self._model, "packed", np.stack(self._packed))
+        _replace_table(self._model, "fields", picture_fields(self.thumbs))
+        self._model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = len(concepts)
+        del self._model.graph.value_info[:]  # shapes on the way, some of them with the number of concepts
+        shown = {"concepts": concepts_to_json(list(concepts)), "latents": encode_floats(measure_latents(self.thumbs))}
+        save_engine(self._model, self._facts | shown, path)
 
 
-def _measure_fields(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The fields of pictures (K, H, W, 3), as the file holds them: (K, 16, 20)."""
-    rows = [picture_fields(torch.from_numpy(one).permute(2, 0, 1)[None].float() / 255) for one in pictures]
-    fields: npt.NDArray[np.uint8] = (torch.cat(rows) * 255).round().to(torch.uint8).numpy()
-    return fields
-
-
-def _replace_table(model: onnx.ModelProto, name: str, values: npt.NDArray[np.uint8]) -> None:
+def _replace_table(model: onnx.ModelProto, name: str, values: U8) -> None:
     """Exchanges a table that has a row for each concept.
 
     Raises:

@@ -1,189 +1,180 @@
-"""deepsing train generator: makes an engine of a folder of pictures, and the table of concepts for its translator."""
+"""deepsing engine make: makes an engine of a folder of pictures, and the table of concepts for its translator."""
 
 import argparse
-import asyncio
-import csv
-import io
+import json
+import re
+import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
-import grpc
-from PIL import Image, ImageOps
-from rich.progress import track
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 import services.generator
-from deepsing.cli.composer import open_service
+import services.translator
 from deepsing.cli.entry import run_command
-from deepsing.client.status import convert_error
-from deepsing.local.failures import USAGE, CommandError
+from deepsing.local.failures import INTERRUPTED, USAGE, CommandError
 from deepsing.local.models_folder import models_folder
-from deepsing.rpc.channel import open_channel
-from deepsing.v1.sentiment_pb2 import Sentiment
-from deepsing.v1.translator_pb2 import Picture, ReadPicturesRequest
-from deepsing.v1.translator_pb2_grpc import TranslatorServiceStub
-from services.generator.concepts import Concept
-from training.generator.canvas.pictures import MIN_PICTURES, load_pictures, read_list
-from training.generator.evaluate import measure_sharpness
-from training.manifest import compute_digest, write_manifest
+from training.generator.own.cache import compute_name, find_cached, forget_oldest
+from training.generator.own.feelings import FEELINGS
+from training.generator.own.folder import MAX_PICTURES
+from training.generator.own.report import format_summary, report_to_json, say, tell_report
+from training.generator.own.sources import find_own_pictures
 from training.program import new_parser
-from training.ratings import read_rated_pictures, read_rating_source
-from training.translator.build_concepts import build_table, write_table
 
-__all__ = ["build_parser", "main"]
+__all__ = ["build_parser", "check_name", "main"]
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-SHIPPED = Path(services.generator.__file__).parent / "weights" / "canvas.onnx"
-SOURCES = {  # of the sentiments, by who rated
-    "people": "means of the ratings that the user gave, (mean - 4) / 3.",
-    "model": "readings of a model; nobody was asked.",
-    "mixed": "for some pictures means of the ratings that the user gave, (mean - 4) / 3, else readings of a model.",
-}
-SIZE_PX = 256  # side of the pictures that the judge reads
-BATCH = 16
-CALL_LIMIT_S = 60.0
-EXAMPLES = """The ratings are a CSV with one row for each picture and these columns:
-  file                        the picture's file in the folder of --images
-  arousal_mean, valence_mean  mean ratings of people, 1 to 7; 4 is neutral
-  concept                     if you like: the name of what it shows (default: the file's name)
-  rated_by                    if you like: people or model; the engine says it of itself (default: people)
-Without ratings, the image-sentiment model that comes with deepsing rates the pictures. Nothing is trained: pictures are
-encoded as those of the engine that comes with deepsing. Each is cut to 5 : 4 around its middle.
+MAX_NAME = 40  # characters of an engine's name
+LINE_EVERY_S = 10.0
+EXAMPLES = f"""What is felt at a picture is said by the first of these that knows it:
+  1. a table: --ratings, or ratings.csv in DIR, a CSV with a row a picture and these columns:
+       file                        below DIR, or the name alone
+       arousal_mean, valence_mean  mean ratings of people, 1 to 7; 4 is neutral
+       arousal, valence            in place of these: -1 to 1; 0 is neutral
+       concept                     if you like: the name of what it shows (default: the file's name)
+       rated_by                    if you like: people or model (default: people)
+  2. its subfolder, where that is called after a feeling:
+       {", ".join(list(FEELINGS)[:19])},
+       {", ".join(list(FEELINGS)[19:])}
+     Other subfolders (sea, city) are themes.
+  3. the image-sentiment model that comes with deepsing.
+
+Pictures are JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, at least 3; of more than {MAX_PICTURES} as many are taken, evenly.
+Nothing is trained and PyTorch is not needed: 100 pictures take half a minute. Each is cut to 5 : 4 where it has most
+contrast.
+NAME_pictures.csv beside the engine lists what it shows; change it and give it back as --ratings.
 
 examples:
-  deepsing train generator --images holiday-photos/ --name holiday
-  deepsing train generator --images art/ --ratings art.csv --name art
+  deepsing engine make holiday-photos/ --name holiday
+  deepsing engine make paintings/ --ratings felt.csv --name art
+  deepsing engine make moods/ --name moods --json
+  deepsing render song.mp3 story.mp4 --engine holiday
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     """What the command line takes."""
-    parser = new_parser(
-        "deepsing train generator",
-        "Makes an engine of your own pictures, in a minute or two for 100; needs PyTorch.",
-        EXAMPLES,
-    )
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="the pictures; 100 or more are good")
-    parser.add_argument(
-        "--ratings", type=Path, metavar="CSV", help="what people felt at them (default: a model rates them)"
-    )
+    parser = new_parser("deepsing engine make", "Makes an engine of your own pictures.", EXAMPLES)
+    parser.add_argument("pictures", type=Path, metavar="DIR", help="the pictures, in subfolders if you like")
     parser.add_argument("--name", default="mine", help="of the engine (default: mine)")
+    parser.add_argument("--ratings", type=Path, metavar="CSV", help="what is felt at them (default: DIR/ratings.csv)")
     parser.add_argument(
-        "--out",
-        type=Path,
-        default=models_folder(),
-        metavar="DIR",
-        help="for the engine (default: where deepsing models looks)",
+        "--out", type=Path, metavar="DIR", help="for the engine (default: where deepsing models looks, or its cache)"
     )
+    parser.add_argument(
+        "--cached",
+        action="store_true",
+        help="name it after a digest of pictures, ratings and models, and take the one that is there, if it is: what "
+        "deepsing render --pictures does",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--quiet", action="store_true", help="no progress on standard error")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     options = build_parser().parse_args(arguments)
-    return run_command(lambda: _make(options))
+
+    def work() -> int:
+        with _end_by_signals():
+            return _make(options)
+
+    return run_command(work)
+
+
+def check_name(name: str) -> str:
+    """Returns the name of an engine.
+
+    Raises:
+        CommandError: it is no plain word, or the name of something that comes with deepsing.
+    """
+    if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9-]{{0,{MAX_NAME - 1}}}", name):
+        raise CommandError(
+            f"--name is {name[:80]!r}; use at most {MAX_NAME} letters a to z, digits and hyphens, as in holiday-2",
+            USAGE,
+        )
+    shipped = {
+        path.stem
+        for service in (services.generator, services.translator)
+        for path in (Path(str(service.__file__)).parent / "weights").glob("*.*")
+    }
+    if name.lower() in shipped or name.lower().startswith("biggan-deep"):
+        raise CommandError(f"--name is {name!r}, which comes with deepsing; choose another name", USAGE)
+    return name
 
 
 def _make(options: argparse.Namespace) -> int:
-    work: Path = options.out / f"{options.name}.training"
-    work.mkdir(parents=True, exist_ok=True)
-    pictures = _find_pictures(options.images)
-    ratings, anchors = work / "ratings.csv", work / "anchors.csv"
-    if options.ratings:
-        ratings.write_bytes(options.ratings.read_bytes())
-    elif not ratings.exists():
-        felt = asyncio.run(_rate_pictures(pictures))
-        rows = [_to_row(picture, sentiment) for picture, sentiment in zip(pictures, felt, strict=True)]
-        _write_csv(ratings, ["file", "arousal_mean", "valence_mean", "rated_by"], rows)
-    _write_csv(anchors, ["file", "concept"], _read_concepts(ratings, pictures))
-    count = _write_engine(options, ratings, anchors)
-    sys.stdout.write(f"{options.out / options.name}.onnx: an engine of {count} concepts; try it:\n")
-    elsewhere = "" if options.out == models_folder() else f"DEEPSING_MODELS_DIR={options.out.resolve()} "
-    sys.stdout.write(f"  {elsewhere}deepsing render SONG story.mp4 --engine {options.name}\n")
+    from training.generator.own.build import build_engine  # needs onnx, which --help does without
+
+    started_s = time.monotonic()
+    name = "" if options.cached else check_name(options.name)
+    pictures = find_own_pictures(options.pictures, options.ratings)
+    out = options.out or (models_folder() / "cache" if options.cached else models_folder())
+    if options.cached:
+        name = compute_name(pictures)
+        if path := find_cached(name, out):
+            say(f"{options.pictures} has not changed; its engine is there: {path}")
+            return _print(options, {"name": name, "engine": str(path), "reused": True}, "")
+        out = out / name
+    out.mkdir(parents=True, exist_ok=True)
+    with _show_progress(options.quiet) as progress:
+        report = build_engine(pictures, name, out, progress)
+    if options.cached:
+        forget_oldest(out.parent)
+    tell_report(report)
+    elapsed_s = round(time.monotonic() - started_s, 1)
+    models = "" if options.out is None or out == models_folder() else str(out.resolve())
+    return _print(options, report_to_json(report, name, elapsed_s), format_summary(report, name, models, elapsed_s))
+
+
+def _print(options: argparse.Namespace, answer: dict[str, object], text: str) -> int:
+    sys.stdout.write(json.dumps(answer) + "\n" if options.json else text)
     return 0
 
 
-def _write_engine(options: argparse.Namespace, ratings: Path, anchors: Path) -> int:
-    """Writes engine, manifest and concept table; returns the number of concepts."""
-    from training.generator.own_engine import write_own_engine  # needs torch, which --help does without
+@contextmanager
+def _show_progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar with the time that remains on a terminal, elsewhere a line every LINE_EVERY_S."""
+    console = Console(stderr=True)
+    started_s = said_s = time.monotonic()
 
-    rated, rater = read_rated_pictures(anchors, ratings), read_rating_source(ratings)
-    concepts = [Concept(one.concept, one.arousal, one.valence) for one in rated]
-    shown = load_pictures(options.images, read_list(anchors, rated=False))
-    path = options.out / f"{options.name}.onnx"
-    write_own_engine(SHIPPED, shown, concepts, path)
-    write_manifest(
-        path,
-        {
-            "engine": "canvas",
-            "rated_by": rater,
-            "data": f"{len(concepts)} pictures of the user; sentiments: {SOURCES[rater]}",
-            "command": "deepsing train generator",
-            "made_from_sha256": compute_digest(SHIPPED),
-            "metrics": {"psnr_db": measure_sharpness(path, shown)},
-            "anchors": [one.file for one in rated],
-        },
-    )
-    table = build_table(anchors, ratings, options.name, f"Sentiments: {SOURCES[rater]}")
-    write_table(table, options.out / f"{options.name}_concepts.json")
-    return len(concepts)
+    def say_place(done: int, total: int) -> None:
+        nonlocal said_s
+        now_s = time.monotonic()
+        if now_s - said_s >= LINE_EVERY_S and done < total:
+            said_s = now_s
+            say(f"picture {done} of {total}, about {(now_s - started_s) / done * (total - done):.0f} s left")
+
+    if quiet:
+        yield lambda done, total: None
+    elif not console.is_terminal:
+        yield say_place
+    else:
+        columns = (TextColumn("reading the pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Bar(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("", total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _find_pictures(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise CommandError(f"--images is {folder}, which is not a folder; give one with pictures", USAGE)
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if len(found) < MIN_PICTURES:
-        kinds = ", ".join(sorted(SUFFIXES))
-        raise CommandError(
-            f"{folder} holds {len(found)} pictures ({kinds}); an engine needs at least {MIN_PICTURES}", USAGE
-        )
-    return found
+@contextmanager
+def _end_by_signals() -> Iterator[None]:
+    """Lets SIGTERM and a closed terminal end the work as Ctrl-C does, with temporary files removed."""
 
+    def end(number: int, _: FrameType | None) -> None:
+        raise SystemExit(INTERRUPTED + number)
 
-async def _rate_pictures(pictures: list[Path]) -> list[Sentiment]:
-    """The judge's readings of the pictures, in their order."""
-    felt: list[Sentiment] = []
-    async with open_service(None, "translator") as target, open_channel(target) as channel:
-        stub = TranslatorServiceStub(channel)
-        for first in track(range(0, len(pictures), BATCH), description="rating the pictures"):
-            batch = [Picture(image=_encode_picture(path)) for path in pictures[first : first + BATCH]]
-            try:
-                answer = await stub.ReadPictures(ReadPicturesRequest(pictures=batch), timeout=CALL_LIMIT_S)
-            except grpc.aio.AioRpcError as call_error:
-                raise convert_error(call_error, target) from None
-            felt += answer.achieved
-    return felt
-
-
-def _encode_picture(path: Path) -> bytes:
-    encoded = io.BytesIO()
-    with Image.open(path) as picture:
-        square = ImageOps.fit(picture.convert("RGB"), (SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS)
-        square.save(encoded, "PNG")
-    return encoded.getvalue()
-
-
-def _to_row(picture: Path, felt: Sentiment) -> list[object]:
-    """On the scale of people's ratings, 1 to 7."""
-    return [picture.name, round(4 + 3 * felt.arousal, 3), round(4 + 3 * felt.valence, 3), "model"]
-
-
-def _read_concepts(ratings: Path, pictures: list[Path]) -> list[list[object]]:
-    """The rated pictures of the folder, each with the name of its concept."""
-    with ratings.open(newline="", encoding="utf-8") as lines:
-        names = {row["file"]: row.get("concept") for row in csv.DictReader(lines)}
-    rows: list[list[object]] = [
-        [path.name, names[path.name] or path.stem.replace("_", " ").lower()] for path in pictures if path.name in names
-    ]
-    if len(rows) < MIN_PICTURES:
-        raise CommandError(f"{ratings} rates {len(rows)} of the pictures; at least {MIN_PICTURES} are needed", USAGE)
-    return rows
-
-
-def _write_csv(path: Path, head: list[str], rows: list[list[object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([head, *rows])
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":
