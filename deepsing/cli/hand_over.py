@@ -1,4 +1,4 @@
-"""deepsing eval, train, engine and bench: each is replaced by a program of the clone, with all arguments as they came."""
+"""deepsing eval, train, engine and bench: each becomes a program of the clone, with all arguments as they came."""
 
 import os
 import sys

@@ -19,7 +19,7 @@ import services.generator
 import services.translator
 from deepsing.cli.entry import run_command
 from deepsing.local.failures import INTERRUPTED, USAGE, CommandError
-from deepsing.local.models_folder import models_folder
+from deepsing.local.models_folder import cache_folder, models_folder
 from training.generator.own.cache import compute_name, find_cached, forget_oldest
 from training.generator.own.feelings import FEELINGS
 from training.generator.own.folder import MAX_PICTURES
@@ -115,7 +115,7 @@ def _make(options: argparse.Namespace) -> int:
     started_s = time.monotonic()
     name = "" if options.cached else check_name(options.name)
     pictures = find_own_pictures(options.pictures, options.ratings)
-    out = options.out or (models_folder() / "cache" if options.cached else models_folder())
+    out = options.out or (cache_folder() if options.cached else models_folder())
     if options.cached:
         name = compute_name(pictures)
         if path := find_cached(name, out):

@@ -17,7 +17,6 @@ from deepsing.local.failures import USAGE, CommandError
 from services.generator.concepts import from_rating
 from services.translator.catalogue import EMBEDDED
 from services.translator.judge.model import PictureFeatures, load_judge
-from services.translator.lexicon import F64
 from training.generator.own.folder import FoundPicture, clean_name
 from training.generator.own.reading import U8
 from training.generator.rate_pictures import apply_lines
@@ -29,7 +28,6 @@ TO_PEOPLE = np.array([(1.1153, 0.0095), (1.0251, 0.0167)])  # slope, offset; tra
 MAX_TABLE_BYTES = 4 * 2**20
 SCALES = (("arousal_mean", "valence_mean", "1 to 7"), ("arousal", "valence", "-1 to 1"))
 RATERS = ("people", "model")
-SLIGHT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -72,12 +70,6 @@ def choose_rating(picture: FoundPicture, row: TableRow | None, read: tuple[float
     if picture.feeling is not None:
         return Rating(*picture.feeling, "people", "folder")
     return Rating(*read, "model", "labeller")
-
-
-def spread_readings(read: F64, rated: F64) -> F64:
-    """Brings the labeller's readings (K, 2) to the mean and the spread of the ratings, within [-1, 1]."""
-    scaled = (read - read.mean(0)) / np.maximum(read.std(0), SLIGHT)
-    return np.asarray(np.clip(scaled * rated.std(0) + rated.mean(0), -1, 1))
 
 
 def read_ratings(path: Path) -> list[TableRow]:

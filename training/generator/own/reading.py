@@ -23,7 +23,7 @@ U8 = npt.NDArray[np.uint8]
 
 MIN_SIDE_PX = 64  # of the short side: less is an icon
 MAX_PIXELS = 64_000_000  # of a file: some 600 MB for a moment, where it is no JPEG
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # no other decoder of Pillow sees a file
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # no other decoder of Pillow sees a file
 DRAFT_PX = (2 * NATIVE_SIZE_PX[0], 2 * NATIVE_SIZE_PX[0])  # a JPEG is decoded at this size at the least
 GROUND = (128, 128, 128, 255)  # behind what is transparent
 MAX_16_BITS = 65535.0

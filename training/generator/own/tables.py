@@ -11,7 +11,7 @@ import numpy as np
 from services.translator.lexicon import F32, F64, encode_distances
 from training.generator.canvas.fields import measure_latents
 from training.generator.own.folder import FoundPicture
-from training.generator.own.ratings import Rating, spread_readings
+from training.generator.own.ratings import Rating
 from training.ratings import name_raters
 from training.translator.read_concepts import unit_distances
 
@@ -53,8 +53,6 @@ def build_own_table(engine: str, used: Sequence[UsedPicture], thumbs: F32) -> di
         used: its pictures, in the order of its concepts.
         thumbs: (K, 32, 40, 3), of the pictures.
     """
-    rated = np.array([(one.rating.arousal, one.rating.valence) for one in used])
-    readings = spread_readings(np.array([one.read for one in used]), rated)
     concepts = [
         {
             "name": one.found.name,
@@ -63,10 +61,10 @@ def build_own_table(engine: str, used: Sequence[UsedPicture], thumbs: F32) -> di
             "rated_by": one.rating.rated_by,
             "arousal": round(one.rating.arousal, 3),
             "valence": round(one.rating.valence, 3),
-            "read_arousal": round(arousal, 3),
-            "read_valence": round(valence, 3),
+            "read_arousal": round(one.read[0], 3),
+            "read_valence": round(one.read[1], 3),
         }
-        for one, (arousal, valence) in zip(used, readings.tolist(), strict=True)
+        for one in used
     ]
     distances = encode_distances(_compare_looks(thumbs))
     source = f"Pictures of the user, rated: {describe_ratings(used)}."
