@@ -66,9 +66,7 @@ async def make_engine(pictures: Path, *, quiet: bool) -> str:
             await process.wait()
     status = process.returncode or 0
     if status < 0:
-        raise CommandError(
-            f"the engine of {pictures} was not made: it was ended by signal {-status}", INTERRUPTED - status
-        )
+        raise CommandError(f"making the engine of {pictures} was ended by signal {-status}", INTERRUPTED - status)
     if status:
         raise CommandError(f"the engine of {pictures} was not made", status)
     name: str = json.loads(said)["name"]

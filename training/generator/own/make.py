@@ -25,6 +25,7 @@ from training.generator.own.feelings import FEELINGS
 from training.generator.own.folder import MAX_PICTURES
 from training.generator.own.report import format_summary, report_to_json, say, tell_report
 from training.generator.own.sources import find_own_pictures
+from training.generator.own.tables import describe_ratings
 from training.program import new_parser
 
 __all__ = ["build_parser", "check_name", "main"]
@@ -127,6 +128,7 @@ def _make(options: argparse.Namespace) -> int:
         report = build_engine(pictures, name, out, progress)
     if options.cached:
         forget_oldest(out.parent)
+        say(f"made an engine of {len(report.used)} pictures, rated: {describe_ratings(report.used)}")
     tell_report(report)
     elapsed_s = round(time.monotonic() - started_s, 1)
     models = "" if options.out is None or out == models_folder() else str(out.resolve())
