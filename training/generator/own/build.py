@@ -1,5 +1,6 @@
 """From a folder of pictures to an engine: four files, which appear together or not at all."""
 
+import filecmp
 import hashlib
 import tempfile
 from collections import Counter
@@ -40,15 +41,25 @@ def build_engine(pictures: OwnPictures, name: str, out: Path, progress: Progress
     Args:
         pictures: what is read.
         name: of the engine.
-        out: folder for the files; it exists.
+        out: folder for the files; it or the one that it shall lie in exists.
         progress: called after each picture.
 
     Raises:
         CommandError: fewer than MIN_PICTURES pictures can be used; the message says why the first others cannot.
     """
-    maker = EngineMaker(SHIPPED)
     report = EngineReport(out / f"{name}.onnx", left_out=list(pictures.left_out), notes=list(pictures.notes))
-    checked = _read_pictures(pictures, maker, report, progress)
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=out if out.exists() else out.parent) as folder:
+        maker = EngineMaker(SHIPPED)
+        checked = _read_pictures(pictures, maker, report, progress)
+        _check_count(pictures, report)
+        named = name_pictures([one.found for one in report.used])
+        report.used = [replace(one, found=found) for one, found in zip(report.used, named, strict=True)]
+        _write_files(Path(folder), name, maker, report, checked)
+        _publish(Path(folder), name, out)
+    return report
+
+
+def _check_count(pictures: OwnPictures, report: EngineReport) -> None:
     if len(report.used) < MIN_PICTURES:
         faults = "".join(f"; {one.file} {one.why}" for one in report.left_out[:FAULTS])
         raise CommandError(
@@ -56,12 +67,6 @@ def build_engine(pictures: OwnPictures, name: str, out: Path, progress: Progress
             f"AVIF), and an engine needs {MIN_PICTURES}{faults}",
             USAGE,
         )
-    named = name_pictures([one.found for one in report.used])
-    report.used = [replace(one, found=found) for one, found in zip(report.used, named, strict=True)]
-    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=out) as folder:
-        _write_files(Path(folder), name, maker, report, checked)
-        _publish(Path(folder), name, out)
-    return report
 
 
 def _read_pictures(
@@ -124,8 +129,12 @@ def _measure_sharpness(path: Path, count: int, pictures: dict[int, U8]) -> dict[
 
 
 def _publish(folder: Path, name: str, out: Path) -> None:
-    """Moves finished files to their place. While they are exchanged the engine is missing, never broken."""
+    """Moves finished files to their place, unless they are there. Meanwhile the engine is missing, never broken."""
+    files = [f"{name}{ending}" for ending in ENDINGS]
+    if all((out / file).exists() and filecmp.cmp(folder / file, out / file, shallow=False) for file in files):
+        return
+    out.mkdir(exist_ok=True)
     (out / f"{name}.json").unlink(missing_ok=True)
     (out / f"{name}_views.npz").unlink(missing_ok=True)  # translators trained for a former engine of this name
-    for ending in ENDINGS:
-        (folder / f"{name}{ending}").replace(out / f"{name}{ending}")
+    for file in files:
+        (folder / file).replace(out / file)

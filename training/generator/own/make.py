@@ -123,7 +123,7 @@ def _make(options: argparse.Namespace) -> int:
             say(f"{options.pictures} has not changed; its engine is there: {path}")
             return _print(options, {"name": name, "engine": str(path), "reused": True}, "")
         out = out / name
-    out.mkdir(parents=True, exist_ok=True)
+    (out.parent if options.cached else out).mkdir(parents=True, exist_ok=True)
     with _show_progress(options.quiet) as progress:
         report = build_engine(pictures, name, out, progress)
     if options.cached:
