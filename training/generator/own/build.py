@@ -2,7 +2,8 @@
 
 import filecmp
 import hashlib
-import tempfile
+import os
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,14 +49,18 @@ def build_engine(pictures: OwnPictures, name: str, out: Path, progress: Progress
         CommandError: fewer than MIN_PICTURES pictures can be used; the message says why the first others cannot.
     """
     report = EngineReport(out / f"{name}.onnx", left_out=list(pictures.left_out), notes=list(pictures.notes))
-    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=out if out.exists() else out.parent) as folder:
+    folder = (out if out.exists() else out.parent) / f".{name}.{os.getpid()}"
+    try:  # an interruption at any moment leaves no folder behind
+        folder.mkdir(exist_ok=True)
         maker = EngineMaker(SHIPPED)
         checked = _read_pictures(pictures, maker, report, progress)
         _check_count(pictures, report)
         named = name_pictures([one.found for one in report.used])
         report.used = [replace(one, found=found) for one, found in zip(report.used, named, strict=True)]
-        _write_files(Path(folder), name, maker, report, checked)
-        _publish(Path(folder), name, out)
+        _write_files(folder, name, maker, report, checked)
+        _publish(folder, name, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
     return report
 
 
@@ -63,8 +68,8 @@ def _check_count(pictures: OwnPictures, report: EngineReport) -> None:
     if len(report.used) < MIN_PICTURES:
         faults = "".join(f"; {one.file} {one.why}" for one in report.left_out[:FAULTS])
         raise CommandError(
-            f"{pictures.folder} holds {len(report.used)} pictures that can be used (JPEG, PNG, WebP, GIF, BMP, TIFF, "
-            f"AVIF), and an engine needs {MIN_PICTURES}{faults}",
+            f"of the pictures in {pictures.folder} (JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF) {len(report.used)} can be "
+            f"used, and an engine needs {MIN_PICTURES}{faults}",
             USAGE,
         )
 
