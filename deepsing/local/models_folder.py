@@ -1,4 +1,4 @@
-"""The folder of engines that a user has fetched, and the settings that make services load them."""
+"""The folder of engines that a user has fetched or made, and the settings that make services load them."""
 
 import json
 import os

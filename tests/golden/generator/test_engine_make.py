@@ -232,6 +232,20 @@ def test_a_story_shows_own_pictures_without_pytorch(pictures: Path, models: Path
         assert manifest["rated_by"] == "mixed"
         shown = {name for frame in manifest["frames"] for name in frame["concepts"]}
         assert shown <= {"meadow", "red sky", "sea 0001", "sea 0002"}
-        story.unlink()
     assert manifest["parameters"]["engine"].startswith("pictures-")
     assert "deepsing: made an engine of 4 pictures" in rendered.stderr
+    again = deepsing("again", story.with_suffix(".json"), song, tmp_path / "again.mp4", hidden=hidden)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert again.stdout.splitlines()[-1] == "the same frames as before, bit for bit"
+
+
+def test_a_story_of_too_few_pictures_is_refused_before_a_service_starts(models: Path, tmp_path: Path) -> None:
+    few = fill_folder(tmp_path / "few", "a.png", "b.png")
+    song, story = make_song(tmp_path, "cbr_mp3"), tmp_path / "story.mp4"
+    refused = deepsing("render", song, story, "--pictures", few, "--json", hidden=tmp_path / "hidden")
+    assert refused.returncode == 2
+    assert refused.stdout == ""
+    said = refused.stderr.splitlines()
+    assert said[0].endswith("2 can be used, and an engine needs 3")
+    assert said[1:] == [f"deepsing: the engine of {few} was not made"]
+    assert not story.exists()
