@@ -103,11 +103,11 @@ clean: ## remove the environments, caches and build products
 	$(PYTHON) -m venv .venv
 
 $(APP): pyproject.toml | .venv/bin/python
-	$(RUN)/python -m pip install --quiet --editable '.[serve,story]'
+	$(RUN)/python -m pip install --quiet --editable '.[serve,story,pictures]'
 	@touch $@
 
 $(DEV): pyproject.toml | .venv/bin/python
-	$(RUN)/python -m pip install --quiet --editable '.[serve,story,dev]'
+	$(RUN)/python -m pip install --quiet --editable '.[serve,story,pictures,dev]'
 	@touch $@ $(APP)
 
 $(TRAIN): $(DEV)

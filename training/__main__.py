@@ -1,6 +1,6 @@
-"""`python -m training eval audio --data DIR`: runs one of the programs that measure and train models.
+"""`python -m training eval audio --data DIR`: runs one of the programs that measure, train and make models.
 
-`deepsing eval` and `deepsing train` run the same. A program is imported when it is asked for, and what it needs beyond
+`deepsing eval`, `train` and `engine` run the same. A program is imported when it is asked for, and what it needs beyond
 that (PyTorch) when it starts to work, so that every --help works without.
 """
 
@@ -18,8 +18,8 @@ __all__ = ["PROGRAMS", "Program", "main"]
 
 USAGE = 2  # exit status of a mistake in the command
 HELP = {"-h", "--help"}
-EXTRA = {"torch", "onnx", "librosa", "scipy", "tqdm", "mido", "mir_eval"}  # modules that come with the extra "train"
-WAY_OUT = "run: pip install -e '.[serve,train]'"
+EXTRA = {"torch", "onnx", "librosa", "scipy", "tqdm", "mido", "mir_eval"}  # modules that come with an extra
+WAY_OUT = "run: pip install -e '.[serve,{extra}]'"
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Program:
 
     module: str
     needs_torch: bool = False
+    extra: str = "train"  # of deepsing, which brings what it needs
 
     def load(self) -> Any:
         """Imports the module."""
@@ -46,9 +47,9 @@ PROGRAMS: Mapping[tuple[str, str], Program] = {
     ("eval", "translator"): Program("training.translator.evaluate"),
     ("eval", "styles"): Program("training.translator.styles.evaluate"),
     ("train", "audio"): Program("training.audio_sentiment.train", needs_torch=True),
-    ("train", "generator"): Program("training.generator.own_pictures", needs_torch=True),
     ("train", "image-sentiment"): Program("training.translator.judge.train"),
     ("train", "translator"): Program("training.translator.train", needs_torch=True),
+    ("engine", "make"): Program("training.generator.own.make", extra="pictures"),
 }
 
 
@@ -61,13 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_program(program: Program, arguments: list[str]) -> int:
     if program.needs_torch and not HELP & set(arguments) and find_spec("torch") is None:
-        return _refuse(f"training needs PyTorch; {WAY_OUT}")
+        return _refuse(f"training needs PyTorch; {WAY_OUT.format(extra=program.extra)}")
     try:
         status: int | None = program.load().main(arguments)
     except ModuleNotFoundError as error:
         if error.name not in EXTRA:
             raise
-        return _refuse(f"{error.name} is not installed; {WAY_OUT}")
+        return _refuse(f"{error.name} is not installed; {WAY_OUT.format(extra=program.extra)}")
     return status or 0
 
 
@@ -77,8 +78,8 @@ def _refuse(message: str) -> int:
 
 
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training", description="Measures and trains models.")
-    verbs = parser.add_subparsers(dest="verb", metavar="eval | train", required=True)
+    parser = argparse.ArgumentParser(prog="python -m training", description="Measures, trains and makes models.")
+    verbs = parser.add_subparsers(dest="verb", metavar="eval | train | engine", required=True)
     for verb, choices in CHOICES.items():
         verbs.add_parser(verb).add_argument("what", choices=list(choices))
     return parser

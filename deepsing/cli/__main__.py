@@ -21,11 +21,13 @@ EXAMPLES = """examples:
   deepsing live song.mp3 --view 8000
   deepsing probe song.mp3 --json
   deepsing up
+  deepsing engine make my-pictures/ --name mine
   deepsing eval audio --data DIR --json
 """
 PASSED_ON = {
     "eval": ("measure a model on rated data", "deepsing eval audio --data DIR --json"),
-    "train": ("train a model", "deepsing train generator --images DIR"),
+    "train": ("train a model", "deepsing train audio --data DIR"),
+    "engine": ("make an engine of your own pictures", "deepsing engine make my-pictures/ --name mine"),
 }
 
 

@@ -1,4 +1,4 @@
-"""deepsing eval, train and bench: each is replaced by a program of the clone, with all arguments as they came."""
+"""deepsing eval, train, engine and bench: each becomes a program of the clone, with all arguments as they came."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from deepsing.local.source import python_command, python_environment, service_ro
 
 __all__ = ["CHOICES", "exec_program"]
 
-# What can be measured and trained; `python -m training` has a program for each.
+# What can be measured, trained and made; `python -m training` has a program for each.
 CHOICES: Mapping[str, Mapping[str, str]] = {
     "eval": {
         "audio": "how well the emotions of songs are read, against people's ratings",
@@ -24,12 +24,12 @@ CHOICES: Mapping[str, Mapping[str, str]] = {
     },
     "train": {
         "audio": "the model that reads the emotions of songs",
-        "generator": "an engine of your own pictures",
         "image-sentiment": "the models that read what people feel at pictures",
         "translator": "further translators for an engine",
     },
+    "engine": {"make": "an engine of your own pictures, without training"},
 }
-PACKAGES = {"eval": "training", "train": "training", "bench": "bench"}
+PACKAGES = {"eval": "training", "train": "training", "engine": "training", "bench": "bench"}
 
 
 def exec_program(arguments: Sequence[str]) -> None:

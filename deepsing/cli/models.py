@@ -43,7 +43,7 @@ EXAMPLES = """examples:
 biggan-deep-256-pytorch_model.bin, the other must have the same. After an interrupted transfer the same command
 resumes it. Engines are kept in DEEPSING_MODELS_DIR (default: ~/.local/share/deepsing/models).
 """
-COLUMNS = ("name", "state", "kind", "bytes", "sha256")
+COLUMNS = ("name", "state", "kind", "bytes", "sha256", "rated by")
 NAMES = ("biggan-deep-128", "biggan-deep-256", "biggan-deep-512")
 WEIGHTS, CONFIG = "pytorch_model.bin", "config.json"
 PUBLISHED = "https://s3.amazonaws.com/models.huggingface.co/biggan/"

@@ -5,12 +5,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deepsing.cli.composer import add_arguments as add_composer_arguments
 from deepsing.cli.composer import ask
 from deepsing.cli.interrupts import run_to_end
+from deepsing.cli.pictures import add_pictures, check_pictures, make_engine
 from deepsing.cli.progress import show_progress
 from deepsing.cli.story_options import add_story_options, story_options
 from deepsing.client import Client, Story, StoryOptions
@@ -44,6 +46,7 @@ EXAMPLES = """examples:
   deepsing render song.ogg story.mp4 --start 30 --duration 20 --style auto --style-strength 0.4
   deepsing render song.mp3 story.mp4 --theme sea,storm --without "hidden beach" --mood darker --mood calmer=0.3
   deepsing render song.mp3 story.mp4 --style-pictures my-paintings/
+  deepsing render song.mp3 story.mp4 --pictures holiday-photos/
   deepsing render song.mp3 story.mp4 --target 127.0.0.1:50051 --json
   deepsing render -- -odd-name.mp3 story.mp4
 
@@ -91,6 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="paint in the style of these pictures: files called positive, neutral and negative (.jpg, .png, .webp), "
         f"or any that {STYLE_TABLE} lists with their feelings (file,name,arousal,valence); implies --style auto",
     )
+    add_pictures(parser)
     add_composer_arguments(parser)
 
 
@@ -113,10 +117,13 @@ def render(arguments: argparse.Namespace) -> int:
         arguments.style = "auto"
     options = story_options(arguments)
     _set_style_pictures(arguments.style_pictures, arguments.target)
+    check_pictures(arguments)
     _check_request(arguments, options)
 
     async def render_and_print() -> int:
-        story = await _render(arguments, options)
+        if arguments.pictures:
+            arguments.engine = await make_engine(arguments.pictures, quiet=arguments.json)
+        story = await _render(arguments, replace(options, engine=arguments.engine))
         print(json.dumps(story.to_json()) if arguments.json else _format_summary(story, options))
         return 0
 

@@ -1,4 +1,4 @@
-"""The folder of engines that a user has fetched, and the settings that make services load them."""
+"""The folder of engines that a user has fetched or made, and the settings that make services load them."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Model", "engine_settings", "list_models", "models_folder"]
+__all__ = ["Model", "cache_folder", "engine_settings", "list_models", "models_folder"]
 
 VARIABLE = "DEEPSING_MODELS_DIR"
 BUILT_IN = "canvas"  # stays the default engine when one more is loaded
@@ -22,6 +22,7 @@ class Model:
     kind: str
     size_bytes: int
     sha256: str
+    rated_by: str = ""  # who rated its concepts: "people", "model" or "mixed"; empty where that is not known
 
 
 def models_folder() -> Path:
@@ -46,15 +47,22 @@ def _read_ready(folder: Path) -> Iterator[Model]:
         try:
             manifest: Any = json.loads(path.read_text(encoding="utf-8"))
             weights = path.with_name(manifest["file"])
-            yield Model(path.stem, "ready", manifest["engine"], weights.stat().st_size, manifest["sha256"])
+            rater = manifest.get("rated_by", "")
+            yield Model(path.stem, "ready", manifest["engine"], weights.stat().st_size, manifest["sha256"], rater)
         except (OSError, ValueError, KeyError, TypeError):  # not one of our manifests, or an incomplete one
             continue
 
 
+def cache_folder() -> Path:
+    """Returns the folder of engines that stories made on the way, each in a folder of its own name."""
+    return models_folder() / "cache"
+
+
 def engine_settings(engine: str, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Returns the variables that make local services load `engine` if the folder has it, without those already set."""
-    folder = models_folder()
-    if not engine or engine == BUILT_IN or not (folder / f"{engine}.json").exists():
+    """Returns the variables that make local services load `engine` if a folder has it, without those already set."""
+    places = (models_folder(), cache_folder() / engine)
+    folder = next((place for place in places if (place / f"{engine}.json").exists()), None)
+    if not engine or engine == BUILT_IN or folder is None:
         return {}
     wanted = {
         "DEEPSING_GENERATOR_ENGINES": f"{BUILT_IN},{engine}",

@@ -1,17 +1,23 @@
-"""Writes an engine's file: one ONNX graph, with its concepts and their latents in the metadata."""
+"""Writes an engine's file: one ONNX graph, with its concepts and their latents in the metadata.
+
+Only what traces a network needs PyTorch; what changes a finished file does without.
+"""
 
 import base64
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import nn
 
 from services.generator.concepts import Concept, concepts_to_json
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 __all__ = ["INPUTS", "OPSET", "encode_floats", "export_graph", "save_engine", "store_halved", "write_engine"]
 
@@ -22,7 +28,7 @@ SMALLEST_HALF = 1024  # values; smaller tensors (biases) stay 32-bit: nothing is
 
 
 def write_engine(
-    graph: nn.Module,
+    graph: "nn.Module",
     latents: npt.NDArray[np.float32],
     concepts: list[Concept],
     noise_size: int,
@@ -41,6 +47,8 @@ def write_engine(
         path: the .onnx file.
         halved: store large weights as 16-bit floats.
     """
+    import torch
+
     partial, count = path.with_suffix(".partial"), len(concepts)
     example = (torch.full((1, count), 1 / count), torch.zeros(1, noise_size), torch.zeros(1))
     export_graph(graph, example, partial)
@@ -65,11 +73,13 @@ def save_engine(model: onnx.ModelProto, facts: dict[str, str], path: Path) -> No
     partial.replace(path)
 
 
-def export_graph(graph: nn.Module, example: tuple[torch.Tensor, ...], path: Path) -> None:
+def export_graph(graph: "nn.Module", example: "tuple[torch.Tensor, ...]", path: Path) -> None:
     """Writes the graph of an engine, traced on an example of its inputs; N may vary.
 
     An example of four inputs ends with a window: then the pictures' size may vary too.
     """
+    import torch
+
     windowed = len(example) > len(INPUTS)
     sizes = {1: "height", 2: "width"} if windowed else {}
     with warnings.catch_warnings():

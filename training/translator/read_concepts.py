@@ -18,7 +18,7 @@ from training.generator.painting import list_concepts, open_engine_with_latents,
 from training.translator.build_concepts import write_table
 from training.translator.sampling import TRUNCATION, draw_samples
 
-__all__ = ["main", "read_concept_pictures", "concept_distances"]
+__all__ = ["main", "read_concept_pictures", "concept_distances", "unit_distances"]
 
 SEED = 7  # of the noise
 LOOK_PX = 16  # pictures are compared at this size: colours and where they are, not detail

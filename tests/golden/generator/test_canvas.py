@@ -16,7 +16,7 @@ from services.generator.engine import Engine
 from tests.unit.generator.opened import session
 from training.generator.canvas import mixing
 from training.generator.canvas.codes import CODES, LinearEncoder, expand_codes
-from training.generator.canvas.export import build_graph, picture_latents, write_canvas
+from training.generator.canvas.export import build_graph, write_canvas
 from training.generator.canvas.graph import NOISE_SIZE
 from training.generator.canvas.network import fit_principal_parts, round_values
 from training.generator.canvas.pictures import find_focus, load_pictures, read_list
@@ -217,14 +217,6 @@ def test_waves_have_mean_nought_and_variance_one() -> None:
     assert alone.square().mean((1, 2, 3)).sum().item() == pytest.approx(1, abs=1e-4)
     part = waves(torch.eye(len(mixing.FRONT_WAVES))[:, None], torch.tensor([40, 80]))
     assert torch.equal(part, alone[:, :, :40])
-
-
-def test_alike_pictures_lie_near_each_other() -> None:
-    pictures = make_pictures()
-    near = np.concatenate([pictures, np.clip(pictures[:1] + np.uint8(3), 3, 255)])
-    latents = picture_latents(near)
-    apart = np.linalg.norm(latents - latents[0], axis=1)
-    assert apart[4] == apart[1:].min()
 
 
 def test_a_list_says_names_feelings_and_what_is_shown(tmp_path: Path) -> None:

@@ -60,6 +60,18 @@ def _in_a_folder_with_a_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             "render song.mp3 out.mp4 --style-pictures .",
             "--style-pictures is ., which has neither styles.csv nor a picture called positive, neutral or negative",
         ),
+        (
+            "render song.mp3 out.mp4 --pictures gone",
+            "--pictures is gone, which is not a folder; give one with pictures",
+        ),
+        (
+            "render song.mp3 out.mp4 --pictures . --engine x",
+            "--pictures makes an engine of its own; leave --engine out, or --pictures",
+        ),
+        (
+            "render song.mp3 out.mp4 --pictures . --target 127.0.0.1:1",
+            "--pictures needs services started here; make the engine with deepsing engine make, load it in the",
+        ),
         ("render song.mp3 out.mp4 --target 127.0.0.1:1 --wait -1", "--wait is -1; choose 0 or more seconds"),
         (
             "render song.mp3 out.mp4 --mood gloomy",
@@ -89,6 +101,8 @@ def _in_a_folder_with_a_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("eval", "the following arguments are required: what; see deepsing eval --help"),
         ("eval pictures", "argument what: invalid choice: 'pictures'"),
         ("train", "the following arguments are required: what; see deepsing train --help"),
+        ("train generator", "argument what: invalid choice: 'generator'"),
+        ("engine", "the following arguments are required: what; see deepsing engine --help"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
@@ -114,7 +128,9 @@ def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str]) -> No
     assert f"port {port} for composer is taken; stop what listens there" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["render", "probe", "up", "concepts", "styles", "translators", "eval", "train"])
+@pytest.mark.parametrize(
+    "command", ["render", "probe", "up", "concepts", "styles", "translators", "eval", "train", "engine"]
+)
 def test_the_help_of_each_command_shows_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])

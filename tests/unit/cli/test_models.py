@@ -25,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write_ready_model(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{NAME}.onnx").write_bytes(b"graph")
-    manifest = {"name": NAME, "file": f"{NAME}.onnx", "engine": "biggan-deep", "sha256": "a" * 64}
+    manifest = {"name": NAME, "file": f"{NAME}.onnx", "engine": "biggan-deep", "sha256": "a" * 64, "rated_by": "model"}
     (folder / f"{NAME}.json").write_text(json.dumps(manifest))
 
 
@@ -74,8 +74,15 @@ def test_what_is_ready_and_what_is_only_fetched_are_listed(folder: Path, capsys:
     (folder / "notes.json").write_text("[]")
     assert main(["models", "list", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [
-        {"name": NAME, "state": "ready", "kind": "biggan-deep", "size_bytes": 5, "sha256": "a" * 64},
-        {"name": "biggan-deep-256", "state": "fetched", "kind": "", "size_bytes": 3, "sha256": ""},
+        {
+            "name": NAME,
+            "state": "ready",
+            "kind": "biggan-deep",
+            "size_bytes": 5,
+            "sha256": "a" * 64,
+            "rated_by": "model",
+        },
+        {"name": "biggan-deep-256", "state": "fetched", "kind": "", "size_bytes": 3, "sha256": "", "rated_by": ""},
     ]
 
 
@@ -93,6 +100,14 @@ def test_services_learn_of_an_engine_that_is_there(folder: Path) -> None:
     assert engine_settings("", {}) == engine_settings("canvas", {}) == {}
     own = {"DEEPSING_GENERATOR_ENGINES": "mine"}
     assert engine_settings(NAME, own) == weights
+
+
+def test_services_find_an_engine_that_a_story_made_on_the_way(folder: Path) -> None:
+    made = folder / "cache" / "pictures-1"
+    made.mkdir(parents=True)
+    (made / "pictures-1.json").touch()
+    assert engine_settings("pictures-1", {})["DEEPSING_GENERATOR_WEIGHTS"] == str(made)
+    assert engine_settings("pictures-2", {}) == {}
 
 
 def test_models_are_kept_with_the_users_data(monkeypatch: pytest.MonkeyPatch) -> None:

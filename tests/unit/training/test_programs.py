@@ -26,7 +26,14 @@ COLUMNS = {
     ("eval", "image-sentiment"): (*RATINGS, "(default: 1 to 7)"),
     ("train", "image-sentiment"): (*RATINGS, "(default: 1 to 7)"),
     ("eval", "generator"): ("file", "concept"),
-    ("train", "generator"): ("file", "arousal_mean, valence_mean", "1 to 7; 4 is neutral", "concept", "rated_by"),
+    ("engine", "make"): (
+        "file",
+        "arousal_mean, valence_mean",
+        "1 to 7; 4 is neutral",
+        "concept",
+        "rated_by",
+        "-1 to 1",
+    ),
     ("eval", "styles"): ("file", "name", "share", "above 0, to 1", "arousal, valence", "-1 to 1"),
 }
 # As where the extra "train" is not installed: what comes with it cannot be imported.
@@ -76,7 +83,7 @@ def test_arguments_reach_the_program_as_they_came(capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out)["dictionary"]["n"] == 10
 
 
-@pytest.mark.parametrize("what", ["audio", "generator", "translator"])
+@pytest.mark.parametrize("what", ["audio", "translator"])
 def test_training_without_pytorch_says_how_to_get_it(
     what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +101,8 @@ def test_what_is_missing_of_the_extra_is_named(
     monkeypatch.setattr(programs.Program, "load", fail)
     assert programs.main(["eval", "image-sentiment"]) == 2
     assert "tqdm is not installed; run: pip install -e '.[serve,train]'" in capsys.readouterr().err
+    assert programs.main(["engine", "make", "x"]) == 2
+    assert "tqdm is not installed; run: pip install -e '.[serve,pictures]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [[], ["eval"], ["eval", "nothing"], ["measure", "audio"]])

@@ -112,7 +112,10 @@ class LinearEncoder:
         if pictures.shape[1] % PLACE_PX or pictures.shape[2] % PLACE_PX:
             raise ValueError(f"pictures are {pictures.shape[2]} x {pictures.shape[1]} px; use multiples of {PLACE_PX}")
         flat = self.kernel.transpose(2, 3, 1, 0).reshape(-1, CODES)  # as windows lie: row, column, colour
-        return np.stack([round_codes(_cut_windows(picture) @ flat + self.bias) for picture in pictures])
+        size = (pictures.shape[1] // PLACE_PX, pictures.shape[2] // PLACE_PX)
+        # One product a picture, not one a row: the threads of a busy machine wait for each other at the end of each.
+        values = (_cut_windows(picture).reshape(-1, len(flat)) @ flat + self.bias for picture in pictures)
+        return np.stack([round_codes(one).reshape(*size, CODES) for one in values])
 
     def to_text(self) -> str:
         """As base64 of little-endian 16-bit floats, kernel first: the metadata of an engine's file holds text."""

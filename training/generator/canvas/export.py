@@ -14,13 +14,11 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from services.generator.concepts import Concept, concepts_to_json
 from training.generator.canvas.codes import PLACE_PX, LinearEncoder, pack_codes
+from training.generator.canvas.fields import measure_latents, picture_fields, picture_thumbs
 from training.generator.canvas.graph import NOISE_SIZE, CanvasGraph
-from training.generator.canvas.mixing import picture_fields
 from training.generator.canvas.pictures import ListedPicture, find_focus, load_pictures, read_list
 from training.generator.canvas.train import load_networks
 from training.generator.engine_file import encode_floats, export_graph, save_engine, store_halved
@@ -28,25 +26,14 @@ from training.generator.evaluate import measure_sharpness
 from training.manifest import write_manifest
 from training.ratings import name_raters
 
-__all__ = ["build_graph", "main", "picture_latents", "write_canvas"]
+__all__ = ["build_graph", "main", "write_canvas"]
 
-LATENT_SIZE = 32  # where concepts lie: translators learn by it which pictures look alike
-THUMB_SIZE = (32, 40)  # rows, columns of the thumbnails that it is computed from
 DATA_STATEMENT = (
     "Photos of OASIS (Kurdi, Lozano & Banaji 2017, Behavior Research Methods 49, 457-470) whose source is Pixabay (CC0 "
     "when collected) and that show no person, photos of the sea (CC0), and paintings in the public domain; NOTICE "
     "lists them. The pictures are not shipped. Sentiments are people's ratings where rated_by says people, moved from "
     "1..7 to -1..1, and readings of a model elsewhere."
 )
-
-
-def picture_latents(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Principal components of thumbnails, half whitened, with root mean square 1: (K, LATENT_SIZE or K)."""
-    rows = [functional.adaptive_avg_pool2d(_to_tensor(picture), THUMB_SIZE).flatten().numpy() for picture in pictures]
-    thumbs = np.stack(rows) - np.mean(rows, axis=0)
-    left, singular, _ = np.linalg.svd(thumbs, full_matrices=False)
-    latents = left[:, :LATENT_SIZE] * np.sqrt(singular[:LATENT_SIZE])
-    return np.asarray(latents / np.sqrt(np.square(latents).mean()), np.float32)
 
 
 def build_graph(
@@ -62,7 +49,7 @@ def build_graph(
     networks = load_networks(checkpoint)
     encoder = LinearEncoder.from_text(networks[0].to_linear().to_text())  # as the file holds it, in 16 bits
     packed = torch.from_numpy(pack_codes(encoder.encode(pictures)))
-    fields = torch.cat([picture_fields(_to_tensor(picture)[None]) for picture in pictures])
+    fields = torch.from_numpy(picture_fields(picture_thumbs(pictures)))
     return CanvasGraph(networks[1], packed, fields, torch.from_numpy(focus)).eval(), encoder
 
 
@@ -87,10 +74,6 @@ def write_canvas(graph: CanvasGraph, facts: dict[str, str], path: Path) -> None:
     save_engine(model, facts | sizes, path)
 
 
-def _to_tensor(picture: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(picture).permute(2, 0, 1).float() / 255
-
-
 def _describe(listed: list[ListedPicture], pictures: NDArray[np.uint8], encoder: LinearEncoder) -> dict[str, str]:
     """The metadata of the file: texts by name."""
     concepts = [
@@ -100,7 +83,7 @@ def _describe(listed: list[ListedPicture], pictures: NDArray[np.uint8], encoder:
     return {
         "concepts": concepts_to_json(concepts),
         "noise_size": str(NOISE_SIZE),
-        "latents": encode_floats(picture_latents(pictures)),
+        "latents": encode_floats(measure_latents(picture_thumbs(pictures))),
         "encoder": encoder.to_text(),
     }
 

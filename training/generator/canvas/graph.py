@@ -35,7 +35,7 @@ class CanvasGraph(nn.Module):
     Args:
         decoder: in evaluation mode; a copy of it is taken, with its inputs in the order of bytes.
         packed: (K, h, w, PACKED) uint8, of all concepts; from `pack_codes`.
-        fields: (K, 16, 20), in [0, 1]; from `picture_fields`.
+        fields: (K, 16, 20) uint8, of 0 to 1; from `picture_fields`.
         focus: (K, 2): where the subject is, down and across, each from 0 to 1.
     """
 
@@ -53,7 +53,7 @@ class CanvasGraph(nn.Module):
         self.decoder.window.weight.copy_(WHITE * decoder.window.weight[order])
         bias_of(self.decoder.window).copy_(WHITE * bias_of(decoder.window) + 0.5)  # cut off at the end, that rounds
         self.register_buffer("packed", packed)
-        self.register_buffer("fields", (fields * 255).round().to(torch.uint8))
+        self.register_buffer("fields", fields)
         self.register_buffer("focus", focus.float())
         self.register_buffer("directions", noise_directions())
         self.register_buffer("grey", torch.tensor(GREY).view(1, 3, 1, 1))

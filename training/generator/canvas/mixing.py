@@ -9,10 +9,8 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 __all__ = [
-    "FIELD_SIZE",
     "FRONT_WAVES",
     "LIGHT_WAVES",
     "NOISE_PARTS",
@@ -21,15 +19,10 @@ __all__ = [
     "choose_pair",
     "count_to",
     "light_amounts",
-    "picture_fields",
     "soft_step",
 ]
 
-FIELD_SIZE = (16, 20)  # rows, columns of a field: places of 32 px
 NEVER = 0.02  # share of the second concept up to which it has no area, and need not be decoded
-SURROUND = 9  # side of the surroundings that a place stands out from, in places of a map of 32 x 40
-SMOOTHING = 5  # side of the box that smooths fields, twice: concepts meet along few long seams, not in spots
-OWN_SHARE = 0.25  # of a field that is a smooth pattern of the picture's own, so that even flat pictures have places
 GLOW = 0.8  # how much what is lighter than its surroundings, 0 to 1, moves the front, in units of a field
 SOFTNESS = 0.4  # width of the front, in units of a field: outlines of living things are not cut
 CLIPPED = 0.1  # a place counts as at most this far beyond the coarse map's extremes
@@ -148,34 +141,3 @@ def area_front(lead: Tensor, area: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         covered = soft_step((lead - middle[:, None, None]) / SOFTNESS).mean((1, 2))
         below, above = torch.where(covered > area, middle, below), torch.where(covered > area, above, middle)
     return above + CLIPPED * (1 - 2 * area) ** 9, lowest - CLIPPED, highest + CLIPPED
-
-
-def picture_fields(pictures: Tensor) -> Tensor:
-    """What each picture has to show at each place: colour that stands out from its surroundings, smoothed.
-
-    Args:
-        pictures: (K, 3, H, W), RGB in [0, 1].
-
-    Returns:
-        (K, 16, 20): ranks within the picture, evenly spread over [0, 1], in steps of 1/255.
-    """
-    small = functional.adaptive_avg_pool2d(pictures, (2 * FIELD_SIZE[0], 2 * FIELD_SIZE[1]))
-    contrast = (small - _blur(small, SURROUND)).abs().sum(1, keepdim=True)
-    shown = functional.avg_pool2d(_blur(_blur(contrast, SMOOTHING), SMOOTHING), 2)
-    generator = torch.Generator().manual_seed(FIELD_SIZE[0])
-    pattern = torch.randn(len(pictures), 1, 4, 5, generator=generator)
-    own = functional.interpolate(pattern, size=FIELD_SIZE, mode="bicubic", align_corners=True)
-    mixed = (1 - OWN_SHARE) * _rank(shown) + OWN_SHARE * _rank(own)
-    return (_rank(mixed) * 255).round() / 255
-
-
-def _blur(maps: Tensor, side: int) -> Tensor:
-    margin = side // 2
-    return functional.avg_pool2d(functional.pad(maps, (margin,) * 4, mode="replicate"), side, 1)
-
-
-def _rank(maps: Tensor) -> Tensor:
-    """(K, 1, H, W) or (K, H, W) → (K, H, W): each value's rank within its map, from 0 to 1."""
-    flat = maps.flatten(1)
-    ranks = flat.argsort(dim=1, stable=True).argsort(dim=1).float() / (flat.shape[1] - 1)
-    return ranks.view(-1, *maps.shape[-2:])

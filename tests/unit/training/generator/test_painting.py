@@ -31,4 +31,4 @@ def test_latents_are_read_from_the_file_in_the_order_of_the_concepts() -> None:
     assert latents.shape == (len(list_concepts(engine)), 32)
     assert latents.dtype == np.float32
     assert np.isfinite(latents).all()
-    assert len(set(list_concepts(engine))) == len(engine.concepts) == 342
+    assert len(set(list_concepts(engine))) == len(engine.concepts) == 337
