@@ -93,9 +93,9 @@ class CanvasGraph(nn.Module):
 
     def frame(self, chosen: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
         """Which places of concepts (M,) are shown: rows (M, h, 1) and columns (M, 1, w), around each one's subject."""
-        shown = []
+        shown, focus = [], self.focus[chosen]
         for axis, extent in enumerate(self.places):
-            first = (self.focus[chosen, axis] * extent - window[axis] / 2).round().long()
+            first = (focus[:, axis] * extent - window[axis] / 2).round().long()
             first = torch.minimum(first.clamp(min=0), extent - window[axis])
             shown.append(first[:, None] + mixing.count_to(window[axis])[None])
         return shown[0][:, :, None], shown[1][:, None]
