@@ -125,10 +125,12 @@ def write_sheet(path: Path, listed: ListConceptsResponse, pictures: Sequence[byt
 
 
 def _describe(listed: ListConceptsResponse) -> str:
+    """The heading: how many concepts, who rated how many of them if that is known, and how they stand."""
     raters = [RATERS.get(concept.rated_by, "") for concept in listed.concepts]
-    counts = [f"{raters.count(rater)} rated by {who}" for rater, who in (("people", "people"), ("model", "a model"))]
+    known = [(raters.count(rater), who) for rater, who in (("people", "people"), ("model", "a model"))]
+    counts = [f"{len(raters)} concepts", *(f"{count} rated by {who}" for count, who in known if count)]
     return (
-        f"{listed.engine.name}: {len(raters)} concepts, {', '.join(counts)}.  From left to right: unpleasant to "
+        f"{listed.engine.name}: {', '.join(counts)}.  From left to right: unpleasant to "
         "pleasant.  In each column from top to bottom: excited to calm."
     )
 

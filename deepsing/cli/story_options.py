@@ -69,7 +69,11 @@ def add_selection_options(parser: argparse.ArgumentParser) -> None:
         help="show only this: sea, sky, woods, city, animals, paintings, …; several with commas; see deepsing concepts",
     )
     parser.add_argument(
-        "--only", action="append", default=[], metavar="NAME", help="show only this concept or theme, besides --theme"
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="show only this concept or theme, beside those of --theme",
     )
     parser.add_argument(
         "--without", action="append", default=[], metavar="NAME", help="do not show this concept or theme"
