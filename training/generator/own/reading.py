@@ -22,7 +22,7 @@ F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 
 MIN_SIDE_PX = 64  # of the short side: less is an icon
-MAX_PIXELS = 64_000_000  # of a file: some 600 MB for a moment, where it is no JPEG
+MAX_PIXELS = 64_000_000  # of a file: up to 800 MB for a moment, where it is no JPEG
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")  # no other decoder of Pillow sees a file
 DRAFT_PX = (2 * NATIVE_SIZE_PX[0], 2 * NATIVE_SIZE_PX[0])  # a JPEG is decoded at this size at the least
 GROUND = (128, 128, 128, 255)  # behind what is transparent
@@ -148,7 +148,7 @@ def _read_turn(image: Image.Image) -> Image.Transpose | None:
 def _to_rgb(image: Image.Image) -> Image.Image:
     """8-bit RGB of a picture in any mode, over a neutral ground, made smaller where it is much too large."""
     if image.mode.startswith(("I", "F")):
-        return _shrink(Image.fromarray(_scale_values(np.asarray(image)))).convert("RGB")
+        return Image.fromarray(_scale_values(np.asarray(image))).convert("RGB")
     if image.has_transparency_data:
         clear = _shrink(image if image.mode == "RGBA" else image.convert("RGBA"))
         return Image.alpha_composite(Image.new("RGBA", clear.size, GROUND), clear).convert("RGB")
@@ -163,11 +163,22 @@ def _shrink(image: Image.Image) -> Image.Image:
 
 
 def _scale_values(values: npt.NDArray[np.generic]) -> U8:
-    """Grey values of more than 8 bits, (H, W) → 0 to 255: 16 bits from black to white, others from least to most."""
-    grey = np.nan_to_num(values.astype(np.float32), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    """Grey values of more than 8 bits → 0 to 255: 16 bits from black to white, others from least to most.
+
+    Args:
+        values: (H, W).
+
+    Returns:
+        (H, W), or means over blocks where that is much too large.
+    """
+    factor = max(1, min(values.shape[1] // DRAFT_PX[0], values.shape[0] // DRAFT_PX[1]))
+    rows, columns = (extent // factor for extent in values.shape)
+    blocks = values[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
+    grey = np.nan_to_num(blocks.mean(axis=(1, 3), dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(grey.min()), float(grey.max())
     if values.dtype.kind in "iu" and low >= 0 and high <= MAX_16_BITS:
         low, high = 0.0, MAX_16_BITS
     grey -= low
     grey *= 255 / max(high - low, 1e-6)
-    return np.rint(grey, out=grey).astype(np.uint8)
+    scaled: U8 = np.rint(grey, out=grey).astype(np.uint8)
+    return scaled
