@@ -85,9 +85,12 @@ class FrameScheduler:
         frame_bytes = self._size.width_px * self._size.height_px * 3
         batch = batch if task.plan.style == "none" else min(batch, STYLED_BATCH)
         self._batch = max(1, min(batch, BATCH_BYTES // frame_bytes, FILM_BYTES // (frame_bytes * self._stride)))
-        begin = counted_from = FlashGuard.warmup_start(task.first_seq, rate)
+        # Frames are numbered as in the whole song, so that a part shows what the whole shows there.
+        self._first = task.plan.first_frame
+        begin = FlashGuard.warmup_start(self._first + task.first_seq, rate)
+        counted_from = max(begin, self._first)
         if task.judge_all:  # a stored story, in whose manifest flashes are counted as in an uninterrupted one
-            begin = FlashGuard.warmup_start(begin, rate)
+            begin = FlashGuard.warmup_start(counted_from, rate)
         self._film = Film(FlashGuard(rate, begin, counted_from))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="film")
         self._planned = begin  # number of the next frame to plan
@@ -172,10 +175,10 @@ class FrameScheduler:
 
     async def _advance(self, frames: int) -> AsyncGenerator[FrameBatch]:
         """Plans those of the first `frames` frames that are final, requests them, and yields finished batches."""
-        ready_s, finished = self._timeline.ready_s, self._timeline.finished
-        settled = frames if finished else min(frames, ceil(Fraction(ready_s) * self._plan.rate))
+        ready_s, finished, end = self._timeline.ready_s, self._timeline.finished, self._first + frames
+        settled = end if finished else min(end, ceil(Fraction(ready_s) * self._plan.rate))
         while self._planned < settled and (finished or self._find_next_picture() < settled):
-            self._plan_picture(frames)
+            self._plan_picture(end)
             if len(self._pending) == self._batch:
                 self._request_batch()
                 while len(self._waiting) >= self._in_flight:
@@ -206,8 +209,8 @@ class FrameScheduler:
         moment = self._timeline.moment(shown_s)
         latent = self._path.latent_at(moment)
         info = FrameInfo(
-            seq=seq,
-            time_s=float(seq / self._plan.rate),
+            seq=seq - self._first,
+            time_s=float((seq - self._first) / self._plan.rate),
             target=(moment.arousal, moment.valence),
             expected=latent.expected,
             concepts=_rank_weights(self._capabilities.concepts, latent.classes),

@@ -112,6 +112,8 @@ def story_digest(config: pb.StoryConfig, digests: dict[str, str], paint_rate: fl
     hashed.update(repr(sorted(digests.items())).encode())
     if paint_rate:
         hashed.update(f"paint_rate {paint_rate:g}".encode())
+    if config.start_us or config.duration_us:
+        hashed.update(b"as in the whole song")  # earlier releases planned a part by itself
     return hashed.hexdigest()
 
 

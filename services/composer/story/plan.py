@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from math import floor
 
 __all__ = ["AudioFormat", "FileKind", "ImageFormat", "Resume", "Size", "StoryPlan"]
 
@@ -97,6 +98,16 @@ class StoryPlan:
     motion: float
     react: float
     paint_rate: float
+
+    @property
+    def needs_whole_song(self) -> bool:
+        """Whether no frame can be planned before the whole song is analysed."""
+        return self.mode == "relative"
+
+    @property
+    def first_frame(self) -> int:
+        """Number of the part's first frame among those of the whole song, the nearest one; live 0."""
+        return 0 if self.live else floor(Fraction(self.start_us, 1_000_000) * self.rate + Fraction(1, 2))
 
     @property
     def shows_frames(self) -> bool:

@@ -8,7 +8,7 @@ begins, else on a downbeat if one is near.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import exp, floor, hypot
 
@@ -62,6 +62,10 @@ class Point:
     section: int = 0
     certainty: tuple[float, float] | None = None
     rhythm: Rhythm | None = None
+
+    def shift(self, by_s: float) -> "Point":
+        """The same at a time so much later."""
+        return replace(self, time_s=self.time_s + by_s, rhythm=self.rhythm and self.rhythm.shift(by_s))
 
 
 @dataclass(frozen=True)
