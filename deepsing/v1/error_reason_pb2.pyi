@@ -150,6 +150,10 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """INVALID_ARGUMENT: "react is 3; choose 0 to 1"."""
     ERROR_REASON_PAINT_RATE_OUT_OF_RANGE: _ErrorReason.ValueType  # 63
     """INVALID_ARGUMENT: "paint rate is 90; choose 0 to 60"."""
+    ERROR_REASON_STORYBOARD_INVALID: _ErrorReason.ValueType  # 75
+    """INVALID_ARGUMENT: "storyboard[3] is at 12.5 s, less than 0.1 s after the key before it at 13 s; put keys in order"."""
+    ERROR_REASON_STORYBOARD_TOO_LARGE: _ErrorReason.ValueType  # 76
+    """INVALID_ARGUMENT: "the storyboard has 9000 keys; send at most 8192"."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: `google.rpc.ErrorInfo.reason` is a name below without its prefix, the domain is "deepsing", and
@@ -285,4 +289,8 @@ ERROR_REASON_REACT_OUT_OF_RANGE: ErrorReason.ValueType  # 62
 """INVALID_ARGUMENT: "react is 3; choose 0 to 1"."""
 ERROR_REASON_PAINT_RATE_OUT_OF_RANGE: ErrorReason.ValueType  # 63
 """INVALID_ARGUMENT: "paint rate is 90; choose 0 to 60"."""
+ERROR_REASON_STORYBOARD_INVALID: ErrorReason.ValueType  # 75
+"""INVALID_ARGUMENT: "storyboard[3] is at 12.5 s, less than 0.1 s after the key before it at 13 s; put keys in order"."""
+ERROR_REASON_STORYBOARD_TOO_LARGE: ErrorReason.ValueType  # 76
+"""INVALID_ARGUMENT: "the storyboard has 9000 keys; send at most 8192"."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

@@ -13,6 +13,7 @@ from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
 from services.composer.film.pace import choose_stride
+from services.composer.pipeline.storyboard import check_end
 from services.composer.pipeline.task import StoryTask
 from services.composer.story.plan import AudioFormat
 from services.composer.story.rhythm import Beat, Rhythm, Tempo
@@ -22,7 +23,7 @@ from services.composer.story.timeline import CALM_TRAVEL_S, PREVIEW_S, WINDOW_S,
 from services.composer.upload.arrivals import ArrivalLog
 from services.composer.upload.song_file import SongFile
 
-__all__ = ["AnalysisUpdate", "LatestUpdate", "SongAnalysis"]
+__all__ = ["AnalysisUpdate", "LatestUpdate", "SongAnalysis", "gather_updates"]
 
 WINDOW_US = round(WINDOW_S * 1e6)
 SAMPLE_FORMATS = {"s16le": sentiment_pb2.SAMPLE_FORMAT_S16LE, "f32le": sentiment_pb2.SAMPLE_FORMAT_F32LE}
@@ -68,6 +69,15 @@ class LatestUpdate:
             if (update := self.waiting) is not None:
                 self.waiting, last = None, update.last
                 yield update
+
+
+async def gather_updates(updates: AsyncIterator[AnalysisUpdate]) -> AsyncIterator[AnalysisUpdate]:
+    """Yields all updates of a song as one."""
+    points: list[Point] = []
+    async for update in updates:
+        points += update.points
+        if update.last:
+            yield AnalysisUpdate(points, update.frames, True)
 
 
 class SongAnalysis:
@@ -116,6 +126,7 @@ class SongAnalysis:
             async for response in responses:
                 if response.HasField("summary"):
                     self.song = _parse_song(response.summary.song)
+                    check_end(self._plan.storyboard, self.song.duration_us)
                     break
                 if response.HasField("progress"):
                     if (update := self._apply_progress(response.progress)) is not None:

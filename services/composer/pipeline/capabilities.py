@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from deepsing.rpc.errors import InvalidArgument, Unavailable
 from deepsing.v1 import audio_sentiment_pb2, generator_pb2, sentiment_pb2, translator_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
+from services.composer.pipeline.storyboard import check_names
 from services.composer.story.plan import Size, StoryPlan
 from services.composer.story.scale import Norm
 
@@ -43,6 +44,7 @@ class Capabilities:
         digests: of all models, by kind of model; see SessionEnd.digests.
         paint_rate: pictures to paint a second: what the plan asks for, else the lowest that engine and style ask for;
             0 is as many as frames.
+        concept_sentiments: (concepts, 2), rated arousal and valence of each.
     """
 
     engine: str
@@ -58,6 +60,7 @@ class Capabilities:
     style_sentiments: NDArray[np.float64]
     digests: dict[str, str]
     paint_rate: float = 0.0
+    concept_sentiments: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
 
     @classmethod
     async def fetch(cls, plan: StoryPlan, backends: Backends) -> "Capabilities":
@@ -88,13 +91,15 @@ class Capabilities:
         if plan.style not in ("none", "auto", *names):
             message = f"style is '{plan.style}'; choose auto, none or one of: {', '.join(names)}"
             raise InvalidArgument(message, reason=reasons.ERROR_REASON_STYLE_UNKNOWN, field="style", value=plan.style)
-        if plan.style != "none":
+        concepts = tuple(concept.name for concept in listed)
+        check_names(plan.storyboard, concepts, names)
+        if plan.is_styled:
             digests["style"] = style_list.digest
         return cls(
             engine=engine.name,
             translator=translator.name,
             native_size=Size(engine.native_size.width_px, engine.native_size.height_px),
-            concepts=tuple(concept.name for concept in listed),
+            concepts=concepts,
             norm=Norm.of(_sentiments(listed)),
             rated_by=RATERS.get(engine.rated_by, ""),
             hearing=hearing.hearing,
@@ -104,6 +109,7 @@ class Capabilities:
             style_sentiments=_sentiments(styles),
             digests=digests,
             paint_rate=_choose_paint_rate(plan, engine, style_list),
+            concept_sentiments=_sentiments(listed),
         )
 
 
@@ -141,7 +147,7 @@ def _choose_paint_rate(
     """Pictures a second; a generator of an older release asks for none, and paints every frame."""
     if plan.paint_rate:
         return plan.paint_rate
-    wanted = [engine.paint_rate] if plan.style == "none" else [engine.paint_rate, styles.paint_rate]
+    wanted = [engine.paint_rate, styles.paint_rate] if plan.is_styled else [engine.paint_rate]
     return min((rate for rate in wanted if rate > 0), default=0.0)
 
 

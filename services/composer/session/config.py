@@ -8,6 +8,7 @@ from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
+from services.composer.session.storyboard import parse_storyboard
 from services.composer.story.plan import AudioFormat, FileKind, ImageFormat, Resume, Size, StoryPlan
 
 __all__ = ["FILE_KINDS", "parse_config", "story_digest"]
@@ -83,6 +84,7 @@ def parse_config(config: pb.StoryConfig) -> StoryPlan:
         motion=_check_share("motion", motion, reasons.ERROR_REASON_MOTION_OUT_OF_RANGE),
         react=_check_share("react", react, reasons.ERROR_REASON_REACT_OUT_OF_RANGE),
         paint_rate=_parse_paint_rate(config.paint_rate),
+        storyboard=parse_storyboard(config.storyboard, live=live),
     )
 
 

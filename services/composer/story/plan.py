@@ -5,7 +5,7 @@ from enum import StrEnum
 from fractions import Fraction
 from math import floor
 
-__all__ = ["AudioFormat", "FileKind", "ImageFormat", "Resume", "Size", "StoryPlan"]
+__all__ = ["AudioFormat", "FileKind", "ImageFormat", "Resume", "Size", "StoryPlan", "StoryboardKey"]
 
 
 class FileKind(StrEnum):
@@ -61,6 +61,25 @@ class Resume:
 
 
 @dataclass(frozen=True)
+class StoryboardKey:
+    """One key that the caller wrote; see the contract.
+
+    Attributes:
+        time_s: when it is reached, seconds of the song.
+        concepts: (name, share), shares sum to 1; empty only if it is not locked.
+        style: "none", a style's name, or empty for what the story's style says.
+        motion: None is the story's.
+        locked: False keeps nothing but the time.
+    """
+
+    time_s: float
+    concepts: tuple[tuple[str, float], ...]
+    style: str = ""
+    motion: float | None = None
+    locked: bool = True
+
+
+@dataclass(frozen=True)
 class StoryPlan:
     """A checked StoryConfig; see the contract for the meaning of each field.
 
@@ -73,6 +92,7 @@ class StoryPlan:
         motion: how far and fast the camera drifts, [0, 1]; 0 stands still.
         react: how strongly the camera answers onsets and beats, [0, 1].
         paint_rate: pictures painted a second, at least; 0 is what engine and style ask for.
+        storyboard: all keys of the story, in order of time; empty leaves them to the story.
     """
 
     seed: int
@@ -98,11 +118,17 @@ class StoryPlan:
     motion: float
     react: float
     paint_rate: float
+    storyboard: tuple[StoryboardKey, ...] = ()
 
     @property
     def needs_whole_song(self) -> bool:
         """Whether no frame can be planned before the whole song is analysed."""
-        return self.mode == "relative"
+        return self.mode == "relative" or bool(self.storyboard)
+
+    @property
+    def is_styled(self) -> bool:
+        """Whether any picture may have a style."""
+        return self.style != "none" or any(key.locked and key.style not in ("", "none") for key in self.storyboard)
 
     @property
     def first_frame(self) -> int:
