@@ -10,7 +10,7 @@ from services.composer.story.agreement import Agreement
 from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
 from services.composer.story.music import MusicForm, Passage, name_section
-from services.composer.story.plan import Size, StoryPlan
+from services.composer.story.plan import Size, StoryboardKey, StoryPlan
 from services.composer.story.rhythm import Tempo
 from services.composer.story.summary import JudgeReport, SongInfo, StorySummary
 
@@ -84,6 +84,7 @@ def build_manifest_facts(
             "paint_rate": summary.paint_rate,
             "start_us": plan.start_us,
             "duration_us": plan.duration_us,
+            "storyboard": [_describe_key(key) for key in plan.storyboard],
         },
         "frame_count": summary.frame_count,
         "duration_us": summary.duration_us,
@@ -105,6 +106,16 @@ def build_manifest_facts(
     if summary.judged is not None:
         facts["achieved"] = _describe_judge(summary.judged)
     return facts
+
+
+def _describe_key(key: StoryboardKey) -> dict[str, Any]:
+    return {
+        "time_us": round(key.time_s * 1e6),
+        "concepts": dict(key.concepts),
+        "style": key.style,
+        "motion": key.motion,
+        "locked": key.locked,
+    }
 
 
 def _describe_passage(passage: Passage) -> dict[str, Any]:

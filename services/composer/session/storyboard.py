@@ -12,6 +12,7 @@ __all__ = ["build_storyboard_key", "parse_storyboard"]
 
 MOST_KEYS, MOST_BYTES = 8192, 2**20  # of one storyboard; four hours of excited music have some 6,500
 CLOSEST_US = 100_000  # from one key to the next
+SHARE_DIGITS = 4  # so that shares that a manifest tells are the same when they are sent again
 INVALID = reasons.ERROR_REASON_STORYBOARD_INVALID
 
 
@@ -82,7 +83,9 @@ def _parse_concepts(where: str, concepts: Iterable[pb.NamedWeight]) -> tuple[tup
     total = sum(share for _, share in shares)
     if shares and total <= 0:
         raise _refuse(where, "concepts", 0, "gives its concepts no share; choose one above 0")
-    return tuple((name, share / total) for name, share in shares)
+    first = round(shares[0][1] / total, SHARE_DIGITS) if shares else 0.0
+    rounded = (first, round(1 - first, SHARE_DIGITS))
+    return tuple((name, share) for (name, _), share in zip(shares, rounded, strict=False) if share)
 
 
 def _refuse(where: str, field: str, value: object, fault: str) -> InvalidArgument:
