@@ -134,7 +134,7 @@ async def test_keys_have_styles_of_their_own_that_change_with_the_picture(compos
     styles = [{one.name: round(one.weight, 3) for one in frame[4]} for frame in shown]
     assert (styles[0], styles[6 * 24], styles[12 * 24]) == ({"s1": 0.6}, {}, {})
     blended = [frame["s1"] for frame in styles if "s1" in frame]
-    assert all(a >= b for a, b in itertools.pairwise(blended)) and 10 < len({*blended})  # no jump
+    assert all(0 <= a - b < 0.1 for a, b in itertools.pairwise(blended))  # no jump
     assert (await show(composer, board, style="s2"))[12 * 24][4][0].name == "s2"
 
 
@@ -176,7 +176,11 @@ async def test_a_storyboard_is_resumed_stored_and_told_in_the_manifest(composer:
 
 
 REFUSALS: list[tuple[list[pb.StoryboardKey], str, str]] = [
-    ([key(0, "c1"), key(5, "c1"), key(4, "c1")], "STORYBOARD_INVALID", "storyboard[2] is at 4 s, less than 0.1 s after"),
+    (
+        [key(0, "c1"), key(5, "c1"), key(4, "c1")],
+        "STORYBOARD_INVALID",
+        "storyboard[2] is at 4 s, less than 0.1 s after",
+    ),
     ([key(0, "c1"), key(0.05, "c1")], "STORYBOARD_INVALID", "put keys in order"),
     ([key(-1, "c1")], "STORYBOARD_INVALID", "is at -1 s; choose 0 or later"),
     ([key(0, "c1"), key(20.3, "c1")], "STORYBOARD_INVALID", "storyboard[1] is at 20.3 s but the song ends at 20.300 s"),
