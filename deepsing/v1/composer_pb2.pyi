@@ -407,8 +407,8 @@ class StoryboardKey(google.protobuf.message.Message):
     """
     @property
     def concepts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___NamedWeight]:
-        """Concepts by name with their shares, which are divided by their sum; 1 or 2 different ones, shares in [0, 1] and not
-        all 0, else INVALID_ARGUMENT STORYBOARD_INVALID. A name that the engine does not have: INVALID_ARGUMENT
+        """Concepts by name with their shares, which are divided by their sum; 1 or 2 different ones, not all shares 0, else
+        INVALID_ARGUMENT STORYBOARD_INVALID. A name that the engine does not have: INVALID_ARGUMENT
         CONCEPT_UNKNOWN. A key that is not locked may have none.
         """
 
@@ -482,7 +482,8 @@ class StoryConfig(google.protobuf.message.Message):
     pacing: Global___Pacing.ValueType
     """Whether frames wait for the reader; a number not listed: INVALID_ARGUMENT ENUM_UNKNOWN."""
     start_us: builtins.int
-    """Part of the song: where it begins, microseconds, ≥ 0 and before the song's end, else INVALID_ARGUMENT
+    """Part of the song, which shows what the whole story shows there, with the frame of the whole that is nearest to its
+    start first; live, the part is planned by itself. Where it begins, microseconds, ≥ 0 and before the song's end, else INVALID_ARGUMENT
     PART_OUT_OF_RANGE.
     """
     duration_us: builtins.int
@@ -533,7 +534,7 @@ class StoryConfig(google.protobuf.message.Message):
     @property
     def storyboard(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StoryboardKey]:
         """All keys of the story in order of time, at times of the whole song, also for a part of it; empty leaves them to the
-        story. ≤ 8,192 keys of ≤ 1 MiB together, else INVALID_ARGUMENT STORYBOARD_TOO_LARGE; with live pacing:
+        story. ≤ 8,192 keys of ≤ 1 MiB together, else INVALID_ARGUMENT STORYBOARD_TOO_LARGE. With live pacing:
         INVALID_ARGUMENT STORYBOARD_INVALID. No frame comes before the whole song has been analysed.
         """
 
@@ -852,7 +853,7 @@ class NamedWeight(google.protobuf.message.Message):
     name: builtins.str
     """Concept or style."""
     weight: builtins.float
-    """[0, 1]."""
+    """[0, 1]; in a storyboard else INVALID_ARGUMENT STORYBOARD_INVALID."""
     def __init__(
         self,
         *,
@@ -1177,7 +1178,7 @@ class SessionEnd(google.protobuf.message.Message):
     """Who rated what is shown, so whose feelings arousal and valence are compared with; as Engine.rated_by."""
     @property
     def song(self) -> deepsing.v1.sentiment_pb2.SongFacts:
-        """Properties of the song; unset if only a part of it was asked for."""
+        """Properties of the song; unset if it was not analysed to its end, because only a part of it was asked for."""
 
     @property
     def arousal(self) -> Global___Agreement:
