@@ -55,9 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     render.add_again_arguments(command("again", "make a story once more from its manifest", render.AGAIN_EXAMPLES))
     live.add_arguments(command("live", "turn sound into pictures while it plays", live.EXAMPLES))
     probe.add_arguments(command("probe", "print the facts of a song and what its story would cost", probe.EXAMPLES))
-    storyboard.add_arguments(
-        command("storyboard", "show a story's keys before it is rendered", storyboard.EXAMPLES)
-    )
+    storyboard.add_arguments(command("storyboard", "show a story's keys before it is rendered", storyboard.EXAMPLES))
     up.add_arguments(command("up", "run all four services on this machine until Ctrl-C", up.EXAMPLES))
     top_command.add_arguments(command("top", "show what running services are doing", top_command.EXAMPLES))
     for name in listings.LISTINGS:

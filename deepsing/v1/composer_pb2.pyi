@@ -482,9 +482,9 @@ class StoryConfig(google.protobuf.message.Message):
     pacing: Global___Pacing.ValueType
     """Whether frames wait for the reader; a number not listed: INVALID_ARGUMENT ENUM_UNKNOWN."""
     start_us: builtins.int
-    """Part of the song, which shows what the whole story shows there, with the frame of the whole that is nearest to its
-    start first; live, the part is planned by itself. Where it begins, microseconds, ≥ 0 and before the song's end, else INVALID_ARGUMENT
-    PART_OUT_OF_RANGE.
+    """Part of the song: where it begins, microseconds, ≥ 0 and before the song's end, else INVALID_ARGUMENT
+    PART_OUT_OF_RANGE. A part shows what the whole story shows there, from that frame of the whole on that is nearest to
+    its start; live, it is planned by itself.
     """
     duration_us: builtins.int
     """Part of the song: how long it is, microseconds; 0 is to the end; if not 0, ≥ 500000, else INVALID_ARGUMENT
