@@ -84,13 +84,10 @@ class Capabilities:
         engine, listed, styles = vocabulary.engine, vocabulary.concepts, style_list.styles
         model = model_task.result()
         hearing = _choose_hearing(plan, model)
-        digests = {"audio_sentiment": model.digest, "engine": engine.digest}
         translator = _choose_translator(plan, translators_task.result().translators)
-        digests["translator"] = translator.digest
+        digests = {"audio_sentiment": model.digest, "engine": engine.digest, "translator": translator.digest}
         names = tuple(style.name for style in styles)
-        if plan.style not in ("none", "auto", *names):
-            message = f"style is '{plan.style}'; choose auto, none or one of: {', '.join(names)}"
-            raise InvalidArgument(message, reason=reasons.ERROR_REASON_STYLE_UNKNOWN, field="style", value=plan.style)
+        _check_style(plan, names)
         concepts = tuple(concept.name for concept in listed)
         check_names(plan.storyboard, concepts, names)
         if plan.is_styled:
@@ -139,6 +136,12 @@ def _choose_translator(plan: StoryPlan, available: Iterable[translator_pb2.Trans
         reason = reasons.ERROR_REASON_TRANSLATOR_UNKNOWN
         raise InvalidArgument(message, reason=reason, field="translator", value=name)
     return translators[name]
+
+
+def _check_style(plan: StoryPlan, names: tuple[str, ...]) -> None:
+    if plan.style not in ("none", "auto", *names):
+        message = f"style is '{plan.style}'; choose auto, none or one of: {', '.join(names)}"
+        raise InvalidArgument(message, reason=reasons.ERROR_REASON_STYLE_UNKNOWN, field="style", value=plan.style)
 
 
 def _choose_paint_rate(
