@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
-from deepsing.cli import keys, listings, live, models, probe, render, stories, up
+from deepsing.cli import keys, listings, live, models, probe, render, stories, storyboard, up
 from deepsing.cli import top as top_command
 from deepsing.cli.entry import run_command
 from deepsing.cli.hand_over import CHOICES, exec_program
@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   deepsing render song.mp3 story.mp4
   deepsing render song.mp3 story.mp4 --size 16:9 --style auto --seed 7
   deepsing live song.mp3 --view 8000
+  deepsing storyboard song.mp3
   deepsing probe song.mp3 --json
   deepsing up
   deepsing engine make my-pictures/ --name mine
@@ -56,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     render.add_again_arguments(command("again", "make a story once more from its manifest", render.AGAIN_EXAMPLES))
     live.add_arguments(command("live", "turn sound into pictures while it plays", live.EXAMPLES))
     probe.add_arguments(command("probe", "print the facts of a song and what its story would cost", probe.EXAMPLES))
+    storyboard.add_arguments(command("storyboard", "show a story's keys before it is rendered", storyboard.EXAMPLES))
     up.add_arguments(command("up", "run all four services on this machine until Ctrl-C", up.EXAMPLES))
     top_command.add_arguments(command("top", "show what running services are doing", top_command.EXAMPLES))
     for name in listings.LISTINGS:

@@ -15,9 +15,11 @@ from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.pictures import add_pictures, check_pictures, make_engine
 from deepsing.cli.progress import show_progress
 from deepsing.cli.story_options import add_story_options, story_options
+from deepsing.cli.storyboard_file import locate_faults
 from deepsing.client import Client, Story, StoryOptions
 from deepsing.client.files import story_paths
 from deepsing.client.song import SongSource
+from deepsing.client.storyboard import StoryboardKey
 from deepsing.local.failures import FAILURE, USAGE, CommandError
 from deepsing.v1 import sentiment_pb2
 from deepsing.v1.composer_pb2 import SessionEnd
@@ -47,6 +49,7 @@ EXAMPLES = """examples:
   deepsing render song.mp3 story.mp4 --theme sea,storm --without "hidden beach" --mood darker --mood calmer=0.3
   deepsing render song.mp3 story.mp4 --style-pictures my-paintings/
   deepsing render song.mp3 story.mp4 --pictures holiday-photos/
+  deepsing render song.mp3 story.mp4 --storyboard song.storyboard.toml
   deepsing render song.mp3 story.mp4 --target 127.0.0.1:50051 --json
   deepsing render -- -odd-name.mp3 story.mp4
 
@@ -183,7 +186,8 @@ def _set_style_pictures(style_pictures: Path | None, target: str | None) -> None
 
 
 async def _render(arguments: argparse.Namespace, options: StoryOptions) -> Story:
-    with show_progress(quiet=arguments.json) as report:
+    board = getattr(arguments, "storyboard", None)  # `again` has none
+    with show_progress(quiet=arguments.json) as report, locate_faults(board):
 
         async def render_song(client: Client) -> Story:
             report("analysing the song")
@@ -260,8 +264,9 @@ def _restore_options(manifest: Mapping[str, Any], path: Path) -> StoryOptions:
             start_s=int(parameters["start_us"]) / 1e6,
             duration_s=int(parameters["duration_us"]) / 1e6 or None,
             title=manifest.get("title", ""),
+            storyboard=[_restore_key(key) for key in parameters.get("storyboard", [])],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CommandError(
             f"{path} lacks a parameter of the story, or has a wrong one ({error}); give it as render wrote it",
             USAGE,
@@ -271,6 +276,12 @@ def _restore_options(manifest: Mapping[str, Any], path: Path) -> StoryOptions:
 def _restore_mood(shift: Iterable[Any]) -> tuple[float, float]:
     arousal, valence = map(float, shift)
     return arousal, valence
+
+
+def _restore_key(key: Mapping[str, Any]) -> StoryboardKey:
+    shares = {str(name): float(share) for name, share in key["concepts"].items()}
+    motion = None if key["motion"] is None else float(key["motion"])
+    return StoryboardKey(int(key["time_us"]) / 1e6, shares, str(key["style"]), motion, bool(key["locked"]))
 
 
 def _check_song(song: Path, manifest: Mapping[str, Any]) -> None:

@@ -2,7 +2,9 @@
 
 import argparse
 from collections.abc import Iterable
+from pathlib import Path
 
+from deepsing.cli.storyboard_file import follow_storyboard
 from deepsing.client import StoryOptions
 
 __all__ = ["add_motion_options", "add_selection_options", "add_story_options", "split_themes", "story_options"]
@@ -14,9 +16,7 @@ def add_story_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", metavar="SIZE", help="512x288, or a shape: 16:9, 9:16, … (default: the size of the engine)"
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="the same seed gives the same story (default: 0)"
-    )
+    parser.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same story (default: 0)")
     parser.add_argument("--translator", default="", metavar="NAME", help="see deepsing translators")
     parser.add_argument("--engine", default="", metavar="NAME", help="which engine paints (default: the built-in one)")
     parser.add_argument(
@@ -28,7 +28,6 @@ def add_story_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mode",
         choices=("absolute", "relative", "adaptive"),
-        default="absolute",
         help="absolute: a sad song has a sad story (default); relative: every song uses the whole scale; "
         "adaptive: relative to the song so far",
     )
@@ -38,6 +37,13 @@ def add_story_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--title", default="", help="in the manifest and the video (default: the name of the song's file)"
+    )
+
+    parser.add_argument(
+        "--storyboard",
+        type=Path,
+        metavar="FILE.toml",
+        help="show the keys of this file, which deepsing storyboard wrote, and take options that are not given from it",
     )
 
 
@@ -93,9 +99,15 @@ def split_themes(texts: Iterable[str]) -> list[str]:
 
 
 def story_options(arguments: argparse.Namespace) -> StoryOptions:
-    """Builds the options from the arguments."""
+    """Builds the options from the arguments, and completes these from a storyboard, if there is one.
+
+    Raises:
+        CommandError: the storyboard's file cannot be used.
+        OSError: it cannot be read.
+    """
+    keys = follow_storyboard(arguments)
     return StoryOptions(
-        seed=arguments.seed,
+        seed=arguments.seed or 0,
         fps=arguments.fps,
         size=arguments.size,
         engine=arguments.engine,
@@ -109,8 +121,9 @@ def story_options(arguments: argparse.Namespace) -> StoryOptions:
         only=arguments.only,
         without=arguments.without,
         mood=arguments.mood,
-        mode=arguments.mode,
+        mode=arguments.mode or "absolute",
         start_s=arguments.start,
         duration_s=arguments.duration,
         title=arguments.title,
+        storyboard=keys,
     )

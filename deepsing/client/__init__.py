@@ -13,5 +13,6 @@ from deepsing.client.client import Client, render_story
 from deepsing.client.errors import DeepsingError
 from deepsing.client.options import StoryOptions
 from deepsing.client.story import Story
+from deepsing.client.storyboard import StoryboardKey
 
-__all__ = ["Client", "StoryOptions", "Story", "DeepsingError", "render_story"]
+__all__ = ["Client", "StoryOptions", "Story", "StoryboardKey", "DeepsingError", "render_story"]

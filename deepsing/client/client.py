@@ -93,6 +93,23 @@ class Client:
             )
         return response
 
+    async def plan_story(self, song: Song, options: StoryOptions = DEFAULT_OPTIONS) -> pb.PlanStoryResponse:
+        """Returns the keys of a song's story with a small picture of each, before anything is rendered.
+
+        The whole song is planned, whatever part `options` name. Keys that are sent back in `options.storyboard`, as
+        they are or changed, and locked, are shown by the story.
+
+        Raises:
+            DeepsingError: see `deepsing.client.errors`.
+            OSError: the song cannot be read.
+        """
+        first = pb.PlanStoryRequest(config=options.to_config())
+        with self._connection.convert_errors():
+            response: pb.PlanStoryResponse = await send_song(
+                self._connection.stub.PlanStory, first, SongSource(song), self._connection.timeout_s
+            )
+        return response
+
     def compose(self, song: Song, options: StoryOptions = DEFAULT_OPTIONS) -> AsyncGenerator[Event, None]:
         """Yields the story's events as they come; the composer waits for a slow reader.
 

@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 
 from deepsing.client.errors import Refused
 from deepsing.client.mood import Moods, parse_mood
+from deepsing.client.storyboard import StoryboardKey
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2
 
@@ -76,6 +77,7 @@ class StoryOptions:
     audio_format: sentiment_pb2.AudioFormat | None = None  # of raw samples; None is an encoded file
     files: tuple[File, ...] = ()  # finished files to return beside the frames
     achieved: bool = False  # send an AchievedPoint for every frame that the judge rates
+    storyboard: Sequence[StoryboardKey] = ()  # all keys of the story, in order of time; empty leaves them to the story
 
     def to_config(self) -> pb.StoryConfig:
         """Returns the contract's message for these options.
@@ -108,6 +110,7 @@ class StoryOptions:
             files=[_parse_choice(file, FILES, "files") for file in self.files],
             title=_replace_unencodable(self.title),
             send_achieved=self.achieved,
+            storyboard=[key.to_message() for key in self.storyboard],
         )
         if self.fps is not None:
             config.frame_rate.CopyFrom(parse_frame_rate(self.fps))

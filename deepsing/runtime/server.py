@@ -238,5 +238,5 @@ def _build_options(settings: ServerSettings, largest_request_bytes: int) -> list
         ("grpc.keepalive_time_ms", int(settings.keepalive_s * 1e3)),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", int(settings.min_ping_interval_s * 1e3)),
+        ("grpc.http2.min_ping_interval_without_data_ms", int(settings.min_ping_interval_s * 1e3)),
     ]

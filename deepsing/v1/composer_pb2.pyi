@@ -258,6 +258,176 @@ class ProbeResponse(google.protobuf.message.Message):
 Global___ProbeResponse: typing_extensions.TypeAlias = ProbeResponse
 
 @typing.final
+class PlanStoryRequest(google.protobuf.message.Message):
+    """One message of an upload."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CONFIG_FIELD_NUMBER: builtins.int
+    AUDIO_CHUNK_FIELD_NUMBER: builtins.int
+    audio_chunk: builtins.bytes
+    """Bytes of the encoded file in order, ≤ 65,536; else INVALID_ARGUMENT CHUNK_TOO_LARGE."""
+    @property
+    def config(self) -> Global___StoryConfig:
+        """First message only; a second one: INVALID_ARGUMENT CONFIG_DUPLICATE. The whole song is planned: start_us and
+        duration_us are ignored, and so is what decides only how a story is sent. Live pacing: INVALID_ARGUMENT
+        STORYBOARD_INVALID.
+        """
+
+    def __init__(
+        self,
+        *,
+        config: Global___StoryConfig | None = ...,
+        audio_chunk: builtins.bytes = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["audio_chunk", b"audio_chunk", "config", b"config", "payload", b"payload"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["audio_chunk", b"audio_chunk", "config", b"config", "payload", b"payload"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["payload", b"payload"]) -> typing.Literal["config", "audio_chunk"] | None: ...
+
+Global___PlanStoryRequest: typing_extensions.TypeAlias = PlanStoryRequest
+
+@typing.final
+class PlanStoryResponse(google.protobuf.message.Message):
+    """The plan of a story."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class DigestsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    SONG_FIELD_NUMBER: builtins.int
+    KEYS_FIELD_NUMBER: builtins.int
+    WARNINGS_FIELD_NUMBER: builtins.int
+    DIGESTS_FIELD_NUMBER: builtins.int
+    @property
+    def song(self) -> deepsing.v1.sentiment_pb2.SongFacts:
+        """Properties of the song."""
+
+    @property
+    def keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___PlannedKey]:
+        """The keys of the whole story, in order of time."""
+
+    @property
+    def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What may surprise in this plan, one English sentence each."""
+
+    @property
+    def digests(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Digests by what they identify; see SessionStarted."""
+
+    def __init__(
+        self,
+        *,
+        song: deepsing.v1.sentiment_pb2.SongFacts | None = ...,
+        keys: collections.abc.Iterable[Global___PlannedKey] | None = ...,
+        warnings: collections.abc.Iterable[builtins.str] | None = ...,
+        digests: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["song", b"song"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["digests", b"digests", "keys", b"keys", "song", b"song", "warnings", b"warnings"]) -> None: ...
+
+Global___PlanStoryResponse: typing_extensions.TypeAlias = PlanStoryResponse
+
+@typing.final
+class PlannedKey(google.protobuf.message.Message):
+    """A moment at which the picture of a story has changed, and what it shows from then on."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    EXPECTED_FIELD_NUMBER: builtins.int
+    IMAGE_FIELD_NUMBER: builtins.int
+    image: builtins.bytes
+    """JPEG of what is painted at its time, without the camera, 240 pixels on the longer side, or 144 where there are more
+    than 128 keys. At most 512 keys, evenly spread, have one, else it is empty; together they have at most 2.5 MiB.
+    """
+    @property
+    def key(self) -> Global___StoryboardKey:
+        """What it shows; sent back in StoryConfig.storyboard and locked, it is shown again."""
+
+    @property
+    def target(self) -> deepsing.v1.sentiment_pb2.Sentiment:
+        """The sentiment that it is meant to carry."""
+
+    @property
+    def expected(self) -> deepsing.v1.sentiment_pb2.Sentiment:
+        """The rated sentiment of its concepts; Engine.rated_by says who rated them."""
+
+    def __init__(
+        self,
+        *,
+        key: Global___StoryboardKey | None = ...,
+        target: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
+        expected: deepsing.v1.sentiment_pb2.Sentiment | None = ...,
+        image: builtins.bytes = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expected", b"expected", "key", b"key", "target", b"target"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["expected", b"expected", "image", b"image", "key", b"key", "target", b"target"]) -> None: ...
+
+Global___PlannedKey: typing_extensions.TypeAlias = PlannedKey
+
+@typing.final
+class StoryboardKey(google.protobuf.message.Message):
+    """One key of a storyboard: the picture changes so that it shows this at a time."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TIME_US_FIELD_NUMBER: builtins.int
+    CONCEPTS_FIELD_NUMBER: builtins.int
+    STYLE_FIELD_NUMBER: builtins.int
+    MOTION_FIELD_NUMBER: builtins.int
+    LOCKED_FIELD_NUMBER: builtins.int
+    time_us: builtins.int
+    """When the change has ended, microseconds from the start of the song, ≥ 0, before the song's end, and ≥ 100000 after
+    the key before it; else INVALID_ARGUMENT STORYBOARD_INVALID. The first key is shown from the start of the song.
+    """
+    style: builtins.str
+    """"none", a name from ListStyles, or empty for what StoryConfig.style says; else INVALID_ARGUMENT STYLE_UNKNOWN."""
+    motion: builtins.float
+    """As StoryConfig.motion, from this key on; it changes gradually; unset is StoryConfig.motion; else INVALID_ARGUMENT
+    MOTION_OUT_OF_RANGE.
+    """
+    locked: builtins.bool
+    """True: shown as it is written. False: only its time is kept, and the story chooses what it shows, as it does without a
+    storyboard: by the music, the seed, and what was shown before.
+    """
+    @property
+    def concepts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___NamedWeight]:
+        """Concepts by name with their shares, which are divided by their sum; 1 or 2 different ones, not all shares 0, else
+        INVALID_ARGUMENT STORYBOARD_INVALID. A name that the engine does not have: INVALID_ARGUMENT
+        CONCEPT_UNKNOWN. A key that is not locked may have none.
+        """
+
+    def __init__(
+        self,
+        *,
+        time_us: builtins.int = ...,
+        concepts: collections.abc.Iterable[Global___NamedWeight] | None = ...,
+        style: builtins.str = ...,
+        motion: builtins.float | None = ...,
+        locked: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_motion", b"_motion", "motion", b"motion"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_motion", b"_motion", "concepts", b"concepts", "locked", b"locked", "motion", b"motion", "style", b"style", "time_us", b"time_us"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_motion", b"_motion"]) -> typing.Literal["motion"] | None: ...
+
+Global___StoryboardKey: typing_extensions.TypeAlias = StoryboardKey
+
+@typing.final
 class Mood(google.protobuf.message.Message):
     """A shift of the song's sentiment, on the scale of pictures: darker or brighter, calmer or wilder than the song is.
     What pictures are to carry (Frame.target) is the song's sentiment plus this, cut to [-1, 1]; when they change follows
@@ -315,6 +485,7 @@ class StoryConfig(google.protobuf.message.Message):
     ONLY_FIELD_NUMBER: builtins.int
     WITHOUT_FIELD_NUMBER: builtins.int
     MOOD_FIELD_NUMBER: builtins.int
+    STORYBOARD_FIELD_NUMBER: builtins.int
     seed: builtins.int
     """Decides every random choice."""
     engine: builtins.str
@@ -341,7 +512,8 @@ class StoryConfig(google.protobuf.message.Message):
     """Whether frames wait for the reader; a number not listed: INVALID_ARGUMENT ENUM_UNKNOWN."""
     start_us: builtins.int
     """Part of the song: where it begins, microseconds, ≥ 0 and before the song's end, else INVALID_ARGUMENT
-    PART_OUT_OF_RANGE.
+    PART_OUT_OF_RANGE. A part shows what the whole story shows there, from that frame of the whole on that is nearest to
+    its start; live, it is planned by itself.
     """
     duration_us: builtins.int
     """Part of the song: how long it is, microseconds; 0 is to the end; if not 0, ≥ 500000, else INVALID_ARGUMENT
@@ -413,6 +585,13 @@ class StoryConfig(google.protobuf.message.Message):
     def mood(self) -> Global___Mood:
         """Unset shifts nothing; see Mood for its limits."""
 
+    @property
+    def storyboard(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StoryboardKey]:
+        """All keys of the story in order of time, at times of the whole song, also for a part of it; empty leaves them to the
+        story. ≤ 8,192 keys of ≤ 1 MiB together, else INVALID_ARGUMENT STORYBOARD_TOO_LARGE. With live pacing:
+        INVALID_ARGUMENT STORYBOARD_INVALID. No frame comes before the whole song has been analysed.
+        """
+
     def __init__(
         self,
         *,
@@ -443,9 +622,10 @@ class StoryConfig(google.protobuf.message.Message):
         only: collections.abc.Iterable[builtins.str] | None = ...,
         without: collections.abc.Iterable[builtins.str] | None = ...,
         mood: Global___Mood | None = ...,
+        storyboard: collections.abc.Iterable[Global___StoryboardKey] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_motion", b"_motion", "_react", b"_react", "audio_format", b"audio_format", "frame_rate", b"frame_rate", "mood", b"mood", "motion", b"motion", "react", b"react", "resume", b"resume", "size", b"size"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_motion", b"_motion", "_react", b"_react", "audio_format", b"audio_format", "duration_us", b"duration_us", "engine", b"engine", "files", b"files", "frame_rate", b"frame_rate", "image_format", b"image_format", "initial_credit", b"initial_credit", "jpeg_quality", b"jpeg_quality", "mood", b"mood", "motion", b"motion", "only", b"only", "pacing", b"pacing", "paint_rate", b"paint_rate", "react", b"react", "resume", b"resume", "seed", b"seed", "send_achieved", b"send_achieved", "sentiment_mode", b"sentiment_mode", "size", b"size", "start_us", b"start_us", "style", b"style", "style_strength", b"style_strength", "themes", b"themes", "title", b"title", "translator", b"translator", "truncation", b"truncation", "without", b"without"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_motion", b"_motion", "_react", b"_react", "audio_format", b"audio_format", "duration_us", b"duration_us", "engine", b"engine", "files", b"files", "frame_rate", b"frame_rate", "image_format", b"image_format", "initial_credit", b"initial_credit", "jpeg_quality", b"jpeg_quality", "mood", b"mood", "motion", b"motion", "only", b"only", "pacing", b"pacing", "paint_rate", b"paint_rate", "react", b"react", "resume", b"resume", "seed", b"seed", "send_achieved", b"send_achieved", "sentiment_mode", b"sentiment_mode", "size", b"size", "start_us", b"start_us", "storyboard", b"storyboard", "style", b"style", "style_strength", b"style_strength", "themes", b"themes", "title", b"title", "translator", b"translator", "truncation", b"truncation", "without", b"without"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_motion", b"_motion"]) -> typing.Literal["motion"] | None: ...
     @typing.overload
@@ -733,7 +913,7 @@ class NamedWeight(google.protobuf.message.Message):
     name: builtins.str
     """Concept or style."""
     weight: builtins.float
-    """[0, 1]."""
+    """[0, 1]; in a storyboard else INVALID_ARGUMENT STORYBOARD_INVALID."""
     def __init__(
         self,
         *,
@@ -1060,7 +1240,7 @@ class SessionEnd(google.protobuf.message.Message):
     """
     @property
     def song(self) -> deepsing.v1.sentiment_pb2.SongFacts:
-        """Properties of the song; unset if only a part of it was asked for."""
+        """Properties of the song; unset if it was not analysed to its end, because only a part of it was asked for."""
 
     @property
     def arousal(self) -> Global___Agreement:

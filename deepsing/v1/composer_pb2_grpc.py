@@ -40,6 +40,11 @@ class ComposerServiceStub(object):
                 request_serializer=deepsing_dot_v1_dot_composer__pb2.ProbeRequest.SerializeToString,
                 response_deserializer=deepsing_dot_v1_dot_composer__pb2.ProbeResponse.FromString,
                 _registered_method=True)
+        self.PlanStory = channel.stream_unary(
+                '/deepsing.v1.ComposerService/PlanStory',
+                request_serializer=deepsing_dot_v1_dot_composer__pb2.PlanStoryRequest.SerializeToString,
+                response_deserializer=deepsing_dot_v1_dot_composer__pb2.PlanStoryResponse.FromString,
+                _registered_method=True)
         self.Compose = channel.stream_stream(
                 '/deepsing.v1.ComposerService/Compose',
                 request_serializer=deepsing_dot_v1_dot_composer__pb2.ComposeRequest.SerializeToString,
@@ -84,6 +89,14 @@ class ComposerServiceServicer(object):
     def Probe(self, request_iterator, context):
         """Analyses a song and estimates the cost of its story, before any picture is painted.
         The limits of Compose on audio apply here too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanStory(self, request_iterator, context):
+        """Plans the story of a song without making its film: answers with its keys and a small picture of each. It counts as a
+        session. The limits of Compose on config, audio and sessions apply here too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,6 +175,11 @@ def add_ComposerServiceServicer_to_server(servicer, server):
                     request_deserializer=deepsing_dot_v1_dot_composer__pb2.ProbeRequest.FromString,
                     response_serializer=deepsing_dot_v1_dot_composer__pb2.ProbeResponse.SerializeToString,
             ),
+            'PlanStory': grpc.stream_unary_rpc_method_handler(
+                    servicer.PlanStory,
+                    request_deserializer=deepsing_dot_v1_dot_composer__pb2.PlanStoryRequest.FromString,
+                    response_serializer=deepsing_dot_v1_dot_composer__pb2.PlanStoryResponse.SerializeToString,
+            ),
             'Compose': grpc.stream_stream_rpc_method_handler(
                     servicer.Compose,
                     request_deserializer=deepsing_dot_v1_dot_composer__pb2.ComposeRequest.FromString,
@@ -226,6 +244,33 @@ class ComposerService(object):
             '/deepsing.v1.ComposerService/Probe',
             deepsing_dot_v1_dot_composer__pb2.ProbeRequest.SerializeToString,
             deepsing_dot_v1_dot_composer__pb2.ProbeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanStory(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/deepsing.v1.ComposerService/PlanStory',
+            deepsing_dot_v1_dot_composer__pb2.PlanStoryRequest.SerializeToString,
+            deepsing_dot_v1_dot_composer__pb2.PlanStoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

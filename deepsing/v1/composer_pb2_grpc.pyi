@@ -41,6 +41,22 @@ _ComposerServiceProbeType = typing_extensions.TypeVar(
     ],
 )
 
+_ComposerServicePlanStoryType = typing_extensions.TypeVar(
+    '_ComposerServicePlanStoryType',
+    grpc.StreamUnaryMultiCallable[
+        deepsing.v1.composer_pb2.PlanStoryRequest,
+        deepsing.v1.composer_pb2.PlanStoryResponse,
+    ],
+    grpc.aio.StreamUnaryMultiCallable[
+        deepsing.v1.composer_pb2.PlanStoryRequest,
+        deepsing.v1.composer_pb2.PlanStoryResponse,
+    ],
+    default=grpc.StreamUnaryMultiCallable[
+        deepsing.v1.composer_pb2.PlanStoryRequest,
+        deepsing.v1.composer_pb2.PlanStoryResponse,
+    ],
+)
+
 _ComposerServiceComposeType = typing_extensions.TypeVar(
     '_ComposerServiceComposeType',
     grpc.StreamStreamMultiCallable[
@@ -153,7 +169,7 @@ _ComposerServiceWatchStoryType = typing_extensions.TypeVar(
     ],
 )
 
-class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerServiceComposeType, _ComposerServiceRenderType, _ComposerServiceCreateStoryType, _ComposerServiceGetStoryType, _ComposerServiceListStoriesType, _ComposerServiceCancelStoryType, _ComposerServiceWatchStoryType]):
+class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerServicePlanStoryType, _ComposerServiceComposeType, _ComposerServiceRenderType, _ComposerServiceCreateStoryType, _ComposerServiceGetStoryType, _ComposerServiceListStoriesType, _ComposerServiceCancelStoryType, _ComposerServiceWatchStoryType]):
     """Coordinates the other services and makes the story."""
 
     @typing.overload
@@ -161,6 +177,10 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
         grpc.StreamUnaryMultiCallable[
             deepsing.v1.composer_pb2.ProbeRequest,
             deepsing.v1.composer_pb2.ProbeResponse,
+        ],
+        grpc.StreamUnaryMultiCallable[
+            deepsing.v1.composer_pb2.PlanStoryRequest,
+            deepsing.v1.composer_pb2.PlanStoryResponse,
         ],
         grpc.StreamStreamMultiCallable[
             deepsing.v1.composer_pb2.ComposeRequest,
@@ -198,6 +218,10 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
             deepsing.v1.composer_pb2.ProbeRequest,
             deepsing.v1.composer_pb2.ProbeResponse,
         ],
+        grpc.aio.StreamUnaryMultiCallable[
+            deepsing.v1.composer_pb2.PlanStoryRequest,
+            deepsing.v1.composer_pb2.PlanStoryResponse,
+        ],
         grpc.aio.StreamStreamMultiCallable[
             deepsing.v1.composer_pb2.ComposeRequest,
             deepsing.v1.composer_pb2.ComposeResponse,
@@ -231,6 +255,11 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
     Probe: _ComposerServiceProbeType
     """Analyses a song and estimates the cost of its story, before any picture is painted.
     The limits of Compose on audio apply here too.
+    """
+
+    PlanStory: _ComposerServicePlanStoryType
+    """Plans the story of a song without making its film: answers with its keys and a small picture of each. It counts as a
+    session. The limits of Compose on config, audio and sessions apply here too.
     """
 
     Compose: _ComposerServiceComposeType
@@ -279,6 +308,10 @@ ComposerServiceAsyncStub: typing_extensions.TypeAlias = ComposerServiceStub[
         deepsing.v1.composer_pb2.ProbeRequest,
         deepsing.v1.composer_pb2.ProbeResponse,
     ],
+    grpc.aio.StreamUnaryMultiCallable[
+        deepsing.v1.composer_pb2.PlanStoryRequest,
+        deepsing.v1.composer_pb2.PlanStoryResponse,
+    ],
     grpc.aio.StreamStreamMultiCallable[
         deepsing.v1.composer_pb2.ComposeRequest,
         deepsing.v1.composer_pb2.ComposeResponse,
@@ -320,6 +353,16 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[deepsing.v1.composer_pb2.ProbeResponse, collections.abc.Awaitable[deepsing.v1.composer_pb2.ProbeResponse]]:
         """Analyses a song and estimates the cost of its story, before any picture is painted.
         The limits of Compose on audio apply here too.
+        """
+
+    @abc.abstractmethod
+    def PlanStory(
+        self,
+        request_iterator: _MaybeAsyncIterator[deepsing.v1.composer_pb2.PlanStoryRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[deepsing.v1.composer_pb2.PlanStoryResponse, collections.abc.Awaitable[deepsing.v1.composer_pb2.PlanStoryResponse]]:
+        """Plans the story of a song without making its film: answers with its keys and a small picture of each. It counts as a
+        session. The limits of Compose on config, audio and sessions apply here too.
         """
 
     @abc.abstractmethod

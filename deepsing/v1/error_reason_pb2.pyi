@@ -160,6 +160,10 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """INVALID_ARGUMENT: "1 concept is left of those that may be shown; leave at least 3"."""
     ERROR_REASON_MOOD_OUT_OF_RANGE: _ErrorReason.ValueType  # 68
     """INVALID_ARGUMENT: "mood.valence is -3; choose -1 to 1"."""
+    ERROR_REASON_STORYBOARD_INVALID: _ErrorReason.ValueType  # 75
+    """INVALID_ARGUMENT: "storyboard[3] is at 12.5 s, less than 0.1 s after the key before it at 13 s; put keys in order"."""
+    ERROR_REASON_STORYBOARD_TOO_LARGE: _ErrorReason.ValueType  # 76
+    """INVALID_ARGUMENT: "the storyboard has 9000 keys; send at most 8192"."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: `google.rpc.ErrorInfo.reason` is a name below without its prefix, the domain is "deepsing", and
@@ -305,4 +309,8 @@ ERROR_REASON_CONCEPTS_TOO_FEW: ErrorReason.ValueType  # 67
 """INVALID_ARGUMENT: "1 concept is left of those that may be shown; leave at least 3"."""
 ERROR_REASON_MOOD_OUT_OF_RANGE: ErrorReason.ValueType  # 68
 """INVALID_ARGUMENT: "mood.valence is -3; choose -1 to 1"."""
+ERROR_REASON_STORYBOARD_INVALID: ErrorReason.ValueType  # 75
+"""INVALID_ARGUMENT: "storyboard[3] is at 12.5 s, less than 0.1 s after the key before it at 13 s; put keys in order"."""
+ERROR_REASON_STORYBOARD_TOO_LARGE: ErrorReason.ValueType  # 76
+"""INVALID_ARGUMENT: "the storyboard has 9000 keys; send at most 8192"."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

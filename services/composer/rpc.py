@@ -23,6 +23,7 @@ from services.composer.backends.client import Backends, call_deadline_s
 from services.composer.session.config import parse_config
 from services.composer.session.counting import count_session
 from services.composer.session.messages import build_song_facts, convert_audio_error
+from services.composer.session.planning import plan_story
 from services.composer.session.receive import receive_config, receive_song
 from services.composer.session.session import Session
 from services.composer.settings import PREFIX, ComposerSettings
@@ -137,6 +138,16 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
             generator_time_us=round(frames * self.backends.pace.frame_us),
             song_digest=song_file.digest,
         )
+
+    async def PlanStory(  # noqa: N802 - the contract's name
+        self, request_iterator: AsyncIterator[pb.PlanStoryRequest], context: grpc.aio.ServicerContext
+    ) -> pb.PlanStoryResponse:
+        """See the contract."""
+        _set_call_deadline(context)
+        with self._admit():
+            session_id.set(uuid.uuid4().hex)
+            folder = self.scratch.path
+            return await plan_story(request_iterator, self.settings, self.backends, folder, session_id.get())
 
     async def CreateStory(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[pb.CreateStoryRequest], context: grpc.aio.ServicerContext

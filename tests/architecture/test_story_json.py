@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from deepsing.audio.facts import SongWarning
-from deepsing.v1.composer_pb2 import StoryConfig
+from deepsing.v1.composer_pb2 import NamedWeight, StoryboardKey, StoryConfig
 from services.composer.output.manifest import VERSION, ManifestWriter, build_manifest_facts
 from services.composer.session.config import parse_config
 from services.composer.story.agreement import Agreement
@@ -22,11 +22,17 @@ from services.composer.story.summary import JudgeReport, JudgeSkill, SongInfo, S
 from tests.architecture.tree import ROOT
 
 DOCUMENT = ROOT / "docs/story-json.md"
-OPEN = {"frames.concepts", "frames.styles", "digests"}  # their keys are names of concepts, styles and models
+OPEN = {
+    "frames.concepts",
+    "frames.styles",
+    "parameters.storyboard.concepts",
+    "digests",
+}  # their keys are names of concepts, styles and models
 TABLES = {  # first word of a table's head -> where its fields are in a manifest
     "field": [""],
     "field of a `frames` entry": ["frames."],
     "field of `parameters`": ["parameters."],
+    "field of a `storyboard` entry": ["parameters.storyboard."],
     "field of a `passages` entry": ["passages."],
     "field of `tempo`": ["tempo."],
     "field of an agreement": ["arousal.", "valence.", "achieved.arousal.", "achieved.valence."],
@@ -58,7 +64,8 @@ def write_manifest(path: Path) -> Any:
     )
     writer = ManifestWriter(path)
     writer.add(frame)
-    plan = parse_config(StoryConfig())
+    key = StoryboardKey(concepts=[NamedWeight(name="crow", weight=1)], motion=0.5, locked=True)
+    plan = parse_config(StoryConfig(storyboard=[key]))
     assert plan.rate == Fraction(24)
     writer.finish(
         build_manifest_facts(plan, Size(256, 256), summary, [Judgement(frame, (0.0, 0.1))], "id"), summary.music

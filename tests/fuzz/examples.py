@@ -52,6 +52,14 @@ def _probe(choose: Random) -> list[Message]:
     return [pb.ProbeRequest(config=_config(choose)), pb.ProbeRequest(audio_chunk=sound())]
 
 
+def _plan(choose: Random) -> list[Message]:
+    config = _config(choose)
+    for second in range(choose.randrange(3)):
+        key = config.storyboard.add(time_us=300_000 * second, locked=choose.random() < 0.5, motion=choose.random())
+        key.concepts.add(name=choose.choice(["green field", "nothing"]), weight=1)
+    return [pb.PlanStoryRequest(config=config), pb.PlanStoryRequest(audio_chunk=sound())]
+
+
 def _render(choose: Random) -> list[Message]:
     return [pb.RenderRequest(config=_config(choose), song=sound())]
 
@@ -91,6 +99,7 @@ def _list(choose: Random) -> list[Message]:
 EXAMPLES: Mapping[str, Callable[[Random], list[Message]]] = {
     "deepsing.v1.ComposerService.Compose": _compose,
     "deepsing.v1.ComposerService.Probe": _probe,
+    "deepsing.v1.ComposerService.PlanStory": _plan,
     "deepsing.v1.ComposerService.Render": _render,
     "deepsing.v1.ComposerService.CreateStory": _create,
     "deepsing.v1.ComposerService.ListStories": _list,

@@ -46,6 +46,16 @@ def _probe(*steps: Message, **config: Any) -> Crossing:
     return Crossing("Probe", (pb.ProbeRequest(config=pb.StoryConfig(**config)), *steps))
 
 
+def _plan(*steps: Message, **config: Any) -> Crossing:
+    return Crossing("PlanStory", (pb.PlanStoryRequest(config=pb.StoryConfig(**config)), *steps))
+
+
+def _board(**key: Any) -> Crossing:
+    """A storyboard of one key that is locked; the song follows, for what needs its engine."""
+    named = {"concepts": [pb.NamedWeight(name="c1", weight=1)], "locked": True} | key
+    return _compose_song(sound(), storyboard=[pb.StoryboardKey(**named)])
+
+
 def _analyze(*steps: Message, **config: Any) -> Crossing:
     return Crossing(
         "Analyze", (audio_sentiment_pb2.AnalyzeRequest(config=audio_sentiment_pb2.AnalyzeConfig(**config)), *steps)
@@ -114,6 +124,18 @@ OF_COMPOSER = {
     "ProbeRequest.payload CONFIG_MISSING": _probe(pb.ProbeRequest()),
     "ProbeRequest.config CONFIG_DUPLICATE": _probe(pb.ProbeRequest(config=pb.StoryConfig())),
     "ProbeRequest.audio_chunk CHUNK_TOO_LARGE": _probe(pb.ProbeRequest(audio_chunk=BIG)),
+    "PlanStoryRequest.payload CONFIG_MISSING": _plan(pb.PlanStoryRequest()),
+    "PlanStoryRequest.config CONFIG_DUPLICATE": _plan(pb.PlanStoryRequest(config=pb.StoryConfig())),
+    "PlanStoryRequest.config STORYBOARD_INVALID": _plan(pacing=pb.PACING_LIVE),
+    "PlanStoryRequest.audio_chunk CHUNK_TOO_LARGE": _plan(pb.PlanStoryRequest(audio_chunk=BIG)),
+    "StoryConfig.storyboard STORYBOARD_TOO_LARGE": _compose(storyboard=[pb.StoryboardKey()] * 8193),
+    "StoryConfig.storyboard STORYBOARD_INVALID": _compose(pacing=pb.PACING_LIVE, storyboard=[pb.StoryboardKey()]),
+    "StoryboardKey.time_us STORYBOARD_INVALID": _board(time_us=1_000_000),  # the song's very end
+    "StoryboardKey.concepts STORYBOARD_INVALID": _board(concepts=[]),
+    "NamedWeight.weight STORYBOARD_INVALID": _board(concepts=[pb.NamedWeight(name="c1", weight=1.01)]),
+    "StoryboardKey.concepts CONCEPT_UNKNOWN": _board(concepts=[pb.NamedWeight(name="x", weight=1)]),
+    "StoryboardKey.style STYLE_UNKNOWN": _board(style="x"),
+    "StoryboardKey.motion MOTION_OUT_OF_RANGE": _board(motion=1.01),
     "SentimentMode.SENTIMENT_MODE_RELATIVE MODE_NEEDS_WHOLE_SONG": _compose(
         sentiment_mode=pb.SENTIMENT_MODE_RELATIVE, pacing=pb.PACING_LIVE
     ),

@@ -51,10 +51,16 @@ class Pose:
 
 @dataclass(frozen=True)
 class _Window:
-    """Path of one window: its place on the drift at the start, radians, and its speed, radians a second."""
+    """Path of one window: its place on the drift at the start, radians, its speed, radians a second, and its reach.
+
+    Attributes:
+        reach, onward: root of the motion at its start and at its end.
+    """
 
     drift: float
     speed: float
+    reach: float
+    onward: float
     pulses: WindowPulses
 
 
@@ -65,10 +71,12 @@ class Camera:
         motion: how far and fast it drifts, [0, 1]; 0 stands still.
         react: how strongly it answers the music, [0, 1].
         look_ahead: as in Timeline.
+        largest: the largest motion that it will have; None is `motion`.
     """
 
-    def __init__(self, motion: float, react: float, *, look_ahead: bool) -> None:
+    def __init__(self, motion: float, react: float, *, look_ahead: bool, largest: float | None = None) -> None:
         self._reach, self._react = motion**0.5, react  # reach and speed have a share of a root each in the motion
+        self._roams = bool(motion or largest)
         self._shown_after_s = 0.0 if look_ahead else REACTION_S
         self._pulses = Pulses(look_ahead=look_ahead)
         self._windows: deque[_Window] = deque()
@@ -78,18 +86,20 @@ class Camera:
     @property
     def still(self) -> bool:
         """Whether every pose shows the picture as it is."""
-        return not self._reach and not self._react
+        return not self._roams and not self._react
 
-    def add(self, point: Point) -> None:
-        """Adds the next point."""
+    def add(self, point: Point, motion: float | None = None) -> None:
+        """Adds the next point; the motion moves gradually to `motion`, or stays as it is."""
         wanted = min(1.0, max(0.0, (point.arousal - CALM) / (EXCITED - CALM)))
         before = wanted if self._excitement is None else self._excitement
         self._excitement = before + SETTLE * (wanted - before)
         gain = KICK_GAIN[0] + (KICK_GAIN[1] - KICK_GAIN[0]) * self._excitement
-        speed = self._reach * DRIFT[0] * (DRIFT[1] / DRIFT[0]) ** self._excitement
+        reach = self._reach
+        self._reach += 0.0 if motion is None else SETTLE * (motion**0.5 - reach)
+        speed = reach * DRIFT[0] * (DRIFT[1] / DRIFT[0]) ** self._excitement
         shown_s = (self._first + len(self._windows)) * WINDOW_S + self._shown_after_s
         drift = self._windows[-1].drift + self._windows[-1].speed * WINDOW_S if self._windows else 0.0
-        self._windows.append(_Window(drift, speed, self._pulses.add(point.rhythm, shown_s, gain)))
+        self._windows.append(_Window(drift, speed, reach, self._reach, self._pulses.add(point.rhythm, shown_s, gain)))
 
     def pose_at(self, time_s: float) -> Pose:
         """The pose at a time of the story that is not before the last forget(), and whose point was added."""
@@ -98,12 +108,13 @@ class Camera:
         window, offset_s = self._find_window(time_s)
         step = min(STEPS - 1, max(0, int(offset_s / STEP_S + 1e-6)))
         kick, swell = window.pulses.kicks[step], window.pulses.swells[step]
-        drift, reach = window.drift + window.speed * offset_s, self._reach
+        drift, share = window.drift + window.speed * offset_s, min(1.0, offset_s / WINDOW_S)
+        reach, sway = window.reach + (window.onward - window.reach) * share, float(self._roams)
         zoom = 1 + reach * (ZOOM + ZOOM_SPAN * sin(0.83 * drift + 2.0))
         return Pose(
             zoom=zoom * (1 + self._react * (KICK_ZOOM * kick + SWELL_ZOOM * swell)),
-            x=reach and 0.8 * sin(drift) + 0.2 * sin(1.9 * drift + 2.0),  # periods that never meet
-            y=reach and 0.8 * sin(0.77 * drift + 1.0) + 0.2 * sin(2.3 * drift),
+            x=sway * (0.8 * sin(drift) + 0.2 * sin(1.9 * drift + 2.0)),  # periods that never meet
+            y=sway * (0.8 * sin(0.77 * drift + 1.0) + 0.2 * sin(2.3 * drift)),
             turn=reach * TURN * sin(0.61 * drift + 0.5),
         )
 

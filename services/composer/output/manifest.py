@@ -10,7 +10,7 @@ from services.composer.story.agreement import Agreement
 from services.composer.story.frame import FrameInfo
 from services.composer.story.judge_sampling import Judgement
 from services.composer.story.music import MusicForm, Passage, name_section
-from services.composer.story.plan import Size, StoryPlan
+from services.composer.story.plan import Size, StoryboardKey, StoryPlan
 from services.composer.story.rhythm import Tempo
 from services.composer.story.summary import JudgeReport, SongInfo, StorySummary
 
@@ -115,6 +115,17 @@ def _describe_parameters(plan: StoryPlan, size: Size, summary: StorySummary) -> 
         "mood": [plan.mood.arousal, plan.mood.valence],
         "start_us": plan.start_us,
         "duration_us": plan.duration_us,
+        "storyboard": [_describe_key(key) for key in plan.storyboard],
+    }
+
+
+def _describe_key(key: StoryboardKey) -> dict[str, Any]:
+    return {
+        "time_us": round(key.time_s * 1e6),
+        "concepts": dict(key.concepts),
+        "style": key.style,
+        "motion": key.motion,
+        "locked": key.locked,
     }
 
 

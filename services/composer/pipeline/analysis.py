@@ -1,25 +1,29 @@
 """Has audio_sentiment analyse a song; yields its sentiments on the scale of pictures, and its length in frames."""
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from math import ceil
 
 from deepsing.audio.facts import SongWarning
 from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
+from services.composer.film.pace import choose_stride
+from services.composer.pipeline.storyboard import check_end
 from services.composer.pipeline.task import StoryTask
 from services.composer.story.plan import AudioFormat
 from services.composer.story.rhythm import Beat, Rhythm, Tempo
 from services.composer.story.scale import build_scale
 from services.composer.story.summary import SongInfo
-from services.composer.story.timeline import WINDOW_S, Point, frame_count
+from services.composer.story.timeline import CALM_TRAVEL_S, PREVIEW_S, WINDOW_S, Point, frame_count
 from services.composer.upload.arrivals import ArrivalLog
 from services.composer.upload.song_file import SongFile
 
-__all__ = ["AnalysisUpdate", "LatestUpdate", "SongAnalysis"]
+__all__ = ["AnalysisUpdate", "LatestUpdate", "SongAnalysis", "gather_updates"]
 
 WINDOW_US = round(WINDOW_S * 1e6)
 SAMPLE_FORMATS = {"s16le": sentiment_pb2.SAMPLE_FORMAT_S16LE, "f32le": sentiment_pb2.SAMPLE_FORMAT_F32LE}
@@ -30,14 +34,17 @@ class AnalysisUpdate:
     """A step of the analysis of a song.
 
     Attributes:
-        points: sentiments that have become final.
+        points: sentiments that have become final: of the whole song, also where only a part is shown, because what is
+            shown depends on what came before it; live, of the part. Times count from the first of them.
         frames: frames of the story that the audio analysed so far covers.
         last: True for the last update.
+        shown: those of the part that is shown, at times of the story.
     """
 
     points: list[Point]
     frames: int
     last: bool
+    shown: list[Point] = field(default_factory=list)
 
 
 @dataclass
@@ -64,6 +71,15 @@ class LatestUpdate:
                 yield update
 
 
+async def gather_updates(updates: AsyncIterator[AnalysisUpdate]) -> AsyncIterator[AnalysisUpdate]:
+    """Yields all updates of a song as one."""
+    points: list[Point] = []
+    async for update in updates:
+        points += update.points
+        if update.last:
+            yield AnalysisUpdate(points, update.frames, True)
+
+
 class SongAnalysis:
     """Has one story's song analysed.
 
@@ -79,6 +95,9 @@ class SongAnalysis:
         self._plan, self._capabilities = task.plan, task.capabilities
         self._song_file, self._backends, self._arrivals = song_file, backends, arrivals
         self._analysed_us = self._frames = 0
+        start = round(self._plan.start_us / WINDOW_US)  # the window nearest to the start of the part
+        length = -(-self._plan.duration_us // WINDOW_US) if self._plan.duration_us else sys.maxsize - start
+        self._part = range(start, start + length)
         self.song: SongInfo | None = None
 
     async def _requests(self) -> AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]:
@@ -96,16 +115,18 @@ class SongAnalysis:
     async def run(self) -> AsyncGenerator[AnalysisUpdate]:
         """Yields updates in order; the last one has the story's number of frames.
 
-        A part of a song begins at the window nearest to its start; audio after its end is not analysed.
+        A part of a song begins at the window nearest to its start. Audio that what is shown does not depend on is not
+        analysed.
         """
         scale = build_scale(self._plan.mode, self._capabilities.music, self._capabilities.norm)
-        first = round(self._plan.start_us / WINDOW_US)
-        wanted = -(-self._plan.duration_us // WINDOW_US) if self._plan.duration_us else None
+        first = self._part.start if self._plan.live else 0
+        enough = self._count_needed()
         number = 0
         async with aclosing(self._backends.analyze(self._requests, lambda: self._song_file.finished)) as responses:
             async for response in responses:
                 if response.HasField("summary"):
                     self.song = _parse_song(response.summary.song)
+                    check_end(self._plan.storyboard, self.song.duration_us)
                     break
                 if response.HasField("progress"):
                     if (update := self._apply_progress(response.progress)) is not None:
@@ -118,10 +139,29 @@ class SongAnalysis:
                 settled = scale.add(_parse_point(point, number - 1 - first, first * WINDOW_US))
                 self._frames = self._count_frames_until(self._analysed_us)
                 self._arrivals.record(self._analysed_us - self._plan.start_us)
-                yield AnalysisUpdate(settled, self._frames, False)
-                if wanted is not None and number - first >= wanted:
+                yield AnalysisUpdate(settled, self._frames, False, self._select_shown(settled))
+                if enough is not None and number >= enough:
                     break
-        yield AnalysisUpdate(scale.finish(), self._count_frames(), True)
+        settled = scale.finish()
+        yield AnalysisUpdate(settled, self._count_frames(), True, self._select_shown(settled))
+
+    def _count_needed(self) -> int | None:
+        """Windows of the song to analyse; None is all."""
+        plan = self._plan
+        if not plan.duration_us or plan.needs_whole_song:
+            return None
+        if plan.live:
+            return self._part.stop
+        pace_s = choose_stride(plan.rate, self._capabilities.paint_rate) / plan.rate  # to the next painted picture
+        settles_s = float(pace_s) + CALM_TRAVEL_S + PREVIEW_S + self._capabilities.lag_s
+        return self._part.stop + ceil(settles_s / WINDOW_S) + 1
+
+    def _select_shown(self, points: list[Point]) -> list[Point]:
+        """Those of the part, at times of the story."""
+        if self._plan.live or not (self._plan.start_us or self._plan.duration_us):
+            return points
+        shown = (point for point in points if round(point.time_s / WINDOW_S) in self._part)
+        return [point.shift(-self._part.start * WINDOW_S) for point in shown]
 
     def _apply_progress(self, progress: audio_sentiment_pb2.AnalyzeProgress) -> AnalysisUpdate | None:
         """An update without points if the audio of further frames has arrived, else None."""
@@ -154,7 +194,9 @@ class SongAnalysis:
         return self._count_frames_until(self._analysed_us)
 
     def _count_frames_until(self, end_us: int) -> int:
-        length_us = max(0, end_us - self._plan.start_us)
+        length_us = end_us - self._plan.start_us
+        if length_us <= 0:
+            return 0
         length_us = min(length_us, self._plan.duration_us) if self._plan.duration_us else length_us
         return frame_count(length_us, 1_000_000, self._plan.rate)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from deepsing.v1 import audio_sentiment_pb2, generator_pb2, sentiment_pb2, trans
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
 from services.composer.pipeline.selection import select_concepts
+from services.composer.pipeline.storyboard import check_names
 from services.composer.story.plan import Size, StoryPlan
 from services.composer.story.scale import Norm
 
@@ -46,6 +47,7 @@ class Capabilities:
             0 is as many as frames.
         allowed: numbers of the concepts that the plan allows to be shown, in order; empty for all.
         warnings: what a viewer should know of this choice; one sentence each.
+        concept_sentiments: (concepts, 2), rated arousal and valence of each.
     """
 
     engine: str
@@ -63,6 +65,7 @@ class Capabilities:
     paint_rate: float = 0.0
     allowed: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
+    concept_sentiments: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
 
     @classmethod
     async def fetch(cls, plan: StoryPlan, backends: Backends) -> "Capabilities":
@@ -86,18 +89,19 @@ class Capabilities:
         engine, listed, styles = vocabulary.engine, vocabulary.concepts, style_list.styles
         model = model_task.result()
         hearing = _choose_hearing(plan, model)
-        digests = {"audio_sentiment": model.digest, "engine": engine.digest}
         translator = _choose_translator(plan, translators_task.result().translators)
-        digests["translator"] = translator.digest
+        digests = {"audio_sentiment": model.digest, "engine": engine.digest, "translator": translator.digest}
         names = _check_style(plan, styles)
+        concepts = tuple(concept.name for concept in listed)
+        check_names(plan.storyboard, concepts, names)
         selection = select_concepts(plan, engine.name, listed)
-        if plan.style != "none":
+        if plan.is_styled:
             digests["style"] = style_list.digest
         return cls(
             engine=engine.name,
             translator=translator.name,
             native_size=Size(engine.native_size.width_px, engine.native_size.height_px),
-            concepts=tuple(concept.name for concept in listed),
+            concepts=concepts,
             norm=Norm.of(_sentiments(listed)),
             rated_by=RATERS.get(_find_rater(engine, [listed[one].rated_by for one in selection.allowed]), ""),
             hearing=hearing.hearing,
@@ -109,6 +113,7 @@ class Capabilities:
             paint_rate=_choose_paint_rate(plan, engine, style_list),
             allowed=selection.allowed,
             warnings=selection.warnings,
+            concept_sentiments=_sentiments(listed),
         )
 
 
@@ -166,7 +171,7 @@ def _choose_paint_rate(
     """Pictures a second; a generator of an older release asks for none, and paints every frame."""
     if plan.paint_rate:
         return plan.paint_rate
-    wanted = [engine.paint_rate] if plan.style == "none" else [engine.paint_rate, styles.paint_rate]
+    wanted = [engine.paint_rate, styles.paint_rate] if plan.is_styled else [engine.paint_rate]
     return min((rate for rate in wanted if rate > 0), default=0.0)
 
 

@@ -13,23 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsing.access.accounts import charge
-from deepsing.v1 import generator_pb2, sentiment_pb2, translator_pb2
+from deepsing.v1 import generator_pb2, sentiment_pb2
 from services.composer.backends.client import BATCH_BYTES, Backends
 from services.composer.film.camera import Camera
 from services.composer.film.film import Film, Shot
 from services.composer.film.pace import choose_stride, find_neighbours
-from services.composer.pipeline.analysis import AnalysisUpdate
-from services.composer.pipeline.capabilities import Capabilities
+from services.composer.pipeline.analysis import AnalysisUpdate, gather_updates
+from services.composer.pipeline.keys import KeyTranslator
 from services.composer.pipeline.task import StoryTask
 from services.composer.story.flashes import FlashGuard
 from services.composer.story.frame import FrameInfo
-from services.composer.story.latents import FrameLatent, KeyLatent, KinMemory, LatentPath
-from services.composer.story.styles import StyleChooser
-from services.composer.story.timeline import REACTION_S, Key, Timeline
+from services.composer.story.latents import FrameLatent, LatentPath
+from services.composer.story.storyboard import KeyMotion, ScriptedTimeline, arrange_keys
+from services.composer.story.timeline import REACTION_S, Key, Point, Timeline
 
 __all__ = ["STYLED_BATCH", "FrameScheduler", "FrameBatch"]
 
-RECENT_KEYS = 64  # the translator gets the concepts of this many keys (its limit) and avoids them
 # Pictures with style per request: one takes up to a second on a busy processor, the requests in flight wait for each
 # other, and each has the composer's `call_timeout_s`.
 STYLED_BATCH = 4
@@ -75,21 +74,22 @@ class FrameScheduler:
     def __init__(self, task: StoryTask, backends: Backends, batch: int, in_flight: int) -> None:
         self._task, self._backends, self._in_flight = task, backends, in_flight
         self._plan, self._capabilities, self._size = task.plan, task.capabilities, task.painted_size
-        self._barred = _find_barred(task.capabilities)
         self._timeline = Timeline(look_ahead=not task.plan.live, lag_s=task.capabilities.lag_s)
-        self._path, self._kin = LatentPath(), KinMemory()
-        self._recent: deque[int] = deque(maxlen=RECENT_KEYS)
-        self._styles = StyleChooser(task.capabilities.style_sentiments)
+        self._path, self._keys = LatentPath(), KeyTranslator(task, backends)
+        self._motion: KeyMotion | None = None  # of a storyboard
         self._camera = Camera(task.plan.motion, task.plan.react, look_ahead=not task.plan.live)
         rate, self._stride = float(task.plan.rate), choose_stride(task.plan.rate, task.capabilities.paint_rate)
         # Live, what is not final in time is shown later, by less than the time between two painted pictures.
         self._delay_s = max(0.0, (self._stride - 1) / rate - REACTION_S) if task.plan.live else 0.0
         picture_bytes, frame_bytes = (3 * one.width_px * one.height_px for one in (self._size, task.size))
-        batch = batch if task.plan.style == "none" else min(batch, STYLED_BATCH)
+        batch = min(batch, STYLED_BATCH) if task.plan.is_styled else batch
         self._batch = max(1, min(batch, BATCH_BYTES // picture_bytes, FILM_BYTES // (frame_bytes * self._stride)))
-        begin = counted_from = FlashGuard.warmup_start(task.first_seq, rate)
+        # Frames are numbered as in the whole song, so that a part shows what the whole shows there.
+        self._first = task.plan.first_frame
+        begin = FlashGuard.warmup_start(self._first + task.first_seq, rate)
+        counted_from = max(begin, self._first)
         if task.judge_all:  # a stored story, in whose manifest flashes are counted as in an uninterrupted one
-            begin = FlashGuard.warmup_start(begin, rate)
+            begin = FlashGuard.warmup_start(counted_from, rate)
         self._film = Film(FlashGuard(rate, begin, counted_from), task.size)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="film")
         self._planned = begin  # number of the next frame to plan
@@ -106,10 +106,11 @@ class FrameScheduler:
     async def run(self, updates: AsyncIterator[AnalysisUpdate]) -> AsyncGenerator[FrameBatch]:
         """Yields batches of frames in order until the song has ended and all frames are painted."""
         try:
-            async for update in updates:
+            async for update in gather_updates(updates) if self._plan.storyboard else updates:
+                if self._plan.storyboard:
+                    self._follow_storyboard(update.points)
                 for point in update.points:
-                    self._camera.add(self._plan.mood.shift_point(point))
-                    await self._place_keys(self._timeline.add(point))
+                    await self._add_point(point)
                     async for batch in self._advance(update.frames):
                         yield batch
                 if update.last:
@@ -128,62 +129,34 @@ class FrameScheduler:
             self._thread.shutdown(wait=False)
 
     async def _place_keys(self, keys: list[Key]) -> None:
-        """Places a point in latent space for each key: that of its kin, or one that the translator chooses."""
+        """Places a point in latent space for each key."""
         for key in keys:
-            style = self._style_weights(key)
-            latent = self._kin.recall(key, style) or await self._translate(key, style)
-            self._kin.add(key, latent)
-            self._recent.append(int(latent.classes.argmax()))
-            self._path.add(key.index, latent)
+            self._path.add(key.index, await self._keys.translate(key))
 
-    async def _translate(self, key: Key, style: NDArray[np.float32]) -> KeyLatent:
-        arousal, valence = self._plan.mood.shift(key.arousal, key.valence)
-        request = translator_pb2.TranslateRequest(
-            translator=self._plan.translator,
-            engine=self._plan.engine,
-            seed=self._plan.seed,
-            first_index=self._kin.find_draw(key),
-            sentiments=[sentiment_pb2.Sentiment(arousal=arousal, valence=valence)],
-            recent_concepts=self._recent,
-            allowed_concepts=self._capabilities.allowed,
-        )
-        answer = await self._backends.call(self._backends.translator.Translate, request, "translator", self._fits)
-        expected = answer.expected[0]
-        return KeyLatent(
-            classes=np.array(answer.class_weights, np.float32),
-            noise=np.array(answer.noise, np.float32),
-            style=style,
-            expected=(expected.arousal, expected.valence),
-        )
+    def _follow_storyboard(self, points: Sequence[Point]) -> None:
+        """Takes the keys from the storyboard; `points` are all of the song."""
+        plan, lag_s = self._plan, self._capabilities.lag_s
+        arranged = arrange_keys(plan.storyboard, points, lag_s)
+        self._keys = KeyTranslator(self._task, self._backends, arranged.locked)
+        self._timeline = ScriptedTimeline(arranged.keys, lag_s)
+        self._motion = KeyMotion(arranged.keys, arranged.locked, plan.motion)
+        self._camera = Camera(self._motion.find(0.0), plan.react, look_ahead=True, largest=self._motion.largest)
 
-    def _fits(self, answer: translator_pb2.TranslateResponse | generator_pb2.GenerateResponse) -> bool:
-        """Whether the answer is from the models that the story began with, and of concepts that may be shown.
+    async def _add_point(self, point: Point) -> None:
+        """Adds the next point to the camera and the timeline."""
+        self._camera.add(self._plan.mood.shift_point(point), self._motion.find(point.time_s) if self._motion else None)
+        await self._place_keys(self._timeline.add(point))
 
-        During a roll-out, replicas differ: a translator of an older release does not know allowed_concepts.
-        """
-        digests = self._capabilities.digests
-        if isinstance(answer, generator_pb2.GenerateResponse):
-            return answer.engine_digest == digests["engine"]
-        shown = np.flatnonzero(answer.class_weights)
-        return answer.model_digest == digests["translator"] and self._barred.isdisjoint(shown.tolist())
-
-    def _style_weights(self, key: Key) -> NDArray[np.float32]:
-        if self._plan.style == "none":
-            return np.zeros(0, np.float32)
-        weights = np.zeros(len(self._capabilities.styles), np.float32)
-        if self._plan.style == "auto":
-            chosen = self._styles.choose(*self._plan.mood.shift(key.arousal, key.valence), key.arrive_s)
-        else:
-            chosen = self._capabilities.styles.index(self._plan.style)
-        weights[chosen] = self._plan.style_strength
-        return weights
+    def _fits(self, answer: generator_pb2.GenerateResponse) -> bool:
+        """Whether the answer is from the engine that the story began with; during a roll-out, replicas differ."""
+        return answer.engine_digest == self._capabilities.digests["engine"]
 
     async def _advance(self, frames: int) -> AsyncGenerator[FrameBatch]:
         """Plans those of the first `frames` frames that are final, requests them, and yields finished batches."""
-        ready_s, finished = self._timeline.ready_s, self._timeline.finished
-        settled = frames if finished else min(frames, ceil(Fraction(ready_s) * self._plan.rate))
+        ready_s, finished, end = self._timeline.ready_s, self._timeline.finished, self._first + frames
+        settled = end if finished else min(end, ceil(Fraction(ready_s) * self._plan.rate))
         while self._planned < settled and (finished or self._find_next_picture() < settled):
-            self._plan_picture(frames)
+            self._plan_picture(end)
             if len(self._pending) == self._batch:
                 self._request_batch()
                 while len(self._waiting) >= self._in_flight:
@@ -214,8 +187,8 @@ class FrameScheduler:
         moment = self._timeline.moment(shown_s)
         latent = self._path.latent_at(moment)
         info = FrameInfo(
-            seq=seq,
-            time_s=float(seq / self._plan.rate),
+            seq=seq - self._first,
+            time_s=float((seq - self._first) / self._plan.rate),
             target=self._plan.mood.shift(moment.arousal, moment.valence),
             expected=latent.expected,
             concepts=_rank_weights(self._capabilities.concepts, latent.classes),
@@ -291,15 +264,6 @@ class FrameScheduler:
         first = self._task.first_seq
         wanted = [place for place, one in enumerate(infos) if one.seq >= first]
         return FrameBatch([frames[place] for place in wanted], [infos[place] for place in wanted])
-
-
-def _find_barred(capabilities: Capabilities) -> frozenset[int]:
-    """Numbers of the concepts that must not be shown."""
-    return (
-        frozenset(range(len(capabilities.concepts))).difference(capabilities.allowed)
-        if capabilities.allowed
-        else frozenset()
-    )
 
 
 def _rank_weights(names: tuple[str, ...], weights: NDArray[np.float32]) -> tuple[tuple[str, float], ...]:

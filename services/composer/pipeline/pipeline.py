@@ -152,10 +152,10 @@ class StoryPipeline:
                 if update.last:
                     self._check_first_frame(update.frames)
                     self._frame_count = update.frames
-                for point in update.points:
+                for point in update.shown:
                     self._music.add(point)
                 self._latest.put(update)
-                if update.points or update.last:
+                if update.shown or update.last:
                     await self._put(update)
 
     def _check_first_frame(self, frame_count: int) -> None:

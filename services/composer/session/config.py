@@ -9,6 +9,7 @@ from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
+from services.composer.session.storyboard import parse_storyboard
 from services.composer.story.mood import Mood
 from services.composer.story.plan import AudioFormat, FileKind, ImageFormat, Resume, Size, StoryPlan
 
@@ -88,6 +89,7 @@ def parse_config(config: pb.StoryConfig) -> StoryPlan:
         only=_parse_names("only", config.only),
         without=_parse_names("without", config.without),
         mood=_parse_mood(config.mood),
+        storyboard=parse_storyboard(config.storyboard, live=live),
     )
 
 
@@ -145,6 +147,8 @@ def story_digest(config: pb.StoryConfig, digests: dict[str, str], paint_rate: fl
     hashed.update(repr(sorted(digests.items())).encode())
     if paint_rate:
         hashed.update(f"paint_rate {paint_rate:g}".encode())
+    if config.start_us or config.duration_us:
+        hashed.update(b"as in the whole song")  # earlier releases planned a part by itself
     return hashed.hexdigest()
 
 

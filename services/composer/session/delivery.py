@@ -79,7 +79,7 @@ class Delivery:
         elif isinstance(event, AnalysisUpdate):
             if event.last:
                 self._heartbeat.frames_total = event.frames
-            for point in event.points:
+            for point in event.shown:
                 await self._outbox.put(pb.ComposeResponse(affect_point=build_affect_point(point)))
         elif isinstance(event, FramesComplete):
             self._heartbeat.phase = pb.PHASE_FINISHING

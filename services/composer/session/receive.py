@@ -12,12 +12,12 @@ from services.composer.upload.song_file import SongFile
 
 __all__ = ["require_config", "receive_config", "receive_next", "receive_upload", "receive_song"]
 
-SongRequest = pb.ProbeRequest | pb.CreateStoryRequest
+SongRequest = pb.ProbeRequest | pb.PlanStoryRequest | pb.CreateStoryRequest
 Request = TypeVar("Request")
 
 
 async def receive_config(
-    incoming: AsyncIterator[pb.ComposeRequest | pb.ProbeRequest], stall_s: float
+    incoming: AsyncIterator[pb.ComposeRequest | pb.ProbeRequest | pb.PlanStoryRequest], stall_s: float
 ) -> pb.StoryConfig:
     """Receives the config, which has to be the first message.
 

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from math import floor
 
 from services.composer.story.mood import Mood
 
-__all__ = ["AudioFormat", "FileKind", "ImageFormat", "Resume", "Size", "StoryPlan"]
+__all__ = ["AudioFormat", "FileKind", "ImageFormat", "Resume", "Size", "StoryPlan", "StoryboardKey"]
 
 
 class FileKind(StrEnum):
@@ -62,6 +63,25 @@ class Resume:
 
 
 @dataclass(frozen=True)
+class StoryboardKey:
+    """One key that the caller wrote; see the contract.
+
+    Attributes:
+        time_s: when it is reached, seconds of the song.
+        concepts: (name, share), shares sum to 1; empty only if it is not locked.
+        style: "none", a style's name, or empty for what the story's style says.
+        motion: None is the story's.
+        locked: False keeps nothing but the time.
+    """
+
+    time_s: float
+    concepts: tuple[tuple[str, float], ...]
+    style: str = ""
+    motion: float | None = None
+    locked: bool = True
+
+
+@dataclass(frozen=True)
 class StoryPlan:
     """A checked StoryConfig; see the contract for the meaning of each field.
 
@@ -76,6 +96,7 @@ class StoryPlan:
         paint_rate: pictures painted a second, at least; 0 is what engine and style ask for.
         themes, only, without: names that decide which concepts may be shown.
         mood: shift of the targets.
+        storyboard: all keys of the story, in order of time; empty leaves them to the story.
     """
 
     seed: int
@@ -105,6 +126,22 @@ class StoryPlan:
     only: tuple[str, ...]
     without: tuple[str, ...]
     mood: Mood
+    storyboard: tuple[StoryboardKey, ...] = ()
+
+    @property
+    def needs_whole_song(self) -> bool:
+        """Whether no frame can be planned before the whole song is analysed."""
+        return self.mode == "relative" or bool(self.storyboard)
+
+    @property
+    def is_styled(self) -> bool:
+        """Whether any picture may have a style."""
+        return self.style != "none" or any(key.locked and key.style not in ("", "none") for key in self.storyboard)
+
+    @property
+    def first_frame(self) -> int:
+        """Number of the part's first frame among those of the whole song, the nearest one; live 0."""
+        return 0 if self.live else floor(Fraction(self.start_us, 1_000_000) * self.rate + Fraction(1, 2))
 
     @property
     def shows_frames(self) -> bool:

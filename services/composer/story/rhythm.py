@@ -1,7 +1,7 @@
 """Where a moment lies between beats and in the bar, and how strongly notes have just set in."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 
 __all__ = [
@@ -58,6 +58,13 @@ class Rhythm:
     beats: tuple[Beat, ...] = ()
     forecast: tuple[Beat, ...] = ()
     tempo: Tempo | None = None
+
+    def shift(self, by_s: float) -> "Rhythm":
+        """The same with beats so much later."""
+        beats, forecast = (
+            tuple(replace(beat, time_s=beat.time_s + by_s) for beat in heard) for heard in (self.beats, self.forecast)
+        )
+        return replace(self, beats=beats, forecast=forecast)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ begins, else on a downbeat if one is near.
 """
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import exp, floor, hypot
 
@@ -62,6 +63,10 @@ class Point:
     section: int = 0
     certainty: tuple[float, float] | None = None
     rhythm: Rhythm | None = None
+
+    def shift(self, by_s: float) -> "Point":
+        """The same at a time so much later."""
+        return replace(self, time_s=self.time_s + by_s, rhythm=self.rhythm and self.rhythm.shift(by_s))
 
 
 @dataclass(frozen=True)
@@ -205,13 +210,17 @@ class Timeline:
         reserve = round((self._lag_s + PREVIEW_S) / WINDOW_S) if self._look_ahead and not self.finished else 0
         settled = []
         while self._decided < known - reserve:
-            key = self._decide_key(self._decided)
-            self._decided += 1
-            if key is not None:
+            for key in self._decide_keys(self._decided):
                 self.keys.append(key)
                 self._key_count += 1
                 settled.append(key)
+            self._decided += 1
         return settled
+
+    def _decide_keys(self, place: int) -> Iterable[Key]:
+        """The new keys that are due at point number `place`, in order."""
+        key = self._decide_key(place)
+        return () if key is None else (key,)
 
     def _decide_key(self, place: int) -> Key | None:
         """A new key at point number `place`, if one is due there."""

@@ -72,3 +72,15 @@ def test_a_composer_elsewhere_can_be_asked(tmp_path: Path) -> None:
     done = run_without_extras(["probe", "song.mp3", "--target", "127.0.0.1:1", "--wait", "0"], cwd=tmp_path)
     assert done.stdout == "[1]\n"
     assert "127.0.0.1:1 does not answer" in done.stderr
+
+
+def test_a_contact_sheet_without_pillow_says_how_to_install_it(tmp_path: Path) -> None:
+    program = HIDE.format(packages=EXTRAS, commands=[]) + (
+        "from pathlib import Path\n"
+        "from deepsing.cli.storyboard_sheet import draw_sheet\n"
+        "from deepsing.cli.entry import run_command\n"
+        "run_command(lambda: draw_sheet(Path('sheet.png'), [], 1.0))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stderr.startswith("deepsing: the contact sheet needs Pillow; run pip install -e '.[serve]' in a clone")
+    assert list(tmp_path.iterdir()) == []

@@ -56,7 +56,9 @@ class FakeComposer(ComposerServiceServicer):
         self.scripts = scripts
         self.calls: list[Call] = []
         self.probe: pb.ProbeResponse | ServiceError = pb.ProbeResponse(frame_count=24)
-        self.probed = b""
+        self.plan = pb.PlanStoryResponse()
+        self.plan_config = pb.StoryConfig()
+        self.probed = self.planned = b""
         self.reads_probes = True
 
     async def Probe(self, requests: Any, context: grpc.aio.ServicerContext) -> pb.ProbeResponse:
@@ -66,6 +68,12 @@ class FakeComposer(ComposerServiceServicer):
         if isinstance(self.probe, ServiceError):
             await refuse(context, self.probe)
         return self.probe
+
+    async def PlanStory(self, requests: Any, context: grpc.aio.ServicerContext) -> pb.PlanStoryResponse:
+        self.plan_config, self.planned = (await anext(aiter(requests))).config, b""
+        async for request in requests:
+            self.planned += request.audio_chunk
+        return self.plan
 
     async def Compose(self, requests: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[pb.ComposeResponse]:
         call = Call(requests=[await anext(aiter(requests))])

@@ -171,3 +171,15 @@ async def test_an_interceptor_inside_may_refuse_a_call_by_raising(echo: Echo, ki
             await call(channel, kind, b"x")
     assert parse_error_info(caught.value) == ("QUOTA_EXCEEDED", {})
     await server.drain(0)
+
+
+async def test_a_call_that_is_long_without_an_answer_is_not_broken_by_pings_that_are_allowed(echo: Echo) -> None:
+    server = GrpcServer(service(echo), ServerSettings(port=0, min_ping_interval_s=0.1))
+    await server.start()
+    options = [("grpc.keepalive_time_ms", 1000), ("grpc.http2.max_pings_without_data", 0)]
+    async with grpc.aio.insecure_channel(server.address, options=options) as channel:
+        waiting = asyncio.create_task(call(channel, "stream_unary", b"wait"))
+        await asyncio.sleep(5.5)  # five pings; a server without the setting breaks the connection at the fourth
+        echo.release.set()
+        assert await waiting == b"wait"
+    await server.drain(0)

@@ -54,6 +54,34 @@ def test_many_onsets_kick_no_more_than_a_ration() -> None:
     assert max(kicks) <= 1
 
 
+@pytest.mark.parametrize("step", [1, 2, 3, 7])
+def test_a_motion_that_changes_moves_no_faster_than_the_bound_and_does_not_jump(step: int) -> None:
+    camera = Camera(0.0, 1.0, look_ahead=True, largest=1.0)
+    for number, one in enumerate(storm(60)):
+        camera.add(one, float(number // step % 2))  # still and lively, in turn
+    path = [camera.pose_at(seq / 24) for seq in range(30 * 24)]
+    moved = speeds(path)
+    assert max(moved[first : first + 24].mean() for first in range(len(moved) - 24)) < FASTEST
+    calm = Camera(0.0, 0.0, look_ahead=True, largest=1.0)
+    for number, one in enumerate(song(60)):
+        calm.add(one, float(number // step % 2))
+    assert speeds([calm.pose_at(seq / 24) for seq in range(30 * 24)]).max() < 2 * FASTEST / 3
+
+
+def test_a_motion_is_reached_gradually_and_a_constant_one_changes_nothing() -> None:
+    camera, plain = Camera(0.25, 0.6, look_ahead=True, largest=0.25), Camera(0.25, 0.6, look_ahead=True)
+    for one in song(30):
+        camera.add(one, 0.25)
+        plain.add(one)
+    assert [camera.pose_at(seq / 24) for seq in range(360)] == [plain.pose_at(seq / 24) for seq in range(360)]
+    rising = Camera(0.0, 0.0, look_ahead=True, largest=1.0)
+    for one in song(30):
+        rising.add(one, 1.0 if one.time_s >= 5 else 0.0)
+    zooms = [rising.pose_at(seq / 24).zoom for seq in range(360)]
+    assert zooms[: 5 * 24 + 1] == [1.0] * (5 * 24 + 1)
+    assert 1 < zooms[5 * 24 + 6] < 1.05 < zooms[9 * 24]
+
+
 def test_no_story_moves_faster_than_the_bound() -> None:
     for points in (storm(40), song(40)):
         moved = speeds(poses(points))
