@@ -5,6 +5,7 @@ import json
 import re
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ __all__ = ["build_parser", "check_name", "main"]
 
 MAX_NAME = 40  # characters of an engine's name
 LINE_EVERY_S = 10.0
+WORDS = textwrap.fill(", ".join(FEELINGS), 100, initial_indent=" " * 7, subsequent_indent=" " * 7)
 EXAMPLES = f"""What is felt at a picture is said by the first of these that knows it:
   1. a table: --ratings, or ratings.csv in DIR, a CSV with a row a picture and these columns:
        file                        below DIR, or the name alone
@@ -40,14 +42,13 @@ EXAMPLES = f"""What is felt at a picture is said by the first of these that know
        concept                     if you like: the name of what it shows (default: the file's name)
        rated_by                    if you like: people or model (default: people)
   2. its subfolder, where that is called after a feeling:
-       {", ".join(list(FEELINGS)[:19])},
-       {", ".join(list(FEELINGS)[19:])}
+{WORDS}
      Other subfolders (sea, city) are themes.
   3. the image-sentiment model that comes with deepsing.
 
-Pictures are JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, at least 3; of more than {MAX_PICTURES} as many are taken, evenly.
-Nothing is trained and PyTorch is not needed: 100 pictures take half a minute. Each is cut to 5 : 4 where it has most
-contrast.
+Pictures are JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF, at least 3; of more than {MAX_PICTURES} that many, evenly.
+Nothing is trained and PyTorch is not needed: 100 pictures take less than a minute. Each is cut to 5 : 4 where it has
+most contrast.
 NAME_pictures.csv beside the engine lists what it shows; change it and give it back as --ratings.
 
 examples:
