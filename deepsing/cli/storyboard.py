@@ -33,8 +33,8 @@ Two files are written: NAME.toml with the keys of the story, to be changed and r
 of their pictures. The whole song is planned; --start and --duration of render then show a part of it.
 
 Rendered with the options that it was made with, every key is shown as the file says. With another --seed, --style,
---motion, --mode, --engine or --translator the story chooses again what to show at the same times; only keys with
-locked = true, and those that were changed in the file, stay.
+--motion, --mode, --mood, --theme, --only, --without, --engine or --translator the story chooses again what to show at
+the same times; only keys with locked = true, and those that were changed in the file, stay.
 
 exit status: 0 done, 1 a service failed, 2 a mistake in the request, 130 Ctrl-C
 """

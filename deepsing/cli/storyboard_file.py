@@ -21,6 +21,7 @@ __all__ = ["StoryboardFile", "follow_storyboard", "format_storyboard", "locate_f
 
 LARGEST_BYTES = 4 * 2**20
 MARK_DIGITS = 6  # hex digits that stand for a key as it was planned
+CHOICES = ("theme", "only", "without", "mood")  # lists of names
 # What decides a plan, with the defaults of the command line. Another value than the file's plans keys again.
 PLANNED_BY: Mapping[str, Any] = {
     "seed": 0,
@@ -29,6 +30,7 @@ PLANNED_BY: Mapping[str, Any] = {
     "mode": "absolute",
     "style": "none",
     "motion": None,
+    **{name: [] for name in CHOICES},
 }
 OPTIONS = (*PLANNED_BY, "style_strength")  # taken from the file where the command line does not give them
 FIELDS = ("time", "concept", "style", "motion", "locked")
@@ -41,8 +43,8 @@ HEADER = """\
 #   motion   of the camera from here on, 0 (still) to 1 (lively)
 #   locked   true keeps the key when the story is planned again
 # Rendered with the options below, every key is shown as it stands here. With another --seed, --style, --motion, --mode,
-# --engine or --translator the story chooses again what to show, at the same times: only keys that are locked, or that
-# you have changed, stay as they are. Keys may be moved, added and taken out; keep them in the order of time.
+# --mood, --theme, --only, --without, --engine or --translator the story chooses again what to show, at the same times:
+# only keys that are locked, or that you have changed, stay as they are. Keys may be moved, added and taken out; keep them in the order of time.
 """
 
 
@@ -90,7 +92,7 @@ def follow_storyboard(arguments: argparse.Namespace) -> tuple[StoryboardKey, ...
         return ()
     board = read_storyboard(arguments.storyboard)
     for name in OPTIONS:
-        if getattr(arguments, name) in (None, ""):
+        if getattr(arguments, name) in (None, "", []):
             setattr(arguments, name, board.options.get(name, PLANNED_BY.get(name)))
     planned = {name: board.options.get(name, default) for name, default in PLANNED_BY.items()}
     if all(getattr(arguments, name) == value for name, value in planned.items()):
@@ -144,11 +146,13 @@ def read_storyboard(path: Path) -> StoryboardFile:
 def _read_options(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     known = {name: value for name, value in options.items() if name != "planned"}
     for name, value in known.items():
+        if name in CHOICES and isinstance(value, list) and all(isinstance(one, str) for one in value):
+            continue
         numeric = name in ("seed", "style_strength", "motion")
         right = (
             isinstance(value, int | float) and not isinstance(value, bool)
             if numeric and not (name == "motion" and isinstance(value, str))
-            else isinstance(value, str)
+            else isinstance(value, str) and name not in CHOICES
         )
         if name not in OPTIONS or not right:
             message = f"{path}: the option {name} = {value!r} is none of a storyboard; it has {', '.join(OPTIONS)}"
@@ -206,7 +210,7 @@ def format_storyboard(
         notes: a few words on each key.
     """
     lines = [HEADER.format(song=" ".join(song.split())), "[options]"]
-    lines += [f"{name} = {_quote(options[name])}" for name in OPTIONS if options.get(name) not in (None, "")]
+    lines += [f"{name} = {_quote(options[name])}" for name in OPTIONS if options.get(name) not in (None, "", [])]
     lines += ["# Marks of the keys as they were planned, by which it is noticed which ones you have changed."]
     lines += [f"planned = {_quote(' '.join(map(_mark, keys)))}", ""]
     for key, note in zip(keys, notes, strict=True):

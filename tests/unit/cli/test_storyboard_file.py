@@ -17,7 +17,17 @@ KEYS = (
     StoryboardKey(7.5, {'a "quoted" \\ name': 0.6, "träge Kühe": 0.4}, "indigo print", 0.25, locked=True),
     StoryboardKey(12.3456, {"wall of fire": 1.0}, "none", 0.5, locked=False),
 )
-PLANNED = {"seed": 3, "style": "auto", "style_strength": 0.25, "engine": "", "translator": None, "mode": "absolute"}
+PLANNED = {
+    "seed": 3,
+    "style": "auto",
+    "style_strength": 0.25,
+    "engine": "",
+    "translator": None,
+    "mode": "absolute",
+    "theme": ["sea,sky"],
+    "only": [],
+    "mood": ["darker=0.3", "calmer"],
+}
 
 
 @pytest.fixture
@@ -40,13 +50,15 @@ def test_what_is_written_is_read_again(board: Path) -> None:
     assert "[[key]]  # two\ntime = 7.500\n" in text
     read = read_storyboard(board)
     assert read.keys == (*KEYS[:2], StoryboardKey(12.346, {"wall of fire": 1.0}, "none", 0.5, locked=False))
-    assert read.options == {"seed": 3, "style": "auto", "style_strength": 0.25, "mode": "absolute"}
+    assert read.options == {name: value for name, value in PLANNED.items() if value}
     assert read.list_changed() == []
 
 
 def test_with_the_options_of_the_file_every_key_is_kept_and_they_need_not_be_given(board: Path) -> None:
     options = parse("--storyboard", board)
     assert (options.seed, options.style, options.style_strength, options.mode) == (3, "auto", 0.25, "absolute")
+    assert (list(options.themes), list(options.only)) == (["sea", "sky"], [])
+    assert options.to_config().mood == parse("--mood", "darker=0.3", "--mood", "calmer").to_config().mood
     assert [key.locked for key in options.storyboard] == [True, True, True]
     assert [key.concepts for key in options.storyboard] == [key.concepts for key in KEYS]
     assert (
@@ -58,7 +70,17 @@ def test_with_the_options_of_the_file_every_key_is_kept_and_they_need_not_be_giv
 
 
 @pytest.mark.parametrize(
-    "words", [("--seed", 4), ("--style", "none"), ("--mode", "relative"), ("--motion", "still"), ("--engine", "mine")]
+    "words",
+    [
+        ("--seed", 4),
+        ("--style", "none"),
+        ("--mode", "relative"),
+        ("--motion", "still"),
+        ("--engine", "mine"),
+        ("--theme", "sea"),
+        ("--without", "sea"),
+        ("--mood", "darker"),
+    ],
 )
 def test_with_other_options_only_what_is_locked_or_was_changed_is_kept(words: tuple[object, ...], board: Path) -> None:
     board.write_text(board.read_text(encoding="utf-8").replace("wall of fire", "sea"), encoding="utf-8")
