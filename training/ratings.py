@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from services.generator.concepts import from_rating
 
-__all__ = ["RatedPicture", "name_raters", "read_rated_pictures", "read_rating_source", "standardise"]
+__all__ = ["RatedPicture", "name_raters", "read_rated_pictures", "standardise"]
 
 F64 = NDArray[np.float64]
 
@@ -51,12 +51,6 @@ def read_rated_pictures(anchors: Path, ratings: Path) -> list[RatedPicture]:
         )
         for file, concept in chosen
     ]
-
-
-def read_rating_source(ratings: Path) -> str:
-    """Who rated: "model" where all rows say so in a column rated_by, "mixed" where some do, else "people"."""
-    with ratings.open(newline="", encoding="utf-8") as lines:
-        return name_raters([row.get("rated_by") or "people" for row in csv.DictReader(lines)])
 
 
 def name_raters(raters: Iterable[str]) -> str:

@@ -58,14 +58,13 @@ def parse_theme(name: str) -> str:
     return Path(name).stem.replace("_", " ").rstrip("0123456789 ").lower()
 
 
-def build_table(anchors: Path, oasis: Path, engine: str, source: str = SOURCE) -> dict[str, object]:
+def build_table(anchors: Path, oasis: Path, engine: str) -> dict[str, object]:
     """Joins an engine's anchors with their ratings.
 
     Args:
         anchors: CSV with columns file, concept, in the order of the engine's concepts.
         oasis: CSV with columns file, arousal_mean, valence_mean on the scale 1..7.
         engine: name of the engine.
-        source: who rated, as a sentence or two.
 
     Raises:
         ValueError: an anchor has no ratings, or one that is not from 1 to 7.
@@ -79,7 +78,7 @@ def build_table(anchors: Path, oasis: Path, engine: str, source: str = SOURCE) -
         }
         for picture in read_rated_pictures(anchors, oasis)
     ]
-    return {"engine": engine, "source": source, "concepts": concepts}
+    return {"engine": engine, "source": SOURCE, "concepts": concepts}
 
 
 def build_picture_table(pictures: Sequence[Picture], engine: str) -> dict[str, object]:

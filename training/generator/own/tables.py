@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from services.translator.lexicon import F32, F64, encode_distances
-from training.generator.canvas.fields import measure_latents
+from training.generator.canvas.fields import FIELD_SIZE, measure_latents
 from training.generator.own.folder import FoundPicture
 from training.generator.own.ratings import Rating
 from training.ratings import name_raters
@@ -85,5 +85,6 @@ def write_pictures(used: Sequence[UsedPicture], path: Path) -> None:
 
 def _compare_looks(thumbs: F32) -> F64:
     """How unlike two pictures are, (K, K): the mean of their distances in the engine's space and in looks."""
-    latents, looks = measure_latents(thumbs), thumbs.reshape(len(thumbs), -1)
-    return np.asarray((unit_distances(latents) + unit_distances(looks)) / 2)
+    rows, columns = FIELD_SIZE
+    looks = thumbs.reshape(len(thumbs), rows, 2, columns, 2, 3).mean(axis=(2, 4)).reshape(len(thumbs), -1)
+    return np.asarray((unit_distances(measure_latents(thumbs)) + unit_distances(looks)) / 2)
