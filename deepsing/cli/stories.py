@@ -14,6 +14,7 @@ from deepsing.cli.credentials import add_credentials
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.progress import Report, print_news, show_progress
 from deepsing.cli.story_options import add_story_options, story_options
+from deepsing.cli.storyboard_file import locate_faults
 from deepsing.cli.tables import print_rows
 from deepsing.cli.verbs import add_verb
 from deepsing.client import Client
@@ -92,8 +93,10 @@ def _run(work: Callable[..., Coroutine[Any, Any, int]], arguments: argparse.Name
 
     async def work_with_client() -> int:
         report: Report = (lambda news: None) if arguments.json else print_news
+        board = getattr(arguments, "storyboard", None)  # of create alone
         async with open_client(arguments, report) as client:
-            return await work(client, arguments)
+            with locate_faults(board):
+                return await work(client, arguments)
 
     return run_to_end(work_with_client())
 
