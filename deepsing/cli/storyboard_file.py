@@ -44,7 +44,8 @@ HEADER = """\
 #   locked   true keeps the key when the story is planned again
 # Rendered with the options below, every key is shown as it stands here. With another --seed, --style, --motion, --mode,
 # --mood, --theme, --only, --without, --engine or --translator the story chooses again what to show, at the same times:
-# only keys that are locked, or that you have changed, stay as they are. Keys may be moved, added and taken out; keep them in the order of time.
+# only keys that are locked, or that you have changed, stay as they are. Keys may be moved, added and taken out; keep
+# them in the order of time.
 """
 
 
