@@ -352,8 +352,8 @@ class PlannedKey(google.protobuf.message.Message):
     EXPECTED_FIELD_NUMBER: builtins.int
     IMAGE_FIELD_NUMBER: builtins.int
     image: builtins.bytes
-    """JPEG of what is painted at its time, without the camera, 240 pixels on the longer side, or 144 where there are more
-    than 128 keys. At most 512 keys, evenly spread, have one, else it is empty; together they have at most 2.5 MiB.
+    """JPEG of what is painted at its time, without the camera, 240 pixels on the longer side. After the first 128 keys it
+    has 144, and 384 of them, evenly spread, have one; else it is empty. Together they have at most 2.5 MiB.
     """
     @property
     def key(self) -> Global___StoryboardKey:

@@ -1,23 +1,23 @@
 """Plans a story without making its film: its keys, and a small picture of each."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from deepsing.access.accounts import charge
 from deepsing.v1 import generator_pb2, sentiment_pb2
 from services.composer.backends.client import Backends
-from services.composer.pipeline.analysis import SongAnalysis
+from services.composer.pipeline.analysis import AnalysisUpdate, SongAnalysis, gather_updates
 from services.composer.pipeline.keys import KeyTranslator
 from services.composer.pipeline.task import StoryTask
 from services.composer.story.latents import FrameLatent, KeyLatent, LatentPath
 from services.composer.story.plan import Size, StoryboardKey
-from services.composer.story.storyboard import Arrangement, arrange_keys, iter_key_moments, plan_keys
+from services.composer.story.storyboard import ScriptedTimeline, arrange_keys
 from services.composer.story.summary import SongInfo
-from services.composer.story.timeline import Key, Point
+from services.composer.story.timeline import Key, Timeline
 from services.composer.upload.arrivals import ArrivalLog
 from services.composer.upload.song_file import SongFile
 
@@ -25,7 +25,7 @@ __all__ = ["PlannedKey", "StoryPlanner"]
 
 MOST_PICTURES = 512
 MOST_BYTES = 5 * 2**19  # of all pictures together, so that the answer stays below the 4 MiB of a message
-SIDES_PX, FEW_PICTURES = (240, 144), 128  # longer side of up to FEW_PICTURES pictures, and of more
+LARGER_PX, FEW_PICTURES, SMALLER_PX = 240, 128, 144  # longer side of the first FEW_PICTURES pictures, and of others
 SHORTEST_SIDE_PX = 64  # of the contract
 JPEG_QUALITY = 82
 BATCH, IN_FLIGHT = 4, 2  # pictures a request, requests at a time
@@ -48,7 +48,7 @@ class PlannedKey:
 
 
 class StoryPlanner:
-    """Plans one story.
+    """Plans one story; pictures of its first keys are painted while the song is still analysed.
 
     Args:
         task: the story; it is of the whole song.
@@ -61,93 +61,59 @@ class StoryPlanner:
     def __init__(self, task: StoryTask, song_file: SongFile, backends: Backends) -> None:
         self._task, self._plan, self._capabilities, self._backends = task, task.plan, task.capabilities, backends
         self._analysis = SongAnalysis(task, song_file, backends, ArrivalLog())
+        self._timeline = Timeline(look_ahead=True, lag_s=task.capabilities.lag_s)
+        self._translator = KeyTranslator(task, backends)
+        self._locked: Mapping[int, StoryboardKey] = {}
+        self._keys: list[tuple[Key, KeyLatent]] = []
+        self._painted: list[FrameLatent] = []  # what the story paints at the time of each key
+        self._painter = KeyPainter(task, backends)
         self.song: SongInfo | None = None
 
     async def plan(self) -> list[PlannedKey]:
         """All keys of the story; raises ServiceError as a story does."""
-        points: list[Point] = []
-        async with aclosing(self._analysis.run()) as updates:
-            async for update in updates:
-                points += update.points
-        self.song = self._analysis.song
-        arranged = await asyncio.to_thread(self._arrange, points)
-        keys = KeyTranslator(self._task, self._backends, arranged.locked)
-        latents = [await keys.translate(key) for key in arranged.keys]
-        chosen = choose_evenly(len(latents), MOST_PICTURES)
-        moments = await asyncio.to_thread(self._find_latents, points, arranged.keys, latents, chosen)
-        images = dict.fromkeys(range(len(latents)), b"")
-        async with aclosing(self._paint(moments)) as painted:
-            left = MOST_BYTES
-            async for place, image in painted:
-                if len(image) <= left:
-                    images[chosen[place]], left = image, left - len(image)
-        return [
-            self._describe(key, latent, arranged.locked.get(key.index), images[place])
-            for place, (key, latent) in enumerate(zip(arranged.keys, latents, strict=True))
-        ]
-
-    def _arrange(self, points: Sequence[Point]) -> Arrangement:
-        lag_s = self._capabilities.lag_s
-        if self._plan.storyboard:
-            return arrange_keys(self._plan.storyboard, points, lag_s)
-        return Arrangement(plan_keys(points, lag_s), {})
-
-    def _find_latents(
-        self, points: Sequence[Point], keys: Sequence[Key], latents: Sequence[KeyLatent], chosen: Sequence[int]
-    ) -> list[FrameLatent]:
-        """What the story paints at the times of the chosen keys."""
-        wanted, found = set(chosen), []
-        for place, moment in enumerate(iter_key_moments(points, keys, self._capabilities.lag_s)):
-            if place in wanted:
-                path = LatentPath()
-                path.add(keys[place].index, latents[place])
-                found.append(path.latent_at(moment))
-        return found
-
-    async def _paint(self, latents: Sequence[FrameLatent]) -> AsyncGenerator[tuple[int, bytes]]:
-        """Yields the number of each latent and its JPEG, in order."""
-        size = shrink_size(self._task.size, SIDES_PX[len(latents) > FEW_PICTURES])
-        waiting: list[asyncio.Task[list[bytes]]] = []
-        done = 0
         try:
-            for first in range(0, len(latents), BATCH):
-                waiting.append(asyncio.create_task(self._generate(latents[first : first + BATCH], size)))
-                if len(waiting) == IN_FLIGHT:
-                    for image in await waiting.pop(0):
-                        yield done, image
-                        done += 1
-            while waiting:
-                for image in await waiting.pop(0):
-                    yield done, image
-                    done += 1
+            async with aclosing(self._analysis.run()) as updates:
+                async for update in gather_updates(updates) if self._plan.storyboard else updates:
+                    await self._follow(update)
+            self.song = self._analysis.song
+            rest = range(min(FEW_PICTURES, len(self._painted)), len(self._painted))
+            for place in choose_evenly(len(rest), MOST_PICTURES - FEW_PICTURES):
+                self._painter.add(rest[place], self._painted[rest[place]], SMALLER_PX)
+            images = await self._painter.collect()
         finally:
-            for task in waiting:
-                task.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.gather(*waiting, return_exceptions=True)
+            await self._painter.close()
+        return [self._describe(key, latent, images.get(place, b"")) for place, (key, latent) in enumerate(self._keys)]
 
-    async def _generate(self, latents: Sequence[FrameLatent], size: Size) -> list[bytes]:
-        request = generator_pb2.GenerateRequest(
-            engine=self._plan.engine,
-            frame_count=len(latents),
-            class_weights=np.concatenate([latent.classes for latent in latents]).tolist(),
-            noise=np.concatenate([latent.noise for latent in latents]).tolist(),
-            truncation=self._plan.truncation,
-            style_weights=np.concatenate([latent.style for latent in latents]).tolist(),
-            size=sentiment_pb2.Size(width_px=size.width_px, height_px=size.height_px),
-            image_format=sentiment_pb2.IMAGE_FORMAT_JPEG,
-            jpeg_quality=JPEG_QUALITY,
-            session_id=self._task.story_id,
-        )
-        answer = await self._backends.call(self._backends.generator.Generate, request, "generator", self._fits)
-        charge(answer.compute_us / 1e6)
-        return list(answer.images)
+    async def _follow(self, update: AnalysisUpdate) -> None:
+        """Places the keys that are due by an update, and has those painted whose time is final."""
+        if self._plan.storyboard:
+            lag_s = self._capabilities.lag_s
+            arranged = await asyncio.to_thread(arrange_keys, self._plan.storyboard, update.points, lag_s)
+            self._timeline, self._locked = ScriptedTimeline(arranged.keys, lag_s), arranged.locked
+            self._translator = KeyTranslator(self._task, self._backends, arranged.locked)
+        for point in update.points:
+            await self._place_keys(self._timeline.add(point))
+        if update.last:
+            await self._place_keys(self._timeline.finish())
 
-    def _fits(self, answer: generator_pb2.GenerateResponse) -> bool:
-        return answer.engine_digest == self._capabilities.digests["engine"]
+    async def _place_keys(self, keys: list[Key]) -> None:
+        for key in keys:
+            self._keys.append((key, await self._translator.translate(key)))
+        while len(self._painted) < len(self._keys):
+            place = len(self._painted)
+            key, latent = self._keys[place]
+            if key.arrive_s >= self._timeline.ready_s:
+                break
+            moment = self._timeline.moment(key.arrive_s)
+            path = LatentPath()
+            path.add(key.index, latent)
+            self._painted.append(path.latent_at(replace(moment, left=key.index, right=key.index, progress=0.0)))
+            self._timeline.forget(key.arrive_s)
+            if place < FEW_PICTURES:
+                self._painter.add(place, self._painted[place], LARGER_PX)
 
-    def _describe(self, key: Key, latent: KeyLatent, written: StoryboardKey | None, image: bytes) -> PlannedKey:
-        names, style = self._capabilities.concepts, "none"
+    def _describe(self, key: Key, latent: KeyLatent, image: bytes) -> PlannedKey:
+        names, style, written = self._capabilities.concepts, "none", self._locked.get(key.index)
         if latent.style.any():
             style = self._capabilities.styles[int(latent.style.argmax())]
         shares = latent.classes.argsort(kind="stable")[::-1][:2]
@@ -156,6 +122,68 @@ class StoryPlanner:
         shown = StoryboardKey(key.arrive_s, concepts, style, motion, locked=written is not None)
         target = self._plan.mood.shift(key.arousal, key.valence)
         return PlannedKey(shown, target, latent.expected, image)
+
+
+class KeyPainter:
+    """Has small pictures painted, some requests at a time, while further ones are added."""
+
+    def __init__(self, task: StoryTask, backends: Backends) -> None:
+        self._task, self._backends = task, backends
+        self._room = asyncio.Semaphore(IN_FLIGHT)
+        self._pending: list[tuple[int, FrameLatent]] = []
+        self._pending_px = 0  # longer side of the pending ones
+        self._requests: list[tuple[list[int], asyncio.Task[list[bytes]]]] = []
+
+    def add(self, place: int, latent: FrameLatent, longer_px: int) -> None:
+        """Adds a picture, with a longer side of so many pixels."""
+        if len(self._pending) == BATCH or longer_px != self._pending_px:
+            self._request()
+        self._pending.append((place, latent))
+        self._pending_px = longer_px
+
+    async def collect(self) -> dict[int, bytes]:
+        """Waits for all pictures; returns their JPEGs by place, without those that would be more than MOST_BYTES."""
+        self._request()
+        images, left = dict[int, bytes](), MOST_BYTES
+        for places, request in self._requests:
+            for place, image in zip(places, await request, strict=True):
+                if len(image) <= left:
+                    images[place], left = image, left - len(image)
+        return images
+
+    async def close(self) -> None:
+        """Stops painting what is not painted yet."""
+        for _, request in self._requests:
+            request.cancel()
+        await asyncio.gather(*(request for _, request in self._requests), return_exceptions=True)
+
+    def _request(self) -> None:
+        if self._pending:
+            places, latents = [place for place, _ in self._pending], [latent for _, latent in self._pending]
+            size = shrink_size(self._task.size, self._pending_px)
+            self._requests.append((places, asyncio.create_task(self._generate(latents, size))))
+            self._pending = []
+
+    async def _generate(self, latents: Sequence[FrameLatent], size: Size) -> list[bytes]:
+        request = generator_pb2.GenerateRequest(
+            engine=self._task.plan.engine,
+            frame_count=len(latents),
+            class_weights=np.concatenate([latent.classes for latent in latents]).tolist(),
+            noise=np.concatenate([latent.noise for latent in latents]).tolist(),
+            truncation=self._task.plan.truncation,
+            style_weights=np.concatenate([latent.style for latent in latents]).tolist(),
+            size=sentiment_pb2.Size(width_px=size.width_px, height_px=size.height_px),
+            image_format=sentiment_pb2.IMAGE_FORMAT_JPEG,
+            jpeg_quality=JPEG_QUALITY,
+            session_id=self._task.story_id,
+        )
+        async with self._room:
+            answer = await self._backends.call(self._backends.generator.Generate, request, "generator", self._fits)
+        charge(answer.compute_us / 1e6)
+        return list(answer.images)
+
+    def _fits(self, answer: generator_pb2.GenerateResponse) -> bool:
+        return answer.engine_digest == self._task.capabilities.digests["engine"]
 
 
 def shrink_size(size: Size, longer_px: int) -> Size:

@@ -17,13 +17,12 @@ from services.composer.story.timeline import (
     PREVIEW_S,
     WINDOW_S,
     Key,
-    Moment,
     Point,
     Timeline,
     between,
 )
 
-__all__ = ["Arrangement", "KeyMotion", "ScriptedTimeline", "arrange_keys", "iter_key_moments", "plan_keys"]
+__all__ = ["Arrangement", "KeyMotion", "ScriptedTimeline", "arrange_keys", "plan_keys"]
 
 SAME_TIME_S = 0.001  # times of planned keys are written down to the millisecond
 OWN_INDEX = 2**40  # a key that the story did not plan has this index plus its time in microseconds
@@ -123,17 +122,3 @@ class KeyMotion:
     def find(self, time_s: float) -> float:
         """The motion at a time, [0, 1]; before the first key its own."""
         return self._motions[max(0, bisect_right(self._starts_s, time_s) - 1)]
-
-
-def iter_key_moments(points: Sequence[Point], keys: Sequence[Key], lag_s: float) -> Iterator[Moment]:
-    """Yields what is shown at the time of each key, once it has arrived there."""
-    timeline, waiting = ScriptedTimeline(keys, lag_s), deque(keys)
-    for place, point in enumerate(points):
-        timeline.add(point)
-        if place == len(points) - 1:
-            timeline.finish()
-        while waiting and waiting[0].arrive_s < timeline.ready_s:
-            key = waiting.popleft()
-            moment = timeline.moment(key.arrive_s)
-            timeline.forget(key.arrive_s)
-            yield replace(moment, left=key.index, right=key.index, progress=0.0)
