@@ -83,6 +83,18 @@ async def test_the_picture_of_a_key_is_what_the_story_paints_then(composer: Stag
         assert one.image[:3] == frames[round(one.key.time_us * 24 / 1e6)].image[:3]
 
 
+async def test_many_keys_have_smaller_pictures_that_fit_one_message(composer: Stage) -> None:
+    board = [key(place / 8, "c1") for place in range(128 + 400)]
+    answer = await plan(composer, config(storyboard=board, size={"width_px": 128, "height_px": 64}), pcm(67.0))
+    counts: dict[tuple[int, int], int] = {}
+    for call in composer.generator.calls:
+        size = (call.size.width_px, call.size.height_px)
+        counts[size] = counts.get(size, 0) + call.frame_count
+    assert counts == {(240, 120): 128, (144, 72): 384}
+    assert len(answer.keys) == 528
+    assert 2.4 * 2**20 < sum(len(one.image) for one in answer.keys) <= 2.5 * 2**20
+
+
 @pytest.mark.parametrize("fields", [{}, {"style": "auto", "motion": 0.2}, {"sentiment_mode": 2}])
 @pytest.mark.parametrize("locked", [True, False])
 async def test_a_storyboard_with_what_the_story_planned_is_the_story(
