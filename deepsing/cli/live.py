@@ -15,7 +15,7 @@ from deepsing.cli.composer import ask
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.progress import Report, print_news
 from deepsing.cli.sound import Sound, open_file_sound, open_microphone
-from deepsing.cli.story_options import add_motion_options, add_selection_options, split_themes
+from deepsing.cli.story_options import add_motion_options, add_selection_options, add_size_options, split_themes
 from deepsing.cli.viewer import Viewer
 from deepsing.client import Client, StoryOptions
 from deepsing.local.failures import USAGE, CommandError
@@ -54,9 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="FILE", help="write the frames as MJPEG; - is standard output")
     parser.add_argument("--fps", default="12", metavar="RATE", help="frames a second (default: 12)")
-    parser.add_argument(
-        "--size", metavar="SIZE", help="512x288, or a shape: 16:9, 9:16, … (default: the size of the engine)"
-    )
+    add_size_options(parser)
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="the same seed gives the same choices (default: 0)"
     )

@@ -47,6 +47,7 @@ EXAMPLES = """examples:
   deepsing render song.flac story.mp4 --fps 23.976 --size 9:16 --mode relative
   deepsing render song.ogg story.mp4 --start 30 --duration 20 --style auto --style-strength 0.4
   deepsing render song.mp3 story.mp4 --theme sea,storm --without "hidden beach" --mood darker --mood calmer=0.3
+  deepsing render song.mp3 reel.mp4 --for reel --start 40 --duration 30
   deepsing render song.mp3 story.mp4 --style-pictures my-paintings/
   deepsing render song.mp3 story.mp4 --pictures holiday-photos/
   deepsing render song.mp3 story.mp4 --storyboard song.storyboard.toml

@@ -6,16 +6,22 @@ from pathlib import Path
 
 from deepsing.cli.storyboard_file import follow_storyboard
 from deepsing.client import StoryOptions
+from deepsing.client.options import PURPOSES
 
-__all__ = ["add_motion_options", "add_selection_options", "add_story_options", "split_themes", "story_options"]
+__all__ = [
+    "add_motion_options",
+    "add_selection_options",
+    "add_size_options",
+    "add_story_options",
+    "split_themes",
+    "story_options",
+]
 
 
 def add_story_options(parser: argparse.ArgumentParser) -> None:
     """Adds everything that decides a story except its song."""
     parser.add_argument("--fps", metavar="RATE", help="frames a second: 24, 23.976, 30000/1001, … (default: 24)")
-    parser.add_argument(
-        "--size", metavar="SIZE", help="512x288, or a shape: 16:9, 9:16, … (default: the size of the engine)"
-    )
+    add_size_options(parser)
     parser.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same story (default: 0)")
     parser.add_argument("--translator", default="", metavar="NAME", help="see deepsing translators")
     parser.add_argument("--engine", default="", metavar="NAME", help="which engine paints (default: the built-in one)")
@@ -45,6 +51,16 @@ def add_story_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE.toml",
         help="show the keys of this file, which deepsing storyboard wrote, and take options that are not given from it",
     )
+
+
+def add_size_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the size of the frames: in pixels, as a shape, or by what they are for."""
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--size", metavar="SIZE", help="512x288, or a shape: 16:9, 9:16, … (default: the size of the engine)"
+    )
+    sizes = ", ".join(f"{name} {width}x{height}" for name, (width, height) in PURPOSES.items())
+    either.add_argument("--for", dest="size", choices=tuple(PURPOSES), help=f"the size for a platform: {sizes}")
 
 
 def add_motion_options(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from deepsing.client.storyboard import StoryboardKey
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2
 
-__all__ = ["StoryOptions", "Mode", "Images", "File", "parse_frame_rate", "parse_size"]
+__all__ = ["PURPOSES", "StoryOptions", "Mode", "Images", "File", "parse_frame_rate", "parse_size"]
 
 Mode = Literal["absolute", "relative", "adaptive"]
 Images = Literal["jpeg", "png", "raw", "none"]
@@ -45,7 +45,9 @@ MAX_DENOMINATOR = 1001  # of the contract's FrameRate; NTSC's
 NTSC_TOLERANCE_HZ = 0.005  # so that 23.98, 29.97 and 59.94 are taken as n * 1000 / 1001
 NTSC_BASES = (24, 30, 48, 60)
 RATES = "1 to 60, for example 24, 23.976 or 30000/1001"
-SIZES = "even sides from 64 to 1920, for example 512x288, or a shape such as 16:9"
+# What platforms show, as they advise it: posts, videos, and clips held upright; a canvas loops beside a song.
+PURPOSES = {"square": (1080, 1080), "youtube": (1920, 1080), "reel": (1080, 1920), "canvas": (720, 1280)}
+SIZES = f"even sides from 64 to 1920, for example 512x288, a shape such as 16:9, or one of: {', '.join(PURPOSES)}"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class StoryOptions:
 
     seed: int = 0  # decides every random choice, 0 to 2**64 - 1
     fps: str | float | Fraction | None = None  # frames a second, 1 to 60; None is the composer's: 24
-    size: str | tuple[int, int] | None = None  # (width, height) in pixels, "512x288" or "16:9"; None is the engine's
+    size: str | tuple[int, int] | None = None  # (width, height), "512x288", "16:9", "reel"; None is the engine's
     engine: str = ""  # generator; empty is the default
     translator: str = ""  # empty is the default
     style: str = "none"  # "none", "auto" (styles follow the sentiment) or a style's name
@@ -146,8 +148,8 @@ def parse_size(wanted: str | tuple[int, int]) -> sentiment_pb2.Size:
     """Reads a size of pictures.
 
     Args:
-        wanted: (width, height) in pixels, "512x288", or a shape such as "16:9", whose short side becomes
-            SHORT_SIDE_PX and whose long side the nearest even number (16:9 is 910 x 512).
+        wanted: (width, height) in pixels, "512x288", one of PURPOSES, or a shape such as "16:9", whose short side
+            becomes SHORT_SIDE_PX and whose long side the nearest even number (16:9 is 910 x 512).
 
     Raises:
         Refused: SIZE_OUT_OF_RANGE.
@@ -155,7 +157,7 @@ def parse_size(wanted: str | tuple[int, int]) -> sentiment_pb2.Size:
     text = "x".join(map(str, wanted)) if isinstance(wanted, tuple) else wanted.strip().lower()
     pixels = re.fullmatch(r"(\d{1,5})\s*[x×]\s*(\d{1,5})", text)
     shape = re.fullmatch(r"(\d{1,3}(?:\.\d+)?):(\d{1,3}(?:\.\d+)?)", text)
-    width, height = 0, 0
+    width, height = PURPOSES.get(text, (0, 0))
     if pixels:
         width, height = int(pixels[1]), int(pixels[2])
     elif shape and min(across := float(shape[1]), down := float(shape[2])) > 0:

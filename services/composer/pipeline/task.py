@@ -7,6 +7,7 @@ from services.composer.story.plan import Size, StoryPlan
 
 __all__ = ["StoryTask"]
 
+SHORTEST_SIDE_PX = 64  # that the contract allows; sides are even
 MOST_ENLARGED = 1.5  # times, beyond which people see that a picture is soft
 
 
@@ -41,14 +42,15 @@ class StoryTask:
         The film enlarges them: less is sent, and moved and sized in one pass.
         """
         native, shown = self.capabilities.native_size, self.size
-        scale = min(1.0, native.width_px / shown.width_px, native.height_px / shown.height_px)
-        return Size(max(1, round(scale * shown.width_px)), max(1, round(scale * shown.height_px)))
+        fits = min(native.width_px / shown.width_px, native.height_px / shown.height_px)
+        scale = min(1.0, max(fits, SHORTEST_SIDE_PX / min(shown.width_px, shown.height_px)))
+        return Size(*(2 * round(scale * side / 2) for side in (shown.width_px, shown.height_px)))
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the caller should know of what was asked for, one English sentence each."""
         shown, painted = self.size, self.painted_size
-        times = shown.height_px / painted.height_px
+        times = shown.width_px / painted.width_px
         if times <= MOST_ENLARGED:
             return ()
         return (

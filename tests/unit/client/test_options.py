@@ -64,6 +64,10 @@ def test_every_frame_rate_keeps_to_the_contract(wanted: float) -> None:
         ("4:3", 682, 512),
         ("2.35:1", 1204, 512),
         ("64x1920", 64, 1920),
+        ("square", 1080, 1080),
+        ("YouTube", 1920, 1080),
+        ("reel", 1080, 1920),
+        ("canvas", 720, 1280),
     ],
 )
 def test_a_size_has_even_sides(wanted: str | tuple[int, int], width: int, height: int) -> None:
