@@ -87,12 +87,10 @@ class Capabilities:
             raise failures.exceptions[0] from None
         vocabulary, style_list = vocabulary_task.result()
         engine, listed, styles = vocabulary.engine, vocabulary.concepts, style_list.styles
-        model = model_task.result()
-        hearing = _choose_hearing(plan, model)
+        hearing = _choose_hearing(plan, model := model_task.result())
         translator = _choose_translator(plan, translators_task.result().translators)
         digests = {"audio_sentiment": model.digest, "engine": engine.digest, "translator": translator.digest}
-        names = _check_style(plan, styles)
-        concepts = tuple(concept.name for concept in listed)
+        names, concepts = _check_style(plan, styles), tuple(concept.name for concept in listed)
         check_names(plan.storyboard, concepts, names)
         selection = select_concepts(plan, engine.name, listed)
         if plan.is_styled:
