@@ -65,7 +65,9 @@ def find_pictures(folder: Path) -> tuple[list[FoundPicture], list[LeftOut]]:
         elif path.suffix.lower() in SUFFIXES:
             found.append(_place_picture(path, file))
         elif path.suffix.lower() in UNREADABLE:
-            left_out.append(LeftOut(file, f"{path.suffix[1:].upper()} cannot be read here; save it as JPEG or PNG"))
+            left_out.append(
+                LeftOut(file, f"is {path.suffix[1:].upper()}, which cannot be read here; save it as JPEG or PNG")
+            )
     return found, left_out
 
 

@@ -53,9 +53,9 @@ def test_what_is_no_picture_is_passed_over_and_what_cannot_be_read_is_told(tmp_p
         "1/2/3/4/5": "lies deeper than 4 subfolders; move it up",
         "gone.jpg": "is a link to nothing",
         "loop": "is a link to a folder, which is not followed; put the folder itself there",
-        "phone.HEIC": "HEIC cannot be read here; save it as JPEG or PNG",
+        "phone.HEIC": "is HEIC, which cannot be read here; save it as JPEG or PNG",
         "pipe.jpg": "is no file of pictures but a pipe or a device",
-        "raw.nef": "NEF cannot be read here; save it as JPEG or PNG",
+        "raw.nef": "is NEF, which cannot be read here; save it as JPEG or PNG",
     }
 
 
