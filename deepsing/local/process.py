@@ -20,8 +20,8 @@ __all__ = ["ServiceProcess", "SERVICE_HINT", "wait_until_serving"]
 SERVICE_HINT = "give --target HOST:PORT of a running one, or work in a clone of the repository (see its README)"
 LAST_BYTES = 2**16  # of a log that are searched; a line with a traceback is long
 MESSAGE_CHARACTERS = 300  # of a last line that are shown
-# Threads of NumPy's products. Those of a song are small: a second thread spins more than it helps (4.4 s of processor time
-# against 12.8 for a song of 75 s on a busy machine), and sums would depend on the number of processors.
+# Threads of NumPy's products. Those of a song are small: a second thread spins more than it helps (4.4 s of processor
+# time against 12.8 for a song of 75 s on a busy machine), and sums would depend on the number of processors.
 BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 RETRY_S = 0.1  # between questions whether a service is ready
 
