@@ -36,7 +36,7 @@ LEGIBILITY = 0.1  # share of the model's prediction in that distance; the rest i
 LEAST_SPREAD = 0.05  # least deviation of a dimension, for engines whose concepts are all rated alike
 REACH = 0.5  # a sentiment farther than this from every concept is moved to this distance of the nearest
 WEAR, WEAR_MEMORY = 0.35, 12.0  # for a concept shown just now; number of concepts in which that fades to 1/e
-AGAIN = 10.0  # for the concept shown last, which thus is never shown twice in a row
+AGAIN, SOON = 10.0, 4  # for each of the concepts shown last, and how many those are: 20 s, with a new one every 5 s
 KIN_WEAR = 0.25  # share of the wear that all concepts of the same theme get
 JITTER = 0.009  # mean of a random cost, from the seed, that makes two stories of one song differ
 
@@ -113,8 +113,8 @@ class DictionaryTranslator:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self.lexicon = lexicon
-        costs = (LEGIBILITY, LEAST_SPREAD, REACH, WEAR, WEAR_MEMORY, AGAIN, KIN_WEAR, JITTER)
-        self.digest = hashlib.sha256(f"dictionary 2 {costs} {lexicon.digest}".encode()).hexdigest()
+        costs = (LEGIBILITY, LEAST_SPREAD, REACH, WEAR, WEAR_MEMORY, AGAIN, SOON, KIN_WEAR, JITTER)
+        self.digest = hashlib.sha256(f"dictionary 3 {costs} {lexicon.digest}".encode()).hexdigest()
 
     def latents(self, passage: Passage) -> tuple[F32, F32]:
         """One concept per row, with weight 1, and fresh noise."""
@@ -159,7 +159,7 @@ class DictionaryTranslator:
         np.add.at(own, np.array(shown, np.intp), freshness)
         kin = np.bincount(self.lexicon.kin, weights=own)[self.lexicon.kin]
         wear = np.asarray((1 - KIN_WEAR) * own + KIN_WEAR * kin)
-        wear[shown[-1:]] += AGAIN
+        wear[shown[-SOON:]] += AGAIN
         return wear
 
 

@@ -127,10 +127,10 @@ REFUSALS = [
         "valence of sentiment 0 is 1.5",
     ),
     ({"sentiments": [feeling(-math.inf)]}, "SENTIMENT_OUT_OF_RANGE", "sentiments[0].arousal", "is -inf"),
-    ({"recent_concepts": [3, 900]}, "CONCEPT_UNKNOWN", "recent_concepts", "concept is 900; choose 0 to 341"),
+    ({"recent_concepts": [3, 900]}, "CONCEPT_UNKNOWN", "recent_concepts", "concept is 900; choose 0 to 336"),
     ({"recent_concepts": [0] * 65}, "CONCEPT_UNKNOWN", "recent_concepts", "has 65 concepts; send the latest 64"),
-    ({"allowed_concepts": [0, 1, 342]}, "CONCEPT_UNKNOWN", "allowed_concepts", "concept is 342; choose 0 to 341"),
-    ({"allowed_concepts": [0] * 343}, "CONCEPT_UNKNOWN", "allowed_concepts", "has 343 concepts; the engine has 342"),
+    ({"allowed_concepts": [0, 1, 337]}, "CONCEPT_UNKNOWN", "allowed_concepts", "concept is 337; choose 0 to 336"),
+    ({"allowed_concepts": [0] * 338}, "CONCEPT_UNKNOWN", "allowed_concepts", "has 338 concepts; the engine has 337"),
     (
         {"allowed_concepts": [7, 7, 8]},
         "CONCEPTS_TOO_FEW",
