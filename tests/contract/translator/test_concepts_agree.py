@@ -17,3 +17,5 @@ def test_the_translators_concepts_are_the_engines_in_their_order() -> None:
     assert lexicon.names == tuple(picture.name for picture in load_pictures())
     felt = [(concept.arousal, concept.valence) for concept in painted]
     assert lexicon.ratings == pytest.approx(np.array(felt), abs=0.0006)  # the table keeps three decimals
+    assert [concept.themes for concept in painted] == [picture.themes for picture in load_pictures()]
+    assert [concept.rated_by == "people" for concept in painted] == list(lexicon.by_people)
