@@ -24,6 +24,7 @@ NAME_WIDTH = 24
 COLUMNS = ("judge r", "ccc", "rmse", "ratings r", "ccc", "rmse", "latent", "pixels")
 LEGEND = "pairs: arousal/valence; latent, pixels: mean/largest step from frame to frame; n: frames that the judge read"
 SOON_S = 20.0  # a concept that comes back sooner, though the music does not, is noticed
+TURN_US = 2_000_000  # a picture begins to turn so long before its passage begins, at the most
 
 
 @dataclass
@@ -96,7 +97,7 @@ class Figures:
     def _music_returned(self, first_us: int, again_us: int) -> bool:
         """Whether two times lie in different passages that sound alike."""
         found = [
-            max((point for point in self._points if point[0] <= time_us), default=(0, 0, 0))
+            max((point for point in self._points if point[0] <= time_us + TURN_US), default=(0, 0, 0))
             for time_us in (first_us, again_us)
         ]
         return found[0][1] != found[1][1] and found[0][2] == found[1][2]

@@ -92,7 +92,7 @@ def test_the_table_has_a_line_for_each_song_and_the_whole() -> None:
 
 def test_a_concept_that_comes_back_is_counted_unless_the_music_comes_back_too() -> None:
     figures = Figures("a.mp3", "")
-    for passage, (time_s, section) in enumerate([(0, 0), (10, 1), (20, 0)]):
+    for passage, (time_s, section) in enumerate([(0, 0), (11, 1), (21, 0)]):
         figures.take(AffectPoint(time_us=time_s * 1_000_000, passage=passage, section=section))
     led = ["lake", "lake", "storm", "lake", "fog", "storm", "lake"]  # one frame every 4 s
     for seq, name in enumerate(led):
@@ -103,5 +103,5 @@ def test_a_concept_that_comes_back_is_counted_unless_the_music_comes_back_too() 
     assert figures.measure_returns_s() == [8.0, 12.0]  # lake twice; storm comes back with the music, passage 2
     assert figures.facts()["soonest_return_s"] == 8.0
     assert figures.facts()["soon_returns"] == 2
-    figures.take(AffectPoint(time_us=23_000_000, passage=3, section=1))
+    figures.take(AffectPoint(time_us=25_000_000, passage=3, section=1))
     assert figures.measure_returns_s() == [8.0]  # now the last lake comes back with the music
