@@ -1,4 +1,4 @@
-"""Makes the frames of a story from its painted pictures: blended, seen by the camera, sized, free of flashes."""
+"""Makes the frames of a story from its painted pictures: sized, blended, seen by the camera, free of flashes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.composer.film.camera import Pose
-from services.composer.film.warp import blend_pictures, warp_picture
+from services.composer.film.warp import blend_pictures, enlarge_picture, warp_picture
 from services.composer.story.flashes import FlashGuard
 from services.composer.story.plan import Size
 
@@ -51,9 +51,9 @@ class Film:
         Returns:
             A frame for each shot, (H, W, 3) uint8.
         """
-        left = picture if self._left is None else self._left
-        width, height = self._size.width_px, self._size.height_px
-        blended = ((blend_pictures(left, picture, shot.share), shot.pose) for shot in shots)
-        frames = [self._guard.filter_frame(warp_picture(one, pose, width, height)) for one, pose in blended]
-        self._left = picture
+        right = enlarge_picture(picture, self._size.width_px, self._size.height_px)
+        left = right if self._left is None else self._left
+        seen = (warp_picture(blend_pictures(left, right, shot.share), shot.pose) for shot in shots)
+        frames = [self._guard.filter_frame(frame) for frame in seen]
+        self._left = right
         return frames

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from services.composer.film.camera import Pose
 
-__all__ = ["blend_pictures", "find_view", "warp_picture"]
+__all__ = ["blend_pictures", "enlarge_picture", "find_view", "warp_picture"]
 
 U8 = NDArray[np.uint8]
 
@@ -49,28 +49,23 @@ def find_view(pose: Pose, width: int, height: int) -> NDArray[np.float64]:
     )
 
 
-def warp_picture(picture: U8, pose: Pose, width: int, height: int) -> U8:
-    """What the camera sees of a picture.
-
-    Args:
-        picture: (h, w, 3) uint8, in about the shape of what is shown; one pass moves and sizes it.
-        pose: of the camera.
-        width: of what is shown, pixels.
-        height: likewise.
-
-    Returns:
-        (height, width, 3) uint8; the picture itself if the pose is still and the size the same.
-    """
-    if pose.still and picture.shape[:2] == (height, width):
+def enlarge_picture(picture: U8, width: int, height: int) -> U8:
+    """A picture in the size of the frames, (height, width, 3) uint8; itself if it has that size."""
+    if picture.shape[:2] == (height, width):
         return picture
-    scale = np.array([[picture.shape[1] / width], [picture.shape[0] / height]])
-    view = find_view(pose, width, height) * scale
-    view[:, 2:] += (scale - 1) / 2  # the middle of a pixel lies half a pixel from its edge in either size
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def warp_picture(picture: U8, pose: Pose) -> U8:
+    """What the camera sees of a picture, in its size: (H, W, 3) uint8; the picture itself if the pose is still."""
+    if pose.still:
+        return picture
+    height, width = picture.shape[:2]
     shown = cv2.warpAffine(
         picture,
-        view,
+        find_view(pose, width, height),
         (width, height),
-        flags=(cv2.INTER_CUBIC if scale.min() < 1 else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REFLECT_101,  # for places that lie up to half a pixel outside
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,  # for places that rounding puts a thousandth of a pixel outside
     )
     return np.asarray(shown, np.uint8)

@@ -39,7 +39,7 @@ class StoryTask:
     def painted_size(self) -> Size:
         """Size in which pictures are painted: a frame's, or smaller in its shape if the engine's pictures are.
 
-        The film enlarges them: less is sent, and moved and sized in one pass.
+        The film enlarges them, once each: less is sent, and the generator has less to do.
         """
         native, shown = self.capabilities.native_size, self.size
         fits = min(native.width_px / shown.width_px, native.height_px / shown.height_px)
