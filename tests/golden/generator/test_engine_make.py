@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +199,9 @@ def test_an_interrupted_command_leaves_nothing_behind(number: signal.Signals, tm
     fill_folder(tmp_path / "many", *(f"{place}.png" for place in range(400)))
     words = [sys.executable, "-m", "training", "engine", "make", str(tmp_path / "many"), "--out", str(tmp_path / "out")]
     end_s = time.monotonic() + 60
-    with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+    # What runs in the background of a shell ignores Ctrl-C, and so would its children.
+    listen = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(words, stderr=subprocess.PIPE, preexec_fn=listen) as process:
         while not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir()):
             assert time.monotonic() < end_s
             time.sleep(0.02)
