@@ -14,6 +14,7 @@ pytest.importorskip("onnx")
 
 from services.generator.engine import Engine
 from tests.unit.generator.opened import session
+from tests.unit.training.generator.discs import make_pictures
 from training.generator.canvas import mixing
 from training.generator.canvas.codes import CODES, LinearEncoder, expand_codes
 from training.generator.canvas.export import build_graph, write_canvas
@@ -26,19 +27,6 @@ from training.generator.evaluate import psnr_db
 SIZE_PX = (160, 128)  # width, height
 RECIPE = Recipe(minutes=0.02, batch=2, crop_places=4, feature_weight=0)
 FOCUS = np.array([[0.5, 0.5], [0.5, 0.2], [0.9, 0.5], [0.1, 1.0]], np.float32)  # down, across
-
-
-def make_pictures(count: int = 4) -> np.ndarray:
-    """Discs of different colours and places on sloping grounds: (count, 128, 160, 3)."""
-    y, x = np.mgrid[:128, :160]
-    made = np.zeros((count, 128, 160, 3))
-    for place in range(count):
-        random = np.random.default_rng(place)
-        low, high, disc = random.uniform(0, 255, (3, 3))
-        made[place] = low + (high - low) * (y / 128)[..., None]
-        centre = random.uniform(40, 90, 2)
-        made[place][np.hypot(y - centre[0], x - centre[1]) < 30] = disc
-    return made.round().astype(np.uint8)
 
 
 @pytest.fixture(scope="module")

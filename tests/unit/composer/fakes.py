@@ -222,4 +222,13 @@ async def upload(story: pb.StoryConfig, song: bytes) -> AsyncIterator[pb.Compose
     yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
 
 
-__all__ = ["FakeGenerator", "Stage", "config", "pcm", "stage", "upload"]
+@asynccontextmanager
+async def stage_of_passages(**settings: Any) -> AsyncIterator[Stage]:
+    """A stage on which songs have passages of 4 s, in the form A B A C B, and pictures show what they are made of."""
+    async with stage(**settings) as running:
+        running.audio.form = (0, 1, 0, 2, 1)
+        running.generator.has_detail, running.generator.paint_rate = True, 12.0
+        yield running
+
+
+__all__ = ["FakeGenerator", "Stage", "config", "pcm", "stage", "stage_of_passages", "upload"]

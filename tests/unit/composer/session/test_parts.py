@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deepsing.v1 import composer_pb2 as pb
-from tests.unit.composer.fakes import Stage, config, pcm, stage
+from tests.unit.composer.fakes import Stage, config, pcm, stage_of_passages
 from tests.unit.composer.session.test_session import compose_all, only
 from tests.unit.composer.stored.calls import content, create, watch
 
@@ -18,9 +18,7 @@ RELATIVE, ADAPTIVE = pb.SENTIMENT_MODE_RELATIVE, pb.SENTIMENT_MODE_ADAPTIVE
 
 @pytest.fixture
 async def composer() -> AsyncIterator[Stage]:
-    async with stage() as running:
-        running.audio.form = (0, 1, 0, 2, 1)  # 4 s each
-        running.generator.has_detail, running.generator.paint_rate = True, 12.0
+    async with stage_of_passages() as running:
         yield running
 
 
@@ -76,9 +74,7 @@ async def test_a_part_that_is_resumed_or_stored_is_the_same(composer: Stage, tmp
     frames, end = only(responses, "frame"), only(responses, "session_end")[0]
     resume = pb.ResumePoint(next_seq=100, story_digest=responses[0].session_started.story_digest)
     assert only(await compose_all(composer.stub, config(resume=resume, **part), SONG), "frame") == frames[100:]
-    async with stage(store=str(tmp_path), segment_s=1.0) as storing:
-        storing.audio.form = composer.audio.form
-        storing.generator.has_detail, storing.generator.paint_rate = True, 12.0
+    async with stage_of_passages(store=str(tmp_path), segment_s=1.0) as storing:
         story = (await create(storing, SONG, **part)).story
         manifest = json.loads(content((await watch(storing, story.story_id))[-1], pb.STORY_FILE_KIND_MANIFEST))
     assert manifest["frames_digest"] == end.frames_digest

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from deepsing.v1 import composer_pb2 as pb
-from tests.unit.composer.fakes import Stage, config, pcm, stage
+from tests.unit.composer.fakes import Stage, config, pcm, stage, stage_of_passages
 from tests.unit.composer.session.test_parts import list_shown
 from tests.unit.composer.session.test_session import compose_all, expect_refusal, only
 from tests.unit.composer.stored.calls import content, create, watch
@@ -22,9 +22,7 @@ NAMED = pb.NamedWeight
 
 @pytest.fixture
 async def composer() -> AsyncIterator[Stage]:
-    async with stage() as running:
-        running.audio.form = (0, 1, 0, 2, 1)  # 4 s each
-        running.generator.has_detail, running.generator.paint_rate = True, 12.0
+    async with stage_of_passages() as running:
         yield running
 
 
@@ -174,9 +172,7 @@ async def test_a_storyboard_is_resumed_stored_and_told_in_the_manifest(composer:
     digest, frames = responses[0].session_started.story_digest, only(responses, "frame")
     story.resume.story_digest, story.resume.next_seq = digest, 200
     assert only(await compose_all(composer.stub, story, SONG), "frame") == frames[200:]
-    async with stage(store=str(tmp_path), segment_s=1.0) as storing:
-        storing.audio.form = composer.audio.form
-        storing.generator.has_detail, storing.generator.paint_rate = True, 12.0
+    async with stage_of_passages(store=str(tmp_path), segment_s=1.0) as storing:
         stored = (await create(storing, SONG, storyboard=board)).story
         manifest = json.loads(content((await watch(storing, stored.story_id))[-1], pb.STORY_FILE_KIND_MANIFEST))
     assert manifest["frames_digest"] == only(responses, "session_end")[0].frames_digest

@@ -3,26 +3,14 @@
 import numpy as np
 import pytest
 
+from tests.unit.training.generator.discs import make_pictures
 from training.generator.canvas.fields import measure_latents, picture_fields, picture_thumbs
 
 FORMER = [[125, 114, 175, 160, 137], [45, 97, 187, 111, 9], [18, 155, 180, 232, 152], [150, 215, 253, 201, 139]]
 
 
-def make_pictures(count: int = 3) -> np.ndarray:
-    """Discs on sloping grounds: (count, 128, 160, 3)."""
-    y, x = np.mgrid[:128, :160]
-    made = np.zeros((count, 128, 160, 3))
-    for place in range(count):
-        random = np.random.default_rng(place)
-        low, high, disc = random.uniform(0, 255, (3, 3))
-        made[place] = low + (high - low) * (y / 128)[..., None]
-        centre = random.uniform(40, 90, 2)
-        made[place][np.hypot(y - centre[0], x - centre[1]) < 30] = disc
-    return made.round().astype(np.uint8)
-
-
 def test_thumbnails_are_means_of_places() -> None:
-    pictures = make_pictures()
+    pictures = make_pictures(3)
     thumbs = picture_thumbs(pictures)
     assert thumbs.shape == (3, 32, 40, 3)
     assert thumbs[1, 7, 3] == pytest.approx(pictures[1, 28:32, 12:16].mean((0, 1)) / 255, abs=1e-6)
@@ -31,7 +19,7 @@ def test_thumbnails_are_means_of_places() -> None:
 
 
 def test_a_field_ranks_places_by_what_they_show() -> None:
-    fields = picture_fields(picture_thumbs(make_pictures()))
+    fields = picture_fields(picture_thumbs(make_pictures(3)))
     assert fields.shape == (3, 16, 20)
     assert fields.dtype == np.uint8
     for field in fields:
@@ -48,7 +36,7 @@ def test_fields_are_those_that_were_measured_by_pytorch_before() -> None:
 
 
 def test_fields_do_not_depend_on_the_other_pictures() -> None:
-    thumbs = picture_thumbs(make_pictures())
+    thumbs = picture_thumbs(make_pictures(3))
     together, apart = picture_fields(thumbs), np.concatenate([picture_fields(one[None]) for one in thumbs])
     assert np.array_equal(together, apart)
 
