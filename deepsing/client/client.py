@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from deepsing.access.outgoing import Tls
 from deepsing.client.connection import Connection, RetryPolicy
@@ -87,10 +87,7 @@ class Client:
             OSError: the song cannot be read.
         """
         first = pb.ProbeRequest(config=options.to_config())
-        with self._connection.convert_errors():
-            response: pb.ProbeResponse = await send_song(
-                self._connection.stub.Probe, first, SongSource(song), self._connection.timeout_s
-            )
+        response: pb.ProbeResponse = await self._send_song(self._connection.stub.Probe, first, song)
         return response
 
     async def plan_story(self, song: Song, options: StoryOptions = DEFAULT_OPTIONS) -> pb.PlanStoryResponse:
@@ -104,10 +101,7 @@ class Client:
             OSError: the song cannot be read.
         """
         first = pb.PlanStoryRequest(config=options.to_config())
-        with self._connection.convert_errors():
-            response: pb.PlanStoryResponse = await send_song(
-                self._connection.stub.PlanStory, first, SongSource(song), self._connection.timeout_s
-            )
+        response: pb.PlanStoryResponse = await self._send_song(self._connection.stub.PlanStory, first, song)
         return response
 
     def compose(self, song: Song, options: StoryOptions = DEFAULT_OPTIONS) -> AsyncGenerator[Event, None]:
@@ -216,10 +210,7 @@ class Client:
             OSError: the song cannot be read.
         """
         first = pb.CreateStoryRequest(config=options.to_config(), idempotency_key=idempotency_key)
-        with self._connection.convert_errors():
-            response: pb.CreateStoryResponse = await send_song(
-                self._connection.stub.CreateStory, first, SongSource(song), self._connection.timeout_s
-            )
+        response: pb.CreateStoryResponse = await self._send_song(self._connection.stub.CreateStory, first, song)
         return response.story
 
     async def get_story(self, story_id: str) -> pb.Story:
@@ -267,6 +258,11 @@ class Client:
             OSError: the files cannot be written.
         """
         return await fetch_files(await self.get_story(story_id), Path(folder))
+
+    async def _send_song(self, method: Callable[..., Any], first: Any, song: Song) -> Any:
+        """The one response of a call that takes `first` and then a song; raises as the calls that use it say."""
+        with self._connection.convert_errors():
+            return await send_song(method, first, SongSource(song), self._connection.timeout_s)
 
 
 def _forbid_overwriting(song: Song, paths: Iterable[Path]) -> None:

@@ -35,9 +35,6 @@ class Session(Protocol):
     def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
         """Runs the graph once; raises the runtime's own error if memory runs out."""
 
-    def get_inputs(self) -> Sequence[Any]:
-        """The inputs, each with a `name`."""
-
     def get_outputs(self) -> Sequence[Any]:
         """The outputs, each with a `shape`: numbers, or names for dimensions that vary."""
 

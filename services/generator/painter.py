@@ -144,11 +144,11 @@ class Painter:
 
 def finish_picture(picture: U8, job: Job) -> bytes:
     """Scales a picture (H, W, 3) to cover the job's size, crops it to the centre, and encodes it."""
+    width, height = job.size_px
+    top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
+    if min(top, left) == 0:  # covers the size, and no more than it must: nothing is scaled
+        picture = picture[top : top + height, left : left + width]
     height, width, _ = picture.shape
-    top, left = (height - job.size_px[1]) // 2, (width - job.size_px[0]) // 2
-    if min(top, left) == 0:  # as long as needed, and covers the size: nothing is scaled
-        picture = picture[top : top + job.size_px[1], left : left + job.size_px[0]]
-        height, width, _ = picture.shape
     if job.size_px == (width, height) and job.encoding == "rgb":
         return picture.tobytes()
     image = Image.fromarray(picture)

@@ -12,7 +12,6 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from deepsing.access.accounts import charge
 from deepsing.v1 import generator_pb2, sentiment_pb2
 from services.composer.backends.client import BATCH_BYTES, Backends
 from services.composer.film.camera import Camera
@@ -20,6 +19,7 @@ from services.composer.film.film import Film, Shot
 from services.composer.film.pace import choose_stride, find_neighbours
 from services.composer.pipeline.analysis import AnalysisUpdate, gather_updates
 from services.composer.pipeline.keys import KeyTranslator
+from services.composer.pipeline.painting import build_picture_request, paint_pictures
 from services.composer.pipeline.task import StoryTask
 from services.composer.story.flashes import FlashGuard
 from services.composer.story.frame import FrameInfo
@@ -147,10 +147,6 @@ class FrameScheduler:
         self._camera.add(self._plan.mood.shift_point(point), self._motion.find(point.time_s) if self._motion else None)
         await self._place_keys(self._timeline.add(point))
 
-    def _fits(self, answer: generator_pb2.GenerateResponse) -> bool:
-        """Whether the answer is from the engine that the story began with; during a roll-out, replicas differ."""
-        return answer.engine_digest == self._capabilities.digests["engine"]
-
     async def _advance(self, frames: int) -> AsyncGenerator[FrameBatch]:
         """Plans those of the first `frames` frames that are final, requests them, and yields finished batches."""
         ready_s, finished, end = self._timeline.ready_s, self._timeline.finished, self._first + frames
@@ -209,19 +205,12 @@ class FrameScheduler:
 
     def _request_batch(self) -> None:
         """Requests the pending pictures from the generator."""
-        latents = [picture.latent for picture in self._pending]
-        request = generator_pb2.GenerateRequest(
-            engine=self._plan.engine,
-            frame_count=len(latents),
-            # protobuf copies a list five times as fast as an array.
-            class_weights=np.concatenate([latent.classes for latent in latents]).tolist(),
-            noise=np.concatenate([latent.noise for latent in latents]).tolist(),
-            truncation=self._plan.truncation,
-            style_weights=np.concatenate([latent.style for latent in latents]).tolist(),
-            size=sentiment_pb2.Size(width_px=self._size.width_px, height_px=self._size.height_px),
+        request = build_picture_request(
+            self._task,
+            [picture.latent for picture in self._pending],
+            self._size,
             image_format=sentiment_pb2.IMAGE_FORMAT_RAW_RGB,
             priority=generator_pb2.PRIORITY_LIVE if self._plan.live else generator_pb2.PRIORITY_OFFLINE,
-            session_id=self._task.story_id,
         )
         shots = [picture.shots for picture in self._pending]
         self._latest = asyncio.create_task(self._make_frames(request, shots, self._latest))
@@ -251,9 +240,8 @@ class FrameScheduler:
         ]
 
     async def _generate(self, request: generator_pb2.GenerateRequest) -> list[bytes]:
-        answer = await self._backends.call(self._backends.generator.Generate, request, "generator", self._fits)
+        answer = await paint_pictures(self._task, self._backends, request)
         self._backends.pace.record(answer.compute_us / request.frame_count)
-        charge(answer.compute_us / 1e6)
         return list(answer.images)
 
     async def _collect(self) -> FrameBatch:

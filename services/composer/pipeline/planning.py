@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deepsing.access.accounts import charge
-from deepsing.v1 import generator_pb2, sentiment_pb2
+from deepsing.v1 import sentiment_pb2
 from services.composer.backends.client import Backends
 from services.composer.pipeline.analysis import AnalysisUpdate, SongAnalysis, gather_updates
 from services.composer.pipeline.keys import KeyTranslator
+from services.composer.pipeline.painting import build_picture_request, paint_pictures
 from services.composer.pipeline.task import StoryTask
 from services.composer.story.latents import FrameLatent, KeyLatent, LatentPath
-from services.composer.story.plan import Size, StoryboardKey
+from services.composer.story.plan import SHORTEST_SIDE_PX, Size, StoryboardKey
 from services.composer.story.storyboard import ScriptedTimeline, arrange_keys
 from services.composer.story.summary import SongInfo
 from services.composer.story.timeline import Key, Timeline
@@ -26,7 +26,6 @@ __all__ = ["PlannedKey", "StoryPlanner"]
 MOST_PICTURES = 512
 MOST_BYTES = 5 * 2**19  # of all pictures together, so that the answer stays below the 4 MiB of a message
 LARGER_PX, FEW_PICTURES, SMALLER_PX = 240, 128, 144  # longer side of the first FEW_PICTURES pictures, and of others
-SHORTEST_SIDE_PX = 64  # of the contract
 JPEG_QUALITY = 82
 BATCH, IN_FLIGHT = 4, 2  # pictures a request, requests at a time
 
@@ -165,25 +164,11 @@ class KeyPainter:
             self._pending = []
 
     async def _generate(self, latents: Sequence[FrameLatent], size: Size) -> list[bytes]:
-        request = generator_pb2.GenerateRequest(
-            engine=self._task.plan.engine,
-            frame_count=len(latents),
-            class_weights=np.concatenate([latent.classes for latent in latents]).tolist(),
-            noise=np.concatenate([latent.noise for latent in latents]).tolist(),
-            truncation=self._task.plan.truncation,
-            style_weights=np.concatenate([latent.style for latent in latents]).tolist(),
-            size=sentiment_pb2.Size(width_px=size.width_px, height_px=size.height_px),
-            image_format=sentiment_pb2.IMAGE_FORMAT_JPEG,
-            jpeg_quality=JPEG_QUALITY,
-            session_id=self._task.story_id,
+        request = build_picture_request(
+            self._task, latents, size, image_format=sentiment_pb2.IMAGE_FORMAT_JPEG, jpeg_quality=JPEG_QUALITY
         )
         async with self._room:
-            answer = await self._backends.call(self._backends.generator.Generate, request, "generator", self._fits)
-        charge(answer.compute_us / 1e6)
-        return list(answer.images)
-
-    def _fits(self, answer: generator_pb2.GenerateResponse) -> bool:
-        return answer.engine_digest == self._task.capabilities.digests["engine"]
+            return list((await paint_pictures(self._task, self._backends, request)).images)
 
 
 def shrink_size(size: Size, longer_px: int) -> Size:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 from services.composer.pipeline.capabilities import Capabilities
-from services.composer.story.plan import Size, StoryPlan
+from services.composer.story.plan import SHORTEST_SIDE_PX, Size, StoryPlan
 
 __all__ = ["StoryTask"]
 
-SHORTEST_SIDE_PX = 64  # that the contract allows; sides are even
 MOST_ENLARGED = 1.5  # times, beyond which people see that a picture is soft
 
 

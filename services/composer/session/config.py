@@ -11,7 +11,15 @@ from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
 from services.composer.session.storyboard import parse_storyboard
 from services.composer.story.mood import Mood
-from services.composer.story.plan import AudioFormat, FileKind, ImageFormat, Resume, Size, StoryPlan
+from services.composer.story.plan import (
+    SHORTEST_SIDE_PX,
+    AudioFormat,
+    FileKind,
+    ImageFormat,
+    Resume,
+    Size,
+    StoryPlan,
+)
 
 __all__ = ["FILE_KINDS", "parse_config", "story_digest"]
 
@@ -19,7 +27,7 @@ DEFAULT_RATE = sentiment_pb2.FrameRate(numerator=24, denominator=1)
 DEFAULT_STYLE_STRENGTH, DEFAULT_TRUNCATION, DEFAULT_QUALITY = 0.6, 0.35, 90
 DEFAULT_MOTION, DEFAULT_REACT = 0.5, 0.6  # "calm", and kicks of some 3 % of zoom: alive, not nervous, by eye
 PAINT_RATE = (0, 60)  # pictures a second; no story has more frames
-SIDE_PX = (64, 1920)  # shortest and longest side of a frame
+SIDE_PX = (SHORTEST_SIDE_PX, 1920)  # shortest and longest side of a frame
 TITLE_LENGTH = 200  # characters, at most
 SHORTEST_PART_US = 500_000
 MOST_NAMES, NAME_LENGTH = 1024, 200  # of themes, only and without, each; characters of a name

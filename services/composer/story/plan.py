@@ -7,7 +7,19 @@ from math import floor
 
 from services.composer.story.mood import Mood
 
-__all__ = ["AudioFormat", "FileKind", "ImageFormat", "Resume", "Size", "StoryPlan", "StoryboardKey"]
+__all__ = [
+    "SHORTEST_SIDE_PX",
+    "AudioFormat",
+    "FileKind",
+    "ImageFormat",
+    "Resume",
+    "Size",
+    "StoryPlan",
+    "StoryboardKey",
+]
+
+
+SHORTEST_SIDE_PX = 64  # of a picture, that the contract allows; sides are even
 
 
 class FileKind(StrEnum):

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from deepsing.local.failures import USAGE, CommandError
-from services.generator.concepts import from_rating
+from services.generator.concepts import RATERS, from_rating
 from services.translator.catalogue import EMBEDDED
 from services.translator.judge.model import PictureFeatures, load_judge
 from training.generator.own.folder import FoundPicture, clean_name
@@ -27,7 +27,6 @@ LABELLER_FILES = (EMBEDDED / "eyes.onnx", EMBEDDED / "labeller.npz")
 TO_PEOPLE = np.array([(1.1153, 0.0095), (1.0251, 0.0167)])  # slope, offset; training.generator.rate_pictures fits them
 MAX_TABLE_BYTES = 4 * 2**20
 SCALES = (("arousal_mean", "valence_mean", "1 to 7"), ("arousal", "valence", "-1 to 1"))
-RATERS = ("people", "model")
 
 
 @dataclass(frozen=True)
