@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepsing.cli.sheet_text import FAINT, INK, PAPER, write_line
 from deepsing.local.failures import USAGE, CommandError, missing_extra
 from deepsing.v1.generator_pb2 import Concept, Engine, GenerateRequest, ListConceptsResponse
 from deepsing.v1.sentiment_pb2 import (
@@ -29,7 +30,7 @@ WIDTH_PX, LEAST_PX = 160, 64  # of a picture; the contract allows none smaller
 MOST_PIXELS = 8_000_000  # of all pictures together: some 5 MB of PNG
 SHAPE = 4 / 3  # width of the sheet / its height
 GAP_PX, HEAD_PX, CAPTION_PX = 6, 30, 30
-PAPER, INK, FAINT, BY_MODEL = (18, 18, 22), (235, 235, 240), (150, 150, 160), (214, 170, 92)
+BY_MODEL = (214, 170, 92)  # colour of what a model rated
 COLOURS = 256  # of the file, dithered: pictures so small lose little that one would see, and it is a third as large
 PALETTE_SHRINK = 8  # the palette is chosen on a sheet so much smaller, in a hundredth of the time
 RATERS = {RATING_SOURCE_UNSPECIFIED: "", RATING_SOURCE_PEOPLE: "people", RATING_SOURCE_MODEL: "model"}
@@ -109,7 +110,7 @@ def write_sheet(path: Path, listed: ListConceptsResponse, pictures: Sequence[byt
     size = (columns * across + GAP_PX, -(-count // columns) * down + HEAD_PX + GAP_PX)
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
-    _write_text(draw, (GAP_PX, GAP_PX), _describe(listed), size[0] - 2 * GAP_PX, 15, INK)
+    write_line(draw, (GAP_PX, GAP_PX), _describe(listed), size[0] - 2 * GAP_PX, 15, INK)
     places = place_concepts(listed.concepts, columns)
     for concept, (column, row), picture in zip(listed.concepts, places, pictures, strict=True):
         left, top = GAP_PX + column * across, HEAD_PX + GAP_PX + row * down
@@ -138,18 +139,6 @@ def _describe(listed: ListConceptsResponse) -> str:
 def _write_caption(draw: "ImageDraw.ImageDraw", place: tuple[int, int], concept: Concept, width: int) -> None:
     """The name, and below it arousal, valence and who rated them."""
     felt, rater = concept.sentiment, RATERS.get(concept.rated_by, "")
-    _write_text(draw, place, concept.name, width, 12, INK)
+    write_line(draw, place, concept.name, width, 12, INK)
     text = f"a {felt.arousal:+.2f}  v {felt.valence:+.2f}  {rater}"
-    _write_text(draw, (place[0], place[1] + 14), text, width, 11, BY_MODEL if rater == "model" else FAINT)
-
-
-def _write_text(
-    draw: "ImageDraw.ImageDraw", place: tuple[int, int], text: str, width: int, size: int, colour: tuple[int, int, int]
-) -> None:
-    """Writes one line, cut to a width in pixels."""
-    from PIL import ImageFont
-
-    font, shown = ImageFont.load_default(size), text
-    while shown and draw.textlength(shown if shown == text else f"{shown}…", font) > width:
-        shown = shown[:-1]
-    draw.text(place, shown if shown == text else f"{shown.rstrip()}…", colour, font)
+    write_line(draw, (place[0], place[1] + 14), text, width, 11, BY_MODEL if rater == "model" else FAINT)

@@ -5,6 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from deepsing.cli.sheet_text import FAINT, INK, PAPER, write_line
 from deepsing.client.storyboard import StoryboardKey
 from deepsing.local.failures import missing_extra
 from deepsing.v1.composer_pb2 import PlannedKey
@@ -12,8 +13,8 @@ from deepsing.v1.composer_pb2 import PlannedKey
 __all__ = ["draw_sheet", "format_time"]
 
 COLUMNS, MOST_TILES = 6, 240
-GAP_PX, CAPTION_PX, CURVE_PX = 8, 48, 84
-PAPER, INK, FAINT, GRID = (18, 18, 22), (235, 235, 240), (150, 150, 160), (52, 52, 60)
+GAP_PX, CAPTION_PX, CURVE_PX, TEXT_PX = 8, 48, 84, 13
+GRID = (52, 52, 60)
 AROUSAL, VALENCE = (240, 140, 70), (90, 170, 240)
 
 
@@ -37,14 +38,14 @@ def draw_sheet(path: Path, keys: Sequence[PlannedKey], duration_s: float) -> Non
     top = CURVE_PX + 3 * GAP_PX
     size = (columns * (width + GAP_PX) + GAP_PX, top + rows * (height + CAPTION_PX + GAP_PX))
     sheet = Image.new("RGB", (max(size[0], 360), size[1]), PAPER)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX)
     _draw_curve(draw, font, keys, duration_s, sheet.width)
     for place, (tile, key) in enumerate(zip(tiles, shown, strict=True)):
         left = GAP_PX + place % columns * (width + GAP_PX)
         y = top + place // columns * (height + CAPTION_PX + GAP_PX)
         sheet.paste(tile, (left, y))
         for line, (text, ink) in enumerate(_caption(key)):
-            _draw_text(draw, font, (left, y + height + 2 + 15 * line), text, ink, width)
+            write_line(draw, (left, y + height + 2 + 15 * line), text, width, TEXT_PX, ink)
     sheet.save(path, format="PNG", compress_level=4)
 
 
@@ -54,13 +55,6 @@ def _caption(key: PlannedKey) -> list[tuple[str, tuple[int, int, int]]]:
     felt = f"arousal {key.target.arousal:+.2f}  valence {key.target.valence:+.2f}"
     names = " + ".join(written.concepts)
     return [(f"{format_time(written.time_s)}  {names}", INK), (felt, FAINT), (f"style {written.style}{lock}", FAINT)]
-
-
-def _draw_text(draw: Any, font: Any, at: tuple[int, int], text: str, ink: tuple[int, int, int], width: int) -> None:
-    """Draws a line, cut to a width."""
-    while text and draw.textlength(text, font) > width:
-        text = text[:-2].rstrip("…") + "…" if len(text) > 2 else ""
-    draw.text(at, text, ink, font)
 
 
 def _draw_curve(draw: Any, font: Any, keys: Sequence[PlannedKey], duration_s: float, width: int) -> None:

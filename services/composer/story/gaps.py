@@ -17,7 +17,7 @@ QUADRANTS = {
     "tense (excited and unpleasant)": (1, -1),
     "joyful (excited and pleasant)": (1, 1),
 }
-NEAR = 0.75  # spreads: within it lie 15 to 41 of the built-in engine's 342 concepts, in every quadrant
+NEAR = 0.75  # spreads: within it lie 15 to 39 of the built-in engine's 337 concepts, in every quadrant
 
 
 def find_gaps(sentiments: NDArray[np.float64], allowed: Sequence[int]) -> list[tuple[str, int]]:
