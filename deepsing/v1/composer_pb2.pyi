@@ -536,7 +536,8 @@ class StoryConfig(google.protobuf.message.Message):
     paint_rate: builtins.float
     """Pictures a second that are painted, at least, [0, 60]; every other frame is blended from the two around it. 0 is what
     engine and style ask for (Engine.paint_rate, ListStylesResponse.paint_rate); else INVALID_ARGUMENT
-    PAINT_RATE_OUT_OF_RANGE.
+    PAINT_RATE_OUT_OF_RANGE. At 0 an offline story has 3 painted, if that is less, while one picture is shown and only
+    noise moves it.
     """
     @property
     def frame_rate(self) -> deepsing.v1.sentiment_pb2.FrameRate:

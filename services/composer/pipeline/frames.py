@@ -16,7 +16,7 @@ from deepsing.v1 import generator_pb2, sentiment_pb2
 from services.composer.backends.client import BATCH_BYTES, Backends
 from services.composer.film.camera import Camera
 from services.composer.film.film import Film, Shot
-from services.composer.film.pace import choose_stride, find_neighbours
+from services.composer.film.pace import Pace, find_neighbours
 from services.composer.pipeline.analysis import AnalysisUpdate, gather_updates
 from services.composer.pipeline.keys import KeyTranslator
 from services.composer.pipeline.painting import build_picture_request, paint_pictures
@@ -78,12 +78,12 @@ class FrameScheduler:
         self._path, self._keys = LatentPath(), KeyTranslator(task, backends)
         self._motion: KeyMotion | None = None  # of a storyboard
         self._camera = Camera(task.plan.motion, task.plan.react, look_ahead=not task.plan.live)
-        rate, self._stride = float(task.plan.rate), choose_stride(task.plan.rate, task.capabilities.paint_rate)
+        rate, self._pace = float(task.plan.rate), task.pace
         # Live, what is not final in time is shown later, by less than the time between two painted pictures.
-        self._delay_s = max(0.0, (self._stride - 1) / rate - REACTION_S) if task.plan.live else 0.0
+        self._delay_s = max(0.0, (self._pace.stride - 1) / rate - REACTION_S) if task.plan.live else 0.0
         picture_bytes, frame_bytes = (3 * one.width_px * one.height_px for one in (self._size, task.size))
         batch = min(batch, STYLED_BATCH) if task.plan.is_styled else batch
-        self._batch = max(1, min(batch, BATCH_BYTES // picture_bytes, FILM_BYTES // (frame_bytes * self._stride)))
+        self._batch = max(1, min(batch, BATCH_BYTES // picture_bytes, FILM_BYTES // (frame_bytes * self._pace.rest)))
         # Frames are numbered as in the whole song, so that a part shows what the whole shows there.
         self._first = task.plan.first_frame
         begin = FlashGuard.warmup_start(self._first + task.first_seq, rate)
@@ -93,6 +93,7 @@ class FrameScheduler:
         self._film = Film(FlashGuard(rate, begin, counted_from), task.size)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="film")
         self._planned = begin  # number of the next frame to plan
+        self._block, self._stride = (-1, -1), self._pace.stride  # that was planned last, and of pictures in it
         self._last_picture = -1  # number of the last frame that was planned to be painted
         self._pending: list[PlannedPicture] = []
         self._waiting: deque[tuple[asyncio.Task[list[NDArray[np.uint8]]], list[FrameInfo]]] = deque()
@@ -151,7 +152,7 @@ class FrameScheduler:
         """Plans those of the first `frames` frames that are final, requests them, and yields finished batches."""
         ready_s, finished, end = self._timeline.ready_s, self._timeline.finished, self._first + frames
         settled = end if finished else min(end, ceil(Fraction(ready_s) * self._plan.rate))
-        while self._planned < settled and (finished or self._find_next_picture() < settled):
+        while self._planned < settled and (finished or self._pace.find_block(self._planned)[1] < settled):
             self._plan_picture(end)
             if len(self._pending) == self._batch:
                 self._request_batch()
@@ -165,8 +166,21 @@ class FrameScheduler:
 
     def _find_next_picture(self) -> int:
         """Number of the next frame to be painted: the one after the next frame to plan, or the one before it."""
-        left, right, _ = find_neighbours(self._planned, self._stride)
+        left, right, _ = find_neighbours(self._planned, self._find_stride(self._planned))
         return right if left in (right, self._last_picture) else left
+
+    def _find_stride(self, seq: int) -> int:
+        """Frames from one painted picture to the next around frame number `seq`: more while one picture is shown."""
+        block = self._pace.find_block(seq)
+        if self._pace.rest > self._pace.stride and block != self._block:
+            shown = {key for one in block for key in self._find_keys(one)}
+            self._block, self._stride = block, self._pace.rest if len(shown) == 1 else self._pace.stride
+        return self._stride
+
+    def _find_keys(self, seq: int) -> tuple[int, int]:
+        """The keys that a frame lies between."""
+        moment = self._timeline.moment(self._find_time_s(seq))
+        return moment.left, moment.right
 
     def _plan_picture(self, end: int | None) -> None:
         """Plans the next picture and the frames that it completes, those before `end`, if that is known."""
@@ -191,7 +205,7 @@ class FrameScheduler:
             styles=_rank_weights(self._capabilities.styles, latent.style),
             song=(moment.arousal, moment.valence) if self._plan.mood else None,
         )
-        return latent, info, Shot(find_neighbours(seq, self._stride)[2], self._camera.pose_at(shown_s))
+        return latent, info, Shot(find_neighbours(seq, self._find_stride(seq))[2], self._camera.pose_at(shown_s))
 
     def _find_time_s(self, seq: int) -> float:
         """The time of the story that a frame shows."""
@@ -199,7 +213,7 @@ class FrameScheduler:
 
     def _forget(self) -> None:
         """Deletes what neither a frame that is to be planned nor the picture before it needs."""
-        needed_s = min(self._find_time_s(max(0, self._planned - self._stride)), self._timeline.ready_s)
+        needed_s = min(self._find_time_s(max(0, self._planned - self._pace.rest)), self._timeline.ready_s)
         self._timeline.forget(needed_s)
         self._camera.forget(needed_s)
 

@@ -95,7 +95,7 @@ class LiveFrameScheduler(FrameScheduler):
         """How many of the next frames whose audio has arrived to skip."""
         times_us = (round(seq / self._plan.rate * 1_000_000) for seq in range(self._planned, frames))
         ages_s = [self._arrivals.age_s(time_us) for time_us in times_us]
-        return count_late(ages_s, self._late_s, self._batch_s, self._batch * self._stride)
+        return count_late(ages_s, self._late_s, self._batch_s, self._batch * self._pace.stride)
 
     async def _generate(self, request: generator_pb2.GenerateRequest) -> list[bytes]:
         began_s = monotonic()

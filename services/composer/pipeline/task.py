@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from services.composer.film.pace import Pace
 from services.composer.pipeline.capabilities import Capabilities
 from services.composer.story.plan import SHORTEST_SIDE_PX, Size, StoryPlan
 
@@ -44,6 +45,12 @@ class StoryTask:
         fits = min(native.width_px / shown.width_px, native.height_px / shown.height_px)
         scale = min(1.0, max(fits, SHORTEST_SIDE_PX / min(shown.width_px, shown.height_px)))
         return Size(*(2 * round(scale * side / 2) for side in (shown.width_px, shown.height_px)))
+
+    @property
+    def pace(self) -> Pace:
+        """How far apart painted pictures are. Live, a block is not waited for; what callers ask for, they get."""
+        rests = not self.plan.live and not self.plan.paint_rate
+        return Pace.choose(self.plan.rate, self.capabilities.paint_rate, rests=rests)
 
     @property
     def warnings(self) -> tuple[str, ...]:

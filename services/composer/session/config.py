@@ -155,6 +155,8 @@ def story_digest(config: pb.StoryConfig, digests: dict[str, str], paint_rate: fl
     hashed.update(repr(sorted(digests.items())).encode())
     if paint_rate:
         hashed.update(f"paint_rate {paint_rate:g}".encode())
+    if paint_rate and not config.paint_rate and config.pacing != pb.PACING_LIVE:
+        hashed.update(b"rests")  # earlier releases painted as many while one picture is shown
     if config.start_us or config.duration_us:
         hashed.update(b"as in the whole song")  # earlier releases planned a part by itself
     return hashed.hexdigest()

@@ -12,6 +12,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from services.generator.canvas import choose_pairs
 from services.generator.engine import Engine
 from tests.unit.generator.opened import session
 from tests.unit.training.generator.discs import make_pictures
@@ -148,7 +149,7 @@ def test_the_area_of_a_concept_is_its_weight() -> None:
 
 def test_the_pair_is_continuous_where_the_third_overtakes_the_second() -> None:
     before, after = ([0.6, 0.2 + d, 0.2 - d, 0.0] for d in (1e-4, -1e-4))
-    _, _, areas = mixing.choose_pair(torch.tensor([before, after]))
+    _, areas = choose_pairs(np.array([before, after], np.float32))
     assert areas.tolist() == [0, 0]
 
 

@@ -34,6 +34,19 @@ DATA_STATEMENT = (
     "lists them. The pictures are not shipped. Sentiments are people's ratings where rated_by says people, moved from "
     "1..7 to -1..1, and readings of a model elsewhere."
 )
+SIZE = {2: "height", 3: "width"}
+INPUTS: dict[str, dict[int, str]] = {
+    "concepts": {0: "m"},
+    "window": {},
+    "pairs": {0: "g"},
+    "area": {0: "g"},
+    "noise": {0: "n"},
+    "truncation": {0: "n"},
+    "left": {0: "g"} | SIZE,
+    "grown": {0: "g"} | SIZE,
+    "alone": {0: "a"} | SIZE,
+}
+OUTPUTS = {"decoded": {0: "m"} | SIZE, "pictures": {0: "n", 1: "height", 2: "width"}}
 
 
 def build_graph(
@@ -62,12 +75,13 @@ def write_canvas(graph: CanvasGraph, facts: dict[str, str], path: Path) -> None:
         path: the .onnx file.
     """
     rows, columns = graph.places
-    weights = torch.zeros(2, len(graph.packed))  # one row of a single concept, one of two: both ways are traced
-    weights[:, 0] = torch.tensor([1.0, 0.5])
-    weights[1, 1] = 0.5
+    one, picture = torch.zeros(1, dtype=torch.int64), torch.zeros(1, 3, PLACE_PX * rows, PLACE_PX * columns)
+    pair, noise = torch.tensor([[0, 1]]), torch.zeros(2, NOISE_SIZE)  # a picture that mixes two concepts, and one alone
+    half = torch.tensor([0.5])
+    example = (one, torch.tensor(graph.places), pair, half, noise, torch.zeros(2), picture, picture, picture)
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.onnx"
-        export_graph(graph, (weights, torch.zeros(2, NOISE_SIZE), torch.zeros(2), torch.tensor(graph.places)), plain)
+        export_graph(graph, example, plain, INPUTS, OUTPUTS)
         model = onnx.load(plain)
     store_halved(model)
     sizes = {"native_size": f"{PLACE_PX * columns}x{PLACE_PX * rows}", "place_px": str(PLACE_PX)}

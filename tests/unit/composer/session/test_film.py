@@ -43,11 +43,13 @@ def pictures(responses: list[pb.ComposeResponse]) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     ("fields", "painted"),
     [
-        ({}, 76),  # every second of 151 frames, from the first to the last
-        ({"style": "auto"}, 51),  # every third, and one after the end
+        ({"paint_rate": 12}, 76),  # every second of 151 frames, from the first to the last
+        ({"paint_rate": 8}, 51),  # every third, and one after the end
+        ({}, 35),  # every second while a picture turns into another, every eighth while one is shown
+        ({"style": "auto"}, 32),  # every third, and every sixth
         ({"paint_rate": 2}, 14),
         ({"paint_rate": 60, "style": "auto"}, 151),
-        ({"frame_rate": sentiment_pb2.FrameRate(numerator=12, denominator=1)}, 76),
+        ({"frame_rate": sentiment_pb2.FrameRate(numerator=12, denominator=1)}, 35),
     ],
 )
 async def test_as_many_pictures_are_painted_as_the_pace_asks_for(
@@ -73,7 +75,7 @@ async def test_a_generator_of_an_older_release_paints_every_frame(composer: Stag
 
 
 async def test_a_still_film_is_what_was_painted_and_blended(composer: Stage) -> None:
-    still = config(motion=0, react=0)
+    still = config(motion=0, react=0, paint_rate=12)
     every = pictures(await compose_all(composer.stub, config(motion=0, react=0, paint_rate=60)))
     film = pictures(await compose_all(composer.stub, still))
     assert all(np.array_equal(film[seq], every[seq]) for seq in range(0, FRAMES, 2))
