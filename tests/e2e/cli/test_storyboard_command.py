@@ -106,7 +106,7 @@ async def test_a_key_that_is_refused_is_named_by_file_and_line(folder: Path) -> 
     composer = FakeComposer(
         [
             InvalidArgument(
-                "storyboard[1] names the concept 'concept 1'; did you mean 'lamb'?",
+                "storyboard[1] names the concept 'concept 1'; the nearest: lamb; choose another",
                 reason=reasons.ERROR_REASON_CONCEPT_UNKNOWN,
                 field="storyboard[1].concepts[0]",
                 value="concept 1",
@@ -121,7 +121,7 @@ async def test_a_key_that_is_refused_is_named_by_file_and_line(folder: Path) -> 
     lines = (folder / "board.toml").read_text().splitlines()
     line = lines.index('concept = "concept 1"') + 1
     assert (ended.status, ended.line) == (
-        2, f"deepsing: board.toml, line {line}: storyboard[1] names the concept 'concept 1'; did you mean 'lamb'?"
+        2, f"deepsing: board.toml, line {line}: storyboard[1] names the concept 'concept 1'; the nearest: lamb; choose another"
     )  # fmt: skip
 
 
