@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -273,6 +274,19 @@ def test_a_story_shows_own_pictures_without_pytorch(pictures: Path, models: Path
         assert shown <= {"meadow", "red sky", "sea 0001", "sea 0002"}
     assert manifest["parameters"]["engine"].startswith("pictures-")
     assert "deepsing: made an engine of 4 pictures" in rendered.stderr
+    planned = deepsing("storyboard", song, "--out", tmp_path / "board", "--pictures", pictures, hidden=hidden)
+    assert planned.returncode == 0, planned.stderr[-2000:]
+    board = tomllib.loads((tmp_path / "board.toml").read_text())
+    assert board["options"]["engine"] == manifest["parameters"]["engine"]
+    assert {key["concept"] for key in board["key"]} <= {"meadow", "red sky", "sea 0001", "sea 0002"}
+    live = deepsing("live", song, "--seconds", "1", "--json", "--pictures", pictures, hidden=hidden)
+    assert live.returncode == 0, live.stderr[-2000:]
+    assert json.loads(live.stdout.splitlines()[-1])["end"] is True
+    shown = ("--pictures", pictures, "--storyboard", tmp_path / "board.toml")
+    rendered = deepsing(*words, *shown, "--seed", "0", hidden=hidden)
+    assert rendered.returncode == 0, rendered.stderr[-2000:]
+    keys = json.loads(story.with_suffix(".json").read_text())["parameters"]["storyboard"]
+    assert [key["locked"] for key in keys] == [True] * len(board["key"])
     again = deepsing("again", story.with_suffix(".json"), song, tmp_path / "again.mp4", hidden=hidden)
     assert again.returncode == 0, again.stderr[-2000:]
     assert again.stdout.splitlines()[-1] == "the same frames as before, bit for bit"
