@@ -21,9 +21,10 @@ from training.generator.canvas.codes import CODES, LinearEncoder, expand_codes
 from training.generator.canvas.export import build_graph, write_canvas
 from training.generator.canvas.graph import NOISE_SIZE
 from training.generator.canvas.network import fit_principal_parts, round_values
-from training.generator.canvas.pictures import find_focus, load_pictures, read_list
+from training.generator.canvas.pictures import find_focus, load_pictures
 from training.generator.canvas.train import Recipe, Trainer, encode_pictures, load_networks, paint_values, train
 from training.generator.evaluate import psnr_db
+from training.generator.pictures import Window, read_list
 
 SIZE_PX = (160, 128)  # width, height
 RECIPE = Recipe(minutes=0.02, batch=2, crop_places=4, feature_weight=0)
@@ -229,7 +230,7 @@ def test_a_list_says_names_feelings_and_what_is_shown(tmp_path: Path) -> None:
     assert [(one.theme, one.also) for one in listed] == [("sky", "night"), ("", "")]
     made = load_pictures(tmp_path, listed, (32, 32))
     assert made[:, 8:-8, 8:-8, 0].mean((1, 2)).tolist() == [200, 0]
-    off_middle = replace(listed[0], focus=(0.9, 0.5), window=(0, 0, 1, 1))
+    off_middle = replace(listed[0], focus=(0.9, 0.5), window=Window())
     assert find_focus(off_middle, tmp_path) == pytest.approx((0.5, 0.875))  # of 80 x 64 px, from 20 on
 
 

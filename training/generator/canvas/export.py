@@ -19,10 +19,11 @@ from services.generator.concepts import Concept, concepts_to_json
 from training.generator.canvas.codes import PLACE_PX, LinearEncoder, pack_codes
 from training.generator.canvas.fields import measure_latents, picture_fields, picture_thumbs
 from training.generator.canvas.graph import NOISE_SIZE, CanvasGraph
-from training.generator.canvas.pictures import ListedPicture, find_focus, load_pictures, read_list
+from training.generator.canvas.pictures import find_focus, load_pictures
 from training.generator.canvas.train import load_networks
 from training.generator.engine_file import encode_floats, export_graph, save_engine, store_halved
 from training.generator.evaluate import measure_sharpness
+from training.generator.pictures import Picture, read_list
 from training.manifest import write_manifest
 from training.ratings import name_raters
 
@@ -88,12 +89,9 @@ def write_canvas(graph: CanvasGraph, facts: dict[str, str], path: Path) -> None:
     save_engine(model, facts | sizes, path)
 
 
-def _describe(listed: list[ListedPicture], pictures: NDArray[np.uint8], encoder: LinearEncoder) -> dict[str, str]:
+def _describe(listed: list[Picture], pictures: NDArray[np.uint8], encoder: LinearEncoder) -> dict[str, str]:
     """The metadata of the file: texts by name."""
-    concepts = [
-        Concept(one.name, one.arousal, one.valence, tuple(filter(None, (one.theme, one.also))), one.rated_by)
-        for one in listed
-    ]
+    concepts = [Concept(one.name, one.arousal, one.valence, one.themes, one.rated_by) for one in listed]
     return {
         "concepts": concepts_to_json(concepts),
         "noise_size": str(NOISE_SIZE),
