@@ -1,4 +1,4 @@
-"""Paints with a canvas engine's graph: decodes each concept's picture once, keeps it a while, and mixes pairs of them."""
+"""Paints with a canvas engine's graph: decodes a concept's picture once, keeps it a while, and mixes pairs of them."""
 
 from collections import OrderedDict
 from threading import Lock
@@ -15,7 +15,7 @@ F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
 
 NEVER = 0.02  # share of the second concept up to which it has no area, and need not be decoded
-KEPT_BYTES = 64 * 2**20  # of decoded pictures, at most: some sixteen of 640 x 512 px; a story shows one or two at a time
+KEPT_BYTES = 64 * 2**20  # of decoded pictures, at most: sixteen of 640 x 512 px; a story shows one or two at a time
 
 
 class Canvas:
@@ -32,9 +32,7 @@ class Canvas:
         self._decoded: OrderedDict[tuple[int, ...], F32] = OrderedDict()  # by concept and window, last used last
         self._lock = Lock()  # lanes paint side by side
 
-    def paint(
-        self, class_weights: F32, noise: F32, truncation: F32, window: tuple[int, int]
-    ) -> npt.NDArray[np.uint8]:
+    def paint(self, class_weights: F32, noise: F32, truncation: F32, window: tuple[int, int]) -> npt.NDArray[np.uint8]:
         """Paints a batch.
 
         Args:

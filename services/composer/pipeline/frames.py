@@ -16,7 +16,7 @@ from deepsing.v1 import generator_pb2, sentiment_pb2
 from services.composer.backends.client import BATCH_BYTES, Backends
 from services.composer.film.camera import Camera
 from services.composer.film.film import Film, Shot
-from services.composer.film.pace import Pace, find_neighbours
+from services.composer.film.pace import find_neighbours
 from services.composer.pipeline.analysis import AnalysisUpdate, gather_updates
 from services.composer.pipeline.keys import KeyTranslator
 from services.composer.pipeline.painting import build_picture_request, paint_pictures

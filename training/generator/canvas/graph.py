@@ -82,7 +82,8 @@ class CanvasGraph(nn.Module):
             area: (G,), of the second, 0 to 0.5.
             noise: (G + A, Z), of unit variance.
             truncation: (G + A,), in [0, 1].
-            left, grown: (G, 3, H, W), what `decoded` is of the pairs.
+            left: (G, 3, H, W), what `decoded` is of the first of each pair.
+            grown: likewise of the second.
             alone: (A, 3, H, W), what it is of the concepts that pictures show alone.
 
         Returns:
