@@ -50,7 +50,7 @@ class Engine:
         rater: who rated those concepts that do not say it themselves: people or model, or "" if that differs.
 
     Raises:
-        ValueError: the file was not exported for serving.
+        ValueError: the file was not exported for serving, or by an earlier release.
     """
 
     def __init__(self, name: str, digest: str, session: Session, *, kind: str = "canvas", rated_by: str = "") -> None:
@@ -66,6 +66,8 @@ class Engine:
         self._place_px = int(facts.get("place_px", 0))  # 0: paints its own shape only
         self._canvas: Canvas | None = None
         if self._place_px:
+            if "decoded" not in [output.name for output in session.get_outputs()]:
+                raise ValueError(f"engine {name!r} is of an earlier release; write it again with {EXPORTERS[kind]}")
             self._canvas = Canvas(session, self._place_px, self.noise_size)
             width, height = facts["native_size"].split("x")
         else:
