@@ -153,7 +153,8 @@ class GrpcServer:
         servicer, self._servicer = self._servicer, None
         try:
             if hasattr(servicer, "close"):
-                await asyncio.wait_for(servicer.close(), CLOSE_S)
+                async with asyncio.timeout(CLOSE_S):
+                    await servicer.close()
         except TimeoutError:
             logger.error("%s did not close within %g s", self._service.name, CLOSE_S)
         await asyncio.to_thread(self._telemetry.close)

@@ -33,7 +33,8 @@ async def receive_next(
 ) -> Request | None:
     """Receives the next message, None after the last. Raises DeadlineExceeded UPLOAD_STALLED after `stall_s`."""
     try:
-        return await asyncio.wait_for(anext(incoming, None), stall_s)
+        async with asyncio.timeout(stall_s):
+            return await anext(incoming, None)
     except TimeoutError:
         message = f"no audio came for {stall_s:g} s; send it faster, or {way_out}"
         raise DeadlineExceeded(message, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
