@@ -27,6 +27,7 @@ def wrap_handler(
     on_request: Callable[[Any], Any] = _keep,
     on_response: Callable[[Any], Any] = _keep,
     wait: Callable[[Awaitable[Any], Any], Awaitable[Any]] = _wait,
+    receive: Callable[[AsyncIterator[Any]], Awaitable[Any]] | None = None,
     serialized: bool = False,
 ) -> grpc.RpcMethodHandler:
     """Returns a handler of the same kind, with something done around each call and to each of its messages.
@@ -37,6 +38,9 @@ def wrap_handler(
         on_request: takes each request, returns what the method gets in its place.
         on_response: takes each response, returns what is sent in its place.
         wait: takes the awaitable of a single response and the context, and awaits it; not used for streams.
+        receive: takes the requests of a method that has one, and returns the first. With it, the handler returned
+            takes a stream of requests, which is the same on the wire: so `around` is entered before the request has
+            come, and how long it may take can be limited. None: gRPC waits for it, before anything else, for ever.
         serialized: whether `on_request` gets, and `on_response` returns, the bytes of the wire.
     """
     names = {True: "stream", False: "unary"}
@@ -47,6 +51,11 @@ def wrap_handler(
         async for request in requests:
             yield on_request(request)
 
+    streams_up = handler.request_streaming or receive is not None
+
+    async def take(request: Any) -> Any:
+        return request if receive is None or handler.request_streaming else await receive(request)
+
     def call_method(request: Any, context: Any) -> Any:
         if on_request is _keep:
             return method(request, context)
@@ -54,14 +63,15 @@ def wrap_handler(
 
     async def respond(request: Any, context: Any) -> Any:
         async with around(context):
-            return on_response(await wait(call_method(request, context), context))
+            return on_response(await wait(call_method(await take(request), context), context))
 
     async def respond_with_stream(request: Any, context: Any) -> AsyncIterator[Any]:
-        async with around(context), aclosing(call_method(request, context)) as responses:
+        async with around(context), aclosing(call_method(await take(request), context)) as responses:
             async for response in responses:
                 yield on_response(response)
 
-    make: Callable[..., grpc.RpcMethodHandler] = getattr(grpc, f"{kind}_rpc_method_handler")
+    served_kind = f"{names[streams_up]}_{names[handler.response_streaming]}"
+    make: Callable[..., grpc.RpcMethodHandler] = getattr(grpc, f"{served_kind}_rpc_method_handler")
     codec = () if serialized else (handler.request_deserializer, handler.response_serializer)
     return make(respond_with_stream if handler.response_streaming else respond, *codec)
 

@@ -5,22 +5,32 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from deepsing.rpc.channel import remaining_s
-from deepsing.rpc.errors import STATUS_DETAILS, DeadlineExceeded, InvalidArgument, ServiceError, Unavailable
+from deepsing.rpc.errors import (
+    STATUS_DETAILS,
+    DeadlineExceeded,
+    InvalidArgument,
+    ServiceError,
+    Unavailable,
+    Unimplemented,
+)
 from deepsing.rpc.handlers import build_refusing_handler, wrap_handler
 from deepsing.rpc.workarounds import drain_requests, is_stray_cancellation
+from deepsing.runtime.admission import Shares, find_caller
+from deepsing.runtime.settings import ServerSettings
 from deepsing.telemetry.ids import REQUEST_ID_KEY, request_id, take_ids
 from deepsing.telemetry.logs import call_facts
 from deepsing.v1 import error_reason_pb2 as reasons
 
 __all__ = ["Guard"]
 
+HEALTH = "/grpc.health."  # probes must get through, whatever else is open
 METHOD_PATH = re.compile(
     r"/(\w{1,40}\.)*\w{1,40}/\w{1,40}"
 )  # only paths of this form are logged: anybody can send anything
@@ -28,19 +38,20 @@ logger = logging.getLogger(__name__)
 
 
 class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """Wraps the handlers of a service; those of health and reflection are left as they are.
+    """Wraps the handlers of a service; of those of health and reflection, only the time for their requests is limited.
 
     Interceptors inside it may refuse a call by raising a `ServiceError`.
 
     Args:
         service: its name, for messages.
-        max_deadline_s: longest time that a unary call may take, even if its caller allows more.
+        settings: limits of calls: how many at a time, and how long they may take.
     """
 
-    def __init__(self, service: str, max_deadline_s: float) -> None:
+    def __init__(self, service: str, settings: ServerSettings) -> None:
         self.ready = False  # while False, calls are refused with RetryInfo
-        self._service = service
-        self._max_deadline_s = max_deadline_s
+        self._service, self._settings = service, settings
+        reason = reasons.ERROR_REASON_CALLS_EXHAUSTED
+        self.shares = Shares(settings.max_concurrent_rpcs, settings.max_rpcs_per_caller, "calls", reason)
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -67,7 +78,10 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
             handler = await continuation(handler_call_details)
         except ServiceError as error:
             return self._refuse(method, error)
-        return handler if foreign or not handler else self._wrap_handler(method, handler)
+        if handler is None:
+            text = "there is no such method here; use the stubs of the contract"
+            return self._refuse(method, Unimplemented(text, reason=reasons.ERROR_REASON_METHOD_UNKNOWN))
+        return self._wrap_foreign(method, handler) if foreign else self._wrap_handler(method, handler)
 
     def begin_call(self, context: Any) -> None:
         """Counts a call as running until its status is sent or it is cancelled."""
@@ -84,9 +98,47 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         shown = method if METHOD_PATH.fullmatch(method) else "(no method)"
         return build_refusing_handler(lambda context: _track_call(self, shown, context), error)
 
+    def _wrap_foreign(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        @asynccontextmanager
+        async def convert_refusal(context: Any) -> AsyncIterator[None]:
+            try:
+                with nullcontext() if method.startswith(HEALTH) else self.shares.hold(find_caller(context)):
+                    yield
+            except ServiceError as error:
+                await _abort(context, error)
+
+        if not handler.request_streaming:
+            return wrap_handler(handler, convert_refusal, receive=self._receive_request)
+
+        async def receive_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+            while (request := await self._receive_next(requests)) is not None:
+                yield request
+
+        serve = handler.stream_stream  # reflection
+        codec = (handler.request_deserializer, handler.response_serializer)
+        limited = grpc.stream_stream_rpc_method_handler(lambda requests, c: serve(receive_each(requests), c), *codec)
+        return wrap_handler(limited, convert_refusal)
+
+    async def _receive_request(self, requests: AsyncIterator[Any]) -> Any:
+        """The one message of a call. Raises DeadlineExceeded or InvalidArgument if none comes."""
+        request = await self._receive_next(requests)
+        if request is None:
+            text = "the call ended without a request; send one message"
+            raise InvalidArgument(text, reason=reasons.ERROR_REASON_MESSAGE_UNREADABLE)
+        return request
+
+    async def _receive_next(self, requests: AsyncIterator[Any]) -> Any:
+        limit_s = self._settings.first_message_s
+        try:
+            async with asyncio.timeout(limit_s):
+                return await anext(requests, None)
+        except TimeoutError:
+            text = f"no request came within {limit_s:g} s; send it with the call"
+            raise DeadlineExceeded(text, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
+
     def _wrap_handler(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
         streams_up = handler.request_streaming
-        cap_s = None if streams_up else self._max_deadline_s
+        cap_s = None if streams_up else self._settings.max_deadline_s
         read, write = handler.request_deserializer or bytes, handler.response_serializer or bytes
         return wrap_handler(
             handler,
@@ -94,6 +146,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
             on_request=lambda received: _parse_message(read, received),
             on_response=lambda message: _count_message("out", write(message)),
             wait=lambda answer, context: _await_in_time(answer, context, cap_s),
+            receive=self._receive_request,
             serialized=True,  # an error of gRPC's own parser would show what is inside
         )
 
@@ -101,16 +154,18 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 @asynccontextmanager
 async def _track_call(guard: Guard, method: str, context: Any, *, streams_up: bool = False) -> AsyncIterator[None]:
     """Runs one call: counts it, turns its failure into a status, and logs it."""
-    began, peer = time.monotonic(), context.peer()
+    began, peer, admitted = time.monotonic(), context.peer(), False
     guard.begin_call(context)
     context.set_trailing_metadata(((REQUEST_ID_KEY, request_id.get()),))
     code, outcome, failure = "OK", "answered", None
     try:
-        yield
+        with guard.shares.hold(find_caller(context)):
+            admitted = True
+            yield
     except ServiceError as error:
         code, outcome = error.code.name, f"refused: {error}"
         call_facts.get()["reason"] = error.reason_name
-        if streams_up:
+        if streams_up and admitted:
             await drain_requests(context)
         await _abort(context, error)
     except grpc.aio.AbortError:

@@ -11,11 +11,14 @@ from types import FrameType
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH_NAME
 from grpc_reflection.v1alpha import reflection
 
 from deepsing.rpc.workarounds import LateHandlers
+from deepsing.runtime.files import find_connection_limit, raise_file_limit
 from deepsing.runtime.guard import Guard
+from deepsing.runtime.health import HealthServicer
 from deepsing.runtime.heap import collect_periodically, share_arenas
 from deepsing.runtime.settings import SERVER_PREFIX, ServerSettings, SettingsError, settings_from_environment
 from deepsing.telemetry.logs import configure_logs
@@ -25,6 +28,7 @@ __all__ = ["run", "GrpcServer", "ServerSecurity", "Service"]
 
 SETTLE_S = 0.2  # for connections to close by themselves
 CLOSE_S = 5.0  # for the servicer to close, after the last call
+PING_TIMEOUT_MS = 20_000  # for a client's answer; grpcio 1.85 obeys this option only, whose default is a minute
 METADATA_BYTES = 8192  # of one call; with its default limits gRPC rejects metadata at random between 8 and 16 KiB
 logger = logging.getLogger(__name__)
 
@@ -71,17 +75,17 @@ class GrpcServer:
         self._service = service
         security = service.protect(service.name)
         self._credentials = security.credentials
-        self._guard = Guard(service.name, self.settings.max_deadline_s)
+        self._guard = Guard(service.name, self.settings)
         self._telemetry = ServiceTelemetry(
             service.name, service.grpc_name, metrics=self.settings.metrics_port is not None
         )
         self._server = grpc.aio.server(
             interceptors=[*self._telemetry.interceptors, self._guard, *security.interceptors, *interceptors],
-            options=_build_options(self.settings, service.largest_request_bytes),
-            maximum_concurrent_rpcs=self.settings.max_concurrent_rpcs,
+            options=build_options(self.settings, service.largest_request_bytes),
         )
-        self._health = health.aio.HealthServicer()
-        self._health_server = grpc.aio.server() if self.settings.health_port is not None else None
+        self._health, self._health_server = HealthServicer(), None
+        if self.settings.health_port is not None:
+            self._health_server = grpc.aio.server(interceptors=[self._guard], options=build_options(self.settings))
         self._servicer: Any = None
 
     @property
@@ -108,7 +112,7 @@ class GrpcServer:
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (self._service.grpc_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (self._service.grpc_name, HEALTH_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self.port = self.settings.port
         server, tls = self._server, self._credentials
@@ -175,6 +179,7 @@ def run(service: Service) -> int:
         The process's exit code: 0 after a drain, 1 if the service could not start.
     """
     share_arenas()
+    raise_file_limit()
     configure_logs(service.name)
     try:
         settings = settings_from_environment(ServerSettings, SERVER_PREFIX)
@@ -229,7 +234,13 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def _build_options(settings: ServerSettings, largest_request_bytes: int) -> list[tuple[str, int]]:
+def build_options(settings: ServerSettings, largest_request_bytes: int = 0) -> list[tuple[str, int]]:
+    """Options of a server, each of which grpcio knows: it ignores others without a word.
+
+    Args:
+        settings: of the process.
+        largest_request_bytes: if it may be larger than the settings say.
+    """
     return [
         ("grpc.so_reuseport", int(settings.reuse_port)),
         ("grpc.max_metadata_size", METADATA_BYTES),
@@ -237,7 +248,11 @@ def _build_options(settings: ServerSettings, largest_request_bytes: int) -> list
         ("grpc.max_send_message_length", -1),  # responses are limited by what a request may ask for
         ("grpc.max_receive_message_length", max(settings.max_message_bytes, largest_request_bytes)),
         ("grpc.keepalive_time_ms", int(settings.keepalive_s * 1e3)),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_concurrent_streams", settings.max_rpcs_per_connection),
+        ("grpc.max_allowed_incoming_connections", find_connection_limit(settings.max_connections)),
+        ("grpc.max_connection_idle_ms", int(settings.idle_connection_s * 1e3)),
+        ("grpc.server_handshake_timeout_ms", int(settings.handshake_s * 1e3)),
         ("grpc.http2.min_ping_interval_without_data_ms", int(settings.min_ping_interval_s * 1e3)),
     ]

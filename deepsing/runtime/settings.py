@@ -34,7 +34,13 @@ class ServerSettings:
     port: Annotated[int, Between(0, 65535)] = 50051  # 0 takes a free one
     grace_s: Annotated[float, Between(0, 86400)] = 30.0  # how long running calls may continue after SIGTERM
     max_deadline_s: Annotated[float, Between(0.001, 86400)] = 120.0  # cap for unary calls
-    max_concurrent_rpcs: Annotated[int, Between(1)] = 1024  # health checks included
+    max_concurrent_rpcs: Annotated[int, Between(1)] = 1024  # calls at a time; health checks do not count
+    max_rpcs_per_caller: Annotated[int, Between(1)] = 512  # of them, of one key or token; without keys, of one machine
+    max_rpcs_per_connection: Annotated[int, Between(1)] = 256  # of any kind; a client's further calls wait there
+    max_connections: Annotated[int, Between(1)] = 4096  # further ones are closed
+    idle_connection_s: Annotated[float, Between(1, 86400)] = 300.0  # a connection without a call is closed after this
+    handshake_s: Annotated[float, Between(0.1, 300)] = 10.0  # for a new connection to begin to speak (TLS, HTTP/2)
+    first_message_s: Annotated[float, Between(0.1, 3600)] = 20.0  # for the one message of a call that takes one
     max_message_bytes: Annotated[int, Between(1024, 2**31 - 1)] = 4 * 2**20  # of one request
     keepalive_s: Annotated[float, Between(1, 7200)] = 30.0  # the server's own pings
     min_ping_interval_s: Annotated[float, Between(0.1, 7200)] = 5.0  # clients that ping more often are disconnected
