@@ -454,7 +454,9 @@ Global___Mood: typing_extensions.TypeAlias = Mood
 
 @typing.final
 class StoryConfig(google.protobuf.message.Message):
-    """Everything that decides a story, besides the song. Equal config, samples and digests give equal frames."""
+    """Everything that decides a story, besides the song. Equal config, samples and digests give equal frames. At most 4 MiB,
+    else INVALID_ARGUMENT MESSAGE_TOO_LARGE.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -489,12 +491,12 @@ class StoryConfig(google.protobuf.message.Message):
     seed: builtins.int
     """Decides every random choice."""
     engine: builtins.str
-    """Engine of the generator; empty is the default; else INVALID_ARGUMENT ENGINE_UNKNOWN."""
+    """Engine of the generator, ≤ 200 characters; empty is the default; else INVALID_ARGUMENT ENGINE_UNKNOWN."""
     translator: builtins.str
-    """Translator by name; empty is the default; else INVALID_ARGUMENT TRANSLATOR_UNKNOWN."""
+    """Translator by name, ≤ 200 characters; empty is the default; else INVALID_ARGUMENT TRANSLATOR_UNKNOWN."""
     style: builtins.str
-    """"none" or empty for no style, "auto" for styles that follow the sentiment, or a name from ListStyles; else
-    INVALID_ARGUMENT STYLE_UNKNOWN.
+    """"none" or empty for no style, "auto" for styles that follow the sentiment, or a name from ListStyles, ≤ 200
+    characters; else INVALID_ARGUMENT STYLE_UNKNOWN.
     """
     style_strength: builtins.float
     """How much of a style is shown, [0, 1]; 0 is the default, 0.6; else INVALID_ARGUMENT STYLE_STRENGTH_OUT_OF_RANGE."""
@@ -643,12 +645,14 @@ class ResumePoint(google.protobuf.message.Message):
     NEXT_SEQ_FIELD_NUMBER: builtins.int
     SONG_DIGEST_FIELD_NUMBER: builtins.int
     story_digest: builtins.str
-    """SessionStarted.story_digest of the broken session; another story: FAILED_PRECONDITION RESUME_MISMATCH."""
+    """SessionStarted.story_digest of the broken session, ≤ 64 characters; another story: FAILED_PRECONDITION
+    RESUME_MISMATCH.
+    """
     next_seq: builtins.int
     """First frame wanted, ≤ the frame count, else INVALID_ARGUMENT RESUME_OUT_OF_RANGE."""
     song_digest: builtins.str
-    """SHA-256 of the encoded song, lower-case hex, or empty. If set, send audio only after SessionStarted: if
-    this composer still holds the complete song from an earlier session of the same caller, SessionStarted.song_held is
+    """SHA-256 of the encoded song, lower-case hex, ≤ 64 characters, or empty. If set, send audio only after SessionStarted:
+    if this composer still holds the complete song from an earlier session of the same caller, SessionStarted.song_held is
     true and audio is refused: INVALID_ARGUMENT AUDIO_AFTER_END. The song has another digest: FAILED_PRECONDITION
     RESUME_MISMATCH, once all of it has arrived.
     """

@@ -140,6 +140,7 @@ OF_COMPOSER = {
         sentiment_mode=pb.SENTIMENT_MODE_RELATIVE, pacing=pb.PACING_LIVE
     ),
     "StoryFileKind.STORY_FILE_KIND_UNSPECIFIED ENUM_UNKNOWN": _compose(files=[pb.STORY_FILE_KIND_UNSPECIFIED]),
+    "StoryConfig MESSAGE_TOO_LARGE": _compose(title="x" * (2**22 + 1)),
     "StoryConfig.engine ENGINE_UNKNOWN": _compose_song(sound(), engine="dalle"),
     "StoryConfig.translator TRANSLATOR_UNKNOWN": _compose_song(sound(), translator="x"),
     "StoryConfig.style STYLE_UNKNOWN": _compose_song(sound(), style="x"),
