@@ -37,10 +37,19 @@ class Shares:
         most_each: calls of one caller.
         what: is counted, in messages, in the plural, e.g. "calls".
         reason: of the refusal.
+        retry_after_s: after how long to try again, seconds.
     """
 
-    def __init__(self, most: int, most_each: int, what: str, reason: reasons.ErrorReason.ValueType) -> None:
+    def __init__(
+        self,
+        most: int,
+        most_each: int,
+        what: str,
+        reason: reasons.ErrorReason.ValueType,
+        retry_after_s: float = RETRY_AFTER_S,
+    ) -> None:
         self._most, self._most_each, self._what, self._reason = most, most_each, what, reason
+        self._retry_after_s = retry_after_s
         self._open: Counter[str] = Counter()
         self.count = 0
 
@@ -62,5 +71,5 @@ class Shares:
                 del self._open[caller]
 
     def _build_refusal(self, rule: str) -> ResourceExhausted:
-        message = f"{rule}; try again in {RETRY_AFTER_S:g} s"
-        return ResourceExhausted(message, reason=self._reason, retry_after_s=RETRY_AFTER_S)
+        message = f"{rule}; try again in {self._retry_after_s:g} s"
+        return ResourceExhausted(message, reason=self._reason, retry_after_s=self._retry_after_s)

@@ -51,7 +51,8 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         self.ready = False  # while False, calls are refused with RetryInfo
         self._service, self._settings = service, settings
         reason = reasons.ERROR_REASON_CALLS_EXHAUSTED
-        self.shares = Shares(settings.max_concurrent_rpcs, settings.max_rpcs_per_caller, "calls", reason)
+        most = settings.max_concurrent_rpcs
+        self.shares = Shares(most, settings.max_rpcs_per_caller or (most + 1) // 2, "calls", reason)
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()

@@ -35,7 +35,9 @@ class ServerSettings:
     grace_s: Annotated[float, Between(0, 86400)] = 30.0  # how long running calls may continue after SIGTERM
     max_deadline_s: Annotated[float, Between(0.001, 86400)] = 120.0  # cap for unary calls
     max_concurrent_rpcs: Annotated[int, Between(1)] = 1024  # calls at a time; health checks do not count
-    max_rpcs_per_caller: Annotated[int, Between(1)] = 512  # of them, of one key or token; without keys, of one machine
+    max_rpcs_per_caller: Annotated[int, Between(1)] | None = (
+        None  # of one key or token; without keys, of one machine; unset: half
+    )
     max_rpcs_per_connection: Annotated[int, Between(1)] = 256  # of any kind; a client's further calls wait there
     max_connections: Annotated[int, Between(1)] = 4096  # further ones are closed
     idle_connection_s: Annotated[float, Between(1, 86400)] = 300.0  # a connection without a call is closed after this

@@ -107,8 +107,9 @@ class ComposerServiceServicer(object):
         The caller may half-close once it has sent end_of_audio and all its credit.
         Limits: a chunk ≤ 64 KiB, else INVALID_ARGUMENT CHUNK_TOO_LARGE; a song ≤ 512 MiB, else SONG_TOO_LARGE,
         and ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; no audio in it: SONG_NO_AUDIO; not readable:
-        SONG_UNREADABLE; empty: SONG_EMPTY. No audio for 60 s: DEADLINE_EXCEEDED UPLOAD_STALLED. No credit for
-        300 s: DEADLINE_EXCEEDED CREDIT_STALLED. Too many sessions: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo.
+        SONG_UNREADABLE; empty: SONG_EMPTY. Less than 256 bytes of audio a second over 60 s, or more than 4.5 hours of
+        upload: DEADLINE_EXCEEDED UPLOAD_STALLED. No credit for 300 s: DEADLINE_EXCEEDED CREDIT_STALLED. Too many sessions
+        (of one caller, three quarters as many): RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo.
         One of the other services does not answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -9,12 +9,12 @@ from typing import Any, Literal
 from deepsing.access.server_security import security_from_environment
 from deepsing.audio import AudioError, SongFacts
 from deepsing.rpc.errors import (
-    DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
     ResourceExhausted,
     ServiceError,
 )
+from deepsing.rpc.uploads import UploadClock
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import SettingsError, settings_from_environment
@@ -141,25 +141,19 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
     async def _feed_decoder(self, requests: Requests, decoder: SongDecoder) -> None:
         """Passes the bytes of the upload to the decoder; an error also ends the decoding."""
         try:
-            while (request := await self._receive_next(requests)) is not None:
-                decoder.append(_parse_chunk(request))
+            clock = UploadClock(self._settings.upload_stall_s)
+            while (request := await clock.receive(requests)) is not None:
+                chunk = _parse_chunk(request)
+                decoder.append(chunk)
+                clock.count(len(chunk))
             decoder.finish()
         except (ServiceError, AudioError) as error:
             decoder.abort(error)
             raise
 
-    async def _receive_next(self, requests: Requests) -> audio_sentiment_pb2.AnalyzeRequest | None:
-        """Waits for the caller's next message; None at the end."""
-        stall_s = self._settings.upload_stall_s
-        try:
-            async with asyncio.timeout(stall_s):
-                return await anext(requests, None)
-        except TimeoutError:
-            rule = f"no audio came for {stall_s:g} s; send it faster, or half-close"
-            raise DeadlineExceeded(rule, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
-
     async def _receive_config(self, requests: Requests) -> audio_sentiment_pb2.AnalyzeConfig:
-        request = await self._receive_next(requests) or audio_sentiment_pb2.AnalyzeRequest()
+        first = await UploadClock(self._settings.upload_stall_s).receive(requests)
+        request = first or audio_sentiment_pb2.AnalyzeRequest()
         if (payload := request.WhichOneof("payload")) != "config":
             rule = "the first message has no config; send the config first"
             raise _invalid_argument(rule, "CONFIG_MISSING", "config", payload)

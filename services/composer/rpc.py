@@ -12,7 +12,8 @@ import grpc
 
 from deepsing.access.server_security import security_from_environment
 from deepsing.audio import AudioError, SongFacts, decode_blocks
-from deepsing.rpc.errors import InvalidArgument, ResourceExhausted
+from deepsing.rpc.errors import InvalidArgument
+from deepsing.runtime.admission import Shares, find_caller
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import settings_from_environment
 from deepsing.telemetry.ids import session_id
@@ -48,10 +49,18 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
         self.scratch = ScratchDir()
         limits = (settings.held_songs_bytes, settings.held_songs_count, settings.held_song_s)
         self.song_cache = SongCache(self.scratch.path, *limits)
-        self.sessions = 0
+        most = settings.max_sessions
+        each = settings.max_sessions_per_caller or (3 * most + 3) // 4
+        reason = reasons.ERROR_REASON_SESSIONS_EXHAUSTED
+        self._shares = Shares(most, each, "sessions", reason, RETRY_AFTER_S)
         self.idle = asyncio.Event()  # set while no session is open
         self.idle.set()
         self.stories = StoriesServicer(settings, self.backends, self.scratch)
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that are open."""
+        return self._shares.count
 
     async def close(self) -> None:
         """Stops making stored stories (other composers take over), closes the channels, and removes temporary files."""
@@ -64,7 +73,7 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
     ) -> AsyncIterator[pb.ComposeResponse]:
         """See the contract."""
         _set_call_deadline(context)
-        async with aclosing(self._run_session(request_iterator, unlimited=False)) as responses:
+        async with aclosing(self._run_session(request_iterator, context, unlimited=False)) as responses:
             async for response in responses:
                 yield response
 
@@ -77,14 +86,14 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
             raise InvalidArgument(message, reason=reasons.ERROR_REASON_SONG_TOO_LARGE, field="song")
         _set_call_deadline(context)
         request.config.ClearField("resume")
-        async with aclosing(self._run_session(_split_upload(request), unlimited=True)) as responses:
+        async with aclosing(self._run_session(_split_upload(request), context, unlimited=True)) as responses:
             async for response in responses:
                 yield pb.RenderResponse(response=response)
 
     async def _run_session(
-        self, requests: AsyncIterator[pb.ComposeRequest], *, unlimited: bool
+        self, requests: AsyncIterator[pb.ComposeRequest], context: grpc.aio.ServicerContext, *, unlimited: bool
     ) -> AsyncGenerator[pb.ComposeResponse]:
-        with self._admit():
+        with self._admit(context):
             session_id.set(uuid.uuid4().hex)
             session = Session(
                 self.settings,
@@ -98,20 +107,14 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
                     yield response
 
     @contextmanager
-    def _admit(self) -> Iterator[None]:
+    def _admit(self, context: grpc.aio.ServicerContext) -> Iterator[None]:
         """Counts a session while it is open. Raises ResourceExhausted SESSIONS_EXHAUSTED."""
-        if self.sessions >= self.settings.max_sessions:
-            message = f"{self.sessions} sessions are open, the most there may be; try again in {RETRY_AFTER_S:g} s"
-            raise ResourceExhausted(
-                message, reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=RETRY_AFTER_S
-            )
-        self.sessions += 1
-        self.idle.clear()
         try:
-            yield
+            with self._shares.hold(find_caller(context)):
+                self.idle.clear()
+                yield
         finally:
-            self.sessions -= 1
-            if self.sessions == 0:
+            if not self.sessions:
                 self.idle.set()
 
     async def Probe(  # noqa: N802 - the contract's name
@@ -144,7 +147,7 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
     ) -> pb.PlanStoryResponse:
         """See the contract."""
         _set_call_deadline(context)
-        with self._admit():
+        with self._admit(context):
             session_id.set(uuid.uuid4().hex)
             folder = self.scratch.path
             return await plan_story(request_iterator, self.settings, self.backends, folder, session_id.get())

@@ -20,13 +20,16 @@ class ComposerSettings:
     batch: int = 8  # frames per request to the generator, 1 to 16
     batches_in_flight: int = 3  # batches of one session at the generator at a time
     max_sessions: int = 64  # sessions at a time; one more is refused
+    max_sessions_per_caller: Annotated[int, Between(1)] | None = (
+        None  # of one key or token; without keys, of one machine; unset: three quarters
+    )
     max_song_bytes: int = 512 * 1024 * 1024  # largest encoded song, bytes
     held_songs_bytes: Annotated[int, Between(0)] = 2**30  # total size of songs kept for callers who resume a story
     held_songs_count: Annotated[int, Between(0)] = 1000  # number of such songs; 0 keeps none
     held_song_s: Annotated[float, Between(0)] = 600.0  # how long such a song is kept after its last use
     patience_s: float = 30.0  # how long another service may be unavailable before a story fails
     call_timeout_s: float = 20.0  # timeout of one attempt at a unary call
-    upload_stall_s: float = 60.0  # silence of an upload that ends the session
+    upload_stall_s: float = 60.0  # an upload with less than 256 bytes a second for so long ends
     credit_stall_s: float = 300.0  # time without credit that ends the session
     heartbeat_s: Annotated[float, Between(0.01, 15)] = 10.0  # longest silence towards the caller
     live_late_s: float = 0.25  # live frames whose audio is older are dropped; as much may wait for credit
