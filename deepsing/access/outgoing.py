@@ -1,8 +1,9 @@
 """Channels with TLS and a key; a key is not sent over a network in plaintext unless that is allowed explicitly."""
 
 import ipaddress
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -49,9 +50,9 @@ class ChannelSettings:
         return Tls(self.tls_ca, self.tls_certificate, self.tls_key)
 
     @classmethod
-    def from_environment(cls) -> "ChannelSettings":
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "ChannelSettings":
         """Reads DEEPSING_CHANNEL_*; raises SettingsError."""
-        return settings_from_environment(cls, CHANNEL_PREFIX)
+        return settings_from_environment(cls, CHANNEL_PREFIX, environ)
 
 
 def open_service_channel(target: str, *, max_message_bytes: int = MESSAGE_BYTES) -> grpc.aio.Channel:

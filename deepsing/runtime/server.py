@@ -16,11 +16,18 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH_NAME
 from grpc_reflection.v1alpha import reflection
 
 from deepsing.rpc.workarounds import LateHandlers
+from deepsing.runtime.artifacts import ArtifactError
 from deepsing.runtime.files import find_connection_limit, raise_file_limit
 from deepsing.runtime.guard import Guard
 from deepsing.runtime.health import HealthServicer
 from deepsing.runtime.heap import collect_periodically, share_arenas
-from deepsing.runtime.settings import SERVER_PREFIX, ServerSettings, SettingsError, settings_from_environment
+from deepsing.runtime.settings import (
+    SERVER_PREFIX,
+    ServerSettings,
+    SettingsError,
+    check_environment,
+    settings_from_environment,
+)
 from deepsing.telemetry.logs import configure_logs
 from deepsing.telemetry.observation import ServiceTelemetry
 
@@ -29,6 +36,7 @@ __all__ = ["run", "GrpcServer", "ServerSecurity", "Service"]
 SETTLE_S = 0.2  # for connections to close by themselves
 CLOSE_S = 5.0  # for the servicer to close, after the last call
 PING_TIMEOUT_MS = 20_000  # for a client's answer; grpcio 1.85 obeys this option only, whose default is a minute
+EX_CONFIG = 78  # as in sysexits.h: something was set wrongly
 METADATA_BYTES = 8192  # of one call; with its default limits gRPC rejects metadata at random between 8 and 16 KiB
 logger = logging.getLogger(__name__)
 
@@ -176,18 +184,19 @@ def run(service: Service) -> int:
     """Serves until SIGTERM or SIGINT, then drains; a second signal exits at once. Call it in the main thread.
 
     Returns:
-        The process's exit code: 0 after a drain, 1 if the service could not start.
+        The process's exit code: 0 after a drain, 1 if the service could not start, 78 if that is due to a setting.
     """
     share_arenas()
     raise_file_limit()
     configure_logs(service.name)
     try:
+        check_environment()
         settings = settings_from_environment(ServerSettings, SERVER_PREFIX)
         configure_logs(service.name, settings.log_level)
         return asyncio.run(_serve(service, settings))
-    except SettingsError as error:
+    except (SettingsError, ArtifactError) as error:
         logger.error("cannot start: %s", error)
-        return 1
+        return EX_CONFIG
 
 
 async def _serve(service: Service, settings: ServerSettings) -> int:
@@ -204,8 +213,10 @@ async def _serve(service: Service, settings: ServerSettings) -> int:
     stopping, opening = asyncio.create_task(stop.wait()), asyncio.create_task(server.open())
     await asyncio.wait({stopping, opening}, return_when=asyncio.FIRST_COMPLETED)
     if opening.done() and (failure := opening.exception()):
-        logger.error("cannot open %s: %s", service.name, failure, exc_info=failure)
         await server.drain(0)
+        if isinstance(failure, (SettingsError, ArtifactError)):
+            raise failure
+        logger.error("cannot open %s: %s", service.name, failure, exc_info=failure)
         return 1
     if opening.done():
         logger.info("serving on %s after %.2f s", server.address, time.monotonic() - began, extra=address)

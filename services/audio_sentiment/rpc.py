@@ -17,7 +17,7 @@ from deepsing.rpc.errors import (
 from deepsing.rpc.uploads import UploadClock
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.runtime.server import Service
-from deepsing.runtime.settings import SettingsError, settings_from_environment
+from deepsing.runtime.settings import SettingsError, parse_folders, settings_from_environment
 from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
 from deepsing.v1 import error_reason_pb2 as reasons
@@ -300,6 +300,7 @@ async def _open() -> AudioSentimentServicer:
     for name, value in vars(settings).items():
         if not isinstance(value, str) and not value > 0:
             raise SettingsError(f"{PREFIX}{name.upper()} is {value}; set it to more than 0")
+    parse_folders(f"{PREFIX}WEIGHTS", filter(None, [settings.weights]))
     return AudioSentimentServicer(await asyncio.to_thread(open_models, settings), settings)
 
 

@@ -15,7 +15,7 @@ from deepsing.audio import AudioError, SongFacts, decode_blocks
 from deepsing.rpc.errors import InvalidArgument
 from deepsing.runtime.admission import Shares, find_caller
 from deepsing.runtime.server import Service
-from deepsing.runtime.settings import settings_from_environment
+from deepsing.runtime.settings import SettingsError, settings_from_environment
 from deepsing.telemetry.ids import session_id
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import composer_pb2_grpc
@@ -29,6 +29,7 @@ from services.composer.session.receive import receive_config, receive_song
 from services.composer.session.session import Session
 from services.composer.settings import PREFIX, ComposerSettings
 from services.composer.stored.servicer import StoriesServicer
+from services.composer.stored.store import StoreError
 from services.composer.story.timeline import frame_count
 from services.composer.upload.scratch import ScratchDir
 from services.composer.upload.song_cache import SongCache
@@ -207,7 +208,11 @@ async def _split_upload(request: pb.RenderRequest) -> AsyncIterator[pb.ComposeRe
 
 
 async def _open_servicer() -> ComposerServicer:
-    return ComposerServicer(settings_from_environment(ComposerSettings, PREFIX))
+    settings = settings_from_environment(ComposerSettings, PREFIX)
+    try:
+        return ComposerServicer(settings)
+    except StoreError as error:
+        raise SettingsError(f"{PREFIX}STORE is {settings.store!r}, which cannot be used: {error}") from None
 
 
 SERVICE = Service(

@@ -17,23 +17,21 @@ class ComposerSettings:
     audio_sentiment_target: str = "127.0.0.1:50052"  # host:port, or any gRPC target
     translator_target: str = "127.0.0.1:50053"  # host:port, or any gRPC target
     generator_target: str = "127.0.0.1:50054"  # host:port, or any gRPC target
-    batch: int = 8  # frames per request to the generator, 1 to 16
-    batches_in_flight: int = 3  # batches of one session at the generator at a time
-    max_sessions: int = 64  # sessions at a time; one more is refused
-    max_sessions_per_caller: Annotated[int, Between(1)] | None = (
-        None  # of one key or token; without keys, of one machine; unset: three quarters
-    )
-    max_song_bytes: int = 512 * 1024 * 1024  # largest encoded song, bytes
+    batch: Annotated[int, Between(1, 16)] = 8  # frames per request to the generator, 1 to 16
+    batches_in_flight: Annotated[int, Between(1, 64)] = 3  # batches of one session at the generator at a time
+    max_sessions: Annotated[int, Between(0)] = 64  # sessions at a time; one more is refused
+    max_sessions_per_caller: Annotated[int, Between(1)] | None = None  # of a key, or a machine; unset: three quarters
+    max_song_bytes: Annotated[int, Between(1)] = 512 * 1024 * 1024  # largest encoded song, bytes
     held_songs_bytes: Annotated[int, Between(0)] = 2**30  # total size of songs kept for callers who resume a story
     held_songs_count: Annotated[int, Between(0)] = 1000  # number of such songs; 0 keeps none
     held_song_s: Annotated[float, Between(0)] = 600.0  # how long such a song is kept after its last use
-    patience_s: float = 30.0  # how long another service may be unavailable before a story fails
-    call_timeout_s: float = 20.0  # timeout of one attempt at a unary call
-    upload_stall_s: float = 60.0  # an upload with less than 256 bytes a second for so long ends
-    credit_stall_s: float = 300.0  # time without credit that ends the session
+    patience_s: Annotated[float, Between(0)] = 30.0  # how long another service may be unavailable before a story fails
+    call_timeout_s: Annotated[float, Between(0.001)] = 20.0  # timeout of one attempt at a unary call
+    upload_stall_s: Annotated[float, Between(0.1)] = 60.0  # an upload of < 256 bytes a second for so long ends
+    credit_stall_s: Annotated[float, Between(0.1)] = 300.0  # time without credit that ends the session
     heartbeat_s: Annotated[float, Between(0.01, 15)] = 10.0  # longest silence towards the caller
-    live_late_s: float = 0.25  # live frames whose audio is older are dropped; as much may wait for credit
-    encoder_threads: int = 1  # threads of one story's H.264 encoder
+    live_late_s: Annotated[float, Between(0)] = 0.25  # older live frames are dropped; as much may wait for credit
+    encoder_threads: Annotated[int, Between(1, 64)] = 1  # threads of one story's H.264 encoder
     judge_every_s: Annotated[float, Between(0, 3600)] = 1.0  # seconds of song between judged frames; 0 judges none
     store: str = ""  # where stored stories are kept: a folder, or s3://bucket/prefix; empty keeps none
     store_endpoint: str = ""  # address of an S3 server that is not Amazon's, e.g. http://127.0.0.1:8333
