@@ -5,11 +5,13 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
 import grpc
 
+from deepsing.access.permissions import warn_of_open_files
 from deepsing.access.watched import WatchedFiles
 from deepsing.rpc import channel as plain
 from deepsing.rpc.workarounds import wrap_each_call
@@ -105,7 +107,8 @@ def watch_key_file(path: Path) -> Callable[[], str]:
         SettingsError: the file has no key.
     """
     try:
-        return WatchedFiles([path], lambda: _check_key(path.read_text(encoding="utf-8").strip(), str(path))).value
+        warn = partial(warn_of_open_files, secret=True)
+        return WatchedFiles([path], lambda: _check_key(path.read_text(encoding="utf-8").strip(), str(path)), warn).value
     except (OSError, ValueError) as error:
         raise SettingsError(f"the key file {path} cannot be used: {error}") from None
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 
 from deepsing.access.outgoing import ChannelSettings
+from deepsing.access.permissions import warn_of_open_files
 from deepsing.access.settings import ACCESS_PREFIX, TLS_PREFIX, AccessSettings, TlsSettings
 from deepsing.access.watched import WatchedFiles
 from deepsing.runtime.server import ServerSecurity
@@ -77,7 +78,8 @@ def _load_server_credentials(settings: TlsSettings) -> grpc.ServerCredentials | 
         return None
     paths = [path for path in (certificate, key, client_ca) if path is not None]
     try:
-        files = WatchedFiles(paths, lambda: _load_certificates(certificate, key, client_ca))
+        files = WatchedFiles(paths, lambda: _load_certificates(certificate, key, client_ca), warn_of_open_files)
+        warn_of_open_files([key], secret=True)
         first = files.value()
     except (OSError, ValueError) as error:
         names = ", ".join(map(str, paths))

@@ -8,6 +8,7 @@ import grpc
 
 __all__ = ["wrap_handler", "build_refusing_handler", "Around"]
 
+END = object()  # in the place of a response after the last
 Around = Callable[[Any], AbstractAsyncContextManager[Any]]
 """Makes what a call runs inside of from the call's context."""
 
@@ -27,6 +28,7 @@ def wrap_handler(
     on_request: Callable[[Any], Any] = _keep,
     on_response: Callable[[Any], Any] = _keep,
     wait: Callable[[Awaitable[Any], Any], Awaitable[Any]] = _wait,
+    wait_each: Callable[[Awaitable[Any]], Awaitable[Any]] | None = None,
     receive: Callable[[AsyncIterator[Any]], Awaitable[Any]] | None = None,
     serialized: bool = False,
 ) -> grpc.RpcMethodHandler:
@@ -38,6 +40,7 @@ def wrap_handler(
         on_request: takes each request, returns what the method gets in its place.
         on_response: takes each response, returns what is sent in its place.
         wait: takes the awaitable of a single response and the context, and awaits it; not used for streams.
+        wait_each: takes the awaitable of each response of a stream, and awaits it.
         receive: takes the requests of a method that has one, and returns the first. With it, the handler returned
             takes a stream of requests, which is the same on the wire: so `around` is entered before the request has
             come, and how long it may take can be limited. None: gRPC waits for it, before anything else, for ever.
@@ -67,13 +70,20 @@ def wrap_handler(
 
     async def respond_with_stream(request: Any, context: Any) -> AsyncIterator[Any]:
         async with around(context), aclosing(call_method(await take(request), context)) as responses:
-            async for response in responses:
+            async for response in responses if wait_each is None else _iterate(responses, wait_each):
                 yield on_response(response)
 
     served_kind = f"{names[streams_up]}_{names[handler.response_streaming]}"
     make: Callable[..., grpc.RpcMethodHandler] = getattr(grpc, f"{served_kind}_rpc_method_handler")
     codec = () if serialized else (handler.request_deserializer, handler.response_serializer)
     return make(respond_with_stream if handler.response_streaming else respond, *codec)
+
+
+async def _iterate(
+    responses: AsyncIterator[Any], wait_each: Callable[[Awaitable[Any]], Awaitable[Any]]
+) -> AsyncIterator[Any]:
+    while (response := await wait_each(anext(responses, END))) is not END:
+        yield response
 
 
 def build_refusing_handler(around: Around, error: Exception) -> grpc.RpcMethodHandler:

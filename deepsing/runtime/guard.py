@@ -106,6 +106,8 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
                 with nullcontext() if method.startswith(HEALTH) else self.shares.hold(find_caller(context)):
                     yield
             except ServiceError as error:
+                facts = {"rpc": method, "code": error.code.name, "reason": error.reason_name, "peer": context.peer()}
+                logger.info("refused: %s", error, extra={"fields": call_facts.get() | facts})
                 await _abort(context, error)
 
         if not handler.request_streaming:
