@@ -206,35 +206,29 @@ def fetch(
 ) -> str:
     """Fetches a file; an existing `target` is replaced only at the end.
 
-    A broken transfer leaves `target` + ".partial"; the next call resumes it if the source still has the same version of
-    the file.
+    A broken transfer leaves `target` + ".partial"; the next call resumes it if the source has the same version still.
 
     Args:
         source: a path, or a URL that begins with http, https or s3.
         target: where to put it; its folder exists.
         sha256: the digest it must have, in hex; empty accepts any.
         progress: called after each block.
-        limit_bytes: largest file that is taken.
+        limit_bytes: of the largest file that is taken.
 
     Returns:
         The file's digest.
 
     Raises:
-        CommandError: the source has no such file, broke off, is too large, or its digest is not `sha256`.
+        CommandError: there is no such file, it broke off, is too large, or its digest is not `sha256`.
     """
     partial, note = target.with_name(f"{target.name}.partial"), target.with_name(f"{target.name}.version")
     version = note.read_text(encoding="utf-8") if note.exists() and partial.exists() else ""
     offset = partial.stat().st_size if version else 0
     with _open(source, offset, version) as opened:
-        here = opened.offset
         _check_size(source, opened.total or 0, limit_bytes)
         note.write_text(opened.version, encoding="utf-8")
-        with partial.open("ab" if here else "wb") as file:
-            while block := _read_block(opened.stream, source):
-                here += len(block)
-                if here > limit_bytes:
-                    partial.unlink()
-                _check_size(source, here, limit_bytes)
+        with partial.open("ab" if (here := opened.offset) else "wb") as file:
+            for here, block in _iter_blocks(opened, source, partial, limit_bytes):
                 file.write(block)
                 progress(here, opened.total)
     if opened.total is not None and here != opened.total:
@@ -242,7 +236,7 @@ def fetch(
     with partial.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     note.unlink()
-    if sha256 and digest != sha256.lower():
+    if sha256.lower() not in ("", digest):
         partial.unlink()
         raise CommandError(f"{source} has sha256 {digest}, not {sha256.lower()}; give the right digest or file", USAGE)
     partial.replace(target)
@@ -262,6 +256,17 @@ def _open(source: str, offset: int, version: str) -> AbstractContextManager[Sour
     if scheme == "s3":
         return _open_s3(source, offset, version)
     return _open_path(Path(source).expanduser(), offset, version)
+
+
+def _iter_blocks(opened: SourceStream, source: str, partial: Path, limit_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Yields the rest of a file, each block with the place of its end; removes `partial` if it is too large."""
+    here = opened.offset
+    while block := _read_block(opened.stream, source):
+        here += len(block)
+        if here > limit_bytes:
+            partial.unlink()
+            _check_size(source, here, limit_bytes)
+        yield here, block
 
 
 def _read_block(stream: IO[bytes], source: str) -> bytes:

@@ -20,7 +20,7 @@ from deepsing.rpc.errors import (
     Unavailable,
     Unimplemented,
 )
-from deepsing.rpc.handlers import build_refusing_handler, wrap_handler
+from deepsing.rpc.handlers import build_refusing_handler, take_stream, wrap_handler
 from deepsing.rpc.workarounds import drain_requests, is_stray_cancellation
 from deepsing.runtime.admission import Shares, find_caller
 from deepsing.runtime.settings import ServerSettings
@@ -111,7 +111,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
                 await _abort(context, error)
 
         if not handler.request_streaming:
-            return wrap_handler(handler, convert_refusal, receive=self._receive_request)
+            return wrap_handler(take_stream(handler, self._receive_request), convert_refusal)
 
         async def receive_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
             while (request := await self._receive_next(requests)) is not None:
@@ -144,12 +144,11 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         cap_s = None if streams_up else self._settings.max_deadline_s
         read, write = handler.request_deserializer or bytes, handler.response_serializer or bytes
         return wrap_handler(
-            handler,
+            take_stream(handler, self._receive_request),
             lambda context: _track_call(self, method, context, streams_up=streams_up),
             on_request=lambda received: _parse_message(read, received),
             on_response=lambda message: _count_message("out", write(message)),
             wait=lambda answer, context: _await_in_time(answer, context, cap_s),
-            receive=self._receive_request,
             serialized=True,  # an error of gRPC's own parser would show what is inside
         )
 

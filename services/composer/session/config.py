@@ -63,11 +63,10 @@ SAMPLE_FORMATS = {sentiment_pb2.SAMPLE_FORMAT_S16LE: "s16le", sentiment_pb2.SAMP
 
 def parse_config(config: pb.StoryConfig) -> StoryPlan:
     """Checks a config; raises InvalidArgument, or FailedPrecondition, with the rule, the value and the way out."""
-    live = config.pacing == pb.PACING_LIVE
     _check_lengths(config)
+    live = config.pacing == pb.PACING_LIVE
     _check_enums(config)
-    _check_part(config)
-    _check_files(config, live)
+    _check_part_and_files(config, live)
     if live and MODES[config.sentiment_mode] == "relative":
         message = "relative sentiment needs the whole song; choose adaptive for live pacing"
         raise InvalidArgument(message, reason=reasons.ERROR_REASON_MODE_NEEDS_WHOLE_SONG, field="sentiment_mode")
@@ -211,7 +210,8 @@ def _check_part(config: pb.StoryConfig) -> None:
         raise InvalidArgument(message, reason=reason, field="duration_us", value=config.duration_us)
 
 
-def _check_files(config: pb.StoryConfig, live: bool) -> None:
+def _check_part_and_files(config: pb.StoryConfig, live: bool) -> None:
+    _check_part(config)
     reason = reasons.ERROR_REASON_FILES_INVALID
     if live and config.files:
         raise InvalidArgument("live stories leave no files; ask for none", reason=reason, field="files")

@@ -22,7 +22,7 @@ from tests.unit.composer.session.test_session import compose_all, expect_refusal
 from tests.unit.composer.upload.test_song_cache import Clock
 
 
-def failed(code: str, reason: str = "", details: str = "gone") -> grpc.aio.AioRpcError:
+def make_failure(code: str, reason: str = "", details: str = "gone") -> grpc.aio.AioRpcError:
     trailers = grpc.aio.Metadata()
     if reason:
         error = ServiceError(details, reason=ErrorReason.Value(f"ERROR_REASON_{reason}"))
@@ -30,15 +30,15 @@ def failed(code: str, reason: str = "", details: str = "gone") -> grpc.aio.AioRp
     return grpc.aio.AioRpcError(grpc.StatusCode[code], grpc.aio.Metadata(), trailers, details)
 
 
-AWAY = failed("UNAVAILABLE")
+AWAY = make_failure("UNAVAILABLE")
 TOO_LARGE = "SERVER: Received message larger than max (5242892 vs. 4194304)"
 NOT_ITS_FAULT = [  # of the service: it works, and has answered
-    (failed("RESOURCE_EXHAUSTED", details=TOO_LARGE), InvalidArgument, "MESSAGE_TOO_LARGE"),
-    (failed("INVALID_ARGUMENT", "SIZE_OUT_OF_RANGE"), InvalidArgument, "SIZE_OUT_OF_RANGE"),
-    (failed("FAILED_PRECONDITION", "JUDGE_MISSING"), FailedPrecondition, "JUDGE_MISSING"),
-    (failed("DEADLINE_EXCEEDED", "UPLOAD_STALLED"), DeadlineExceeded, "UPLOAD_STALLED"),
-    (failed("RESOURCE_EXHAUSTED", "QUEUE_FULL"), Unavailable, "DEPENDENCY_UNAVAILABLE"),
-    (failed("DEADLINE_EXCEEDED", "DEADLINE_PASSED"), Unavailable, "DEPENDENCY_UNAVAILABLE"),
+    (make_failure("RESOURCE_EXHAUSTED", details=TOO_LARGE), InvalidArgument, "MESSAGE_TOO_LARGE"),
+    (make_failure("INVALID_ARGUMENT", "SIZE_OUT_OF_RANGE"), InvalidArgument, "SIZE_OUT_OF_RANGE"),
+    (make_failure("FAILED_PRECONDITION", "JUDGE_MISSING"), FailedPrecondition, "JUDGE_MISSING"),
+    (make_failure("DEADLINE_EXCEEDED", "UPLOAD_STALLED"), DeadlineExceeded, "UPLOAD_STALLED"),
+    (make_failure("RESOURCE_EXHAUSTED", "QUEUE_FULL"), Unavailable, "DEPENDENCY_UNAVAILABLE"),
+    (make_failure("DEADLINE_EXCEEDED", "DEADLINE_PASSED"), Unavailable, "DEPENDENCY_UNAVAILABLE"),
 ]
 
 
