@@ -1659,3 +1659,89 @@ class WatchStoryResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["story", b"story"]) -> None: ...
 
 Global___WatchStoryResponse: typing_extensions.TypeAlias = WatchStoryResponse
+
+@typing.final
+class AwaitRequest(google.protobuf.message.Message):
+    """One message of an upload."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROBE_FIELD_NUMBER: builtins.int
+    PLAN_STORY_FIELD_NUMBER: builtins.int
+    CREATE_STORY_FIELD_NUMBER: builtins.int
+    @property
+    def probe(self) -> Global___ProbeRequest:
+        """Of Probe."""
+
+    @property
+    def plan_story(self) -> Global___PlanStoryRequest:
+        """Of PlanStory."""
+
+    @property
+    def create_story(self) -> Global___CreateStoryRequest:
+        """Of CreateStory."""
+
+    def __init__(
+        self,
+        *,
+        probe: Global___ProbeRequest | None = ...,
+        plan_story: Global___PlanStoryRequest | None = ...,
+        create_story: Global___CreateStoryRequest | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_story", b"create_story", "payload", b"payload", "plan_story", b"plan_story", "probe", b"probe"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["create_story", b"create_story", "payload", b"payload", "plan_story", b"plan_story", "probe", b"probe"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["payload", b"payload"]) -> typing.Literal["probe", "plan_story", "create_story"] | None: ...
+
+Global___AwaitRequest: typing_extensions.TypeAlias = AwaitRequest
+
+@typing.final
+class Alive(google.protobuf.message.Message):
+    """Says that the composer is at work, or waits for the song."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___Alive: typing_extensions.TypeAlias = Alive
+
+@typing.final
+class AwaitResponse(google.protobuf.message.Message):
+    """One message from the composer."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ALIVE_FIELD_NUMBER: builtins.int
+    PROBE_FIELD_NUMBER: builtins.int
+    PLAN_STORY_FIELD_NUMBER: builtins.int
+    CREATE_STORY_FIELD_NUMBER: builtins.int
+    @property
+    def alive(self) -> Global___Alive:
+        """Sent at once after the first request, and at least every 15 s until the answer."""
+
+    @property
+    def probe(self) -> Global___ProbeResponse:
+        """The answer of Probe; the last message."""
+
+    @property
+    def plan_story(self) -> Global___PlanStoryResponse:
+        """The answer of PlanStory; the last message."""
+
+    @property
+    def create_story(self) -> Global___CreateStoryResponse:
+        """The answer of CreateStory; the last message."""
+
+    def __init__(
+        self,
+        *,
+        alive: Global___Alive | None = ...,
+        probe: Global___ProbeResponse | None = ...,
+        plan_story: Global___PlanStoryResponse | None = ...,
+        create_story: Global___CreateStoryResponse | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["alive", b"alive", "create_story", b"create_story", "payload", b"payload", "plan_story", b"plan_story", "probe", b"probe"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["alive", b"alive", "create_story", b"create_story", "payload", b"payload", "plan_story", b"plan_story", "probe", b"probe"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["payload", b"payload"]) -> typing.Literal["alive", "probe", "plan_story", "create_story"] | None: ...
+
+Global___AwaitResponse: typing_extensions.TypeAlias = AwaitResponse

@@ -80,6 +80,11 @@ class ComposerServiceStub(object):
                 request_serializer=deepsing_dot_v1_dot_composer__pb2.WatchStoryRequest.SerializeToString,
                 response_deserializer=deepsing_dot_v1_dot_composer__pb2.WatchStoryResponse.FromString,
                 _registered_method=True)
+        self.Await = channel.stream_stream(
+                '/deepsing.v1.ComposerService/Await',
+                request_serializer=deepsing_dot_v1_dot_composer__pb2.AwaitRequest.SerializeToString,
+                response_deserializer=deepsing_dot_v1_dot_composer__pb2.AwaitResponse.FromString,
+                _registered_method=True)
 
 
 class ComposerServiceServicer(object):
@@ -168,6 +173,14 @@ class ComposerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Await(self, request_iterator, context):
+        """Makes one of the calls above that take a song and answer once, and says at least every 15 s that the composer is at
+        work: what lies between, as a proxy, takes a call for dead that is silent for long. The rules of that call apply.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ComposerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -215,6 +228,11 @@ def add_ComposerServiceServicer_to_server(servicer, server):
                     servicer.WatchStory,
                     request_deserializer=deepsing_dot_v1_dot_composer__pb2.WatchStoryRequest.FromString,
                     response_serializer=deepsing_dot_v1_dot_composer__pb2.WatchStoryResponse.SerializeToString,
+            ),
+            'Await': grpc.stream_stream_rpc_method_handler(
+                    servicer.Await,
+                    request_deserializer=deepsing_dot_v1_dot_composer__pb2.AwaitRequest.FromString,
+                    response_serializer=deepsing_dot_v1_dot_composer__pb2.AwaitResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -461,6 +479,33 @@ class ComposerService(object):
             '/deepsing.v1.ComposerService/WatchStory',
             deepsing_dot_v1_dot_composer__pb2.WatchStoryRequest.SerializeToString,
             deepsing_dot_v1_dot_composer__pb2.WatchStoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Await(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/deepsing.v1.ComposerService/Await',
+            deepsing_dot_v1_dot_composer__pb2.AwaitRequest.SerializeToString,
+            deepsing_dot_v1_dot_composer__pb2.AwaitResponse.FromString,
             options,
             channel_credentials,
             insecure,

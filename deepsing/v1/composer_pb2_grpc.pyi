@@ -169,7 +169,23 @@ _ComposerServiceWatchStoryType = typing_extensions.TypeVar(
     ],
 )
 
-class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerServicePlanStoryType, _ComposerServiceComposeType, _ComposerServiceRenderType, _ComposerServiceCreateStoryType, _ComposerServiceGetStoryType, _ComposerServiceListStoriesType, _ComposerServiceCancelStoryType, _ComposerServiceWatchStoryType]):
+_ComposerServiceAwaitType = typing_extensions.TypeVar(
+    '_ComposerServiceAwaitType',
+    grpc.StreamStreamMultiCallable[
+        deepsing.v1.composer_pb2.AwaitRequest,
+        deepsing.v1.composer_pb2.AwaitResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        deepsing.v1.composer_pb2.AwaitRequest,
+        deepsing.v1.composer_pb2.AwaitResponse,
+    ],
+    default=grpc.StreamStreamMultiCallable[
+        deepsing.v1.composer_pb2.AwaitRequest,
+        deepsing.v1.composer_pb2.AwaitResponse,
+    ],
+)
+
+class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerServicePlanStoryType, _ComposerServiceComposeType, _ComposerServiceRenderType, _ComposerServiceCreateStoryType, _ComposerServiceGetStoryType, _ComposerServiceListStoriesType, _ComposerServiceCancelStoryType, _ComposerServiceWatchStoryType, _ComposerServiceAwaitType]):
     """Coordinates the other services and makes the story."""
 
     @typing.overload
@@ -210,6 +226,10 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
             deepsing.v1.composer_pb2.WatchStoryRequest,
             deepsing.v1.composer_pb2.WatchStoryResponse,
         ],
+        grpc.StreamStreamMultiCallable[
+            deepsing.v1.composer_pb2.AwaitRequest,
+            deepsing.v1.composer_pb2.AwaitResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -249,6 +269,10 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
         grpc.aio.UnaryStreamMultiCallable[
             deepsing.v1.composer_pb2.WatchStoryRequest,
             deepsing.v1.composer_pb2.WatchStoryResponse,
+        ],
+        grpc.aio.StreamStreamMultiCallable[
+            deepsing.v1.composer_pb2.AwaitRequest,
+            deepsing.v1.composer_pb2.AwaitResponse,
         ],
     ], channel: grpc.aio.Channel) -> None: ...
 
@@ -304,6 +328,11 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
     WatchStory: _ComposerServiceWatchStoryType
     """Reports the state of a story now, whenever it changes, and at least every 15 s; ends once the story has ended."""
 
+    Await: _ComposerServiceAwaitType
+    """Makes one of the calls above that take a song and answer once, and says at least every 15 s that the composer is at
+    work: what lies between, as a proxy, takes a call for dead that is silent for long. The rules of that call apply.
+    """
+
 ComposerServiceAsyncStub: typing_extensions.TypeAlias = ComposerServiceStub[
     grpc.aio.StreamUnaryMultiCallable[
         deepsing.v1.composer_pb2.ProbeRequest,
@@ -340,6 +369,10 @@ ComposerServiceAsyncStub: typing_extensions.TypeAlias = ComposerServiceStub[
     grpc.aio.UnaryStreamMultiCallable[
         deepsing.v1.composer_pb2.WatchStoryRequest,
         deepsing.v1.composer_pb2.WatchStoryResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        deepsing.v1.composer_pb2.AwaitRequest,
+        deepsing.v1.composer_pb2.AwaitResponse,
     ],
 ]
 
@@ -442,5 +475,15 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[deepsing.v1.composer_pb2.WatchStoryResponse], collections.abc.AsyncIterator[deepsing.v1.composer_pb2.WatchStoryResponse]]:
         """Reports the state of a story now, whenever it changes, and at least every 15 s; ends once the story has ended."""
+
+    @abc.abstractmethod
+    def Await(
+        self,
+        request_iterator: _MaybeAsyncIterator[deepsing.v1.composer_pb2.AwaitRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[deepsing.v1.composer_pb2.AwaitResponse], collections.abc.AsyncIterator[deepsing.v1.composer_pb2.AwaitResponse]]:
+        """Makes one of the calls above that take a song and answer once, and says at least every 15 s that the composer is at
+        work: what lies between, as a proxy, takes a call for dead that is silent for long. The rules of that call apply.
+        """
 
 def add_ComposerServiceServicer_to_server(servicer: ComposerServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -24,6 +24,7 @@ from services.composer.backends.client import Backends, call_deadline_s
 from services.composer.session.config import parse_config
 from services.composer.session.counting import count_session
 from services.composer.session.messages import build_song_facts, convert_audio_error
+from services.composer.session.patience import Method, await_answer
 from services.composer.session.planning import plan_story
 from services.composer.session.receive import receive_config, receive_song
 from services.composer.session.session import Session
@@ -182,6 +183,20 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
     ) -> AsyncIterator[pb.WatchStoryResponse]:
         """See the contract."""
         async with aclosing(self.stories.WatchStory(request, context)) as responses:
+            async for response in responses:
+                yield response
+
+    async def Await(  # noqa: N802 - the contract's name
+        self, request_iterator: AsyncIterator[pb.AwaitRequest], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.AwaitResponse]:
+        """See the contract."""
+        calls: dict[str, Method] = {
+            "probe": lambda requests: self.Probe(requests, context),
+            "plan_story": lambda requests: self.PlanStory(requests, context),
+            "create_story": lambda requests: self.CreateStory(requests, context),
+        }
+        stall_s, heartbeat_s = self.settings.upload_stall_s, self.settings.heartbeat_s
+        async with aclosing(await_answer(request_iterator, calls, stall_s, heartbeat_s)) as responses:
             async for response in responses:
                 yield response
 

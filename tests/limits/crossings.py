@@ -121,6 +121,7 @@ OF_COMPOSER = {
     f"{COMPOSE} SONG_EMPTY": _compose_song(b""),
     "ComposerService.Render SONG_TOO_LARGE": Crossing("Render", (pb.RenderRequest(song=bytes(24 * 2**20 + 1)),)),
     "RenderRequest.song SONG_TOO_LARGE": Crossing("Render", (pb.RenderRequest(song=bytes(24 * 2**20 + 1)),)),
+    "AwaitRequest.payload CONFIG_MISSING": Crossing("Await", (pb.AwaitRequest(),)),
     "ProbeRequest.payload CONFIG_MISSING": _probe(pb.ProbeRequest()),
     "ProbeRequest.config CONFIG_DUPLICATE": _probe(pb.ProbeRequest(config=pb.StoryConfig())),
     "ProbeRequest.audio_chunk CHUNK_TOO_LARGE": _probe(pb.ProbeRequest(audio_chunk=BIG)),
