@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
@@ -45,11 +45,12 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
     Args:
         service: its name, for messages.
         settings: limits of calls: how many at a time, and how long they may take.
+        slow: seconds that the message of a method may take instead of `first_message_s`, by the method's path.
     """
 
-    def __init__(self, service: str, settings: ServerSettings) -> None:
+    def __init__(self, service: str, settings: ServerSettings, slow: Mapping[str, float] | None = None) -> None:
         self.ready = False  # while False, calls are refused with RetryInfo
-        self._service, self._settings = service, settings
+        self._service, self._settings, self._slow = service, settings, dict(slow or {})
         reason = reasons.ERROR_REASON_CALLS_EXHAUSTED
         most = settings.max_concurrent_rpcs
         self.shares = Shares(most, settings.max_rpcs_per_caller or (most + 1) // 2, "calls", reason)
@@ -111,10 +112,10 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
                 await _abort(context, error)
 
         if not handler.request_streaming:
-            return wrap_handler(take_stream(handler, self._receive_request), convert_refusal)
+            return wrap_handler(take_stream(handler, self._build_receiver(method)), convert_refusal)
 
         async def receive_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-            while (request := await self._receive_next(requests)) is not None:
+            while (request := await _receive_next(requests, self._settings.first_message_s)) is not None:
                 yield request
 
         serve = handler.stream_stream  # reflection
@@ -122,35 +123,40 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         limited = grpc.stream_stream_rpc_method_handler(lambda requests, c: serve(receive_each(requests), c), *codec)
         return wrap_handler(limited, convert_refusal)
 
-    async def _receive_request(self, requests: AsyncIterator[Any]) -> Any:
-        """The one message of a call. Raises DeadlineExceeded or InvalidArgument if none comes."""
-        request = await self._receive_next(requests)
-        if request is None:
-            text = "the call ended without a request; send one message"
-            raise InvalidArgument(text, reason=reasons.ERROR_REASON_MESSAGE_UNREADABLE)
-        return request
+    def _build_receiver(self, method: str) -> Callable[[AsyncIterator[Any]], Awaitable[Any]]:
+        """What receives the one message of a call; it raises DeadlineExceeded or InvalidArgument if none comes."""
+        limit_s = self._slow.get(method, self._settings.first_message_s)
 
-    async def _receive_next(self, requests: AsyncIterator[Any]) -> Any:
-        limit_s = self._settings.first_message_s
-        try:
-            async with asyncio.timeout(limit_s):
-                return await anext(requests, None)
-        except TimeoutError:
-            text = f"no request came within {limit_s:g} s; send it with the call"
-            raise DeadlineExceeded(text, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
+        async def receive(requests: AsyncIterator[Any]) -> Any:
+            request = await _receive_next(requests, limit_s)
+            if request is None:
+                text = "the call ended without a request; send one message"
+                raise InvalidArgument(text, reason=reasons.ERROR_REASON_MESSAGE_UNREADABLE)
+            return request
+
+        return receive
 
     def _wrap_handler(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
         streams_up = handler.request_streaming
         cap_s = None if streams_up else self._settings.max_deadline_s
         read, write = handler.request_deserializer or bytes, handler.response_serializer or bytes
         return wrap_handler(
-            take_stream(handler, self._receive_request),
+            take_stream(handler, self._build_receiver(method)),
             lambda context: _track_call(self, method, context, streams_up=streams_up),
             on_request=lambda received: _parse_message(read, received),
             on_response=lambda message: _count_message("out", write(message)),
             wait=lambda answer, context: _await_in_time(answer, context, cap_s),
             serialized=True,  # an error of gRPC's own parser would show what is inside
         )
+
+
+async def _receive_next(requests: AsyncIterator[Any], limit_s: float) -> Any:
+    try:
+        async with asyncio.timeout(limit_s):
+            return await anext(requests, None)
+    except TimeoutError:
+        text = f"no request came within {limit_s:g} s; send it with the call"
+        raise DeadlineExceeded(text, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
 
 
 @asynccontextmanager

@@ -37,6 +37,7 @@ SETTLE_S = 0.2  # for connections to close by themselves
 CLOSE_S = 5.0  # for the servicer to close, after the last call
 PING_TIMEOUT_MS = 20_000  # for a client's answer; grpcio 1.85 obeys this option only, whose default is a minute
 EX_CONFIG = 78  # as in sysexits.h: something was set wrongly
+SLOWEST_BYTES_PER_S = 2**16  # at which a large message may come: half a megabit
 METADATA_BYTES = 8192  # of one call; with its default limits gRPC rejects metadata at random between 8 and 16 KiB
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Service:
     register: Callable[[Any, Any], None]  # the generated add_…Servicer_to_server
     open: Callable[[], Awaitable[Any]]  # loads and warms up; returns the servicer, which may have `async close()`
     largest_request_bytes: int = 0  # if the contract allows larger messages than the settings
+    large_methods: tuple[str, ...] = ()  # names of those that take messages so large in one piece
     protect: Callable[[str], ServerSecurity] = lambda name: (
         ServerSecurity()
     )  # by the name above; may raise SettingsError
@@ -83,7 +85,9 @@ class GrpcServer:
         self._service = service
         security = service.protect(service.name)
         self._credentials = security.credentials
-        self._guard = Guard(service.name, self.settings)
+        large_s = self.settings.first_message_s + service.largest_request_bytes / SLOWEST_BYTES_PER_S
+        slow = dict.fromkeys((f"/{service.grpc_name}/{method}" for method in service.large_methods), large_s)
+        self._guard = Guard(service.name, self.settings, slow)
         self._telemetry = ServiceTelemetry(
             service.name, service.grpc_name, metrics=self.settings.metrics_port is not None
         )

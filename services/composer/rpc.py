@@ -236,5 +236,6 @@ SERVICE = Service(
     register=composer_pb2_grpc.add_ComposerServiceServicer_to_server,
     open=_open_servicer,
     protect=security_from_environment,
+    large_methods=("Render",),
     largest_request_bytes=RENDER_SONG_BYTES + 2**20,  # a song just over the limit gets SONG_TOO_LARGE
 )

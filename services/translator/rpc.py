@@ -214,5 +214,6 @@ SERVICE = Service(
     register=translator_pb2_grpc.add_TranslatorServiceServicer_to_server,
     open=_open,
     protect=security_from_environment,
+    large_methods=("ReadPictures",),
     largest_request_bytes=LARGEST_REQUEST_BYTES,
 )

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from deepsing.rpc.errors import ResourceExhausted, parse_error_info
 from deepsing.runtime.admission import Shares
 from deepsing.runtime.files import RESERVED, find_connection_limit
 from deepsing.runtime.health import WATCHES_EACH
-from deepsing.runtime.server import GrpcServer, build_options
+from deepsing.runtime.server import SLOWEST_BYTES_PER_S, GrpcServer, build_options
 from deepsing.runtime.settings import ServerSettings
 from deepsing.v1 import error_reason_pb2 as reasons
 from tests.unit.runtime.echo import NAME, Echo, call, service
@@ -141,6 +142,23 @@ async def test_a_call_whose_message_does_not_come_ends_and_is_logged(
         assert await expect_status(ending) == ("DEADLINE_EXCEEDED", "UPLOAD_STALLED")
     lines = [record.fields for record in caplog.records if hasattr(record, "fields") and "rpc" in record.fields]
     assert [(line["rpc"], line["code"]) for line in lines] == [(f"/{NAME}/{kind}", "DEADLINE_EXCEEDED")]
+
+
+@pytest.mark.parametrize(("kind", "code"), [("unary_unary", "OK"), ("unary_stream", "DEADLINE_EXCEEDED")])
+async def test_a_method_of_large_messages_has_more_time_for_them(kind: str, code: str) -> None:
+    echo = Echo()
+    large = replace(service(echo), large_methods=("unary_unary",), largest_request_bytes=SLOWEST_BYTES_PER_S * 20)
+    server = GrpcServer(large, ServerSettings(port=0, first_message_s=0.2))
+    await server.start()
+    async with open_channel(server.address) as channel:
+        call = getattr(channel, f"stream_{kind.partition('_')[2]}")(f"/{NAME}/{kind}")()
+        await call.wait_for_connection()
+        await asyncio.sleep(0.6)
+        if code == "OK":
+            await call.write(b"x")
+            await call.done_writing()
+        assert (await call.code()).name == code
+    await server.drain(0)
 
 
 @pytest.mark.parametrize("path", ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"])
