@@ -59,10 +59,10 @@ class Service:
     register: Callable[[Any, Any], None]  # the generated add_…Servicer_to_server
     open: Callable[[], Awaitable[Any]]  # loads and warms up; returns the servicer, which may have `async close()`
     largest_request_bytes: int = 0  # if the contract allows larger messages than the settings
-    large_methods: tuple[str, ...] = ()  # names of those that take messages so large in one piece
     protect: Callable[[str], ServerSecurity] = lambda name: (
         ServerSecurity()
     )  # by the name above; may raise SettingsError
+    large_methods: tuple[str, ...] = ()  # names of those that take messages so large in one piece
 
 
 class GrpcServer:
