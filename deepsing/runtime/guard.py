@@ -104,7 +104,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         @asynccontextmanager
         async def convert_refusal(context: Any) -> AsyncIterator[None]:
             try:
-                with nullcontext() if method.startswith(HEALTH) else self.shares.hold(find_caller(context)):
+                with nullcontext() if method.startswith(HEALTH) else self.shares.hold(*find_caller(context)):
                     yield
             except ServiceError as error:
                 facts = {"rpc": method, "code": error.code.name, "reason": error.reason_name, "peer": context.peer()}
@@ -167,7 +167,7 @@ async def _track_call(guard: Guard, method: str, context: Any, *, streams_up: bo
     context.set_trailing_metadata(((REQUEST_ID_KEY, request_id.get()),))
     code, outcome, failure = "OK", "answered", None
     try:
-        with guard.shares.hold(find_caller(context)):
+        with guard.shares.hold(*find_caller(context)):
             admitted = True
             yield
     except ServiceError as error:

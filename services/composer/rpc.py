@@ -112,7 +112,7 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
     def _admit(self, context: grpc.aio.ServicerContext) -> Iterator[None]:
         """Counts a session while it is open. Raises ResourceExhausted SESSIONS_EXHAUSTED."""
         try:
-            with self._shares.hold(find_caller(context)):
+            with self._shares.hold(*find_caller(context)):
                 self.idle.clear()
                 yield
         finally:

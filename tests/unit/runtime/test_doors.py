@@ -80,6 +80,20 @@ def test_a_share_is_refused_where_all_or_one_callers_calls_are_too_many() -> Non
         assert shares.count == 3
 
 
+def test_the_first_calls_of_a_connection_are_admitted_though_others_of_its_machine_have_used_up_the_share() -> None:
+    shares = Shares(6, 2, "calls", reasons.ERROR_REASON_CALLS_EXHAUSTED)
+    with shares.hold("10.0.0.1", "one"), shares.hold("10.0.0.1", "one"):
+        with pytest.raises(ResourceExhausted, match="your share"):
+            shares.hold("10.0.0.1", "one").__enter__()
+        with shares.hold("10.0.0.1", "two"), shares.hold("10.0.0.1", "two"):
+            with pytest.raises(ResourceExhausted, match="4 calls of yours are open, your share"):
+                shares.hold("10.0.0.1", "two").__enter__()
+            three = [shares.hold("10.0.0.1", "three") for _ in range(2)]
+            with three[0], three[1], pytest.raises(ResourceExhausted, match="6 calls are open, the most there may be"):
+                shares.hold("10.0.0.1", "four").__enter__()
+    assert not shares._open
+
+
 async def test_health_watches_without_end_take_nothing_from_calls_and_probes() -> None:
     echo = Echo()
     async with running(echo, max_concurrent_rpcs=2) as server, grpc.aio.insecure_channel(server.address) as crowd:
