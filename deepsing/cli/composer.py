@@ -106,7 +106,8 @@ async def _wait_until_connected(target: str, credentials: Mapping[str, Any], wai
     while (left_s := end_s - time.monotonic()) > 0:
         async with open_channel(target, tls=credentials["tls"]) as channel:
             try:
-                await asyncio.wait_for(channel.channel_ready(), min(PROBE_S, left_s))
+                async with asyncio.timeout(min(PROBE_S, left_s)):
+                    await channel.channel_ready()
             except TimeoutError:
                 pass
             else:

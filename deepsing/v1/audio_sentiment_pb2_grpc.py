@@ -57,8 +57,8 @@ class AudioSentimentServiceServicer(object):
         The first message is the config, then comes audio; the caller half-closes at the end of the song.
         Limits (each INVALID_ARGUMENT): a chunk ≤ 64 KiB, else CHUNK_TOO_LARGE; a song ≤ 512 MiB, else
         SONG_TOO_LARGE; ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; with sound in it,
-        else SONG_NO_AUDIO; readable, else SONG_UNREADABLE; not empty, else SONG_EMPTY. No audio for 60 s:
-        DEADLINE_EXCEEDED UPLOAD_STALLED. Too many sessions: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo.
+        else SONG_NO_AUDIO; readable, else SONG_UNREADABLE; not empty, else SONG_EMPTY. Less than 256 bytes
+        of audio a second over 60 s, or more than 4.5 hours of upload: DEADLINE_EXCEEDED UPLOAD_STALLED. Too many sessions: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

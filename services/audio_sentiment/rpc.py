@@ -9,15 +9,15 @@ from typing import Any, Literal
 from deepsing.access.server_security import security_from_environment
 from deepsing.audio import AudioError, SongFacts
 from deepsing.rpc.errors import (
-    DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
     ResourceExhausted,
     ServiceError,
 )
+from deepsing.rpc.uploads import UploadClock
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.runtime.server import Service
-from deepsing.runtime.settings import SettingsError, settings_from_environment
+from deepsing.runtime.settings import SettingsError, parse_folders, settings_from_environment
 from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
 from deepsing.v1 import error_reason_pb2 as reasons
@@ -141,25 +141,19 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
     async def _feed_decoder(self, requests: Requests, decoder: SongDecoder) -> None:
         """Passes the bytes of the upload to the decoder; an error also ends the decoding."""
         try:
-            while (request := await self._receive_next(requests)) is not None:
-                decoder.append(_parse_chunk(request))
+            clock = UploadClock(self._settings.upload_stall_s)
+            while (request := await clock.receive(requests)) is not None:
+                chunk = _parse_chunk(request)
+                decoder.append(chunk)
+                clock.count(len(chunk))
             decoder.finish()
         except (ServiceError, AudioError) as error:
             decoder.abort(error)
             raise
 
-    async def _receive_next(self, requests: Requests) -> audio_sentiment_pb2.AnalyzeRequest | None:
-        """Waits for the caller's next message; None at the end."""
-        stall_s = self._settings.upload_stall_s
-        try:
-            async with asyncio.timeout(stall_s):
-                return await anext(requests, None)
-        except TimeoutError:
-            rule = f"no audio came for {stall_s:g} s; send it faster, or half-close"
-            raise DeadlineExceeded(rule, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
-
     async def _receive_config(self, requests: Requests) -> audio_sentiment_pb2.AnalyzeConfig:
-        request = await self._receive_next(requests) or audio_sentiment_pb2.AnalyzeRequest()
+        first = await UploadClock(self._settings.upload_stall_s).receive(requests)
+        request = first or audio_sentiment_pb2.AnalyzeRequest()
         if (payload := request.WhichOneof("payload")) != "config":
             rule = "the first message has no config; send the config first"
             raise _invalid_argument(rule, "CONFIG_MISSING", "config", payload)
@@ -306,6 +300,7 @@ async def _open() -> AudioSentimentServicer:
     for name, value in vars(settings).items():
         if not isinstance(value, str) and not value > 0:
             raise SettingsError(f"{PREFIX}{name.upper()} is {value}; set it to more than 0")
+    parse_folders(f"{PREFIX}WEIGHTS", filter(None, [settings.weights]))
     return AudioSentimentServicer(await asyncio.to_thread(open_models, settings), settings)
 
 

@@ -12,9 +12,10 @@ import grpc
 
 from deepsing.access.server_security import security_from_environment
 from deepsing.audio import AudioError, SongFacts, decode_blocks
-from deepsing.rpc.errors import InvalidArgument, ResourceExhausted
+from deepsing.rpc.errors import InvalidArgument
+from deepsing.runtime.admission import Shares, find_caller
 from deepsing.runtime.server import Service
-from deepsing.runtime.settings import settings_from_environment
+from deepsing.runtime.settings import SettingsError, settings_from_environment
 from deepsing.telemetry.ids import session_id
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import composer_pb2_grpc
@@ -23,11 +24,13 @@ from services.composer.backends.client import Backends, call_deadline_s
 from services.composer.session.config import parse_config
 from services.composer.session.counting import count_session
 from services.composer.session.messages import build_song_facts, convert_audio_error
+from services.composer.session.patience import Method, await_answer
 from services.composer.session.planning import plan_story
 from services.composer.session.receive import receive_config, receive_song
 from services.composer.session.session import Session
 from services.composer.settings import PREFIX, ComposerSettings
 from services.composer.stored.servicer import StoriesServicer
+from services.composer.stored.store import StoreError
 from services.composer.story.timeline import frame_count
 from services.composer.upload.scratch import ScratchDir
 from services.composer.upload.song_cache import SongCache
@@ -48,10 +51,18 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
         self.scratch = ScratchDir()
         limits = (settings.held_songs_bytes, settings.held_songs_count, settings.held_song_s)
         self.song_cache = SongCache(self.scratch.path, *limits)
-        self.sessions = 0
+        most = settings.max_sessions
+        each = settings.max_sessions_per_caller or (3 * most + 3) // 4
+        reason = reasons.ERROR_REASON_SESSIONS_EXHAUSTED
+        self._shares = Shares(most, each, "sessions", reason, RETRY_AFTER_S)
         self.idle = asyncio.Event()  # set while no session is open
         self.idle.set()
         self.stories = StoriesServicer(settings, self.backends, self.scratch)
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that are open."""
+        return self._shares.count
 
     async def close(self) -> None:
         """Stops making stored stories (other composers take over), closes the channels, and removes temporary files."""
@@ -64,7 +75,7 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
     ) -> AsyncIterator[pb.ComposeResponse]:
         """See the contract."""
         _set_call_deadline(context)
-        async with aclosing(self._run_session(request_iterator, unlimited=False)) as responses:
+        async with aclosing(self._run_session(request_iterator, context, unlimited=False)) as responses:
             async for response in responses:
                 yield response
 
@@ -77,14 +88,14 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
             raise InvalidArgument(message, reason=reasons.ERROR_REASON_SONG_TOO_LARGE, field="song")
         _set_call_deadline(context)
         request.config.ClearField("resume")
-        async with aclosing(self._run_session(_split_upload(request), unlimited=True)) as responses:
+        async with aclosing(self._run_session(_split_upload(request), context, unlimited=True)) as responses:
             async for response in responses:
                 yield pb.RenderResponse(response=response)
 
     async def _run_session(
-        self, requests: AsyncIterator[pb.ComposeRequest], *, unlimited: bool
+        self, requests: AsyncIterator[pb.ComposeRequest], context: grpc.aio.ServicerContext, *, unlimited: bool
     ) -> AsyncGenerator[pb.ComposeResponse]:
-        with self._admit():
+        with self._admit(context):
             session_id.set(uuid.uuid4().hex)
             session = Session(
                 self.settings,
@@ -98,20 +109,14 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
                     yield response
 
     @contextmanager
-    def _admit(self) -> Iterator[None]:
+    def _admit(self, context: grpc.aio.ServicerContext) -> Iterator[None]:
         """Counts a session while it is open. Raises ResourceExhausted SESSIONS_EXHAUSTED."""
-        if self.sessions >= self.settings.max_sessions:
-            message = f"{self.sessions} sessions are open, the most there may be; try again in {RETRY_AFTER_S:g} s"
-            raise ResourceExhausted(
-                message, reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=RETRY_AFTER_S
-            )
-        self.sessions += 1
-        self.idle.clear()
         try:
-            yield
+            with self._shares.hold(*find_caller(context)):
+                self.idle.clear()
+                yield
         finally:
-            self.sessions -= 1
-            if self.sessions == 0:
+            if not self.sessions:
                 self.idle.set()
 
     async def Probe(  # noqa: N802 - the contract's name
@@ -144,7 +149,7 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
     ) -> pb.PlanStoryResponse:
         """See the contract."""
         _set_call_deadline(context)
-        with self._admit():
+        with self._admit(context):
             session_id.set(uuid.uuid4().hex)
             folder = self.scratch.path
             return await plan_story(request_iterator, self.settings, self.backends, folder, session_id.get())
@@ -181,6 +186,20 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
             async for response in responses:
                 yield response
 
+    async def Await(  # noqa: N802 - the contract's name
+        self, request_iterator: AsyncIterator[pb.AwaitRequest], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.AwaitResponse]:
+        """See the contract."""
+        calls: dict[str, Method] = {
+            "probe": lambda requests: self.Probe(requests, context),
+            "plan_story": lambda requests: self.PlanStory(requests, context),
+            "create_story": lambda requests: self.CreateStory(requests, context),
+        }
+        stall_s, heartbeat_s = self.settings.upload_stall_s, self.settings.heartbeat_s
+        async with aclosing(await_answer(request_iterator, calls, stall_s, heartbeat_s)) as responses:
+            async for response in responses:
+                yield response
+
 
 def _set_call_deadline(context: grpc.aio.ServicerContext) -> None:
     """Applies the caller's deadline to all calls that the composer makes for this caller."""
@@ -204,7 +223,11 @@ async def _split_upload(request: pb.RenderRequest) -> AsyncIterator[pb.ComposeRe
 
 
 async def _open_servicer() -> ComposerServicer:
-    return ComposerServicer(settings_from_environment(ComposerSettings, PREFIX))
+    settings = settings_from_environment(ComposerSettings, PREFIX)
+    try:
+        return ComposerServicer(settings)
+    except StoreError as error:
+        raise SettingsError(f"{PREFIX}STORE is {settings.store!r}, which cannot be used: {error}") from None
 
 
 SERVICE = Service(
@@ -213,5 +236,6 @@ SERVICE = Service(
     register=composer_pb2_grpc.add_ComposerServiceServicer_to_server,
     open=_open_servicer,
     protect=security_from_environment,
+    large_methods=("Render",),
     largest_request_bytes=RENDER_SONG_BYTES + 2**20,  # a song just over the limit gets SONG_TOO_LARGE
 )

@@ -121,6 +121,7 @@ OF_COMPOSER = {
     f"{COMPOSE} SONG_EMPTY": _compose_song(b""),
     "ComposerService.Render SONG_TOO_LARGE": Crossing("Render", (pb.RenderRequest(song=bytes(24 * 2**20 + 1)),)),
     "RenderRequest.song SONG_TOO_LARGE": Crossing("Render", (pb.RenderRequest(song=bytes(24 * 2**20 + 1)),)),
+    "AwaitRequest.payload CONFIG_MISSING": Crossing("Await", (pb.AwaitRequest(),)),
     "ProbeRequest.payload CONFIG_MISSING": _probe(pb.ProbeRequest()),
     "ProbeRequest.config CONFIG_DUPLICATE": _probe(pb.ProbeRequest(config=pb.StoryConfig())),
     "ProbeRequest.audio_chunk CHUNK_TOO_LARGE": _probe(pb.ProbeRequest(audio_chunk=BIG)),
@@ -140,6 +141,7 @@ OF_COMPOSER = {
         sentiment_mode=pb.SENTIMENT_MODE_RELATIVE, pacing=pb.PACING_LIVE
     ),
     "StoryFileKind.STORY_FILE_KIND_UNSPECIFIED ENUM_UNKNOWN": _compose(files=[pb.STORY_FILE_KIND_UNSPECIFIED]),
+    "StoryConfig MESSAGE_TOO_LARGE": _compose(title="x" * (2**22 + 1)),
     "StoryConfig.engine ENGINE_UNKNOWN": _compose_song(sound(), engine="dalle"),
     "StoryConfig.translator TRANSLATOR_UNKNOWN": _compose_song(sound(), translator="x"),
     "StoryConfig.style STYLE_UNKNOWN": _compose_song(sound(), style="x"),

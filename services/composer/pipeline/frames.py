@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
@@ -124,10 +123,11 @@ class FrameScheduler:
         finally:
             for task, _ in self._waiting:
                 task.cancel()
-            with suppress(asyncio.CancelledError):
+            try:
                 await asyncio.gather(*(task for task, _ in self._waiting), return_exceptions=True)
-            self._latest = None  # it would keep its frames
-            self._thread.shutdown(wait=False)
+            finally:
+                self._latest = None  # it would keep its frames
+                self._thread.shutdown(wait=False)
 
     async def _place_keys(self, keys: list[Key]) -> None:
         """Places a point in latent space for each key."""

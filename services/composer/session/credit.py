@@ -71,7 +71,8 @@ class CreditGate:
             self._granted.clear()
             try:
                 if not self._closed:
-                    await asyncio.wait_for(self._granted.wait(), self._stall_s)
+                    async with asyncio.timeout(self._stall_s):
+                        await self._granted.wait()
             except TimeoutError:
                 self._closed = True
             if self.blocked and self._closed:

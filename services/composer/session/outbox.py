@@ -89,7 +89,8 @@ class Outbox:
         """Waits up to LIVE_DRAIN_S for the last live frames to be sent; drops and reports the rest."""
         assert self.credit_gate is not None
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.credit_gate.wait_until_empty(), LIVE_DRAIN_S)
+            async with asyncio.timeout(LIVE_DRAIN_S):
+                await self.credit_gate.wait_until_empty()
         self.credit_gate.drop_waiting()
         while (response := self.credit_gate.pop_next()) is not None:
             await self.put(response)

@@ -104,7 +104,8 @@ class Worker:
             except StoreError as error:
                 logger.warning("cannot look for stories: %s", error)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self.settings.lease_s / POLLS_PER_LEASE)
+                async with asyncio.timeout(self.settings.lease_s / POLLS_PER_LEASE):
+                    await self._news.wait()
 
     async def _poll_store(self) -> None:
         """Reads the records that have changed, and takes the oldest stories that have no live holder."""

@@ -251,6 +251,19 @@ async def test_a_stalled_upload_is_ended() -> None:
     assert parse_error_info(caught.value)[0] == "UPLOAD_STALLED"
 
 
+async def test_empty_chunks_keep_no_upload_alive() -> None:
+    async def send() -> AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]:
+        yield config()
+        while True:
+            yield chunk(b"")
+            await asyncio.sleep(0.05)
+
+    async with serve(Settings(upload_stall_s=0.3)) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Analyze(send(), timeout=30).read()
+    assert parse_error_info(caught.value)[0] == "UPLOAD_STALLED"
+
+
 async def test_progress_says_how_much_audio_is_decoded_before_its_window_is_over(stub: Stub) -> None:
     call = stub.Analyze(timeout=30)
     await call.write(pcm_config(live=True, send_progress=True))
