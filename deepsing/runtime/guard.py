@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from deepsing.rpc.channel import remaining_s
 from deepsing.rpc.errors import STATUS_DETAILS, DeadlineExceeded, InvalidArgument, ServiceError, Unavailable
 from deepsing.rpc.handlers import build_refusing_handler, wrap_handler
+from deepsing.rpc.machine import convert_machine_error
 from deepsing.rpc.workarounds import drain_requests, is_stray_cancellation
 from deepsing.telemetry.ids import REQUEST_ID_KEY, request_id, take_ids
 from deepsing.telemetry.logs import call_facts
@@ -39,7 +40,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
     def __init__(self, service: str, max_deadline_s: float) -> None:
         self.ready = False  # while False, calls are refused with RetryInfo
-        self._service = service
+        self.service = service
         self._max_deadline_s = max_deadline_s
         self._active = 0
         self._idle = asyncio.Event()
@@ -60,7 +61,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         take_ids(handler_call_details.invocation_metadata or ())
         call_facts.set({f"{what}_{way}": 0 for what in ("messages", "bytes") for way in ("in", "out")})
         if not self.ready and not foreign:
-            text = f"{self._service} is starting or stopping; try again in 2 s"
+            text = f"{self.service} is starting or stopping; try again in 2 s"
             reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
             return self._refuse(method, Unavailable(text, reason=reason, retry_after_s=2))
         try:
@@ -123,9 +124,12 @@ async def _track_call(guard: Guard, method: str, context: Any, *, streams_up: bo
         if isinstance(error, asyncio.CancelledError) and not is_stray_cancellation(error):
             code, outcome = "CANCELLED", "the caller left, its deadline passed, or the server stops"
             raise
-        code, outcome, failure = "INTERNAL", "failed", error
-        call_facts.get()["reason"] = "INTERNAL"
-        await _abort(context, _internal_error())
+        answer = convert_machine_error(error, guard.service) or _internal_error()
+        code, outcome, failure = answer.code.name, "failed", error
+        call_facts.get()["reason"] = answer.reason_name
+        if streams_up:
+            await drain_requests(context)
+        await _abort(context, answer)
     finally:
         fields = call_facts.get()  # the same object that MetricsInterceptor reads the code from
         fields |= {"rpc": method, "code": code, "duration_ms": round((time.monotonic() - began) * 1e3, 1), "peer": peer}

@@ -144,7 +144,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             while (request := await self._receive_next(requests)) is not None:
                 decoder.append(_parse_chunk(request))
             decoder.finish()
-        except (ServiceError, AudioError) as error:
+        except (ServiceError, AudioError, OSError) as error:
             decoder.abort(error)
             raise
 

@@ -12,6 +12,7 @@ from services.composer.upload.song_file import SongFile
 
 __all__ = ["require_config", "receive_config", "receive_next", "receive_upload", "receive_song"]
 
+SETTLE_S = 0.05  # a caller that breaks off looks for a moment like one that half-closes
 SongRequest = pb.ProbeRequest | pb.PlanStoryRequest | pb.CreateStoryRequest
 Request = TypeVar("Request")
 
@@ -79,6 +80,8 @@ async def receive_upload(
             raise _duplicate_config_error()
         else:
             raise _empty_message_error("audio_chunk, end_of_audio, credit or stop")
+    if not song_file.finished:
+        await asyncio.sleep(SETTLE_S)  # this task is cancelled here if the caller is gone: half a song is not the whole
     song_file.finish()
     credit_gate.close()
 

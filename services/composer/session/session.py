@@ -98,10 +98,12 @@ class Session:
         work.cancel()
         await asyncio.wait({work})
         work.cancelled() or work.exception()  # retrieved here; `run` raises it if the caller still waits
-        if self._delivery is not None:
-            await self._delivery.close()
-        self._song_file.close()
-        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+        try:
+            if self._delivery is not None:
+                await self._delivery.close()
+        finally:
+            self._song_file.close()
+            await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
     async def _work(self, requests: AsyncIterator[pb.ComposeRequest]) -> None:
         """Receives the song and makes the story at the same time; the first failure ends both."""

@@ -48,7 +48,7 @@ class SongCache:
         return sum(song.bytes for song in self._songs.values())
 
     def add(self, owner: str, digest: str, song: Path) -> None:
-        """Adds a song by a hard link to its file; does nothing if it is cached already or too large.
+        """Adds a song by a hard link to its file; does nothing if it is cached already, too large, or cannot be linked.
 
         Args:
             owner: account that sent it; empty without authentication.
@@ -62,7 +62,10 @@ class SongCache:
             self._drop(next(iter(self._songs)))
         self._kept += 1
         path = self.folder / f"held-{self._kept}"
-        path.hardlink_to(song)
+        try:
+            path.hardlink_to(song)
+        except OSError:  # the story goes on without; a caller who resumes it sends the song again
+            return
         self._songs[owner, digest] = _CachedSong(path, size, self._clock() + self._hold_s)
 
     def find(self, owner: str, digest: str) -> Path | None:
