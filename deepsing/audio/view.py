@@ -1,6 +1,7 @@
 """The bytes of a song as FFmpeg reads them: without a file name to judge by, and with their beginning kept."""
 
 import io
+from collections.abc import Callable
 from typing import Protocol
 
 __all__ = ["FileView", "Readable"]
@@ -25,10 +26,11 @@ class FileView:
         head: the first bytes, at most 64 KiB of those read so far, but for an ID3 tag (with pictures in it these
             grow long).
         error: what the file raised, which FFmpeg would report as a plain I/O error; None if nothing.
+        pause: called before each piece that is read; what it raises counts as raised by the file.
     """
 
-    def __init__(self, file: Readable) -> None:
-        self.head = b""
+    def __init__(self, file: Readable, pause: Callable[[], None] = lambda: None) -> None:
+        self.head, self.pause = b"", pause
         self.error: Exception | None = None
         self._file = file
         self._position = 0
@@ -87,6 +89,7 @@ class FileView:
 
     def _fetch(self, size: int) -> bytes:
         try:
+            self.pause()
             return bytes(self._file.read(size)[:size])
         except Exception as error:
             self.error = error

@@ -21,6 +21,8 @@ class ComposerSettings:
     batches_in_flight: int = 3  # batches of one session at the generator at a time
     max_sessions: int = 64  # sessions at a time; one more is refused
     max_song_bytes: int = 512 * 1024 * 1024  # largest encoded song, bytes
+    frames_bytes: Annotated[int, Between(2**20)] = 640 * 2**20  # of memory, for frames and encoders of all sessions
+    spool_bytes: Annotated[int, Between(2**20)] = 6 * 2**30  # of disk, for songs and files of all calls, held songs too
     held_songs_bytes: Annotated[int, Between(0)] = 2**30  # total size of songs kept for callers who resume a story
     held_songs_count: Annotated[int, Between(0)] = 1000  # number of such songs; 0 keeps none
     held_song_s: Annotated[float, Between(0)] = 600.0  # how long such a song is kept after its last use

@@ -1,7 +1,7 @@
 """Receives a caller's stream: the config first, then audio, credit, end_of_audio and stop in any order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from deepsing.rpc.errors import DeadlineExceeded, InvalidArgument
@@ -52,7 +52,7 @@ async def receive_upload(
     incoming: AsyncIterator[pb.ComposeRequest],
     song_file: SongFile,
     credit_gate: CreditGate,
-    on_credit: Callable[[], Awaitable[None]],
+    on_credit: Callable[[], None],
     stall_s: float,
 ) -> None:
     """Passes audio to the song file and credit to the credit gate until the caller half-closes.
@@ -61,7 +61,7 @@ async def receive_upload(
         incoming: the messages after the config.
         song_file: gets the audio.
         credit_gate: gets the credit.
-        on_credit: awaited after each grant.
+        on_credit: called after each grant; it must not wait, or a caller who reads nothing could not send either.
         stall_s: time without a message, while audio is still to come, that ends the session with UPLOAD_STALLED.
     """
     while True:
@@ -71,7 +71,7 @@ async def receive_upload(
         kind = request.WhichOneof("payload")
         if kind == "credit":
             credit_gate.grant(request.credit)
-            await on_credit()
+            on_credit()
         elif kind == "audio_chunk":
             _append_audio(request.audio_chunk, song_file)
         elif kind in ("end_of_audio", "stop"):

@@ -6,28 +6,31 @@ import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
-from deepsing.access.accounts import caller_account
 from deepsing.rpc.errors import FailedPrecondition, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
+from services.composer.output.files import StoryFiles
 from services.composer.pipeline.capabilities import Capabilities
 from services.composer.pipeline.pipeline import StoryPipeline
+from services.composer.pipeline.room import FrameRoom, plan_room
 from services.composer.pipeline.task import StoryTask
 from services.composer.session.config import parse_config, story_digest
 from services.composer.session.credit import CreditGate
-from services.composer.session.delivery import Delivery
+from services.composer.session.delivery import Delivery, FileRoom
 from services.composer.session.messages import build_session_started
 from services.composer.session.outbox import Outbox
 from services.composer.session.receive import receive_config, receive_upload
 from services.composer.settings import ComposerSettings
-from services.composer.story.plan import StoryPlan
+from services.composer.story.plan import ImageFormat, StoryPlan
 from services.composer.upload.arrivals import ArrivalLog
-from services.composer.upload.song_cache import SongCache
+from services.composer.upload.resources import Resources, caller_name
 from services.composer.upload.song_file import SongFile
 
 __all__ = ["Session"]
 
+ROOM_SHARE = 16  # of the memory that is free, the part that a new story may take beyond what it needs at least
+WAITING_BYTES = 32 * 2**20  # of raw live frames that may wait for a caller who reads slowly
 CLOSING: set[asyncio.Task[None]] = set()  # clean-up tasks; the event loop keeps only weak references to tasks
 
 
@@ -35,9 +38,8 @@ class Session:
     """Runs one Compose or Render call.
 
     Args:
+        resources: of this composer: room for the song and the files, and songs of earlier sessions.
         session_id: used in logs, in the manifest and in the generator's queue.
-        song_cache: songs of earlier sessions; this session's song is added, and its temporary folder is made beside
-            them. None keeps no songs and uses the system's temporary folder.
         unlimited: True if frames need no credit (Render).
     """
 
@@ -45,18 +47,18 @@ class Session:
         self,
         settings: ComposerSettings,
         backends: Backends,
+        resources: Resources,
         session_id: str,
         *,
-        song_cache: SongCache | None = None,
         unlimited: bool = False,
     ) -> None:
         self._settings, self._backends, self._session_id, self._unlimited = settings, backends, session_id, unlimited
-        self._song_cache, account = song_cache, caller_account.get()
-        self._owner = account.name if account else ""
+        self._resources, self._owner = resources, caller_name()
         self.outbox, self._arrivals = Outbox(), ArrivalLog()
-        self.folder = Path(tempfile.mkdtemp(prefix="deepsing-", dir=song_cache.folder if song_cache else None))
+        self._disk, self._memory = (one.open_share(self._owner) for one in (resources.disk, resources.memory))
+        self.folder = Path(tempfile.mkdtemp(prefix="deepsing-", dir=resources.scratch.path))
         try:
-            self._song_file = SongFile(self.folder / "song", settings.max_song_bytes)
+            self._song_file = SongFile(self.folder / "song", settings.max_song_bytes, self._disk)
         except OSError:
             self.folder.rmdir()
             raise
@@ -104,6 +106,8 @@ class Session:
         finally:
             self._song_file.close()
             await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+            self._disk.close()
+            self._memory.close()
 
     async def _work(self, requests: AsyncIterator[pb.ComposeRequest]) -> None:
         """Receives the song and makes the story at the same time; the first failure ends both."""
@@ -118,7 +122,7 @@ class Session:
             async with asyncio.TaskGroup() as group:
                 stall_s = self._settings.upload_stall_s
                 upload = group.create_task(
-                    receive_upload(incoming, self._song_file, credit_gate, self.outbox.release, stall_s)
+                    receive_upload(incoming, self._song_file, credit_gate, self.outbox.note_credit, stall_s)
                 )
                 await self._make_story(config, plan, group)
                 upload.cancel()
@@ -130,13 +134,24 @@ class Session:
         digest = self._check_resume(plan, story_digest(config, capabilities.digests, capabilities.paint_rate))
         task = StoryTask(plan, capabilities, self._session_id, plan.resume.next_seq if plan.resume else 0)
         group.create_task(self._cache_song(plan))
-        threads = self._settings.encoder_threads
-        self._delivery = Delivery(task, self._song_file, threads, self.outbox, self._heartbeat)
-        pipeline = StoryPipeline(task, self._song_file, self._backends, self._settings, arrivals=self._arrivals)
+        room = self._reserve(task)
+        files = StoryFiles(self.folder, plan, task.size, self._settings.encoder_threads)
+        file_room = FileRoom(files, self._disk, self._resources.decode)
+        self._delivery = Delivery(task, self._song_file, file_room, self.outbox, self._heartbeat)
+        pipeline = StoryPipeline(task, self._song_file, self._backends, self._settings, self._arrivals, room)
         started = build_session_started(task, digest, song_held=self._song_file.is_cached)
         await self.outbox.put(pb.ComposeResponse(session_started=started))
         self._heartbeat.phase = pb.PHASE_LISTENING
         await self._delivery.run(pipeline, group)
+
+    def _reserve(self, task: StoryTask) -> FrameRoom:
+        """Takes memory for the story's frames. Raises ResourceExhausted SESSIONS_EXHAUSTED."""
+        room = plan_room(task, self._settings, self._resources.memory.free / ROOM_SHARE)
+        self._memory.resize(room.bytes)
+        gate = self.outbox.credit_gate
+        if gate is not None and gate.backlog is not None and task.plan.image_format is ImageFormat.RAW_RGB:
+            gate.backlog = max(1, min(gate.backlog, WAITING_BYTES // task.size.byte_count))
+        return room
 
     def _check_resume(self, plan: StoryPlan, digest: str) -> str:
         """Checks that a resumed story is the same, and takes its song from the cache. Returns the story's digest."""
@@ -145,7 +160,7 @@ class Session:
         if plan.resume.story_digest != digest:
             message = "this song and config make another story; start it anew"
             raise FailedPrecondition(message, reason=reasons.ERROR_REASON_RESUME_MISMATCH, field="resume.story_digest")
-        song = self._song_cache.find(self._owner, plan.resume.song_digest) if self._song_cache else None
+        song = self._resources.song_cache.find(self._owner, plan.resume.song_digest)
         if song is not None and not self._song_file.length:
             self._song_file.link_cached(song, plan.resume.song_digest)
         return digest
@@ -159,8 +174,8 @@ class Session:
         if announced not in ("", self._song_file.digest):
             message = f"the song is another than {announced[:64]!r}; send the same one, or start anew"
             raise FailedPrecondition(message, reason=reasons.ERROR_REASON_RESUME_MISMATCH, field="resume.song_digest")
-        if self._song_cache and self._song_file.length:
-            self._song_cache.add(self._owner, self._song_file.digest, self._song_file.path)
+        if self._song_file.length:
+            self._resources.song_cache.add(self._owner, self._song_file.digest, self._song_file.path)
 
 
 def _first_refusal(failures: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from deepsing.rpc.errors import InvalidArgument
+from deepsing.runtime.byte_budget import ByteShare
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.upload.arrivals import ArrivalLog
 
@@ -23,10 +24,11 @@ class SongFile:
     Args:
         path: file to write.
         limit_bytes: largest song.
+        disk: share of the disk that grows with the song; the caller closes it once the file is deleted.
     """
 
-    def __init__(self, path: Path, limit_bytes: int) -> None:
-        self.path = path
+    def __init__(self, path: Path, limit_bytes: int, disk: ByteShare | None = None) -> None:
+        self.path, self._disk = path, disk
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         self._limit_bytes, self.length, self.finished = limit_bytes, 0, False
         self.is_cut = False
@@ -58,6 +60,7 @@ class SongFile:
 
         Raises:
             InvalidArgument: CHUNK_TOO_LARGE or SONG_TOO_LARGE.
+            ResourceExhausted: DISK_FULL, if the share cannot grow.
             OSError: they cannot be written; the song is cut where the last whole chunk ended.
         """
         if len(chunk) > CHUNK_BYTES:
@@ -67,6 +70,8 @@ class SongFile:
         if self.length + len(chunk) > self._limit_bytes:
             message = f"the song is larger than {self._limit_bytes / 2**20:g} MiB; encode it smaller"
             raise InvalidArgument(message, reason=reasons.ERROR_REASON_SONG_TOO_LARGE, field="audio_chunk")
+        if self._disk is not None:
+            self._disk.resize(self._disk.size + len(chunk))
         self._write(chunk)
         self._hash.update(chunk)
         self.length += len(chunk)

@@ -182,7 +182,13 @@ def test_bytes_that_cannot_be_written_end_writer_and_reader_and_the_file_still_c
     with GrowingFile() as file:
         reader = Reader(file)
         file.append(b"RIFF")
-        file._shared.file.write = file._shared.file.close = fail  # type: ignore[method-assign]
+        shared, close = file._shared.file, file._shared.file.close
+
+        def close_and_fail() -> None:
+            close()
+            fail()
+
+        shared.write, shared.close = fail, close_and_fail  # type: ignore[method-assign]
         with pytest.raises(OSError, match="No space left"):
             file.append(b"more")
         assert file.length == 4

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepsing.audio import AudioError, GrowingFile, decode_blocks
+from deepsing.audio import AudioError, GrowingFile, decode_blocks, decoding
 from deepsing.audio.view import FileView
 from tests.encoding import encode, tone, wav
+from tests.songs import make_song
 
 
 @pytest.fixture
@@ -133,3 +134,45 @@ def test_a_stream_that_appears_on_the_way_does_not_end_the_song() -> None:
         decoding = decode_blocks(live)
         assert sum(map(len, decoding)) == decoding.facts.sample_count
     assert decoding.facts.duration_s == pytest.approx(2.0, abs=0.1)
+
+
+def test_every_packet_is_a_chance_to_end(tmp_path: Path) -> None:
+    path, calls = make_song(tmp_path, "flac"), []
+
+    def pause() -> None:
+        calls.append(1)
+        if len(calls) == 20:
+            raise TimeoutError("the caller left")
+
+    with pytest.raises(TimeoutError, match="the caller left"):
+        list(decode_blocks(path, pause=pause))
+    assert len(calls) == 20
+
+
+def test_a_pause_that_raises_while_the_file_is_read_is_no_damage(tmp_path: Path) -> None:
+    def pause() -> None:
+        raise TimeoutError("the caller left")
+
+    for kind in ("flac", "cbr_mp3", "opus", "adts"):
+        with pytest.raises(TimeoutError, match="the caller left"):
+            list(decode_blocks(make_song(tmp_path, kind), pause=pause))
+
+
+def test_samples_of_all_channels_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "MAX_VALUES", 100_000)
+    path = tmp_path / "wide.wav"
+    path.write_bytes(wav(np.zeros((6, 20_000), "<i2"), 48_000, tag=1))
+    with pytest.raises(
+        AudioError, match=r"more than 100000 samples of all channels \(6 channels of 48000 Hz\)"
+    ) as caught:
+        list(decode_blocks(path, min_duration_s=0.1))
+    assert caught.value.kind == "too_large"
+
+
+@pytest.mark.parametrize("mono", [True, False])
+def test_blocks_of_many_channels_and_high_rates_stay_small(tmp_path: Path, *, mono: bool) -> None:
+    path = tmp_path / "wide.wav"
+    path.write_bytes(wav(np.zeros((32, 768_000), "<i2"), 768_000, tag=1))
+    sizes = [block.size for block in decode_blocks(path, mono=mono)]
+    assert max(sizes) <= 2**20
+    assert sum(sizes) == 768_000 * (1 if mono else 32)

@@ -30,7 +30,7 @@ async def expect_reason(composer: Stage, reason: str, code: grpc.StatusCode, **f
         call = composer.stub.Compose(upload(config(**fields), pcm(6.3)))
         assert (await expect_refusal(call))[:2] == (code, reason)
     assert composer.servicer.sessions == 0
-    assert [path.name for path in composer.servicer.scratch.path.iterdir() if "held" not in path.name] == []
+    assert [path.name for path in composer.servicer.resources.scratch.path.iterdir() if "held" not in path.name] == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ async def test_an_upload_that_is_broken_off_is_never_held_as_a_whole_song() -> N
             await asyncio.wait({reading})
         async with asyncio.timeout(SOON_S):
             await composer.servicer.idle.wait()
-        assert composer.servicer.song_cache.total_bytes == 0
+        assert composer.servicer.resources.song_cache.total_bytes == 0
 
 
 async def _read(call: Any) -> None:
