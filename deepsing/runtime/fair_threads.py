@@ -37,14 +37,16 @@ class FairThreads:
         name: of the threads.
         turns: works that run at a time.
         most: works that may run and wait; a named caller may have half of them.
+        first_s: processor time up to which the works of a caller are done in the order in which they came.
     """
 
-    def __init__(self, name: str, turns: int, most: int) -> None:
-        self._free, self._most = turns, most
+    def __init__(self, name: str, turns: int, most: int, first_s: float = 0.0) -> None:
+        self._free, self._most, self._first_s = turns, most, first_s
         self._threads = ThreadPoolExecutor(most, thread_name_prefix=name)
         self._lock = threading.Lock()  # guards what follows, and the fields of all works
         self._works: set[_Work] = set()
         self._waiting: list[_Work] = []
+        self._count = 0
         self._spent_s: dict[str, float] = {}  # by caller with works: their time, on a common virtual clock
 
     async def run(
@@ -88,6 +90,8 @@ class FairThreads:
                 raise QueueFull(f"{own} such calls of this caller wait, the most there may be")
             floor_s = min(self._spent_s.values(), default=0.0)
             self._spent_s[job.caller] = max(self._spent_s.get(job.caller, 0.0), floor_s)
+            self._count += 1
+            job.number = self._count
             self._works.add(job)
             self._waiting.append(job)
             self._give_turns()
@@ -103,8 +107,8 @@ class FairThreads:
                 else:
                     self._remove(job)
 
-    def _rank(self, job: "_Work") -> tuple[float, float]:
-        return self._spent_s[job.caller], job.used_s
+    def _rank(self, job: "_Work") -> tuple[float, float, int]:
+        return self._spent_s[job.caller], max(0.0, job.used_s - self._first_s), job.number
 
     def _give_turns(self) -> None:
         while self._free and self._waiting:
@@ -164,7 +168,7 @@ class _Work:
         self._loop, self._context = asyncio.get_running_loop(), contextvars.copy_context()
         self.answer: asyncio.Future[Any] = self._loop.create_future()
         self.turn, self.begun, self.has_turn, self.stopped = threading.Event(), False, False, False
-        self.used_s = 0.0
+        self.used_s, self.number = 0.0, 0
         self._turn_at_s = self._charged_s = 0.0  # on the thread's clock; of `used_s`
 
     def run(self) -> Any:

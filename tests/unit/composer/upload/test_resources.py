@@ -60,7 +60,7 @@ async def test_a_named_caller_has_half_and_leaves_the_rest_to_others(resources: 
     with resources.open_song() as song:
         for _ in range(32):
             song.append(bytes(65_536))
-        with pytest.raises(ResourceExhausted, match="your calls would use 2.062 MiB of 4 MiB"):
+        with pytest.raises(ResourceExhausted, match=r"your calls would use 2.062 MiB of 4 MiB"):
             song.append(bytes(65_536))
         caller_account.set(Account("key alice"))
         with resources.open_song() as other:
@@ -77,6 +77,17 @@ def test_a_share_that_cannot_grow_stays_as_it_was() -> None:
         share.resize(10)
         assert budget.free == 90
     assert budget.free == 100
+
+
+async def test_more_songs_than_can_be_decoded_are_to_come_again(resources: Resources) -> None:
+    gate = threading.Event()
+    tasks = [asyncio.create_task(resources.decode(lambda pause: gate.wait(SOON_S))) for _ in range(64)]
+    await asyncio.sleep(0)
+    with pytest.raises(ResourceExhausted, match=r"64 such calls wait.*try again in 5 s") as caught:
+        await resources.decode(lambda pause: None)
+    assert (caught.value.reason_name, caught.value.retry_after_s) == ("QUEUE_FULL", 5.0)
+    gate.set()
+    assert await asyncio.gather(*tasks) == [True] * 64
 
 
 async def test_decoding_ends_with_its_caller_and_is_charged_to_it(resources: Resources) -> None:
@@ -98,5 +109,5 @@ async def test_decoding_ends_with_its_caller_and_is_charged_to_it(resources: Res
     task.cancel()
     assert await asyncio.to_thread(ended.wait, 1.0)
     async with asyncio.timeout(SOON_S):
-        with pytest.raises(ResourceExhausted, match="0.5 s of work a day"):
+        with pytest.raises(ResourceExhausted, match=r"0.5 s of work a day"):
             await resources.decode(decode)
