@@ -16,6 +16,7 @@ from deepsing.rpc.errors import STATUS_DETAILS, DeadlineExceeded, InvalidArgumen
 from deepsing.rpc.handlers import build_refusing_handler, wrap_handler
 from deepsing.rpc.machine import convert_machine_error
 from deepsing.rpc.workarounds import drain_requests, is_stray_cancellation
+from deepsing.runtime.bodies import BodyGate, read_late
 from deepsing.telemetry.ids import REQUEST_ID_KEY, request_id, take_ids
 from deepsing.telemetry.logs import call_facts
 from deepsing.v1 import error_reason_pb2 as reasons
@@ -36,12 +37,13 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
     Args:
         service: its name, for messages.
         max_deadline_s: longest time that a unary call may take, even if its caller allows more.
+        largest_bytes: of the largest message that the server takes.
     """
 
-    def __init__(self, service: str, max_deadline_s: float) -> None:
+    def __init__(self, service: str, max_deadline_s: float, largest_bytes: int) -> None:
         self.ready = False  # while False, calls are refused with RetryInfo
         self.service = service
-        self._max_deadline_s = max_deadline_s
+        self._max_deadline_s, self._bodies = max_deadline_s, BodyGate(largest_bytes)
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -90,7 +92,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         cap_s = None if streams_up else self._max_deadline_s
         read, write = handler.request_deserializer or bytes, handler.response_serializer or bytes
         return wrap_handler(
-            handler,
+            handler if streams_up else read_late(handler, self._bodies),
             lambda context: _track_call(self, method, context, streams_up=streams_up),
             on_request=lambda received: _parse_message(read, received),
             on_response=lambda message: _count_message("out", write(message)),

@@ -71,13 +71,14 @@ class GrpcServer:
         self._service = service
         security = service.protect(service.name)
         self._credentials = security.credentials
-        self._guard = Guard(service.name, self.settings.max_deadline_s)
+        largest_bytes = max(self.settings.max_message_bytes, service.largest_request_bytes)
+        self._guard = Guard(service.name, self.settings.max_deadline_s, largest_bytes)
         self._telemetry = ServiceTelemetry(
             service.name, service.grpc_name, metrics=self.settings.metrics_port is not None
         )
         self._server = grpc.aio.server(
             interceptors=[*self._telemetry.interceptors, self._guard, *security.interceptors, *interceptors],
-            options=_build_options(self.settings, service.largest_request_bytes),
+            options=_build_options(self.settings, largest_bytes),
             maximum_concurrent_rpcs=self.settings.max_concurrent_rpcs,
         )
         self._health = health.aio.HealthServicer()
@@ -228,13 +229,13 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def _build_options(settings: ServerSettings, largest_request_bytes: int) -> list[tuple[str, int]]:
+def _build_options(settings: ServerSettings, largest_bytes: int) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", int(settings.reuse_port)),
         ("grpc.max_metadata_size", METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES),
         ("grpc.max_send_message_length", -1),  # responses are limited by what a request may ask for
-        ("grpc.max_receive_message_length", max(settings.max_message_bytes, largest_request_bytes)),
+        ("grpc.max_receive_message_length", largest_bytes),
         ("grpc.keepalive_time_ms", int(settings.keepalive_s * 1e3)),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),

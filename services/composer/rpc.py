@@ -73,8 +73,12 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
             message = f"the song has {len(request.song)} bytes; Render takes 24 MiB, Compose takes more"
             raise InvalidArgument(message, reason=reasons.ERROR_REASON_SONG_TOO_LARGE, field="song")
         _set_call_deadline(context)
-        request.config.ClearField("resume")
-        async with aclosing(self._run_session(_split_upload(request), unlimited=True)) as responses:
+        config = pb.StoryConfig()
+        config.CopyFrom(request.config)
+        config.ClearField("resume")
+        upload = _split_upload(config, [request.song])
+        del request  # it has the whole song
+        async with aclosing(self._run_session(upload, unlimited=True)) as responses:
             async for response in responses:
                 yield pb.RenderResponse(response=response)
 
@@ -183,10 +187,13 @@ def _decode_song(song: Path, pause: Pause) -> SongFacts:
         return decoding.facts
 
 
-async def _split_upload(request: pb.RenderRequest) -> AsyncIterator[pb.ComposeRequest]:
-    yield pb.ComposeRequest(config=request.config)
-    for first in range(0, len(request.song), CHUNK_BYTES):
-        yield pb.ComposeRequest(audio_chunk=request.song[first : first + CHUNK_BYTES])
+async def _split_upload(config: pb.StoryConfig, songs: list[bytes]) -> AsyncIterator[pb.ComposeRequest]:
+    """Config and song as Compose takes them; `songs` holds one song, which is taken out of it."""
+    yield pb.ComposeRequest(config=config)
+    song = songs.pop()
+    for first in range(0, len(song), CHUNK_BYTES):
+        yield pb.ComposeRequest(audio_chunk=song[first : first + CHUNK_BYTES])
+    del song
     yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
 
 
