@@ -23,6 +23,7 @@ class Outbox:
         self.credit_gate: CreditGate | None = None
         self.waiting: deque[pb.ComposeResponse | None] = deque()
         self._bytes = 0  # of frames in `waiting`
+        self.taken_count = 0  # messages that the reader has taken
         self._news, self._room = asyncio.Event(), asyncio.Event()
         self._releasing = asyncio.Lock()
 
@@ -38,6 +39,17 @@ class Outbox:
     def full(self) -> bool:
         """Whether put() has to wait."""
         return not self.live and (len(self.waiting) >= SIZE or self._bytes >= MOST_BYTES)
+
+    def is_unread(self) -> bool:
+        """Whether messages, or frames without credit, wait for the caller."""
+        return bool(self.waiting) or (self.credit_gate is not None and bool(self.credit_gate.waiting))
+
+    def clear(self) -> None:
+        """Drops all that waits, because the session has failed."""
+        self.waiting.clear()
+        self._bytes = 0
+        if self.credit_gate is not None:
+            self.credit_gate.waiting.clear()
 
     def empty(self) -> bool:
         """Whether no message waits."""
@@ -67,12 +79,14 @@ class Outbox:
         while True:
             if self.waiting:
                 response = self.waiting.popleft()
+                self.taken_count += 1
                 self._bytes -= _count_bytes(response)
                 if not self.full():
                     self._room.set()
                 return response
             frame = self.credit_gate.pop_next() if self.live and self.credit_gate is not None else None
             if frame is not None:
+                self.taken_count += 1
                 return frame
             self._news.clear()
             await self._news.wait()

@@ -5,8 +5,9 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
+from time import monotonic
 
-from deepsing.rpc.errors import FailedPrecondition, ServiceError
+from deepsing.rpc.errors import DeadlineExceeded, FailedPrecondition, ResourceExhausted, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
@@ -30,6 +31,7 @@ from services.composer.upload.song_file import SongFile
 __all__ = ["Session"]
 
 ROOM_SHARE = 16  # of the memory that is free, the part that a new story may take beyond what it needs at least
+ROOM_WAIT_S, UNREAD_S, WATCH_S = 20.0, 10.0, 1.0  # see _reserve and _watch_reader
 WAITING_BYTES = 32 * 2**20  # of raw live frames that may wait for a caller who reads slowly
 CLOSING: set[asyncio.Task[None]] = set()  # clean-up tasks; the event loop keeps only weak references to tasks
 
@@ -124,17 +126,22 @@ class Session:
                 upload = group.create_task(
                     receive_upload(incoming, self._song_file, credit_gate, self.outbox.note_credit, stall_s)
                 )
+                watch = group.create_task(self._watch_reader())
                 await self._make_story(config, plan, group)
                 upload.cancel()
+                watch.cancel()
         except ExceptionGroup as failures:
+            self.outbox.clear()  # the caller may never read it
             raise _first_refusal(failures) from failures
+        finally:
+            self._memory.close()
 
     async def _make_story(self, config: pb.StoryConfig, plan: StoryPlan, group: asyncio.TaskGroup) -> None:
         capabilities = await Capabilities.fetch(plan, self._backends)
         digest = self._check_resume(plan, story_digest(config, capabilities.digests, capabilities.paint_rate))
         task = StoryTask(plan, capabilities, self._session_id, plan.resume.next_seq if plan.resume else 0)
         group.create_task(self._cache_song(plan))
-        room = self._reserve(task)
+        room = await self._reserve(task)
         files = StoryFiles(self.folder, plan, task.size, self._settings.encoder_threads)
         file_room = FileRoom(files, self._disk, self._resources.decode)
         self._delivery = Delivery(task, self._song_file, file_room, self.outbox, self._heartbeat)
@@ -144,14 +151,41 @@ class Session:
         self._heartbeat.phase = pb.PHASE_LISTENING
         await self._delivery.run(pipeline, group)
 
-    def _reserve(self, task: StoryTask) -> FrameRoom:
-        """Takes memory for the story's frames. Raises ResourceExhausted SESSIONS_EXHAUSTED."""
-        room = plan_room(task, self._settings, self._resources.memory.free / ROOM_SHARE)
-        self._memory.resize(room.bytes)
+    async def _reserve(self, task: StoryTask) -> FrameRoom:
+        """Takes memory for the story's frames, for which it waits a while. Raises ResourceExhausted."""
+        memory, until_s = self._resources.memory, monotonic() + ROOM_WAIT_S
+        while True:
+            room = plan_room(task, self._settings, memory.free / ROOM_SHARE)
+            try:
+                self._memory.resize(room.bytes)
+                break
+            except ResourceExhausted:
+                if monotonic() > until_s or room.bytes > memory.limit:
+                    raise
+            self._resources.note_want()
+            await asyncio.sleep(WATCH_S)
         gate = self.outbox.credit_gate
         if gate is not None and gate.backlog is not None and task.plan.image_format is ImageFormat.RAW_RGB:
             gate.backlog = max(1, min(gate.backlog, WAITING_BYTES // task.size.byte_count))
         return room
+
+    async def _watch_reader(self) -> None:
+        """Ends the session if its caller takes nothing; soon, if others wait for the memory that it holds."""
+        taken, since_s = self.outbox.taken_count, monotonic()
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if taken != self.outbox.taken_count or not self.outbox.is_unread():
+                taken, since_s = self.outbox.taken_count, monotonic()
+            unread_s = monotonic() - since_s
+            if unread_s > UNREAD_S and self._memory.size and self._resources.is_memory_wanted:
+                message = (
+                    f"nothing was read for {UNREAD_S:g} s while others wait for memory; read on, and resume the story"
+                )
+                reason = reasons.ERROR_REASON_SESSIONS_EXHAUSTED
+                raise ResourceExhausted(message, reason=reason, retry_after_s=UNREAD_S)
+            if unread_s > self._settings.credit_stall_s:
+                message = f"nothing was read for {self._settings.credit_stall_s:g} s; read sooner, or grant less credit"
+                raise DeadlineExceeded(message, reason=reasons.ERROR_REASON_CREDIT_STALLED)
 
     def _check_resume(self, plan: StoryPlan, digest: str) -> str:
         """Checks that a resumed story is the same, and takes its song from the cache. Returns the story's digest."""

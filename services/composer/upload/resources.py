@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 from deepsing.access.accounts import caller_account, charge
@@ -21,6 +22,7 @@ from services.composer.upload.song_file import SongFile
 __all__ = ["Resources", "caller_name"]
 
 Result = TypeVar("Result")
+WANT_S = 3.0  # for which a want of memory counts
 MOST_DECODING = 64  # songs that are decoded here at a time, and that wait for it; each holds a few MB at most
 RETRY_AFTER_S, MEMORY_RETRY_AFTER_S, DISK_RETRY_AFTER_S = 5.0, 10.0, 30.0
 
@@ -36,6 +38,7 @@ class Resources:
     """
 
     def __init__(self, settings: ComposerSettings) -> None:
+        self._wanted_until_s = 0.0
         self.scratch, self._max_song_bytes = ScratchDir(), settings.max_song_bytes
         self.disk = ByteBudget(settings.spool_bytes, _refuse_disk)
         self.memory = ByteBudget(settings.frames_bytes, _refuse_memory)
@@ -44,6 +47,15 @@ class Resources:
         self.song_cache = SongCache(self.scratch.path, *limits, on_resize=held.resize)
         self.disk.make_room = self.song_cache.make_room
         self._threads = FairThreads("decode", available_cores(), MOST_DECODING)
+
+    @property
+    def is_memory_wanted(self) -> bool:
+        """Whether a session waits for memory."""
+        return monotonic() < self._wanted_until_s
+
+    def note_want(self) -> None:
+        """Says that a session waits for memory; to be repeated every second."""
+        self._wanted_until_s = monotonic() + WANT_S
 
     @contextmanager
     def open_song(self) -> Iterator[SongFile]:
