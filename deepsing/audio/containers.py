@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import av
 
+from deepsing.audio.allocations import limit_allocations
 from deepsing.audio.errors import AudioError
 from deepsing.audio.ogg import OggChain, is_ogg
 from deepsing.audio.packets import PacketDecoder
@@ -35,6 +36,7 @@ XING_BYTES = 144
 MPEG1_RATES_FROM_HZ = 32_000  # slower mp3 is MPEG-2, whose frames have half the samples
 
 
+limit_allocations()
 av.logging.set_level(None)  # what FFmpeg would log of damaged songs, we report as warnings of the song
 
 
@@ -107,7 +109,8 @@ class ContainerSource:
     def _open_container(self, file: Readable, view: FileView) -> av.container.InputContainer:
         options = OPTIONS if view.seekable() else OPTIONS | LIVE_OPTIONS
         try:
-            return av.open(file, mode="r", container_options=options, metadata_errors="replace")
+            with view.limit_head():
+                return av.open(file, mode="r", container_options=options, metadata_errors="replace")
         except av.error.FFmpegError as error:
             if view.error is not None:
                 raise view.error from None

@@ -2,6 +2,8 @@
 
 import io
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 from deepsing.audio import AudioError, GrowingFile, decode_blocks, decoding
+from deepsing.audio.allocations import limit_allocations
 from deepsing.audio.view import FileView
 from tests.encoding import encode, tone, wav
 from tests.songs import make_song
@@ -176,3 +179,35 @@ def test_blocks_of_many_channels_and_high_rates_stay_small(tmp_path: Path, *, mo
     sizes = [block.size for block in decode_blocks(path, mono=mono)]
     assert max(sizes) <= 2**20
     assert sum(sizes) == 768_000 * (1 if mono else 32)
+
+
+def test_pictures_before_the_sound_are_not_read_without_end(tmp_path: Path) -> None:
+    song, picture = make_song(tmp_path, "flac").read_bytes(), bytes(2**24 - 100)
+    block = b"\x06" + len(picture).to_bytes(3, "big") + picture
+    path = tmp_path / "pictures.flac"
+    path.write_bytes(song[:4] + b"\0" + song[5:42] + block * 5 + song[42:])
+    with pytest.raises(AudioError, match="more than 64 MiB come before the sound"):
+        list(decode_blocks(path))
+    path.write_bytes(song[:4] + b"\0" + song[5:42] + block + song[42:])
+    assert sum(map(len, decode_blocks(path))) == sum(map(len, decode_blocks(make_song(tmp_path, "flac"))))
+
+
+def test_a_tag_of_any_size_takes_no_memory(tmp_path: Path) -> None:
+    assert limit_allocations()
+    size, song = 200 * 2**20, make_song(tmp_path, "cbr_mp3").read_bytes()
+    seven_bits = bytes(size >> shift & 127 for shift in (21, 14, 7, 0))
+    whole = bytes((size + 10) >> shift & 127 for shift in (21, 14, 7, 0))
+    path = tmp_path / "picture.mp3"
+    with path.open("wb") as file:
+        file.write(b"ID3\4\0\0" + whole + b"APIC" + seven_bits + b"\0\0\0image/jpeg\0\3\0")
+        file.seek(20 + size)
+        file.write(song)
+    code = (
+        "import resource, sys; from deepsing.audio import AudioError, decode_blocks\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: list(decode_blocks(sys.argv[1]))\n"
+        "except AudioError: pass\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 40  # MiB
