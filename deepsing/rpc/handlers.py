@@ -59,9 +59,12 @@ def wrap_handler(
             return on_response(await wait(call_method(request, context), context))
 
     async def respond_with_stream(request: Any, context: Any) -> AsyncIterator[Any]:
-        async with around(context), aclosing(call_method(request, context)) as responses:
-            async for response in responses if wait_each is None else _iterate(responses, wait_each):
-                yield on_response(response)
+        async with around(context):
+            answers = call_method(request, context)
+            del request  # a large message is not kept as long as it is answered
+            async with aclosing(answers) as responses:
+                async for response in responses if wait_each is None else _iterate(responses, wait_each):
+                    yield on_response(response)
 
     make: Callable[..., grpc.RpcMethodHandler] = getattr(grpc, f"{kind}_rpc_method_handler")
     codec = () if serialized else (handler.request_deserializer, handler.response_serializer)

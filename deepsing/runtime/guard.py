@@ -21,8 +21,10 @@ from deepsing.rpc.errors import (
     Unimplemented,
 )
 from deepsing.rpc.handlers import build_refusing_handler, take_stream, wrap_handler
+from deepsing.rpc.machine import convert_machine_error
 from deepsing.rpc.workarounds import drain_requests, is_stray_cancellation
 from deepsing.runtime.admission import Shares, find_caller
+from deepsing.runtime.bodies import BodyGate, read_late
 from deepsing.runtime.settings import ServerSettings
 from deepsing.telemetry.ids import REQUEST_ID_KEY, request_id, take_ids
 from deepsing.telemetry.logs import call_facts
@@ -46,11 +48,13 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         service: its name, for messages.
         settings: limits of calls: how many at a time, and how long they may take.
         slow: seconds that the message of a method may take instead of `first_message_s`, by the method's path.
+        largest_bytes: of the largest message that the server takes.
     """
 
-    def __init__(self, service: str, settings: ServerSettings, slow: Mapping[str, float] | None = None) -> None:
+    def __init__(self, service: str, settings: ServerSettings, slow: Mapping[str, float], largest_bytes: int) -> None:
         self.ready = False  # while False, calls are refused with RetryInfo
-        self._service, self._settings, self._slow = service, settings, dict(slow or {})
+        self.service = service
+        self._settings, self._slow, self._bodies = settings, dict(slow), BodyGate(largest_bytes)
         reason = reasons.ERROR_REASON_CALLS_EXHAUSTED
         most = settings.max_concurrent_rpcs
         self.shares = Shares(most, settings.max_rpcs_per_caller or (most + 1) // 2, "calls", reason)
@@ -73,7 +77,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         take_ids(handler_call_details.invocation_metadata or ())
         call_facts.set({f"{what}_{way}": 0 for what in ("messages", "bytes") for way in ("in", "out")})
         if not self.ready and not foreign:
-            text = f"{self._service} is starting or stopping; try again in 2 s"
+            text = f"{self.service} is starting or stopping; try again in 2 s"
             reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
             return self._refuse(method, Unavailable(text, reason=reason, retry_after_s=2))
         try:
@@ -125,7 +129,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
     def _build_receiver(self, method: str) -> Callable[[AsyncIterator[Any]], Awaitable[Any]]:
         """What receives the one message of a call; it raises DeadlineExceeded or InvalidArgument if none comes."""
-        limit_s = self._slow.get(method, self._settings.first_message_s)
+        limit_s = self._find_limit_s(method)
 
         async def receive(requests: AsyncIterator[Any]) -> Any:
             request = await _receive_next(requests, limit_s)
@@ -136,12 +140,15 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
 
         return receive
 
+    def _find_limit_s(self, method: str) -> float:
+        return self._slow.get(method, self._settings.first_message_s)
+
     def _wrap_handler(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
         streams_up = handler.request_streaming
         cap_s = None if streams_up else self._settings.max_deadline_s
         read, write = handler.request_deserializer or bytes, handler.response_serializer or bytes
         return wrap_handler(
-            take_stream(handler, self._build_receiver(method)),
+            handler if streams_up else read_late(handler, self._bodies, self._find_limit_s(method)),
             lambda context: _track_call(self, method, context, streams_up=streams_up),
             on_request=lambda received: _parse_message(read, received),
             on_response=lambda message: _count_message("out", write(message)),
@@ -186,9 +193,12 @@ async def _track_call(guard: Guard, method: str, context: Any, *, streams_up: bo
         if isinstance(error, asyncio.CancelledError) and not is_stray_cancellation(error):
             code, outcome = "CANCELLED", "the caller left, its deadline passed, or the server stops"
             raise
-        code, outcome, failure = "INTERNAL", "failed", error
-        call_facts.get()["reason"] = "INTERNAL"
-        await _abort(context, _internal_error())
+        answer = convert_machine_error(error, guard.service) or _internal_error()
+        code, outcome, failure = answer.code.name, "failed", error
+        call_facts.get()["reason"] = answer.reason_name
+        if streams_up:
+            await drain_requests(context)
+        await _abort(context, answer)
     finally:
         fields = call_facts.get()  # the same object that MetricsInterceptor reads the code from
         fields |= {"rpc": method, "code": code, "duration_ms": round((time.monotonic() - began) * 1e3, 1), "peer": peer}

@@ -85,19 +85,22 @@ class GrpcServer:
         self._service = service
         security = service.protect(service.name)
         self._credentials = security.credentials
+        largest_bytes = max(self.settings.max_message_bytes, service.largest_request_bytes)
         large_s = self.settings.first_message_s + service.largest_request_bytes / SLOWEST_BYTES_PER_S
         slow = dict.fromkeys((f"/{service.grpc_name}/{method}" for method in service.large_methods), large_s)
-        self._guard = Guard(service.name, self.settings, slow)
+        self._guard = Guard(service.name, self.settings, slow, largest_bytes)
         self._telemetry = ServiceTelemetry(
             service.name, service.grpc_name, metrics=self.settings.metrics_port is not None
         )
         self._server = grpc.aio.server(
             interceptors=[*self._telemetry.interceptors, self._guard, *security.interceptors, *interceptors],
-            options=build_options(self.settings, service.largest_request_bytes),
+            options=build_options(self.settings, largest_bytes),
         )
         self._health, self._health_server = HealthServicer(), None
         if self.settings.health_port is not None:
-            self._health_server = grpc.aio.server(interceptors=[self._guard], options=build_options(self.settings))
+            self._health_server = grpc.aio.server(
+                interceptors=[self._guard], options=build_options(self.settings, self.settings.max_message_bytes)
+            )
         self._servicer: Any = None
 
     @property
@@ -249,19 +252,19 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def build_options(settings: ServerSettings, largest_request_bytes: int = 0) -> list[tuple[str, int]]:
+def build_options(settings: ServerSettings, largest_bytes: int) -> list[tuple[str, int]]:
     """Options of a server, each of which grpcio knows: it ignores others without a word.
 
     Args:
         settings: of the process.
-        largest_request_bytes: if it may be larger than the settings say.
+        largest_bytes: of the largest message that it takes.
     """
     return [
         ("grpc.so_reuseport", int(settings.reuse_port)),
         ("grpc.max_metadata_size", METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES),
         ("grpc.max_send_message_length", -1),  # responses are limited by what a request may ask for
-        ("grpc.max_receive_message_length", max(settings.max_message_bytes, largest_request_bytes)),
+        ("grpc.max_receive_message_length", largest_bytes),
         ("grpc.keepalive_time_ms", int(settings.keepalive_s * 1e3)),
         ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),

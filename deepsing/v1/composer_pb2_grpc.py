@@ -93,7 +93,8 @@ class ComposerServiceServicer(object):
 
     def Probe(self, request_iterator, context):
         """Analyses a song and estimates the cost of its story, before any picture is painted.
-        The limits of Compose on audio apply here too.
+        The limits of Compose on audio apply here too. Too many songs are being decoded: RESOURCE_EXHAUSTED QUEUE_FULL with
+        RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,11 +111,13 @@ class ComposerServiceServicer(object):
     def Compose(self, request_iterator, context):
         """Turns audio into a story. The first message is the config; then audio, credit and control, in any order.
         The caller may half-close once it has sent end_of_audio and all its credit.
-        Limits: a chunk ≤ 64 KiB, else INVALID_ARGUMENT CHUNK_TOO_LARGE; a song ≤ 512 MiB, else SONG_TOO_LARGE,
-        and ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; no audio in it: SONG_NO_AUDIO; not readable:
-        SONG_UNREADABLE; empty: SONG_EMPTY. Less than 256 bytes of audio a second over 60 s, or more than 4.5 hours of
-        upload: DEADLINE_EXCEEDED UPLOAD_STALLED. No credit for 300 s: DEADLINE_EXCEEDED CREDIT_STALLED. Too many sessions
-        (of one caller, three quarters as many): RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo.
+        Limits: a chunk ≤ 64 KiB, else INVALID_ARGUMENT CHUNK_TOO_LARGE; a song ≤ 512 MiB and ≤ 4,147,200,000 samples of
+        all channels together, else SONG_TOO_LARGE, and ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; no
+        audio in it: SONG_NO_AUDIO; not readable: SONG_UNREADABLE; empty: SONG_EMPTY. Less than 256 bytes of audio a second
+        over 60 s, or more than 4.5 hours of upload: DEADLINE_EXCEEDED UPLOAD_STALLED. No credit for 300 s:
+        DEADLINE_EXCEEDED CREDIT_STALLED. Too many sessions (of one caller, three quarters as many), or too large frames for
+        the memory that is left: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo. No room for the song or the files:
+        RESOURCE_EXHAUSTED DISK_FULL with RetryInfo.
         One of the other services does not answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

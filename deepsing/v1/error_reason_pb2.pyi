@@ -170,6 +170,16 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """INVALID_ARGUMENT: "the request is too large for generator; send less"."""
     ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 87
     """UNIMPLEMENTED: "there is no such method here; use the stubs of the contract"."""
+    ERROR_REASON_DISK_FULL: _ErrorReason.ValueType  # 90
+    """RESOURCE_EXHAUSTED, with RetryInfo: "composer has no room left on its disk; try again in 30 s, or ask its operator
+    to free space".
+    """
+    ERROR_REASON_DISK_FAILED: _ErrorReason.ValueType  # 91
+    """UNAVAILABLE, with RetryInfo: "the disk of composer fails; try again in 30 s, or ask its operator to look after it"."""
+    ERROR_REASON_FILES_EXHAUSTED: _ErrorReason.ValueType  # 92
+    """RESOURCE_EXHAUSTED, with RetryInfo: "composer has as many files and connections open as it may; try again in 10 s"."""
+    ERROR_REASON_MEMORY_EXHAUSTED: _ErrorReason.ValueType  # 93
+    """RESOURCE_EXHAUSTED, with RetryInfo: "composer has no memory left; try again in 10 s, or ask for less at once"."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: `google.rpc.ErrorInfo.reason` is a name below without its prefix, the domain is "deepsing", and
@@ -325,4 +335,14 @@ ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 86
 """INVALID_ARGUMENT: "the request is too large for generator; send less"."""
 ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 87
 """UNIMPLEMENTED: "there is no such method here; use the stubs of the contract"."""
+ERROR_REASON_DISK_FULL: ErrorReason.ValueType  # 90
+"""RESOURCE_EXHAUSTED, with RetryInfo: "composer has no room left on its disk; try again in 30 s, or ask its operator
+to free space".
+"""
+ERROR_REASON_DISK_FAILED: ErrorReason.ValueType  # 91
+"""UNAVAILABLE, with RetryInfo: "the disk of composer fails; try again in 30 s, or ask its operator to look after it"."""
+ERROR_REASON_FILES_EXHAUSTED: ErrorReason.ValueType  # 92
+"""RESOURCE_EXHAUSTED, with RetryInfo: "composer has as many files and connections open as it may; try again in 10 s"."""
+ERROR_REASON_MEMORY_EXHAUSTED: ErrorReason.ValueType  # 93
+"""RESOURCE_EXHAUSTED, with RetryInfo: "composer has no memory left; try again in 10 s, or ask for less at once"."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

@@ -22,6 +22,8 @@ class ComposerSettings:
     max_sessions: Annotated[int, Between(0)] = 64  # sessions at a time; one more is refused
     max_sessions_per_caller: Annotated[int, Between(1)] | None = None  # of a key, or a machine; unset: three quarters
     max_song_bytes: Annotated[int, Between(1)] = 512 * 1024 * 1024  # largest encoded song, bytes
+    frames_bytes: Annotated[int, Between(2**20)] = 640 * 2**20  # of memory, for frames and encoders of all sessions
+    spool_bytes: Annotated[int, Between(2**20)] = 6 * 2**30  # of disk, for songs and files of all calls, held songs too
     held_songs_bytes: Annotated[int, Between(0)] = 2**30  # total size of songs kept for callers who resume a story
     held_songs_count: Annotated[int, Between(0)] = 1000  # number of such songs; 0 keeps none
     held_song_s: Annotated[float, Between(0)] = 600.0  # how long such a song is kept after its last use

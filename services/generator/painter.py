@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,6 +42,7 @@ class Job:
     encoding: Literal["rgb", "jpeg", "png"] = "rgb"
     jpeg_quality: int = 90
     arrived_s: float = field(default_factory=time.monotonic)
+    abandoned: threading.Event = field(default_factory=threading.Event, compare=False)  # set: nobody waits for it
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ class Painter:
                 rows = rows[length:]
 
     def _paint_run(self, jobs: list[Job], rows: list[Place]) -> list[bytes]:
+        if all(jobs[place].abandoned.is_set() for place, _ in rows):
+            return [b""] * len(rows)
         length = min(run for run in self._lengths if run >= len(rows))
         filled = rows + rows[-1:] * (length - len(rows))
         first = jobs[rows[0][0]]

@@ -120,12 +120,18 @@ class Backends:
             requests: called for each attempt; yields the upload from its start.
             complete: whether the whole song was uploaded; from then on, `call_timeout_s` without a response counts
                 as a failure.
+
+        Raises:
+            OSError: `requests` could not read the song.
+            ServiceError: as `call`.
         """
         retry, received = Retry(self.breakers["audio_sentiment"]), 0
         while True:
             retry.begin()
             remaining_s = _remaining_s()
-            call = self.audio_sentiment.Analyze(requests(), timeout=None if remaining_s == math.inf else remaining_s)
+            upload = _Upload(requests())
+            timeout_s = None if remaining_s == math.inf else remaining_s
+            call = upload.call = self.audio_sentiment.Analyze(upload.send(), timeout=timeout_s)
             keep_status(call)
             place = 0
             try:
@@ -143,6 +149,10 @@ class Backends:
                 await retry.wait(slow=True)
             except grpc.aio.AioRpcError as error:
                 await retry.wait_or_raise(error)
+            except asyncio.CancelledError:
+                if upload.failure is not None:
+                    raise upload.failure from None
+                raise
             finally:
                 call.cancel()
 
@@ -156,6 +166,24 @@ class Backends:
             return response_task.result()
         finally:
             response_task.cancel()
+
+
+class _Upload:
+    """The requests of one attempt; gRPC would hide why they could not be read, and wait for ever."""
+
+    def __init__(self, requests: AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]) -> None:
+        self._requests = requests
+        self.call: Any = None
+        self.failure: OSError | None = None
+
+    async def send(self) -> AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]:
+        """Yields them; if they cannot be read, it keeps the error and ends the call."""
+        try:
+            async for request in self._requests:
+                yield request
+        except OSError as error:
+            self.failure = error
+            self.call.cancel()
 
 
 class Pace:

@@ -61,7 +61,7 @@ class VideoWriter:
 
     def abandon(self) -> None:
         """Stops encoding and removes the file, also after close()."""
-        with suppress(av.error.FFmpegError, ValueError):
+        with suppress(av.error.FFmpegError, OSError, ValueError):
             self._container.close()
         self.path.unlink(missing_ok=True)
 

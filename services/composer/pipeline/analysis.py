@@ -104,7 +104,7 @@ class SongAnalysis:
             audio_format=_build_audio_format(self._plan.audio_format),
             live=self._plan.live,
             model_digest=self._capabilities.digests["audio_sentiment"],
-            send_progress=self._plan.live,
+            send_progress=True,  # offline as a sign of life: the points of a whole song may all come at its end
             hearing=self._capabilities.hearing,
         )
         yield audio_sentiment_pb2.AnalyzeRequest(config=config)
@@ -128,7 +128,7 @@ class SongAnalysis:
                     check_end(self._plan.storyboard, self.song.duration_us)
                     break
                 if response.HasField("progress"):
-                    if (update := self._apply_progress(response.progress)) is not None:
+                    if self._plan.live and (update := self._apply_progress(response.progress)) is not None:
                         yield update
                     continue
                 point, number = response.point, number + 1

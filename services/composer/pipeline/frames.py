@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsing.v1 import generator_pb2, sentiment_pb2
-from services.composer.backends.client import BATCH_BYTES, Backends
+from services.composer.backends.client import Backends
 from services.composer.film.camera import Camera
 from services.composer.film.film import Film, Shot
 from services.composer.film.pace import find_neighbours
 from services.composer.pipeline.analysis import AnalysisUpdate, gather_updates
 from services.composer.pipeline.keys import KeyTranslator
 from services.composer.pipeline.painting import build_picture_request, paint_pictures
+from services.composer.pipeline.room import FrameRoom
 from services.composer.pipeline.task import StoryTask
 from services.composer.story.flashes import FlashGuard
 from services.composer.story.frame import FrameInfo
@@ -26,12 +27,8 @@ from services.composer.story.latents import FrameLatent, LatentPath
 from services.composer.story.storyboard import KeyMotion, ScriptedTimeline, arrange_keys
 from services.composer.story.timeline import REACTION_S, Key, Point, Timeline
 
-__all__ = ["STYLED_BATCH", "FrameScheduler", "FrameBatch"]
+__all__ = ["FrameScheduler", "FrameBatch"]
 
-# Pictures with style per request: one takes up to a second on a busy processor, the requests in flight wait for each
-# other, and each has the composer's `call_timeout_s`.
-STYLED_BATCH = 4
-FILM_BYTES = 64 * 2**20  # of the frames of one batch, at most, if it has more than one picture
 MIN_NAMED_WEIGHT = 0.01  # concepts and styles with smaller weights are not reported
 
 
@@ -66,12 +63,12 @@ class FrameScheduler:
     """Plans the frames of one story, has the generator paint some of them, and makes the film of those.
 
     Args:
-        batch: pictures per request, at most.
-        in_flight: requests at a time, at most.
+        room: how much is held at a time.
     """
 
-    def __init__(self, task: StoryTask, backends: Backends, batch: int, in_flight: int) -> None:
-        self._task, self._backends, self._in_flight = task, backends, in_flight
+    def __init__(self, task: StoryTask, backends: Backends, room: FrameRoom) -> None:
+        self._task, self._backends, self._in_flight, self._batch = task, backends, room.in_flight, room.batch
+        self._films, self._delivers = asyncio.Semaphore(room.films), False  # whether the last film is still held
         self._plan, self._capabilities, self._size = task.plan, task.capabilities, task.painted_size
         self._timeline = Timeline(look_ahead=not task.plan.live, lag_s=task.capabilities.lag_s)
         self._path, self._keys = LatentPath(), KeyTranslator(task, backends)
@@ -80,9 +77,6 @@ class FrameScheduler:
         rate, self._pace = float(task.plan.rate), task.pace
         # Live, what is not final in time is shown later, by less than the time between two painted pictures.
         self._delay_s = max(0.0, (self._pace.stride - 1) / rate - REACTION_S) if task.plan.live else 0.0
-        picture_bytes, frame_bytes = (3 * one.width_px * one.height_px for one in (self._size, task.size))
-        batch = min(batch, STYLED_BATCH) if task.plan.is_styled else batch
-        self._batch = max(1, min(batch, BATCH_BYTES // picture_bytes, FILM_BYTES // (frame_bytes * self._pace.rest)))
         # Frames are numbered as in the whole song, so that a part shows what the whole shows there.
         self._first = task.plan.first_frame
         begin = FlashGuard.warmup_start(self._first + task.first_seq, rate)
@@ -242,6 +236,7 @@ class FrameScheduler:
         if before is not None:
             await asyncio.wait({before})
             before.result()
+        await self._films.acquire()
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._make_film, images, shots)
 
     def _make_film(self, images: Sequence[bytes], shots: Sequence[Sequence[Shot]]) -> list[NDArray[np.uint8]]:
@@ -259,9 +254,12 @@ class FrameScheduler:
         return list(answer.images)
 
     async def _collect(self) -> FrameBatch:
-        """Waits for the oldest request; returns its frames."""
+        """Waits for the oldest request; returns its frames. Those of the last call are consumed by now."""
+        if self._delivers:
+            self._films.release()
         task, infos = self._waiting[0]
-        frames = await task
+        self._delivers = False
+        frames, self._delivers = await task, True
         self._waiting.popleft()
         first = self._task.first_seq
         wanted = [place for place, one in enumerate(infos) if one.seq >= first]

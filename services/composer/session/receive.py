@@ -1,6 +1,7 @@
 """Receives a caller's stream: the config first, then audio, credit, end_of_audio and stop in any order."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from deepsing.rpc.errors import InvalidArgument
@@ -12,6 +13,7 @@ from services.composer.upload.song_file import SongFile
 
 __all__ = ["require_config", "receive_config", "receive_next", "receive_upload", "receive_song"]
 
+SETTLE_S = 0.05  # a caller that breaks off looks for a moment like one that half-closes
 SongRequest = pb.ProbeRequest | pb.PlanStoryRequest | pb.CreateStoryRequest
 Request = TypeVar("Request")
 
@@ -45,7 +47,7 @@ async def receive_upload(
     incoming: AsyncIterator[pb.ComposeRequest],
     song_file: SongFile,
     credit_gate: CreditGate,
-    on_credit: Callable[[], Awaitable[None]],
+    on_credit: Callable[[], None],
     stall_s: float,
 ) -> None:
     """Passes audio to the song file and credit to the credit gate until the caller half-closes.
@@ -54,7 +56,7 @@ async def receive_upload(
         incoming: the messages after the config.
         song_file: gets the audio.
         credit_gate: gets the credit.
-        on_credit: awaited after each grant.
+        on_credit: called after each grant; it must not wait, or a caller who reads nothing could not send either.
         stall_s: time without enough audio, while more is to come, that ends the session with UPLOAD_STALLED.
     """
     clock = UploadClock(stall_s, "end_of_audio")
@@ -65,7 +67,7 @@ async def receive_upload(
         kind = request.WhichOneof("payload")
         if kind == "credit":
             credit_gate.grant(request.credit)
-            await on_credit()
+            on_credit()
         elif kind == "audio_chunk":
             _append_audio(request.audio_chunk, song_file)
             clock.count(len(request.audio_chunk))
@@ -75,6 +77,8 @@ async def receive_upload(
             raise _duplicate_config_error()
         else:
             raise _empty_message_error("audio_chunk, end_of_audio, credit or stop")
+    if not song_file.finished:
+        await asyncio.sleep(SETTLE_S)  # this task is cancelled here if the caller is gone: half a song is not the whole
     song_file.finish()
     credit_gate.close()
 

@@ -284,6 +284,19 @@ async def test_without_being_asked_there_is_no_progress(stub: Stub) -> None:
     assert [answer.WhichOneof("payload") for answer in found] == ["point", "point", "summary"]
 
 
+async def test_songs_of_all_streams_share_the_disk() -> None:
+    async with serve(Settings(spool_bytes=100_000)) as stub:
+        call = stub.Analyze(timeout=30)
+        await call.write(pcm_config(live=True))
+        await call.write(chunk(chords(0.5).astype("<f4").tobytes()))
+        assert (await call.read()).point.time_us == 0
+        code, reason, _ = await refusal(stub, [config(), *pieces(wav(8.0))])
+        assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "DISK_FULL")
+        await call.done_writing()
+        assert (await call.read()).HasField("summary")
+        await answers(stub, [config(), *pieces(wav(0.5))])
+
+
 async def test_one_session_too_many_is_refused_with_a_time_to_retry(stub: Stub) -> None:
     calls = [stub.Analyze(timeout=30) for _ in range(2)]
     half_second = chunk(chords(0.5).astype("<f4").tobytes())

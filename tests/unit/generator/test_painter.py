@@ -169,3 +169,17 @@ def test_lack_of_memory_is_distinguished_from_other_failures() -> None:
     assert is_out_of_memory(RuntimeError("CUDNN failure: CUDNN_STATUS_ALLOC_FAILED"))
     assert is_out_of_memory(RuntimeError("CUDA error cudaErrorMemoryAllocation"))
     assert not is_out_of_memory(RuntimeError("Invalid rank for input: latent"))
+
+
+def test_rows_that_nobody_waits_for_any_more_are_not_painted() -> None:
+    engine, left, stays = Watched(), job(5), job(2, seed=1)
+
+    def leave(*_: object, **__: object) -> np.ndarray:
+        left.abandoned.set()
+        return Watched.paint(engine, *_, **__)
+
+    engine.paint = leave  # type: ignore[method-assign]
+    painted = Painter({"tiny": engine}, two_styles(), 1, (1,)).paint([left, stays])
+    assert engine.seen == [1, 1, 1]  # the first row of the one, both of the other
+    assert painted[0].images[1:] == [b""] * 4
+    assert painted[1].images == painter().paint([stays])[0].images

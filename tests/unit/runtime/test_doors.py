@@ -63,7 +63,7 @@ def test_every_option_of_servers_and_channels_is_one_that_the_installed_grpcio_k
 
 @pytest.mark.parametrize("setting", ["idle_connection_s", "handshake_s", "keepalive_s"])
 async def test_settings_in_seconds_reach_grpcio_in_milliseconds(setting: str) -> None:
-    options = dict(build_options(ServerSettings(**{setting: 7.5})))
+    options = dict(build_options(ServerSettings(**{setting: 7.5}), 1))
     assert 7500 in options.values()
 
 

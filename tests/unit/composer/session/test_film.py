@@ -11,8 +11,8 @@ import pytest
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2
 from services.composer.pipeline.capabilities import Capabilities
-from services.composer.pipeline.frames import STYLED_BATCH
 from services.composer.pipeline.live_frames import LiveFrameScheduler
+from services.composer.pipeline.room import STYLED_BATCH, plan_room
 from services.composer.pipeline.task import StoryTask
 from services.composer.session.config import parse_config
 from services.composer.story.timeline import REACTION_S
@@ -128,7 +128,13 @@ async def test_live_frames_of_the_built_in_pace_show_their_own_time_and_those_of
     async def measure_delay(paint_rate: float) -> float:
         plan = parse_config(config(pacing=pb.PACING_LIVE, paint_rate=paint_rate))
         task = StoryTask(plan, await Capabilities.fetch(plan, composer.servicer.backends), "s")
-        scheduler = LiveFrameScheduler(task, composer.servicer.backends, ArrivalLog(), composer.servicer.settings)
+        scheduler = LiveFrameScheduler(
+            task,
+            composer.servicer.backends,
+            ArrivalLog(),
+            composer.servicer.settings,
+            plan_room(task, composer.servicer.settings),
+        )
         return 4.0 - scheduler._find_time_s(96)
 
     assert await measure_delay(12) == 0
