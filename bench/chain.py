@@ -14,7 +14,8 @@ from bench.measurement import Measurement
 from bench.processes import run_service
 from deepsing.rpc.channel import open_channel
 from deepsing.runtime.artifacts import load_artifact
-from deepsing.runtime.onnx import available_cores, open_session
+from deepsing.runtime.cores import available_cores
+from deepsing.runtime.onnx import open_session
 from deepsing.v1.generator_pb2 import GenerateRequest, ListConceptsRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
 from services.generator.engine import Engine

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from deepsing.runtime.artifacts import ArtifactError, Manifest, load_artifact
-from deepsing.runtime.onnx import available_cores, open_session
+from deepsing.runtime.cores import available_cores
+from deepsing.runtime.onnx import open_session
 from deepsing.runtime.settings import SettingsError, parse_folders
 from services.generator.engine import EXPORTERS, RATERS, Engine
 from services.generator.painter import Painter
