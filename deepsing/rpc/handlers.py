@@ -10,6 +10,7 @@ __all__ = ["wrap_handler", "build_refusing_handler", "Around"]
 
 Around = Callable[[Any], AbstractAsyncContextManager[Any]]
 """Makes what a call runs inside of from the call's context."""
+NAMES = {True: "stream", False: "unary"}
 
 
 def _keep(message: Any) -> Any:
@@ -39,8 +40,7 @@ def wrap_handler(
         wait: takes the awaitable of a single response and the context, and awaits it; not used for streams.
         serialized: whether `on_request` gets, and `on_response` returns, the bytes of the wire.
     """
-    names = {True: "stream", False: "unary"}
-    kind = f"{names[handler.request_streaming]}_{names[handler.response_streaming]}"
+    kind = f"{NAMES[handler.request_streaming]}_{NAMES[handler.response_streaming]}"
     method = getattr(handler, kind)
 
     async def convert_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -48,9 +48,8 @@ def wrap_handler(
             yield on_request(request)
 
     def call_method(request: Any, context: Any) -> Any:
-        if on_request is _keep:
-            return method(request, context)
-        return method(convert_each(request) if handler.request_streaming else on_request(request), context)
+        converted = convert_each(request) if handler.request_streaming else on_request(request)
+        return method(request if on_request is _keep else converted, context)
 
     async def respond(request: Any, context: Any) -> Any:
         async with around(context):
@@ -58,9 +57,9 @@ def wrap_handler(
 
     async def respond_with_stream(request: Any, context: Any) -> AsyncIterator[Any]:
         async with around(context):
-            answers = call_method(request, context)
+            responses = call_method(request, context)
             del request  # a large message is not kept as long as it is answered
-            async with aclosing(answers) as responses:
+            async with aclosing(responses):
                 async for response in responses:
                     yield on_response(response)
 

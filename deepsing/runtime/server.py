@@ -25,6 +25,7 @@ __all__ = ["run", "GrpcServer", "ServerSecurity", "Service"]
 
 SETTLE_S = 0.2  # for connections to close by themselves
 CLOSE_S = 5.0  # for the servicer to close, after the last call
+LOOKAHEAD_BYTES = 256 * 2**10  # of each stream, that may arrive before they are read
 METADATA_BYTES = 8192  # of one call; with its default limits gRPC rejects metadata at random between 8 and 16 KiB
 logger = logging.getLogger(__name__)
 
@@ -236,6 +237,8 @@ def _build_options(settings: ServerSettings, largest_bytes: int) -> list[tuple[s
         ("grpc.absolute_max_metadata_size", METADATA_BYTES),
         ("grpc.max_send_message_length", -1),  # responses are limited by what a request may ask for
         ("grpc.max_receive_message_length", largest_bytes),
+        ("grpc.http2.bdp_probe", 0),  # it would let each stream send megabytes that nobody has asked for yet
+        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         ("grpc.keepalive_time_ms", int(settings.keepalive_s * 1e3)),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),

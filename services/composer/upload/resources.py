@@ -10,9 +10,9 @@ from typing import TypeVar
 from deepsing.access.accounts import caller_account, charge
 from deepsing.rpc.errors import ResourceExhausted
 from deepsing.runtime.byte_budget import ByteBudget
+from deepsing.runtime.cores import available_cores
 from deepsing.runtime.fair_queue import QueueFull
 from deepsing.runtime.fair_threads import FairThreads, Pause
-from deepsing.runtime.onnx import available_cores
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.settings import PREFIX, ComposerSettings
 from services.composer.upload.scratch import ScratchDir

@@ -7,7 +7,6 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from deepsing.runtime import onnx
 from deepsing.runtime.onnx import DeviceThread, ProviderError, available_cores, open_session
 from deepsing.telemetry.ids import request_id
 
@@ -80,7 +79,7 @@ def test_threads_follow_the_containers_quota_and_the_affinity(
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(onnx, "CGROUP", tmp_path)
+    monkeypatch.setattr("deepsing.runtime.cores.CGROUP", tmp_path)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(64)))
     assert available_cores() == cores
 
