@@ -11,6 +11,7 @@ __all__ = ["wrap_handler", "take_stream", "build_refusing_handler", "Around"]
 END = object()  # in the place of a response after the last
 Around = Callable[[Any], AbstractAsyncContextManager[Any]]
 """Makes what a call runs inside of from the call's context."""
+NAMES = {True: "stream", False: "unary"}
 
 
 def _keep(message: Any) -> Any:
@@ -42,7 +43,7 @@ def wrap_handler(
         wait_each: takes the awaitable of each response of a stream, and awaits it.
         serialized: whether `on_request` gets, and `on_response` returns, the bytes of the wire.
     """
-    kind = "_".join(("unary", "stream")[many] for many in (handler.request_streaming, handler.response_streaming))
+    kind = f"{NAMES[handler.request_streaming]}_{NAMES[handler.response_streaming]}"
     method = getattr(handler, kind)
 
     async def convert_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -50,9 +51,8 @@ def wrap_handler(
             yield on_request(request)
 
     def call_method(request: Any, context: Any) -> Any:
-        if on_request is _keep:
-            return method(request, context)
-        return method(convert_each(request) if handler.request_streaming else on_request(request), context)
+        converted = convert_each(request) if handler.request_streaming else on_request(request)
+        return method(request if on_request is _keep else converted, context)
 
     async def respond(request: Any, context: Any) -> Any:
         async with around(context):
@@ -60,9 +60,9 @@ def wrap_handler(
 
     async def respond_with_stream(request: Any, context: Any) -> AsyncIterator[Any]:
         async with around(context):
-            answers = call_method(request, context)
+            responses = call_method(request, context)
             del request  # a large message is not kept as long as it is answered
-            async with aclosing(answers) as responses:
+            async with aclosing(responses):
                 async for response in responses if wait_each is None else _iterate(responses, wait_each):
                     yield on_response(response)
 

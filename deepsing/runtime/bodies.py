@@ -20,8 +20,8 @@ class BodyGate:
     """Bytes of messages that are being received, or that were received and not yet answered with anything.
 
     A message is counted as the largest that there may be until it is there: gRPC does not say how long it will be.
-    An owner may receive half at most at a time, or one message; among those who wait, the one who holds least goes
-    first.
+    An owner may receive half at most at a time, or one message. Those who wait go in turns by owner, those who hold
+    least first.
 
     Args:
         largest: bytes of the largest message that the server takes.
@@ -32,6 +32,7 @@ class BodyGate:
         self._most_own = self._free // 2
         self._held: dict[str, int] = {}
         self._receiving: dict[str, int] = {}  # messages, by owner
+        self._served: dict[str, int] = {}  # messages let in so far, by owner who still waits
         self._waiting: list[tuple[str, asyncio.Future[None], Body]] = []
 
     @asynccontextmanager
@@ -46,6 +47,8 @@ class BodyGate:
             yield body
         finally:
             self._waiting = [one for one in self._waiting if one[1] is not turn]
+            if all(one[0] != owner for one in self._waiting):
+                self._served.pop(owner, None)
             body.shrink(0)
 
     def move(self, owner: str, change: int) -> None:
@@ -65,13 +68,14 @@ class BodyGate:
         """Lets in as many of those who wait as there is room for."""
         while self._free >= self.largest:
             may = [
-                (self._held.get(owner, 0), place)
+                (self._held.get(owner, 0), self._served.get(owner, 0), place)
                 for place, (owner, turn, _) in enumerate(self._waiting)
                 if not turn.done() and self._may_receive(owner)
             ]
             if not may:
                 return
-            owner, turn, body = self._waiting[min(may)[1]]
+            owner, turn, body = self._waiting[min(may)[-1]]
+            self._served[owner] = self._served.get(owner, 0) + 1
             self.move(owner, self.largest)
             self._receiving[owner] = self._receiving.get(owner, 0) + 1
             body.size = self.largest

@@ -1,4 +1,4 @@
-"""How many cores a process may use."""
+"""How many processor cores this process may use."""
 
 import os
 from pathlib import Path

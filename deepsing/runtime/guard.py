@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any
@@ -180,6 +181,7 @@ async def _track_call(guard: Guard, method: str, context: Any, *, streams_up: bo
     except ServiceError as error:
         code, outcome = error.code.name, f"refused: {error}"
         call_facts.get()["reason"] = error.reason_name
+        traceback.clear_frames(error.__traceback__)  # or a large request would stay until the next collection
         if streams_up and admitted:
             await drain_requests(context)
         await _abort(context, error)

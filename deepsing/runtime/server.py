@@ -38,6 +38,7 @@ CLOSE_S = 5.0  # for the servicer to close, after the last call
 PING_TIMEOUT_MS = 20_000  # for a client's answer; grpcio 1.85 obeys this option only, whose default is a minute
 EX_CONFIG = 78  # as in sysexits.h: something was set wrongly
 SLOWEST_BYTES_PER_S = 2**16  # at which a large message may come: half a megabit
+LOOKAHEAD_BYTES = 256 * 2**10  # of each stream, that may arrive before they are read
 METADATA_BYTES = 8192  # of one call; with its default limits gRPC rejects metadata at random between 8 and 16 KiB
 logger = logging.getLogger(__name__)
 
@@ -265,6 +266,8 @@ def build_options(settings: ServerSettings, largest_bytes: int) -> list[tuple[st
         ("grpc.absolute_max_metadata_size", METADATA_BYTES),
         ("grpc.max_send_message_length", -1),  # responses are limited by what a request may ask for
         ("grpc.max_receive_message_length", largest_bytes),
+        ("grpc.http2.bdp_probe", 0),  # it would let each stream send megabytes that nobody has asked for yet
+        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         ("grpc.keepalive_time_ms", int(settings.keepalive_s * 1e3)),
         ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -192,7 +192,9 @@ class ReadPicturesRequest(google.protobuf.message.Message):
     """Engine that made them; empty is the default; else INVALID_ARGUMENT ENGINE_UNKNOWN."""
     @property
     def pictures(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Picture]:
-        """[1, 64] pictures in any order; none: INVALID_ARGUMENT BATCH_EMPTY; more: BATCH_TOO_LARGE."""
+        """[1, 64] pictures in any order; none: INVALID_ARGUMENT BATCH_EMPTY; more: BATCH_TOO_LARGE. All together
+        ≤ 16,777,216 bytes, else PICTURE_TOO_LARGE.
+        """
 
     def __init__(
         self,

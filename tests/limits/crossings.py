@@ -223,6 +223,9 @@ OF_TRANSLATOR = {
     "ReadPicturesRequest.engine ENGINE_UNKNOWN": _read(engine="dalle"),
     "ReadPicturesRequest.pictures BATCH_EMPTY": _read(0),
     "ReadPicturesRequest.pictures BATCH_TOO_LARGE": _read(65),
+    "ReadPicturesRequest.pictures PICTURE_TOO_LARGE": Crossing(
+        "ReadPictures", (tr.ReadPicturesRequest(pictures=[tr.Picture(image=bytes(2**20 - 50))] * 17),)
+    ),
     "Picture.image PICTURE_UNREADABLE": _read(image=WORDS),
     "Picture.image PICTURE_TOO_LARGE": _read(image=picture() + bytes(2**20 + 1 - len(picture()))),
     "Picture.concepts CONCEPT_UNKNOWN": _read(concepts=(0,) * 17),

@@ -14,6 +14,7 @@ __all__ = ["STYLED_BATCH", "FrameRoom", "plan_room"]
 # other, and each has the composer's `call_timeout_s`.
 STYLED_BATCH = 4
 FILM_BYTES = 64 * 2**20  # of the frames of one batch, at most, if it has more than one picture
+CONSUMED = 1  # batches that were delivered, and of which the last references go when the next is
 FILMS = 2  # batches whose frames are made: one that is being delivered, and the next
 DELIVERED = {ImageFormat.RAW_RGB: 4, ImageFormat.NONE: 0}  # frames on their way to the caller; 1 if they are encoded
 ENCODER_FRAMES, ENCODER_BYTES = 50, 10 * 2**20  # that the encoder of the video holds: of 1.5 bytes a pixel, and others
@@ -51,7 +52,7 @@ def plan_room(task: StoryTask, settings: ComposerSettings, allowance: float = ma
         fixed += ENCODER_FRAMES * frame_bytes // 2 + ENCODER_BYTES
 
     def build(batch: int, in_flight: int, films: int) -> FrameRoom:
-        held = batch * (in_flight * picture_bytes + films * film_bytes)
+        held = batch * (in_flight * picture_bytes + (films + CONSUMED) * film_bytes)
         return FrameRoom(batch, in_flight, films, held + fixed)
 
     batch = min(settings.batch, STYLED_BATCH) if task.plan.is_styled else settings.batch

@@ -25,12 +25,11 @@ from services.translator.lexicon import F64, Lexicon
 __all__ = ["LARGEST_REQUEST_BYTES", "MAX_BYTES", "MAX_PIXELS", "JudgeService", "check_count"]
 
 MAX_PICTURES, MAX_CONCEPTS = 64, 16  # of one request; concepts of one picture
-LARGEST_REQUEST_BYTES = (
-    MAX_PICTURES * (MAX_BYTES + 2**10) + 2**20
-)  # room for a picture slightly too large, so that it is refused with its rule
+MAX_REQUEST_BYTES = 2**24  # of all pictures of one request
+LARGEST_REQUEST_BYTES = MAX_REQUEST_BYTES + 2**21  # room for a picture too large, so that it is refused with its rule
 MAX_WAITING_BYTES = 64 * 2**20  # of pictures that wait; a request is always taken if no other waits
 MAX_WAITING = 256  # requests
-FIRST_S = 2.0  # a request that takes longer, which an honest one does not, waits for all that came after it
+FIRST_S = 1.0  # a request that takes longer, which an honest one does not, waits for all that came after it
 RETRY_AFTER_S = 1.0
 
 
@@ -84,10 +83,14 @@ class JudgeService:
             ResourceExhausted: too many pictures are waiting.
         """
         check_count(len(request.pictures), MAX_PICTURES, "pictures")
+        size = request.ByteSize()
+        if size > MAX_REQUEST_BYTES:
+            message = f"the pictures have {size} bytes together; send at most {MAX_REQUEST_BYTES}, or in more requests"
+            reason = reasons.ERROR_REASON_PICTURE_TOO_LARGE
+            raise InvalidArgument(message, reason=reason, field="pictures", value=size)
         themes = _parse_themes(request, lexicon)
-        images = [picture.image for picture in request.pictures]
-        with self._reserve(sum(map(len, images))):
-            read = await self._run_in_turn(images, themes)
+        with self._reserve(size):
+            read = await self._run_in_turn(request, themes)
         achieved = [sentiment_pb2.Sentiment(arousal=arousal, valence=valence) for arousal, valence in read.tolist()]
         return translator_pb2.ReadPicturesResponse(achieved=achieved, judge=self._judge)
 
@@ -95,11 +98,11 @@ class JudgeService:
         """Drops pictures that wait."""
         self._threads.close()
 
-    async def _run_in_turn(self, images: Sequence[bytes], themes: Sequence[Sequence[str]]) -> F64:
+    async def _run_in_turn(self, request: translator_pb2.ReadPicturesRequest, themes: Sequence[Sequence[str]]) -> F64:
         account = caller_account.get()
         try:
             return await self._threads.run(
-                lambda pause: _read_images(self._reader, images, themes, pause), caller=account.name if account else ""
+                lambda pause: _read_images(self._reader, request, themes, pause), caller=account.name if account else ""
             )
         except QueueFull as full:
             message = f"{full}; try again in {RETRY_AFTER_S:g} s"
@@ -146,13 +149,18 @@ def _parse_themes(request: translator_pb2.ReadPicturesRequest, lexicon: Lexicon)
     return [[lexicon.themes[concept] for concept in picture.concepts] for picture in request.pictures]
 
 
-def _read_images(reader: PictureReader, images: Sequence[bytes], themes: Sequence[Sequence[str]], pause: Pause) -> F64:
+def _read_images(
+    reader: PictureReader,
+    request: translator_pb2.ReadPicturesRequest,
+    themes: Sequence[Sequence[str]],
+    pause: Pause,
+) -> F64:
     """Opens and judges pictures: (n, 2)."""
     pictures = []
-    for number, image in enumerate(images):
+    for number, picture in enumerate(request.pictures):
         pause()
         try:
-            pictures.append(open_picture(image))
+            pictures.append(open_picture(picture.image))
         except PictureError as error:
             field = f"pictures[{number}].image"
             if error.kind == "too_large":

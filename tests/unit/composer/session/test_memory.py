@@ -40,7 +40,7 @@ async def test_a_story_holds_as_much_as_it_may_and_no_less_than_one_picture() ->
         least = plan_room(task, settings, 0)
         assert (least.batch, least.in_flight, least.films) == (1, 1, 1)
         frame = 3 * 640 * 640
-        assert least.bytes == 3 * 64 * 64 + frame + 4 * frame
+        assert least.bytes == 3 * 64 * 64 + 2 * frame + 4 * frame
         video = plan_room(await _plan(composer, files=[1], **LARGE), settings, 0)
         assert video.bytes == least.bytes + 25 * frame + 10 * MIB
 
