@@ -147,9 +147,9 @@ async def test_a_limit_is_refused_with_reason_rule_value_and_way_out(
     assert said in message
 
 
-async def test_64_pictures_of_a_mebibyte_are_no_message_too_large(stub: Stub) -> None:
+async def test_pictures_of_sixteen_mebibytes_together_are_no_message_too_large(stub: Stub) -> None:
     image = encode(pixels(64, 64), "JPEG")
-    full = image + bytes(2**20 - len(image))  # what follows the picture's end is nobody's
+    full = image + bytes(2**18 - 100 - len(image))  # what follows the picture's end is nobody's
     assert len((await stub.ReadPictures(request([full] * 64))).achieved) == 64
 
 
@@ -169,7 +169,9 @@ class Slow(PictureReader):
     def __init__(self) -> None:
         self.may_read, self.reads = threading.Event(), threading.Event()
 
-    def read(self, pictures: Sequence[np.ndarray], concepts: Sequence[Sequence[str]]) -> np.ndarray:
+    def read(
+        self, pictures: Sequence[np.ndarray], concepts: Sequence[Sequence[str]], pause: object = None
+    ) -> np.ndarray:
         self.reads.set()
         assert self.may_read.wait(20)
         return np.zeros((len(pictures), 2))
