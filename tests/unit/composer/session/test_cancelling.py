@@ -11,6 +11,7 @@ from deepsing.v1 import composer_pb2 as pb
 from services.composer.pipeline.analysis import AnalysisUpdate
 from services.composer.pipeline.capabilities import Capabilities
 from services.composer.pipeline.frames import FrameScheduler
+from services.composer.pipeline.room import plan_room
 from services.composer.pipeline.task import StoryTask
 from services.composer.session.config import parse_config
 from services.composer.session.credit import CreditGate
@@ -83,7 +84,7 @@ async def test_a_story_that_is_cancelled_while_it_gives_up_its_pictures_is_cance
     async with stage() as composer:
         plan = parse_config(config())
         task = StoryTask(plan, await Capabilities.fetch(plan, composer.servicer.backends), "s")
-        scheduler = FrameScheduler(task, composer.servicer.backends, batch=1, in_flight=2)
+        scheduler = FrameScheduler(task, composer.servicer.backends, plan_room(task, composer.servicer.settings))
         scheduler._waiting.append((asyncio.create_task(paint()), []))
         making = asyncio.ensure_future(anext(scheduler.run(updates())))
         await tidying.wait()
