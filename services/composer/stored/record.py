@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from google.protobuf.message import DecodeError
+
+from deepsing.v1 import composer_pb2 as pb
+
 __all__ = ["File", "Record", "Segment", "owner_tag"]
 
 RETIRED = {"holder"}  # fields of earlier versions
@@ -115,13 +119,14 @@ class Record:
             for one in dataclasses.fields(cls):
                 if one.type in KINDS and one.name in fields and not isinstance(fields[one.name], KINDS[one.type]):
                     raise ValueError(f"{one.name} is {fields[one.name]!r:.40}")
-            fields["config"] = base64.b64decode(fields["config"])
+            fields["config"] = base64.b64decode(fields["config"], validate=True)
+            pb.StoryConfig.FromString(fields["config"])
             fields["segments"] = tuple(_pick(Segment, one) for one in fields.get("segments", ()))
             fields["files"] = tuple(_pick(File, one) for one in fields.get("files", ()))
             fields["error"] = tuple(fields["error"]) if fields.get("error") else None
             rest = {name: value for name, value in content_fields.items() if name not in known | RETIRED}
             return cls(**fields, unknown=rest)
-        except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (TypeError, KeyError, AttributeError, RecursionError, DecodeError) as error:
             raise ValueError(f"{type(error).__name__}: {error}") from error
 
 

@@ -208,6 +208,8 @@ class StoriesServicer:
         story = _build_story(record)
         for file in record.files:
             kind = pb.StoryFileKind.ValueType(file.kind)
+            if kind not in FILE_KINDS:  # one of a later version
+                continue
             until_us = round((time.time() + link_s) * 1e6)
             url = await store.call(store.blocking.link, file.name, FILE_KINDS[kind], link_s)
             story.files.add(
