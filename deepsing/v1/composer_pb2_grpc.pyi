@@ -279,8 +279,8 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
 
     CreateStory: _ComposerServiceCreateStoryType
     """The five calls below make stories in the background and keep them for some time. A caller sees only its own
-    stories. The composer has no store (DEEPSING_COMPOSER_STORE): FAILED_PRECONDITION STORIES_OFF. The store (in
-    CreateStory also the queue) does not answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
+    stories. The composer has no store (DEEPSING_COMPOSER_STORE): FAILED_PRECONDITION STORIES_OFF. The store or
+    the queue does not answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
 
     Takes a song and answers once it is stored; any composer that uses the same store then makes the story. The limits
     of Compose on config and audio apply here too. The same decoded samples with the same config and models are the
@@ -397,8 +397,8 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.composer_pb2.CreateStoryResponse, collections.abc.Awaitable[deepsing.v1.composer_pb2.CreateStoryResponse]]:
         """The five calls below make stories in the background and keep them for some time. A caller sees only its own
-        stories. The composer has no store (DEEPSING_COMPOSER_STORE): FAILED_PRECONDITION STORIES_OFF. The store (in
-        CreateStory also the queue) does not answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
+        stories. The composer has no store (DEEPSING_COMPOSER_STORE): FAILED_PRECONDITION STORIES_OFF. The store or
+        the queue does not answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
 
         Takes a song and answers once it is stored; any composer that uses the same store then makes the story. The limits
         of Compose on config and audio apply here too. The same decoded samples with the same config and models are the

@@ -138,7 +138,7 @@ async def an_ended_story_is_taken_from_whoever_has_it(open_queue: Open) -> None:
     assert await one.take_due(9) == []
 
 
-async def ended_stories_are_due_at_their_time(open_queue: Open) -> None:
+async def what_has_ended_is_due_at_its_time(open_queue: Open) -> None:
     one, other = open_queue(), open_queue()
     for number, after_s in enumerate((100.0, 0.0, LEASE_S, 0.0, 0.0)):
         await one.end(f"{number}", after_s)
@@ -177,7 +177,7 @@ RULES: list[Rule] = [
     what_is_given_back_is_free_after_its_pause,
     a_story_may_be_added_hidden_and_be_freed_later,
     an_ended_story_is_taken_from_whoever_has_it,
-    ended_stories_are_due_at_their_time,
+    what_has_ended_is_due_at_its_time,
     a_queue_knows_whether_it_was_filled,
     of_many_takers_each_gets_another_story,
 ]

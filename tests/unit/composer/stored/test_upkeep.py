@@ -26,7 +26,7 @@ class AgedStore(FolderStore):
         return super().age_s(name) + self.ages_s.get(name, 0.0)
 
 
-class Kept:
+class KeptStories:
     """A store with stories and a queue that is due to look at them."""
 
     def __init__(self, folder: Path) -> None:
@@ -52,76 +52,76 @@ class Kept:
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Kept:
-    return Kept(tmp_path)
+def stories(tmp_path: Path) -> KeptStories:
+    return KeptStories(tmp_path)
 
 
-async def test_a_story_loses_its_files_at_its_time_and_its_record_and_key_as_long_after(kept: Kept) -> None:
-    old, young = await kept.put("a", age_s=WEEK_S + 1), await kept.put("b", age_s=WEEK_S - 60)
+async def test_a_story_loses_its_files_at_its_time_and_its_record_and_key_as_long_after(stories: KeptStories) -> None:
+    old, young = await stories.put("a", age_s=WEEK_S + 1), await stories.put("b", age_s=WEEK_S - 60)
     young_names = ["keys/all/b", "records/all/b", "stories/all/b/1/story.mp4"]
-    assert await kept.look() == sorted([*young_names, "keys/all/a", "records/all/a"])
-    expired, _ = await kept.store.read_record(old.name)
+    assert await stories.look() == sorted([*young_names, "keys/all/a", "records/all/a"])
+    expired, _ = await stories.store.read_record(old.name)
     assert (expired.state, expired.files) == ("EXPIRED", ())
-    await kept.queue.end(old.name, 0)
-    kept.folder_store.ages_s[old.name] = 60.0
-    assert old.name in await kept.look(), "it has been expired for a minute"
-    kept.folder_store.ages_s[old.name] = WEEK_S + 1
-    await kept.queue.end(old.name, 0)
-    await kept.look()
-    await kept.queue.end("keys/all/a", 0)
-    assert await kept.look() == young_names
-    assert (await kept.store.read_record(young.name))[0] == young
+    await stories.queue.end(old.name, 0)
+    stories.folder_store.ages_s[old.name] = 60.0
+    assert old.name in await stories.look(), "it has been expired for a minute"
+    stories.folder_store.ages_s[old.name] = WEEK_S + 1
+    await stories.queue.end(old.name, 0)
+    await stories.look()
+    await stories.queue.end("keys/all/a", 0)
+    assert await stories.look() == young_names
+    assert (await stories.store.read_record(young.name))[0] == young
 
 
-async def test_this_machines_clock_deletes_nothing(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    await kept.put("a")
+async def test_this_machines_clock_deletes_nothing(stories: KeptStories, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stories.put("a")
     monkeypatch.setattr(time, "time", lambda: 1e10)
-    assert len(await kept.look()) == 3
+    assert len(await stories.look()) == 3
 
 
-async def test_a_story_that_is_made_again_is_kept_and_queued(kept: Kept) -> None:
-    again = await kept.put("a", "QUEUED", age_s=WEEK_S + 1)
-    assert len(await kept.look()) == 3
-    assert await take_all(kept.queue) == [again.name]
+async def test_a_story_that_is_made_again_is_kept_and_queued(stories: KeptStories) -> None:
+    again = await stories.put("a", "QUEUED", age_s=WEEK_S + 1)
+    assert len(await stories.look()) == 3
+    assert await take_all(stories.queue) == [again.name]
 
 
-async def test_a_record_that_cannot_be_read_goes_with_its_files_at_its_time(kept: Kept) -> None:
-    record = await kept.put("a")
-    kept.folder_store.put(record.name, Path(__file__))
-    assert len(await kept.look()) == 3
-    kept.folder_store.ages_s[record.name] = kept.folder_store.ages_s["keys/all/a"] = WEEK_S + 1
+async def test_a_record_that_cannot_be_read_goes_with_its_files_at_its_time(stories: KeptStories) -> None:
+    record = await stories.put("a")
+    stories.folder_store.put(record.name, Path(__file__))
+    assert len(await stories.look()) == 3
+    stories.folder_store.ages_s[record.name] = stories.folder_store.ages_s["keys/all/a"] = WEEK_S + 1
     for name in (record.name, "keys/all/a"):
-        await kept.queue.end(name, 0)
-    await kept.look()
-    await kept.queue.end("keys/all/a", 0)
-    assert await kept.look() == []
+        await stories.queue.end(name, 0)
+    await stories.look()
+    await stories.queue.end("keys/all/a", 0)
+    assert await stories.look() == []
 
 
-async def test_upkeep_reads_only_what_is_due(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    await kept.put("a")
-    await kept.look()
+async def test_upkeep_reads_only_what_is_due(stories: KeptStories, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stories.put("a")
+    await stories.look()
     monkeypatch.setattr(FolderStore, "list", None)
     monkeypatch.setattr(FolderStore, "read", None)
-    assert await delete_expired(kept.store, kept.queue, WEEK_S) == 0
+    assert await delete_expired(stories.store, stories.queue, WEEK_S) == 0
 
 
-async def test_a_new_queue_is_filled_from_the_records(kept: Kept) -> None:
+async def test_a_new_queue_is_filled_from_the_records(stories: KeptStories) -> None:
     for story_id, state in (("a", "QUEUED"), ("b", "RUNNING"), ("c", "SUCCEEDED"), ("d", "CANCELLED")):
-        await kept.put(story_id, state)
-        await kept.queue.remove(f"records/all/{story_id}")
-    await kept.queue.end("keys/all/a", 1000.0)
-    kept.folder_store.create("records/all/e", b"{")
-    await fill_queue(kept.store, kept.queue)
-    assert await kept.queue.is_filled()
-    assert sorted(await take_all(kept.queue)) == ["records/all/a", "records/all/b"]
-    due = await kept.queue.take_due(99)
+        await stories.put(story_id, state)
+        await stories.queue.remove(f"records/all/{story_id}")
+    await stories.queue.end("keys/all/a", 1000.0)
+    stories.folder_store.create("records/all/e", b"{")
+    await fill_queue(stories.store, stories.queue)
+    assert await stories.queue.is_filled()
+    assert sorted(await take_all(stories.queue)) == ["records/all/a", "records/all/b"]
+    due = await stories.queue.take_due(99)
     assert sorted(due) == [*(f"keys/all/{one}" for one in "abcd"), *(f"records/all/{one}" for one in "cde")]
 
 
-async def test_what_is_gone_is_forgotten(kept: Kept) -> None:
-    await kept.queue.end("records/all/nothing", 0)
-    await delete_expired(kept.store, kept.queue, WEEK_S)
-    await kept.queue.end("records/all/other", 0)
-    assert await kept.queue.take_due(9) == ["records/all/other"]
+async def test_what_is_gone_is_forgotten(stories: KeptStories) -> None:
+    await stories.queue.end("records/all/nothing", 0)
+    await delete_expired(stories.store, stories.queue, WEEK_S)
+    await stories.queue.end("records/all/other", 0)
+    assert await stories.queue.take_due(9) == ["records/all/other"]
     with pytest.raises(NotFound):
-        await kept.store.read_record("records/all/nothing")
+        await stories.store.read_record("records/all/nothing")
