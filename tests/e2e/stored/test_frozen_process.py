@@ -22,14 +22,14 @@ OPTIONS = StoryOptions(fps=12, size=(64, 64), seed=5, duration_s=30.0)
 
 
 @contextmanager
-def queue_setting(kind: str, folder: Path) -> Iterator[str]:
-    """The setting of a queue that both composers share."""
+def queue_setting(kind: str, folder: Path) -> Iterator[dict[str, str]]:
+    """The setting of a queue that both composers share, if any."""
     if kind == "local":
-        yield ""
+        yield {}
         return
     (folder / "redis").mkdir()
     with start_redis(folder / "redis") as server:
-        yield server.url
+        yield {"QUEUE": server.url}
 
 
 def list_files(folder: Path) -> dict[str, bytes]:
@@ -54,7 +54,7 @@ async def test_a_frozen_composers_story_is_finished_by_another_and_told_once(tmp
     with ExitStack() as stack:
         settings = {f"DEEPSING_COMPOSER_{name.upper()}_TARGET": f"127.0.0.1:{port}" for name, port in behind.items()}
         own = {"STORE": str(store), "LEASE_S": str(LEASE_S), "SEGMENT_S": "1"}
-        own["QUEUE"] = stack.enter_context(queue_setting(kind, tmp_path))
+        own |= stack.enter_context(queue_setting(kind, tmp_path))
         settings |= {f"DEEPSING_COMPOSER_{name}": value for name, value in own.items()}
         for name, port in behind.items():
             stack.enter_context(process(name, port, {}))

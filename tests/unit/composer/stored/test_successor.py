@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deepsing.runtime.supervision import find_failing
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.stored import job
 from services.composer.stored.attempt import Attempt, AttemptLost
@@ -56,6 +57,52 @@ async def test_a_composer_that_stops_leaves_its_story_to_others_at_once(tmp_path
     async with stage(store=shared, segment_s=1.0) as second:  # a lease would hold for 30 s
         story = (await asyncio.wait_for(watch(second, story_id), 20))[-1]
     assert (story.state, story.attempt) == (pb.STORY_STATE_SUCCEEDED, 2)
+
+
+async def test_a_story_that_an_earlier_version_left_is_finished(tmp_path: Path) -> None:
+    async with stage(store=str(tmp_path / "a"), segment_s=1.0) as undisturbed:
+        expected = (await watch(undisturbed, (await create(undisturbed, LONG)).story.story_id))[-1]
+    shared = tmp_path / "b"
+    async with stage(store=str(shared), segment_s=1.0) as first:
+        first.generator.most_calls = 28
+        story_id = (await create(first, LONG)).story.story_id
+        await first.generator.stuck.wait()
+    for path in shared.glob(".queue*"):  # it had none
+        path.unlink()
+    record = shared / "records" / "all" / story_id
+    fields = json.loads(record.read_bytes()) | {"state": "RUNNING", "holder": "its composer", "priority": 3}
+    fields["segments"] = [{key: one[key] for key in ("name", "first", "count")} for one in fields["segments"]]
+    assert len(fields["segments"]) > 2
+    record.write_text(json.dumps(fields))
+    async with stage(store=str(shared), segment_s=1.0) as second:
+        story = (await watch(second, story_id))[-1]
+        painted = sum(call.frame_count for call in second.generator.calls)
+    assert (story.state, story.attempt) == (pb.STORY_STATE_SUCCEEDED, 2)
+    assert painted < FRAMES
+    assert [file.digest for file in story.files] == [file.digest for file in expected.files]
+    assert json.loads(record.read_bytes())["priority"] == 3
+
+
+async def test_a_worker_that_fails_is_seen_and_works_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with stage(store=str(tmp_path)) as on:
+        queue, failures = on.servicer.stories.worker._queue, 2
+        take = queue.take
+
+        async def fail_twice(lease_s: float) -> Any:
+            nonlocal failures
+            failures -= 1
+            if failures >= 0:
+                raise ZeroDivisionError("a mistake of ours")
+            return await take(lease_s)
+
+        queue.take = fail_twice  # type: ignore[method-assign]
+        async with asyncio.timeout(5):
+            while find_failing() != ["stories"]:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.01)
+        story = (await watch(on, (await create(on)).story.story_id))[-1]
+    assert story.state == pb.STORY_STATE_SUCCEEDED
+    assert caplog.text.count("the background task stories failed") == 2
+    assert find_failing() == []
 
 
 async def test_restoring_frames_does_not_count_in_the_speed_of_making_them(
