@@ -8,7 +8,7 @@ from deepsing.telemetry.metrics import Gauge
 
 __all__ = ["find_failing", "supervise"]
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 4.0
 SETTLED_S = 5.0  # a task that has run for so long since its last failure is well again
 TASKS = Gauge(
     "deepsing_background_tasks",

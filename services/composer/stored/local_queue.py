@@ -1,19 +1,15 @@
 """A queue in a file of SQLite, for any number of composers on one machine. The machine has one clock: SQLite's."""
 
 import asyncio
-import secrets
 import sqlite3
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from services.composer.stored.queue import LOOK_AGAIN_S, QueueError, QueueFull, Ticket
+from services.composer.stored.queue import Queue, QueueError
 
 __all__ = ["LocalQueue"]
 
-Result = TypeVar("Result")
-Do = Callable[..., sqlite3.Cursor]  # executes a statement with named values
 BUSY_S = 5.0  # how long one composer waits for another's write
 NOW = "SELECT (julianday('now') - 2440587.5) * 86400.0"
 TABLES = """
@@ -29,23 +25,32 @@ ADD = """
 INSERT OR REPLACE INTO entries(name, owner, ended, turn, due, span, token) VALUES (:name, :owner, 0, 1 + max(
   (SELECT coalesce(max(turn), 0) FROM entries WHERE owner = :owner AND ended = 0),
   (SELECT coalesce(max(number), 0) FROM facts WHERE name = 'turn')), :now + :s, :s, '')"""
-FREE_NOW = "UPDATE entries SET due = :now WHERE name = :name"
+FIND = "SELECT token FROM entries WHERE name = :name AND ended = 0"
+FREE = "UPDATE entries SET due = :now WHERE name = :name AND token = '' AND :s = 0"
+COUNT_OWN = "SELECT count(*) FROM entries WHERE owner = :owner AND ended = 0"
 # An entry is hidden until `due`, at most for `span` seconds: a clock that was set back hides nothing for longer.
 TAKE = """
 UPDATE entries SET token = :token, due = :now + :s, span = :s WHERE seq = (
   SELECT seq FROM entries WHERE ended = 0 AND (due <= :now OR due > :now + span + 1) ORDER BY turn, seq LIMIT 1)
 RETURNING name, turn"""
-TAKE_DUE = """
+SET_TURN = "INSERT INTO facts VALUES ('turn', ?) ON CONFLICT DO UPDATE SET number = max(number, excluded.number)"
+PLAIN = {
+    "hide": """
+UPDATE entries SET due = :now + :s, span = :s, token = :new WHERE name = :name AND token = :token AND ended = 0
+RETURNING name""",
+    "end": "INSERT OR REPLACE INTO entries(name, ended, due, span, token) VALUES (:name, 1, :now + :s, :s, '')",
+    "take_due": """
 UPDATE entries SET due = :now + :s, span = :s WHERE seq IN (
   SELECT seq FROM entries WHERE ended = 1 AND (due <= :now OR due > :now + span + 1) ORDER BY due LIMIT :most)
-RETURNING name"""
-SET_TURN = "INSERT INTO facts VALUES ('turn', :turn) ON CONFLICT DO UPDATE SET number = max(number, :turn)"
-HIDE = """
-UPDATE entries SET due = :now + :s, span = :s, token = :new WHERE name = :name AND token = :token AND ended = 0"""
-END = "INSERT OR REPLACE INTO entries(name, ended, due, span, token) VALUES (:name, 1, :now + :s, :s, '')"
+RETURNING name""",
+    "remove": "DELETE FROM entries WHERE name = :name",
+    "count": "SELECT count(*) FROM entries WHERE ended = 0",
+    "is_filled": "SELECT name FROM facts WHERE name = 'filled'",
+    "set_filled": "INSERT OR REPLACE INTO facts VALUES ('filled', 1)",
+}
 
 
-class LocalQueue:
+class LocalQueue(Queue):
     """See Queue.
 
     Args:
@@ -74,84 +79,39 @@ class LocalQueue:
         way_out = "check access and space, or delete it: it is filled again from the records"
         return QueueError(f"the queue {self._path} cannot be used ({error}); {way_out}")
 
-    async def _run(self, work: Callable[[Do], Result]) -> Result:
-        """Does something in the thread of the connection, as one transaction; `do` executes a statement."""
-
-        def transact() -> Result:
-            with self._db:
-                self._db.execute("BEGIN IMMEDIATE")
-                now = self._db.execute(NOW).fetchone()[0]
-                return work(lambda statement, **values: self._db.execute(statement, {"now": now, **values}))
-
+    async def _do(self, command: str, **values: Any) -> Any:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, transact)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, command, values)
         except (sqlite3.Error, RuntimeError) as error:  # RuntimeError: it is closed
             raise self._explain(error) from error
 
-    async def add(self, name: str, owner: str, most: int, pause_s: float = 0.0) -> None:
-        """See Queue."""
+    def _transact(self, command: str, values: dict[str, Any]) -> Any:
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            values["now"] = self._db.execute(NOW).fetchone()[0]
+            if command == "add":
+                return self._add(values)
+            if command == "take":
+                return self._take(values)
+            rows = [row for (row,) in self._db.execute(PLAIN[command], values)]
+            return rows[0] if command == "count" else rows
 
-        def work(do: Do) -> None:
-            there = do("SELECT token FROM entries WHERE name = :name AND ended = 0", name=name).fetchone()
-            if there:
-                if there == ("",) and not pause_s:
-                    do(FREE_NOW, name=name)
-                return
-            (mine,) = do("SELECT count(*) FROM entries WHERE owner = :owner AND ended = 0", owner=owner).fetchone()
-            if mine >= most:
-                raise QueueFull(mine)
-            do(ADD, name=name, owner=owner, s=pause_s)
+    def _add(self, values: dict[str, Any]) -> int:
+        if self._db.execute(FIND, values).fetchone():
+            self._db.execute(FREE, values)
+            return -1
+        count = int(self._db.execute(COUNT_OWN, values).fetchone()[0])
+        if count >= values["most"]:
+            return count
+        self._db.execute(ADD, values)
+        return -1
 
-        await self._run(work)
-
-    async def take(self, lease_s: float) -> Ticket | None:
-        """See Queue."""
-        token = secrets.token_hex(8)
-
-        def work(do: Do) -> Ticket | None:
-            taken = do(TAKE, token=token, s=lease_s).fetchone()
-            if taken is None:
-                return None
-            do(SET_TURN, turn=taken[1])
-            return Ticket(taken[0], token)
-
-        return await self._run(work)
-
-    async def renew(self, ticket: Ticket, lease_s: float) -> bool:
-        """See Queue."""
-        return await self._hide(ticket, lease_s, ticket.token)
-
-    async def release(self, ticket: Ticket, pause_s: float) -> None:
-        """See Queue."""
-        await self._hide(ticket, pause_s, "")
-
-    async def _hide(self, ticket: Ticket, seconds: float, new: str) -> bool:
-        hidden = await self._run(lambda do: do(HIDE, name=ticket.name, token=ticket.token, s=seconds, new=new).rowcount)
-        return hidden == 1
-
-    async def end(self, name: str, after_s: float) -> None:
-        """See Queue."""
-        await self._run(lambda do: do(END, name=name, s=after_s))
-
-    async def take_due(self, most: int) -> list[str]:
-        """See Queue."""
-        return await self._run(lambda do: [name for (name,) in do(TAKE_DUE, s=LOOK_AGAIN_S, most=most)])
-
-    async def remove(self, name: str) -> None:
-        """See Queue."""
-        await self._run(lambda do: do("DELETE FROM entries WHERE name = :name", name=name))
-
-    async def count(self) -> int:
-        """See Queue."""
-        return int(await self._run(lambda do: do("SELECT count(*) FROM entries WHERE ended = 0").fetchone()[0]))
-
-    async def is_filled(self) -> bool:
-        """See Queue."""
-        return await self._run(lambda do: do("SELECT 1 FROM facts WHERE name = 'filled'").fetchone() is not None)
-
-    async def set_filled(self) -> None:
-        """See Queue."""
-        await self._run(lambda do: do("INSERT OR REPLACE INTO facts VALUES ('filled', 1)"))
+    def _take(self, values: dict[str, Any]) -> str | None:
+        taken = self._db.execute(TAKE, values).fetchone()
+        if taken is None:
+            return None
+        self._db.execute(SET_TURN, taken[1:])
+        return str(taken[0])
 
     async def close(self) -> None:
         """See Queue."""

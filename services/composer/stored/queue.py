@@ -8,9 +8,11 @@ The queue decides only who works. What is true of a story stands in its record: 
 from the records, and one that is wrong costs work twice, never a story.
 """
 
+import secrets
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from deepsing.runtime.settings import SettingsError
 from services.composer.settings import ComposerSettings
@@ -42,8 +44,16 @@ class Ticket:
     token: str
 
 
-class Queue(Protocol):
-    """See above. All methods raise QueueError."""
+class Queue(ABC):
+    """See above. All methods raise QueueError. An engine has to do nine commands, each as a whole and alone."""
+
+    @abstractmethod
+    async def _do(self, command: str, **values: Any) -> Any:
+        """Does a command of the methods below, which say what its values are."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Ends the connection."""
 
     async def add(self, name: str, owner: str, most: int, pause_s: float = 0.0) -> None:
         """Adds a story to be told, after a pause. One that is there already is not added again; it waits no longer.
@@ -51,36 +61,47 @@ class Queue(Protocol):
         Raises:
             QueueFull: the owner has `most` others that have not ended.
         """
+        count = await self._do("add", name=name, owner=owner, most=most, s=pause_s)
+        if count >= 0:
+            raise QueueFull(count)
 
     async def take(self, lease_s: float) -> Ticket | None:
         """Takes the next free story: callers in turn, of one caller the oldest. None if there is none."""
+        token = secrets.token_hex(8)
+        name = await self._do("take", token=token, s=lease_s)
+        return Ticket(name, token) if name else None
 
     async def renew(self, ticket: Ticket, lease_s: float) -> bool:
         """Begins the lease anew; False if another composer has the story, or if it was cancelled."""
+        return bool(await self._do("hide", name=ticket.name, token=ticket.token, new=ticket.token, s=lease_s))
 
     async def release(self, ticket: Ticket, pause_s: float) -> None:
         """Gives a story back; it is free after a pause. Does nothing if another composer has it."""
+        await self._do("hide", name=ticket.name, token=ticket.token, new="", s=pause_s)
 
     async def end(self, name: str, after_s: float) -> None:
         """Ends a story, whoever has it; its entry is due after so many seconds."""
+        await self._do("end", name=name, s=after_s)
 
     async def take_due(self, most: int) -> list[str]:
         """Names of ended stories that are due, at most so many; each is due again after LOOK_AGAIN_S."""
+        return list(await self._do("take_due", most=most, s=LOOK_AGAIN_S))
 
     async def remove(self, name: str) -> None:
         """Forgets a story."""
+        await self._do("remove", name=name)
 
     async def count(self) -> int:
         """How many stories have not ended."""
+        return int(await self._do("count"))
 
     async def is_filled(self) -> bool:
         """Whether set_filled() was called; False if the queue is new, or has lost its content."""
+        return bool(await self._do("is_filled"))
 
     async def set_filled(self) -> None:
         """Notes that all records of the store have an entry."""
-
-    async def close(self) -> None:
-        """Ends the connection."""
+        await self._do("set_filled")
 
 
 def open_queue(settings: ComposerSettings) -> Queue:

@@ -57,12 +57,13 @@ async def test_queues_of_two_stores_do_not_mix(server: RedisServer, open_redis: 
 async def test_of_100_000_stories_the_next_is_taken_at_once(server: RedisServer, open_redis: Open) -> None:
     queue = open_redis()
     assert isinstance(queue, RedisQueue)
-    async with queue._server.pipeline(transaction=False) as pipe:
-        for number in range(100_000):
-            owner, name = f"{number % 100}", f"records/{number % 100}/{number}"
-            pipe.hset(f"{queue._key}story:{name}", mapping={"owner": owner, "turn": number // 100, "token": ""})
-            pipe.zadd(f"{queue._key}ready", {name: number // 100})
-        await pipe.execute()
+    for first in range(0, 100_000, 1000):
+        async with queue._server.pipeline(transaction=False) as pipe:
+            for number in range(first, first + 1000):
+                owner, name = f"{number % 100}", f"records/{number % 100}/{number}"
+                pipe.hset(f"{queue._key}story:{name}", mapping={"owner": owner, "turn": number // 100, "token": ""})
+                pipe.zadd(f"{queue._key}ready", {name: number // 100})
+            await pipe.execute()
     waits = []
     for number in range(20):
         began = time.perf_counter()
