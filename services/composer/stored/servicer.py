@@ -27,6 +27,7 @@ from services.composer.stored.identity import compute_content_digest, compute_pc
 from services.composer.stored.queue import QueueError, open_queue
 from services.composer.stored.record import Record, owner_tag
 from services.composer.stored.store import AsyncStore, NotFound, Store, UnreadableRecord, VersionConflict
+from services.composer.stored.upkeep import end_story
 from services.composer.stored.worker import Worker
 from services.composer.upload.scratch import ScratchDir
 from services.composer.upload.song_file import SongFile
@@ -164,7 +165,7 @@ class StoriesServicer:
                     continue
                 self.worker.stop(record.name)
                 with suppress(QueueError):  # whoever takes the story next finds that it has ended
-                    await self.queue.end(record.name, self._settings.story_ttl_s)
+                    await end_story(store, self.queue, record.name, self._settings.story_ttl_s)
                 return pb.CancelStoryResponse(story=_build_story(record))
 
     async def WatchStory(  # noqa: N802 - the contract's name

@@ -11,7 +11,7 @@ from services.composer.stored.queue import Queue
 from services.composer.stored.record import Record
 from services.composer.stored.store import THREADS, AsyncStore, NotFound, UnreadableRecord, VersionConflict
 
-__all__ = ["delete_expired", "expire", "fill_queue"]
+__all__ = ["delete_expired", "end_story", "expire", "fill_queue"]
 
 MOST_DUE = 100  # looked at in one round
 NO_LIMIT = 2**31
@@ -62,13 +62,22 @@ async def _delete_story(store: AsyncStore, queue: Queue, name: str, ttl_s: float
         await queue.remove(name)
 
 
+async def end_story(store: AsyncStore, queue: Queue, name: str, ttl_s: float) -> None:
+    """Ends a story in the queue whose record has ended, unless a caller has had it made again at this moment."""
+    await queue.end(name, ttl_s)
+    with suppress(NotFound, UnreadableRecord):
+        record, _ = await store.read_record(name)
+        if not record.ended:
+            await queue.add(name, record.owner, NO_LIMIT)
+
+
 async def expire(store: AsyncStore, queue: Queue, record: Record, version: str, ttl_s: float) -> None:
     """Deletes a story's files; its record stays for another `ttl_s`. Raises VersionConflict, NotFound."""
     now = time.time()  # for callers to read
     times = {"ended_s": now, "expires_s": now + ttl_s}
     await store.replace_record(record, version, state="EXPIRED", files=(), segments=(), **times)
-    await queue.end(record.name, ttl_s)
     await store.delete_all(record.folder)
+    await end_story(store, queue, record.name, ttl_s)
 
 
 async def _delete_unused_key(store: AsyncStore, queue: Queue, name: str, ttl_s: float) -> None:

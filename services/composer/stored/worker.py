@@ -1,6 +1,7 @@
 """Tells stories from the queue, one after another, and keeps up the store."""
 
 import asyncio
+import errno
 import logging
 import shutil
 import tempfile
@@ -21,7 +22,7 @@ from services.composer.stored.job import StoryJob
 from services.composer.stored.queue import Queue, QueueError, Ticket
 from services.composer.stored.record import Record
 from services.composer.stored.store import AsyncStore, NotFound, StoreError, UnreadableRecord, VersionConflict
-from services.composer.stored.upkeep import MOST_DUE, delete_expired, expire, fill_queue
+from services.composer.stored.upkeep import MOST_DUE, delete_expired, end_story, expire, fill_queue
 
 __all__ = ["Worker"]
 
@@ -31,6 +32,7 @@ LONGEST_UPKEEP_PAUSE_S = 10.0
 MOST_LOSSES = 5  # composers that may die over one story, one after another without progress, before it fails
 RETRY_PAUSE_S = 30.0  # before a story is tried again after a temporary error
 NOT_NOW = (Unavailable, ResourceExhausted, DeadlineExceeded)  # temporary errors
+MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)  # temporary, too
 AWAY = (QueueError, StoreError)
 logger = logging.getLogger(__name__)
 
@@ -109,8 +111,7 @@ class Worker:
         if attempt is None:
             return
         caller_account.set(self.accounts.get(ticket.name))
-        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch))
-        job = asyncio.create_task(self._run_job(attempt, folder))
+        job = asyncio.create_task(self._run_job(attempt))
         renewing = asyncio.create_task(self._renew(ticket))
         try:
             await asyncio.wait({job, renewing}, return_when=asyncio.FIRST_COMPLETED)
@@ -118,7 +119,6 @@ class Worker:
             for task in (job, renewing):
                 task.cancel()
             await asyncio.gather(job, renewing, return_exceptions=True)
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             with suppress(AttemptLost, *AWAY):  # then it is free again after its lease
                 await self._record_outcome(attempt, ticket, job)
 
@@ -128,11 +128,11 @@ class Worker:
         try:
             record, version = await store.read_record(ticket.name)
             if record.ended:
-                await queue.end(ticket.name, ttl_s)
+                await end_story(store, queue, ticket.name, ttl_s)
             elif record.state not in ("QUEUED", "RUNNING"):
                 logger.warning("%s is %s, which a later version may know; set aside", record.name, record.state)
                 await queue.release(ticket, RETRY_PAUSE_S)
-            elif await store.call(store.blocking.age_s, record.song) >= ttl_s:
+            elif await self._get_age_s(record) >= ttl_s:
                 await expire(store, queue, record, version, ttl_s)
             elif await queue.renew(ticket, lease_s):  # this composer was not frozen meanwhile
                 if record.state == "RUNNING":
@@ -153,6 +153,13 @@ class Worker:
             raise
         return None
 
+    async def _get_age_s(self, record: Record) -> float:
+        """Seconds since a story was created; 0 if its song is lost, which its attempt will say."""
+        try:
+            return await self._store.call(self._store.blocking.age_s, record.song)
+        except NotFound:
+            return 0.0
+
     async def _renew(self, ticket: Ticket) -> None:
         """Renews the lease; ends once it is lost. While the queue is away nobody else can take the story."""
         while True:
@@ -161,28 +168,32 @@ class Worker:
                 if not await self._queue.renew(ticket, self.settings.lease_s):
                     return
 
-    async def _run_job(self, attempt: Attempt, folder: Path) -> None:
+    async def _run_job(self, attempt: Attempt) -> None:
         if attempt.record.losses >= MOST_LOSSES:
             raise RuntimeError(f"{MOST_LOSSES} composers went silent while they made this story")
-        await StoryJob(self.settings, self._backends, attempt, folder).run()
+        folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch))
+        try:
+            await StoryJob(self.settings, self._backends, attempt, folder).run()
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def _record_outcome(self, attempt: Attempt, ticket: Ticket, job: asyncio.Task[None]) -> None:
         """Records that a story failed, or gives it back: at once, or after a pause where the error is temporary."""
         record, failure = attempt.record, None if job.cancelled() else job.exception()
         while isinstance(failure, BaseExceptionGroup):
             failure = failure.exceptions[0]
+        is_temporary = isinstance(failure, (*NOT_NOW, *AWAY)) or getattr(failure, "errno", None) in MACHINE_ERRORS
         if not record.ended and not isinstance(failure, AttemptLost):
-            if failure is None or isinstance(failure, (*NOT_NOW, *AWAY)):
+            if failure is None or is_temporary:
                 record = await attempt.update(state="QUEUED")
             else:
                 record = await self._record_failure(attempt, failure)
         if record.ended:
             self.accounts.pop(ticket.name, None)
-            await self._queue.end(ticket.name, self.settings.story_ttl_s)
+            await end_story(self._store, self._queue, ticket.name, self.settings.story_ttl_s)
             return
         if failure is not None:
             logger.warning("story %s waits: %s", record.story_id, failure)
-        is_temporary = isinstance(failure, (*NOT_NOW, *AWAY))
         await self._queue.release(ticket, RETRY_PAUSE_S if is_temporary else 0)
 
     async def _record_failure(self, attempt: Attempt, failure: BaseException) -> Record:

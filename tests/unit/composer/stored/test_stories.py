@@ -19,7 +19,6 @@ from deepsing.v1 import sentiment_pb2
 from services.composer.settings import ComposerSettings
 from services.composer.stored.folder import FolderStore
 from services.composer.stored.queue import QueueError
-from services.composer.stored.record import Record
 from services.composer.stored.store import StoreError
 from tests.encoding import encode, tone
 from tests.unit.composer.fakes import Stage, config, pcm, stage
@@ -221,96 +220,6 @@ async def test_an_unavailable_store_is_reported_as_an_unavailable_service(tmp_pa
             got = await expect_refusal(call)
             assert got[:2] == ("UNAVAILABLE", "DEPENDENCY_UNAVAILABLE")
             assert "try again in 5 s" in got[2]
-
-
-async def test_while_the_queue_is_away_new_stories_are_refused_and_others_are_seen(tmp_path: Path) -> None:
-    async with stage(store=str(tmp_path), stories_running=0) as on:
-        there = (await create(on)).story.story_id
-        cut_off_queue(on)
-        code, reason, said = await expect_refusal(on.stub.CreateStory(upload(SONG, seed=9)))
-        assert (code, reason) == ("UNAVAILABLE", "DEPENDENCY_UNAVAILABLE")
-        assert said == "the queue of stories does not answer; try again in 5 s"
-        assert (await create(on)).existed
-        assert [one.story_id for one in (await on.stub.ListStories(pb.ListStoriesRequest())).stories] == [there]
-        cancelled = await on.stub.CancelStory(pb.CancelStoryRequest(story_id=there))
-        assert cancelled.story.state == pb.STORY_STATE_CANCELLED
-
-
-async def test_what_ends_while_it_is_cancelled_stays_as_it_ended(tmp_path: Path) -> None:
-    async with stage(store=str(tmp_path), stories_running=0) as on:
-        story_id = (await create(on)).story.story_id
-        async_store = on.servicer.stories.store
-        assert async_store is not None
-        replace = FolderStore.replace
-
-        def end_first(self: FolderStore, name: str, content: bytes, version: str) -> None:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(FolderStore, "replace", replace)
-                record = Record.from_bytes(self.read(name).content)
-                ended = record.with_changes(state="SUCCEEDED").to_bytes()
-                replace(self, name, ended, self.read(name).version)
-                replace(self, name, content, version)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(FolderStore, "replace", end_first)
-            answer = await on.stub.CancelStory(pb.CancelStoryRequest(story_id=story_id))
-        assert answer.story.state == pb.STORY_STATE_SUCCEEDED
-        record, _ = await async_store.read_record(f"records/all/{story_id}")
-        assert record.state == "SUCCEEDED"
-
-
-@pytest.mark.parametrize("content", [b"", b"not json", b'{"later": 1}'])
-async def test_a_record_that_cannot_be_read_concerns_its_own_story_alone(
-    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with stage(store=str(tmp_path), stories_running=0) as on:
-        bad, good = [(await create(on, seed=seed)).story.story_id for seed in (1, 2)]
-    (tmp_path / "records" / "all" / bad).write_bytes(content)
-    async with stage(store=str(tmp_path)) as on:
-        assert (await watch(on, good))[-1].state == pb.STORY_STATE_SUCCEEDED
-        assert [one.story_id for one in (await on.stub.ListStories(pb.ListStoriesRequest())).stories] == [good]
-        request = pb.GetStoryRequest(story_id=bad)
-        assert (await expect_refusal(on.stub.GetStory(request)))[1] == "STORY_NOT_FOUND"
-        assert f"set aside: records/all/{bad} is not a story's record" in caplog.text
-        again = await create(on, seed=1)
-        assert (again.story.story_id, again.existed) == (bad, False)
-        assert (await watch(on, bad))[-1].state == pb.STORY_STATE_SUCCEEDED
-
-
-async def test_a_state_of_a_later_version_is_left_to_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with stage(store=str(tmp_path), stories_running=0) as on:
-        later, known = [(await create(on, seed=seed)).story.story_id for seed in (1, 2)]
-    path = tmp_path / "records" / "all" / later
-    path.write_bytes(path.read_bytes().replace(b'"QUEUED"', b'"PAUSED"'))
-    before = path.read_bytes()
-    async with stage(store=str(tmp_path)) as on:
-        assert (await watch(on, known))[-1].state == pb.STORY_STATE_SUCCEEDED
-        listed = (await on.stub.ListStories(pb.ListStoriesRequest())).stories
-        states = {one.story_id: one.state for one in listed}
-    assert states == {later: pb.STORY_STATE_UNSPECIFIED, known: pb.STORY_STATE_SUCCEEDED}
-    assert path.read_bytes() == before
-    assert f"records/all/{later} is PAUSED" in caplog.text
-
-
-async def test_callers_take_turns(tmp_path: Path) -> None:
-    async with stage(store=str(tmp_path), stories_running=0) as on:
-        first = [(await create(on, seed=seed)).story.story_id for seed in range(3)]
-        queue = on.servicer.stories.queue
-        await queue.add("records/another/story", "another", 9)
-        taken = [await queue.take(100.0) for _ in range(4)]
-    names = [ticket.name for ticket in taken if ticket]
-    assert names.index("records/another/story") < 2
-    assert [name for name in names if "another" not in name] == [f"records/all/{one}" for one in first]
-
-
-async def test_a_song_without_a_record_is_tidied_up(tmp_path: Path) -> None:
-    FolderStore(tmp_path).create("stories/all/0123/song-ab", b"half a creation")
-    async with stage(store=str(tmp_path), stories_running=0) as on:
-        await on.servicer.stories.queue.add("records/all/0123", "all", 9)
-    async with stage(store=str(tmp_path)) as on:
-        while await on.servicer.stories.queue.count():  # noqa: ASYNC110 - there is no event for it
-            await asyncio.sleep(0.01)
-    assert list(FolderStore(tmp_path).list("")) == []
 
 
 def all_calls(on: Stage) -> Iterator[Any]:
