@@ -14,9 +14,11 @@ from bench.measurement import Measurement
 from bench.processes import run_service
 from deepsing.rpc.channel import open_channel
 from deepsing.runtime.artifacts import load_artifact
-from deepsing.runtime.onnx import available_cores, open_session
+from deepsing.runtime.cores import available_cores
+from deepsing.runtime.onnx import open_session
 from deepsing.v1.generator_pb2 import GenerateRequest, ListConceptsRequest
 from deepsing.v1.generator_pb2_grpc import GeneratorServiceStub
+from services.generator.engine import Engine
 
 __all__ = ["measure_chain"]
 
@@ -28,14 +30,14 @@ Round = Callable[[], Awaitable[float]]
 
 
 async def measure_chain(quick: bool) -> list[Measurement]:
-    """Paints the same number of pictures through the service and with the bare session, in turn, on equal threads."""
+    """Paints the same number of pictures through the service and with the bare engine, in turn, on equal threads."""
     rounds, batches = (2, 6) if quick else (7, 24)
     async with _open_service(batches) as served, _open_bare(batches) as bare:
         await bare()
         await served()
         pairs = [(await bare(), await served()) for _ in range(rounds)]
     return [
-        Measurement("bare ONNX session", "pictures/s", [rate for rate, _ in pairs]),
+        Measurement("bare engine", "pictures/s", [rate for rate, _ in pairs]),
         Measurement("generator service over gRPC", "pictures/s", [rate for _, rate in pairs]),
         Measurement("overhead of the chain", "%", [100 * (rate / less - 1) for rate, less in pairs], "<= 25"),
     ]
@@ -43,22 +45,22 @@ async def measure_chain(quick: bool) -> list[Measurement]:
 
 @asynccontextmanager
 async def _open_bare(batches: int) -> AsyncIterator[Round]:
-    """Pictures a second of the network alone: one row a run, side by side on all cores, as the service runs it."""
-    session = open_session(load_artifact(WEIGHTS)[1], threads=1)
-    count, noise_size = (given.shape[1] for given in session.get_inputs()[:2])
+    """Pictures a second of the engine alone: one row a run, side by side on all cores, as the service runs it."""
+    manifest, file = load_artifact(WEIGHTS)
+    engine = Engine(manifest.name, manifest.sha256, open_session(file, threads=1))
     random = np.random.default_rng(SEED)
     rows = [
-        {
-            "class_weights": np.eye(count, dtype=np.float32)[random.integers(count, size=1)],
-            "noise": random.standard_normal((1, noise_size), dtype=np.float32),
-            "truncation": np.full(1, 0.5, dtype=np.float32),
-        }
+        (
+            np.eye(len(engine.concepts), dtype=np.float32)[random.integers(len(engine.concepts), size=1)],
+            random.standard_normal((1, engine.noise_size), dtype=np.float32),
+            np.full(1, 0.5, dtype=np.float32),
+        )
         for _ in range(BATCH * batches)
     ]
 
     def paint() -> float:
         began = time.perf_counter()
-        list(lanes.map(lambda row: session.run(None, row), rows))
+        list(lanes.map(lambda row: engine.paint(*row), rows))
         return len(rows) / (time.perf_counter() - began)
 
     with ThreadPoolExecutor(available_cores()) as lanes:

@@ -12,7 +12,7 @@ from bench.measurement import Measurement
 from bench.songs import BUNDLED, RATE_HZ, chords
 from deepsing.client import Client, StoryOptions
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
-from deepsing.runtime.onnx import available_cores
+from deepsing.runtime.cores import available_cores
 from deepsing.v1.composer_pb2 import Frame
 from deepsing.v1.sentiment_pb2 import SAMPLE_FORMAT_S16LE, AudioFormat
 

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
 from deepsing.rpc.errors import ResourceExhausted
 from deepsing.v1 import error_reason_pb2 as reasons
 
-__all__ = ["Account", "Accounts", "Quotas", "caller_account", "charge"]
+__all__ = ["Account", "Accounts", "Quotas", "caller_account", "charge", "charge_unfinished"]
 
 DAY_S = 86_400
 CLOSE_ONE_S = 10.0  # retry delay sent to a caller with too many streams
@@ -40,16 +40,30 @@ def charge(work_s: float) -> None:
         account.charge(work_s)
 
 
+def charge_unfinished(work_s: float) -> None:
+    """As `charge`, for work whose caller has left: refuses nothing more."""
+    with suppress(ResourceExhausted):
+        charge(work_s)
+
+
 class Account:
     """What one caller has used.
 
     Args:
-        name: of the caller, for messages.
+        name: of the caller, whole: no two callers share it.
         clock: seconds since 1970.
+        label: shows the name in messages; empty is the name itself.
+        is_valid: whether the caller may still call; False once its key is revoked, replaced or expired.
     """
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.time) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        clock: Callable[[], float] = time.time,
+        label: str = "",
+        is_valid: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.name, self.label, self.is_valid = name, label or name, is_valid
         self.quotas = Quotas()
         self.open_streams = 0
         self._clock = clock
@@ -107,9 +121,9 @@ class Account:
             self._day, self._work_s = today, 0.0
 
     def _build_refusal(self, quota: str, way_out: str, wait_s: float) -> ResourceExhausted:
-        text = f"the quota of {self.name}, {quota}, is used up; {way_out}"
+        text = f"the quota of {self.label}, {quota}, is used up; {way_out}"
         return ResourceExhausted(
-            text, reason=reasons.ERROR_REASON_QUOTA_EXCEEDED, retry_after_s=wait_s, quota=self.name
+            text, reason=reasons.ERROR_REASON_QUOTA_EXCEEDED, retry_after_s=wait_s, quota=self.label
         )
 
 
@@ -119,12 +133,14 @@ class Accounts:
     def __init__(self) -> None:
         self._accounts: dict[str, Account] = {}
 
-    def get_or_create(self, name: str, quotas: Quotas) -> Account:
-        """Returns the account of a caller, with its current quotas."""
+    def get_or_create(
+        self, name: str, quotas: Quotas, label: str = "", is_valid: Callable[[], bool] = lambda: True
+    ) -> Account:
+        """Returns the account of a caller, with its current quotas; for the rest see Account."""
         if name not in self._accounts:
             if len(self._accounts) >= MAX_ACCOUNTS:
                 self._accounts = {kept: one for kept, one in self._accounts.items() if not one.is_idle()}
-            self._accounts[name] = Account(name)
+            self._accounts[name] = Account(name, label=label, is_valid=is_valid)
         account = self._accounts[name]
         account.quotas = quotas
         return account

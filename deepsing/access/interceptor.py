@@ -1,8 +1,11 @@
 """The interceptor that authenticates callers and enforces their quotas."""
 
+import asyncio
+import hashlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -12,6 +15,7 @@ import grpc
 from deepsing.access.accounts import Account, Accounts, Quotas, caller_account
 from deepsing.access.keys import KEY_PREFIX, ApiKey, find_key
 from deepsing.access.keys_file import read_keys
+from deepsing.access.permissions import warn_of_open_files
 from deepsing.access.settings import ACCESS_PREFIX, AccessSettings
 from deepsing.access.watched import WatchedFiles
 from deepsing.rpc.errors import Unauthenticated
@@ -26,15 +30,20 @@ if TYPE_CHECKING:
 __all__ = ["AuthInterceptor", "build_key_missing", "build_key_invalid"]
 
 HEALTH_PREFIX = "/grpc.health.v1.Health/"
+FINGERPRINT = 16  # hex digits of a key's hash that tell it from an older one of its name
 FOREIGN = "/grpc."  # reflection: needs a credential, and counts as a request
-RECHECK_S = 1.0  # how often the key of an open stream is checked
+RECHECK_S = 1.0  # how often the key of an open call is checked
+
+
+LABEL_LENGTH = 128  # characters of a caller in logs and messages
 
 
 @dataclass(frozen=True)
 class _Caller:
-    name: str  # in logs and messages
+    name: str  # whole, for no other caller; a new key of an old name is another
+    label: str  # in logs and messages
     quotas: Quotas
-    key: ApiKey | None = None  # None if it came with a token
+    is_valid: Callable[[], bool]  # whether the key, or who signed the token, is still trusted
 
 
 class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
@@ -70,16 +79,14 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc
         if method.startswith(HEALTH_PREFIX):
             return await continuation(handler_call_details)
         caller = self._identify(handler_call_details.invocation_metadata or ())
-        call_facts.get()["caller"] = caller.name
-        account = self._accounts.get_or_create(caller.name, caller.quotas)
+        call_facts.get()["caller"] = caller.label
+        account = self._accounts.get_or_create(caller.name, caller.quotas, caller.label, caller.is_valid)
         account.admit()
         caller_account.set(account)
         handler = await continuation(handler_call_details)
         if handler is None or method.startswith(FOREIGN):
             return handler
-        if not (handler.request_streaming or handler.response_streaming):
-            return handler
-        return self._wrap_stream(handler, caller, account)
+        return _wrap_call(handler, account)
 
     def _identify(self, metadata: Sequence[tuple[str, str | bytes]]) -> _Caller:
         presented = [
@@ -103,41 +110,80 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc
         own = (key.streams, key.requests_per_minute, key.work_s_per_day)
         usual = (self._quotas.streams, self._quotas.requests_per_minute, self._quotas.work_s_per_day)
         streams, requests, work_s = (limit if mine is None else mine for mine, limit in zip(own, usual, strict=True))
-        return _Caller(f"key {key.id}", Quotas(int(streams), int(requests), work_s), key)
+        name, quotas = f"key {key.id} {key.sha256[:FINGERPRINT]}", Quotas(int(streams), int(requests), work_s)
+        return _Caller(name, f"key {key.id}", quotas, lambda: self._is_key_still_valid(key))
 
-    def _check_token(self, token: str) -> _Caller | None:
-        subject = self._tokens.verify(token) if self._tokens else None
-        return None if subject is None else _Caller(f"token {subject}", self._quotas)
+    def _check_token(self, text: str) -> _Caller | None:
+        verifier = self._tokens
+        token = verifier.verify(text) if verifier else None
+        if verifier is None or token is None:
+            return None
+        name = f"token {token.subject}"
+        return _Caller(name, _shorten(name), self._quotas, lambda: verifier.trusts(token))
 
-    def _is_key_still_valid(self, caller: _Caller) -> bool:
+    def _is_key_still_valid(self, key: ApiKey) -> bool:
         """Whether a key is still the same and valid: neither revoked, replaced nor expired."""
-        if caller.key is None or self._keys is None:
-            return True
-        now = self._keys.value().get(caller.key.id)
-        same = now is not None and now.sha256 == caller.key.sha256
+        now = self._keys.value().get(key.id) if self._keys else None
+        same = now is not None and now.sha256 == key.sha256
         return same and now is not None and now.is_valid_for(self._service, datetime.now(UTC))
 
-    def _wrap_stream(self, handler: grpc.RpcMethodHandler, caller: _Caller, account: Account) -> grpc.RpcMethodHandler:
-        """Counts a stream while it is open, and ends one whose responses go on after its key has become invalid."""
 
-        @asynccontextmanager
-        async def count_stream(_context: Any) -> AsyncIterator[None]:
-            with account.count_stream():
-                yield
+def _wrap_call(handler: grpc.RpcMethodHandler, account: Account) -> grpc.RpcMethodHandler:
+    """Counts a stream while it is open, and ends any call within RECHECK_S after its key has become invalid."""
+    streams = handler.request_streaming or handler.response_streaming
 
-        recheck_at = time.monotonic() + RECHECK_S
+    @asynccontextmanager
+    async def count_stream(_context: Any) -> AsyncIterator[None]:
+        with account.count_stream() if streams else nullcontext():
+            yield
 
-        def check_key(response: Any) -> Any:
-            nonlocal recheck_at
-            if time.monotonic() > recheck_at:
-                recheck_at = time.monotonic() + RECHECK_S
-                if not self._is_key_still_valid(caller):
-                    raise build_key_invalid()
-            return response
+    async def wait(answer: Awaitable[Any], _context: Any = None) -> Any:
+        return await _await_while_valid(answer, account.is_valid)
 
-        if not handler.response_streaming:
-            return wrap_handler(handler, count_stream)
-        return wrap_handler(handler, count_stream, on_response=check_key)
+    check_at = time.monotonic() + RECHECK_S
+
+    def check_key(response: Any) -> Any:
+        """For responses that come without a wait."""
+        nonlocal check_at
+        if time.monotonic() > check_at:
+            check_at = time.monotonic() + RECHECK_S
+            if not account.is_valid():
+                raise build_key_invalid()
+        return response
+
+    if not handler.response_streaming:
+        return wrap_handler(handler, count_stream, wait=wait)
+    return wrap_handler(handler, count_stream, on_response=check_key, wait_each=wait)
+
+
+async def _await_while_valid(answer: Awaitable[Any], is_valid: Callable[[], bool]) -> Any:
+    """Awaits an answer. Raises Unauthenticated as soon as the caller's key is found invalid."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as timer:
+
+            def check() -> None:
+                if is_valid():
+                    checks.append(loop.call_later(RECHECK_S, check))
+                else:
+                    timer.reschedule(loop.time())
+
+            checks = deque([loop.call_later(RECHECK_S, check)], maxlen=1)
+            try:
+                return await answer
+            finally:
+                checks[0].cancel()
+    except TimeoutError:
+        if timer.expired():
+            raise build_key_invalid() from None
+        raise
+
+
+def _shorten(name: str) -> str:
+    """A name for the log; of long ones the beginning, and a hash that tells them apart."""
+    if len(name) <= LABEL_LENGTH:
+        return name
+    return f"{name[: LABEL_LENGTH - 17]}…{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def build_key_missing() -> Unauthenticated:
@@ -170,7 +216,7 @@ def _load_keys(settings: AccessSettings) -> "WatchedFiles[dict[str, ApiKey]] | N
     if path is None:
         return None
     try:
-        return WatchedFiles([path], lambda: read_keys(path))
+        return WatchedFiles([path], lambda: read_keys(path), warn=warn_of_open_files)
     except (OSError, ValueError) as error:
         raise SettingsError(f"{ACCESS_PREFIX}KEYS_FILE is {str(path)!r}, which cannot be used: {error}") from None
 

@@ -1,14 +1,17 @@
 """Channels with TLS and a key; a key is not sent over a network in plaintext unless that is allowed explicitly."""
 
 import ipaddress
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
 import grpc
 
+from deepsing.access.permissions import warn_of_open_files
 from deepsing.access.watched import WatchedFiles
 from deepsing.rpc import channel as plain
 from deepsing.rpc.workarounds import wrap_each_call
@@ -49,9 +52,9 @@ class ChannelSettings:
         return Tls(self.tls_ca, self.tls_certificate, self.tls_key)
 
     @classmethod
-    def from_environment(cls) -> "ChannelSettings":
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "ChannelSettings":
         """Reads DEEPSING_CHANNEL_*; raises SettingsError."""
-        return settings_from_environment(cls, CHANNEL_PREFIX)
+        return settings_from_environment(cls, CHANNEL_PREFIX, environ)
 
 
 def open_service_channel(target: str, *, max_message_bytes: int = MESSAGE_BYTES) -> grpc.aio.Channel:
@@ -104,7 +107,8 @@ def watch_key_file(path: Path) -> Callable[[], str]:
         SettingsError: the file has no key.
     """
     try:
-        return WatchedFiles([path], lambda: _check_key(path.read_text(encoding="utf-8").strip(), str(path))).value
+        warn = partial(warn_of_open_files, secret=True)
+        return WatchedFiles([path], lambda: _check_key(path.read_text(encoding="utf-8").strip(), str(path)), warn).value
     except (OSError, ValueError) as error:
         raise SettingsError(f"the key file {path} cannot be used: {error}") from None
 

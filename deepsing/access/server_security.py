@@ -8,12 +8,12 @@ import logging
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import grpc
 
+from deepsing.access.outgoing import ChannelSettings
+from deepsing.access.permissions import warn_of_open_files
 from deepsing.access.settings import ACCESS_PREFIX, TLS_PREFIX, AccessSettings, TlsSettings
 from deepsing.access.watched import WatchedFiles
 from deepsing.runtime.server import ServerSecurity
@@ -36,12 +36,11 @@ def security_from_environment(service: str, environ: Mapping[str, str] = os.envi
         SettingsError: a value breaks its rule, a file cannot be used, or a variable is unknown: a typing error must not
             leave a service open.
     """
+    ChannelSettings.from_environment(environ)  # what it calls with must be right, too, before it serves
     if not any(name.startswith((ACCESS_PREFIX, TLS_PREFIX)) for name in environ):
         return ServerSecurity()
-    access, tls = (
-        _read_settings(AccessSettings, ACCESS_PREFIX, environ),
-        _read_settings(TlsSettings, TLS_PREFIX, environ),
-    )
+    access = settings_from_environment(AccessSettings, ACCESS_PREFIX, environ)
+    tls = settings_from_environment(TlsSettings, TLS_PREFIX, environ)
     credentials = _load_server_credentials(tls)
     if access.keys_file is None and access.jwks_file is None:
         if access != AccessSettings():
@@ -57,14 +56,6 @@ def security_from_environment(service: str, environ: Mapping[str, str] = os.envi
     if credentials is None and not _is_loopback(host):
         logger.warning("keys are required on %s without TLS: they cross the network in the clear", host)
     return ServerSecurity((auth,), credentials)
-
-
-def _read_settings(cls: type[Any], prefix: str, environ: Mapping[str, str]) -> Any:
-    known = {prefix + field.name.upper() for field in fields(cls)}
-    unknown = sorted(name for name in environ if name.startswith(prefix) and name not in known)
-    if unknown:
-        raise SettingsError(f"{unknown[0]} is no setting; choose from: {', '.join(sorted(known))}")
-    return settings_from_environment(cls, prefix, environ)
 
 
 def _is_loopback(host: str) -> bool:
@@ -87,7 +78,8 @@ def _load_server_credentials(settings: TlsSettings) -> grpc.ServerCredentials | 
         return None
     paths = [path for path in (certificate, key, client_ca) if path is not None]
     try:
-        files = WatchedFiles(paths, lambda: _load_certificates(certificate, key, client_ca))
+        files = WatchedFiles(paths, lambda: _load_certificates(certificate, key, client_ca), warn_of_open_files)
+        warn_of_open_files([key], secret=True)
         first = files.value()
     except (OSError, ValueError) as error:
         names = ", ".join(map(str, paths))

@@ -1,11 +1,14 @@
 """Tokens of an external issuer: JWTs signed with a key of a JWKS file. PyJWT does the cryptography."""
 
+import hashlib
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deepsing.access.permissions import warn_of_open_files
 from deepsing.access.settings import ACCESS_PREFIX, AccessSettings
 from deepsing.access.watched import WatchedFiles
 from deepsing.runtime.settings import SettingsError
@@ -17,7 +20,7 @@ except ModuleNotFoundError:
         f"{ACCESS_PREFIX}JWKS_FILE is set, but PyJWT is not installed; install 'pyjwt[crypto]'"
     ) from None
 
-__all__ = ["TokenVerifier"]
+__all__ = ["Token", "TokenVerifier"]
 
 ALGORITHMS = {
     "RSA": "RS256",
@@ -26,7 +29,14 @@ ALGORITHMS = {
 }  # by type of key, so that a token cannot choose the algorithm
 MIN_RSA_BITS = 2048
 MAX_USED_TOKENS = 100_000  # one-use tokens that are remembered
-SUBJECT_LIMIT = 128  # characters, in logs
+
+
+@dataclass(frozen=True)
+class Token:
+    """A token that was good when it came."""
+
+    subject: str  # whole: who differs in any character is another caller
+    kid: str  # of the key that it is signed with
 
 
 class TokenVerifier:
@@ -45,19 +55,21 @@ class TokenVerifier:
                 raise SettingsError(f"{ACCESS_PREFIX}{name.upper()} is not set; a JWKS file needs it")
         path = settings.jwks_file or Path()
         self._settings = settings
-        self._used: dict[str, float] = {}  # by jti: when it expires
+        self._used: dict[bytes, float] = {}  # by the hash of the jti: when it expires
         try:
-            self._keys = WatchedFiles([path], lambda: _read_public_keys(path))
+            self._keys = WatchedFiles([path], lambda: _read_public_keys(path), warn=warn_of_open_files)
         except (OSError, ValueError) as error:
             raise SettingsError(f"{ACCESS_PREFIX}JWKS_FILE is {str(path)!r}, which cannot be used: {error}") from None
 
-    def verify(self, token: str) -> str | None:
-        """Returns the subject of a token; None if it is invalid, for whatever reason."""
+    def verify(self, token: str) -> Token | None:
+        """Returns what a token says; None if it is invalid, for whatever reason."""
         try:
-            claims = self._decode_claims(token)
-        except jwt.PyJWTError:
+            claims, kid = self._decode_claims(token)
+            ends = int(claims["exp"])
+        except (jwt.PyJWTError, OverflowError):
             return None
-        ends = int(claims["exp"])
+        if not _names_somebody(claims["sub"]):
+            return None
         if ends - time.time() > self._settings.token_lifetime_s + self._settings.token_leeway_s:
             return None
         words = claims.get("scope", "")
@@ -65,10 +77,16 @@ class TokenVerifier:
             return None
         if self._settings.one_use_tokens and not self._register_use(claims["jti"], ends):
             return None
-        return str(claims["sub"])[:SUBJECT_LIMIT]
+        return Token(claims["sub"], kid)
 
-    def _decode_claims(self, token: str) -> dict[str, Any]:
-        key = self._keys.value().get(jwt.get_unverified_header(token).get("kid", ""))
+    def trusts(self, token: Token) -> bool:
+        """Whether the key that signed a token is still among the issuer's; the token itself may have expired since."""
+        return token.kid in self._keys.value()
+
+    def _decode_claims(self, token: str) -> tuple[dict[str, Any], str]:
+        """The claims of a token, and the kid of its key."""
+        kid = jwt.get_unverified_header(token).get("kid", "")
+        key = self._keys.value().get(kid)
         if key is None:
             raise jwt.InvalidKeyError("no such key")
         needed = ["exp", "iss", "aud", "sub", *(["jti"] if self._settings.one_use_tokens else [])]
@@ -81,10 +99,11 @@ class TokenVerifier:
             leeway=self._settings.token_leeway_s,
             options={"require": needed},
         )
-        return claims
+        return claims, kid
 
-    def _register_use(self, token_id: str, ends: float) -> bool:
+    def _register_use(self, jti: object, ends: float) -> bool:
         """Remembers a token; False if it was seen before, or if no more can be remembered."""
+        token_id = hashlib.sha256(str(jti).encode(errors="surrogatepass")).digest()  # of one length, however long it is
         now = time.time() - self._settings.token_leeway_s
         if len(self._used) >= MAX_USED_TOKENS:
             self._used = {used: until for used, until in self._used.items() if until > now}
@@ -92,6 +111,11 @@ class TokenVerifier:
             return False
         self._used[token_id] = ends
         return True
+
+
+def _names_somebody(subject: object) -> bool:
+    """Whether a subject is a text that can be seen: an empty one would be the name of all who have none."""
+    return isinstance(subject, str) and subject.isprintable() and bool(subject.strip())
 
 
 def _read_public_keys(path: Path) -> Mapping[str, jwt.PyJWK]:

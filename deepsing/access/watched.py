@@ -19,17 +19,21 @@ class WatchedFiles(Generic[Value]):
     Args:
         paths: of the files.
         read: reads the value; raises OSError or ValueError if it cannot.
+        warn: takes the paths after each reading, to look at their permissions.
 
     Raises:
         OSError, ValueError: the first read failed.
     """
 
-    def __init__(self, paths: Sequence[Path], read: Callable[[], Value]) -> None:
+    def __init__(
+        self, paths: Sequence[Path], read: Callable[[], Value], warn: Callable[[Sequence[Path]], None] = lambda _: None
+    ) -> None:
         self._paths = paths
-        self._read = read
+        self._read, self._warn = read, warn
         self._lock = threading.Lock()  # TLS calls it from threads of gRPC
         self._stamp = self._stat_files()
         self._value = read()
+        warn(paths)
 
     def value(self) -> Value:
         """Returns the current value."""
@@ -40,6 +44,7 @@ class WatchedFiles(Generic[Value]):
                 try:
                     self._value = self._read()
                     logger.info("read again: %s", self._format_names())
+                    self._warn(self._paths)
                 except (OSError, ValueError) as error:
                     logger.error(
                         "%s cannot be used (%s); the previous content stays in force", self._format_names(), error

@@ -1,11 +1,12 @@
 """Opens an encoded song by its bytes, whatever its name says, and decodes what can be decoded of it."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import av
 
+from deepsing.audio.allocations import limit_allocations
 from deepsing.audio.errors import AudioError
 from deepsing.audio.ogg import OggChain, is_ogg
 from deepsing.audio.packets import PacketDecoder
@@ -23,7 +24,7 @@ FORMATS = (
 OPTIONS = {"format_whitelist": FORMATS.replace(" ", ","), "protocol_whitelist": "none"}
 # By default FFmpeg examines seconds of a stream before it decodes; live sound must not wait for that.
 LIVE_OPTIONS = {"probesize": "4096", "max_probe_packets": "1", "analyzeduration": "100000"}
-FRAME_SAMPLES_MAX = 1 << 22  # no honest frame is longer; keeps a forged header from taking memory
+FRAME_VALUES_MAX = 1 << 22  # of all channels; no honest frame has more, and a forged one would take memory and time
 FORMAT_HINT = "send mp3, m4a, flac, ogg or wav"
 # Containers whose header holds the length; elsewhere FFmpeg guesses from the bit rate or looks at the last page.
 TIMED_HEADERS = frozenset(
@@ -35,6 +36,7 @@ XING_BYTES = 144
 MPEG1_RATES_FROM_HZ = 32_000  # slower mp3 is MPEG-2, whose frames have half the samples
 
 
+limit_allocations()
 av.logging.set_level(None)  # what FFmpeg would log of damaged songs, we report as warnings of the song
 
 
@@ -46,15 +48,19 @@ class ContainerSource:
         declared_s: length by the header, None where it does not say.
         damaged_count: parts that could not be decoded, so far.
         cut_reason: why the song ends before its end, "" if it does not.
+
+    Args:
+        file: read from its start.
+        pause: called before each packet and each piece that is read; what it raises ends the decoding.
     """
 
-    def __init__(self, file: Readable) -> None:
+    def __init__(self, file: Readable, pause: Callable[[], None] = lambda: None) -> None:
         self.codec = ""
         self.container = ""
         self.declared_s: float | None = None
         self.damaged_count = 0
         self.cut_reason = ""
-        self._file = file
+        self._file, self._pause = file, pause
         self._cleanup = ExitStack()
 
     def chunks(self) -> Iterator[Chunk]:
@@ -64,7 +70,7 @@ class ContainerSource:
             AudioError: "empty", "no_audio" or "unreadable".
             Exception: what the file raised when it was read.
         """
-        view = FileView(self._file)
+        view = FileView(self._file, self._pause)
         if not view.peek(1):
             raise AudioError("empty", "the song has no bytes; send a file", field="byte_count", value=0)
         if not is_ogg(view):
@@ -103,7 +109,8 @@ class ContainerSource:
     def _open_container(self, file: Readable, view: FileView) -> av.container.InputContainer:
         options = OPTIONS if view.seekable() else OPTIONS | LIVE_OPTIONS
         try:
-            return av.open(file, mode="r", container_options=options, metadata_errors="replace")
+            with view.limit_head():
+                return av.open(file, mode="r", container_options=options, metadata_errors="replace")
         except av.error.FFmpegError as error:
             if view.error is not None:
                 raise view.error from None
@@ -126,7 +133,7 @@ class ContainerSource:
                 "unreadable", f"we cannot decode the sound in this {container.format.name} file; {FORMAT_HINT}"
             )
         assert isinstance(stream, av.AudioStream)
-        stream.codec_context.options = {"max_samples": str(FRAME_SAMPLES_MAX)}
+        stream.codec_context.options = {"max_samples": str(FRAME_VALUES_MAX)}  # FFmpeg counts all channels, too
         stream.codec_context.thread_count = 1
         return stream
 

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, get_args
@@ -14,13 +14,15 @@ from deepsing.audio.errors import AudioError
 from deepsing.audio.facts import SongFacts, SongWarning, WarningKind
 from deepsing.audio.growing_file import GrowingFile
 from deepsing.audio.pcm import PcmSource
-from deepsing.audio.samples import F32, FormatUnifier, RateConverter, join_chunks
+from deepsing.audio.samples import F32, Chunk, FormatUnifier, RateConverter, join_chunks
 
 __all__ = ["Decoding", "decode_blocks"]
 
 MIN_DURATION_S = 0.5
 MAX_DURATION_S = 4 * 3600.0
+MAX_VALUES = 6 * 48_000 * 4 * 3600  # of all channels: four hours of 5.1 at 48 kHz; more is work, not sound
 PIECE_S = 0.5  # short frames are gathered to this much, unless live; numpy is slow on small arrays
+PIECE_VALUES = 2**20  # of all channels, at most, in one piece: 4 MiB
 TRUNCATED_S, TRUNCATED_SHARE = 0.5, 0.02  # a header may promise so much too much before we call the song cut
 
 Source = str | os.PathLike[str] | GrowingFile | BinaryIO | PcmSource
@@ -40,6 +42,7 @@ def decode_blocks(
     duration_s: float | None = None,
     min_duration_s: float = MIN_DURATION_S,
     max_duration_s: float = MAX_DURATION_S,
+    pause: Callable[[], None] = lambda: None,
 ) -> "Decoding":
     """Decodes a song block by block; nothing is read before the first block is asked for.
 
@@ -51,9 +54,12 @@ def decode_blocks(
         duration_s: how much to take, seconds > 0; None is all.
         min_duration_s: less sound than this is refused at the end.
         max_duration_s: more sound than this (from the song's start) is refused on the way.
+        pause: called in the decoding thread before each packet and each piece that is read; what it raises ends the
+            decoding.
 
     Returns:
-        An iterator over blocks of at most a second. It raises AudioError where the song cannot be used.
+        An iterator over blocks of at most a second. It raises AudioError where the song cannot be used; "too_large"
+        where it holds more than MAX_VALUES samples of all channels together.
 
     Raises:
         AudioError: "format" where a parameter is out of range.
@@ -64,7 +70,7 @@ def decode_blocks(
         raise AudioError(
             "format", f"duration_s is {duration_s}; choose more than 0", field="duration_s", value=duration_s
         )
-    decoding = Decoding(source, mono=mono, sample_rate_hz=sample_rate_hz, start_s=start_s, duration_s=duration_s)
+    decoding = Decoding(source, mono=mono, sample_rate_hz=sample_rate_hz, part_s=(start_s, duration_s), pause=pause)
     decoding.limits_s = (min_duration_s, max_duration_s)
     return decoding
 
@@ -80,18 +86,25 @@ class Decoding(Iterator[F32]):
     """
 
     def __init__(
-        self, source: Source, *, mono: bool, sample_rate_hz: int | None, start_s: float, duration_s: float | None
+        self,
+        source: Source,
+        *,
+        mono: bool,
+        sample_rate_hz: int | None,
+        part_s: tuple[float, float | None],
+        pause: Callable[[], None],
     ) -> None:
         self.sample_rate_hz = sample_rate_hz or 0
         self.limits_s = (MIN_DURATION_S, MAX_DURATION_S)
         self._mono = mono
-        self._part_s = (start_s, duration_s)
+        self._part_s, self._pause = part_s, pause
         self._cleanup = ExitStack()
         self._source, self._live = self._open_source(source)
         self._unifier = FormatUnifier()
         self._levels = LevelMeter()
         self._position = 0  # samples decoded from the song's start, at its own rate
         self._taken = 0  # of these, samples in the part asked for
+        self._values = 0  # decoded samples of all channels
         self._complete = False  # whether the song was decoded to its end
         self._blocks = self._run()
 
@@ -132,8 +145,8 @@ class Decoding(Iterator[F32]):
         if isinstance(source, str | os.PathLike):
             file = Path(source).open("rb")  # noqa: SIM115 - stays open as long as this object
             self._cleanup.callback(file.close)
-            return self._close_later(ContainerSource(file)), False
-        return self._close_later(ContainerSource(source)), isinstance(source, GrowingFile) and source.live
+            return self._close_later(ContainerSource(file, self._pause)), False
+        return self._close_later(ContainerSource(source, self._pause)), isinstance(source, GrowingFile) and source.live
 
     def _close_later(self, source: ContainerSource) -> ContainerSource:
         self._cleanup.callback(source.close)
@@ -159,16 +172,33 @@ class Decoding(Iterator[F32]):
     def _parts(self) -> Iterator[F32]:
         """Yields the part asked for, at the song's own rate, (1 or channels, n)."""
         full_scale = 1.0
-        for chunk in join_chunks(self._source.chunks(), 0.0 if self._live else PIECE_S):
-            full_scale = chunk.full_scale
-            for at in range(0, chunk.channels.shape[1], chunk.sample_rate_hz):
-                piece = self._levels.clean(chunk.channels[:, at : at + chunk.sample_rate_hz])
-                yield self._take_part(self._unifier.take(chunk._replace(channels=piece)), full_scale)
+        for chunk in join_chunks(self._source.chunks(), 0.0 if self._live else PIECE_S, PIECE_VALUES):
+            full_scale, step = chunk.full_scale, self._find_step(chunk)
+            for at in range(0, chunk.channels.shape[1], step):
+                self._pause()
+                piece = self._levels.clean(chunk.channels[:, at : at + step])
+                block = self._unifier.take(chunk._replace(channels=piece))
+                self._count_values(max(piece.size, block.size), chunk)
+                yield self._take_part(block, full_scale)
                 if self._position >= self._end_position():
                     return
         self._complete = True
         if self._unifier.sample_rate_hz:
             yield self._take_part(self._unifier.flush(), full_scale)
+
+    def _find_step(self, chunk: Chunk) -> int:
+        """Samples of a chunk that are converted at once: a second, or less where that would be very many values."""
+        made = (self._unifier.sample_rate_hz or chunk.sample_rate_hz) * max(
+            self._unifier.channel_count, len(chunk.channels)
+        )
+        return max(1, int(chunk.sample_rate_hz * min(1.0, PIECE_VALUES / made)))
+
+    def _count_values(self, count: int, chunk: Chunk) -> None:
+        self._values += count
+        if self._values > MAX_VALUES:
+            form = f"{len(chunk.channels)} channels of {chunk.sample_rate_hz} Hz"
+            rule = f"the song holds more than {MAX_VALUES} samples of all channels ({form}); send stereo at 48000 Hz"
+            raise AudioError("too_large", rule, field="sample_count", value=self._values)
 
     def _end_position(self) -> float:
         """Where the part asked for ends, samples from the song's start."""

@@ -10,7 +10,7 @@ AudioErrorKind = Literal[
     "unreadable",  # not a song, or nothing of it can be decoded
     "too_short",  # less sound than asked for
     "too_long",  # more sound than allowed
-    "too_large",  # more bytes than allowed
+    "too_large",  # more bytes, or more samples of all channels, than allowed
     "format",  # raw samples described wrongly
 ]
 

@@ -1,5 +1,7 @@
 """A file that one thread appends to while another already reads it."""
 
+import contextlib
+import errno
 import hashlib
 import io
 import tempfile
@@ -71,6 +73,7 @@ class GrowingFile:
         Raises:
             AudioError: "too_large", which the readers get as well.
             ValueError: after `finish` or `close`.
+            OSError: they cannot be written; the readers get it as well.
             Exception: what `abort` was called with.
         """
         shared = self._shared
@@ -87,8 +90,13 @@ class GrowingFile:
                 )
                 shared.changed.notify_all()
                 raise shared.error
-            shared.file.seek(shared.length)
-            shared.file.write(chunk)
+            try:
+                shared.file.seek(shared.length)
+                shared.file.write(chunk)
+            except OSError as error:  # nothing of the chunk counts: a later read must not take it for sound
+                shared.error = error
+                shared.changed.notify_all()
+                raise
             shared.length += len(chunk)
             shared.digest.update(chunk)
             shared.changed.notify_all()
@@ -120,6 +128,8 @@ class GrowingFile:
             available = max(shared.length - self._position, 0)
             shared.file.seek(self._position)
             piece: bytes = shared.file.read(available if size < 0 else min(size, available))
+            if available and size and not piece:
+                raise OSError(errno.EIO, "the song is shorter on the disk than it was sent")
             self._position += len(piece)
             return piece
 
@@ -187,7 +197,8 @@ class GrowingFile:
             self._closed = True
             shared.reader_count -= 1
             if shared.reader_count == 0:
-                shared.file.close()
+                with contextlib.suppress(OSError):  # what a full disk did not take fails once more at close
+                    shared.file.close()
             shared.changed.notify_all()
 
     def __enter__(self) -> "GrowingFile":

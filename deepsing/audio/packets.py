@@ -71,6 +71,7 @@ class PacketDecoder:
     def _decode_packets(self) -> Iterator[Chunk]:
         bad_in_a_row = 0
         for packet in self._packets():
+            self._view.pause()
             try:
                 frames = [frame for frame in packet.decode() if frame.samples]
             except av.error.FFmpegError:
@@ -134,6 +135,7 @@ class PacketDecoder:
                 return
             except av.error.FFmpegError:
                 self._raise_read_error()
+                self._view.pause()
                 self._mark_damage()
                 errors_in_a_row += 1
             except IndexError:  # PyAV, at the very end, looks for streams that appeared on the way; ours was flushed

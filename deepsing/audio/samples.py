@@ -65,8 +65,11 @@ def frame_to_chunk(frame: av.AudioFrame) -> Chunk:
     return Chunk(float_channels(values), frame.sample_rate, FULL_SCALES[dtype.str[1:]])
 
 
-def join_chunks(chunks: Iterable[Chunk], duration_s: float) -> Iterator[Chunk]:
-    """Joins chunks of one format until they are at least so long; what remains at a change or the end is shorter."""
+def join_chunks(chunks: Iterable[Chunk], duration_s: float, values: int) -> Iterator[Chunk]:
+    """Joins chunks of one format until they are at least so long, or hold so many values of all channels.
+
+    What remains at a change or at the end is shorter.
+    """
     pending: list[Chunk] = []
     count = 0
     for chunk in chunks:
@@ -75,7 +78,7 @@ def join_chunks(chunks: Iterable[Chunk], duration_s: float) -> Iterator[Chunk]:
             pending, count = [], 0
         pending.append(chunk)
         count += chunk.channels.shape[1]
-        if count >= duration_s * chunk.sample_rate_hz:
+        if count >= min(duration_s * chunk.sample_rate_hz, values / len(chunk.channels)):
             yield _concatenate(pending)
             pending, count = [], 0
     if pending:

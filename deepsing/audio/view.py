@@ -1,12 +1,17 @@
 """The bytes of a song as FFmpeg reads them: without a file name to judge by, and with their beginning kept."""
 
 import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
+
+from deepsing.audio.errors import AudioError
 
 __all__ = ["FileView", "Readable"]
 
 HEAD_BYTES = 1 << 16  # enough for the headers that we read ourselves
 ID3_HEADER_BYTES = 10
+OPENING_BYTES = 64 * 2**20  # that may be read before the sound begins: tags, pictures, an index
 MAX_SEEK_BYTES = 1 << 40  # beyond every song; forged headers send us to places that no file system has
 
 
@@ -25,15 +30,17 @@ class FileView:
         head: the first bytes, at most 64 KiB of those read so far, but for an ID3 tag (with pictures in it these
             grow long).
         error: what the file raised, which FFmpeg would report as a plain I/O error; None if nothing.
+        pause: called before each piece that is read; what it raises counts as raised by the file.
     """
 
-    def __init__(self, file: Readable) -> None:
-        self.head = b""
+    def __init__(self, file: Readable, pause: Callable[[], None] = lambda: None) -> None:
+        self.head, self.pause = b"", pause
         self.error: Exception | None = None
         self._file = file
         self._position = 0
         self._head_start: int | None = None
         self._ahead = b""  # peeked at, not yet read
+        self._opening_bytes: int | None = None  # that may still be read; None is any number
         seekable = getattr(file, "seekable", None)
         self._seek = getattr(file, "seek", None) if seekable is None or seekable() else None
         if self._seek is not None:
@@ -70,6 +77,15 @@ class FileView:
         self._ahead = b""
         return self._position
 
+    @contextmanager
+    def limit_head(self) -> Iterator[None]:
+        """Reads no more than OPENING_BYTES inside; AudioError "unreadable" is then the view's error."""
+        self._opening_bytes = OPENING_BYTES
+        try:
+            yield
+        finally:
+            self._opening_bytes = None
+
     def tell(self) -> int:
         """Returns the position, bytes from the start."""
         return self._position
@@ -87,10 +103,21 @@ class FileView:
 
     def _fetch(self, size: int) -> bytes:
         try:
-            return bytes(self._file.read(size)[:size])
+            self.pause()
+            piece = bytes(self._file.read(size)[:size])
+            self._count_opening(len(piece))
+            return piece
         except Exception as error:
             self.error = error
             raise
+
+    def _count_opening(self, count: int) -> None:
+        if self._opening_bytes is None:
+            return
+        self._opening_bytes -= count
+        if self._opening_bytes < 0:
+            rule = f"more than {OPENING_BYTES >> 20} MiB come before the sound; send the song without pictures"
+            raise AudioError("unreadable", rule, field="byte_count", value=OPENING_BYTES)
 
 
 def _id3_bytes(start: bytes) -> int:

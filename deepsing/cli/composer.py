@@ -3,9 +3,10 @@
 import argparse
 import asyncio
 import math
+import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,10 +14,11 @@ from deepsing.access.outgoing import open_channel
 from deepsing.cli.credentials import add_credentials, read_channel_credentials, read_client_credentials
 from deepsing.cli.progress import Report
 from deepsing.client import Client
+from deepsing.client.errors import Unavailable
 from deepsing.local.failures import USAGE, CommandError
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
 
-__all__ = ["add_arguments", "add_wait", "ask", "open_client", "open_service"]
+__all__ = ["add_arguments", "add_wait", "ask", "name_full_disk", "open_client", "open_service"]
 
 Answer = TypeVar("Answer")
 
@@ -75,7 +77,21 @@ async def ask(
         ) as services,
         Client(services.targets["composer"], timeout_s=arguments.timeout, retries=0) as client,  # the dead stay dead
     ):
-        return await services.watch(question(client))
+        with name_full_disk():
+            return await services.watch(question(client))
+
+
+@contextmanager
+def name_full_disk() -> Iterator[None]:
+    """Says which folder of this machine has no room, which a service tells nobody."""
+    try:
+        yield
+    except Unavailable as error:
+        if error.reason != "DISK_FULL":
+            raise
+        where = tempfile.gettempdir()
+        message = f"there is no room left for temporary files in {where}; free some, or set TMPDIR to another folder"
+        raise CommandError(message) from None
 
 
 @asynccontextmanager
@@ -106,7 +122,8 @@ async def _wait_until_connected(target: str, credentials: Mapping[str, Any], wai
     while (left_s := end_s - time.monotonic()) > 0:
         async with open_channel(target, tls=credentials["tls"]) as channel:
             try:
-                await asyncio.wait_for(channel.channel_ready(), min(PROBE_S, left_s))
+                async with asyncio.timeout(min(PROBE_S, left_s)):
+                    await channel.channel_ready()
             except TimeoutError:
                 pass
             else:

@@ -13,9 +13,10 @@ from typing import BinaryIO
 from deepsing.cli.composer import add_arguments as add_composer_arguments
 from deepsing.cli.composer import ask
 from deepsing.cli.interrupts import run_to_end
+from deepsing.cli.pictures import add_pictures, check_pictures, choose_engine
 from deepsing.cli.progress import Report, print_news
 from deepsing.cli.sound import Sound, open_file_sound, open_microphone
-from deepsing.cli.story_options import add_motion_options, add_selection_options, add_size_options, split_themes
+from deepsing.cli.story_options import add_shared_options, build_options
 from deepsing.cli.viewer import Viewer
 from deepsing.client import Client, StoryOptions
 from deepsing.local.failures import USAGE, CommandError
@@ -24,6 +25,7 @@ from deepsing.v1.composer_pb2 import Frame, FramesDropped, Heartbeat, SessionEnd
 __all__ = ["EXAMPLES", "LiveReport", "add_arguments", "live"]
 
 SPAN_S = 2.0  # over which frames a second are counted
+FPS = "12"  # frames a second, unless asked for others
 LINE_EVERY_S, TERMINAL_EVERY_S, JSON_EVERY_S = 5.0, 0.25, 1.0
 MAX_LAGS = 200_000  # of the last frames, over which the summary is made
 
@@ -31,6 +33,7 @@ EXAMPLES = """examples:
   deepsing live --view 8000
   deepsing live song.mp3 --view 8000 --style auto
   deepsing live song.mp3 --view 8000 --theme sea,sky --mood calmer
+  deepsing live song.mp3 --view 8000 --pictures holiday-photos/
   deepsing live --device hw:1 --target 127.0.0.1:50051 --view 0
   deepsing live song.mp3 --seconds 20 --json
   deepsing live song.mp3 --out - | ffplay -f mjpeg -framerate 12 -
@@ -53,23 +56,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--view", type=int, metavar="PORT", help="show the pictures at http://127.0.0.1:PORT/; 0 takes a free one"
     )
     parser.add_argument("--out", metavar="FILE", help="write the frames as MJPEG; - is standard output")
-    parser.add_argument("--fps", default="12", metavar="RATE", help="frames a second (default: 12)")
-    add_size_options(parser)
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="the same seed gives the same choices (default: 0)"
-    )
-    parser.add_argument("--translator", default="", metavar="NAME", help="see deepsing translators")
-    parser.add_argument("--engine", default="", metavar="NAME", help="which engine paints (default: the built-in one)")
-    parser.add_argument("--style", default="none", metavar="NAME", help="none (default), auto, or see deepsing styles")
-    parser.add_argument("--style-strength", type=float, metavar="SHARE", help="from 0 to 1 (default: 0.6)")
-    add_motion_options(parser)
-    add_selection_options(parser)
+    add_shared_options(parser, FPS)
+    parser.set_defaults(fps=FPS)
     parser.add_argument(
         "--mode",
         choices=("adaptive", "absolute"),
         default="adaptive",
         help="adaptive: relative to the sound so far (default); absolute: sad sound has a sad story",
     )
+    add_pictures(parser)
     add_composer_arguments(parser)
 
 
@@ -83,34 +78,27 @@ def live(arguments: argparse.Namespace) -> int:
         raise CommandError("--json and --out - both want standard output; give --out a file", USAGE)
     if arguments.file and arguments.device:
         raise CommandError("a file and --device are two sources; choose one", USAGE)
-    options = StoryOptions(
-        seed=arguments.seed,
-        fps=arguments.fps,
-        size=arguments.size,
-        engine=arguments.engine,
-        translator=arguments.translator,
-        style=arguments.style,
-        style_strength=arguments.style_strength,
-        motion=arguments.motion,
-        react=arguments.react,
-        paint_rate=arguments.paint_rate,
-        themes=split_themes(arguments.theme),
-        only=arguments.only,
-        without=arguments.without,
-        mood=arguments.mood,
-        mode=arguments.mode,
-        audio_format=Sound.form,
-    )
-    options.to_config()  # a mistake is reported before anything is started
+    check_pictures(arguments)
+    _build_live_options(arguments).to_config()  # a mistake is reported before anything is started
     if arguments.file:
-        sound = open_file_sound(arguments.file, arguments.seconds)
-    else:
-        sound = open_microphone(arguments.device or "default", arguments.seconds)
-    return run_to_end(_live(arguments, options, sound))
+        open_file_sound(arguments.file)  # so is a file that cannot be read
+    return run_to_end(_live(arguments))
 
 
-async def _live(arguments: argparse.Namespace, options: StoryOptions, sound: Sound) -> int:
+def _build_live_options(arguments: argparse.Namespace) -> StoryOptions:
+    return build_options(arguments, mode=arguments.mode, audio_format=Sound.form)
+
+
+def _open_sound(arguments: argparse.Namespace) -> Sound:
+    if arguments.file:
+        return open_file_sound(arguments.file, arguments.seconds)
+    return open_microphone(arguments.device or "default", arguments.seconds)
+
+
+async def _live(arguments: argparse.Namespace) -> int:
     report: Report = (lambda news: None) if arguments.json else print_news
+    await choose_engine(arguments)  # before a microphone is opened, which would wait meanwhile
+    options, sound = _build_live_options(arguments), _open_sound(arguments)
     async with AsyncExitStack() as open_things:
         viewer, out = None, None
         if arguments.view is not None:

@@ -9,12 +9,11 @@ import json
 import subprocess
 import sys
 import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from email.message import Message
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
@@ -24,8 +23,10 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
 
+from deepsing.access.outgoing import is_local
 from deepsing.cli.tables import print_rows
 from deepsing.cli.verbs import add_verb
+from deepsing.cli.web_source import open_url
 from deepsing.local.failures import USAGE, CommandError, missing_extra
 from deepsing.local.models_folder import list_models, models_folder
 from deepsing.local.source import python_command, python_environment, service_root
@@ -41,7 +42,8 @@ EXAMPLES = """examples:
 
 --from is pytorch_model.bin or the folder that holds it; config.json must be beside it. If one has a prefix, as in
 biggan-deep-256-pytorch_model.bin, the other must have the same. After an interrupted transfer the same command
-resumes it. Engines are kept in DEEPSING_MODELS_DIR (default: ~/.local/share/deepsing/models).
+resumes it. An http address needs the digests of both files. Engines are kept in DEEPSING_MODELS_DIR (default:
+~/.local/share/deepsing/models).
 """
 COLUMNS = ("name", "state", "kind", "bytes", "sha256", "rated by")
 NAMES = ("biggan-deep-128", "biggan-deep-256", "biggan-deep-512")
@@ -49,6 +51,7 @@ WEIGHTS, CONFIG = "pytorch_model.bin", "config.json"
 PUBLISHED = "https://s3.amazonaws.com/models.huggingface.co/biggan/"
 EXPORTER = "training.generator.biggan_deep.export"
 BLOCK_BYTES = 1 << 20
+WEIGHTS_BYTES, CONFIG_BYTES = 2**31, 2**20  # largest files that are taken; the published ones have 0.2 GB and 1 kB
 IDLE_LIMIT_S = 60.0  # without a byte
 PARTIAL_CONTENT, PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE = 206, 412, 416
 RESTARTS = (PRECONDITION_FAILED, RANGE_NOT_SATISFIABLE)
@@ -74,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pulling.add_argument("name", metavar="NAME", choices=NAMES, help=" | ".join(NAMES))
     pulling.add_argument("--from", dest="source", metavar="WHERE", help="a path, an http(s) address, or s3://…")
     pulling.add_argument("--sha256", default="", metavar="HEX", help=f"the SHA-256 that {WEIGHTS} must have")
+    pulling.add_argument("--config-sha256", default="", metavar="HEX", help=f"the SHA-256 that {CONFIG} must have")
     pulling.add_argument(
         "--precision",
         choices=("float32", "stored16", "float16"),
@@ -111,11 +115,13 @@ def _pull(arguments: argparse.Namespace) -> int:
             "here, and give its path",
             USAGE,
         )
-    _check_digest(arguments.sha256)
+    for option in ("sha256", "config_sha256"):
+        _check_digest(f"--{option.replace('_', '-')}", getattr(arguments, option))
+    _check_source(arguments.source, arguments.sha256 and arguments.config_sha256)
     weights, config = _locate_files(arguments.source)
     folder = models_folder() / name
     folder.mkdir(parents=True, exist_ok=True)
-    fetch(config, folder / CONFIG)
+    fetch(config, folder / CONFIG, sha256=arguments.config_sha256, limit_bytes=CONFIG_BYTES)
     with _show_progress(name) as progress:
         digest = fetch(weights, folder / WEIGHTS, sha256=arguments.sha256, progress=progress)
     if not arguments.sha256:
@@ -123,9 +129,20 @@ def _pull(arguments: argparse.Namespace) -> int:
     return _convert(arguments, folder)
 
 
-def _check_digest(text: str) -> None:
+def _check_digest(option: str, text: str) -> None:
     if text and (len(text) != 64 or set(text.lower()) - set("0123456789abcdef")):
-        raise CommandError(f"--sha256 is {text!r}; give 64 hex digits, or leave it out", USAGE)
+        raise CommandError(f"{option} is {text!r}; give 64 hex digits, or leave it out", USAGE)
+
+
+def _check_source(source: str, digests: str) -> None:
+    """Refuses files that anybody on the way could change, unless the digests of both say that nobody did."""
+    parts = urlsplit(source)
+    if parts.scheme == "http" and not digests and not is_local(parts.hostname or ""):
+        raise CommandError(
+            f"{source} is not encrypted, so that others can change what comes; use https, or give --sha256 and "
+            "--config-sha256",
+            USAGE,
+        )
 
 
 def _locate_files(source: str) -> tuple[str, str]:
@@ -179,45 +196,56 @@ class SourceStream:
     version: str
 
 
-def fetch(source: str, target: Path, *, sha256: str = "", progress: Progress = lambda here, whole: None) -> str:
+def fetch(
+    source: str,
+    target: Path,
+    *,
+    sha256: str = "",
+    progress: Progress = lambda here, whole: None,
+    limit_bytes: int = WEIGHTS_BYTES,
+) -> str:
     """Fetches a file; an existing `target` is replaced only at the end.
 
-    A broken transfer leaves `target` + ".partial"; the next call resumes it if the source still has the same version of
-    the file.
+    A broken transfer leaves `target` + ".partial"; the next call resumes it if the source has the same version still.
 
     Args:
         source: a path, or a URL that begins with http, https or s3.
         target: where to put it; its folder exists.
         sha256: the digest it must have, in hex; empty accepts any.
         progress: called after each block.
+        limit_bytes: of the largest file that is taken.
 
     Returns:
         The file's digest.
 
     Raises:
-        CommandError: the source has no such file, broke off, or its digest is not `sha256`.
+        CommandError: there is no such file, it broke off, is too large, or its digest is not `sha256`.
     """
     partial, note = target.with_name(f"{target.name}.partial"), target.with_name(f"{target.name}.version")
     version = note.read_text(encoding="utf-8") if note.exists() and partial.exists() else ""
     offset = partial.stat().st_size if version else 0
     with _open(source, offset, version) as opened:
+        _check_size(source, opened.total or 0, limit_bytes)
         note.write_text(opened.version, encoding="utf-8")
-        here = opened.offset
-        with partial.open("ab" if here else "wb") as file:
-            while block := _read_block(opened.stream, source):
+        with partial.open("ab" if (here := opened.offset) else "wb") as file:
+            for here, block in _iter_blocks(opened, source, partial, limit_bytes):
                 file.write(block)
-                here += len(block)
                 progress(here, opened.total)
     if opened.total is not None and here != opened.total:
         raise CommandError(f"{source} broke off after {here} of {opened.total} bytes; run the command again to resume")
     with partial.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     note.unlink()
-    if sha256 and digest != sha256.lower():
+    if sha256.lower() not in ("", digest):
         partial.unlink()
         raise CommandError(f"{source} has sha256 {digest}, not {sha256.lower()}; give the right digest or file", USAGE)
     partial.replace(target)
     return digest
+
+
+def _check_size(source: str, size: int, limit_bytes: int) -> None:
+    if size > limit_bytes:
+        raise CommandError(f"{source} has {size} bytes or more; at most {limit_bytes} are taken, is it the right file?")
 
 
 def _open(source: str, offset: int, version: str) -> AbstractContextManager[SourceStream]:
@@ -228,6 +256,17 @@ def _open(source: str, offset: int, version: str) -> AbstractContextManager[Sour
     if scheme == "s3":
         return _open_s3(source, offset, version)
     return _open_path(Path(source).expanduser(), offset, version)
+
+
+def _iter_blocks(opened: SourceStream, source: str, partial: Path, limit_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Yields the rest of a file, each block with the place of its end; removes `partial` if it is too large."""
+    here = opened.offset
+    while block := _read_block(opened.stream, source):
+        here += len(block)
+        if here > limit_bytes:
+            partial.unlink()
+            _check_size(source, here, limit_bytes)
+        yield here, block
 
 
 def _read_block(stream: IO[bytes], source: str) -> bytes:
@@ -251,11 +290,11 @@ def _open_http(url: str, offset: int, version: str) -> Iterator[SourceStream]:
     wanted = {"Range": f"bytes={offset}-", "If-Range": version} if offset and version else {}
     try:
         try:
-            answer = _request(url, wanted)
+            answer = open_url(url, wanted, IDLE_LIMIT_S)
         except urllib.error.HTTPError as error:
             if not wanted or error.code != RANGE_NOT_SATISFIABLE:
                 raise
-            answer = _request(url, {})
+            answer = open_url(url, {}, IDLE_LIMIT_S)
     except urllib.error.HTTPError as error:
         raise CommandError(f"{url} answers {error.code} {error.reason}; check the address", USAGE) from None
     except OSError as error:  # URLError too
@@ -264,12 +303,6 @@ def _open_http(url: str, offset: int, version: str) -> Iterator[SourceStream]:
         begin = offset if answer.status == PARTIAL_CONTENT else 0
         length = answer.headers.get("Content-Length")
         yield SourceStream(answer, begin, begin + int(length) if length else None, _version_tag(answer.headers))
-
-
-def _request(url: str, headers: Mapping[str, str]) -> HTTPResponse:
-    request = urllib.request.Request(url, headers=dict(headers))  # noqa: S310 - http and https only come here
-    answer: HTTPResponse = urllib.request.urlopen(request, timeout=IDLE_LIMIT_S)  # noqa: S310
-    return answer
 
 
 def _version_tag(headers: Message) -> str:

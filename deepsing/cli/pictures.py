@@ -1,4 +1,4 @@
-"""render --pictures: makes an engine of a folder of pictures on the way, unless nothing has changed since the last."""
+"""--pictures: makes an engine of a folder of pictures on the way, unless nothing has changed since the last."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ from pathlib import Path
 from deepsing.local.failures import INTERRUPTED, USAGE, CommandError
 from deepsing.local.source import python_command, python_environment, service_root
 
-__all__ = ["add_pictures", "check_pictures", "make_engine"]
+__all__ = ["add_pictures", "check_pictures", "choose_engine"]
 
 PROGRAM = "training"
 
@@ -40,7 +40,17 @@ def check_pictures(arguments: argparse.Namespace) -> None:
         raise CommandError(f"--pictures is {arguments.pictures}, which is not a folder; give one with pictures", USAGE)
 
 
-async def make_engine(pictures: Path, *, quiet: bool) -> str:
+async def choose_engine(arguments: argparse.Namespace) -> None:
+    """Makes the engine of --pictures, if they were given, and puts its name where --engine would.
+
+    Raises:
+        CommandError: it cannot be made; the program that makes it has said why.
+    """
+    if arguments.pictures is not None:
+        arguments.engine = await _make_engine(arguments.pictures, quiet=arguments.json)
+
+
+async def _make_engine(pictures: Path, *, quiet: bool) -> str:
     """Makes the engine of a folder of pictures, or finds it, and returns its name.
 
     The program that makes it says on standard error what it leaves out; it is ended if this is cancelled.

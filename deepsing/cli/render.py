@@ -5,14 +5,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deepsing.cli.composer import add_arguments as add_composer_arguments
 from deepsing.cli.composer import ask
 from deepsing.cli.interrupts import run_to_end
-from deepsing.cli.pictures import add_pictures, check_pictures, make_engine
+from deepsing.cli.pictures import add_pictures, check_pictures, choose_engine
 from deepsing.cli.progress import show_progress
 from deepsing.cli.story_options import add_story_options, story_options
 from deepsing.cli.storyboard_file import locate_faults
@@ -119,15 +118,14 @@ def render(arguments: argparse.Namespace) -> int:
     """Renders a story and prints where its files are."""
     if arguments.style_pictures and not arguments.style:
         arguments.style = "auto"
-    options = story_options(arguments)
-    _set_style_pictures(arguments.style_pictures, arguments.target)
     check_pictures(arguments)
-    _check_request(arguments, options)
+    _set_style_pictures(arguments.style_pictures, arguments.target)
+    _check_request(arguments, story_options(arguments))
 
     async def render_and_print() -> int:
-        if arguments.pictures:
-            arguments.engine = await make_engine(arguments.pictures, quiet=arguments.json)
-        story = await _render(arguments, replace(options, engine=arguments.engine))
+        await choose_engine(arguments)
+        options = story_options(arguments)
+        story = await _render(arguments, options)
         print(json.dumps(story.to_json()) if arguments.json else _format_summary(story, options))
         return 0
 

@@ -1,36 +1,20 @@
-"""The options of a story, for every command that makes one or says what one would cost."""
+"""The options of a story, for every command that makes one, also live, or says what one would cost."""
 
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from deepsing.cli.storyboard_file import follow_storyboard
 from deepsing.client import StoryOptions
 from deepsing.client.options import PURPOSES
 
-__all__ = [
-    "add_motion_options",
-    "add_selection_options",
-    "add_size_options",
-    "add_story_options",
-    "split_themes",
-    "story_options",
-]
+__all__ = ["add_motion_options", "add_shared_options", "add_story_options", "build_options", "story_options"]
 
 
 def add_story_options(parser: argparse.ArgumentParser) -> None:
     """Adds everything that decides a story except its song."""
-    parser.add_argument("--fps", metavar="RATE", help="frames a second: 24, 23.976, 30000/1001, … (default: 24)")
-    add_size_options(parser)
-    parser.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same story (default: 0)")
-    parser.add_argument("--translator", default="", metavar="NAME", help="see deepsing translators")
-    parser.add_argument("--engine", default="", metavar="NAME", help="which engine paints (default: the built-in one)")
-    parser.add_argument(
-        "--style", metavar="NAME", help="none (default), auto (follows the feelings), or a name; see deepsing styles"
-    )
-    parser.add_argument("--style-strength", type=float, metavar="SHARE", help="from 0 to 1 (default: 0.6)")
-    add_motion_options(parser)
-    add_selection_options(parser)
+    add_shared_options(parser, "24")
     parser.add_argument(
         "--mode",
         choices=("absolute", "relative", "adaptive"),
@@ -44,7 +28,6 @@ def add_story_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--title", default="", help="in the manifest and the video (default: the name of the song's file)"
     )
-
     parser.add_argument(
         "--storyboard",
         type=Path,
@@ -53,7 +36,27 @@ def add_story_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_size_options(parser: argparse.ArgumentParser) -> None:
+def add_shared_options(parser: argparse.ArgumentParser, fps: str) -> None:
+    """Adds what decides both stories of whole songs and live ones.
+
+    Args:
+        parser: of a command.
+        fps: the default of its frame rate, as its help says it.
+    """
+    parser.add_argument("--fps", metavar="RATE", help=f"frames a second: 24, 23.976, 30000/1001, … (default: {fps})")
+    _add_size_options(parser)
+    parser.add_argument("--seed", type=int, metavar="N", help="the same seed gives the same choices (default: 0)")
+    parser.add_argument("--translator", default="", metavar="NAME", help="see deepsing translators")
+    parser.add_argument("--engine", default="", metavar="NAME", help="which engine paints (default: the built-in one)")
+    parser.add_argument(
+        "--style", metavar="NAME", help="none (default), auto (follows the feelings), or a name; see deepsing styles"
+    )
+    parser.add_argument("--style-strength", type=float, metavar="SHARE", help="from 0 to 1 (default: 0.6)")
+    add_motion_options(parser)
+    _add_selection_options(parser)
+
+
+def _add_size_options(parser: argparse.ArgumentParser) -> None:
     """Adds the size of the frames: in pixels, as a shape, or by what they are for."""
     either = parser.add_mutually_exclusive_group()
     either.add_argument(
@@ -81,7 +84,7 @@ def add_motion_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_selection_options(parser: argparse.ArgumentParser) -> None:
+def _add_selection_options(parser: argparse.ArgumentParser) -> None:
     """Adds what decides which concepts may be shown, and the mood; each may be given several times."""
     parser.add_argument(
         "--theme",
@@ -109,7 +112,7 @@ def add_selection_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def split_themes(texts: Iterable[str]) -> list[str]:
+def _split_themes(texts: Iterable[str]) -> list[str]:
     """The themes of all --theme: each text may hold several, with commas."""
     return [name for text in texts for name in (part.strip() for part in text.split(",")) if name]
 
@@ -122,6 +125,18 @@ def story_options(arguments: argparse.Namespace) -> StoryOptions:
         OSError: it cannot be read.
     """
     keys = follow_storyboard(arguments)
+    return build_options(
+        arguments,
+        mode=arguments.mode or "absolute",
+        start_s=arguments.start,
+        duration_s=arguments.duration,
+        title=arguments.title,
+        storyboard=keys,
+    )
+
+
+def build_options(arguments: argparse.Namespace, **others: Any) -> StoryOptions:
+    """Builds the options from the arguments of `add_shared_options`, and others that the command knows."""
     return StoryOptions(
         seed=arguments.seed or 0,
         fps=arguments.fps,
@@ -133,13 +148,9 @@ def story_options(arguments: argparse.Namespace) -> StoryOptions:
         motion=arguments.motion,
         react=arguments.react,
         paint_rate=arguments.paint_rate,
-        themes=tuple(split_themes(arguments.theme)),
+        themes=tuple(_split_themes(arguments.theme)),
         only=tuple(arguments.only),
         without=tuple(arguments.without),
         mood=tuple(arguments.mood),
-        mode=arguments.mode or "absolute",
-        start_s=arguments.start,
-        duration_s=arguments.duration,
-        title=arguments.title,
-        storyboard=keys,
+        **others,
     )

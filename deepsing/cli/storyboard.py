@@ -10,11 +10,12 @@ from typing import Any
 from deepsing.cli.composer import add_arguments as add_composer_arguments
 from deepsing.cli.composer import ask
 from deepsing.cli.interrupts import run_to_end
+from deepsing.cli.pictures import add_pictures, check_pictures, choose_engine
 from deepsing.cli.progress import show_progress
 from deepsing.cli.story_options import add_story_options, story_options
 from deepsing.cli.storyboard_file import OPTIONS, format_storyboard, locate_faults
 from deepsing.cli.storyboard_sheet import draw_sheet, format_time
-from deepsing.client import Client, StoryOptions
+from deepsing.client import Client
 from deepsing.client.song import SongSource
 from deepsing.client.storyboard import StoryboardKey
 from deepsing.local.failures import USAGE, CommandError
@@ -26,6 +27,7 @@ EXAMPLES = """examples:
   deepsing storyboard song.mp3
   deepsing storyboard song.mp3 --out boards/first --style auto --seed 7
   deepsing storyboard song.mp3 --storyboard boards/first.toml --seed 8 --out boards/second
+  deepsing storyboard song.mp3 --pictures holiday-photos/
   deepsing storyboard song.mp3 --json --target 127.0.0.1:50051
   deepsing render song.mp3 story.mp4 --storyboard boards/first.toml
 
@@ -50,16 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--replace", action="store_true", help="write over a storyboard of this name")
     add_story_options(parser)
+    add_pictures(parser)
     add_composer_arguments(parser)
 
 
 def storyboard(arguments: argparse.Namespace) -> int:
     """Plans a story, writes its storyboard and its contact sheet, and prints where they are."""
-    options = story_options(arguments)
-    options.to_config()
+    check_pictures(arguments)
+    story_options(arguments).to_config()
     SongSource(arguments.song)
     toml, png = _choose_paths(arguments)
-    return run_to_end(_plan(arguments, options, toml, png))
+    return run_to_end(_plan(arguments, toml, png))
 
 
 def _choose_paths(arguments: argparse.Namespace) -> tuple[Path, Path]:
@@ -74,8 +77,10 @@ def _choose_paths(arguments: argparse.Namespace) -> tuple[Path, Path]:
     return toml, png
 
 
-async def _plan(arguments: argparse.Namespace, options: StoryOptions, toml: Path, png: Path) -> int:
+async def _plan(arguments: argparse.Namespace, toml: Path, png: Path) -> int:
     began_s = time.monotonic()
+    await choose_engine(arguments)
+    options = story_options(arguments)
     with show_progress(quiet=arguments.json) as report, locate_faults(arguments.storyboard):
 
         async def plan_story(client: Client) -> PlanStoryResponse:

@@ -10,14 +10,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import grpc
+
 from deepsing.access.outgoing import Tls
 from deepsing.client.connection import Connection, RetryPolicy
-from deepsing.client.errors import Failed, Refused
+from deepsing.client.errors import Failed, Refused, Unavailable
 from deepsing.client.files import StoryFiles, story_paths
 from deepsing.client.options import StoryOptions
 from deepsing.client.resumable_story import ResumableStory
 from deepsing.client.session import Event
-from deepsing.client.song import Song, SongSource, send_song
+from deepsing.client.song import SILENCE_LIMIT_S, Song, SongSource, await_answer, send_song
 from deepsing.client.stored import fetch_files, watch_story
 from deepsing.client.story import Story
 from deepsing.v1 import composer_pb2 as pb
@@ -31,6 +33,7 @@ LIVE_WINDOW_S = 0.5  # of live frames that may be on their way; frames reach a s
 MIN_LIVE_WINDOW = 4  # frames
 NO_IMAGES_WINDOW = 1000  # frames without pictures that may be on their way
 DEFAULT_OPTIONS = StoryOptions()
+SILENT_CALLS = {"probe": "Probe", "plan_story": "PlanStory", "create_story": "CreateStory"}  # of earlier composers
 
 
 class Client:
@@ -87,7 +90,7 @@ class Client:
             OSError: the song cannot be read.
         """
         first = pb.ProbeRequest(config=options.to_config())
-        response: pb.ProbeResponse = await self._send_song(self._connection.stub.Probe, first, song)
+        response: pb.ProbeResponse = await self._send_song("probe", first, song)
         return response
 
     async def plan_story(self, song: Song, options: StoryOptions = DEFAULT_OPTIONS) -> pb.PlanStoryResponse:
@@ -101,7 +104,7 @@ class Client:
             OSError: the song cannot be read.
         """
         first = pb.PlanStoryRequest(config=options.to_config())
-        response: pb.PlanStoryResponse = await self._send_song(self._connection.stub.PlanStory, first, song)
+        response: pb.PlanStoryResponse = await self._send_song("plan_story", first, song)
         return response
 
     def compose(self, song: Song, options: StoryOptions = DEFAULT_OPTIONS) -> AsyncGenerator[Event, None]:
@@ -210,7 +213,7 @@ class Client:
             OSError: the song cannot be read.
         """
         first = pb.CreateStoryRequest(config=options.to_config(), idempotency_key=idempotency_key)
-        response: pb.CreateStoryResponse = await self._send_song(self._connection.stub.CreateStory, first, song)
+        response: pb.CreateStoryResponse = await self._send_song("create_story", first, song)
         return response.story
 
     async def get_story(self, story_id: str) -> pb.Story:
@@ -259,10 +262,19 @@ class Client:
         """
         return await fetch_files(await self.get_story(story_id), Path(folder))
 
-    async def _send_song(self, method: Callable[..., Any], first: Any, song: Song) -> Any:
+    async def _send_song(self, kind: str, first: Any, song: Song) -> Any:
         """The one response of a call that takes `first` and then a song; raises as the calls that use it say."""
+        stub, source, timeout_s = self._connection.stub, SongSource(song), self._connection.timeout_s
         with self._connection.convert_errors():
-            return await send_song(method, first, SongSource(song), self._connection.timeout_s)
+            try:
+                return await await_answer(stub, kind, first, source, timeout_s)
+            except TimeoutError:
+                message = f"{self._connection.target} has said nothing for {SILENCE_LIMIT_S:.0f} s; try again"
+                raise Unavailable(message) from None
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+                    raise
+            return await send_song(getattr(stub, SILENT_CALLS[kind]), first, source, timeout_s)
 
 
 def _forbid_overwriting(song: Song, paths: Iterable[Path]) -> None:

@@ -12,7 +12,7 @@ import grpc
 
 from deepsing.client.connection import Connection
 from deepsing.client.errors import Failed, Unavailable
-from deepsing.client.song import SongSource
+from deepsing.client.song import SILENCE_LIMIT_S, SongSource
 from deepsing.rpc.workarounds import keep_status
 from deepsing.v1.composer_pb2 import (
     AchievedPoint,
@@ -31,7 +31,6 @@ from deepsing.v1.sentiment_pb2 import AffectPoint
 
 __all__ = ["Session", "Event", "SILENCE_LIMIT_S"]
 
-SILENCE_LIMIT_S = 25.0  # the contract promises a heartbeat every 15 s
 WAITING_MESSAGES = 8  # of audio that may wait to be sent; then reading the song waits
 MAX_CREDIT = 1_000_000  # of one message
 

@@ -8,10 +8,15 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
+import grpc
+
+from deepsing.client.errors import Failed
 from deepsing.rpc.workarounds import keep_status
+from deepsing.v1 import composer_pb2 as pb
 
-__all__ = ["Song", "SongSource", "send_song", "CHUNK_BYTES"]
+__all__ = ["Song", "SongSource", "await_answer", "send_song", "CHUNK_BYTES", "SILENCE_LIMIT_S"]
 
+SILENCE_LIMIT_S = 25.0  # the contract promises a message every 15 s
 CHUNK_BYTES = 64 * 1024  # most that one message of audio may contain
 
 Song: TypeAlias = str | os.PathLike[str] | bytes | AsyncIterable[bytes]
@@ -61,6 +66,61 @@ def _split(song: bytes) -> Iterator[bytes]:
         yield bytes(song[start : start + CHUNK_BYTES])
 
 
+async def await_answer(stub: Any, kind: str, first: Any, song: SongSource, timeout_s: float | None) -> Any:
+    """As `send_song`, by the RPC Await, in which the composer says all the time that it is at work.
+
+    Args:
+        stub: of the composer.
+        kind: field of AwaitRequest and AwaitResponse.
+        first: as there.
+        song: as there; nothing of it is read if the composer does not know Await.
+        timeout_s: as there.
+
+    Raises:
+        grpc.aio.AioRpcError: the call failed; UNIMPLEMENTED from a composer of an earlier release.
+        TimeoutError: nothing came for SILENCE_LIMIT_S.
+        Failed: the composer gave no answer.
+        OSError: the song cannot be read.
+    """
+    unreadable: list[OSError] = []
+    known = asyncio.Event()
+
+    async def build_requests() -> AsyncIterator[pb.AwaitRequest]:
+        yield pb.AwaitRequest(**{kind: first})
+        await known.wait()
+        async for chunk in _read_chunks(song, unreadable):
+            yield pb.AwaitRequest(**{kind: type(first)(audio_chunk=chunk)})
+
+    call = stub.Await(build_requests(), timeout=timeout_s)
+    keep_status(call)
+    try:
+        while True:
+            async with asyncio.timeout(SILENCE_LIMIT_S):
+                response = await call.read()
+            if response is grpc.aio.EOF:
+                raise Failed("the composer ended the call without an answer; update it")
+            if response.WhichOneof("payload") == kind:
+                return getattr(response, kind)
+            known.set()
+    except asyncio.CancelledError:
+        if unreadable:
+            raise unreadable[0] from None
+        raise
+    finally:
+        call.cancel()
+
+
+async def _read_chunks(song: SongSource, unreadable: list[OSError]) -> AsyncGenerator[bytes]:
+    """The song; keeps the error if it cannot be read: gRPC would only say that the call was cancelled."""
+    try:
+        async with aclosing(song.chunks()) as chunks:
+            async for chunk in chunks:
+                yield chunk
+    except OSError as error:
+        unreadable.append(error)
+        raise
+
+
 async def send_song(method: Callable[..., Any], first: Any, song: SongSource, timeout_s: float | None) -> Any:
     """Sends a message and then a song, and returns the one response.
 
@@ -78,13 +138,8 @@ async def send_song(method: Callable[..., Any], first: Any, song: SongSource, ti
 
     async def build_requests() -> AsyncIterator[Any]:
         yield first
-        try:
-            async with aclosing(song.chunks()) as chunks:
-                async for chunk in chunks:
-                    yield type(first)(audio_chunk=chunk)
-        except OSError as error:  # gRPC would only say that the call was cancelled
-            unreadable.append(error)
-            raise
+        async for chunk in _read_chunks(song, unreadable):
+            yield type(first)(audio_chunk=chunk)
 
     try:
         call = method(build_requests(), timeout=timeout_s)

@@ -48,7 +48,8 @@ async def _read_story(connection: Connection, call: Any) -> pb.Story | None:
     """Returns the next state, or None after the last."""
     try:
         with connection.convert_errors():
-            response: Any = await asyncio.wait_for(call.read(), SILENCE_LIMIT_S)
+            async with asyncio.timeout(SILENCE_LIMIT_S):
+                response: Any = await call.read()
     except TimeoutError:
         raise Unavailable(f"{connection.target} has said nothing for {SILENCE_LIMIT_S:.0f} s; try again") from None
     return None if response is grpc.aio.EOF else response.story

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-__all__ = ["open_channel", "remaining_s"]
+__all__ = ["open_channel", "build_options", "remaining_s"]
 
 KEEPALIVE_MS = 10_000  # without data before a ping is sent
 PING_TIMEOUT_MS = 10_000  # for its answer; grpcio 1.85 obeys this option only, whose default is a minute
@@ -36,7 +36,13 @@ def open_channel(
         max_message_bytes: of one message, either way.
         tls: None is plaintext.
     """
-    options = [
+    new_channel = grpc.aio.secure_channel if tls else grpc.aio.insecure_channel
+    return new_channel(target, *([tls] if tls else []), options=build_options(max_message_bytes))
+
+
+def build_options(max_message_bytes: int) -> list[tuple[str, int | str]]:
+    """Options of a channel, each of which grpcio knows: it ignores others without a word."""
+    return [
         ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
         ("grpc.enable_http_proxy", 0),  # a web proxy in the environment is not meant for calls between services
         ("grpc.max_send_message_length", max_message_bytes),
@@ -54,8 +60,6 @@ def open_channel(
         ("grpc.max_reconnect_backoff_ms", 5_000),
         ("grpc.use_local_subchannel_pool", 1),  # channels do not share connections
     ]
-    new_channel = grpc.aio.secure_channel if tls else grpc.aio.insecure_channel
-    return new_channel(target, *([tls] if tls else []), options=options)
 
 
 def remaining_s(context: Any, cap_s: float) -> float:

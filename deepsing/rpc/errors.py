@@ -6,7 +6,8 @@
     ├── Unavailable
     ├── ResourceExhausted
     ├── DeadlineExceeded
-    └── Unauthenticated
+    ├── Unauthenticated
+    └── Unimplemented
 
 An error travels as a google.rpc.Status in the trailing metadata of the call; `parse_error_info` reads it there.
 """
@@ -31,6 +32,7 @@ __all__ = [
     "ResourceExhausted",
     "DeadlineExceeded",
     "Unauthenticated",
+    "Unimplemented",
     "parse_error_info",
     "STATUS_DETAILS",
 ]
@@ -139,6 +141,12 @@ class Unauthenticated(ServiceError):
     """The caller has not shown who it is, or what it showed is not valid here."""
 
     code = grpc.StatusCode.UNAUTHENTICATED
+
+
+class Unimplemented(ServiceError):
+    """The service has no such method."""
+
+    code = grpc.StatusCode.UNIMPLEMENTED
 
 
 def parse_error_info(rpc_error: grpc.RpcError) -> tuple[str, dict[str, str]]:

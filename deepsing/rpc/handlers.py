@@ -6,10 +6,12 @@ from typing import Any
 
 import grpc
 
-__all__ = ["wrap_handler", "build_refusing_handler", "Around"]
+__all__ = ["wrap_handler", "take_stream", "build_refusing_handler", "Around"]
 
+END = object()  # in the place of a response after the last
 Around = Callable[[Any], AbstractAsyncContextManager[Any]]
 """Makes what a call runs inside of from the call's context."""
+NAMES = {True: "stream", False: "unary"}
 
 
 def _keep(message: Any) -> Any:
@@ -27,6 +29,7 @@ def wrap_handler(
     on_request: Callable[[Any], Any] = _keep,
     on_response: Callable[[Any], Any] = _keep,
     wait: Callable[[Awaitable[Any], Any], Awaitable[Any]] = _wait,
+    wait_each: Callable[[Awaitable[Any]], Awaitable[Any]] | None = None,
     serialized: bool = False,
 ) -> grpc.RpcMethodHandler:
     """Returns a handler of the same kind, with something done around each call and to each of its messages.
@@ -37,10 +40,10 @@ def wrap_handler(
         on_request: takes each request, returns what the method gets in its place.
         on_response: takes each response, returns what is sent in its place.
         wait: takes the awaitable of a single response and the context, and awaits it; not used for streams.
+        wait_each: takes the awaitable of each response of a stream, and awaits it.
         serialized: whether `on_request` gets, and `on_response` returns, the bytes of the wire.
     """
-    names = {True: "stream", False: "unary"}
-    kind = f"{names[handler.request_streaming]}_{names[handler.response_streaming]}"
+    kind = f"{NAMES[handler.request_streaming]}_{NAMES[handler.response_streaming]}"
     method = getattr(handler, kind)
 
     async def convert_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
@@ -48,22 +51,59 @@ def wrap_handler(
             yield on_request(request)
 
     def call_method(request: Any, context: Any) -> Any:
-        if on_request is _keep:
-            return method(request, context)
-        return method(convert_each(request) if handler.request_streaming else on_request(request), context)
+        converted = convert_each(request) if handler.request_streaming else on_request(request)
+        return method(request if on_request is _keep else converted, context)
 
     async def respond(request: Any, context: Any) -> Any:
         async with around(context):
             return on_response(await wait(call_method(request, context), context))
 
     async def respond_with_stream(request: Any, context: Any) -> AsyncIterator[Any]:
-        async with around(context), aclosing(call_method(request, context)) as responses:
-            async for response in responses:
-                yield on_response(response)
+        async with around(context):
+            responses = call_method(request, context)
+            del request  # a large message is not kept as long as it is answered
+            async with aclosing(responses):
+                async for response in responses if wait_each is None else _iterate(responses, wait_each):
+                    yield on_response(response)
 
     make: Callable[..., grpc.RpcMethodHandler] = getattr(grpc, f"{kind}_rpc_method_handler")
     codec = () if serialized else (handler.request_deserializer, handler.response_serializer)
     return make(respond_with_stream if handler.response_streaming else respond, *codec)
+
+
+def take_stream(
+    handler: grpc.RpcMethodHandler, receive: Callable[[AsyncIterator[Any]], Awaitable[Any]]
+) -> grpc.RpcMethodHandler:
+    """Returns a handler that takes a stream of requests, for a method that takes one: the same on the wire.
+
+    gRPC would wait for the request before anything else, and for ever. Now that is in our hands.
+
+    Args:
+        handler: of one method; one that takes a stream is returned as it is.
+        receive: takes the requests, returns the first.
+    """
+    if handler.request_streaming:
+        return handler
+    codec = (handler.request_deserializer, handler.response_serializer)
+
+    async def respond(requests: AsyncIterator[Any], context: Any) -> Any:
+        return await handler.unary_unary(await receive(requests), context)
+
+    async def respond_with_stream(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async with aclosing(handler.unary_stream(await receive(requests), context)) as responses:
+            async for response in responses:
+                yield response
+
+    if handler.response_streaming:
+        return grpc.stream_stream_rpc_method_handler(respond_with_stream, *codec)
+    return grpc.stream_unary_rpc_method_handler(respond, *codec)
+
+
+async def _iterate(
+    responses: AsyncIterator[Any], wait_each: Callable[[Awaitable[Any]], Awaitable[Any]]
+) -> AsyncIterator[Any]:
+    while (response := await wait_each(anext(responses, END))) is not END:
+        yield response
 
 
 def build_refusing_handler(around: Around, error: Exception) -> grpc.RpcMethodHandler:

@@ -52,6 +52,7 @@ class MicroBatcher(Generic[Job, Result]):
         max_wait_s: how long a job may wait for others to share its batch while the device is free.
         max_queue: most jobs that may wait; one session may hold half of it.
         is_out_of_memory: whether a failure of `compute` means that batches have to be smaller for a while.
+        abandon: called with a job whose caller has left, also if it is being computed, so that `compute` can skip it.
     """
 
     def __init__(
@@ -63,13 +64,14 @@ class MicroBatcher(Generic[Job, Result]):
         max_wait_s: float,
         max_queue: int,
         is_out_of_memory: Callable[[BaseException], bool] = lambda error: isinstance(error, MemoryError),
+        abandon: Callable[[Job], None] = lambda job: None,
     ) -> None:
         self.max_batch = max_batch  # halved when memory runs out, doubled again after GROW_AFTER batches
         self._limit, self._batches_in_memory = max_batch, 0
         self._compute = compute
         self._device = device
         self._max_wait_s = max_wait_s
-        self._is_out_of_memory = is_out_of_memory
+        self._is_out_of_memory, self._abandon = is_out_of_memory, abandon
         self._queue: FairQueue[_PendingJob[Job, Result]] = FairQueue(max_queue)
         self._pace_s = 0.0  # estimate of the shortest time for a unit of weight, from recent batches
         self._arrival = asyncio.Event()
@@ -106,6 +108,8 @@ class MicroBatcher(Generic[Job, Result]):
             async with asyncio.timeout(timeout_s):
                 return await pending.answer
         finally:
+            if not pending.answer.done() or pending.answer.cancelled():
+                self._abandon(job)
             self._queue.drop(ticket)
             QUEUE_JOBS.set(len(self._queue))
 

@@ -10,6 +10,7 @@ import bentoml
 
 from deepsing.runtime.heap import share_arenas
 from deepsing.runtime.server import GrpcServer, Service
+from deepsing.runtime.settings import check_environment
 from deepsing.telemetry.logs import configure_logs
 from deepsing.telemetry.metrics import enable
 
@@ -40,6 +41,7 @@ class BentoHost:
         BentoML drains HTTP first and calls its hooks only after that, so the signal handler is chained here.
         """
         configure_logs(self.service.name, self.server.settings.log_level)
+        check_environment()
         logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # BentoML logs HTTP itself
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

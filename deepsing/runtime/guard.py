@@ -4,23 +4,36 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from deepsing.rpc.channel import remaining_s
-from deepsing.rpc.errors import STATUS_DETAILS, DeadlineExceeded, InvalidArgument, ServiceError, Unavailable
-from deepsing.rpc.handlers import build_refusing_handler, wrap_handler
+from deepsing.rpc.errors import (
+    STATUS_DETAILS,
+    DeadlineExceeded,
+    InvalidArgument,
+    ServiceError,
+    Unavailable,
+    Unimplemented,
+)
+from deepsing.rpc.handlers import build_refusing_handler, take_stream, wrap_handler
+from deepsing.rpc.machine import convert_machine_error
 from deepsing.rpc.workarounds import drain_requests, is_stray_cancellation
+from deepsing.runtime.admission import Shares, find_caller
+from deepsing.runtime.bodies import BodyGate, read_late
+from deepsing.runtime.settings import ServerSettings
 from deepsing.telemetry.ids import REQUEST_ID_KEY, request_id, take_ids
 from deepsing.telemetry.logs import call_facts
 from deepsing.v1 import error_reason_pb2 as reasons
 
 __all__ = ["Guard"]
 
+HEALTH = "/grpc.health."  # probes must get through, whatever else is open
 METHOD_PATH = re.compile(
     r"/(\w{1,40}\.)*\w{1,40}/\w{1,40}"
 )  # only paths of this form are logged: anybody can send anything
@@ -28,19 +41,24 @@ logger = logging.getLogger(__name__)
 
 
 class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """Wraps the handlers of a service; those of health and reflection are left as they are.
+    """Wraps the handlers of a service; of those of health and reflection, only the time for their requests is limited.
 
     Interceptors inside it may refuse a call by raising a `ServiceError`.
 
     Args:
         service: its name, for messages.
-        max_deadline_s: longest time that a unary call may take, even if its caller allows more.
+        settings: limits of calls: how many at a time, and how long they may take.
+        slow: seconds that the message of a method may take instead of `first_message_s`, by the method's path.
+        largest_bytes: of the largest message that the server takes.
     """
 
-    def __init__(self, service: str, max_deadline_s: float) -> None:
+    def __init__(self, service: str, settings: ServerSettings, slow: Mapping[str, float], largest_bytes: int) -> None:
         self.ready = False  # while False, calls are refused with RetryInfo
-        self._service = service
-        self._max_deadline_s = max_deadline_s
+        self.service = service
+        self._settings, self._slow, self._bodies = settings, dict(slow), BodyGate(largest_bytes)
+        reason = reasons.ERROR_REASON_CALLS_EXHAUSTED
+        most = settings.max_concurrent_rpcs
+        self.shares = Shares(most, settings.max_rpcs_per_caller or (most + 1) // 2, "calls", reason)
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -60,14 +78,17 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         take_ids(handler_call_details.invocation_metadata or ())
         call_facts.set({f"{what}_{way}": 0 for what in ("messages", "bytes") for way in ("in", "out")})
         if not self.ready and not foreign:
-            text = f"{self._service} is starting or stopping; try again in 2 s"
+            text = f"{self.service} is starting or stopping; try again in 2 s"
             reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
             return self._refuse(method, Unavailable(text, reason=reason, retry_after_s=2))
         try:
             handler = await continuation(handler_call_details)
         except ServiceError as error:
             return self._refuse(method, error)
-        return handler if foreign or not handler else self._wrap_handler(method, handler)
+        if handler is None:
+            text = "there is no such method here; use the stubs of the contract"
+            return self._refuse(method, Unimplemented(text, reason=reasons.ERROR_REASON_METHOD_UNKNOWN))
+        return self._wrap_foreign(method, handler) if foreign else self._wrap_handler(method, handler)
 
     def begin_call(self, context: Any) -> None:
         """Counts a call as running until its status is sent or it is cancelled."""
@@ -84,12 +105,51 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         shown = method if METHOD_PATH.fullmatch(method) else "(no method)"
         return build_refusing_handler(lambda context: _track_call(self, shown, context), error)
 
+    def _wrap_foreign(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
+        @asynccontextmanager
+        async def convert_refusal(context: Any) -> AsyncIterator[None]:
+            try:
+                with nullcontext() if method.startswith(HEALTH) else self.shares.hold(*find_caller(context)):
+                    yield
+            except ServiceError as error:
+                facts = {"rpc": method, "code": error.code.name, "reason": error.reason_name, "peer": context.peer()}
+                logger.info("refused: %s", error, extra={"fields": call_facts.get() | facts})
+                await _abort(context, error)
+
+        if not handler.request_streaming:
+            return wrap_handler(take_stream(handler, self._build_receiver(method)), convert_refusal)
+
+        async def receive_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+            while (request := await _receive_next(requests, self._settings.first_message_s)) is not None:
+                yield request
+
+        serve = handler.stream_stream  # reflection
+        codec = (handler.request_deserializer, handler.response_serializer)
+        limited = grpc.stream_stream_rpc_method_handler(lambda requests, c: serve(receive_each(requests), c), *codec)
+        return wrap_handler(limited, convert_refusal)
+
+    def _build_receiver(self, method: str) -> Callable[[AsyncIterator[Any]], Awaitable[Any]]:
+        """What receives the one message of a call; it raises DeadlineExceeded or InvalidArgument if none comes."""
+        limit_s = self._find_limit_s(method)
+
+        async def receive(requests: AsyncIterator[Any]) -> Any:
+            request = await _receive_next(requests, limit_s)
+            if request is None:
+                text = "the call ended without a request; send one message"
+                raise InvalidArgument(text, reason=reasons.ERROR_REASON_MESSAGE_UNREADABLE)
+            return request
+
+        return receive
+
+    def _find_limit_s(self, method: str) -> float:
+        return self._slow.get(method, self._settings.first_message_s)
+
     def _wrap_handler(self, method: str, handler: grpc.RpcMethodHandler) -> grpc.RpcMethodHandler:
         streams_up = handler.request_streaming
-        cap_s = None if streams_up else self._max_deadline_s
+        cap_s = None if streams_up else self._settings.max_deadline_s
         read, write = handler.request_deserializer or bytes, handler.response_serializer or bytes
         return wrap_handler(
-            handler,
+            handler if streams_up else read_late(handler, self._bodies, self._find_limit_s(method)),
             lambda context: _track_call(self, method, context, streams_up=streams_up),
             on_request=lambda received: _parse_message(read, received),
             on_response=lambda message: _count_message("out", write(message)),
@@ -98,19 +158,31 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
         )
 
 
+async def _receive_next(requests: AsyncIterator[Any], limit_s: float) -> Any:
+    try:
+        async with asyncio.timeout(limit_s):
+            return await anext(requests, None)
+    except TimeoutError:
+        text = f"no request came within {limit_s:g} s; send it with the call"
+        raise DeadlineExceeded(text, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
+
+
 @asynccontextmanager
 async def _track_call(guard: Guard, method: str, context: Any, *, streams_up: bool = False) -> AsyncIterator[None]:
     """Runs one call: counts it, turns its failure into a status, and logs it."""
-    began, peer = time.monotonic(), context.peer()
+    began, peer, admitted = time.monotonic(), context.peer(), False
     guard.begin_call(context)
     context.set_trailing_metadata(((REQUEST_ID_KEY, request_id.get()),))
     code, outcome, failure = "OK", "answered", None
     try:
-        yield
+        with guard.shares.hold(*find_caller(context)):
+            admitted = True
+            yield
     except ServiceError as error:
         code, outcome = error.code.name, f"refused: {error}"
         call_facts.get()["reason"] = error.reason_name
-        if streams_up:
+        traceback.clear_frames(error.__traceback__)  # or a large request would stay until the next collection
+        if streams_up and admitted:
             await drain_requests(context)
         await _abort(context, error)
     except grpc.aio.AbortError:
@@ -123,9 +195,12 @@ async def _track_call(guard: Guard, method: str, context: Any, *, streams_up: bo
         if isinstance(error, asyncio.CancelledError) and not is_stray_cancellation(error):
             code, outcome = "CANCELLED", "the caller left, its deadline passed, or the server stops"
             raise
-        code, outcome, failure = "INTERNAL", "failed", error
-        call_facts.get()["reason"] = "INTERNAL"
-        await _abort(context, _internal_error())
+        answer = convert_machine_error(error, guard.service) or _internal_error()
+        code, outcome, failure = answer.code.name, "failed", error
+        call_facts.get()["reason"] = answer.reason_name
+        if streams_up:
+            await drain_requests(context)
+        await _abort(context, answer)
     finally:
         fields = call_facts.get()  # the same object that MetricsInterceptor reads the code from
         fields |= {"rpc": method, "code": code, "duration_ms": round((time.monotonic() - began) * 1e3, 1), "peer": peer}

@@ -11,13 +11,23 @@ from types import FrameType
 from typing import Any
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH_NAME
 from grpc_reflection.v1alpha import reflection
 
 from deepsing.rpc.workarounds import LateHandlers
+from deepsing.runtime.artifacts import ArtifactError
+from deepsing.runtime.files import find_connection_limit, raise_file_limit
 from deepsing.runtime.guard import Guard
+from deepsing.runtime.health import HealthServicer
 from deepsing.runtime.heap import collect_periodically, share_arenas
-from deepsing.runtime.settings import SERVER_PREFIX, ServerSettings, SettingsError, settings_from_environment
+from deepsing.runtime.settings import (
+    SERVER_PREFIX,
+    ServerSettings,
+    SettingsError,
+    check_environment,
+    settings_from_environment,
+)
 from deepsing.runtime.supervision import find_failing, supervise
 from deepsing.telemetry.logs import configure_logs
 from deepsing.telemetry.observation import ServiceTelemetry
@@ -26,6 +36,10 @@ __all__ = ["run", "GrpcServer", "ServerSecurity", "Service"]
 
 SETTLE_S = 0.2  # for connections to close by themselves
 CLOSE_S = 5.0  # for the servicer to close, after the last call
+PING_TIMEOUT_MS = 20_000  # for a client's answer; grpcio 1.85 obeys this option only, whose default is a minute
+EX_CONFIG = 78  # as in sysexits.h: something was set wrongly
+SLOWEST_BYTES_PER_S = 2**16  # at which a large message may come: half a megabit
+LOOKAHEAD_BYTES = 256 * 2**10  # of each stream, that may arrive before they are read
 METADATA_BYTES = 8192  # of one call; with its default limits gRPC rejects metadata at random between 8 and 16 KiB
 BACKGROUND, REPORT_EVERY_S = "background", 1.0  # name of a service in health, for the tasks beside the calls
 logger = logging.getLogger(__name__)
@@ -51,6 +65,7 @@ class Service:
     protect: Callable[[str], ServerSecurity] = lambda name: (
         ServerSecurity()
     )  # by the name above; may raise SettingsError
+    large_methods: tuple[str, ...] = ()  # names of those that take messages so large in one piece
 
 
 class GrpcServer:
@@ -73,17 +88,22 @@ class GrpcServer:
         self._service = service
         security = service.protect(service.name)
         self._credentials = security.credentials
-        self._guard = Guard(service.name, self.settings.max_deadline_s)
+        largest_bytes = max(self.settings.max_message_bytes, service.largest_request_bytes)
+        large_s = self.settings.first_message_s + service.largest_request_bytes / SLOWEST_BYTES_PER_S
+        slow = dict.fromkeys((f"/{service.grpc_name}/{method}" for method in service.large_methods), large_s)
+        self._guard = Guard(service.name, self.settings, slow, largest_bytes)
         self._telemetry = ServiceTelemetry(
             service.name, service.grpc_name, metrics=self.settings.metrics_port is not None
         )
         self._server = grpc.aio.server(
             interceptors=[*self._telemetry.interceptors, self._guard, *security.interceptors, *interceptors],
-            options=_build_options(self.settings, service.largest_request_bytes),
-            maximum_concurrent_rpcs=self.settings.max_concurrent_rpcs,
+            options=build_options(self.settings, largest_bytes),
         )
-        self._health = health.aio.HealthServicer()
-        self._health_server = grpc.aio.server() if self.settings.health_port is not None else None
+        self._health, self._health_server = HealthServicer(), None
+        if self.settings.health_port is not None:
+            self._health_server = grpc.aio.server(
+                interceptors=[self._guard], options=build_options(self.settings, self.settings.max_message_bytes)
+            )
         self._servicer: Any = None
         self._watching: asyncio.Task[None] | None = None  # of the background tasks
 
@@ -111,7 +131,7 @@ class GrpcServer:
         """
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (self._service.grpc_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (self._service.grpc_name, HEALTH_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
         self.port = self.settings.port
         server, tls = self._server, self._credentials
@@ -166,7 +186,8 @@ class GrpcServer:
         servicer, self._servicer = self._servicer, None
         try:
             if hasattr(servicer, "close"):
-                await asyncio.wait_for(servicer.close(), CLOSE_S)
+                async with asyncio.timeout(CLOSE_S):
+                    await servicer.close()
         except TimeoutError:
             logger.error("%s did not close within %g s", self._service.name, CLOSE_S)
         await asyncio.to_thread(self._telemetry.close)
@@ -184,17 +205,19 @@ def run(service: Service) -> int:
     """Serves until SIGTERM or SIGINT, then drains; a second signal exits at once. Call it in the main thread.
 
     Returns:
-        The process's exit code: 0 after a drain, 1 if the service could not start.
+        The process's exit code: 0 after a drain, 1 if the service could not start, 78 if that is due to a setting.
     """
     share_arenas()
+    raise_file_limit()
     configure_logs(service.name)
     try:
+        check_environment()
         settings = settings_from_environment(ServerSettings, SERVER_PREFIX)
         configure_logs(service.name, settings.log_level)
         return asyncio.run(_serve(service, settings))
-    except SettingsError as error:
+    except (SettingsError, ArtifactError) as error:
         logger.error("cannot start: %s", error)
-        return 1
+        return EX_CONFIG
 
 
 async def _serve(service: Service, settings: ServerSettings) -> int:
@@ -211,8 +234,10 @@ async def _serve(service: Service, settings: ServerSettings) -> int:
     stopping, opening = asyncio.create_task(stop.wait()), asyncio.create_task(server.open())
     await asyncio.wait({stopping, opening}, return_when=asyncio.FIRST_COMPLETED)
     if opening.done() and (failure := opening.exception()):
-        logger.error("cannot open %s: %s", service.name, failure, exc_info=failure)
         await server.drain(0)
+        if isinstance(failure, (SettingsError, ArtifactError)):
+            raise failure
+        logger.error("cannot open %s: %s", service.name, failure, exc_info=failure)
         return 1
     if opening.done():
         logger.info("serving on %s after %.2f s", server.address, time.monotonic() - began, extra=address)
@@ -241,15 +266,27 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def _build_options(settings: ServerSettings, largest_request_bytes: int) -> list[tuple[str, int]]:
+def build_options(settings: ServerSettings, largest_bytes: int) -> list[tuple[str, int]]:
+    """Options of a server, each of which grpcio knows: it ignores others without a word.
+
+    Args:
+        settings: of the process.
+        largest_bytes: of the largest message that it takes.
+    """
     return [
         ("grpc.so_reuseport", int(settings.reuse_port)),
         ("grpc.max_metadata_size", METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES),
         ("grpc.max_send_message_length", -1),  # responses are limited by what a request may ask for
-        ("grpc.max_receive_message_length", max(settings.max_message_bytes, largest_request_bytes)),
+        ("grpc.max_receive_message_length", largest_bytes),
+        ("grpc.http2.bdp_probe", 0),  # it would let each stream send megabytes that nobody has asked for yet
+        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         ("grpc.keepalive_time_ms", int(settings.keepalive_s * 1e3)),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.max_concurrent_streams", settings.max_rpcs_per_connection),
+        ("grpc.max_allowed_incoming_connections", find_connection_limit(settings.max_connections)),
+        ("grpc.max_connection_idle_ms", int(settings.idle_connection_s * 1e3)),
+        ("grpc.server_handshake_timeout_ms", int(settings.handshake_s * 1e3)),
         ("grpc.http2.min_ping_interval_without_data_ms", int(settings.min_ping_interval_s * 1e3)),
     ]

@@ -3,14 +3,41 @@
 import dataclasses
 import math
 import os
+import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["settings_from_environment", "ServerSettings", "SettingsError", "Between", "SERVER_PREFIX"]
+__all__ = [
+    "settings_from_environment",
+    "check_environment",
+    "parse_folders",
+    "ServerSettings",
+    "SettingsError",
+    "Between",
+    "SERVER_PREFIX",
+]
 
 SERVER_PREFIX = "DEEPSING_SERVER_"
+NESTED_PREFIXES = {SERVER_PREFIX: ("DEEPSING_SERVER_TLS_",)}  # of other settings, by the prefix that they begin with
+PREFIXES = (  # of all settings; each service reads its own and leaves those of the others alone
+    SERVER_PREFIX,
+    "DEEPSING_ACCESS_",
+    "DEEPSING_CHANNEL_",
+    "DEEPSING_AUDIO_SENTIMENT_",
+    "DEEPSING_TRANSLATOR_",
+    "DEEPSING_GENERATOR_",
+    "DEEPSING_COMPOSER_",
+)
+OTHERS = ("DEEPSING_API_KEY", "DEEPSING_MODELS_DIR", "DEEPSING_REGENERATE")  # of the command line and of tests
+# What Kubernetes sets in pods for a Service called deepsing-…, unless enableServiceLinks is false: NAME=value.
+SERVICE_LINK = re.compile(
+    r"\w+_SERVICE_HOST=[0-9a-f.:]+|\w+_SERVICE_PORT(_\w+)?=\d+|\w+_PORT(_\d+_(TCP|UDP|SCTP))?=\w+://\S+"
+    r"|\w+_PORT_\d+_(TCP|UDP|SCTP)_(PROTO=\w+|PORT=\d+|ADDR=[0-9a-f.:]+)"
+)
+SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 T = TypeVar("T")
 
 
@@ -34,7 +61,13 @@ class ServerSettings:
     port: Annotated[int, Between(0, 65535)] = 50051  # 0 takes a free one
     grace_s: Annotated[float, Between(0, 86400)] = 30.0  # how long running calls may continue after SIGTERM
     max_deadline_s: Annotated[float, Between(0.001, 86400)] = 120.0  # cap for unary calls
-    max_concurrent_rpcs: Annotated[int, Between(1)] = 1024  # health checks included
+    max_concurrent_rpcs: Annotated[int, Between(1)] = 1024  # calls at a time; health checks do not count
+    max_rpcs_per_caller: Annotated[int, Between(1)] | None = None  # of a key, or without keys a machine; unset: half
+    max_rpcs_per_connection: Annotated[int, Between(1)] = 256  # of any kind; a client's further calls wait there
+    max_connections: Annotated[int, Between(1)] = 4096  # further ones are closed
+    idle_connection_s: Annotated[float, Between(1, 86400)] = 300.0  # a connection without a call is closed after this
+    handshake_s: Annotated[float, Between(0.1, 300)] = 10.0  # for a new connection to begin to speak (TLS, HTTP/2)
+    first_message_s: Annotated[float, Between(0.1, 3600)] = 20.0  # for the one message of a call that takes one
     max_message_bytes: Annotated[int, Between(1024, 2**31 - 1)] = 4 * 2**20  # of one request
     keepalive_s: Annotated[float, Between(1, 7200)] = 30.0  # the server's own pings
     min_ping_interval_s: Annotated[float, Between(0.1, 7200)] = 5.0  # clients that ping more often are disconnected
@@ -54,13 +87,17 @@ def settings_from_environment(cls: type[T], prefix: str, environ: Mapping[str, s
         environ: where to look.
 
     Raises:
-        SettingsError: a value does not fit its field, or a field without a default is not set.
+        SettingsError: a value is empty or does not fit its field, a field without a default is not set, or a variable
+            with this prefix is no setting: it may be meant to protect something.
     """
     hints = get_type_hints(cls, include_extras=True)
     values: dict[str, Any] = {}
+    _refuse_unknown(prefix, [prefix + field.name.upper() for field in dataclasses.fields(cls)], environ)  # type: ignore[arg-type]
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         name, (rule, parse) = prefix + field.name.upper(), _parser_for(hints[field.name])
         if name in environ:
+            if not environ[name].strip():
+                raise SettingsError(f"{name} is {environ[name]!r}; set it to {rule}, or leave it out")
             try:
                 values[field.name] = parse(environ[name].strip())
             except ValueError:
@@ -68,6 +105,46 @@ def settings_from_environment(cls: type[T], prefix: str, environ: Mapping[str, s
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise SettingsError(f"{name} is not set; set it to {rule}")
     return cls(**values)
+
+
+def check_environment(environ: Mapping[str, str] = os.environ) -> None:
+    """Raises SettingsError for a DEEPSING_ variable that no program of the project reads."""
+    for name in sorted(environ):
+        known = not name.startswith("DEEPSING_") or name.startswith(PREFIXES) or name in OTHERS
+        if not known and not _is_service_link(name, environ[name]):
+            choices = ", ".join(f"{prefix}…" for prefix in PREFIXES)
+            raise SettingsError(f"{_show(name, environ)}, but there is no such setting; leave it out, or set {choices}")
+
+
+def parse_folders(variable: str, folders: Iterable[str]) -> list[Path]:
+    """The folders of models that a variable names. Raises SettingsError if one is not there or has no manifest."""
+    paths = [Path(folder).expanduser() for folder in folders]
+    for path in paths:
+        if not path.is_dir():
+            raise SettingsError(f"{variable} names {str(path)!r}, which is no folder; name one that is there")
+        if next(path.glob("*.json"), None) is None:
+            raise SettingsError(f"{variable} names {str(path)!r}, which holds no model; name the folder of NAME.json")
+    return paths
+
+
+def _refuse_unknown(prefix: str, known: list[str], environ: Mapping[str, str]) -> None:
+    for name in sorted(environ):
+        if not name.startswith(prefix) or name in known or name.startswith(NESTED_PREFIXES.get(prefix, ("\0",))):
+            continue
+        if not _is_service_link(name, environ[name]):
+            near = get_close_matches(name, known, 1)
+            choices = near[0] if near else f"one of: {', '.join(known)}"
+            raise SettingsError(f"{_show(name, environ)}, but there is no such setting; leave it out, or set {choices}")
+
+
+def _show(name: str, environ: Mapping[str, str]) -> str:
+    """A variable with its value, unless that may be secret."""
+    value = environ[name]
+    return f"{name} is set" if SECRET.search(name) or value.startswith("deepsing_") else f"{name} is {value[:200]!r}"
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    return SERVICE_LINK.fullmatch(f"{name}={value}") is not None
 
 
 def _parser_for(hint: Any) -> tuple[str, Callable[[str], Any]]:
@@ -81,11 +158,13 @@ def _parser_for(hint: Any) -> tuple[str, Callable[[str], Any]]:
         )
     if origin in (Union, types.UnionType):
         rule, parse = _parser_for(next(kind for kind in arguments if kind is not types.NoneType))
-        return f"{rule}, or nothing", lambda text: parse(text) if text else None
+        return rule, parse
     if origin is Literal:
         return "one of: " + ", ".join(arguments), lambda text: _check_value(text, arguments.__contains__)
     if origin is tuple:
-        return "texts separated by commas", lambda text: tuple(part.strip() for part in text.split(",") if part.strip())
+        return "texts separated by commas", lambda text: tuple(
+            _check_value(part.strip(), bool) for part in text.rstrip(", ").split(",")
+        )
     return _PARSERS[hint]
 
 

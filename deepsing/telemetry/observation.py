@@ -14,6 +14,7 @@ from deepsing.rpc.handlers import wrap_handler
 from deepsing.telemetry import tracing
 from deepsing.telemetry.logs import call_facts
 from deepsing.telemetry.metrics import DECLARED, Counter, Gauge, Histogram, enable, is_enabled
+from deepsing.telemetry.page_server import PageServer
 from deepsing.telemetry.summary import Scrape, Summary, build_scrape, summarize
 from deepsing.telemetry.tracing import start_tracing
 from deepsing.v1.error_reason_pb2 import ErrorReason
@@ -63,14 +64,14 @@ class ServiceTelemetry:
         self._serving.set(int(now), self._service)
 
     def close(self) -> None:
-        """Closes the port of metrics, if there is one; blocks for up to half a second."""
+        """Closes the port of metrics, if there is one; blocks until its thread has ended."""
         if self._page is not None:
             self._page.close()
             self._page = None
 
 
 class MetricsPage:
-    """Shows the metrics of this process over HTTP, in threads of its own; they must be enabled.
+    """Shows the metrics of this process over HTTP, in a thread of its own; they must be enabled.
 
     /metrics is for Prometheus, / for people.
 
@@ -83,18 +84,15 @@ class MetricsPage:
     """
 
     def __init__(self, host: str, port: int) -> None:
-        from prometheus_client import make_wsgi_app, start_http_server
+        from prometheus_client import make_wsgi_app
 
         self._prometheus = make_wsgi_app()
-        self._server, self._thread = start_http_server(port, host)
-        self._server.set_app(self._answer)
-        self.port: int = self._server.server_port
+        self._server = PageServer(host, port, self._answer)
+        self.port = self._server.port
 
     def close(self) -> None:
         """Stops listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.close()
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):

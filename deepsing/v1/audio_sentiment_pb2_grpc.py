@@ -55,10 +55,12 @@ class AudioSentimentServiceServicer(object):
         """Takes audio and answers with one point for every half second, as soon as the audio that it needs has arrived: that
         of its window, and with Hearing WHOLE at most HearingModel.look_ahead_us more.
         The first message is the config, then comes audio; the caller half-closes at the end of the song.
-        Limits (each INVALID_ARGUMENT): a chunk ≤ 64 KiB, else CHUNK_TOO_LARGE; a song ≤ 512 MiB, else
-        SONG_TOO_LARGE; ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; with sound in it,
-        else SONG_NO_AUDIO; readable, else SONG_UNREADABLE; not empty, else SONG_EMPTY. No audio for 60 s:
-        DEADLINE_EXCEEDED UPLOAD_STALLED. Too many sessions: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo.
+        Limits (each INVALID_ARGUMENT): a chunk ≤ 64 KiB, else CHUNK_TOO_LARGE; a song ≤ 512 MiB and ≤ 4,147,200,000
+        samples of all channels together, else SONG_TOO_LARGE; ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT;
+        with sound in it, else SONG_NO_AUDIO; readable, else SONG_UNREADABLE; not empty, else SONG_EMPTY. Less than 256 bytes
+        of audio a second over 60 s, or more than 4.5 hours of upload: DEADLINE_EXCEEDED UPLOAD_STALLED. Too many sessions:
+        RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo. No room for the song: RESOURCE_EXHAUSTED DISK_FULL with
+        RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -454,7 +454,9 @@ Global___Mood: typing_extensions.TypeAlias = Mood
 
 @typing.final
 class StoryConfig(google.protobuf.message.Message):
-    """Everything that decides a story, besides the song. Equal config, samples and digests give equal frames."""
+    """Everything that decides a story, besides the song. Equal config, samples and digests give equal frames. At most 4 MiB,
+    else INVALID_ARGUMENT MESSAGE_TOO_LARGE.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -489,12 +491,12 @@ class StoryConfig(google.protobuf.message.Message):
     seed: builtins.int
     """Decides every random choice."""
     engine: builtins.str
-    """Engine of the generator; empty is the default; else INVALID_ARGUMENT ENGINE_UNKNOWN."""
+    """Engine of the generator, ≤ 200 characters; empty is the default; else INVALID_ARGUMENT ENGINE_UNKNOWN."""
     translator: builtins.str
-    """Translator by name; empty is the default; else INVALID_ARGUMENT TRANSLATOR_UNKNOWN."""
+    """Translator by name, ≤ 200 characters; empty is the default; else INVALID_ARGUMENT TRANSLATOR_UNKNOWN."""
     style: builtins.str
-    """"none" or empty for no style, "auto" for styles that follow the sentiment, or a name from ListStyles; else
-    INVALID_ARGUMENT STYLE_UNKNOWN.
+    """"none" or empty for no style, "auto" for styles that follow the sentiment, or a name from ListStyles, ≤ 200
+    characters; else INVALID_ARGUMENT STYLE_UNKNOWN.
     """
     style_strength: builtins.float
     """How much of a style is shown, [0, 1]; 0 is the default, 0.6; else INVALID_ARGUMENT STYLE_STRENGTH_OUT_OF_RANGE."""
@@ -536,7 +538,8 @@ class StoryConfig(google.protobuf.message.Message):
     paint_rate: builtins.float
     """Pictures a second that are painted, at least, [0, 60]; every other frame is blended from the two around it. 0 is what
     engine and style ask for (Engine.paint_rate, ListStylesResponse.paint_rate); else INVALID_ARGUMENT
-    PAINT_RATE_OUT_OF_RANGE.
+    PAINT_RATE_OUT_OF_RANGE. At 0 an offline story has 3 painted, if that is less, while one picture is shown and only
+    noise moves it.
     """
     @property
     def frame_rate(self) -> deepsing.v1.sentiment_pb2.FrameRate:
@@ -643,12 +646,14 @@ class ResumePoint(google.protobuf.message.Message):
     NEXT_SEQ_FIELD_NUMBER: builtins.int
     SONG_DIGEST_FIELD_NUMBER: builtins.int
     story_digest: builtins.str
-    """SessionStarted.story_digest of the broken session; another story: FAILED_PRECONDITION RESUME_MISMATCH."""
+    """SessionStarted.story_digest of the broken session, ≤ 64 characters; another story: FAILED_PRECONDITION
+    RESUME_MISMATCH.
+    """
     next_seq: builtins.int
     """First frame wanted, ≤ the frame count, else INVALID_ARGUMENT RESUME_OUT_OF_RANGE."""
     song_digest: builtins.str
-    """SHA-256 of the encoded song, lower-case hex, or empty. If set, send audio only after SessionStarted: if
-    this composer still holds the complete song from an earlier session of the same caller, SessionStarted.song_held is
+    """SHA-256 of the encoded song, lower-case hex, ≤ 64 characters, or empty. If set, send audio only after SessionStarted:
+    if this composer still holds the complete song from an earlier session of the same caller, SessionStarted.song_held is
     true and audio is refused: INVALID_ARGUMENT AUDIO_AFTER_END. The song has another digest: FAILED_PRECONDITION
     RESUME_MISMATCH, once all of it has arrived.
     """
@@ -1655,3 +1660,89 @@ class WatchStoryResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["story", b"story"]) -> None: ...
 
 Global___WatchStoryResponse: typing_extensions.TypeAlias = WatchStoryResponse
+
+@typing.final
+class AwaitRequest(google.protobuf.message.Message):
+    """One message of an upload."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROBE_FIELD_NUMBER: builtins.int
+    PLAN_STORY_FIELD_NUMBER: builtins.int
+    CREATE_STORY_FIELD_NUMBER: builtins.int
+    @property
+    def probe(self) -> Global___ProbeRequest:
+        """Of Probe."""
+
+    @property
+    def plan_story(self) -> Global___PlanStoryRequest:
+        """Of PlanStory."""
+
+    @property
+    def create_story(self) -> Global___CreateStoryRequest:
+        """Of CreateStory."""
+
+    def __init__(
+        self,
+        *,
+        probe: Global___ProbeRequest | None = ...,
+        plan_story: Global___PlanStoryRequest | None = ...,
+        create_story: Global___CreateStoryRequest | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["create_story", b"create_story", "payload", b"payload", "plan_story", b"plan_story", "probe", b"probe"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["create_story", b"create_story", "payload", b"payload", "plan_story", b"plan_story", "probe", b"probe"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["payload", b"payload"]) -> typing.Literal["probe", "plan_story", "create_story"] | None: ...
+
+Global___AwaitRequest: typing_extensions.TypeAlias = AwaitRequest
+
+@typing.final
+class Alive(google.protobuf.message.Message):
+    """Says that the composer is at work, or waits for the song."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+Global___Alive: typing_extensions.TypeAlias = Alive
+
+@typing.final
+class AwaitResponse(google.protobuf.message.Message):
+    """One message from the composer."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ALIVE_FIELD_NUMBER: builtins.int
+    PROBE_FIELD_NUMBER: builtins.int
+    PLAN_STORY_FIELD_NUMBER: builtins.int
+    CREATE_STORY_FIELD_NUMBER: builtins.int
+    @property
+    def alive(self) -> Global___Alive:
+        """Sent at once after the first request, and at least every 15 s until the answer."""
+
+    @property
+    def probe(self) -> Global___ProbeResponse:
+        """The answer of Probe; the last message."""
+
+    @property
+    def plan_story(self) -> Global___PlanStoryResponse:
+        """The answer of PlanStory; the last message."""
+
+    @property
+    def create_story(self) -> Global___CreateStoryResponse:
+        """The answer of CreateStory; the last message."""
+
+    def __init__(
+        self,
+        *,
+        alive: Global___Alive | None = ...,
+        probe: Global___ProbeResponse | None = ...,
+        plan_story: Global___PlanStoryResponse | None = ...,
+        create_story: Global___CreateStoryResponse | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["alive", b"alive", "create_story", b"create_story", "payload", b"payload", "plan_story", b"plan_story", "probe", b"probe"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["alive", b"alive", "create_story", b"create_story", "payload", b"payload", "plan_story", b"plan_story", "probe", b"probe"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["payload", b"payload"]) -> typing.Literal["alive", "probe", "plan_story", "create_story"] | None: ...
+
+Global___AwaitResponse: typing_extensions.TypeAlias = AwaitResponse

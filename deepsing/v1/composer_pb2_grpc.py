@@ -80,6 +80,11 @@ class ComposerServiceStub(object):
                 request_serializer=deepsing_dot_v1_dot_composer__pb2.WatchStoryRequest.SerializeToString,
                 response_deserializer=deepsing_dot_v1_dot_composer__pb2.WatchStoryResponse.FromString,
                 _registered_method=True)
+        self.Await = channel.stream_stream(
+                '/deepsing.v1.ComposerService/Await',
+                request_serializer=deepsing_dot_v1_dot_composer__pb2.AwaitRequest.SerializeToString,
+                response_deserializer=deepsing_dot_v1_dot_composer__pb2.AwaitResponse.FromString,
+                _registered_method=True)
 
 
 class ComposerServiceServicer(object):
@@ -88,7 +93,8 @@ class ComposerServiceServicer(object):
 
     def Probe(self, request_iterator, context):
         """Analyses a song and estimates the cost of its story, before any picture is painted.
-        The limits of Compose on audio apply here too.
+        The limits of Compose on audio apply here too. Too many songs are being decoded: RESOURCE_EXHAUSTED QUEUE_FULL with
+        RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,10 +111,13 @@ class ComposerServiceServicer(object):
     def Compose(self, request_iterator, context):
         """Turns audio into a story. The first message is the config; then audio, credit and control, in any order.
         The caller may half-close once it has sent end_of_audio and all its credit.
-        Limits: a chunk ≤ 64 KiB, else INVALID_ARGUMENT CHUNK_TOO_LARGE; a song ≤ 512 MiB, else SONG_TOO_LARGE,
-        and ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; no audio in it: SONG_NO_AUDIO; not readable:
-        SONG_UNREADABLE; empty: SONG_EMPTY. No audio for 60 s: DEADLINE_EXCEEDED UPLOAD_STALLED. No credit for
-        300 s: DEADLINE_EXCEEDED CREDIT_STALLED. Too many sessions: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo.
+        Limits: a chunk ≤ 64 KiB, else INVALID_ARGUMENT CHUNK_TOO_LARGE; a song ≤ 512 MiB and ≤ 4,147,200,000 samples of
+        all channels together, else SONG_TOO_LARGE, and ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; no
+        audio in it: SONG_NO_AUDIO; not readable: SONG_UNREADABLE; empty: SONG_EMPTY. Less than 256 bytes of audio a second
+        over 60 s, or more than 4.5 hours of upload: DEADLINE_EXCEEDED UPLOAD_STALLED. No credit for 300 s:
+        DEADLINE_EXCEEDED CREDIT_STALLED. Too many sessions (of one caller, three quarters as many), or too large frames for
+        the memory that is left: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo. No room for the song or the files:
+        RESOURCE_EXHAUSTED DISK_FULL with RetryInfo.
         One of the other services does not answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -167,6 +176,14 @@ class ComposerServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Await(self, request_iterator, context):
+        """Makes one of the calls above that take a song and answer once, and says at least every 15 s that the composer is at
+        work: what lies between, as a proxy, takes a call for dead that is silent for long. The rules of that call apply.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ComposerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -214,6 +231,11 @@ def add_ComposerServiceServicer_to_server(servicer, server):
                     servicer.WatchStory,
                     request_deserializer=deepsing_dot_v1_dot_composer__pb2.WatchStoryRequest.FromString,
                     response_serializer=deepsing_dot_v1_dot_composer__pb2.WatchStoryResponse.SerializeToString,
+            ),
+            'Await': grpc.stream_stream_rpc_method_handler(
+                    servicer.Await,
+                    request_deserializer=deepsing_dot_v1_dot_composer__pb2.AwaitRequest.FromString,
+                    response_serializer=deepsing_dot_v1_dot_composer__pb2.AwaitResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -460,6 +482,33 @@ class ComposerService(object):
             '/deepsing.v1.ComposerService/WatchStory',
             deepsing_dot_v1_dot_composer__pb2.WatchStoryRequest.SerializeToString,
             deepsing_dot_v1_dot_composer__pb2.WatchStoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Await(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/deepsing.v1.ComposerService/Await',
+            deepsing_dot_v1_dot_composer__pb2.AwaitRequest.SerializeToString,
+            deepsing_dot_v1_dot_composer__pb2.AwaitResponse.FromString,
             options,
             channel_credentials,
             insecure,

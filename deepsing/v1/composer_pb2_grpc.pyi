@@ -169,7 +169,23 @@ _ComposerServiceWatchStoryType = typing_extensions.TypeVar(
     ],
 )
 
-class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerServicePlanStoryType, _ComposerServiceComposeType, _ComposerServiceRenderType, _ComposerServiceCreateStoryType, _ComposerServiceGetStoryType, _ComposerServiceListStoriesType, _ComposerServiceCancelStoryType, _ComposerServiceWatchStoryType]):
+_ComposerServiceAwaitType = typing_extensions.TypeVar(
+    '_ComposerServiceAwaitType',
+    grpc.StreamStreamMultiCallable[
+        deepsing.v1.composer_pb2.AwaitRequest,
+        deepsing.v1.composer_pb2.AwaitResponse,
+    ],
+    grpc.aio.StreamStreamMultiCallable[
+        deepsing.v1.composer_pb2.AwaitRequest,
+        deepsing.v1.composer_pb2.AwaitResponse,
+    ],
+    default=grpc.StreamStreamMultiCallable[
+        deepsing.v1.composer_pb2.AwaitRequest,
+        deepsing.v1.composer_pb2.AwaitResponse,
+    ],
+)
+
+class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerServicePlanStoryType, _ComposerServiceComposeType, _ComposerServiceRenderType, _ComposerServiceCreateStoryType, _ComposerServiceGetStoryType, _ComposerServiceListStoriesType, _ComposerServiceCancelStoryType, _ComposerServiceWatchStoryType, _ComposerServiceAwaitType]):
     """Coordinates the other services and makes the story."""
 
     @typing.overload
@@ -209,6 +225,10 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
         grpc.UnaryStreamMultiCallable[
             deepsing.v1.composer_pb2.WatchStoryRequest,
             deepsing.v1.composer_pb2.WatchStoryResponse,
+        ],
+        grpc.StreamStreamMultiCallable[
+            deepsing.v1.composer_pb2.AwaitRequest,
+            deepsing.v1.composer_pb2.AwaitResponse,
         ],
     ], channel: grpc.Channel) -> None: ...
 
@@ -250,11 +270,16 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
             deepsing.v1.composer_pb2.WatchStoryRequest,
             deepsing.v1.composer_pb2.WatchStoryResponse,
         ],
+        grpc.aio.StreamStreamMultiCallable[
+            deepsing.v1.composer_pb2.AwaitRequest,
+            deepsing.v1.composer_pb2.AwaitResponse,
+        ],
     ], channel: grpc.aio.Channel) -> None: ...
 
     Probe: _ComposerServiceProbeType
     """Analyses a song and estimates the cost of its story, before any picture is painted.
-    The limits of Compose on audio apply here too.
+    The limits of Compose on audio apply here too. Too many songs are being decoded: RESOURCE_EXHAUSTED QUEUE_FULL with
+    RetryInfo.
     """
 
     PlanStory: _ComposerServicePlanStoryType
@@ -265,10 +290,13 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
     Compose: _ComposerServiceComposeType
     """Turns audio into a story. The first message is the config; then audio, credit and control, in any order.
     The caller may half-close once it has sent end_of_audio and all its credit.
-    Limits: a chunk ≤ 64 KiB, else INVALID_ARGUMENT CHUNK_TOO_LARGE; a song ≤ 512 MiB, else SONG_TOO_LARGE,
-    and ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; no audio in it: SONG_NO_AUDIO; not readable:
-    SONG_UNREADABLE; empty: SONG_EMPTY. No audio for 60 s: DEADLINE_EXCEEDED UPLOAD_STALLED. No credit for
-    300 s: DEADLINE_EXCEEDED CREDIT_STALLED. Too many sessions: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo.
+    Limits: a chunk ≤ 64 KiB, else INVALID_ARGUMENT CHUNK_TOO_LARGE; a song ≤ 512 MiB and ≤ 4,147,200,000 samples of
+    all channels together, else SONG_TOO_LARGE, and ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; no
+    audio in it: SONG_NO_AUDIO; not readable: SONG_UNREADABLE; empty: SONG_EMPTY. Less than 256 bytes of audio a second
+    over 60 s, or more than 4.5 hours of upload: DEADLINE_EXCEEDED UPLOAD_STALLED. No credit for 300 s:
+    DEADLINE_EXCEEDED CREDIT_STALLED. Too many sessions (of one caller, three quarters as many), or too large frames for
+    the memory that is left: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo. No room for the song or the files:
+    RESOURCE_EXHAUSTED DISK_FULL with RetryInfo.
     One of the other services does not answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
     """
 
@@ -302,6 +330,11 @@ class ComposerServiceStub(typing.Generic[_ComposerServiceProbeType, _ComposerSer
 
     WatchStory: _ComposerServiceWatchStoryType
     """Reports the state of a story now, whenever it changes, and at least every 15 s; ends once the story has ended."""
+
+    Await: _ComposerServiceAwaitType
+    """Makes one of the calls above that take a song and answer once, and says at least every 15 s that the composer is at
+    work: what lies between, as a proxy, takes a call for dead that is silent for long. The rules of that call apply.
+    """
 
 ComposerServiceAsyncStub: typing_extensions.TypeAlias = ComposerServiceStub[
     grpc.aio.StreamUnaryMultiCallable[
@@ -340,6 +373,10 @@ ComposerServiceAsyncStub: typing_extensions.TypeAlias = ComposerServiceStub[
         deepsing.v1.composer_pb2.WatchStoryRequest,
         deepsing.v1.composer_pb2.WatchStoryResponse,
     ],
+    grpc.aio.StreamStreamMultiCallable[
+        deepsing.v1.composer_pb2.AwaitRequest,
+        deepsing.v1.composer_pb2.AwaitResponse,
+    ],
 ]
 
 class ComposerServiceServicer(metaclass=abc.ABCMeta):
@@ -352,7 +389,8 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[deepsing.v1.composer_pb2.ProbeResponse, collections.abc.Awaitable[deepsing.v1.composer_pb2.ProbeResponse]]:
         """Analyses a song and estimates the cost of its story, before any picture is painted.
-        The limits of Compose on audio apply here too.
+        The limits of Compose on audio apply here too. Too many songs are being decoded: RESOURCE_EXHAUSTED QUEUE_FULL with
+        RetryInfo.
         """
 
     @abc.abstractmethod
@@ -373,10 +411,13 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[collections.abc.Iterator[deepsing.v1.composer_pb2.ComposeResponse], collections.abc.AsyncIterator[deepsing.v1.composer_pb2.ComposeResponse]]:
         """Turns audio into a story. The first message is the config; then audio, credit and control, in any order.
         The caller may half-close once it has sent end_of_audio and all its credit.
-        Limits: a chunk ≤ 64 KiB, else INVALID_ARGUMENT CHUNK_TOO_LARGE; a song ≤ 512 MiB, else SONG_TOO_LARGE,
-        and ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; no audio in it: SONG_NO_AUDIO; not readable:
-        SONG_UNREADABLE; empty: SONG_EMPTY. No audio for 60 s: DEADLINE_EXCEEDED UPLOAD_STALLED. No credit for
-        300 s: DEADLINE_EXCEEDED CREDIT_STALLED. Too many sessions: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo.
+        Limits: a chunk ≤ 64 KiB, else INVALID_ARGUMENT CHUNK_TOO_LARGE; a song ≤ 512 MiB and ≤ 4,147,200,000 samples of
+        all channels together, else SONG_TOO_LARGE, and ≤ 4 hours, else SONG_TOO_LONG; ≥ 0.5 s, else SONG_TOO_SHORT; no
+        audio in it: SONG_NO_AUDIO; not readable: SONG_UNREADABLE; empty: SONG_EMPTY. Less than 256 bytes of audio a second
+        over 60 s, or more than 4.5 hours of upload: DEADLINE_EXCEEDED UPLOAD_STALLED. No credit for 300 s:
+        DEADLINE_EXCEEDED CREDIT_STALLED. Too many sessions (of one caller, three quarters as many), or too large frames for
+        the memory that is left: RESOURCE_EXHAUSTED SESSIONS_EXHAUSTED with RetryInfo. No room for the song or the files:
+        RESOURCE_EXHAUSTED DISK_FULL with RetryInfo.
         One of the other services does not answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
         """
 
@@ -440,5 +481,15 @@ class ComposerServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[deepsing.v1.composer_pb2.WatchStoryResponse], collections.abc.AsyncIterator[deepsing.v1.composer_pb2.WatchStoryResponse]]:
         """Reports the state of a story now, whenever it changes, and at least every 15 s; ends once the story has ended."""
+
+    @abc.abstractmethod
+    def Await(
+        self,
+        request_iterator: _MaybeAsyncIterator[deepsing.v1.composer_pb2.AwaitRequest],
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[deepsing.v1.composer_pb2.AwaitResponse], collections.abc.AsyncIterator[deepsing.v1.composer_pb2.AwaitResponse]]:
+        """Makes one of the calls above that take a song and answer once, and says at least every 15 s that the composer is at
+        work: what lies between, as a proxy, takes a call for dead that is silent for long. The rules of that call apply.
+        """
 
 def add_ComposerServiceServicer_to_server(servicer: ComposerServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -164,6 +164,22 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """INVALID_ARGUMENT: "storyboard[3] is at 12.5 s, less than 0.1 s after the key before it at 13 s; put keys in order"."""
     ERROR_REASON_STORYBOARD_TOO_LARGE: _ErrorReason.ValueType  # 76
     """INVALID_ARGUMENT: "the storyboard has 9000 keys; send at most 8192"."""
+    ERROR_REASON_CALLS_EXHAUSTED: _ErrorReason.ValueType  # 85
+    """RESOURCE_EXHAUSTED, with RetryInfo: "512 calls of yours are open, your share; close some; try again in 5 s"."""
+    ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 86
+    """INVALID_ARGUMENT: "the request is too large for generator; send less"."""
+    ERROR_REASON_METHOD_UNKNOWN: _ErrorReason.ValueType  # 87
+    """UNIMPLEMENTED: "there is no such method here; use the stubs of the contract"."""
+    ERROR_REASON_DISK_FULL: _ErrorReason.ValueType  # 90
+    """RESOURCE_EXHAUSTED, with RetryInfo: "composer has no room left on its disk; try again in 30 s, or ask its operator
+    to free space".
+    """
+    ERROR_REASON_DISK_FAILED: _ErrorReason.ValueType  # 91
+    """UNAVAILABLE, with RetryInfo: "the disk of composer fails; try again in 30 s, or ask its operator to look after it"."""
+    ERROR_REASON_FILES_EXHAUSTED: _ErrorReason.ValueType  # 92
+    """RESOURCE_EXHAUSTED, with RetryInfo: "composer has as many files and connections open as it may; try again in 10 s"."""
+    ERROR_REASON_MEMORY_EXHAUSTED: _ErrorReason.ValueType  # 93
+    """RESOURCE_EXHAUSTED, with RetryInfo: "composer has no memory left; try again in 10 s, or ask for less at once"."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: `google.rpc.ErrorInfo.reason` is a name below without its prefix, the domain is "deepsing", and
@@ -313,4 +329,20 @@ ERROR_REASON_STORYBOARD_INVALID: ErrorReason.ValueType  # 75
 """INVALID_ARGUMENT: "storyboard[3] is at 12.5 s, less than 0.1 s after the key before it at 13 s; put keys in order"."""
 ERROR_REASON_STORYBOARD_TOO_LARGE: ErrorReason.ValueType  # 76
 """INVALID_ARGUMENT: "the storyboard has 9000 keys; send at most 8192"."""
+ERROR_REASON_CALLS_EXHAUSTED: ErrorReason.ValueType  # 85
+"""RESOURCE_EXHAUSTED, with RetryInfo: "512 calls of yours are open, your share; close some; try again in 5 s"."""
+ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 86
+"""INVALID_ARGUMENT: "the request is too large for generator; send less"."""
+ERROR_REASON_METHOD_UNKNOWN: ErrorReason.ValueType  # 87
+"""UNIMPLEMENTED: "there is no such method here; use the stubs of the contract"."""
+ERROR_REASON_DISK_FULL: ErrorReason.ValueType  # 90
+"""RESOURCE_EXHAUSTED, with RetryInfo: "composer has no room left on its disk; try again in 30 s, or ask its operator
+to free space".
+"""
+ERROR_REASON_DISK_FAILED: ErrorReason.ValueType  # 91
+"""UNAVAILABLE, with RetryInfo: "the disk of composer fails; try again in 30 s, or ask its operator to look after it"."""
+ERROR_REASON_FILES_EXHAUSTED: ErrorReason.ValueType  # 92
+"""RESOURCE_EXHAUSTED, with RetryInfo: "composer has as many files and connections open as it may; try again in 10 s"."""
+ERROR_REASON_MEMORY_EXHAUSTED: ErrorReason.ValueType  # 93
+"""RESOURCE_EXHAUSTED, with RetryInfo: "composer has no memory left; try again in 10 s, or ask for less at once"."""
 Global___ErrorReason: typing_extensions.TypeAlias = ErrorReason

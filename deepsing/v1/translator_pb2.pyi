@@ -192,7 +192,9 @@ class ReadPicturesRequest(google.protobuf.message.Message):
     """Engine that made them; empty is the default; else INVALID_ARGUMENT ENGINE_UNKNOWN."""
     @property
     def pictures(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Picture]:
-        """[1, 64] pictures in any order; none: INVALID_ARGUMENT BATCH_EMPTY; more: BATCH_TOO_LARGE."""
+        """[1, 64] pictures in any order; none: INVALID_ARGUMENT BATCH_EMPTY; more: BATCH_TOO_LARGE. All together
+        ≤ 16,777,216 bytes, else PICTURE_TOO_LARGE.
+        """
 
     def __init__(
         self,
@@ -213,8 +215,9 @@ class Picture(google.protobuf.message.Message):
     IMAGE_FIELD_NUMBER: builtins.int
     CONCEPTS_FIELD_NUMBER: builtins.int
     image: builtins.bytes
-    """JPEG or PNG; else INVALID_ARGUMENT PICTURE_UNREADABLE. ≤ 1,048,576 bytes and ≤ 4,194,304 pixels, else
-    INVALID_ARGUMENT PICTURE_TOO_LARGE. Only its centre square is used, at 256 × 256 pixels: larger gains nothing.
+    """JPEG or PNG; else INVALID_ARGUMENT PICTURE_UNREADABLE. ≤ 1,048,576 bytes and ≤ 4,194,304 pixels, a JPEG in
+    ≤ 100 scans of together ≤ 50,331,648 pixels, a PNG in ≤ 10,000 chunks; else INVALID_ARGUMENT PICTURE_TOO_LARGE.
+    Only its centre square is used, at 256 × 256 pixels: larger gains nothing.
     """
     @property
     def concepts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:

@@ -1,7 +1,8 @@
 """Samples in, points out: the whole service without gRPC."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,10 @@ from services.audio_sentiment.sentiment import WINDOW_US, SentimentModel
 __all__ = ["Analyser", "Point"]
 
 F32 = NDArray[np.float32]
+
+# Rhythm is heard beside the sentiment: neither needs the other, and each takes half of the time. One thread for all
+# songs: those that call here are served one after another.
+RHYTHM_THREAD = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rhythm")
 
 
 @dataclass(frozen=True)
@@ -71,19 +76,19 @@ class Analyser:
 
     def push(self, samples: F32) -> Iterator[Point]:
         """Takes the next samples at 16 kHz, mono; yields the points they complete."""
-        if self._tracker is not None:
-            self._rhythms.extend(self._tracker.push(samples))
+        rhythm = self._hear_rhythm(lambda tracker: tracker.push(samples))
         for window in self._extractor.push(samples):
             self._take(window)
+        self._rhythms.extend(rhythm.result() if rhythm else ())
         yield from self._complete_points()
 
     def finish(self, window_count: int) -> Iterator[Point]:
         """Ends the song; yields the remaining points up to `window_count`."""
+        rhythm = self._hear_rhythm(lambda tracker: tracker.finish(window_count))
         for window in self._extractor.finish(window_count):
             self._take(window)
         self._readings.extend(self._reader.finish())
-        if self._tracker is not None:
-            self._rhythms.extend(self._tracker.finish(window_count))
+        self._rhythms.extend(rhythm.result() if rhythm else ())
         yield from self._complete_points()
 
     def sentiment(self) -> tuple[float, float]:
@@ -94,6 +99,13 @@ class Analyser:
     def tempo(self) -> Tempo | None:
         """The tempo that most of the song so far keeps; None if no beat was heard."""
         return self._tempi.choose()
+
+    def _hear_rhythm(
+        self, hear: Callable[[RhythmTracker], Iterator[RhythmWindow]]
+    ) -> Future[list[RhythmWindow]] | None:
+        """Begins to collect windows of the tracker, in its thread; None where rhythm is not listened for."""
+        tracker = self._tracker
+        return None if tracker is None else RHYTHM_THREAD.submit(lambda: list(hear(tracker)))
 
     def _take(self, window: Window) -> None:
         self._sounds.append((window.loudness, window.onset_strength))

@@ -6,18 +6,20 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
+from deepsing.access.accounts import caller_account
 from deepsing.access.server_security import security_from_environment
 from deepsing.audio import AudioError, SongFacts
 from deepsing.rpc.errors import (
-    DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
     ResourceExhausted,
     ServiceError,
 )
+from deepsing.rpc.uploads import UploadClock
+from deepsing.runtime.byte_budget import ByteBudget, ByteShare
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.runtime.server import Service
-from deepsing.runtime.settings import SettingsError, settings_from_environment
+from deepsing.runtime.settings import SettingsError, parse_folders, settings_from_environment
 from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import audio_sentiment_pb2_grpc as stubs
 from deepsing.v1 import error_reason_pb2 as reasons
@@ -36,7 +38,7 @@ __all__ = ["SERVICE", "AudioSentimentServicer"]
 MAX_CHUNK_BYTES = 64 * 1024
 MAX_SONG_BYTES = 512 * 2**20
 MAX_SMOOTHING_US, MAX_CONTEXT_US = 60_000_000, 600_000_000
-RETRY_S = 10.0
+RETRY_S, DISK_RETRY_S = 10.0, 30.0
 RAW_FORMATS: dict[int, Literal["s16le", "f32le"]] = {
     sentiment_pb2.SAMPLE_FORMAT_S16LE: "s16le",
     sentiment_pb2.SAMPLE_FORMAT_F32LE: "f32le",
@@ -51,6 +53,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
         self._models = models
         self._settings = settings
         self._device = DeviceThread("network")
+        self._disk = ByteBudget(settings.spool_bytes, _refuse_disk)
         self._session_count = 0
 
     async def close(self) -> None:
@@ -61,13 +64,15 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
         self, request_iterator: Requests, context: Any
     ) -> AsyncIterator[audio_sentiment_pb2.AnalyzeResponse]:
         """Sends a point for every half second as soon as the audio that it needs has arrived, then the summary."""
-        with self._admit(), _translate_audio_errors():
+        account = caller_account.get()
+        disk = self._disk.open_share(account.name if account else "")
+        with self._admit(), _translate_audio_errors(), disk:
             config = await self._receive_config(request_iterator)
             analyser = self._models.new_analyser(self._parse_pacing(config), whole=_parse_hearing(config.hearing))
             decoder = SongDecoder(
                 live=config.live, limit_bytes=MAX_SONG_BYTES, raw=_parse_raw_format(config.audio_format)
             )
-            async with decoder, self._run_upload(request_iterator, decoder) as upload:
+            async with decoder, self._run_upload(request_iterator, decoder, disk) as upload:
                 async for block in decoder.blocks():
                     if config.send_progress:
                         progress = audio_sentiment_pb2.AnalyzeProgress(
@@ -129,37 +134,34 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
             self._session_count -= 1
 
     @asynccontextmanager
-    async def _run_upload(self, requests: Requests, decoder: SongDecoder) -> AsyncIterator[asyncio.Task[None]]:
+    async def _run_upload(
+        self, requests: Requests, decoder: SongDecoder, disk: ByteShare
+    ) -> AsyncIterator[asyncio.Task[None]]:
         """Runs the upload in the background, and ends it with the block."""
-        upload = asyncio.create_task(self._feed_decoder(requests, decoder))
+        upload = asyncio.create_task(self._feed_decoder(requests, decoder, disk))
         upload.add_done_callback(lambda task: task.cancelled() or task.exception())  # the decoding raises it
         try:
             yield upload
         finally:
             upload.cancel()
 
-    async def _feed_decoder(self, requests: Requests, decoder: SongDecoder) -> None:
+    async def _feed_decoder(self, requests: Requests, decoder: SongDecoder, disk: ByteShare) -> None:
         """Passes the bytes of the upload to the decoder; an error also ends the decoding."""
         try:
-            while (request := await self._receive_next(requests)) is not None:
-                decoder.append(_parse_chunk(request))
+            clock = UploadClock(self._settings.upload_stall_s)
+            while (request := await clock.receive(requests)) is not None:
+                chunk = _parse_chunk(request)
+                disk.resize(disk.size + len(chunk))
+                decoder.append(chunk)
+                clock.count(len(chunk))
             decoder.finish()
-        except (ServiceError, AudioError) as error:
+        except (ServiceError, AudioError, OSError) as error:
             decoder.abort(error)
             raise
 
-    async def _receive_next(self, requests: Requests) -> audio_sentiment_pb2.AnalyzeRequest | None:
-        """Waits for the caller's next message; None at the end."""
-        stall_s = self._settings.upload_stall_s
-        try:
-            async with asyncio.timeout(stall_s):
-                return await anext(requests, None)
-        except TimeoutError:
-            rule = f"no audio came for {stall_s:g} s; send it faster, or half-close"
-            raise DeadlineExceeded(rule, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
-
     async def _receive_config(self, requests: Requests) -> audio_sentiment_pb2.AnalyzeConfig:
-        request = await self._receive_next(requests) or audio_sentiment_pb2.AnalyzeRequest()
+        first = await UploadClock(self._settings.upload_stall_s).receive(requests)
+        request = first or audio_sentiment_pb2.AnalyzeRequest()
         if (payload := request.WhichOneof("payload")) != "config":
             rule = "the first message has no config; send the config first"
             raise _invalid_argument(rule, "CONFIG_MISSING", "config", payload)
@@ -301,11 +303,18 @@ def _encode_song_facts(facts: SongFacts) -> sentiment_pb2.SongFacts:
     )
 
 
+def _refuse_disk(fault: str) -> ResourceExhausted:
+    message = f"{fault} for songs on their way; try again in {DISK_RETRY_S:g} s, or ask the operator to raise "
+    message += f"{PREFIX}SPOOL_BYTES"
+    return ResourceExhausted(message, reason=reasons.ERROR_REASON_DISK_FULL, retry_after_s=DISK_RETRY_S)
+
+
 async def _open() -> AudioSentimentServicer:
     settings = settings_from_environment(Settings, PREFIX)
     for name, value in vars(settings).items():
         if not isinstance(value, str) and not value > 0:
             raise SettingsError(f"{PREFIX}{name.upper()} is {value}; set it to more than 0")
+    parse_folders(f"{PREFIX}WEIGHTS", filter(None, [settings.weights]))
     return AudioSentimentServicer(await asyncio.to_thread(open_models, settings), settings)
 
 

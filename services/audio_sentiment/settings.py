@@ -20,5 +20,6 @@ class Settings:
         120.0  # time constant of a passage's level, and of what moves are measured from, s, > 0; in the digest
     )
     max_sessions: int = 64  # streams at once; more are refused with SESSIONS_EXHAUSTED
-    upload_stall_s: float = 60.0  # longest wait for the caller's next message, s; then UPLOAD_STALLED
+    spool_bytes: int = 1536 * 2**20  # of disk, for the songs of all streams; more are refused with DISK_FULL
+    upload_stall_s: float = 60.0  # with less than 256 bytes a second for so long, s: UPLOAD_STALLED
     weights: str = ""  # folder of the models; empty is the shipped one

@@ -54,7 +54,10 @@ class SongDecoder:
         except AudioError:
             self._file.close()
             raise
-        self._decoding = decode_blocks(source, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, max_duration_s=MAX_SONG_S)
+        self._stopped = False
+        self._decoding = decode_blocks(
+            source, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, max_duration_s=MAX_SONG_S, pause=self._check_stopped
+        )
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode")
         self._sample_count = 0
 
@@ -62,6 +65,7 @@ class SongDecoder:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
+        self._stopped = True  # also where the bytes of a long packet are read already
         self.abort(_StreamEndedError())
         self._thread.submit(self._release)
         self._thread.shutdown(wait=False)  # the thread ends by itself: it waits for nothing any more
@@ -110,6 +114,10 @@ class SongDecoder:
         while (block := await loop.run_in_executor(self._thread, next, self._decoding, None)) is not None:
             self._sample_count += len(block)
             yield block
+
+    def _check_stopped(self) -> None:
+        if self._stopped:
+            raise _StreamEndedError
 
     def _release(self) -> None:
         self._decoding.close()

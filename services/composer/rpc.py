@@ -1,7 +1,6 @@
 """The composer's gRPC servicer: each Compose or Render call is counted, gets an id, and runs as a Session."""
 
 import asyncio
-import tempfile
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -12,9 +11,11 @@ import grpc
 
 from deepsing.access.server_security import security_from_environment
 from deepsing.audio import AudioError, SongFacts, decode_blocks
-from deepsing.rpc.errors import InvalidArgument, ResourceExhausted
+from deepsing.rpc.errors import InvalidArgument
+from deepsing.runtime.admission import Shares, find_caller
+from deepsing.runtime.fair_threads import Pause
 from deepsing.runtime.server import Service
-from deepsing.runtime.settings import settings_from_environment
+from deepsing.runtime.settings import SettingsError, settings_from_environment
 from deepsing.telemetry.ids import session_id
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import composer_pb2_grpc
@@ -23,15 +24,16 @@ from services.composer.backends.client import Backends, call_deadline_s
 from services.composer.session.config import parse_config
 from services.composer.session.counting import count_session
 from services.composer.session.messages import build_song_facts, convert_audio_error
+from services.composer.session.patience import Method, await_answer
 from services.composer.session.planning import plan_story
 from services.composer.session.receive import receive_config, receive_song
 from services.composer.session.session import Session
 from services.composer.settings import PREFIX, ComposerSettings
 from services.composer.stored.servicer import StoriesServicer
+from services.composer.stored.store import StoreError
 from services.composer.story.timeline import frame_count
-from services.composer.upload.scratch import ScratchDir
-from services.composer.upload.song_cache import SongCache
-from services.composer.upload.song_file import CHUNK_BYTES, SongFile
+from services.composer.upload.resources import Resources
+from services.composer.upload.song_file import CHUNK_BYTES
 
 __all__ = ["SERVICE", "ComposerServicer"]
 
@@ -45,26 +47,32 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
     def __init__(self, settings: ComposerSettings) -> None:
         self.settings = settings
         self.backends = Backends(settings)
-        self.scratch = ScratchDir()
-        limits = (settings.held_songs_bytes, settings.held_songs_count, settings.held_song_s)
-        self.song_cache = SongCache(self.scratch.path, *limits)
-        self.sessions = 0
+        self.resources = Resources(settings)
+        most = settings.max_sessions
+        each = settings.max_sessions_per_caller or (3 * most + 3) // 4
+        reason = reasons.ERROR_REASON_SESSIONS_EXHAUSTED
+        self._shares = Shares(most, each, "sessions", reason, RETRY_AFTER_S)
         self.idle = asyncio.Event()  # set while no session is open
         self.idle.set()
-        self.stories = StoriesServicer(settings, self.backends, self.scratch)
+        self.stories = StoriesServicer(settings, self.backends, self.resources)
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that are open."""
+        return self._shares.count
 
     async def close(self) -> None:
         """Stops making stored stories (other composers take over), closes the channels, and removes temporary files."""
         await self.stories.close()
         await self.backends.close()
-        self.scratch.close()
+        self.resources.close()
 
     async def Compose(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[pb.ComposeRequest], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.ComposeResponse]:
         """See the contract."""
         _set_call_deadline(context)
-        async with aclosing(self._run_session(request_iterator, unlimited=False)) as responses:
+        async with aclosing(self._run_session(request_iterator, context, unlimited=False)) as responses:
             async for response in responses:
                 yield response
 
@@ -76,42 +84,34 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
             message = f"the song has {len(request.song)} bytes; Render takes 24 MiB, Compose takes more"
             raise InvalidArgument(message, reason=reasons.ERROR_REASON_SONG_TOO_LARGE, field="song")
         _set_call_deadline(context)
-        request.config.ClearField("resume")
-        async with aclosing(self._run_session(_split_upload(request), unlimited=True)) as responses:
+        config = pb.StoryConfig()
+        config.CopyFrom(request.config)
+        config.ClearField("resume")
+        upload = _split_upload(config, [request.song])
+        del request  # it has the whole song
+        async with aclosing(self._run_session(upload, context, unlimited=True)) as responses:
             async for response in responses:
                 yield pb.RenderResponse(response=response)
 
     async def _run_session(
-        self, requests: AsyncIterator[pb.ComposeRequest], *, unlimited: bool
+        self, requests: AsyncIterator[pb.ComposeRequest], context: grpc.aio.ServicerContext, *, unlimited: bool
     ) -> AsyncGenerator[pb.ComposeResponse]:
-        with self._admit():
+        with self._admit(context):
             session_id.set(uuid.uuid4().hex)
-            session = Session(
-                self.settings,
-                self.backends,
-                session_id.get(),
-                song_cache=self.song_cache,
-                unlimited=unlimited,
-            )
+            session = Session(self.settings, self.backends, self.resources, session_id.get(), unlimited=unlimited)
             async with aclosing(count_session(session.run, requests)) as responses:
                 async for response in responses:
                     yield response
 
     @contextmanager
-    def _admit(self) -> Iterator[None]:
+    def _admit(self, context: grpc.aio.ServicerContext) -> Iterator[None]:
         """Counts a session while it is open. Raises ResourceExhausted SESSIONS_EXHAUSTED."""
-        if self.sessions >= self.settings.max_sessions:
-            message = f"{self.sessions} sessions are open, the most there may be; try again in {RETRY_AFTER_S:g} s"
-            raise ResourceExhausted(
-                message, reason=reasons.ERROR_REASON_SESSIONS_EXHAUSTED, retry_after_s=RETRY_AFTER_S
-            )
-        self.sessions += 1
-        self.idle.clear()
         try:
-            yield
+            with self._shares.hold(*find_caller(context)):
+                self.idle.clear()
+                yield
         finally:
-            self.sessions -= 1
-            if self.sessions == 0:
+            if not self.sessions:
                 self.idle.set()
 
     async def Probe(  # noqa: N802 - the contract's name
@@ -120,15 +120,12 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
         """See the contract."""
         incoming = aiter(request_iterator)
         plan = parse_config(await receive_config(incoming, self.settings.upload_stall_s))
-        with tempfile.TemporaryDirectory(dir=self.scratch.path) as folder:
-            song_file = SongFile(Path(folder) / "song", self.settings.max_song_bytes)
+        with self.resources.open_song() as song_file:
             try:
                 await receive_song(incoming, song_file, self.settings.upload_stall_s)
-                facts = await asyncio.to_thread(_decode_song, song_file.path)
+                facts = await self.resources.decode(lambda pause: _decode_song(song_file.path, pause))
             except AudioError as error:
                 raise convert_audio_error(error) from error
-            finally:
-                song_file.close()
         part_us = max(0, facts.duration_us - plan.start_us)
         part_us = min(part_us, plan.duration_us) if plan.duration_us else part_us
         frames = frame_count(part_us, 1_000_000, plan.rate)
@@ -144,10 +141,9 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
     ) -> pb.PlanStoryResponse:
         """See the contract."""
         _set_call_deadline(context)
-        with self._admit():
+        with self._admit(context):
             session_id.set(uuid.uuid4().hex)
-            folder = self.scratch.path
-            return await plan_story(request_iterator, self.settings, self.backends, folder, session_id.get())
+            return await plan_story(request_iterator, self.settings, self.backends, self.resources, session_id.get())
 
     async def CreateStory(  # noqa: N802 - the contract's name
         self, request_iterator: AsyncIterator[pb.CreateStoryRequest], context: grpc.aio.ServicerContext
@@ -181,6 +177,20 @@ class ComposerServicer(composer_pb2_grpc.ComposerServiceServicer):
             async for response in responses:
                 yield response
 
+    async def Await(  # noqa: N802 - the contract's name
+        self, request_iterator: AsyncIterator[pb.AwaitRequest], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.AwaitResponse]:
+        """See the contract."""
+        calls: dict[str, Method] = {
+            "probe": lambda requests: self.Probe(requests, context),
+            "plan_story": lambda requests: self.PlanStory(requests, context),
+            "create_story": lambda requests: self.CreateStory(requests, context),
+        }
+        stall_s, heartbeat_s = self.settings.upload_stall_s, self.settings.heartbeat_s
+        async with aclosing(await_answer(request_iterator, calls, stall_s, heartbeat_s)) as responses:
+            async for response in responses:
+                yield response
+
 
 def _set_call_deadline(context: grpc.aio.ServicerContext) -> None:
     """Applies the caller's deadline to all calls that the composer makes for this caller."""
@@ -189,22 +199,29 @@ def _set_call_deadline(context: grpc.aio.ServicerContext) -> None:
         call_deadline_s.set(time.monotonic() + remaining_s)
 
 
-def _decode_song(song: Path) -> SongFacts:
-    with decode_blocks(song) as decoding:
+def _decode_song(song: Path, pause: Pause) -> SongFacts:
+    with decode_blocks(song, pause=pause) as decoding:
         for _ in decoding:
             pass
         return decoding.facts
 
 
-async def _split_upload(request: pb.RenderRequest) -> AsyncIterator[pb.ComposeRequest]:
-    yield pb.ComposeRequest(config=request.config)
-    for first in range(0, len(request.song), CHUNK_BYTES):
-        yield pb.ComposeRequest(audio_chunk=request.song[first : first + CHUNK_BYTES])
+async def _split_upload(config: pb.StoryConfig, songs: list[bytes]) -> AsyncIterator[pb.ComposeRequest]:
+    """Config and song as Compose takes them; `songs` holds one song, which is taken out of it."""
+    yield pb.ComposeRequest(config=config)
+    song = songs.pop()
+    for first in range(0, len(song), CHUNK_BYTES):
+        yield pb.ComposeRequest(audio_chunk=song[first : first + CHUNK_BYTES])
+    del song
     yield pb.ComposeRequest(end_of_audio=pb.EndOfAudio())
 
 
 async def _open_servicer() -> ComposerServicer:
-    return ComposerServicer(settings_from_environment(ComposerSettings, PREFIX))
+    settings = settings_from_environment(ComposerSettings, PREFIX)
+    try:
+        return ComposerServicer(settings)
+    except StoreError as error:
+        raise SettingsError(f"{PREFIX}STORE is {settings.store!r}, which cannot be used: {error}") from None
 
 
 SERVICE = Service(
@@ -213,5 +230,6 @@ SERVICE = Service(
     register=composer_pb2_grpc.add_ComposerServiceServicer_to_server,
     open=_open_servicer,
     protect=security_from_environment,
+    large_methods=("Render",),
     largest_request_bytes=RENDER_SONG_BYTES + 2**20,  # a song just over the limit gets SONG_TOO_LARGE
 )

@@ -1,16 +1,16 @@
 """An engine: paints pictures from points of its space, whatever network its file holds."""
 
-from collections.abc import Mapping, Sequence
 from math import ceil
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from services.generator.canvas import Canvas
 from services.generator.concepts import RATERS as CONCEPT_RATERS
 from services.generator.concepts import concepts_from_json
+from services.generator.session import Session
 
-__all__ = ["EXPORTERS", "PAINT_RATES", "RATERS", "Engine", "Session"]
+__all__ = ["EXPORTERS", "PAINT_RATES", "RATERS", "Engine"]
 
 F32 = npt.NDArray[np.float32]
 
@@ -27,19 +27,6 @@ EXPORTERS = {"canvas": "training.generator.canvas.export", "biggan-deep": "train
 # all replicas must say the same.
 PAINT_RATES = {"canvas": 12.0, "biggan-deep": 2.0}
 RATERS = (*CONCEPT_RATERS, "mixed")  # who may have rated an engine's concepts; mixed: people some, a model the rest
-
-
-class Session(Protocol):
-    """The part of `onnxruntime.InferenceSession` that networks use here."""
-
-    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, npt.NDArray[Any]]) -> list[Any]:
-        """Runs the graph once; raises the runtime's own error if memory runs out."""
-
-    def get_outputs(self) -> Sequence[Any]:
-        """The outputs, each with a `shape`: numbers, or names for dimensions that vary."""
-
-    def get_modelmeta(self) -> Any:
-        """The file's description; `custom_metadata_map` holds texts by name."""
 
 
 class Engine:
@@ -63,7 +50,7 @@ class Engine:
         rater: who rated those concepts that do not say it themselves: people or model, or "" if that differs.
 
     Raises:
-        ValueError: the file was not exported for serving.
+        ValueError: the file was not exported for serving, or by an earlier release.
     """
 
     def __init__(self, name: str, digest: str, session: Session, *, kind: str = "canvas", rated_by: str = "") -> None:
@@ -77,7 +64,11 @@ class Engine:
         self.concepts = concepts_from_json(facts["concepts"])
         self.noise_size = int(facts["noise_size"])
         self._place_px = int(facts.get("place_px", 0))  # 0: paints its own shape only
+        self._canvas: Canvas | None = None
         if self._place_px:
+            if "decoded" not in [output.name for output in session.get_outputs()]:
+                raise ValueError(f"engine {name!r} is of an earlier release; write it again with {EXPORTERS[kind]}")
+            self._canvas = Canvas(session, self._place_px, self.noise_size)
             width, height = facts["native_size"].split("x")
         else:
             _, height, width, _ = session.get_outputs()[0].shape
@@ -98,19 +89,16 @@ class Engine:
             (N, H, W, 3), RGB, of the native size; or, if the engine can, only about the part that has the shape, with
             each concept's subject in it: one side is the native one, the other a little longer than needed.
         """
-        feed: dict[str, npt.NDArray[Any]] = {
-            "class_weights": class_weights,
-            "noise": noise,
-            "truncation": truncation,
-        }
-        if self._place_px:
-            feed["window"] = self._choose_window(shape_px or self.native_size_px)
-        pictures: npt.NDArray[np.uint8] = self._session.run(None, feed)[0]
+        if self._canvas is not None:
+            window = self._choose_window(shape_px or self.native_size_px)
+            return self._canvas.paint(class_weights, noise, truncation, window)
+        given = {"class_weights": class_weights, "noise": noise, "truncation": truncation}
+        pictures: npt.NDArray[np.uint8] = self._session.run(None, given)[0]
         return pictures
 
-    def _choose_window(self, shape_px: tuple[int, int]) -> npt.NDArray[np.int64]:
+    def _choose_window(self, shape_px: tuple[int, int]) -> tuple[int, int]:
         """Rows and columns of places that cover a shape, as many as fit into a picture."""
         width, height = self.native_size_px
         scale = min(width / shape_px[0], height / shape_px[1])
-        places = (ceil(extent * scale / self._place_px - 1e-6) for extent in reversed(shape_px))
-        return np.array([max(1, one) for one in places], np.int64)
+        columns, rows = (max(1, ceil(extent * scale / self._place_px - 1e-6)) for extent in shape_px)
+        return rows, columns

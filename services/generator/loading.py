@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from deepsing.runtime.artifacts import ArtifactError, Manifest, load_artifact
-from deepsing.runtime.onnx import available_cores, open_session
-from deepsing.runtime.settings import SettingsError
+from deepsing.runtime.cores import available_cores
+from deepsing.runtime.onnx import open_session
+from deepsing.runtime.settings import SettingsError, parse_folders
 from services.generator.engine import EXPORTERS, RATERS, Engine
 from services.generator.painter import Painter
 from services.generator.settings import PREFIX, Settings, run_lengths
@@ -24,10 +25,11 @@ def load_painter(settings: Settings) -> tuple[dict[str, Engine], Stylist, Painte
     """Opens engines (the default first) and styles and paints once with each; blocks for about half a second.
 
     Raises:
-        SettingsError: an engine has an unknown kind, or the style pictures cannot be used.
+        SettingsError: a folder is missing, an engine has an unknown kind, or the style pictures cannot be used.
         ArtifactError: a file is missing or differs from its manifest.
         ProviderError: the provider is not available on this machine.
     """
+    parse_folders(f"{PREFIX}WEIGHTS", settings.weights)
     if not settings.engines:
         raise SettingsError(f"{PREFIX}ENGINES is empty; name at least one engine")
     engines: dict[str, Engine] = {}

@@ -2,11 +2,13 @@
 
 import io
 import itertools
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from math import ceil
 from typing import Literal
 
 import numpy as np
@@ -16,12 +18,13 @@ from PIL import Image, ImageOps
 from services.generator.engine import Engine
 from services.generator.stylize import Stylist
 
-__all__ = ["Job", "JobResult", "Painter", "finish_picture", "is_out_of_memory"]
+__all__ = ["Job", "JobResult", "Painter", "finish_picture", "fit_picture", "is_out_of_memory"]
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]
 Place = tuple[int, int]  # of a row: index of its job, and of the row in that job
 
+STYLED_PX = 4  # sides of styled pictures are multiples of it
 CHROMA_420 = 2  # Pillow's number for JPEG's 4:2:0
 FASTEST_LOSSLESS = 1  # PNG compression level: four times as fast as the default, files a few per cent larger
 
@@ -39,6 +42,7 @@ class Job:
     encoding: Literal["rgb", "jpeg", "png"] = "rgb"
     jpeg_quality: int = 90
     arrived_s: float = field(default_factory=time.monotonic)
+    abandoned: threading.Event = field(default_factory=threading.Event, compare=False)  # set: nobody waits for it
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,8 @@ class Painter:
                 rows = rows[length:]
 
     def _paint_run(self, jobs: list[Job], rows: list[Place]) -> list[bytes]:
+        if all(jobs[place].abandoned.is_set() for place, _ in rows):
+            return [b""] * len(rows)
         length = min(run for run in self._lengths if run >= len(rows))
         filled = rows + rows[-1:] * (length - len(rows))
         first = jobs[rows[0][0]]
@@ -124,11 +130,18 @@ class Painter:
             np.stack([jobs[place].noise[row] for place, row in filled]),
             np.array([jobs[place].truncation for place, _ in filled], np.float32),
         )
-        styled = (
-            self._stylist.stylize(picture, jobs[place].style_weights[row])
+        return [
+            finish_picture(self._stylize(picture, jobs[place], row), jobs[place])
             for picture, (place, row) in zip(pictures, rows, strict=False)  # padding is left out
-        )
-        return [finish_picture(picture, jobs[place]) for picture, (place, _) in zip(styled, rows, strict=True)]
+        ]
+
+    def _stylize(self, picture: U8, job: Job, row: int) -> U8:
+        """Styles a picture, in its job's size if that is smaller: strokes are as fine as they are shown."""
+        weights = job.style_weights[row]
+        wanted = tuple(STYLED_PX * ceil(side / STYLED_PX) for side in job.size_px)
+        if weights.any() and wanted[0] <= picture.shape[1] and wanted[1] <= picture.shape[0]:
+            picture = fit_picture(picture, (wanted[0], wanted[1]))
+        return self._stylist.stylize(picture, weights)
 
     def _paint_halving(self, paint: Callable[[F32, F32, F32], U8], classes: F32, noise: F32, truncation: F32) -> U8:
         """Paints a run; in two halves if memory runs out."""
@@ -142,22 +155,23 @@ class Painter:
             raise
 
 
-def finish_picture(picture: U8, job: Job) -> bytes:
-    """Scales a picture (H, W, 3) to cover the job's size, crops it to the centre, and encodes it."""
-    width, height = job.size_px
+def fit_picture(picture: U8, size_px: tuple[int, int]) -> U8:
+    """Scales a picture (H, W, 3) to cover a size (width, height), and crops it to the centre."""
+    width, height = size_px
     top, left = (picture.shape[0] - height) // 2, (picture.shape[1] - width) // 2
     if min(top, left) == 0:  # covers the size, and no more than it must: nothing is scaled
-        picture = picture[top : top + height, left : left + width]
-    height, width, _ = picture.shape
-    if job.size_px == (width, height) and job.encoding == "rgb":
-        return picture.tobytes()
-    image = Image.fromarray(picture)
-    if job.size_px != image.size:
-        grows = job.size_px[0] > width or job.size_px[1] > height
-        method = Image.Resampling.BICUBIC if grows else Image.Resampling.LANCZOS
-        image = ImageOps.fit(image, job.size_px, method)
+        return picture[top : top + height, left : left + width]
+    grows = width > picture.shape[1] or height > picture.shape[0]
+    method = Image.Resampling.BICUBIC if grows else Image.Resampling.LANCZOS
+    return np.asarray(ImageOps.fit(Image.fromarray(picture), size_px, method))
+
+
+def finish_picture(picture: U8, job: Job) -> bytes:
+    """Brings a picture (H, W, 3) to its job's size, and encodes it."""
+    fitted = fit_picture(picture, job.size_px)
     if job.encoding == "rgb":
-        return image.tobytes()
+        return fitted.tobytes()
+    image = Image.fromarray(fitted)
     encoded = io.BytesIO()
     if job.encoding == "jpeg":
         image.save(encoded, "JPEG", quality=job.jpeg_quality, subsampling=CHROMA_420)

@@ -77,6 +77,7 @@ class GeneratorServicer(generator_pb2_grpc.GeneratorServiceServicer):
             max_wait_s=settings.max_wait_s,
             max_queue=settings.max_queue,
             is_out_of_memory=is_out_of_memory,
+            abandon=lambda job: job.abandoned.set(),
         )
 
     async def Generate(  # noqa: N802 (the contract's name)

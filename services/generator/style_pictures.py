@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from services.generator.concepts import Concept, concepts_from_json, concepts_to_json
-from services.generator.engine import Session
+from services.generator.session import Session
 from services.generator.stylize import Stylist
 
 __all__ = ["StylePicture", "open_picture_stylist", "read_style_pictures", "style_vectors", "styles_digest"]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.generator.concepts import Concept, concepts_from_json
-from services.generator.engine import Session
+from services.generator.session import Session
 
 __all__ = ["PAINT_RATE", "Stylist"]
 

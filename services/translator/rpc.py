@@ -11,7 +11,7 @@ from deepsing.access.server_security import security_from_environment
 from deepsing.rpc.errors import FailedPrecondition, InvalidArgument
 from deepsing.runtime.artifacts import load_artifact
 from deepsing.runtime.server import Service
-from deepsing.runtime.settings import SettingsError, settings_from_environment
+from deepsing.runtime.settings import SettingsError, parse_folders, settings_from_environment
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2, translator_pb2, translator_pb2_grpc
 from services.translator.catalogue import EMBEDDED, open_catalogue
@@ -196,8 +196,8 @@ async def _open() -> TranslatorServicer:
 
 
 def _check_folders(settings: Settings) -> list[Path]:
-    """The search path; raises ArtifactError if views in it differ from their manifest."""
-    folders = [Path(folder).expanduser() for folder in settings.weights]
+    """The search path; raises SettingsError for no folder, ArtifactError if views differ from their manifest."""
+    folders = parse_folders(f"{PREFIX}WEIGHTS", settings.weights)
     for manifest in sorted(path for folder in (*folders, EMBEDDED) for path in folder.glob("*_views.json")):
         load_artifact(manifest)
     return folders
@@ -214,5 +214,6 @@ SERVICE = Service(
     register=translator_pb2_grpc.add_TranslatorServiceServicer_to_server,
     open=_open,
     protect=security_from_environment,
+    large_methods=("ReadPictures",),
     largest_request_bytes=LARGEST_REQUEST_BYTES,
 )

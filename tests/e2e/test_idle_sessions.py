@@ -16,7 +16,9 @@ SETTLED = 3  # rounds after which a process has what it needs
 @pytest.mark.slow
 async def test_a_thousand_sessions_that_come_and_go_leave_no_memory_behind() -> None:
     async with (
-        run_composer(DEEPSING_COMPOSER_MAX_SESSIONS=str(CROWD)) as composer,
+        run_composer(
+            DEEPSING_COMPOSER_MAX_SESSIONS=str(CROWD), DEEPSING_COMPOSER_MAX_SESSIONS_PER_CALLER=str(CROWD)
+        ) as composer,
         open_channel(composer.target) as channel,
     ):
         stub, sizes = ComposerServiceStub(channel), []

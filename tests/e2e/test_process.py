@@ -126,7 +126,17 @@ async def test_a_bad_setting_is_named_and_nothing_starts(launch: Launcher) -> No
     process = await launch("goes", grace_s="soon")
     line = await wait_for_line(process, "cannot start")
     assert line["message"] == ("cannot start: DEEPSING_SERVER_GRACE_S is 'soon'; set it to a number from 0 to 86400")
-    assert await exit_code(process) == 1
+    assert await exit_code(process) == 78
+
+
+async def test_a_variable_that_is_no_setting_is_named_and_nothing_starts(launch: Launcher) -> None:
+    process = await launch("goes", grace_seconds="1")
+    line = await wait_for_line(process, "cannot start")
+    assert line["message"] == (
+        "cannot start: DEEPSING_SERVER_GRACE_SECONDS is '1', but there is no such setting; leave it out, or set "
+        "DEEPSING_SERVER_GRACE_S"
+    )
+    assert await exit_code(process) == 78
 
 
 async def test_a_port_in_use_is_named(launch: Launcher) -> None:

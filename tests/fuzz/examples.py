@@ -60,6 +60,11 @@ def _plan(choose: Random) -> list[Message]:
     return [pb.PlanStoryRequest(config=config), pb.PlanStoryRequest(audio_chunk=sound())]
 
 
+def _await(choose: Random) -> list[Message]:
+    kind, example = choose.choice([("probe", _probe), ("plan_story", _plan), ("create_story", _create)])
+    return [pb.AwaitRequest(**{kind: request}) for request in example(choose)]
+
+
 def _render(choose: Random) -> list[Message]:
     return [pb.RenderRequest(config=_config(choose), song=sound())]
 
@@ -100,6 +105,7 @@ EXAMPLES: Mapping[str, Callable[[Random], list[Message]]] = {
     "deepsing.v1.ComposerService.Compose": _compose,
     "deepsing.v1.ComposerService.Probe": _probe,
     "deepsing.v1.ComposerService.PlanStory": _plan,
+    "deepsing.v1.ComposerService.Await": _await,
     "deepsing.v1.ComposerService.Render": _render,
     "deepsing.v1.ComposerService.CreateStory": _create,
     "deepsing.v1.ComposerService.ListStories": _list,

@@ -121,6 +121,7 @@ OF_COMPOSER = {
     f"{COMPOSE} SONG_EMPTY": _compose_song(b""),
     "ComposerService.Render SONG_TOO_LARGE": Crossing("Render", (pb.RenderRequest(song=bytes(24 * 2**20 + 1)),)),
     "RenderRequest.song SONG_TOO_LARGE": Crossing("Render", (pb.RenderRequest(song=bytes(24 * 2**20 + 1)),)),
+    "AwaitRequest.payload CONFIG_MISSING": Crossing("Await", (pb.AwaitRequest(),)),
     "ProbeRequest.payload CONFIG_MISSING": _probe(pb.ProbeRequest()),
     "ProbeRequest.config CONFIG_DUPLICATE": _probe(pb.ProbeRequest(config=pb.StoryConfig())),
     "ProbeRequest.audio_chunk CHUNK_TOO_LARGE": _probe(pb.ProbeRequest(audio_chunk=BIG)),
@@ -140,6 +141,7 @@ OF_COMPOSER = {
         sentiment_mode=pb.SENTIMENT_MODE_RELATIVE, pacing=pb.PACING_LIVE
     ),
     "StoryFileKind.STORY_FILE_KIND_UNSPECIFIED ENUM_UNKNOWN": _compose(files=[pb.STORY_FILE_KIND_UNSPECIFIED]),
+    "StoryConfig MESSAGE_TOO_LARGE": _compose(title="x" * (2**22 + 1)),
     "StoryConfig.engine ENGINE_UNKNOWN": _compose_song(sound(), engine="dalle"),
     "StoryConfig.translator TRANSLATOR_UNKNOWN": _compose_song(sound(), translator="x"),
     "StoryConfig.style STYLE_UNKNOWN": _compose_song(sound(), style="x"),
@@ -221,6 +223,9 @@ OF_TRANSLATOR = {
     "ReadPicturesRequest.engine ENGINE_UNKNOWN": _read(engine="dalle"),
     "ReadPicturesRequest.pictures BATCH_EMPTY": _read(0),
     "ReadPicturesRequest.pictures BATCH_TOO_LARGE": _read(65),
+    "ReadPicturesRequest.pictures PICTURE_TOO_LARGE": Crossing(
+        "ReadPictures", (tr.ReadPicturesRequest(pictures=[tr.Picture(image=bytes(2**20 - 50))] * 17),)
+    ),
     "Picture.image PICTURE_UNREADABLE": _read(image=WORDS),
     "Picture.image PICTURE_TOO_LARGE": _read(image=picture() + bytes(2**20 + 1 - len(picture()))),
     "Picture.concepts CONCEPT_UNKNOWN": _read(concepts=(0,) * 17),
@@ -230,12 +235,14 @@ CROSSINGS: dict[str, Crossing] = {**OF_AUDIO, **OF_COMPOSER, **OF_STORIES, **OF_
 # What no single call can break: time, other sessions, a service that is away, or hours of sound.
 FLOW, SESSION = "tests/unit/composer/session/test_flow.py", "tests/unit/composer/session/test_session.py"
 HELD, STORIES = "tests/unit/composer/upload/test_song_cache.py", "tests/unit/composer/stored/test_stories.py"
+RESOURCES = "tests/unit/composer/upload/test_resources.py"
 QUEUE = "tests/contract/generator/test_queue.py"
 ANALYZED, READ = "tests/contract/audio_sentiment/test_analyze.py", "tests/contract/translator/test_read_pictures.py"
 ELSEWHERE: dict[str, str] = {
     f"{ANALYZE} SONG_TOO_LARGE": f"{ANALYZED}::test_a_song_of_too_many_bytes_is_refused",
     f"{ANALYZE} SONG_TOO_LONG": f"{ANALYZED}::test_a_song_of_too_many_hours_is_refused",
     f"{ANALYZE} UPLOAD_STALLED": f"{ANALYZED}::test_a_stalled_upload_is_ended",
+    f"{ANALYZE} DISK_FULL": f"{ANALYZED}::test_songs_of_all_streams_share_the_disk",
     f"{ANALYZE} SESSIONS_EXHAUSTED": f"{ANALYZED}::test_one_session_too_many_is_refused_with_a_time_to_retry",
     "AnalyzeConfig.live SONG_UNREADABLE": "tests/contract/audio_sentiment/test_encoded.py::"
     "test_an_m4a_with_its_index_at_the_end_plays_as_a_file_but_not_live",
@@ -243,6 +250,8 @@ ELSEWHERE: dict[str, str] = {
     f"{COMPOSE} SONG_TOO_LONG": "tests/limits/test_long_songs.py::test_four_hours_and_a_second_are_refused",
     f"{COMPOSE} UPLOAD_STALLED": f"{FLOW}::test_a_silent_upload_ends_the_session",
     f"{COMPOSE} CREDIT_STALLED": f"{FLOW}::test_credit_withheld_for_too_long_ends_the_session",
+    f"{COMPOSE} DISK_FULL": f"{RESOURCES}::test_songs_on_their_way_share_the_disk_and_give_it_back",
+    "ComposerService.Probe QUEUE_FULL": f"{RESOURCES}::test_more_songs_than_can_be_decoded_are_to_come_again",
     f"{COMPOSE} SESSIONS_EXHAUSTED": f"{SESSION}::test_one_session_too_many_is_refused_with_a_time_to_retry",
     f"{COMPOSE} DEPENDENCY_UNAVAILABLE": f"{SESSION}::test_a_generator_that_is_unavailable_for_too_long_is_named",
     "ComposerService.CreateStory STORIES_OFF": f"{STORIES}::test_a_composer_without_a_store_says_so",

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,7 @@ def load_windows(
 def _extract_windows(path: Path, networks: Networks, middle_s: float) -> list[Window]:
     extractor = FeatureExtractor(networks)
     windows: list[Window] = []
-    part: dict[str, float] = {}
+    part: dict[str, Any] = {}
     if middle_s:
         with decode_blocks(path, mono=True, sample_rate_hz=SAMPLE_RATE_HZ) as decoding:
             for _ in decoding:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,7 +108,7 @@ class OfflineReader:
     def _new_analyser(self, pacing: Pacing) -> Analyser:
         return Analyser(self._networks, self._model, self._passage_model, pacing, whole=self._whole)
 
-    def _analyse(self, path: Path, pacing: Pacing, **part: float) -> tuple[list[Point], F64, float]:
+    def _analyse(self, path: Path, pacing: Pacing, **part: Any) -> tuple[list[Point], F64, float]:
         analyser = self._new_analyser(pacing)
         points: list[Point] = []
         with decode_blocks(path, mono=True, sample_rate_hz=SAMPLE_RATE_HZ, **part) as decoding:

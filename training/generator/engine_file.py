@@ -5,6 +5,7 @@ Only what traces a network needs PyTorch; what changes a finished file does with
 
 import base64
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["INPUTS", "OPSET", "encode_floats", "export_graph", "save_engine", "store_halved", "write_engine"]
+__all__ = ["OPSET", "encode_floats", "export_graph", "save_engine", "store_halved", "write_engine"]
 
 OPSET = 17
-INPUTS = ("class_weights", "noise", "truncation")
-WINDOW = "window"  # fourth input of engines that can paint other shapes than their own: rows, columns of places
+Axes = Mapping[str, Mapping[int, str]]
+INPUT_AXES: Axes = {name: {0: "n"} for name in ("class_weights", "noise", "truncation")}
+OUTPUT_AXES: Axes = {"pictures": {0: "n"}}
 SMALLEST_HALF = 1024  # values; smaller tensors (biases) stay 32-bit: nothing is gained on them
 
 
@@ -73,24 +75,33 @@ def save_engine(model: onnx.ModelProto, facts: dict[str, str], path: Path) -> No
     partial.replace(path)
 
 
-def export_graph(graph: "nn.Module", example: "tuple[torch.Tensor, ...]", path: Path) -> None:
-    """Writes the graph of an engine, traced on an example of its inputs; N may vary.
+def export_graph(
+    graph: "nn.Module",
+    example: "tuple[torch.Tensor, ...]",
+    path: Path,
+    inputs: Axes = INPUT_AXES,
+    outputs: Axes = OUTPUT_AXES,
+) -> None:
+    """Writes the graph of an engine, traced on an example of its inputs.
 
-    An example of four inputs ends with a window: then the pictures' size may vary too.
+    Args:
+        graph: in evaluation mode.
+        example: a tensor for each input.
+        path: the .onnx file.
+        inputs: names of the inputs in order, each with its axes that may vary, by name.
+        outputs: likewise of the outputs.
     """
     import torch
 
-    windowed = len(example) > len(INPUTS)
-    sizes = {1: "height", 2: "width"} if windowed else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter that needs no further package calls itself deprecated
         torch.onnx.export(
             graph,
             example,
             str(path),
-            input_names=[*INPUTS, *([WINDOW] if windowed else [])],
-            output_names=["pictures"],
-            dynamic_axes={**{name: {0: "n"} for name in INPUTS}, "pictures": {0: "n", **sizes}},
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes={name: dict(axes) for name, axes in (*inputs.items(), *outputs.items())},
             opset_version=OPSET,
             dynamo=False,
         )

@@ -16,9 +16,9 @@ from PIL import Image
 
 import services.generator
 from services.generator.engine import Engine
-from training.generator.canvas.pictures import load_pictures, read_list
+from training.generator.canvas.pictures import load_pictures
 from training.generator.painting import open_engine, paint_rows
-from training.generator.pictures import PICTURES
+from training.generator.pictures import PICTURES, read_list
 from training.program import new_parser
 
 __all__ = [

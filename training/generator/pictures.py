@@ -1,13 +1,15 @@
-"""The pictures that the embedded engine shows: their names, themes and sentiments, and what of each file is shown.
+"""Tables of pictures: their names, themes and sentiments, and what of each file is shown.
 
+The chosen pictures, which the embedded engine shows, are in pictures.csv beside this file;
+training.generator.picture_sources says where each file comes from, and training.generator.rate_pictures fills in the
+sentiments. No picture file is part of the repository.
 `python -m training.generator.pictures counts` prints how many there are by quadrant and by theme;
 `python -m training.generator.pictures check --pictures DIR` checks the table against the files.
-The table is pictures.csv beside this file; training.generator.picture_sources says where each file comes from, and
-training.generator.rate_pictures fills in the sentiments. No picture file is part of the repository.
 """
 
 import argparse
 import csv
+import math
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,14 +18,16 @@ from pathlib import Path
 
 from PIL import Image
 
+from training.generator.canvas.framing import choose_crop
+
 __all__ = [
     "Picture",
     "Readings",
     "Window",
     "load_pictures",
+    "read_list",
     "open_picture",
     "crop_window",
-    "crop_to_aspect",
     "COLUMNS",
     "PICTURES",
     "THEMES",
@@ -74,6 +78,7 @@ CALM_AROUSAL, PLEASANT_VALENCE = -0.05, 0.1  # a calm and pleasant picture lies 
 SHORT_SIDE_PX = 512  # of a painting's detail, at the least: what the engine paints
 OASIS_SHORT_SIDE_PX = 400  # as the rated photos are given
 ROUNDING = 1e-4  # of the shares in the table
+MIDDLE = 0.5  # where the subject is if a table does not say
 Readings = tuple[float, float]  # arousal and valence
 
 
@@ -89,7 +94,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, what people call it, and what is felt at it."""
+    """A picture, what people call it, and what is felt at it. Of a chosen one all is known, and as it is said here."""
 
     file: str  # below the folder of pictures, with "/"
     name: str  # unique, plain English, lower case
@@ -98,14 +103,14 @@ class Picture:
     arousal: float  # -1..1
     valence: float  # -1..1
     rated_by: str  # one of RATED_BY
-    judge: Readings | None  # the judge's reading, where a model rated the picture
-    focus: tuple[float, float]  # of the subject, x and y in shares of the window
-    window: Window
+    judge: Readings | None = None  # the judge's reading, where a model rated the picture
+    focus: tuple[float, float] = (MIDDLE, MIDDLE)  # of the subject, x and y in shares of the window
+    window: Window = Window()  # all of the file where the table does not say
 
     @property
     def themes(self) -> tuple[str, ...]:
-        """Its theme, and its second theme where it has one."""
-        return (self.theme, self.also) if self.also else (self.theme,)
+        """Its theme and its second theme, as far as it has them."""
+        return tuple(filter(None, (self.theme, self.also)))
 
     @property
     def quadrant(self) -> str:
@@ -128,32 +133,54 @@ def load_pictures(table: Path = PICTURES) -> list[Picture]:
             outside its range.
     """
     with table.open(newline="", encoding="utf-8") as lines:
-        rows = csv.DictReader(lines)
-        missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
-        if missing:
-            raise ValueError(f"{table.name} has no column {missing[0]}; give {', '.join(COLUMNS)}")
-        pictures = [_parse_picture(row) for row in rows]
-    names = Counter(picture.name for picture in pictures)
-    twice = [name for name, count in names.items() if count > 1]
-    if twice:
-        raise ValueError(f"two pictures are called {twice[0]!r}; give each its own name")
+        columns = csv.DictReader(lines).fieldnames or ()
+    missing = [name for name in COLUMNS if name not in columns]
+    if missing:
+        raise ValueError(f"{table.name} has no column {missing[0]}; give {', '.join(COLUMNS)}")
+    pictures = read_list(table)
+    for picture in pictures:
+        _check_chosen(picture)
     return pictures
 
 
-def open_picture(folder: Path, picture: Picture, aspect: float | None = None) -> Image.Image:
+def read_list(table: Path, rated: bool = True) -> list[Picture]:
+    """Reads any table of pictures.
+
+    Args:
+        table: CSV with the columns file, name (or title, or concept), arousal, valence, and if there are any folder,
+            and those of COLUMNS. A row without ratings of its own takes labeller_arousal, labeller_valence.
+        rated: refuse rows without a rating; else they count as neutral.
+
+    Raises:
+        ValueError: two pictures have one name, a row has no rating, or a value lies outside its range.
+    """
+    with table.open(newline="", encoding="utf-8") as lines:
+        pictures = [_parse_picture(row, rated) for row in csv.DictReader(lines)]
+    names = Counter(picture.name for picture in pictures)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise ValueError(f"{table.name}: two pictures are called {twice[0]!r}; give each its own name")
+    return pictures
+
+
+def open_picture(folder: Path, picture: Picture, shape_px: tuple[int, int] | None = None) -> Image.Image:
     """Opens a picture as it is shown.
 
     Args:
         folder: holds the pictures.
         picture: one of the table.
-        aspect: width over height to crop to, around the focus; None keeps the window as it is.
+        shape_px: width and height, of which the ratio counts, to crop to, around the focus; None keeps the window.
 
     Raises:
         OSError: there is no such file, or it is not a picture.
     """
     with Image.open(folder / picture.file) as opened:
         shown = crop_window(opened.convert("RGB"), picture.window)
-    return shown if aspect is None else crop_to_aspect(shown, picture.focus, aspect)
+    if shape_px is None:
+        return shown
+    left, top, right, bottom = choose_crop(shown.size, shape_px, picture.focus)
+    x, y = round(left), round(top)
+    return shown.crop((x, y, x + round(right - left), y + round(bottom - top)))
 
 
 def crop_window(image: Image.Image, window: Window) -> Image.Image:
@@ -161,21 +188,6 @@ def crop_window(image: Image.Image, window: Window) -> Image.Image:
     left, top = round(window.left * image.width), round(window.top * image.height)
     right = min(left + round(window.width * image.width), image.width)
     return image.crop((left, top, right, min(top + round(window.height * image.height), image.height)))
-
-
-def crop_to_aspect(image: Image.Image, focus: tuple[float, float], aspect: float) -> Image.Image:
-    """Cuts the largest part of an aspect out of a picture, as near to its focus as the borders allow.
-
-    Args:
-        image: the picture.
-        focus: x and y of the subject, in shares of the picture.
-        aspect: width over height, > 0.
-    """
-    width = min(image.width, round(image.height * aspect))
-    height = min(image.height, round(image.width / aspect))
-    left = round(min(max(focus[0] * image.width - width / 2, 0), image.width - width))
-    top = round(min(max(focus[1] * image.height - height / 2, 0), image.height - height))
-    return image.crop((left, top, left + width, top + height))
 
 
 def format_counts(pictures: Sequence[Picture]) -> str:
@@ -219,56 +231,73 @@ def check_files(pictures: Sequence[Picture], folder: Path) -> list[str]:
     return faults
 
 
-def _parse_picture(row: dict[str, str]) -> Picture:
-    name = row["name"]
-    if not name or name != name.lower().strip() or not name.replace(" ", "").replace("-", "").isalpha():
-        raise ValueError(f"a picture is called {name!r}; use lower-case words of letters")
-    for column in ("theme", "also"):
-        if row[column] not in THEMES and not (column == "also" and not row[column]):
-            raise ValueError(f"{column} of {name!r} is {row[column]!r}; choose from {', '.join(THEMES)}")
-    if row["theme"] == row["also"]:
-        raise ValueError(f"{name!r} has the theme {row['theme']!r} twice; leave 'also' empty")
-    if row["rated_by"] not in RATED_BY:
-        raise ValueError(f"rated_by of {name!r} is {row['rated_by']!r}; choose from {', '.join(RATED_BY)}")
-    by_model = row["rated_by"] == "model"
-    if by_model != bool(row["judge_arousal"] and row["judge_valence"]):
-        rule = "give the judge's reading beside a model's, and beside no other"
-        raise ValueError(f"{name!r} is rated by {row['rated_by']}; {rule}")
-    judge = (_parse_number(row, "judge_arousal", -1.0), _parse_number(row, "judge_valence", -1.0)) if by_model else None
+def _parse_picture(row: dict[str, str], rated: bool) -> Picture:
+    rating = ("arousal", "valence") if row.get("arousal") else ("labeller_arousal", "labeller_valence")
+    if rated and not all(row.get(column) for column in rating):
+        raise ValueError(f"{row['file']} has no rating; give arousal and valence, -1 to 1")
+    folder, judge = row.get("folder"), ("judge_arousal", "judge_valence")
+    arousal, valence = (_parse_number(row, column, -1.0, 0.0) for column in rating)
     return Picture(
-        file=row["file"],
-        name=name,
-        theme=row["theme"],
-        also=row["also"],
-        arousal=_parse_number(row, "arousal", -1.0),
-        valence=_parse_number(row, "valence", -1.0),
-        rated_by=row["rated_by"],
-        judge=judge,
-        focus=(_parse_number(row, "focus_x", 0.0), _parse_number(row, "focus_y", 0.0)),
+        file=f"{folder}/{row['file']}" if folder else row["file"],
+        name=_find_name(row),
+        theme=row.get("theme") or "",
+        also=row.get("also") or "",
+        arousal=arousal,
+        valence=valence,
+        rated_by=row.get("rated_by") or ("people" if row.get("arousal") else "model"),
+        judge=(_parse_number(row, judge[0], -1.0), _parse_number(row, judge[1], -1.0))
+        if all(row.get(column) for column in judge)
+        else None,
+        focus=(_parse_number(row, "focus_x", 0.0, MIDDLE), _parse_number(row, "focus_y", 0.0, MIDDLE)),
         window=_parse_window(row),
     )
 
 
+def _find_name(row: dict[str, str]) -> str:
+    return row.get("name") or row.get("title") or row.get("concept") or ""
+
+
+def _check_chosen(picture: Picture) -> None:
+    """Raises ValueError where a picture is not said as those that the engine shows."""
+    name = picture.name
+    if not name or name != name.lower().strip() or not name.replace(" ", "").replace("-", "").isalpha():
+        raise ValueError(f"a picture is called {name!r}; use lower-case words of letters")
+    for column, theme in (("theme", picture.theme), ("also", picture.also)):
+        if theme not in THEMES and not (column == "also" and not theme):
+            raise ValueError(f"{column} of {name!r} is {theme!r}; choose from {', '.join(THEMES)}")
+    if picture.theme == picture.also:
+        raise ValueError(f"{name!r} has the theme {picture.theme!r} twice; leave 'also' empty")
+    if picture.rated_by not in RATED_BY:
+        raise ValueError(f"rated_by of {name!r} is {picture.rated_by!r}; choose from {', '.join(RATED_BY)}")
+    if (picture.rated_by == "model") != (picture.judge is not None):
+        rule = "give the judge's reading beside a model's, and beside no other"
+        raise ValueError(f"{name!r} is rated by {picture.rated_by}; {rule}")
+
+
 def _parse_window(row: dict[str, str]) -> Window:
+    """What of the file is shown; everything where the table does not say (a table of sizes has no column left)."""
+    if not row.get("left"):
+        return Window()
     window = Window(*(_parse_number(row, column, 0.0) for column in ("left", "top", "width", "height")))
     right, bottom = window.left + window.width, window.top + window.height
     if not (min(window.width, window.height) > 0 and max(right, bottom) <= 1 + ROUNDING):
-        raise ValueError(f"the window of {row['name']!r} is {window}; it must lie within the file")
+        raise ValueError(f"the window of {_find_name(row)!r} is {window}; it must lie within the file")
     return window
 
 
-def _parse_number(row: dict[str, str], column: str, least: float) -> float:
-    """A number from `least` to 1.
+def _parse_number(row: dict[str, str], column: str, least: float, default: float = math.nan) -> float:
+    """A number from `least` to 1; the default, if there is one, where the row has none.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no such number.
     """
+    text = row.get(column) or ""
     try:
-        value = float(row[column])
+        value = float(text) if text else default
     except ValueError:
-        value = float("nan")
+        value = math.nan
     if not least <= value <= 1:
-        raise ValueError(f"{column} of {row['name']!r} is {row[column]!r}; give a number from {least:g} to 1")
+        raise ValueError(f"{column} of {_find_name(row)!r} is {text!r}; give a number from {least:g} to 1")
     return value
 
 

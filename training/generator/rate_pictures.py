@@ -74,7 +74,7 @@ def read_squares(rows: list[dict[str, str]], folder: Path, backbone: PictureFeat
         window = Window(*(float(row[column]) for column in ("left", "top", "width", "height")))
         focus = (float(row["focus_x"]), float(row["focus_y"]))
         picture = Picture(row["file"], row["name"], row["theme"], row["also"], 0, 0, "model", None, focus, window)
-        squares.append(np.asarray(open_picture(folder, picture, 1.0)))
+        squares.append(np.asarray(open_picture(folder, picture, (1, 1))))
     return backbone.extract(squares)
 
 

@@ -138,7 +138,16 @@ class BarModel:
         self._score: F32 = per_state.reshape(-1)[space.owner]
         self._best = int(self._score.argmax())  # the most likely state
         self._sources: deque[NDArray[np.int32]] = deque(maxlen=memory_frames)
-        self._down = np.array([beat == 0 for _, beat in space.beats])
+        self._down = np.flatnonzero([beat == 0 for _, beat in space.beats])
+        self._finals = space.before[self._down]  # last beats of bars
+        self._pulled = np.float32(settings.pull) * space.prior
+        self._rows = np.tile(space.before[:, None], (1, len(space.intervals)))
+        # The scores that may precede each interval: a view of rows that are longer by the reach at either end.
+        steps = space.change.shape[1]
+        self._reach = steps // 2
+        self._padded = np.empty((len(space.beats), len(space.intervals) + 2 * self._reach), np.float32)
+        self._near = np.lib.stride_tricks.sliding_window_view(self._padded, steps, axis=1)
+        self._picks = np.arange(self._rows.size) * steps
         self.frame_count = 0
 
     def step(self, beat: float, downbeat: float) -> None:
@@ -163,22 +172,25 @@ class BarModel:
     def _enter(self, ends: F32) -> tuple[F32, NDArray[np.int32]]:
         """Scores of the first states of all beats and where they came from: row times intervals plus interval."""
         space, count = self._space, len(self._space.intervals)
-        rows = np.tile(space.before[:, None], (1, count))
-        before = ends[space.before]
-        finals = space.before[self._down]
-        if len(finals) > 1:  # another metre may follow at a downbeat
-            changed = ends[finals] + np.float32(self._settings.metre_change)
+        before, rows = ends[space.before], self._rows
+        if len(self._finals) > 1:  # another metre may follow at a downbeat
+            changed = ends[self._finals] + np.float32(self._settings.metre_change)
             best = changed.argmax(axis=0)
-            value = changed[best, np.arange(count)]
-            better = value > before[self._down]
-            before[self._down] = np.where(better, value, before[self._down])
-            rows[self._down] = np.where(better, finals[best], rows[self._down])
-        options = before[:, space.near] + space.change
+            value, kept = changed[best, np.arange(count)], before[self._down]
+            better = value > kept
+            if better.any():
+                rows = rows.copy()
+                before[self._down] = np.where(better, value, kept)
+                rows[self._down] = np.where(better, self._finals[best], rows[self._down])
+        reach = self._reach
+        self._padded[:, reach:-reach] = before
+        self._padded[:, :reach], self._padded[:, -reach:] = before[:, :1], before[:, -1:]
+        options = self._near + space.change
         step = options.argmax(axis=2)
-        came = np.take_along_axis(options, step[:, :, None], axis=2)[:, :, 0]
+        came = options.reshape(-1)[self._picks + step.reshape(-1)].reshape(step.shape)
         chosen = space.near[np.arange(count), step]
-        source = np.take_along_axis(rows, chosen, axis=1) * count + chosen
-        return came + np.float32(self._settings.pull) * space.prior, source.astype(np.int32)
+        source = rows.reshape(-1)[np.arange(len(rows))[:, None] * count + chosen] * count + chosen
+        return came + self._pulled, source.astype(np.int32)
 
     def locate(self) -> Place:
         """The most likely place in the bar at the latest frame."""

@@ -10,6 +10,9 @@ from services.composer.metrics import DEPENDENCY_HEDGES
 __all__ = ["Hedge"]
 
 LEAST_S, FACTOR = 1.0, 2.0  # hedged after FACTOR times the longest recent latency, but never before LEAST_S
+# While no latency is known. Where there is no other replica, as on one machine, a second call is the same work done
+# twice: a generator that styles takes three seconds for its first pictures if others use the processor, too.
+UNKNOWN_S = 8.0
 DECAY = 0.9  # factor on the longest recent latency with each answer
 BACKOFF = 2.0  # factor on the wait with each further call: their count grows with the logarithm of the time
 
@@ -27,7 +30,8 @@ class Hedge:
 
     def patience_s(self, kind: type) -> float:
         """How long to wait for an answer to a request of that type before making a second call."""
-        return max(LEAST_S, FACTOR * self._longest_s.get(kind, LEAST_S))
+        longest_s = self._longest_s.get(kind)
+        return UNKNOWN_S if longest_s is None else max(LEAST_S, FACTOR * longest_s)
 
     async def race(self, ask: Callable[[], Any], kind: type) -> Any:
         """Makes a call, and further ones while it is slow; returns the first answer and cancels the other calls.

@@ -16,7 +16,7 @@ from services.composer.story.timeline import REACTION_S, Point
 __all__ = ["FASTEST", "Camera", "Pose"]
 
 CALM, EXCITED = -0.6, 0.6  # arousal of the slowest and of the fastest drift
-DRIFT = (0.22, 0.45)  # radians of the path a second, calm and excited: a period of 29 s and of 14 s at motion 1
+DRIFT = (0.15, 0.40)  # radians of the path a second, calm and excited: a period of 42 s and of 16 s at motion 1
 KICK_GAIN = (0.7, 1.0)  # factor on onsets, calm and excited
 SETTLE = 0.3  # share of the way that drift and gain move to those of the next window, so that no speed jumps
 ZOOM, ZOOM_SPAN = 0.13, 0.05  # mean zoom beyond 1, and how far it swings, at motion 1

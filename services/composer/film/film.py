@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.composer.film.camera import Pose
-from services.composer.film.warp import blend_pictures, enlarge_picture, warp_picture
+from services.composer.film.warp import blend_pictures, prepare_picture, warp_picture
 from services.composer.story.flashes import FlashGuard
 from services.composer.story.plan import Size
 
@@ -51,7 +51,7 @@ class Film:
         Returns:
             A frame for each shot, (H, W, 3) uint8.
         """
-        right = enlarge_picture(picture, self._size.width_px, self._size.height_px)
+        right = prepare_picture(picture, self._size.width_px, self._size.height_px)
         left = right if self._left is None else self._left
         seen = (warp_picture(blend_pictures(left, right, shot.share), shot.pose) for shot in shots)
         frames = [self._guard.filter_frame(frame) for frame in seen]

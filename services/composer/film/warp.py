@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from services.composer.film.camera import Pose
 
-__all__ = ["blend_pictures", "enlarge_picture", "find_view", "warp_picture"]
+__all__ = ["blend_pictures", "find_view", "prepare_picture", "warp_picture"]
 
 U8 = NDArray[np.uint8]
 
@@ -16,7 +16,7 @@ cv2.setNumThreads(1)  # stories share the processors, and no result depends on h
 
 
 def blend_pictures(left: U8, right: U8, share: float) -> U8:
-    """The picture at a share of the way from one to another, (0, 1]: (H, W, 3) uint8; 1 is `right` itself."""
+    """The picture at a share of the way from one to another, (0, 1]: (H, W, C) uint8; 1 is `right` itself."""
     if share == 1 or left is right:
         return right
     return np.asarray(cv2.addWeighted(left, 1 - share, right, share, 0.0), np.uint8)
@@ -49,23 +49,28 @@ def find_view(pose: Pose, width: int, height: int) -> NDArray[np.float64]:
     )
 
 
-def enlarge_picture(picture: U8, width: int, height: int) -> U8:
-    """A picture in the size of the frames, (height, width, 3) uint8; itself if it has that size."""
-    if picture.shape[:2] == (height, width):
-        return picture
-    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+def prepare_picture(picture: U8, width: int, height: int) -> U8:
+    """A painted picture (h, w, 3) in the size of the frames and with a fourth channel: (height, width, 4) uint8.
+
+    Pixels of four bytes are warped nearly twice as fast as pixels of three.
+    """
+    if picture.shape[:2] != (height, width):
+        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA), np.uint8)
 
 
 def warp_picture(picture: U8, pose: Pose) -> U8:
-    """What the camera sees of a picture, in its size: (H, W, 3) uint8; the picture itself if the pose is still."""
-    if pose.still:
-        return picture
-    height, width = picture.shape[:2]
-    shown = cv2.warpAffine(
-        picture,
-        find_view(pose, width, height),
-        (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REFLECT_101,  # for places that rounding puts a thousandth of a pixel outside
-    )
-    return np.asarray(shown, np.uint8)
+    """What the camera sees of a prepared picture (H, W, 4), in its size and without the fourth channel: (H, W, 3)."""
+    if not pose.still:
+        height, width = picture.shape[:2]
+        picture = np.asarray(
+            cv2.warpAffine(
+                picture,
+                find_view(pose, width, height),
+                (width, height),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REFLECT_101,  # for places that rounding puts a thousandth of a pixel outside
+            ),
+            np.uint8,
+        )
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGBA2RGB), np.uint8)

@@ -1,7 +1,8 @@
 """Writes the files of a story while its frames are made: video, manifest, contact sheet and curve."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -27,12 +28,12 @@ U8 = NDArray[np.uint8]
 SOUND = "sound.m4a"
 
 
-def encode_picture(picture: U8, image_format: ImageFormat, jpeg_quality: int) -> bytes:
-    """Encodes a picture (height, width, 3) in a format; NONE gives no bytes."""
+def encode_picture(picture: U8, image_format: ImageFormat, jpeg_quality: int) -> bytes | memoryview:
+    """Encodes a picture (height, width, 3) in a format; NONE gives no bytes, RAW_RGB the picture's own."""
     if image_format is ImageFormat.NONE:
         return b""
     if image_format is ImageFormat.RAW_RGB:
-        return picture.tobytes()
+        return np.ascontiguousarray(picture).data.cast("B")
     out, image = BytesIO(), Image.fromarray(picture)
     if image_format is ImageFormat.PNG:
         image.save(out, "PNG", compress_level=1)
@@ -81,7 +82,13 @@ class StoryFiles:
         """SHA-256 over the SHA-256 of each frame so far, lower-case hex."""
         return self._frames_hash.hexdigest()
 
-    def add(self, pictures: list[U8], infos: list[FrameInfo]) -> list[bytes]:
+    @property
+    def byte_count(self) -> int:
+        """Size of all files so far, the song beside them included."""
+        with os.scandir(self._folder) as entries:
+            return sum(entry.stat().st_size for entry in entries)
+
+    def add(self, pictures: list[U8], infos: list[FrameInfo]) -> list[bytes | memoryview]:
         """Adds the next frames; returns each encoded in the plan's image format."""
         images = []
         for picture, one in zip(pictures, infos, strict=True):
@@ -107,13 +114,13 @@ class StoryFiles:
         if self._manifest is not None:
             self._manifest.add(info)
 
-    def write_sound(self, song: Path) -> None:
-        """Encodes the part of the song that the story shows as AAC."""
+    def write_sound(self, song: Path, pause: Callable[[], None] = lambda: None) -> None:
+        """Encodes the part of the song that the story shows as AAC; for `pause` see `decode_blocks`."""
         with song.open("rb") as file:
             source = wrap_source(file, self._plan.audio_format)
             start_s = self._plan.start_us / 1e6
             duration_s = self._plan.duration_us / 1e6 or None
-            with decode_blocks(source, mono=False, start_s=start_s, duration_s=duration_s) as decoding:
+            with decode_blocks(source, mono=False, start_s=start_s, duration_s=duration_s, pause=pause) as decoding:
                 first = next(decoding)
                 write_audio(self._folder / SOUND, self._iter_blocks(first, decoding), decoding.sample_rate_hz)
 

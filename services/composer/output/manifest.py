@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,9 @@ class ManifestWriter:
         self._file.write("],\n")
 
     def close(self) -> None:
-        """Closes the file; does nothing after finish()."""
-        self._file.close()
+        """Closes the file, as far as the disk has room for it; does nothing after finish()."""
+        with suppress(OSError):
+            self._file.close()
 
 
 def build_manifest_facts(

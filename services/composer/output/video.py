@@ -33,7 +33,7 @@ class VideoWriter:
     def __init__(self, path: Path, width_px: int, height_px: int, rate: Fraction, threads: int = 1) -> None:
         self.path = path
         self._container = av.open(str(path), "w", format="mp4")
-        self._stream = self._container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "17"})
+        self._stream = self._container.add_stream("libx264", rate=rate, options={"preset": "superfast", "crf": "18"})
         self._stream.width, self._stream.height, self._stream.pix_fmt = width_px, height_px, "yuv420p"
         context = self._stream.codec_context
         context.thread_count, context.gop_size = threads, max(1, round(rate * 2))
@@ -61,7 +61,7 @@ class VideoWriter:
 
     def abandon(self) -> None:
         """Stops encoding and removes the file, also after close()."""
-        with suppress(av.error.FFmpegError, ValueError):
+        with suppress(av.error.FFmpegError, OSError, ValueError):
             self._container.close()
         self.path.unlink(missing_ok=True)
 

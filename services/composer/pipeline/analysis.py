@@ -12,7 +12,6 @@ from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import audio_sentiment_pb2, sentiment_pb2
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
-from services.composer.film.pace import choose_stride
 from services.composer.pipeline.storyboard import check_end
 from services.composer.pipeline.task import StoryTask
 from services.composer.story.plan import AudioFormat
@@ -92,7 +91,7 @@ class SongAnalysis:
     """
 
     def __init__(self, task: StoryTask, song_file: SongFile, backends: Backends, arrivals: ArrivalLog) -> None:
-        self._plan, self._capabilities = task.plan, task.capabilities
+        self._plan, self._capabilities, self._pace = task.plan, task.capabilities, task.pace
         self._song_file, self._backends, self._arrivals = song_file, backends, arrivals
         self._analysed_us = self._frames = 0
         start = round(self._plan.start_us / WINDOW_US)  # the window nearest to the start of the part
@@ -105,7 +104,7 @@ class SongAnalysis:
             audio_format=_build_audio_format(self._plan.audio_format),
             live=self._plan.live,
             model_digest=self._capabilities.digests["audio_sentiment"],
-            send_progress=self._plan.live,
+            send_progress=True,  # offline as a sign of life: the points of a whole song may all come at its end
             hearing=self._capabilities.hearing,
         )
         yield audio_sentiment_pb2.AnalyzeRequest(config=config)
@@ -129,7 +128,7 @@ class SongAnalysis:
                     check_end(self._plan.storyboard, self.song.duration_us)
                     break
                 if response.HasField("progress"):
-                    if (update := self._apply_progress(response.progress)) is not None:
+                    if self._plan.live and (update := self._apply_progress(response.progress)) is not None:
                         yield update
                     continue
                 point, number = response.point, number + 1
@@ -152,7 +151,7 @@ class SongAnalysis:
             return None
         if plan.live:
             return self._part.stop
-        pace_s = choose_stride(plan.rate, self._capabilities.paint_rate) / plan.rate  # to the next painted picture
+        pace_s = self._pace.rest / plan.rate  # to the next painted picture
         settles_s = float(pace_s) + CALM_TRAVEL_S + PREVIEW_S + self._capabilities.lag_s
         return self._part.stop + ceil(settles_s / WINDOW_S) + 1
 

@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
@@ -13,13 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepsing.v1 import generator_pb2, sentiment_pb2
-from services.composer.backends.client import BATCH_BYTES, Backends
+from services.composer.backends.client import Backends
 from services.composer.film.camera import Camera
 from services.composer.film.film import Film, Shot
-from services.composer.film.pace import choose_stride, find_neighbours
+from services.composer.film.pace import find_neighbours
 from services.composer.pipeline.analysis import AnalysisUpdate, gather_updates
 from services.composer.pipeline.keys import KeyTranslator
 from services.composer.pipeline.painting import build_picture_request, paint_pictures
+from services.composer.pipeline.room import FrameRoom
 from services.composer.pipeline.task import StoryTask
 from services.composer.story.flashes import FlashGuard
 from services.composer.story.frame import FrameInfo
@@ -27,12 +27,8 @@ from services.composer.story.latents import FrameLatent, LatentPath
 from services.composer.story.storyboard import KeyMotion, ScriptedTimeline, arrange_keys
 from services.composer.story.timeline import REACTION_S, Key, Point, Timeline
 
-__all__ = ["STYLED_BATCH", "FrameScheduler", "FrameBatch"]
+__all__ = ["FrameScheduler", "FrameBatch"]
 
-# Pictures with style per request: one takes up to a second on a busy processor, the requests in flight wait for each
-# other, and each has the composer's `call_timeout_s`.
-STYLED_BATCH = 4
-FILM_BYTES = 64 * 2**20  # of the frames of one batch, at most, if it has more than one picture
 MIN_NAMED_WEIGHT = 0.01  # concepts and styles with smaller weights are not reported
 
 
@@ -67,23 +63,20 @@ class FrameScheduler:
     """Plans the frames of one story, has the generator paint some of them, and makes the film of those.
 
     Args:
-        batch: pictures per request, at most.
-        in_flight: requests at a time, at most.
+        room: how much is held at a time.
     """
 
-    def __init__(self, task: StoryTask, backends: Backends, batch: int, in_flight: int) -> None:
-        self._task, self._backends, self._in_flight = task, backends, in_flight
+    def __init__(self, task: StoryTask, backends: Backends, room: FrameRoom) -> None:
+        self._task, self._backends, self._in_flight, self._batch = task, backends, room.in_flight, room.batch
+        self._films, self._delivers = asyncio.Semaphore(room.films), False  # whether the last film is still held
         self._plan, self._capabilities, self._size = task.plan, task.capabilities, task.painted_size
         self._timeline = Timeline(look_ahead=not task.plan.live, lag_s=task.capabilities.lag_s)
         self._path, self._keys = LatentPath(), KeyTranslator(task, backends)
         self._motion: KeyMotion | None = None  # of a storyboard
         self._camera = Camera(task.plan.motion, task.plan.react, look_ahead=not task.plan.live)
-        rate, self._stride = float(task.plan.rate), choose_stride(task.plan.rate, task.capabilities.paint_rate)
+        rate, self._pace = float(task.plan.rate), task.pace
         # Live, what is not final in time is shown later, by less than the time between two painted pictures.
-        self._delay_s = max(0.0, (self._stride - 1) / rate - REACTION_S) if task.plan.live else 0.0
-        picture_bytes, frame_bytes = (3 * one.width_px * one.height_px for one in (self._size, task.size))
-        batch = min(batch, STYLED_BATCH) if task.plan.is_styled else batch
-        self._batch = max(1, min(batch, BATCH_BYTES // picture_bytes, FILM_BYTES // (frame_bytes * self._stride)))
+        self._delay_s = max(0.0, (self._pace.stride - 1) / rate - REACTION_S) if task.plan.live else 0.0
         # Frames are numbered as in the whole song, so that a part shows what the whole shows there.
         self._first = task.plan.first_frame
         begin = FlashGuard.warmup_start(self._first + task.first_seq, rate)
@@ -93,6 +86,7 @@ class FrameScheduler:
         self._film = Film(FlashGuard(rate, begin, counted_from), task.size)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="film")
         self._planned = begin  # number of the next frame to plan
+        self._block, self._stride = (-1, -1), self._pace.stride  # that was planned last, and of pictures in it
         self._last_picture = -1  # number of the last frame that was planned to be painted
         self._pending: list[PlannedPicture] = []
         self._waiting: deque[tuple[asyncio.Task[list[NDArray[np.uint8]]], list[FrameInfo]]] = deque()
@@ -123,10 +117,11 @@ class FrameScheduler:
         finally:
             for task, _ in self._waiting:
                 task.cancel()
-            with suppress(asyncio.CancelledError):
+            try:
                 await asyncio.gather(*(task for task, _ in self._waiting), return_exceptions=True)
-            self._latest = None  # it would keep its frames
-            self._thread.shutdown(wait=False)
+            finally:
+                self._latest = None  # it would keep its frames
+                self._thread.shutdown(wait=False)
 
     async def _place_keys(self, keys: list[Key]) -> None:
         """Places a point in latent space for each key."""
@@ -151,7 +146,7 @@ class FrameScheduler:
         """Plans those of the first `frames` frames that are final, requests them, and yields finished batches."""
         ready_s, finished, end = self._timeline.ready_s, self._timeline.finished, self._first + frames
         settled = end if finished else min(end, ceil(Fraction(ready_s) * self._plan.rate))
-        while self._planned < settled and (finished or self._find_next_picture() < settled):
+        while self._planned < settled and (finished or self._pace.find_block(self._planned)[1] < settled):
             self._plan_picture(end)
             if len(self._pending) == self._batch:
                 self._request_batch()
@@ -165,8 +160,21 @@ class FrameScheduler:
 
     def _find_next_picture(self) -> int:
         """Number of the next frame to be painted: the one after the next frame to plan, or the one before it."""
-        left, right, _ = find_neighbours(self._planned, self._stride)
+        left, right, _ = find_neighbours(self._planned, self._find_stride(self._planned))
         return right if left in (right, self._last_picture) else left
+
+    def _find_stride(self, seq: int) -> int:
+        """Frames from one painted picture to the next around frame number `seq`: more while one picture is shown."""
+        block = self._pace.find_block(seq)
+        if self._pace.rest > self._pace.stride and block != self._block:
+            shown = {key for one in block for key in self._find_keys(one)}
+            self._block, self._stride = block, self._pace.rest if len(shown) == 1 else self._pace.stride
+        return self._stride
+
+    def _find_keys(self, seq: int) -> tuple[int, int]:
+        """The keys that a frame lies between."""
+        moment = self._timeline.moment(self._find_time_s(seq))
+        return moment.left, moment.right
 
     def _plan_picture(self, end: int | None) -> None:
         """Plans the next picture and the frames that it completes, those before `end`, if that is known."""
@@ -191,7 +199,7 @@ class FrameScheduler:
             styles=_rank_weights(self._capabilities.styles, latent.style),
             song=(moment.arousal, moment.valence) if self._plan.mood else None,
         )
-        return latent, info, Shot(find_neighbours(seq, self._stride)[2], self._camera.pose_at(shown_s))
+        return latent, info, Shot(find_neighbours(seq, self._find_stride(seq))[2], self._camera.pose_at(shown_s))
 
     def _find_time_s(self, seq: int) -> float:
         """The time of the story that a frame shows."""
@@ -199,7 +207,7 @@ class FrameScheduler:
 
     def _forget(self) -> None:
         """Deletes what neither a frame that is to be planned nor the picture before it needs."""
-        needed_s = min(self._find_time_s(max(0, self._planned - self._stride)), self._timeline.ready_s)
+        needed_s = min(self._find_time_s(max(0, self._planned - self._pace.rest)), self._timeline.ready_s)
         self._timeline.forget(needed_s)
         self._camera.forget(needed_s)
 
@@ -228,6 +236,7 @@ class FrameScheduler:
         if before is not None:
             await asyncio.wait({before})
             before.result()
+        await self._films.acquire()
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._make_film, images, shots)
 
     def _make_film(self, images: Sequence[bytes], shots: Sequence[Sequence[Shot]]) -> list[NDArray[np.uint8]]:
@@ -245,9 +254,12 @@ class FrameScheduler:
         return list(answer.images)
 
     async def _collect(self) -> FrameBatch:
-        """Waits for the oldest request; returns its frames."""
+        """Waits for the oldest request; returns its frames. Those of the last call are consumed by now."""
+        if self._delivers:
+            self._films.release()
         task, infos = self._waiting[0]
-        frames = await task
+        self._delivers = False
+        frames, self._delivers = await task, True
         self._waiting.popleft()
         first = self._task.first_seq
         wanted = [place for place, one in enumerate(infos) if one.seq >= first]

@@ -16,7 +16,8 @@ from services.composer.story.summary import JudgeReport, JudgeSkill
 
 __all__ = ["JudgeClient"]
 
-BACKLOG, LIVE_BACKLOG = 512, 16  # pictures that may wait, a few tens of KB each
+BACKLOG, LIVE_BACKLOG = 512, 16  # pictures that may wait
+BACKLOG_BYTES = 4 * 2**20  # of them, if there is more than one
 BATCH = 16  # pictures per request
 MOST_NAMED = 16  # concepts per picture, the contract's limit
 
@@ -45,6 +46,7 @@ class JudgeClient:
         self._indices = {name: number for number, name in enumerate(task.capabilities.concepts)}
         self._judge_all, self._room = task.judge_all, LIVE_BACKLOG if task.plan.live else BACKLOG
         self._waiting: deque[tuple[bytes, FrameInfo]] = deque()
+        self._waiting_bytes = 0
         self._judge = sentiment_pb2.Judge()
         self._wanted, self._closed, self._fault = 0, False, ""
         self._work: asyncio.Task[None] | None = None
@@ -64,13 +66,17 @@ class JudgeClient:
         self._wanted += 1
         if self._fault:
             return
-        if len(self._waiting) < self._room:
+        if not self._is_full():
             self._waiting.append((excerpt, info))
+            self._waiting_bytes += len(excerpt)
             self._news.set()
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= self._room or self._waiting_bytes >= BACKLOG_BYTES
 
     async def wait_for_room(self) -> None:
         """Waits until the queue has room, if all chosen frames are to be judged; else returns at once."""
-        while self._judge_all and len(self._waiting) >= self._room and not self._fault:
+        while self._judge_all and self._is_full() and not self._fault:
             self._taken.clear()
             await self._taken.wait()
 
@@ -110,12 +116,14 @@ class JudgeClient:
                 await self._news.wait()
                 continue
             batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+            self._waiting_bytes -= sum(len(excerpt) for excerpt, _ in batch)
             self._taken.set()
             try:
                 await self._judge_batch(batch)
             except ServiceError as error:
                 self._fault = str(error)
                 self._waiting.clear()
+                self._waiting_bytes = 0
                 self._taken.set()
                 return
 

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from time import monotonic
 
 import numpy as np
@@ -12,6 +13,7 @@ from deepsing.v1 import generator_pb2
 from services.composer.backends.client import Backends
 from services.composer.pipeline.analysis import AnalysisUpdate
 from services.composer.pipeline.frames import FrameBatch, FrameScheduler
+from services.composer.pipeline.room import FrameRoom
 from services.composer.pipeline.task import StoryTask
 from services.composer.settings import ComposerSettings
 from services.composer.story.frame import FrameInfo
@@ -23,7 +25,7 @@ __all__ = ["LiveFrameScheduler", "count_late", "build_scheduler"]
 BATCH = 2  # frames per request, at most: larger ones delay their first frame
 IN_FLIGHT = 2  # requests at a time, at most: one is painted, one waits
 PACE_SHARE = 0.25  # weight of the latest batch in the running mean of batch times
-AHEAD_BYTES = 64 * 2**20  # of painted frames whose audio has not arrived, at most
+AHEAD_BYTES = 64 * 2**20  # of frames that are made and whose audio has not arrived, at most
 
 
 class LiveFrameScheduler(FrameScheduler):
@@ -37,12 +39,16 @@ class LiveFrameScheduler(FrameScheduler):
         settings: frames whose audio arrived more than live_late_s ago are skipped.
     """
 
-    def __init__(self, task: StoryTask, backends: Backends, arrivals: ArrivalLog, settings: ComposerSettings) -> None:
-        super().__init__(task, backends, min(settings.batch, BATCH), min(settings.batches_in_flight, IN_FLIGHT))
+    def __init__(
+        self, task: StoryTask, backends: Backends, arrivals: ArrivalLog, settings: ComposerSettings, room: FrameRoom
+    ) -> None:
+        batch, in_flight = min(room.batch, BATCH), min(room.in_flight, IN_FLIGHT)
+        super().__init__(task, backends, replace(room, batch=batch, in_flight=in_flight))
         self._arrivals, self._late_s = arrivals, settings.live_late_s
         self._batch_s = 0.0  # running mean of the time from requesting a batch to having it
         self._ahead: deque[tuple[NDArray[np.uint8], FrameInfo]] = deque()  # painted, not yet yielded
-        self._most_ahead = max(self._batch, AHEAD_BYTES // (self._size.width_px * self._size.height_px * 3))
+        ahead_bytes = min(AHEAD_BYTES, room.bytes)
+        self._most_ahead = max(self._batch, ahead_bytes // task.size.byte_count)
 
     async def run(self, updates: AsyncIterator[AnalysisUpdate]) -> AsyncGenerator[FrameBatch]:
         """Yields frames in order, each once its audio has arrived, and the numbers of skipped ones."""
@@ -95,7 +101,7 @@ class LiveFrameScheduler(FrameScheduler):
         """How many of the next frames whose audio has arrived to skip."""
         times_us = (round(seq / self._plan.rate * 1_000_000) for seq in range(self._planned, frames))
         ages_s = [self._arrivals.age_s(time_us) for time_us in times_us]
-        return count_late(ages_s, self._late_s, self._batch_s, self._batch * self._stride)
+        return count_late(ages_s, self._late_s, self._batch_s, self._batch * self._pace.stride)
 
     async def _generate(self, request: generator_pb2.GenerateRequest) -> list[bytes]:
         began_s = monotonic()
@@ -141,9 +147,9 @@ def count_late(ages_s: Sequence[float], late_s: float, batch_s: float, batch: in
 
 
 def build_scheduler(
-    task: StoryTask, backends: Backends, arrivals: ArrivalLog, settings: ComposerSettings
+    task: StoryTask, backends: Backends, arrivals: ArrivalLog, settings: ComposerSettings, room: FrameRoom
 ) -> FrameScheduler:
     """The scheduler for the plan's pacing."""
     if task.plan.live:
-        return LiveFrameScheduler(task, backends, arrivals, settings)
-    return FrameScheduler(task, backends, settings.batch, settings.batches_in_flight)
+        return LiveFrameScheduler(task, backends, arrivals, settings, room)
+    return FrameScheduler(task, backends, room)

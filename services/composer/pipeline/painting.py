@@ -1,11 +1,13 @@
 """Has the generator paint points of latent space: the one request of films and of plans."""
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from deepsing.access.accounts import charge
+from deepsing.access.accounts import charge, charge_unfinished
 from deepsing.v1 import generator_pb2, sentiment_pb2
 from services.composer.backends.client import Backends
 from services.composer.pipeline.task import StoryTask
@@ -48,8 +50,14 @@ async def paint_pictures(
     def fits(answer: generator_pb2.GenerateResponse) -> bool:
         return answer.engine_digest == task.capabilities.digests["engine"]  # during a roll-out, replicas differ
 
-    answer: generator_pb2.GenerateResponse = await backends.call(
-        backends.generator.Generate, request, "generator", fits
-    )
+    began = time.monotonic()
+    try:
+        answer: generator_pb2.GenerateResponse = await backends.call(
+            backends.generator.Generate, request, "generator", fits
+        )
+    except asyncio.CancelledError:  # the device may have worked on it all the same; how long, nobody says any more
+        usual_s = backends.pace.frame_us * request.frame_count / 1e6
+        charge_unfinished(min(usual_s, time.monotonic() - began))
+        raise
     charge(answer.compute_us / 1e6)
     return answer

@@ -14,6 +14,7 @@ from services.composer.pipeline.analysis import AnalysisUpdate, LatestUpdate, So
 from services.composer.pipeline.frames import FrameBatch
 from services.composer.pipeline.judge import JudgeClient
 from services.composer.pipeline.live_frames import build_scheduler
+from services.composer.pipeline.room import FrameRoom, plan_room
 from services.composer.pipeline.task import StoryTask
 from services.composer.settings import ComposerSettings
 from services.composer.story.agreement import RunningAgreement
@@ -46,6 +47,7 @@ class StoryPipeline:
         task: the story.
         song_file: its upload may still be running.
         arrivals: filled with the times at which audio arrived; positions are microseconds of the story.
+        room: how much of the story is held at a time; None is as much as the settings allow.
     """
 
     def __init__(
@@ -55,10 +57,11 @@ class StoryPipeline:
         backends: Backends,
         settings: ComposerSettings,
         arrivals: ArrivalLog | None = None,
+        room: FrameRoom | None = None,
     ) -> None:
-        self._task, arrivals = task, arrivals or ArrivalLog()
+        self._task, arrivals, room = task, arrivals or ArrivalLog(), room or plan_room(task, settings)
         self._analysis, self._latest = SongAnalysis(task, song_file, backends, arrivals), LatestUpdate()
-        self._scheduler = build_scheduler(task, backends, arrivals, settings)
+        self._scheduler = build_scheduler(task, backends, arrivals, settings, room)
         self._events: asyncio.Queue[StoryEvent | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(EVENTS_AHEAD)  # restore() waits for the judge, so judgements need none
         self._judge = JudgeClient(task, backends, settings.judge_every_s, self._events.put)

@@ -12,10 +12,10 @@ from deepsing.v1 import generator_pb2
 from services.composer.story.gaps import find_gaps
 from services.composer.story.plan import StoryPlan
 
-__all__ = ["Selection", "select_concepts"]
+__all__ = ["Selection", "select_concepts", "suggest_names"]
 
 LEAST_CONCEPTS = 3  # that must be left; the translator's limit, too
-SUGGESTIONS = 3  # nearest names in a refusal, at most
+SUGGESTIONS, COMPARED = 3, 100  # nearest names in a refusal, at most; characters of an unknown name that count
 
 Numbers = Mapping[str, frozenset[int]]  # a name, without its capitals -> the concepts that it stands for
 
@@ -69,7 +69,7 @@ def _find_themes(wanted: Iterable[str], themes: Numbers, engine: str) -> frozens
     for theme in wanted:
         if theme.casefold() not in themes:
             choice = f"choose one of: {', '.join(sorted(themes))}" if themes else f"{engine} has none, name concepts"
-            message = f"theme is {theme!r};{_suggest(theme, themes)} {choice}"
+            message = f"theme is {theme!r};{suggest_names(theme, themes)} {choice}"
             reason = reasons.ERROR_REASON_THEME_UNKNOWN
             raise InvalidArgument(message, reason=reason, field="themes", value=theme)
     return frozenset[int]().union(*(themes[theme.casefold()] for theme in wanted))
@@ -80,16 +80,17 @@ def _find_concepts(field: str, wanted: Iterable[str], known: Numbers, engine: st
     for name in wanted:
         if name.casefold() not in known:
             unknown = f"{field} is {name!r}, which is no concept or theme of {engine}"
-            message = f"{unknown};{_suggest(name, known)} choose what ListConcepts names"
+            message = f"{unknown};{suggest_names(name, known)} choose what ListConcepts names"
             reason = reasons.ERROR_REASON_CONCEPT_NAME_UNKNOWN
             raise InvalidArgument(message, reason=reason, field=field, value=name)
     return frozenset[int]().union(*(known[name.casefold()] for name in wanted))
 
 
-def _suggest(name: str, known: Numbers) -> str:
-    """The known names that are most like a name, as a part of a refusal; empty if none is."""
-    near = get_close_matches(name.casefold(), known, SUGGESTIONS)
-    return f" the nearest: {', '.join(near)};" if near else ""
+def suggest_names(name: str, known: Iterable[str]) -> str:
+    """The known names that are most like a name, as a part of a refusal after a semicolon; empty if none is."""
+    spelled = {one.casefold(): one for one in known}
+    near = get_close_matches(name[:COMPARED].casefold(), spelled, SUGGESTIONS)
+    return f" the nearest: {', '.join(spelled[one] for one in near)};" if near else ""
 
 
 def _describe_gaps(concepts: Sequence[generator_pb2.Concept], left: Sequence[int]) -> tuple[str, ...]:

@@ -1,16 +1,15 @@
 """Checks of a storyboard that need more than the caller's message: the engine, the styles, the length of the song."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import error_reason_pb2 as reasons
+from services.composer.pipeline.selection import suggest_names
 from services.composer.story.plan import StoryboardKey
 
 __all__ = ["check_end", "check_names"]
 
-CLOSE = 0.5  # likeness of names that are offered in place of an unknown one, [0, 1]
-OFFERED, SHOWN = 3, 100  # names in a message; characters of an unknown one in it
+SHOWN = 100  # characters of an unknown name in a message
 
 
 def check_names(keys: Sequence[StoryboardKey], concepts: Sequence[str], styles: Sequence[str]) -> None:
@@ -23,7 +22,8 @@ def check_names(keys: Sequence[StoryboardKey], concepts: Sequence[str], styles: 
     for place, key in enumerate(keys):
         for number, (name, _) in enumerate(key.concepts):
             if name not in known:
-                message = f"storyboard[{place}] names the concept '{name[:SHOWN]}'; {_offer(name, concepts)}"
+                unknown = f"storyboard[{place}] names the concept '{name[:SHOWN]}'"
+                message = f"{unknown};{suggest_names(name, concepts)} choose what ListConcepts names"
                 reason, field = reasons.ERROR_REASON_CONCEPT_UNKNOWN, f"storyboard[{place}].concepts[{number}]"
                 raise InvalidArgument(message, reason=reason, field=field, value=name[:SHOWN])
         if key.style not in manners:
@@ -43,8 +43,3 @@ def check_end(keys: Sequence[StoryboardKey], duration_us: int) -> None:
             )
             reason, field = reasons.ERROR_REASON_STORYBOARD_INVALID, f"storyboard[{place}].time_us"
             raise InvalidArgument(message, reason=reason, field=field, value=round(key.time_s * 1e6))
-
-
-def _offer(name: str, concepts: Sequence[str]) -> str:
-    near = get_close_matches(name[:SHOWN], concepts, OFFERED, CLOSE)
-    return f"did you mean {' or '.join(repr(one) for one in near)}?" if near else "see ListConcepts for all names"

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from services.composer.film.pace import Pace
 from services.composer.pipeline.capabilities import Capabilities
 from services.composer.story.plan import SHORTEST_SIDE_PX, Size, StoryPlan
 
 __all__ = ["StoryTask"]
 
+STYLED = 0.75  # of the size; strokes of a style are as fine as people see, in little more than half the time
 MOST_ENLARGED = 1.5  # times, beyond which people see that a picture is soft
 
 
@@ -38,12 +40,20 @@ class StoryTask:
     def painted_size(self) -> Size:
         """Size in which pictures are painted: a frame's, or smaller in its shape if the engine's pictures are.
 
-        The film enlarges them, once each: less is sent, and the generator has less to do.
+        With style it is STYLED of that. The film enlarges them, once each: less is sent, and the generator has less to
+        do.
         """
         native, shown = self.capabilities.native_size, self.size
-        fits = min(native.width_px / shown.width_px, native.height_px / shown.height_px)
+        fits = min(1.0, native.width_px / shown.width_px, native.height_px / shown.height_px)
+        fits *= STYLED if self.plan.is_styled else 1.0
         scale = min(1.0, max(fits, SHORTEST_SIDE_PX / min(shown.width_px, shown.height_px)))
         return Size(*(2 * round(scale * side / 2) for side in (shown.width_px, shown.height_px)))
+
+    @property
+    def pace(self) -> Pace:
+        """How far apart painted pictures are. Live, a block is not waited for; what callers ask for, they get."""
+        rests = not self.plan.live and not self.plan.paint_rate
+        return Pace.choose(self.plan.rate, self.capabilities.paint_rate, rests=rests)
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from deepsing.rpc.errors import InvalidArgument
+from deepsing.rpc.errors import FailedPrecondition, InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
@@ -29,8 +29,10 @@ DEFAULT_MOTION, DEFAULT_REACT = 0.5, 0.6  # "calm", and kicks of some 3 % of zoo
 PAINT_RATE = (0, 60)  # pictures a second; no story has more frames
 SIDE_PX = (SHORTEST_SIDE_PX, 1920)  # shortest and longest side of a frame
 TITLE_LENGTH = 200  # characters, at most
+CONFIG_BYTES = 4 * 2**20  # of a whole config; names and a storyboard of the most there may be are less
+DIGEST_LENGTH = 64  # characters of a SHA-256
 SHORTEST_PART_US = 500_000
-MOST_NAMES, NAME_LENGTH = 1024, 200  # of themes, only and without, each; characters of a name
+MOST_NAMES, NAME_LENGTH = 1024, 200  # of themes, only and without, each; characters of any name
 DIGITS = 6  # precision of a float32 of the contract, so that 0.34 is 0.34 again
 MODES = {
     pb.SENTIMENT_MODE_UNSPECIFIED: "absolute",
@@ -51,15 +53,20 @@ IMAGE_FORMATS = {
     sentiment_pb2.IMAGE_FORMAT_PNG: ImageFormat.PNG,
     sentiment_pb2.IMAGE_FORMAT_NONE: ImageFormat.NONE,
 }
+NAMED = {
+    "engine": reasons.ERROR_REASON_ENGINE_UNKNOWN,
+    "translator": reasons.ERROR_REASON_TRANSLATOR_UNKNOWN,
+    "style": reasons.ERROR_REASON_STYLE_UNKNOWN,
+}
 SAMPLE_FORMATS = {sentiment_pb2.SAMPLE_FORMAT_S16LE: "s16le", sentiment_pb2.SAMPLE_FORMAT_F32LE: "f32le"}
 
 
 def parse_config(config: pb.StoryConfig) -> StoryPlan:
-    """Checks a config; raises InvalidArgument with the rule, the value and the way out."""
+    """Checks a config; raises InvalidArgument, or FailedPrecondition, with the rule, the value and the way out."""
+    _check_lengths(config)
     live = config.pacing == pb.PACING_LIVE
     _check_enums(config)
-    _check_part(config)
-    _check_files(config, live)
+    _check_part_and_files(config, live)
     if live and MODES[config.sentiment_mode] == "relative":
         message = "relative sentiment needs the whole song; choose adaptive for live pacing"
         raise InvalidArgument(message, reason=reasons.ERROR_REASON_MODE_NEEDS_WHOLE_SONG, field="sentiment_mode")
@@ -99,6 +106,25 @@ def parse_config(config: pb.StoryConfig) -> StoryPlan:
         mood=_parse_mood(config.mood),
         storyboard=parse_storyboard(config.storyboard, live=live),
     )
+
+
+def _check_lengths(config: pb.StoryConfig) -> None:
+    """Refuses what is longer than anything that exists, before it is passed on or kept."""
+    size = config.ByteSize()
+    if size > CONFIG_BYTES:
+        message = f"the config has {size} bytes; send at most {CONFIG_BYTES}"
+        raise InvalidArgument(message, reason=reasons.ERROR_REASON_MESSAGE_TOO_LARGE, field="config", value=size)
+    for field, reason in NAMED.items():
+        name = getattr(config, field)
+        if len(name) > NAME_LENGTH:
+            message = f"{field} has {len(name)} characters; no name has more than {NAME_LENGTH}"
+            raise InvalidArgument(message, reason=reason, field=field, value=name)
+    for field in ("story_digest", "song_digest"):
+        digest = getattr(config.resume, field)
+        if len(digest) > DIGEST_LENGTH:
+            message = f"resume.{field} has {len(digest)} characters; send the {DIGEST_LENGTH} of SessionStarted"
+            reason = reasons.ERROR_REASON_RESUME_MISMATCH
+            raise FailedPrecondition(message, reason=reason, field=f"resume.{field}", value=digest)
 
 
 def _check_title(title: str) -> str:
@@ -155,6 +181,8 @@ def story_digest(config: pb.StoryConfig, digests: dict[str, str], paint_rate: fl
     hashed.update(repr(sorted(digests.items())).encode())
     if paint_rate:
         hashed.update(f"paint_rate {paint_rate:g}".encode())
+    if paint_rate and not config.paint_rate and config.pacing != pb.PACING_LIVE:
+        hashed.update(b"rests")  # earlier releases painted as many while one picture is shown
     if config.start_us or config.duration_us:
         hashed.update(b"as in the whole song")  # earlier releases planned a part by itself
     return hashed.hexdigest()
@@ -184,7 +212,8 @@ def _check_part(config: pb.StoryConfig) -> None:
         raise InvalidArgument(message, reason=reason, field="duration_us", value=config.duration_us)
 
 
-def _check_files(config: pb.StoryConfig, live: bool) -> None:
+def _check_part_and_files(config: pb.StoryConfig, live: bool) -> None:
+    _check_part(config)
     reason = reasons.ERROR_REASON_FILES_INVALID
     if live and config.files:
         raise InvalidArgument("live stories leave no files; ask for none", reason=reason, field="files")

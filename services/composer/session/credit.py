@@ -3,15 +3,31 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from deepsing.rpc.errors import DeadlineExceeded, InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.metrics import LIVE_LAG
 
-__all__ = ["CreditGate"]
+__all__ = ["CreditGate", "LateFrame"]
 
 MOST_CREDIT = 1_000_000  # frames per grant
+
+
+class LateFrame(Protocol):
+    """A frame whose message is built when it is sent, because the message copies a large image."""
+
+    @property
+    def seq(self) -> int:
+        """Its number."""
+
+    @property
+    def pts_us(self) -> int:
+        """Its time, microseconds of the story."""
+
+    def build(self) -> pb.Frame:
+        """The message."""
 
 
 class CreditGate:
@@ -37,7 +53,7 @@ class CreditGate:
         age_s: Callable[[int], float] = lambda time_us: 0.0,
     ) -> None:
         self._credit, self.backlog, self._stall_s, self._age_s = credit, backlog, stall_s, age_s
-        self.waiting: deque[pb.Frame | pb.FramesDropped] = deque()
+        self.waiting: deque[pb.Frame | LateFrame | pb.FramesDropped] = deque()
         self.frame_count = 0  # frames in `waiting`
         self.dropped_count = 0
         self.lag_s = 0.0
@@ -71,14 +87,15 @@ class CreditGate:
             self._granted.clear()
             try:
                 if not self._closed:
-                    await asyncio.wait_for(self._granted.wait(), self._stall_s)
+                    async with asyncio.timeout(self._stall_s):
+                        await self._granted.wait()
             except TimeoutError:
                 self._closed = True
             if self.blocked and self._closed:
                 message = f"no credit came for {self._stall_s:g} s, or none can come any more; grant some sooner"
                 raise DeadlineExceeded(message, reason=reasons.ERROR_REASON_CREDIT_STALLED)
 
-    def offer(self, frame: pb.Frame) -> None:
+    def offer(self, frame: pb.Frame | LateFrame) -> None:
         """Queues a frame. If too many wait, the oldest is replaced by a FramesDropped message."""
         self.waiting.append(frame)
         self.frame_count += 1
@@ -97,11 +114,11 @@ class CreditGate:
     def _drop_oldest(self) -> None:
         """Replaces the oldest frame by a FramesDropped message, merged with those before and after it."""
         first = self.waiting.popleft()
-        if isinstance(first, pb.Frame):
-            note = pb.FramesDropped(first_seq=first.seq, frame_count=1)
-        else:
+        if isinstance(first, pb.FramesDropped):
             self.waiting.popleft()  # the frame after that message
             note = pb.FramesDropped(first_seq=first.first_seq, frame_count=first.frame_count + 1)
+        else:
+            note = pb.FramesDropped(first_seq=first.seq, frame_count=1)
         if self.waiting and isinstance(after := self.waiting[0], pb.FramesDropped):
             self.waiting.popleft()
             note.frame_count += after.frame_count
@@ -122,7 +139,7 @@ class CreditGate:
 
     def pop_next(self) -> pb.ComposeResponse | None:
         """Takes the next message out of the queue, or None if it has to wait; FramesDropped needs no credit."""
-        if not self.waiting or (self.blocked and isinstance(self.waiting[0], pb.Frame)):
+        if not self.waiting or (self.blocked and not isinstance(self.waiting[0], pb.FramesDropped)):
             return None
         item = self.waiting.popleft()
         self._moved.set()
@@ -134,4 +151,4 @@ class CreditGate:
         self.lag_s = self._age_s(item.pts_us)
         if self.backlog is not None:
             LIVE_LAG.observe(self.lag_s)
-        return pb.ComposeResponse(frame=item)
+        return pb.ComposeResponse(frame=item if isinstance(item, pb.Frame) else item.build())

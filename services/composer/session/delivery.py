@@ -2,13 +2,15 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from time import monotonic
 from typing import Any
 
 from deepsing.audio import AudioError
+from deepsing.runtime.byte_budget import ByteShare
+from deepsing.runtime.fair_threads import Pause
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.output.files import StoryFiles
 from services.composer.pipeline.analysis import AnalysisUpdate
@@ -25,12 +27,48 @@ from services.composer.session.messages import (
     iter_file_chunks,
 )
 from services.composer.session.outbox import Outbox
+from services.composer.story.frame import FrameInfo
 from services.composer.story.plan import FileKind
 from services.composer.upload.song_file import SongFile
 
-__all__ = ["Delivery"]
+__all__ = ["Delivery", "FileRoom"]
 
 HEARTBEAT_INTERVAL_S = 0.5  # at least, between heartbeats while frames are made
+PIECE_BYTES = 8 * 2**20  # of frames that are encoded at once, if there is more than one
+
+
+@dataclasses.dataclass(frozen=True)
+class FileRoom:
+    """Where the files of a story are written, and what they may take.
+
+    Attributes:
+        files: of the story.
+        disk: share of the disk that grows with them.
+        decode: runs what decodes the song, in turns with other callers; see `Resources.decode`.
+    """
+
+    files: StoryFiles
+    disk: ByteShare
+    decode: Callable[[Callable[[Pause], None]], Awaitable[None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _RawFrame:
+    """A frame that waits for credit; its message would copy the picture. See `LateFrame`."""
+
+    info: FrameInfo
+    image: memoryview
+
+    @property
+    def seq(self) -> int:
+        return self.info.seq
+
+    @property
+    def pts_us(self) -> int:
+        return round(self.info.time_s * 1e6)
+
+    def build(self) -> pb.Frame:
+        return build_frame(self.info, self.image.tobytes())
 
 
 class Delivery:
@@ -38,19 +76,19 @@ class Delivery:
 
     Args:
         task: the story.
-        song_file: its song; the finished files are written to the same folder.
-        encoder_threads: threads of the H.264 encoder.
+        song_file: its song.
+        room: for its files, which are written to the song's folder.
         outbox: queue of messages to the caller, with the session's credit gate.
         heartbeat: kept up to date with the session's phase and progress.
     """
 
     def __init__(
-        self, task: StoryTask, song_file: SongFile, encoder_threads: int, outbox: Outbox, heartbeat: pb.Heartbeat
+        self, task: StoryTask, song_file: SongFile, room: FileRoom, outbox: Outbox, heartbeat: pb.Heartbeat
     ) -> None:
         self._task, self._plan, self._song_file = task, task.plan, song_file
         self._outbox, self._heartbeat, self._heartbeat_at = outbox, heartbeat, monotonic()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="story")  # one thread writes files, in order
-        self._files = StoryFiles(song_file.path.parent, task.plan, task.size, encoder_threads)
+        self._room, self._files, self._file_bytes = room, room.files, 0
         self._sound: asyncio.Task[None] | None = None
 
     @property
@@ -94,14 +132,27 @@ class Delivery:
         if batch.skipped:
             self._credit_gate.skip(batch.skipped.start, len(batch.skipped))
             await self._outbox.release()
-        images = await self._run_in_thread(self._files.add, batch.pictures, batch.infos)
-        for info, image in zip(batch.infos, images, strict=True):
-            self._heartbeat.frames_done = info.seq + 1
-            if self._plan.shows_frames:
-                self._credit_gate.offer(build_frame(info, image))
-        await self._outbox.release()
+        piece = max(1, PIECE_BYTES // self._task.size.byte_count)
+        for first in range(0, len(batch.infos), piece):
+            infos = batch.infos[first : first + piece]
+            images = await self._run_in_thread(self._files.add, batch.pictures[first : first + piece], infos)
+            for info, image in zip(infos, images, strict=True):
+                self._heartbeat.frames_done = info.seq + 1
+                if self._plan.shows_frames:
+                    self._credit_gate.offer(
+                        build_frame(info, image) if isinstance(image, bytes) else _RawFrame(info, image)
+                    )
+            await self._outbox.release()
+        if self._plan.files:
+            await self._count_files()
         if monotonic() - self._heartbeat_at > HEARTBEAT_INTERVAL_S:
             await self._send_heartbeat()
+
+    async def _count_files(self) -> None:
+        """Takes as much of the disk as the files have grown. Raises ResourceExhausted DISK_FULL."""
+        now = await self._run_in_thread(lambda: self._files.byte_count) - self._song_file.length
+        self._room.disk.resize(self._room.disk.size + max(0, now) - self._file_bytes)
+        self._file_bytes = max(0, now)
 
     async def _wait_for_credit(self) -> None:
         """Offline: waits until all queued frames can be sent. Live: returns at once; frames are dropped instead."""
@@ -118,8 +169,9 @@ class Delivery:
     async def _write_sound(self) -> None:
         """Encodes the sound of the video, once the whole song has arrived."""
         await self._song_file.wait_until_complete()
+        song = self._song_file.path
         try:
-            await asyncio.to_thread(self._files.write_sound, self._song_file.path)
+            await self._room.decode(lambda pause: self._files.write_sound(song, pause))
         except AudioError as error:
             raise convert_audio_error(error) from error
 

@@ -1,10 +1,8 @@
 """One PlanStory call: receives config and song, and answers with the keys of the story."""
 
 import dataclasses
-import tempfile
 from collections.abc import AsyncIterator
 from itertools import pairwise
-from pathlib import Path
 
 from deepsing.rpc.errors import InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
@@ -20,7 +18,7 @@ from services.composer.session.receive import receive_config, receive_song
 from services.composer.session.storyboard import build_storyboard_key
 from services.composer.settings import ComposerSettings
 from services.composer.story.plan import StoryPlan
-from services.composer.upload.song_file import SongFile
+from services.composer.upload.resources import Resources
 
 __all__ = ["plan_story"]
 
@@ -31,7 +29,7 @@ async def plan_story(
     requests: AsyncIterator[pb.PlanStoryRequest],
     settings: ComposerSettings,
     backends: Backends,
-    scratch: Path,
+    resources: Resources,
     story_id: str,
 ) -> pb.PlanStoryResponse:
     """Answers one call.
@@ -40,7 +38,7 @@ async def plan_story(
         requests: config, then the song.
         settings: limits and timeouts.
         backends: the other services.
-        scratch: folder for the song while the call lasts.
+        resources: of this composer; the song lies there while the call lasts.
         story_id: for logs, and for the generator's queue.
 
     Raises:
@@ -48,15 +46,11 @@ async def plan_story(
     """
     incoming = aiter(requests)
     plan = _plan_whole(parse_config(await receive_config(incoming, settings.upload_stall_s)))
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
-        song_file = SongFile(Path(folder) / "song", settings.max_song_bytes)
-        try:
-            await receive_song(incoming, song_file, settings.upload_stall_s)
-            capabilities = await Capabilities.fetch(plan, backends)
-            planner = StoryPlanner(StoryTask(plan, capabilities, story_id), song_file, backends)
-            keys = await planner.plan()
-        finally:
-            song_file.close()
+    with resources.open_song() as song_file:
+        await receive_song(incoming, song_file, settings.upload_stall_s)
+        capabilities = await Capabilities.fetch(plan, backends)
+        planner = StoryPlanner(StoryTask(plan, capabilities, story_id), song_file, backends)
+        keys = await planner.plan()
     return pb.PlanStoryResponse(
         song=build_song_facts(planner.song) if planner.song else None,
         keys=map(_build_planned_key, keys),

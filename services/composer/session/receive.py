@@ -1,10 +1,11 @@
 """Receives a caller's stream: the config first, then audio, credit, end_of_audio and stop in any order."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
-from deepsing.rpc.errors import DeadlineExceeded, InvalidArgument
+from deepsing.rpc.errors import InvalidArgument
+from deepsing.rpc.uploads import UploadClock
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.session.credit import CreditGate
@@ -12,6 +13,7 @@ from services.composer.upload.song_file import SongFile
 
 __all__ = ["require_config", "receive_config", "receive_next", "receive_upload", "receive_song"]
 
+SETTLE_S = 0.05  # a caller that breaks off looks for a moment like one that half-closes
 SongRequest = pb.ProbeRequest | pb.PlanStoryRequest | pb.CreateStoryRequest
 Request = TypeVar("Request")
 
@@ -28,15 +30,9 @@ async def receive_config(
     return require_config(await receive_next(incoming, stall_s))
 
 
-async def receive_next(
-    incoming: AsyncIterator[Request], stall_s: float | None, way_out: str = "half-close"
-) -> Request | None:
-    """Receives the next message, None after the last. Raises DeadlineExceeded UPLOAD_STALLED after `stall_s`."""
-    try:
-        return await asyncio.wait_for(anext(incoming, None), stall_s)
-    except TimeoutError:
-        message = f"no audio came for {stall_s:g} s; send it faster, or {way_out}"
-        raise DeadlineExceeded(message, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
+async def receive_next(incoming: AsyncIterator[Request], stall_s: float) -> Request | None:
+    """Receives the first message, None if there is none. Raises DeadlineExceeded UPLOAD_STALLED after `stall_s`."""
+    return await UploadClock(stall_s).receive(incoming)
 
 
 def require_config(request: pb.ComposeRequest | SongRequest | None) -> pb.StoryConfig:
@@ -51,7 +47,7 @@ async def receive_upload(
     incoming: AsyncIterator[pb.ComposeRequest],
     song_file: SongFile,
     credit_gate: CreditGate,
-    on_credit: Callable[[], Awaitable[None]],
+    on_credit: Callable[[], None],
     stall_s: float,
 ) -> None:
     """Passes audio to the song file and credit to the credit gate until the caller half-closes.
@@ -60,33 +56,38 @@ async def receive_upload(
         incoming: the messages after the config.
         song_file: gets the audio.
         credit_gate: gets the credit.
-        on_credit: awaited after each grant.
-        stall_s: time without a message, while audio is still to come, that ends the session with UPLOAD_STALLED.
+        on_credit: called after each grant; it must not wait, or a caller who reads nothing could not send either.
+        stall_s: time without enough audio, while more is to come, that ends the session with UPLOAD_STALLED.
     """
+    clock = UploadClock(stall_s, "end_of_audio")
     while True:
-        request = await receive_next(incoming, None if song_file.finished else stall_s, "end_of_audio")
+        request = await (anext(incoming, None) if song_file.finished else clock.receive(incoming))
         if request is None:
             break
         kind = request.WhichOneof("payload")
         if kind == "credit":
             credit_gate.grant(request.credit)
-            await on_credit()
+            on_credit()
         elif kind == "audio_chunk":
             _append_audio(request.audio_chunk, song_file)
+            clock.count(len(request.audio_chunk))
         elif kind in ("end_of_audio", "stop"):
             song_file.finish(cut=kind == "stop")
         elif kind == "config":
             raise _duplicate_config_error()
         else:
             raise _empty_message_error("audio_chunk, end_of_audio, credit or stop")
+    if not song_file.finished:
+        await asyncio.sleep(SETTLE_S)  # this task is cancelled here if the caller is gone: half a song is not the whole
     song_file.finish()
     credit_gate.close()
 
 
 async def receive_song(incoming: AsyncIterator[SongRequest], song_file: SongFile, stall_s: float) -> None:
     """As `receive_upload`, for RPCs that take nothing but audio after the config."""
+    clock = UploadClock(stall_s)
     while True:
-        request = await receive_next(incoming, stall_s)
+        request = await clock.receive(incoming)
         if request is None:
             break
         kind = request.WhichOneof("payload")
@@ -95,6 +96,7 @@ async def receive_song(incoming: AsyncIterator[SongRequest], song_file: SongFile
         if kind is None:
             raise _empty_message_error("audio_chunk")
         song_file.append(request.audio_chunk)
+        clock.count(len(request.audio_chunk))
     song_file.finish()
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import grpc
 
 from deepsing.rpc.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, ServiceError, Unavailable
+from deepsing.rpc.machine import convert_machine_error
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.stored.queue import QueueError
 from services.composer.stored.store import StoreError
@@ -70,12 +71,18 @@ def queue_full_error(count: int) -> ServiceError:
 
 @contextmanager
 def store_errors() -> Iterator[None]:
-    """Turns a StoreError or QueueError into Unavailable DEPENDENCY_UNAVAILABLE, and logs it."""
+    """Turns a StoreError or QueueError into an error for callers, and logs it.
+
+    Raises:
+        ServiceError: DISK_FULL or the like if this machine's disk is the cause, else DEPENDENCY_UNAVAILABLE.
+    """
     try:
         yield
     except (StoreError, QueueError) as error:
         part = "store" if isinstance(error, StoreError) else "queue"
         logger.error("the %s failed: %s", part, error)
+        if error.__cause__ and (refusal := convert_machine_error(error.__cause__, f"the {part} of stories")):
+            raise refusal from error
         message = f"the {part} of stories does not answer; try again in {RETRY_AFTER_S:g} s"
         reason = reasons.ERROR_REASON_DEPENDENCY_UNAVAILABLE
         raise Unavailable(message, reason=reason, retry_after_s=RETRY_AFTER_S, service=part) from error

@@ -1,6 +1,7 @@
 """Decides when two stories are the same: equal audio samples, config and models."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from deepsing.audio import AudioError, decode_blocks
@@ -29,11 +30,20 @@ def normalize_config(config: pb.StoryConfig) -> pb.StoryConfig:
     return normalized
 
 
-def compute_pcm_digest(song: Path, plan: StoryPlan) -> str:
-    """SHA-256 of a song's decoded samples, sample rate and channel count; blocks. Raises InvalidArgument."""
+def compute_pcm_digest(song: Path, plan: StoryPlan, pause: Callable[[], None] = lambda: None) -> str:
+    """SHA-256 of a song's decoded samples, sample rate and channel count; blocks. Raises InvalidArgument.
+
+    Args:
+        song: its file.
+        plan: of its story.
+        pause: see `decode_blocks`.
+    """
     hashed = hashlib.sha256()
     try:
-        with song.open("rb") as file, decode_blocks(wrap_source(file, plan.audio_format), mono=False) as decoding:
+        with (
+            song.open("rb") as file,
+            decode_blocks(wrap_source(file, plan.audio_format), mono=False, pause=pause) as decoding,
+        ):
             for block in decoding:
                 hashed.update(block.tobytes())
             hashed.update(f"{decoding.sample_rate_hz} {block.shape[0]}".encode())

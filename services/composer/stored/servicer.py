@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import logging
 import re
-import tempfile
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
@@ -29,8 +28,7 @@ from services.composer.stored.record import Record, owner_tag
 from services.composer.stored.store import AsyncStore, NotFound, Store, UnreadableRecord, VersionConflict
 from services.composer.stored.upkeep import end_story
 from services.composer.stored.worker import Worker
-from services.composer.upload.scratch import ScratchDir
-from services.composer.upload.song_file import SongFile
+from services.composer.upload.resources import Resources
 
 __all__ = ["StoriesServicer"]
 
@@ -45,7 +43,7 @@ class StoriesServicer:
     """Implements the RPCs of stored stories. Create it in a running event loop: its worker begins at once.
 
     Args:
-        scratch: holds uploads and other temporary files.
+        resources: hold uploads and other temporary files.
 
     Attributes:
         store: as configured; None if there is none, and every RPC is refused with STORIES_OFF.
@@ -54,14 +52,14 @@ class StoriesServicer:
         StoreError, QueueError, SettingsError: the configured store or queue cannot be used.
     """
 
-    def __init__(self, settings: ComposerSettings, backends: Backends, scratch: ScratchDir) -> None:
-        self._settings, self._backends, self._scratch = settings, backends, scratch
+    def __init__(self, settings: ComposerSettings, backends: Backends, resources: Resources) -> None:
+        self._settings, self._backends, self._resources = settings, backends, resources
         self.store: AsyncStore | None = None
         if settings.store:
             self.queue = open_queue(settings)
             store = _open_store(settings)
             self.store, self._work_store = AsyncStore(store), AsyncStore(store)  # callers do not hold up the work
-            self.worker = Worker(settings, backends, self._work_store, self.queue, scratch.path)
+            self.worker = Worker(settings, backends, self._work_store, self.queue, resources.scratch.path)
 
     async def close(self) -> None:
         """Stops making stories; other composers take them over."""
@@ -80,23 +78,17 @@ class StoriesServicer:
         first = await receive_next(incoming, self._settings.upload_stall_s) or pb.CreateStoryRequest()
         config, key = normalize_config(require_config(first)), parse_key(first.idempotency_key)
         plan = parse_config(config)
-        with count_demand(), tempfile.TemporaryDirectory(dir=self._scratch.path) as folder, store_errors():
-            song_file = SongFile(Path(folder) / "song", self._settings.max_song_bytes)
-            try:
-                await receive_song(incoming, song_file, self._settings.upload_stall_s)
-            finally:
-                song_file.close()
+        with count_demand(), self._resources.open_song() as song_file, store_errors():
+            await receive_song(incoming, song_file, self._settings.upload_stall_s)
             request = hashlib.sha256(
                 config.SerializeToString(deterministic=True) + song_file.digest.encode()
             ).hexdigest()
             claimed = ClaimedKey(store, owner, key, request)
             if story_id := await claimed.story_id():
-                with suppress(
-                    NotFound, UnreadableRecord
-                ):  # the key was claimed, but its composer died before it stored the story
+                with suppress(NotFound, UnreadableRecord):  # its composer died before it stored the story
                     record, _ = await store.read_record(f"records/{owner}/{story_id}")
                     return pb.CreateStoryResponse(story=await self._build_linked_story(record), existed=True)
-            pcm = await asyncio.to_thread(compute_pcm_digest, song_file.path, plan)
+            pcm = await self._resources.decode(lambda pause: compute_pcm_digest(song_file.path, plan, pause))
             story_id = (await compute_content_digest(config, plan, pcm, self._backends))[:32]
             now = time.time()
             song = f"stories/{owner}/{story_id}/song-{song_file.digest}"

@@ -1,7 +1,6 @@
 """Tells stories from the queue, one after another, and keeps up the store."""
 
 import asyncio
-import errno
 import logging
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ import grpc
 
 from deepsing.access.accounts import Account, caller_account
 from deepsing.rpc.errors import DeadlineExceeded, ResourceExhausted, ServiceError, Unavailable
+from deepsing.rpc.machine import convert_machine_error
 from deepsing.runtime.supervision import supervise
 from services.composer.backends.client import Backends
 from services.composer.metrics import STORIES_SET_ASIDE, STORIES_UNENDED
@@ -32,7 +32,6 @@ LONGEST_UPKEEP_PAUSE_S = 10.0
 MOST_LOSSES = 5  # composers that may die over one story, one after another without progress, before it fails
 RETRY_PAUSE_S = 30.0  # before a story is tried again after a temporary error
 NOT_NOW = (Unavailable, ResourceExhausted, DeadlineExceeded)  # temporary errors
-MACHINE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)  # temporary, too
 AWAY = (QueueError, StoreError)
 logger = logging.getLogger(__name__)
 
@@ -182,7 +181,9 @@ class Worker:
         record, failure = attempt.record, None if job.cancelled() else job.exception()
         while isinstance(failure, BaseExceptionGroup):
             failure = failure.exceptions[0]
-        is_temporary = isinstance(failure, (*NOT_NOW, *AWAY)) or getattr(failure, "errno", None) in MACHINE_ERRORS
+        if failure is not None:
+            failure = convert_machine_error(failure, "the composer") or failure
+        is_temporary = isinstance(failure, (*NOT_NOW, *AWAY))
         if not record.ended and not isinstance(failure, AttemptLost):
             if failure is None or is_temporary:
                 record = await attempt.update(state="QUEUED")

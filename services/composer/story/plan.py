@@ -55,6 +55,11 @@ class Size:
         """Shape of a frame's array: (height, width, 3)."""
         return self.height_px, self.width_px, 3
 
+    @property
+    def byte_count(self) -> int:
+        """Bytes of a frame's array."""
+        return 3 * self.width_px * self.height_px
+
 
 @dataclass(frozen=True)
 class AudioFormat:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepsing.rpc.errors import ServiceError
+
 __all__ = ["SongCache"]
 
 
@@ -27,6 +29,7 @@ class SongCache:
         limit_count: number of songs; 0 keeps none.
         hold_s: how long a song is kept after it was last added or found.
         clock: monotonic, seconds.
+        on_resize: called with the total size before it changes; a ServiceError says that there is no room.
     """
 
     def __init__(
@@ -36,9 +39,10 @@ class SongCache:
         limit_count: int,
         hold_s: float,
         clock: Callable[[], float] = time.monotonic,
+        on_resize: Callable[[int], None] = lambda total_bytes: None,
     ) -> None:
         self._limit_bytes, self._limit_count, self._hold_s, self._clock = limit_bytes, limit_count, hold_s, clock
-        self.folder = folder
+        self.folder, self._on_resize = folder, on_resize
         self._songs: OrderedDict[tuple[str, str], _CachedSong] = OrderedDict()  # by owner, digest; last used last
         self._kept = 0
 
@@ -48,7 +52,7 @@ class SongCache:
         return sum(song.bytes for song in self._songs.values())
 
     def add(self, owner: str, digest: str, song: Path) -> None:
-        """Adds a song by a hard link to its file; does nothing if it is cached already or too large.
+        """Adds a song by a hard link to its file; does nothing if it is cached already, too large, or cannot be linked.
 
         Args:
             owner: account that sent it; empty without authentication.
@@ -60,9 +64,14 @@ class SongCache:
             return
         while self._songs and (self._is_full() or self.total_bytes + size > self._limit_bytes):
             self._drop(next(iter(self._songs)))
+        path = self.folder / f"held-{self._kept + 1}"
+        try:
+            self._on_resize(self.total_bytes + size)
+            path.hardlink_to(song)
+        except (ServiceError, OSError):  # the story goes on without; a caller who resumes it sends the song again
+            self._on_resize(self.total_bytes)
+            return
         self._kept += 1
-        path = self.folder / f"held-{self._kept}"
-        path.hardlink_to(song)
         self._songs[owner, digest] = _CachedSong(path, size, self._clock() + self._hold_s)
 
     def find(self, owner: str, digest: str) -> Path | None:
@@ -76,8 +85,15 @@ class SongCache:
         self._songs[owner, digest] = _CachedSong(song.path, song.bytes, now + self._hold_s)
         return song.path
 
+    def make_room(self, missing_bytes: int) -> None:
+        """Drops the songs unused for longest until so many bytes are free, or none is left."""
+        wanted = self.total_bytes - missing_bytes
+        while self._songs and self.total_bytes > max(0, wanted):
+            self._drop(next(iter(self._songs)))
+
     def _is_full(self) -> bool:
         return len(self._songs) >= self._limit_count
 
     def _drop(self, key: tuple[str, str]) -> None:
         self._songs.pop(key).path.unlink(missing_ok=True)
+        self._on_resize(self.total_bytes)

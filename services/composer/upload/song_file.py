@@ -1,6 +1,7 @@
 """A song on disk that any number of readers can read from its start while it is still uploaded."""
 
 import asyncio
+import errno
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from deepsing.rpc.errors import InvalidArgument
+from deepsing.runtime.byte_budget import ByteShare
 from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.upload.arrivals import ArrivalLog
 
@@ -22,10 +24,11 @@ class SongFile:
     Args:
         path: file to write.
         limit_bytes: largest song.
+        disk: share of the disk that grows with the song; the caller closes it once the file is deleted.
     """
 
-    def __init__(self, path: Path, limit_bytes: int) -> None:
-        self.path = path
+    def __init__(self, path: Path, limit_bytes: int, disk: ByteShare | None = None) -> None:
+        self.path, self._disk = path, disk
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         self._limit_bytes, self.length, self.finished = limit_bytes, 0, False
         self.is_cut = False
@@ -53,7 +56,13 @@ class SongFile:
         return bool(self._cached_digest)
 
     def append(self, chunk: bytes) -> None:
-        """Appends the next bytes. Raises InvalidArgument CHUNK_TOO_LARGE or SONG_TOO_LARGE."""
+        """Appends the next bytes.
+
+        Raises:
+            InvalidArgument: CHUNK_TOO_LARGE or SONG_TOO_LARGE.
+            ResourceExhausted: DISK_FULL, if the share cannot grow.
+            OSError: they cannot be written; the song is cut where the last whole chunk ended.
+        """
         if len(chunk) > CHUNK_BYTES:
             message = f"an audio chunk has {len(chunk)} bytes; send at most {CHUNK_BYTES}"
             reason = reasons.ERROR_REASON_CHUNK_TOO_LARGE
@@ -61,11 +70,23 @@ class SongFile:
         if self.length + len(chunk) > self._limit_bytes:
             message = f"the song is larger than {self._limit_bytes / 2**20:g} MiB; encode it smaller"
             raise InvalidArgument(message, reason=reasons.ERROR_REASON_SONG_TOO_LARGE, field="audio_chunk")
-        os.pwrite(self._descriptor, chunk, self.length)
+        if self._disk is not None:
+            self._disk.resize(self._disk.size + len(chunk))
+        self._write(chunk)
         self._hash.update(chunk)
         self.length += len(chunk)
         self.arrivals.record(self.length)
         self._wake_readers()
+
+    def _write(self, chunk: bytes) -> None:
+        """Writes a chunk whole: a disk that is nearly full takes a part of it, and says so at the next one only."""
+        written = 0
+        try:
+            while written < len(chunk):
+                written += os.pwrite(self._descriptor, chunk[written:], self.length + written)
+        except OSError:
+            self.finish(cut=True)
+            raise
 
     def link_cached(self, song: Path, digest: str) -> None:
         """Links a complete song from a file of the same file system; only if nothing was uploaded."""
@@ -100,11 +121,13 @@ class SongFile:
             await self.wait_for_growth()
 
     async def iter_chunks(self) -> AsyncIterator[bytes]:
-        """Yields all bytes from the start, waiting for those that have not arrived yet."""
+        """Yields all bytes from the start, waiting for those that have not arrived yet. Raises OSError."""
         position = 0
         while True:
             while position < self.length:
                 chunk = os.pread(self._descriptor, min(CHUNK_BYTES, self.length - position), position)
+                if not chunk:
+                    raise OSError(errno.EIO, "the song is shorter on the disk than it was sent", str(self.path))
                 position += len(chunk)
                 yield chunk
             if self.finished:

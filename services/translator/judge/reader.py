@@ -1,7 +1,7 @@
 """The judge and its backbone, ready to judge pictures with their concepts. Needs neither torch nor any photo."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +24,19 @@ class PictureReader:
         self._backbone, self._judge, self._themes = backbone, judge, dict(themes)
         self.digest = digest
 
-    def read(self, pictures: Sequence[NDArray[np.uint8]], concepts: Sequence[Sequence[str]]) -> F64:
+    def read(
+        self,
+        pictures: Sequence[NDArray[np.uint8]],
+        concepts: Sequence[Sequence[str]],
+        pause: Callable[[], None] = lambda: None,
+    ) -> F64:
         """Judges pictures.
 
         Args:
             pictures: (H, W, 3) 8-bit RGB of any size; the centre square is used.
             concepts: what each picture shows, the strongest first: names of the embedded engine's concepts or themes
                 of the rated photos. Other names are ignored, and so are themes beyond the first two folds.
+            pause: called before each picture; what it raises ends the reading.
 
         Returns:
             (N, 2), arousal and valence in -1..1.
@@ -45,7 +51,9 @@ class PictureReader:
                 raise ValueError(f"a picture is {picture.dtype} {picture.shape}; give uint8 (height, width, 3)")
         if not pictures:
             return np.zeros((0, 2))
-        read = self._judge.read(self._backbone.extract(pictures), [self._hide_themes(each) for each in concepts])
+        read = self._judge.read(
+            self._backbone.extract(_pause_before_each(pictures, pause)), [self._hide_themes(each) for each in concepts]
+        )
         return np.clip(read, -1.0, 1.0)
 
     def _hide_themes(self, concepts: Sequence[str]) -> list[str]:
@@ -53,6 +61,12 @@ class PictureReader:
         themes = [self._themes.get(concept, concept) for concept in concepts]
         folds = list(dict.fromkeys(self._judge.folds[theme] for theme in themes if theme in self._judge.folds))[:2]
         return [theme for theme in themes if self._judge.folds.get(theme) in folds]
+
+
+def _pause_before_each(pictures: Sequence[NDArray[np.uint8]], pause: Callable[[], None]) -> Iterator[NDArray[np.uint8]]:
+    for picture in pictures:
+        pause()
+        yield picture
 
 
 def open_reader(weights: Path, threads: int = 1) -> PictureReader:

@@ -5,39 +5,36 @@ What is no picture, or too large, is refused before much of it is decoded.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
+from deepsing.access.accounts import caller_account
 from deepsing.rpc.errors import InvalidArgument, ResourceExhausted
 from deepsing.runtime.artifacts import load_artifact
-from deepsing.runtime.onnx import DeviceThread
+from deepsing.runtime.fair_queue import QueueFull
+from deepsing.runtime.fair_threads import FairThreads, Pause
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2, translator_pb2
 from services.translator.catalogue import EMBEDDED
-from services.translator.judge.model import SIZE_PX, crop_square
+from services.translator.judge.model import SIZE_PX
+from services.translator.judge.pictures import MAX_BYTES, MAX_PIXELS, PictureError, open_picture
 from services.translator.judge.reader import BACKBONE, JUDGE, PictureReader, open_reader
 from services.translator.lexicon import F64, Lexicon
 
 __all__ = ["LARGEST_REQUEST_BYTES", "MAX_BYTES", "MAX_PIXELS", "JudgeService", "check_count"]
 
-MAX_BYTES, MAX_PIXELS = 2**20, 2**22  # of one picture
 MAX_PICTURES, MAX_CONCEPTS = 64, 16  # of one request; concepts of one picture
-LARGEST_REQUEST_BYTES = (
-    MAX_PICTURES * (MAX_BYTES + 2**10) + 2**20
-)  # room for a picture slightly too large, so that it is refused with its rule
+MAX_REQUEST_BYTES = 2**24  # of all pictures of one request
+LARGEST_REQUEST_BYTES = MAX_REQUEST_BYTES + 2**21  # room for a picture too large, so that it is refused with its rule
 MAX_WAITING_BYTES = 64 * 2**20  # of pictures that wait; a request is always taken if no other waits
+MAX_WAITING = 256  # requests
+FIRST_S = 1.0  # a request that takes longer, which an honest one does not, waits for all that came after it
 RETRY_AFTER_S = 1.0
-FORMATS = ("JPEG", "PNG")  # the only decoders of Pillow that see the bytes
-BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 class JudgeService:
-    """Judges pictures in a thread of its own, one request after another.
+    """Judges pictures one request after another; a request ends with its caller, between two pictures.
 
     Args:
         reader: of pictures.
@@ -46,9 +43,8 @@ class JudgeService:
 
     def __init__(self, reader: PictureReader, judge: sentiment_pb2.Judge) -> None:
         self._reader, self._judge = reader, judge
-        self._thread = DeviceThread(
-            "judge"
-        )  # one thread: judging must not take the cores from translating and painting
+        # One turn at a time: judging must not take the cores from translating and painting.
+        self._threads = FairThreads("judge", turns=1, most=MAX_WAITING, first_s=FIRST_S)
         self._waiting_bytes = 0  # of pictures that wait or are being judged
 
     @classmethod
@@ -87,16 +83,31 @@ class JudgeService:
             ResourceExhausted: too many pictures are waiting.
         """
         check_count(len(request.pictures), MAX_PICTURES, "pictures")
+        size = request.ByteSize()
+        if size > MAX_REQUEST_BYTES:
+            message = f"the pictures have {size} bytes together; send at most {MAX_REQUEST_BYTES}, or in more requests"
+            reason = reasons.ERROR_REASON_PICTURE_TOO_LARGE
+            raise InvalidArgument(message, reason=reason, field="pictures", value=size)
         themes = _parse_themes(request, lexicon)
-        images = [picture.image for picture in request.pictures]
-        with self._reserve(sum(map(len, images))):
-            read = await self._thread.run(_read_images, self._reader, images, themes)
+        with self._reserve(size):
+            read = await self._run_in_turn(request, themes)
         achieved = [sentiment_pb2.Sentiment(arousal=arousal, valence=valence) for arousal, valence in read.tolist()]
         return translator_pb2.ReadPicturesResponse(achieved=achieved, judge=self._judge)
 
     def close(self) -> None:
         """Drops pictures that wait."""
-        self._thread.close()
+        self._threads.close()
+
+    async def _run_in_turn(self, request: translator_pb2.ReadPicturesRequest, themes: Sequence[Sequence[str]]) -> F64:
+        account = caller_account.get()
+        try:
+            return await self._threads.run(
+                lambda pause: _read_images(self._reader, request, themes, pause), caller=account.name if account else ""
+            )
+        except QueueFull as full:
+            message = f"{full}; try again in {RETRY_AFTER_S:g} s"
+            reason = reasons.ERROR_REASON_QUEUE_FULL
+            raise ResourceExhausted(message, reason=reason, retry_after_s=RETRY_AFTER_S) from None
 
     @contextmanager
     def _reserve(self, size: int) -> Iterator[None]:
@@ -138,60 +149,26 @@ def _parse_themes(request: translator_pb2.ReadPicturesRequest, lexicon: Lexicon)
     return [[lexicon.themes[concept] for concept in picture.concepts] for picture in request.pictures]
 
 
-def _read_images(reader: PictureReader, images: Sequence[bytes], themes: Sequence[Sequence[str]]) -> F64:
+def _read_images(
+    reader: PictureReader,
+    request: translator_pb2.ReadPicturesRequest,
+    themes: Sequence[Sequence[str]],
+    pause: Pause,
+) -> F64:
     """Opens and judges pictures: (n, 2)."""
     pictures = []
-    for number, image in enumerate(images):
+    for number, picture in enumerate(request.pictures):
+        pause()
         try:
-            pictures.append(_open_picture(image))
-        except _PictureError as error:
+            pictures.append(open_picture(picture.image))
+        except PictureError as error:
             field = f"pictures[{number}].image"
             if error.kind == "too_large":
-                message = f"picture {number} {error.fault}; send at most {MAX_BYTES} bytes and {MAX_PIXELS} pixels"
+                rule = f"send at most {MAX_BYTES} bytes and {MAX_PIXELS} pixels, in few scans"
+                message = f"picture {number} {error.fault}; {rule}"
                 reason = reasons.ERROR_REASON_PICTURE_TOO_LARGE
             else:
                 message = f"picture {number} cannot be read ({error.fault}); send JPEG or PNG"
                 reason = reasons.ERROR_REASON_PICTURE_UNREADABLE
             raise InvalidArgument(message, reason=reason, field=field, value=error.fault) from error
-    return reader.read(pictures, themes)
-
-
-class _PictureError(Exception):
-    """A picture cannot be opened.
-
-    Args:
-        kind: what is wrong with it.
-        fault: what was found, for example "has 5000 x 4000 pixels".
-    """
-
-    def __init__(self, kind: Literal["unreadable", "too_large"], fault: str) -> None:
-        super().__init__(fault)
-        self.kind, self.fault = kind, fault
-
-
-def _open_picture(image: bytes) -> NDArray[np.uint8]:
-    """Opens a picture for the judge: its centre square, (SIZE_PX, SIZE_PX, 3), 8-bit RGB.
-
-    The size is checked before any pixel is decoded, and a large JPEG is decoded at a fraction of its size.
-
-    Args:
-        image: JPEG or PNG, at most MAX_BYTES and MAX_PIXELS.
-
-    Raises:
-        _PictureError: it is neither, or too large.
-    """
-    if len(image) > MAX_BYTES:
-        raise _PictureError("too_large", f"has {len(image)} bytes")
-    try:
-        with Image.open(BytesIO(image), formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise _PictureError("too_large", f"has {width} x {height} pixels")
-            picture.draft("RGB", (2 * SIZE_PX, 2 * SIZE_PX))
-            return crop_square(np.asarray(picture.convert("RGB")))
-    except BOMBS:
-        raise _PictureError("too_large", "has far too many pixels") from None
-    except UnidentifiedImageError:
-        raise _PictureError("unreadable", "neither JPEG nor PNG") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow raises for broken files
-        raise _PictureError("unreadable", str(error) or type(error).__name__) from error
+    return reader.read(pictures, themes, pause)

@@ -251,6 +251,19 @@ async def test_a_stalled_upload_is_ended() -> None:
     assert parse_error_info(caught.value)[0] == "UPLOAD_STALLED"
 
 
+async def test_empty_chunks_keep_no_upload_alive() -> None:
+    async def send() -> AsyncIterator[audio_sentiment_pb2.AnalyzeRequest]:
+        yield config()
+        while True:
+            yield chunk(b"")
+            await asyncio.sleep(0.05)
+
+    async with serve(Settings(upload_stall_s=0.3)) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Analyze(send(), timeout=30).read()
+    assert parse_error_info(caught.value)[0] == "UPLOAD_STALLED"
+
+
 async def test_progress_says_how_much_audio_is_decoded_before_its_window_is_over(stub: Stub) -> None:
     call = stub.Analyze(timeout=30)
     await call.write(pcm_config(live=True, send_progress=True))
@@ -269,6 +282,19 @@ async def test_without_being_asked_there_is_no_progress(stub: Stub) -> None:
     sound = chords(1.0).astype("<f4").tobytes()
     found = await answers(stub, [pcm_config(live=True), *pieces(sound, 6_400)])
     assert [answer.WhichOneof("payload") for answer in found] == ["point", "point", "summary"]
+
+
+async def test_songs_of_all_streams_share_the_disk() -> None:
+    async with serve(Settings(spool_bytes=100_000)) as stub:
+        call = stub.Analyze(timeout=30)
+        await call.write(pcm_config(live=True))
+        await call.write(chunk(chords(0.5).astype("<f4").tobytes()))
+        assert (await call.read()).point.time_us == 0
+        code, reason, _ = await refusal(stub, [config(), *pieces(wav(8.0))])
+        assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "DISK_FULL")
+        await call.done_writing()
+        assert (await call.read()).HasField("summary")
+        await answers(stub, [config(), *pieces(wav(0.5))])
 
 
 async def test_one_session_too_many_is_refused_with_a_time_to_retry(stub: Stub) -> None:

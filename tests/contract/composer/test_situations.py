@@ -74,7 +74,9 @@ async def test_a_thousand_sessions_opened_and_dropped_leave_nothing() -> None:
         grown, files = bytes_in_use() - before[0], len(os.listdir("/proc/self/fd")) - before[1]
         assert composer.servicer.sessions == 0
         assert [
-            path.name for path in composer.servicer.scratch.path.iterdir() if not path.name.startswith("held-")
+            path.name
+            for path in composer.servicer.resources.scratch.path.iterdir()
+            if not path.name.startswith("held-")
         ] == []
     assert grown < 2 << 20  # 3 kB a session; grpc.aio itself loses 80 bytes of each cancelled operation, on both sides
     assert files <= 4

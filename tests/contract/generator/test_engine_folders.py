@@ -18,7 +18,7 @@ from tests.unit.generator.opened import WEIGHTS
 
 
 async def test_an_own_engine_and_the_shipped_one_are_served_together() -> None:
-    servicer = rpc.open_generator(Settings(engines=("canvas", "tiny"), weights=("/nowhere", str(WEIGHTS))))
+    servicer = rpc.open_generator(Settings(engines=("canvas", "tiny"), weights=(str(WEIGHTS),)))
     listed = [
         await servicer.ListConcepts(generator_pb2.ListConceptsRequest(engine=engine), None) for engine in ("", "tiny")
     ]
@@ -27,6 +27,11 @@ async def test_an_own_engine_and_the_shipped_one_are_served_together() -> None:
     mixed, unknown = sentiment_pb2.RATING_SOURCE_MIXED, sentiment_pb2.RATING_SOURCE_UNSPECIFIED
     assert [one.engine.rated_by for one in listed] == [mixed, unknown]
     await servicer.close()
+
+
+def test_a_folder_that_is_not_there_is_refused_even_if_another_has_the_engine() -> None:
+    with pytest.raises(SettingsError, match="DEEPSING_GENERATOR_WEIGHTS names '/nowhere', which is no folder"):
+        rpc.open_generator(Settings(engines=("tiny",), weights=("/nowhere", str(WEIGHTS))))
 
 
 def test_an_engine_that_is_nowhere_is_named() -> None:

@@ -51,9 +51,7 @@ def test_the_last_line_of_the_log_says_which_setting_keeps_the_service_from_star
     environment = {"DEEPSING_GENERATOR_STYLE_PICTURES": str(tmp_path), "DEEPSING_SERVER_PORT": "0", **os.environ}
     words = [sys.executable, "-m", "services.generator"]
     done = subprocess.run(words, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1
+    assert done.returncode == 78
     last = json.loads(done.stderr.splitlines()[-1])
-    rule = (
-        f"cannot open generator: DEEPSING_GENERATOR_STYLE_PICTURES: {tmp_path} has no styles.csv and no picture called"
-    )
+    rule = f"cannot start: DEEPSING_GENERATOR_STYLE_PICTURES: {tmp_path} has no styles.csv and no picture called"
     assert (last["level"], last["message"][: len(rule)]) == ("ERROR", rule)

@@ -106,7 +106,7 @@ async def test_a_key_that_is_refused_is_named_by_file_and_line(folder: Path) -> 
     composer = FakeComposer(
         [
             InvalidArgument(
-                "storyboard[1] names the concept 'concept 1'; did you mean 'lamb'?",
+                "storyboard[1] names the concept 'concept 1'; the nearest: lamb; choose another",
                 reason=reasons.ERROR_REASON_CONCEPT_UNKNOWN,
                 field="storyboard[1].concepts[0]",
                 value="concept 1",
@@ -120,9 +120,8 @@ async def test_a_key_that_is_refused_is_named_by_file_and_line(folder: Path) -> 
         ended = await deepsing(*words, root=folder)
     lines = (folder / "board.toml").read_text().splitlines()
     line = lines.index('concept = "concept 1"') + 1
-    assert (ended.status, ended.line) == (
-        2, f"deepsing: board.toml, line {line}: storyboard[1] names the concept 'concept 1'; did you mean 'lamb'?"
-    )  # fmt: skip
+    said = "storyboard[1] names the concept 'concept 1'; the nearest: lamb; choose another"
+    assert (ended.status, ended.line) == (2, f"deepsing: board.toml, line {line}: {said}")
 
 
 async def test_again_takes_the_storyboard_of_the_manifest(folder: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from services.generator.canvas import choose_pairs
 from services.generator.engine import Engine
 from tests.unit.generator.opened import session
 from tests.unit.training.generator.discs import make_pictures
@@ -20,9 +21,10 @@ from training.generator.canvas.codes import CODES, LinearEncoder, expand_codes
 from training.generator.canvas.export import build_graph, write_canvas
 from training.generator.canvas.graph import NOISE_SIZE
 from training.generator.canvas.network import fit_principal_parts, round_values
-from training.generator.canvas.pictures import find_focus, load_pictures, read_list
+from training.generator.canvas.pictures import find_focus, load_pictures
 from training.generator.canvas.train import Recipe, Trainer, encode_pictures, load_networks, paint_values, train
 from training.generator.evaluate import psnr_db
+from training.generator.pictures import Window, read_list
 
 SIZE_PX = (160, 128)  # width, height
 RECIPE = Recipe(minutes=0.02, batch=2, crop_places=4, feature_weight=0)
@@ -148,7 +150,7 @@ def test_the_area_of_a_concept_is_its_weight() -> None:
 
 def test_the_pair_is_continuous_where_the_third_overtakes_the_second() -> None:
     before, after = ([0.6, 0.2 + d, 0.2 - d, 0.0] for d in (1e-4, -1e-4))
-    _, _, areas = mixing.choose_pair(torch.tensor([before, after]))
+    _, areas = choose_pairs(np.array([before, after], np.float32))
     assert areas.tolist() == [0, 0]
 
 
@@ -228,7 +230,7 @@ def test_a_list_says_names_feelings_and_what_is_shown(tmp_path: Path) -> None:
     assert [(one.theme, one.also) for one in listed] == [("sky", "night"), ("", "")]
     made = load_pictures(tmp_path, listed, (32, 32))
     assert made[:, 8:-8, 8:-8, 0].mean((1, 2)).tolist() == [200, 0]
-    off_middle = replace(listed[0], focus=(0.9, 0.5), window=(0, 0, 1, 1))
+    off_middle = replace(listed[0], focus=(0.9, 0.5), window=Window())
     assert find_focus(off_middle, tmp_path) == pytest.approx((0.5, 0.875))  # of 80 x 64 px, from 20 on
 
 

@@ -7,16 +7,25 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
 
 pytest.importorskip("onnx")
 
+from deepsing.rpc.errors import InvalidArgument
+from deepsing.v1 import composer_pb2, generator_pb2
+from services.composer.pipeline.selection import select_concepts
+from services.composer.session.config import parse_config
 from services.generator.concepts import Concept
+from services.generator.rpc import GeneratorServicer
+from services.generator.settings import Settings
 from services.translator.catalogue import open_translators
 from tests.songs import make_song
 from tests.unit.training.generator.own.drawing import draw_picture, fill_folder
@@ -75,14 +84,42 @@ def test_pictures_become_an_engine_and_its_tables(
         "4 pictures of the user, rated: 2 by the names of folders, 2 by a model; nobody was asked."
     )
     assert manifest["metrics"]["psnr_db"]["min"] > 30
-    engine = open_engine(models / "mine.onnx")
-    assert engine.concepts[:2] == (Concept("meadow", 0.4, 0.7), Concept("red sky", -0.3, -0.55))
+    concepts = open_engine(models / "mine.onnx").concepts
+    assert concepts[:2] == (
+        Concept("meadow", 0.4, 0.7, (), "people"),
+        Concept("red sky", -0.3, -0.55, (), "people"),
+    )
+    assert [(one.name, one.themes, one.rated_by) for one in concepts[2:]] == [
+        ("sea 0001", ("sea",), "model"),
+        ("sea 0002", ("sea",), "model"),
+    ]
     translators = open_translators(models / "mine_concepts.json")
     assert set(translators) == {"dictionary", "original", "journey"}
     assert translators["dictionary"].lexicon.names == ("meadow", "red sky", "sea 0001", "sea 0002")
     assert translators["dictionary"].lexicon.raters == ("people", "people", "model", "model")
     table = json.loads((models / "mine_concepts.json").read_text())
     assert [one["themes"] for one in table["concepts"]] == [[], [], ["sea"], ["sea"]]
+
+
+async def test_a_story_of_own_pictures_may_be_of_a_theme_or_without_one(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("sad/Red_Sky.png", *(f"sea/{name}.png" for name in "abc"), "joyful/North Sea/d.png")
+    make(fill_folder(tmp_path / "many", *names), capsys=capsys)
+    engine = open_engine(models / "mine.onnx")
+    listing = GeneratorServicer({"mine": engine}, Mock(), Mock(), Settings())
+    listed = await listing.ListConcepts(generator_pb2.ListConceptsRequest(), None)
+
+    def select(**chosen: tuple[str, ...]) -> list[str]:
+        plan = replace(parse_config(composer_pb2.StoryConfig()), **chosen)  # type: ignore[arg-type]
+        selection = select_concepts(plan, "mine", listed.concepts)
+        return [listed.concepts[number].name for number in selection.allowed]
+
+    assert select(themes=("sea",)) == ["a", "b", "c"]
+    assert select(themes=("Sea", "north sea")) == ["d", "a", "b", "c"]
+    assert select(without=("north sea",)) == ["red sky", "a", "b", "c"]
+    with pytest.raises(InvalidArgument, match="theme is 'joyful'; choose one of: north sea, sea"):
+        select(themes=("joyful",))
 
 
 def test_the_table_of_pictures_can_be_changed_and_given_back(
@@ -237,6 +274,19 @@ def test_a_story_shows_own_pictures_without_pytorch(pictures: Path, models: Path
         assert shown <= {"meadow", "red sky", "sea 0001", "sea 0002"}
     assert manifest["parameters"]["engine"].startswith("pictures-")
     assert "deepsing: made an engine of 4 pictures" in rendered.stderr
+    planned = deepsing("storyboard", song, "--out", tmp_path / "board", "--pictures", pictures, hidden=hidden)
+    assert planned.returncode == 0, planned.stderr[-2000:]
+    board = tomllib.loads((tmp_path / "board.toml").read_text())
+    assert board["options"]["engine"] == manifest["parameters"]["engine"]
+    assert {key["concept"] for key in board["key"]} <= {"meadow", "red sky", "sea 0001", "sea 0002"}
+    live = deepsing("live", song, "--seconds", "1", "--json", "--pictures", pictures, hidden=hidden)
+    assert live.returncode == 0, live.stderr[-2000:]
+    assert json.loads(live.stdout.splitlines()[-1])["end"] is True
+    shown = ("--pictures", pictures, "--storyboard", tmp_path / "board.toml")
+    rendered = deepsing(*words, *shown, "--seed", "0", hidden=hidden)
+    assert rendered.returncode == 0, rendered.stderr[-2000:]
+    keys = json.loads(story.with_suffix(".json").read_text())["parameters"]["storyboard"]
+    assert [key["locked"] for key in keys] == [True] * len(board["key"])
     again = deepsing("again", story.with_suffix(".json"), song, tmp_path / "again.mp4", hidden=hidden)
     assert again.returncode == 0, again.stderr[-2000:]
     assert again.stdout.splitlines()[-1] == "the same frames as before, bit for bit"

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import io
 import threading
@@ -171,3 +172,34 @@ def test_a_growing_file_that_stays_empty_is_empty() -> None:
         with pytest.raises(AudioError) as caught:
             list(decode_blocks(file))
     assert caught.value.kind == "empty"
+
+
+def fail(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_bytes_that_cannot_be_written_end_writer_and_reader_and_the_file_still_closes() -> None:
+    with GrowingFile() as file:
+        reader = Reader(file)
+        file.append(b"RIFF")
+        shared, close = file._shared.file, file._shared.file.close
+
+        def close_and_fail() -> None:
+            close()
+            fail()
+
+        shared.write, shared.close = fail, close_and_fail  # type: ignore[method-assign]
+        with pytest.raises(OSError, match="No space left"):
+            file.append(b"more")
+        assert file.length == 4
+        with pytest.raises(OSError, match="No space left"):
+            reader.join()
+
+
+def test_bytes_that_are_gone_from_the_disk_are_an_error_and_no_end() -> None:
+    with GrowingFile() as file:
+        file.append(bytes(100))
+        file._shared.file.truncate(10)
+        assert len(file.read(100)) == 10
+        with pytest.raises(OSError, match="shorter on the disk"):
+            file.read(90)

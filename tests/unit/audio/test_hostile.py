@@ -2,6 +2,8 @@
 
 import io
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepsing.audio import AudioError, GrowingFile, decode_blocks
+from deepsing.audio import AudioError, GrowingFile, decode_blocks, decoding
+from deepsing.audio.allocations import limit_allocations
 from deepsing.audio.view import FileView
 from tests.encoding import encode, tone, wav
+from tests.songs import make_song
 
 
 @pytest.fixture
@@ -133,3 +137,77 @@ def test_a_stream_that_appears_on_the_way_does_not_end_the_song() -> None:
         decoding = decode_blocks(live)
         assert sum(map(len, decoding)) == decoding.facts.sample_count
     assert decoding.facts.duration_s == pytest.approx(2.0, abs=0.1)
+
+
+def test_every_packet_is_a_chance_to_end(tmp_path: Path) -> None:
+    path, calls = make_song(tmp_path, "flac"), []
+
+    def pause() -> None:
+        calls.append(1)
+        if len(calls) == 20:
+            raise TimeoutError("the caller left")
+
+    with pytest.raises(TimeoutError, match="the caller left"):
+        list(decode_blocks(path, pause=pause))
+    assert len(calls) == 20
+
+
+def test_a_pause_that_raises_while_the_file_is_read_is_no_damage(tmp_path: Path) -> None:
+    def pause() -> None:
+        raise TimeoutError("the caller left")
+
+    for kind in ("flac", "cbr_mp3", "opus", "adts"):
+        with pytest.raises(TimeoutError, match="the caller left"):
+            list(decode_blocks(make_song(tmp_path, kind), pause=pause))
+
+
+def test_samples_of_all_channels_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "MAX_VALUES", 100_000)
+    path = tmp_path / "wide.wav"
+    path.write_bytes(wav(np.zeros((6, 20_000), "<i2"), 48_000, tag=1))
+    with pytest.raises(
+        AudioError, match=r"more than 100000 samples of all channels \(6 channels of 48000 Hz\)"
+    ) as caught:
+        list(decode_blocks(path, min_duration_s=0.1))
+    assert caught.value.kind == "too_large"
+
+
+@pytest.mark.parametrize("mono", [True, False])
+def test_blocks_of_many_channels_and_high_rates_stay_small(tmp_path: Path, *, mono: bool) -> None:
+    path = tmp_path / "wide.wav"
+    path.write_bytes(wav(np.zeros((32, 768_000), "<i2"), 768_000, tag=1))
+    sizes = [block.size for block in decode_blocks(path, mono=mono)]
+    assert max(sizes) <= 2**20
+    assert sum(sizes) == 768_000 * (1 if mono else 32)
+
+
+def test_pictures_before_the_sound_are_not_read_without_end(tmp_path: Path) -> None:
+    song, picture = make_song(tmp_path, "flac").read_bytes(), bytes(2**24 - 100)
+    block = b"\x06" + len(picture).to_bytes(3, "big") + picture
+    path = tmp_path / "pictures.flac"
+    path.write_bytes(song[:4] + b"\0" + song[5:42] + block * 5 + song[42:])
+    with pytest.raises(AudioError, match="more than 64 MiB come before the sound"):
+        list(decode_blocks(path))
+    path.write_bytes(song[:4] + b"\0" + song[5:42] + block + song[42:])
+    assert sum(map(len, decode_blocks(path))) == sum(map(len, decode_blocks(make_song(tmp_path, "flac"))))
+
+
+def test_a_tag_of_any_size_takes_no_memory(tmp_path: Path) -> None:
+    assert limit_allocations()
+    size, song = 200 * 2**20, make_song(tmp_path, "cbr_mp3").read_bytes()
+    seven_bits = bytes(size >> shift & 127 for shift in (21, 14, 7, 0))
+    whole = bytes((size + 10) >> shift & 127 for shift in (21, 14, 7, 0))
+    path = tmp_path / "picture.mp3"
+    with path.open("wb") as file:
+        file.write(b"ID3\4\0\0" + whole + b"APIC" + seven_bits + b"\0\0\0image/jpeg\0\3\0")
+        file.seek(20 + size)
+        file.write(song)
+    code = (
+        "import resource, sys; from deepsing.audio import AudioError, decode_blocks\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: list(decode_blocks(sys.argv[1]))\n"
+        "except AudioError: pass\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 40  # MiB

@@ -72,6 +72,10 @@ def _in_a_folder_with_a_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             "render song.mp3 out.mp4 --pictures . --target 127.0.0.1:1",
             "--pictures needs services started here; make the engine with deepsing engine make, load it in the",
         ),
+        ("storyboard song.mp3 --pictures gone", "--pictures is gone, which is not a folder; give one with pictures"),
+        ("storyboard song.mp3 --pictures . --engine x", "--pictures makes an engine of its own; leave --engine out"),
+        ("live song.mp3 --pictures gone", "--pictures is gone, which is not a folder; give one with pictures"),
+        ("live song.mp3 --pictures . --target 127.0.0.1:1", "--pictures needs services started here; make the engine"),
         ("render song.mp3 out.mp4 --target 127.0.0.1:1 --wait -1", "--wait is -1; choose 0 or more seconds"),
         (
             "render song.mp3 out.mp4 --mood gloomy",

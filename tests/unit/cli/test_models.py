@@ -57,6 +57,12 @@ def test_a_pull_brings_weights_and_config_under_their_own_names(
         (["pull", "biggan"], "argument NAME: invalid choice: 'biggan'"),
         (["pull", NAME, "--from", "/gone"], "/gone/config.json: no such file or directory"),
         (["pull", NAME, "--from", "/gone", "--sha256", "12"], "--sha256 is '12'; give 64 hex digits"),
+        (["pull", NAME, "--from", "/gone", "--config-sha256", "12"], "--config-sha256 is '12'; give 64 hex digits"),
+        (
+            ["pull", NAME, "--from", "http://example.org/x/"],
+            "http://example.org/x/ is not encrypted, so that others can",
+        ),
+        (["pull", NAME, "--from", "http://example.org/x/", "--sha256", "a" * 64], "http://example.org/x/ is not encr"),
         ([], "the following arguments are required: VERB"),
     ],
 )

@@ -52,6 +52,19 @@ def test_a_file_that_was_not_exported_for_serving_is_refused() -> None:
         Stylist("", Blank())
 
 
+def test_a_canvas_engine_of_an_earlier_release_is_refused() -> None:
+    class Earlier(Blank):
+        def get_outputs(self) -> list[Any]:
+            return [SimpleNamespace(name="pictures")]
+
+        def get_modelmeta(self) -> Any:
+            facts = {"concepts": '[["a", 0, 0], ["b", 0, 0]]', "noise_size": "4", "place_px": "16"}
+            return SimpleNamespace(custom_metadata_map=facts)
+
+    with pytest.raises(ValueError, match="engine 'mine' is of an earlier release; write it again with training"):
+        Engine("mine", "", Earlier())
+
+
 def test_styles_are_named_and_felt() -> None:
     assert [style.name for style in two_styles().styles] == ["negative", "mirror"]
     assert two_styles().styles[0].valence == pytest.approx(-0.5)

@@ -7,6 +7,7 @@ from PIL import Image
 
 from services.generator.engine import Engine
 from services.generator.painter import Painter, finish_picture, is_out_of_memory
+from services.generator.stylize import Stylist
 from tests.unit.generator.opened import WEIGHTS, job, session, tiny_engine, two_styles
 
 
@@ -96,6 +97,32 @@ def test_styles_mix_with_the_picture_by_their_weight() -> None:
     assert half == pytest.approx(127.5, abs=0.51)
 
 
+class Sized(Stylist):
+    """Notes the sizes of the pictures that it styles."""
+
+    def __init__(self) -> None:
+        super().__init__("", session(WEIGHTS / "painting.onnx"))
+        self.seen: list[tuple[int, int]] = []
+
+    def stylize(self, picture: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        self.seen.append((picture.shape[1], picture.shape[0]))
+        return super().stylize(picture, weights)
+
+
+@pytest.mark.parametrize(
+    ("asked", "styled"),
+    [((48, 32), (48, 32)), ((46, 30), (48, 32)), ((64, 64), (64, 64)), ((128, 32), (64, 64)), ((256, 256), (64, 64))],
+)
+def test_a_picture_is_styled_in_the_size_asked_for_if_that_is_smaller(
+    asked: tuple[int, int], styled: tuple[int, int]
+) -> None:
+    stylist = Sized()
+    row = np.array([[1, 0]], np.float32)
+    (painted,) = Painter({"tiny": tiny_engine()}, stylist, 1).paint([job(style_weights=row, size_px=asked)])
+    assert stylist.seen == [styled]
+    assert len(painted.images[0]) == 3 * asked[0] * asked[1]
+
+
 def test_a_row_of_zeros_is_left_as_painted() -> None:
     picture = column_ramp()
     assert two_styles().stylize(picture, np.zeros(2, np.float32)) is picture
@@ -142,3 +169,17 @@ def test_lack_of_memory_is_distinguished_from_other_failures() -> None:
     assert is_out_of_memory(RuntimeError("CUDNN failure: CUDNN_STATUS_ALLOC_FAILED"))
     assert is_out_of_memory(RuntimeError("CUDA error cudaErrorMemoryAllocation"))
     assert not is_out_of_memory(RuntimeError("Invalid rank for input: latent"))
+
+
+def test_rows_that_nobody_waits_for_any_more_are_not_painted() -> None:
+    engine, left, stays = Watched(), job(5), job(2, seed=1)
+
+    def leave(*_: object, **__: object) -> np.ndarray:
+        left.abandoned.set()
+        return Watched.paint(engine, *_, **__)
+
+    engine.paint = leave  # type: ignore[method-assign]
+    painted = Painter({"tiny": engine}, two_styles(), 1, (1,)).paint([left, stays])
+    assert engine.seen == [1, 1, 1]  # the first row of the one, both of the other
+    assert painted[0].images[1:] == [b""] * 4
+    assert painted[1].images == painter().paint([stays])[0].images

@@ -1,6 +1,7 @@
 """A service without a domain, for tests: four methods, one of each kind, whose requests say what to do."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -61,6 +62,8 @@ class Echo:
                 raise ResourceExhausted(
                     "9 wait; try again in 1.5 s", reason=reasons.ERROR_REASON_QUEUE_FULL, retry_after_s=1.5, quota="key"
                 )
+            case b"disk full":
+                raise OSError(errno.ENOSPC, "No space left on device", "/secret/place")
             case b"fail":
                 raise KeyError("secret")
             case b"stray cancel":

@@ -147,3 +147,19 @@ async def test_a_closed_device_is_an_error_and_not_a_hang(
     device.close()
     with pytest.raises(RuntimeError):
         await asyncio.wait_for(batcher.submit(1), 10)
+
+
+async def test_a_job_whose_caller_leaves_while_it_is_computed_is_abandoned(
+    machine: Machine, device: DeviceThread
+) -> None:
+    left: list[int] = []
+    batcher = MicroBatcher(machine.compute, device, max_batch=4, max_wait_s=0.0, max_queue=8, abandon=left.append)
+    machine.gate.clear()
+    gone, stays = [await submit_job(batcher, number) for number in (1, 2)]
+    await asyncio.to_thread(machine.busy.wait, 10)
+    gone.cancel()
+    await asyncio.wait({gone})
+    assert left == [1]
+    machine.gate.set()
+    assert await stays == 20
+    assert left == [1]

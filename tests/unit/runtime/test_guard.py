@@ -71,6 +71,21 @@ async def test_an_unexpected_failure_leaks_nothing_but_a_request_id_that_the_log
 
 
 @pytest.mark.parametrize("kind", KINDS)
+async def test_a_full_disk_is_refused_with_a_reason_and_a_pause_and_the_log_names_the_place(
+    server: GrpcServer, channel: grpc.aio.Channel, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = await expect_refusal(channel, kind, b"disk full")
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert error.details() == (
+        "echo has no room left on its disk; try again in 30 s, or ask its operator to free space"
+    )
+    assert parse_error_info(error)[0] == "DISK_FULL"
+    assert "secret" not in str(error.trailing_metadata())
+    await server.drain(SOON_S)  # the line is written once the status has left
+    assert "/secret/place" in caplog.text
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_stray_cancellation_in_a_handler_does_not_hang_the_caller(channel: grpc.aio.Channel, kind: str) -> None:
     error = await expect_refusal(channel, kind, b"stray cancel")
     assert error.code() is grpc.StatusCode.INTERNAL

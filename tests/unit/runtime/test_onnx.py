@@ -7,8 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from deepsing.runtime import onnx
-from deepsing.runtime.onnx import DeviceThread, ProviderError, available_cores, open_session
+from deepsing.runtime.onnx import DeviceThread, ProviderError, open_session
 from deepsing.telemetry.ids import request_id
 
 # onnx.helper's serialisation of a graph with one node, y = Identity(x), float32 (n,), opset 13
@@ -59,30 +58,6 @@ def test_auto_says_that_it_fell_back(model: Path, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         open_session(model, provider="auto")
     assert "provider auto: identity.onnx runs on CPUExecutionProvider" in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({"cpu.max": "200000 100000\n"}, 2),
-        ({"cpu.max": "250000 100000\n"}, 2),
-        ({"cpu.max": "50000 100000\n"}, 1),
-        ({"cpu.max": "max 100000\n"}, 64),
-        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 64),
-        ({"cpu.max": "nonsense"}, 64),
-        ({}, 64),
-    ],
-)
-def test_threads_follow_the_containers_quota_and_the_affinity(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: int
-) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(onnx, "CGROUP", tmp_path)
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(64)))
-    assert available_cores() == cores
 
 
 async def test_a_device_runs_calls_one_by_one_in_their_order_in_one_thread() -> None:

@@ -25,7 +25,6 @@ __all__ = [
     "expand_codes",
     "pack_codes",
     "round_codes",
-    "unpack_codes",
 ]
 
 F32 = npt.NDArray[np.float32]
@@ -75,14 +74,6 @@ def pack_codes(codes: npt.NDArray[np.int8]) -> U8:
     fine = (codes[..., :BYTES].astype(np.int16) + 128).astype(np.uint8)
     coarse = (codes[..., BYTES:].astype(np.int16) + 8).astype(np.uint8)
     return np.concatenate([fine, coarse[..., ::2] << 4 | coarse[..., 1::2]], axis=-1)
-
-
-def unpack_codes(packed: U8) -> npt.NDArray[np.int8]:
-    """Takes codes out of bytes: (..., PACKED) → (..., CODES); the inverse of `pack_codes`."""
-    fine = packed[..., :BYTES].astype(np.int16) - 128
-    pairs = np.stack([packed[..., BYTES:] >> 4, packed[..., BYTES:] & 15], axis=-1).astype(np.int16) - 8
-    coarse = pairs.reshape(*packed.shape[:-1], NIBBLES)
-    return np.concatenate([fine, coarse], axis=-1).astype(np.int8)
 
 
 @dataclass(frozen=True)

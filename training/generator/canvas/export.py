@@ -19,10 +19,11 @@ from services.generator.concepts import Concept, concepts_to_json
 from training.generator.canvas.codes import PLACE_PX, LinearEncoder, pack_codes
 from training.generator.canvas.fields import measure_latents, picture_fields, picture_thumbs
 from training.generator.canvas.graph import NOISE_SIZE, CanvasGraph
-from training.generator.canvas.pictures import ListedPicture, find_focus, load_pictures, read_list
+from training.generator.canvas.pictures import find_focus, load_pictures
 from training.generator.canvas.train import load_networks
 from training.generator.engine_file import encode_floats, export_graph, save_engine, store_halved
 from training.generator.evaluate import measure_sharpness
+from training.generator.pictures import Picture, read_list
 from training.manifest import write_manifest
 from training.ratings import name_raters
 
@@ -34,6 +35,19 @@ DATA_STATEMENT = (
     "lists them. The pictures are not shipped. Sentiments are people's ratings where rated_by says people, moved from "
     "1..7 to -1..1, and readings of a model elsewhere."
 )
+SIZE = {2: "height", 3: "width"}
+INPUTS: dict[str, dict[int, str]] = {
+    "concepts": {0: "m"},
+    "window": {},
+    "pairs": {0: "g"},
+    "area": {0: "g"},
+    "noise": {0: "n"},
+    "truncation": {0: "n"},
+    "left": {0: "g"} | SIZE,
+    "grown": {0: "g"} | SIZE,
+    "alone": {0: "a"} | SIZE,
+}
+OUTPUTS = {"decoded": {0: "m"} | SIZE, "pictures": {0: "n", 1: "height", 2: "width"}}
 
 
 def build_graph(
@@ -62,24 +76,22 @@ def write_canvas(graph: CanvasGraph, facts: dict[str, str], path: Path) -> None:
         path: the .onnx file.
     """
     rows, columns = graph.places
-    weights = torch.zeros(2, len(graph.packed))  # one row of a single concept, one of two: both ways are traced
-    weights[:, 0] = torch.tensor([1.0, 0.5])
-    weights[1, 1] = 0.5
+    one, picture = torch.zeros(1, dtype=torch.int64), torch.zeros(1, 3, PLACE_PX * rows, PLACE_PX * columns)
+    pair, noise = torch.tensor([[0, 1]]), torch.zeros(2, NOISE_SIZE)  # a picture that mixes two concepts, and one alone
+    half = torch.tensor([0.5])
+    example = (one, torch.tensor(graph.places), pair, half, noise, torch.zeros(2), picture, picture, picture)
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.onnx"
-        export_graph(graph, (weights, torch.zeros(2, NOISE_SIZE), torch.zeros(2), torch.tensor(graph.places)), plain)
+        export_graph(graph, example, plain, INPUTS, OUTPUTS)
         model = onnx.load(plain)
     store_halved(model)
     sizes = {"native_size": f"{PLACE_PX * columns}x{PLACE_PX * rows}", "place_px": str(PLACE_PX)}
     save_engine(model, facts | sizes, path)
 
 
-def _describe(listed: list[ListedPicture], pictures: NDArray[np.uint8], encoder: LinearEncoder) -> dict[str, str]:
+def _describe(listed: list[Picture], pictures: NDArray[np.uint8], encoder: LinearEncoder) -> dict[str, str]:
     """The metadata of the file: texts by name."""
-    concepts = [
-        Concept(one.name, one.arousal, one.valence, tuple(filter(None, (one.theme, one.also))), one.rated_by)
-        for one in listed
-    ]
+    concepts = [Concept(one.name, one.arousal, one.valence, one.themes, one.rated_by) for one in listed]
     return {
         "concepts": concepts_to_json(concepts),
         "noise_size": str(NOISE_SIZE),

@@ -1,7 +1,9 @@
-"""All that the canvas engine's file computes, from class weights, noise and truncation to finished 8-bit pictures.
+"""All that the canvas engine's file computes: pictures of concepts, and finished 8-bit pictures of those.
 
-A caller that shows another shape than the engine's own asks for a window: fewer rows or columns of places. Each picture
-is cut around its own subject before it is decoded, so that nothing is painted that is not shown.
+Two things in one graph, each with inputs of its own, which may be empty: what is decoded can be kept by whoever runs
+it, as a story shows a picture for seconds. A caller that shows another shape than the engine's own asks for a window:
+fewer rows or columns of places. Each picture is cut around its own subject before it is decoded, so that nothing is
+painted that is not shown.
 """
 
 import numpy as np
@@ -28,9 +30,7 @@ def noise_directions() -> Tensor:
 
 
 class CanvasGraph(nn.Module):
-    """Looks two concepts up, decodes them, mixes them, and sets the light.
-
-    The second concept is decoded only in rows where it has an area: on a processor, rows are painted one by one.
+    """Decodes concepts, mixes pairs of them, and sets the light.
 
     Args:
         decoder: in evaluation mode; a copy of it is taken, with its inputs in the order of bytes.
@@ -56,40 +56,56 @@ class CanvasGraph(nn.Module):
         self.register_buffer("fields", fields)
         self.register_buffer("focus", focus.float())
         self.register_buffer("directions", noise_directions())
-        self.register_buffer("grey", torch.tensor(GREY).view(1, 3, 1, 1))
+        self.register_buffer("grey", torch.tensor(GREY).view(1, 3, 1, 1) * mixing.GLOW / WHITE)
         self.places = (packed.shape[1], packed.shape[2])
         self.front = mixing.Waves(mixing.FRONT_WAVES, *self.places)
         self.light = mixing.Waves(mixing.LIGHT_WAVES, *(PLACE_PX * extent for extent in self.places))
 
-    def forward(self, class_weights: Tensor, noise: Tensor, truncation: Tensor, window: Tensor) -> Tensor:
-        """Paints.
+    def forward(
+        self,
+        concepts: Tensor,
+        window: Tensor,
+        pairs: Tensor,
+        area: Tensor,
+        noise: Tensor,
+        truncation: Tensor,
+        left: Tensor,
+        grown: Tensor,
+        alone: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Decodes and paints.
 
         Args:
-            class_weights: (N, K), rows on the simplex.
-            noise: (N, Z), of unit variance.
-            truncation: (N,), in [0, 1].
+            concepts: (M,) int64, to decode.
             window: (2,) int64: rows, columns of places that are shown, at most those of a picture.
+            pairs: (G, 2) int64, first and second concept of each picture that mixes two.
+            area: (G,), of the second, 0 to 0.5.
+            noise: (G + A, Z), of unit variance.
+            truncation: (G + A,), in [0, 1].
+            left: (G, 3, H, W), what `decoded` is of the first of each pair.
+            grown: likewise of the second.
+            alone: (A, 3, H, W), what it is of the concepts that pictures show alone.
 
         Returns:
-            (N, PLACE_PX · rows, PLACE_PX · columns, 3) uint8, RGB.
+            decoded (M, 3, H, W): as many places as the window has, each of PLACE_PX; and pictures (G + A, H, W, 3)
+            uint8, RGB.
         """
-        first, second, area = mixing.choose_pair(class_weights)
+        decoded = self.decoder(self.values(concepts, self.frame(concepts, window)))
         parts = truncation[:, None] * (noise @ self.directions).clamp(-mixing.LIMIT, mixing.LIMIT)
-        mixed_rows = area.nonzero()[:, 0]
-        chosen = torch.cat([first, second[mixed_rows]])
-        places = self.frame(chosen, window)
-        decoded = self.decoder(self.values(chosen, places))
-        count = class_weights.shape[0]
-        alone, grown = decoded[:count], decoded[count:]
-        fields = self.look_up_fields(chosen, places)
-        leads = torch.where(first < second, 1.0, -1.0)[mixed_rows]  # the pattern stays after a change of lead
-        pattern = mixing.PATTERN * parts[mixed_rows, : len(mixing.FRONT_WAVES)] * leads[:, None]
-        moved = fields[count:] - fields[:count][mixed_rows] + self.front(pattern[:, None], window)
-        merged = self.merge(alone[mixed_rows], grown, moved, area[mixed_rows])
-        painted = alone.index_put((mixed_rows,), merged)
-        gain = self.light(mixing.light_amounts(parts[:, len(mixing.FRONT_WAVES) :]), PLACE_PX * window)
-        lit = painted * ((1 + gain) - (gain / WHITE) * painted)
-        return lit.clamp(0, WHITE).to(torch.uint8).permute(0, 2, 3, 1)
+        waves = len(mixing.FRONT_WAVES)
+        front = self.front(mixing.PATTERN * parts[: area.shape[0], None, :waves], window)
+        first, second = pairs[:, 0], pairs[:, 1]
+        leads = torch.where(first < second, 1.0, -1.0)  # the pattern stays after a change of lead
+        moved = self.find_field(second, window) - self.find_field(first, window) + leads[:, None, None, None] * front
+        merged = self.merge(left, grown, moved, area)
+        constant, slope = mixing.light_curve(mixing.light_amounts(parts[:, waves:]), WHITE)
+        shown = PLACE_PX * window
+        curves = self.light(constant, shown), self.light(slope, shown)
+        lit = [
+            (painted * (curves[0][rows] - curves[1][rows] * painted)).clamp(0, WHITE).to(torch.uint8)
+            for painted, rows in ((merged, slice(None, area.shape[0])), (alone, slice(area.shape[0], None)))
+        ]
+        return decoded, torch.cat(lit).permute(0, 2, 3, 1)
 
     def frame(self, chosen: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
         """Which places of concepts (M,) are shown: rows (M, h, 1) and columns (M, 1, w), around each one's subject."""
@@ -109,16 +125,17 @@ class CanvasGraph(nn.Module):
         coarse = steps.sign() * (steps.abs().exp() - 1) * CLOSENESS
         return torch.cat([(packed[:, :BYTES] - 128) / BYTE_LEVELS, coarse], dim=1)
 
-    def look_up_fields(self, chosen: Tensor, places: tuple[Tensor, Tensor]) -> Tensor:
+    def find_field(self, chosen: Tensor, window: Tensor) -> Tensor:
         """Fields of concepts (M,) at the places shown: (M, 1, h, w)."""
+        rows, columns = self.frame(chosen, window)
         wide = functional.interpolate(self.fields[chosen][:, None].float() / 255, size=self.places, mode="bilinear")
-        return wide[torch.arange(chosen.shape[0])[:, None, None], 0, places[0], places[1]][:, None]
+        return wide[torch.arange(chosen.shape[0])[:, None, None], 0, rows, columns][:, None]
 
-    def merge(self, alone: Tensor, grown: Tensor, moved: Tensor, area: Tensor) -> Tensor:
+    def merge(self, left: Tensor, grown: Tensor, moved: Tensor, area: Tensor) -> Tensor:
         """Mixes pairs of pictures.
 
         Args:
-            alone: (M, 3, H, W), the first of each pair, 0 to 255.
+            left: (M, 3, H, W), the first of each pair, 0 to 255.
             grown: the second.
             moved: (M, 1, H / PLACE_PX, W / PLACE_PX): by how much the second has more to show than the first.
             area: (M,), of the second.
@@ -126,10 +143,10 @@ class CanvasGraph(nn.Module):
         Returns:
             (M, 3, H, W).
         """
-        step = grown - alone
-        lighter = functional.conv2d(step, self.grey * mixing.GLOW / WHITE)
+        step = grown - left
+        lighter = (step * self.grey).sum(dim=1, keepdim=True)
         level, low, high = (edge[:, None, None, None] for edge in mixing.area_front(moved[:, 0], area))
         around = moved - functional.avg_pool2d(lighter, PLACE_PX)
         lead = functional.interpolate(around, scale_factor=float(PLACE_PX), mode="bilinear") + lighter
         share = mixing.soft_step((torch.minimum(torch.maximum(lead, low), high) - level) / mixing.SOFTNESS)
-        return alone + share * step
+        return left + share * step

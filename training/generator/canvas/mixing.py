@@ -16,13 +16,12 @@ __all__ = [
     "NOISE_PARTS",
     "Waves",
     "area_front",
-    "choose_pair",
     "count_to",
     "light_amounts",
+    "light_curve",
     "soft_step",
 ]
 
-NEVER = 0.02  # share of the second concept up to which it has no area, and need not be decoded
 GLOW = 0.8  # how much what is lighter than its surroundings, 0 to 1, moves the front, in units of a field
 SOFTNESS = 0.4  # width of the front, in units of a field: outlines of living things are not cut
 CLIPPED = 0.1  # a place counts as at most this far beyond the coarse map's extremes
@@ -33,23 +32,6 @@ LIMIT = 2.5  # deviations at which noise stops to count
 FRONT_WAVES = [(i, j) for i in range(4) for j in range(4) if 0 < i + j < 5]  # half periods in a row, in a column
 LIGHT_WAVES = [(i, j) for i in range(3) for j in range(3)]  # the first, (0, 0), is exposure and warmth
 NOISE_PARTS = len(FRONT_WAVES) + len(LIGHT_WAVES) + 1  # values that noise is reduced to
-
-
-def choose_pair(class_weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Chooses the two concepts of each picture.
-
-    Continuous in the weights, but where three are equal: the third largest weight is taken off both.
-
-    Args:
-        class_weights: (N, K), rows on the simplex, K at least 2.
-
-    Returns:
-        The strongest concept (N,), the second (N,), and the area of the second (N,), 0 to 0.5.
-    """
-    weights, chosen = class_weights.topk(min(3, class_weights.shape[1]), dim=1)
-    leads = weights[:, :2] - weights[:, 2:].sum(dim=1, keepdim=True)
-    share = leads[:, 1] / leads.sum(dim=1).clamp(min=1e-6)
-    return chosen[:, 0], chosen[:, 1], ((share - NEVER) / (1 - 2 * NEVER)).clamp(min=0)
 
 
 class Waves(nn.Module):
@@ -111,11 +93,24 @@ def light_amounts(parts: Tensor) -> Tensor:
         parts: (N, 2 + L), of noise, times truncation: exposure, warmth, then the patterns of LIGHT_WAVES.
 
     Returns:
-        (N, 3, 1 + L), of which `Waves` makes g of x + g·x·(1 − x), which leaves black and white as they are.
+        (N, 3, 1 + L), of which `Waves` makes g of x + g·x·(1 − x), which leaves black and white as they are; see
+        `light_curve`.
     """
     overall, warmth = parts[:, :1] * EXPOSURE, parts[:, 1:2] * WARMTH
     constant = torch.stack([overall + warmth, overall, overall - warmth], dim=1)
     return torch.cat([constant, SLOPE * parts[:, None, 2:].expand(-1, 3, -1)], dim=2)
+
+
+def light_curve(amounts: Tensor, white: float) -> tuple[Tensor, Tensor]:
+    """Amounts of the two patterns a, b with which a·x − b·x² is x + g·x·(1 − x / white).
+
+    Args:
+        amounts: (N, 3, 1 + L), of g; from `light_amounts`.
+        white: the largest x.
+    """
+    one = torch.zeros(amounts.shape[2])
+    one[0] = 1.0
+    return amounts + one, amounts / white
 
 
 def soft_step(values: Tensor) -> Tensor:

@@ -20,8 +20,9 @@ from tqdm import tqdm
 from training.generator.canvas.codes import MARGIN_PX, PLACE_PX
 from training.generator.canvas.losses import feature_distance, pyramid_loss
 from training.generator.canvas.network import CanvasDecoder, CanvasEncoder, fit_principal_parts, round_values
-from training.generator.canvas.pictures import load_pictures, read_list
+from training.generator.canvas.pictures import load_pictures
 from training.generator.evaluate import psnr_db
+from training.generator.pictures import read_list
 from training.translator.judge.backbone import load_published
 
 __all__ = ["Recipe", "Trainer", "encode_pictures", "load_networks", "main", "paint_values"]

@@ -27,10 +27,11 @@ from rich.console import Console
 from rich.progress import track
 
 from services.generator.engine import Engine
-from training.generator.canvas.pictures import ListedPicture, load_pictures, read_list
+from training.generator.canvas.pictures import load_pictures
 from training.generator.evaluate import choose_pairs, halfway_contrast, paint_transitions, psnr_db
 from training.generator.look.measures import double_exposure, effective_px, mesh
 from training.generator.painting import open_engine, paint_rows
+from training.generator.pictures import Picture, read_list
 from training.program import new_parser
 
 __all__ = ["build_parser", "main", "measure_look", "measure_speed"]
@@ -76,7 +77,7 @@ def to_squares(pictures: U8) -> U8:
     return pictures[:, :, left : left + SIDE_PX]
 
 
-def measure_look(engine: Engine, listed: Sequence[ListedPicture], folder: Path, every: int = 1) -> dict[str, float]:
+def measure_look(engine: Engine, listed: Sequence[Picture], folder: Path, every: int = 1) -> dict[str, float]:
     """All measures of an engine but its speed.
 
     Args:
@@ -128,7 +129,7 @@ def _measure_distance(made: U8, real: U8) -> float:
     return float(np.mean(values))
 
 
-def _find_files(listed: Sequence[ListedPicture], folder: Path) -> list[ListedPicture]:
+def _find_files(listed: Sequence[Picture], folder: Path) -> list[Picture]:
     """The list with the folders in which its files are."""
     found = []
     for picture in listed:

@@ -106,7 +106,11 @@ def _read_pictures(
 def _write_files(folder: Path, name: str, maker: EngineMaker, report: EngineReport, checked: dict[int, U8]) -> None:
     path = folder / f"{name}.onnx"
     used, rater = report.used, name_rater(report.used)
-    maker.write([Concept(one.found.name, one.rating.arousal, one.rating.valence) for one in used], path)
+    concepts = [
+        Concept(one.found.name, one.rating.arousal, one.rating.valence, one.found.themes, one.rating.rated_by)
+        for one in used
+    ]
+    maker.write(concepts, path)
     report.psnr_db = _measure_sharpness(path, len(used), checked)
     write_table(build_own_table(name, used, maker.thumbs), folder / f"{name}_concepts.json")
     write_pictures(used, folder / f"{name}_pictures.csv")

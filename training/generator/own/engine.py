@@ -78,7 +78,6 @@ class EngineMaker:
         _replace_table(self._model, "packed", np.stack(self._packed))
         _replace_table(self._model, "fields", picture_fields(self.thumbs))
         _replace_table(self._model, "focus", np.array(self._focus, np.float32))
-        self._model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = len(concepts)
         del self._model.graph.value_info[:]  # shapes on the way, some of them with the number of concepts
         shown = {"concepts": concepts_to_json(list(concepts)), "latents": encode_floats(measure_latents(self.thumbs))}
         save_engine(self._model, self._facts | shown, path)

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from services.composer.film.pace import choose_stride, find_neighbours
+from services.composer.film.pace import Pace, find_neighbours
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,29 @@ from services.composer.film.pace import choose_stride, find_neighbours
     ],
 )
 def test_no_fewer_pictures_are_painted_than_wanted(rate: Fraction, paint_rate: float, stride: int) -> None:
-    assert choose_stride(rate, paint_rate) == stride
+    assert Pace.choose(rate, paint_rate, rests=False) == Pace(stride, stride)
+
+
+@pytest.mark.parametrize(
+    ("rate", "paint_rate", "pace"),
+    [
+        (Fraction(24), 12, Pace(2, 8)),
+        (Fraction(24), 8, Pace(3, 6)),  # a multiple of the stride
+        (Fraction(30), 12, Pace(2, 10)),
+        (Fraction(60), 12, Pace(5, 20)),
+        (Fraction(12), 12, Pace(1, 4)),
+        (Fraction(24), 2, Pace(12, 12)),  # a slow engine paints no fewer
+        (Fraction(2), 12, Pace(1, 1)),
+        (Fraction(24), 0, Pace(1, 1)),  # a generator of an older release
+    ],
+)
+def test_three_pictures_a_second_are_painted_while_one_is_shown(rate: Fraction, paint_rate: float, pace: Pace) -> None:
+    assert Pace.choose(rate, paint_rate, rests=True) == pace
+
+
+def test_blocks_lie_between_painted_frames_and_end_with_one() -> None:
+    pace = Pace(2, 8)
+    assert [pace.find_block(seq) for seq in (0, 1, 7, 8, 9)] == [(0, 0), (0, 8), (0, 8), (0, 8), (8, 16)]
 
 
 def test_a_frame_lies_between_the_painted_ones_around_it() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.composer.film.camera import Pose
-from services.composer.film.warp import blend_pictures, enlarge_picture, find_view, warp_picture
+from services.composer.film.warp import blend_pictures, find_view, prepare_picture, warp_picture
 
 POSES = st.builds(
     Pose,
@@ -41,12 +41,11 @@ def test_the_middle_of_a_zoomed_picture_stays_and_its_edges_leave() -> None:
 
 
 def test_a_still_pose_gives_the_picture_itself() -> None:
-    picture = ramp()
-    assert warp_picture(picture, Pose()) is picture
+    assert np.array_equal(warp_picture(prepare_picture(ramp(), 64, 48), Pose()), ramp())
 
 
 def test_a_warp_shows_the_places_that_the_view_says() -> None:
-    shown = warp_picture(ramp(), Pose(zoom=1.25, x=1.0, y=-1.0))
+    shown = warp_picture(prepare_picture(ramp(), 64, 48), Pose(zoom=1.25, x=1.0, y=-1.0))
     assert (shown.shape, shown.dtype) == ((48, 64, 3), np.uint8)
     assert shown[0, -1].tolist() == pytest.approx([63 * 3, 0, 63], abs=1)
     assert shown[0, 0, 0] == pytest.approx((63 - 63 / 1.25) * 3, abs=1)
@@ -60,8 +59,7 @@ def test_a_blend_lies_between_and_its_end_is_the_picture_itself() -> None:
 
 
 def test_a_picture_is_enlarged_to_the_size_of_the_frames_and_otherwise_left_alone() -> None:
-    picture = ramp()
-    assert enlarge_picture(picture, 64, 48) is picture
-    large = enlarge_picture(picture, 128, 96)
-    assert (large.shape, large.dtype) == ((96, 128, 3), np.uint8)
+    same, large = prepare_picture(ramp(), 64, 48), prepare_picture(ramp(), 128, 96)
+    assert np.array_equal(same[..., :3], ramp())
+    assert (large.shape, large.dtype) == ((96, 128, 4), np.uint8)
     assert large[50, 60, :2].tolist() == pytest.approx([(60.5 / 2 - 0.5) * 3, (50.5 / 2 - 0.5) * 4], abs=1)

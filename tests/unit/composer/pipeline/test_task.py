@@ -9,8 +9,8 @@ from services.composer.pipeline.task import StoryTask
 from services.composer.story.plan import Size
 
 
-def task(shown: tuple[int, int] | None, native: tuple[int, int] = (640, 512)) -> StoryTask:
-    plan = SimpleNamespace(size=Size(*shown) if shown else None)
+def task(shown: tuple[int, int] | None, native: tuple[int, int] = (640, 512), *, is_styled: bool = False) -> StoryTask:
+    plan = SimpleNamespace(size=Size(*shown) if shown else None, is_styled=is_styled)
     return StoryTask(cast(Any, plan), cast(Any, SimpleNamespace(native_size=Size(*native))), "story")
 
 
@@ -31,6 +31,14 @@ def task(shown: tuple[int, int] | None, native: tuple[int, int] = (640, 512)) ->
 )
 def test_pictures_are_painted_no_larger_than_the_engines(shown: tuple | None, painted: tuple) -> None:
     assert task(shown).painted_size == Size(*painted)
+
+
+@pytest.mark.parametrize(
+    ("shown", "painted"),
+    [(None, (480, 384)), ((512, 512), (384, 384)), ((1280, 720), (480, 270)), ((64, 64), (64, 64))],
+)
+def test_styled_pictures_are_painted_a_quarter_smaller(shown: tuple | None, painted: tuple) -> None:
+    assert task(shown, is_styled=True).painted_size == Size(*painted)
 
 
 def test_pictures_that_are_enlarged_much_are_told() -> None:

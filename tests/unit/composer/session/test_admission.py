@@ -1,7 +1,6 @@
 """A session that cannot start is not counted as open."""
 
 import errno
-from pathlib import Path
 
 import grpc
 import pytest
@@ -12,7 +11,7 @@ from tests.unit.composer.session.test_session import compose_all, only
 
 
 async def test_sessions_that_fail_for_want_of_disk_are_not_counted_as_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: SongFile, path: Path, limit_bytes: int) -> None:
+    def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     async with stage(max_sessions=1) as composer:
@@ -22,5 +21,5 @@ async def test_sessions_that_fail_for_want_of_disk_are_not_counted_as_open(monke
                 with pytest.raises(grpc.aio.AioRpcError):
                     await compose_all(composer.stub, config())
         assert (composer.servicer.sessions, composer.servicer.idle.is_set()) == (0, True)
-        assert list(composer.servicer.scratch.path.iterdir()) == []
+        assert list(composer.servicer.resources.scratch.path.iterdir()) == []
         assert only(await compose_all(composer.stub, config()), "session_end")[0].frame_count == 151

@@ -11,8 +11,8 @@ import pytest
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2
 from services.composer.pipeline.capabilities import Capabilities
-from services.composer.pipeline.frames import STYLED_BATCH
 from services.composer.pipeline.live_frames import LiveFrameScheduler
+from services.composer.pipeline.room import STYLED_BATCH, plan_room
 from services.composer.pipeline.task import StoryTask
 from services.composer.session.config import parse_config
 from services.composer.story.timeline import REACTION_S
@@ -43,11 +43,13 @@ def pictures(responses: list[pb.ComposeResponse]) -> list[np.ndarray]:
 @pytest.mark.parametrize(
     ("fields", "painted"),
     [
-        ({}, 76),  # every second of 151 frames, from the first to the last
-        ({"style": "auto"}, 51),  # every third, and one after the end
+        ({"paint_rate": 12}, 76),  # every second of 151 frames, from the first to the last
+        ({"paint_rate": 8}, 51),  # every third, and one after the end
+        ({}, 35),  # every second while a picture turns into another, every eighth while one is shown
+        ({"style": "auto"}, 32),  # every third, and every sixth
         ({"paint_rate": 2}, 14),
         ({"paint_rate": 60, "style": "auto"}, 151),
-        ({"frame_rate": sentiment_pb2.FrameRate(numerator=12, denominator=1)}, 76),
+        ({"frame_rate": sentiment_pb2.FrameRate(numerator=12, denominator=1)}, 35),
     ],
 )
 async def test_as_many_pictures_are_painted_as_the_pace_asks_for(
@@ -73,7 +75,7 @@ async def test_a_generator_of_an_older_release_paints_every_frame(composer: Stag
 
 
 async def test_a_still_film_is_what_was_painted_and_blended(composer: Stage) -> None:
-    still = config(motion=0, react=0)
+    still = config(motion=0, react=0, paint_rate=12)
     every = pictures(await compose_all(composer.stub, config(motion=0, react=0, paint_rate=60)))
     film = pictures(await compose_all(composer.stub, still))
     assert all(np.array_equal(film[seq], every[seq]) for seq in range(0, FRAMES, 2))
@@ -126,7 +128,13 @@ async def test_live_frames_of_the_built_in_pace_show_their_own_time_and_those_of
     async def measure_delay(paint_rate: float) -> float:
         plan = parse_config(config(pacing=pb.PACING_LIVE, paint_rate=paint_rate))
         task = StoryTask(plan, await Capabilities.fetch(plan, composer.servicer.backends), "s")
-        scheduler = LiveFrameScheduler(task, composer.servicer.backends, ArrivalLog(), composer.servicer.settings)
+        scheduler = LiveFrameScheduler(
+            task,
+            composer.servicer.backends,
+            ArrivalLog(),
+            composer.servicer.settings,
+            plan_room(task, composer.servicer.settings),
+        )
         return 4.0 - scheduler._find_time_s(96)
 
     assert await measure_delay(12) == 0

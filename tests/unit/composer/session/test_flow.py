@@ -91,6 +91,52 @@ async def test_a_caller_who_sends_nothing_at_all_is_refused(method: str, tmp_pat
         assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "UPLOAD_STALLED")
 
 
+@pytest.mark.parametrize(
+    ("method", "request_type", "idle"),
+    [
+        ("Compose", pb.ComposeRequest, {"credit": 1}),
+        ("Compose", pb.ComposeRequest, {"audio_chunk": b""}),
+        ("Compose", pb.ComposeRequest, {"audio_chunk": b"x"}),
+        ("Probe", pb.ProbeRequest, {"audio_chunk": b""}),
+        ("Probe", pb.ProbeRequest, {"audio_chunk": b"x"}),
+        ("CreateStory", pb.CreateStoryRequest, {"audio_chunk": b""}),
+        ("CreateStory", pb.CreateStoryRequest, {"audio_chunk": b"x"}),
+    ],
+)
+async def test_messages_without_audio_keep_no_upload_alive(
+    method: str, request_type: Any, idle: dict[str, Any], tmp_path: Path
+) -> None:
+    async def requests() -> AsyncIterator[Any]:
+        yield request_type(config=config())
+        while True:
+            yield request_type(**idle)
+            await asyncio.sleep(0.05)
+
+    async with stage(upload_stall_s=0.4, store=str(tmp_path), stories_running=0) as composer:
+        call = getattr(composer.stub, method)(requests(), timeout=30)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await (read_all(call) if method == "Compose" else call)
+        code, reason = caught.value.code(), parse_error_info(caught.value)[0]
+        assert (code, reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "UPLOAD_STALLED")
+
+
+async def test_one_caller_has_a_share_of_the_sessions_and_another_gets_in() -> None:
+    async with stage(max_sessions=3, max_sessions_per_caller=2) as composer:
+        held = [composer.stub.Compose(upload_then_wait(pb.ComposeRequest(config=config()))) for _ in range(2)]
+        for call in held:
+            assert (await call.read()).HasField("session_started")
+        code, reason, text = await expect_refusal(composer.stub.Compose(upload(config(), SONG)))
+        assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SESSIONS_EXHAUSTED")
+        assert text == "2 sessions of yours are open, your share; close some; try again in 10 s"
+        with composer.servicer._shares.hold("another"):
+            assert composer.servicer.sessions == 3
+
+
+async def read_all(call: Any) -> None:
+    async for _ in call:
+        pass
+
+
 async def upload_then_wait(*first: Any) -> AsyncIterator[Any]:
     """An upload that stops after its first messages, if any."""
     for one in first:

@@ -13,7 +13,7 @@ from tests.unit.composer.fakes import config, pcm, stage, upload
 
 async def test_a_reader_that_stops_and_leaves_does_not_hold_the_session() -> None:
     async with stage() as composer:
-        session = Session(composer.servicer.settings, composer.servicer.backends, "s")
+        session = Session(composer.servicer.settings, composer.servicer.backends, composer.servicer.resources, "s")
         responses = session.run(upload(config(), pcm(6.3)))
         assert (await anext(responses)).HasField("session_started")
         async with asyncio.timeout(10):
@@ -28,7 +28,7 @@ async def test_a_reader_that_stops_and_leaves_does_not_hold_the_session() -> Non
 async def test_a_session_that_is_cancelled_twice_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     async with stage() as composer:
         composer.generator.release = asyncio.Event()
-        session = Session(composer.servicer.settings, composer.servicer.backends, "s")
+        session = Session(composer.servicer.settings, composer.servicer.backends, composer.servicer.resources, "s")
         closing, may_close, close = asyncio.Event(), asyncio.Event(), Session._close
 
         async def slow(self: Session, work: asyncio.Task[None]) -> None:
@@ -61,7 +61,7 @@ async def test_an_unexpected_failure_leaves_no_files(monkeypatch: pytest.MonkeyP
         raise ZeroDivisionError
 
     async with stage() as composer:
-        session = Session(composer.servicer.settings, composer.servicer.backends, "s")
+        session = Session(composer.servicer.settings, composer.servicer.backends, composer.servicer.resources, "s")
         monkeypatch.setattr(Delivery, "_finish", broken)
         responses: list[pb.ComposeResponse] = []
         with pytest.raises(ZeroDivisionError):

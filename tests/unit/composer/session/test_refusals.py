@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 
-from deepsing.rpc.errors import InvalidArgument
+from deepsing.rpc.errors import FailedPrecondition, InvalidArgument
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import sentiment_pb2
 from services.composer.session.config import parse_config, story_digest
@@ -42,6 +42,10 @@ REFUSED = [
     ({"duration_us": 499_999}, "PART_OUT_OF_RANGE", "at least 0.5 s"),
     ({"files": [1, 2, 1]}, "FILES_INVALID", "VIDEO twice"),
     ({"files": [1], "pacing": pb.PACING_LIVE}, "FILES_INVALID", "live"),
+    ({"engine": "x" * 201}, "ENGINE_UNKNOWN", "engine has 201 characters; no name has more than 200"),
+    ({"translator": "x" * 201}, "TRANSLATOR_UNKNOWN", "no name has more than 200"),
+    ({"style": "x" * 201}, "STYLE_UNKNOWN", "no name has more than 200"),
+    ({"themes": ["x" * 5_000_000]}, "MESSAGE_TOO_LARGE", "bytes; send at most 4194304"),
     ({"title": "x" * 201}, "TITLE_TOO_LONG", "201 characters; send at most 200"),
     ({"sentiment_mode": 2, "pacing": pb.PACING_LIVE}, "MODE_NEEDS_WHOLE_SONG", "adaptive"),
     ({"sentiment_mode": 99}, "ENUM_UNKNOWN", "sentiment_mode is 99"),
@@ -65,6 +69,20 @@ def test_a_config_out_of_range_is_refused(fields: dict[str, object], reason: str
         parse_config(pb.StoryConfig(**fields))
     assert caught.value.reason_name == reason
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["story_digest", "song_digest"])
+def test_a_digest_that_is_longer_than_any_is_refused(field: str) -> None:
+    with pytest.raises(FailedPrecondition, match="has 65 characters; send the 64 of SessionStarted") as caught:
+        parse_config(pb.StoryConfig(resume=pb.ResumePoint(**{field: "0" * 65})))
+    assert caught.value.reason_name == "RESUME_MISMATCH"
+
+
+async def test_a_name_that_is_longer_than_any_is_refused_before_anybody_is_asked() -> None:
+    async with stage(patience_s=0.2) as composer:
+        answer = await expect_refusal(composer.stub.Compose(upload(config(engine="x" * (5 << 20)), pcm(1.0))))
+        assert answer[:2] == (grpc.StatusCode.INVALID_ARGUMENT, "MESSAGE_TOO_LARGE")
+        assert composer.generator.calls == []
 
 
 def test_an_empty_config_has_the_documented_defaults() -> None:

@@ -47,6 +47,6 @@ async def test_a_caller_sees_its_own_stories_only(tmp_path: Path) -> None:
         on.generator.release.set()
         call = on.stub.WatchStory(pb.WatchStoryRequest(story_id=story_id), metadata=ann)
         assert [answer.story.state async for answer in call][-1] == pb.STORY_STATE_SUCCEEDED
-        assert sorted(account.name for account in accounts if account) == ["key ann", "key bob"]
-        mine = next(account for account in accounts if account and account.name == "key ann")
+        assert sorted(account.label for account in accounts if account) == ["key ann", "key bob"]
+        mine = next(account for account in accounts if account and account.label == "key ann")
         assert mine._work_s >= 0.009  # 72 frames in nine batches of a millisecond each

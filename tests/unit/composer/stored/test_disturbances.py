@@ -131,6 +131,18 @@ async def test_a_full_disk_delays_a_story_and_does_not_end_it(tmp_path: Path, mo
         assert not story.HasField("error")
 
 
+async def test_a_full_disk_of_the_store_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with stage(store=str(tmp_path), stories_running=0) as on:
+        with monkeypatch.context() as patch:
+            patch.setattr("services.composer.stored.folder.shutil.copyfile", fail)
+            code, reason, _ = await expect_refusal(on.stub.CreateStory(upload(SONG)))
+        assert (code, reason) == ("RESOURCE_EXHAUSTED", "DISK_FULL")
+        assert not (await create(on)).existed
+
+
 async def test_callers_take_turns(tmp_path: Path) -> None:
     async with stage(store=str(tmp_path), stories_running=0) as on:
         first = [(await create(on, seed=seed)).story.story_id for seed in range(3)]

@@ -135,7 +135,7 @@ async def test_a_resumed_story_may_be_stopped_before_its_song_has_come() -> None
 
         frames = only([one async for one in composer.stub.Compose(upload_and_stop())], "frame")
         assert [frame.seq for frame in frames] == list(range(3, 48))
-        assert servicer.song_cache.find("", hashlib.sha256(SONG[:32_000]).hexdigest()) is None
+        assert servicer.resources.song_cache.find("", hashlib.sha256(SONG[:32_000]).hexdigest()) is None
 
 
 async def drain_call(call: Any) -> None:
@@ -163,7 +163,7 @@ async def test_another_caller_does_not_learn_that_a_song_is_held() -> None:
         point = pb.ResumePoint(story_digest=digest, next_seq=1, song_digest=DIGEST)
         caller_account.set(Account("key eve"))
         servicer = composer.servicer
-        session = Session(servicer.settings, servicer.backends, "s", song_cache=servicer.song_cache)
+        session = Session(servicer.settings, servicer.backends, servicer.resources, "s")
         caller_account.set(None)
         responses = [response async for response in session.run(upload(config(resume=point), SONG))]
     assert not only(responses, "session_started")[0].song_held
@@ -182,7 +182,7 @@ async def test_a_story_is_not_resumed_with_another_audio_model() -> None:
 async def test_nothing_is_held_once_the_composer_has_closed() -> None:
     async with stage() as composer:
         await compose_all(composer.stub, config())
-        path = composer.servicer.song_cache.find("", DIGEST)
+        path = composer.servicer.resources.song_cache.find("", DIGEST)
         assert path is not None
         assert path.exists()
     assert not path.parent.exists()

@@ -9,7 +9,6 @@ from training.generator.pictures import (
     THEMES,
     Picture,
     Window,
-    crop_to_aspect,
     crop_window,
     format_counts,
     load_pictures,
@@ -75,7 +74,8 @@ def test_a_row_becomes_a_picture(tmp_path: Path) -> None:
         ({"rated_by": "me"}, "rated_by of 'green bay' is 'me'; choose from people, model"),
         ({"rated_by": "people"}, "'green bay' is rated by people; give the judge's reading beside a model's"),
         ({"judge_valence": ""}, "'green bay' is rated by model; give the judge's reading beside a model's"),
-        ({"arousal": ""}, "arousal of 'green bay' is ''; give a number from -1 to 1"),
+        ({"arousal": ""}, "sea/1.jpg has no rating; give arousal and valence, -1 to 1"),
+        ({"valence": "high"}, "valence of 'green bay' is 'high'; give a number from -1 to 1"),
         ({"arousal": "nan"}, "arousal of 'green bay' is 'nan'; give a number from -1 to 1"),
         ({"valence": "1.5"}, "valence of 'green bay' is '1.5'; give a number from -1 to 1"),
         ({"focus_x": "-0.1"}, "focus_x of 'green bay' is '-0.1'; give a number from 0 to 1"),
@@ -100,16 +100,18 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         load_pictures(table)
 
 
-def test_crops_stay_inside_and_as_near_to_the_focus_as_the_borders_allow() -> None:
+def test_crops_stay_inside_and_as_near_to_the_focus_as_the_borders_allow(tmp_path: Path) -> None:
     image = Image.new("RGB", (500, 400))
     image.putpixel((400, 100), (255, 0, 0))
-    square = crop_to_aspect(image, (0.8, 0.25), 1.0)
+    image.save(tmp_path / "a.png")
+    picture = Picture("a.png", "a", "sea", "", 0.0, 0.0, "people", focus=(0.8, 0.25))
+    square = open_picture(tmp_path, picture, (1, 1))
     assert square.size == (400, 400)
     assert square.getpixel((300, 100)) == (255, 0, 0)  # cut from 100 to 500
-    tall = crop_to_aspect(image, (0.8, 0.25), 9 / 16)
+    tall = open_picture(tmp_path, picture, (9, 16))
     assert tall.size == (225, 400)
     assert tall.getpixel((400 - 275, 100)) == (255, 0, 0)  # cut from 275, as far right as the border allows
-    wide = crop_to_aspect(image, (0.8, 0.25), 16 / 9)
+    wide = open_picture(tmp_path, picture, (16, 9))
     assert wide.size == (500, 281)
     assert wide.getpixel((400, 100)) == (255, 0, 0)  # cut from 0
 
@@ -125,7 +127,7 @@ def test_a_picture_is_opened_as_it_is_shown(tmp_path: Path) -> None:
     Image.new("L", (100, 80)).save(tmp_path / "sea" / "1.jpg")
     picture = load_pictures(write_table(tmp_path, ROW))[0]
     assert open_picture(tmp_path, picture).size == (100, 40)
-    assert open_picture(tmp_path, picture, 1.0).size == (40, 40)
+    assert open_picture(tmp_path, picture, (1, 1)).size == (40, 40)
     assert open_picture(tmp_path, picture).mode == "RGB"
 
 
