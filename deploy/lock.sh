@@ -12,7 +12,7 @@ compile() {
     "$uv" pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
         --no-emit-index-url --no-annotate --custom-compile-command "sh deploy/lock.sh" "$@"
 }
-compile --extra serve --extra story --extra access --extra otel --extra s3 ../../pyproject.toml -o "$ranges"
+compile --extra serve --extra story --extra access --extra otel --extra queue --extra s3 ../../pyproject.toml -o "$ranges"
 # onnxruntime and onnxruntime-gpu overwrite each other, hence an image, and a lock, for each.
 for image in audio_sentiment translator generator generator-gpu composer; do
     compile --generate-hashes --constraints "$ranges" "$image.in" -o "$image.txt" ${1:+"$1"}

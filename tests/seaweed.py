@@ -27,6 +27,7 @@ class SeaweedFs:
 
     endpoint: str
     bucket: str = BUCKET
+    pid: int = 0
 
     def environment(self, secret: str = SECRET) -> dict[str, str]:
         """What boto3 looks for."""
@@ -61,7 +62,7 @@ def start_seaweed(folder: Path) -> Iterator[SeaweedFs]:
     words += ["-master.volumeSizeLimitMB=64", "-volume.max=20", *(f"{name}={port}" for name, port in ports.items())]
     with (folder / "log").open("wb") as log, subprocess.Popen(words, stdout=log, stderr=log, cwd=folder) as running:
         try:
-            server = SeaweedFs(f"http://127.0.0.1:{ports['-s3.port']}")
+            server = SeaweedFs(f"http://127.0.0.1:{ports['-s3.port']}", pid=running.pid)
             _wait_until_writable(server, running)
             yield server
         finally:

@@ -28,6 +28,7 @@ from deepsing.runtime.settings import (
     check_environment,
     settings_from_environment,
 )
+from deepsing.runtime.supervision import find_failing, supervise
 from deepsing.telemetry.logs import configure_logs
 from deepsing.telemetry.observation import ServiceTelemetry
 
@@ -40,6 +41,7 @@ EX_CONFIG = 78  # as in sysexits.h: something was set wrongly
 SLOWEST_BYTES_PER_S = 2**16  # at which a large message may come: half a megabit
 LOOKAHEAD_BYTES = 256 * 2**10  # of each stream, that may arrive before they are read
 METADATA_BYTES = 8192  # of one call; with its default limits gRPC rejects metadata at random between 8 and 16 KiB
+BACKGROUND, REPORT_EVERY_S = "background", 1.0  # name of a service in health, for the tasks beside the calls
 logger = logging.getLogger(__name__)
 
 
@@ -103,6 +105,7 @@ class GrpcServer:
                 interceptors=[self._guard], options=build_options(self.settings, self.settings.max_message_bytes)
             )
         self._servicer: Any = None
+        self._watching: asyncio.Task[None] | None = None  # of the background tasks
 
     @property
     def address(self) -> str:
@@ -151,6 +154,14 @@ class GrpcServer:
         self._guard.ready = True
         self._telemetry.set_serving(True)
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._watching = asyncio.create_task(self._report_background_tasks())
+
+    async def _report_background_tasks(self) -> None:
+        """Keeps the health of BACKGROUND: NOT_SERVING while a background task is failing."""
+        while True:
+            statuses = health_pb2.HealthCheckResponse
+            await self._health.set(BACKGROUND, statuses.NOT_SERVING if find_failing() else statuses.SERVING)
+            await asyncio.sleep(REPORT_EVERY_S)
 
     async def drain(self, grace_s: float | None = None) -> None:
         """Reports NOT_SERVING at once, accepts no new calls, lets running ones end, then closes the service.
@@ -159,6 +170,8 @@ class GrpcServer:
             grace_s: after this time running calls are cancelled; None is that of the settings.
         """
         self._telemetry.set_serving(False)
+        if self._watching is not None:
+            self._watching.cancel()
         await self._health.enter_graceful_shutdown()
         stopping = asyncio.create_task(self._server.stop(self.settings.grace_s if grace_s is None else grace_s))
         idle = asyncio.create_task(self._guard.wait_idle())
@@ -228,7 +241,7 @@ async def _serve(service: Service, settings: ServerSettings) -> int:
         return 1
     if opening.done():
         logger.info("serving on %s after %.2f s", server.address, time.monotonic() - began, extra=address)
-        collecting = asyncio.create_task(collect_periodically())
+        collecting = asyncio.create_task(supervise("collection of garbage", collect_periodically))
         await stopping
         collecting.cancel()
     opening.cancel()

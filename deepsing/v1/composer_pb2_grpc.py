@@ -134,13 +134,13 @@ class ComposerServiceServicer(object):
 
     def CreateStory(self, request_iterator, context):
         """The five calls below make stories in the background and keep them for some time. A caller sees only its own
-        stories. The composer has no store (DEEPSING_COMPOSER_STORE): FAILED_PRECONDITION STORIES_OFF. The store does not
-        answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
+        stories. The composer has no store (DEEPSING_COMPOSER_STORE): FAILED_PRECONDITION STORIES_OFF. The store or
+        the queue does not answer: UNAVAILABLE DEPENDENCY_UNAVAILABLE with RetryInfo.
 
         Takes a song and answers once it is stored; any composer that uses the same store then makes the story. The limits
         of Compose on config and audio apply here too. The same decoded samples with the same config and models are the
         same story: the call answers with the one that exists. If that one failed or was cancelled, it is made again.
-        Limits: stories of one caller that have not ended, as far as this composer knows, ≤ 1,000, else RESOURCE_EXHAUSTED
+        Limits: stories of one caller that have not ended, at all composers of one queue, ≤ 1,000, else RESOURCE_EXHAUSTED
         QUEUE_FULL with RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -1,11 +1,22 @@
 """The composer's metrics: sessions, stories, frames, and failed, retried and hedged calls to the other services."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 from typing import Self
 
 from deepsing.telemetry.metrics import Counter, Gauge, Histogram
 
-__all__ = ["LIVE_LAG", "DEPENDENCY_FAILURES", "DEPENDENCY_HEDGES", "DEPENDENCY_RETRIES", "StoryMetrics"]
+__all__ = [
+    "DEPENDENCY_FAILURES",
+    "DEPENDENCY_HEDGES",
+    "DEPENDENCY_RETRIES",
+    "LIVE_LAG",
+    "STORIES_SET_ASIDE",
+    "STORIES_UNENDED",
+    "StoryMetrics",
+    "count_demand",
+]
 
 PACINGS = ("live", "offline")
 DEPENDENCIES = ("audio_sentiment", "translator", "generator")
@@ -54,6 +65,22 @@ DEPENDENCY_HEDGES = Counter(
     "Second calls to another replica while the first one was slow.",
     {"dependency": DEPENDENCIES},
 )
+STORIES_UNENDED = Gauge(
+    "deepsing_stories_unended", "Stored stories that wait or are being made, of all composers at the same queue."
+)
+STORIES_SET_ASIDE = Counter(
+    "deepsing_stories_set_aside", "Stored stories that nobody makes, because their records cannot be read; see the log."
+)
+
+
+@contextmanager
+def count_demand() -> Iterator[None]:
+    """Counts a call that needs the other services as a pending session while it lasts."""
+    SESSIONS.add(1, "pending")
+    try:
+        yield
+    finally:
+        SESSIONS.add(-1, "pending")
 
 
 class StoryMetrics:

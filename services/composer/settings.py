@@ -37,6 +37,7 @@ class ComposerSettings:
     judge_every_s: Annotated[float, Between(0, 3600)] = 1.0  # seconds of song between judged frames; 0 judges none
     store: str = ""  # where stored stories are kept: a folder, or s3://bucket/prefix; empty keeps none
     store_endpoint: str = ""  # address of an S3 server that is not Amazon's, e.g. http://127.0.0.1:8333
+    queue: str = ""  # where stored stories wait: a file of SQLite, or redis://host:port/0; empty: in the store's folder
     story_ttl_s: Annotated[float, Between(1)] = 604_800.0  # how long a stored story is kept after its end; a week
     stories_running: Annotated[int, Between(0, 64)] = 1  # stored stories that this composer makes at a time; 0: none
     stories_waiting: Annotated[int, Between(1)] = 1000  # unfinished stored stories of one caller, at most

@@ -28,7 +28,7 @@ def pins(lock: Path) -> dict[str, str]:
 def ranges() -> dict[str, Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     optional = project["optional-dependencies"]
-    extras = ("serve", "story", "access", "otel", "s3")
+    extras = ("serve", "story", "access", "otel", "queue", "s3")
     entries = [*project["dependencies"], *(entry for extra in extras for entry in optional[extra])]
     return {canonicalize_name(one.name): one for one in map(Requirement, entries)}
 

@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped]
 
 import services.audio_sentiment.metrics
 import services.composer.metrics  # noqa: F401
-from deepsing.runtime import batching  # noqa: F401
+from deepsing.runtime import batching, supervision  # noqa: F401
 from deepsing.telemetry.metrics import DECLARED, Counter, Histogram
 from deepsing.telemetry.observation import MetricsInterceptor, ServiceTelemetry
 from tests.architecture.test_deploy import container, deployments, environment, render_manifests

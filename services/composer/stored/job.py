@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import hashlib
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,9 +28,16 @@ from services.composer.pipeline.task import StoryTask
 from services.composer.session.config import parse_config, story_digest
 from services.composer.session.messages import build_file_kind, convert_audio_error
 from services.composer.settings import ComposerSettings
-from services.composer.stored.lease import Lease
-from services.composer.stored.record import File, Segment
-from services.composer.stored.segments import SegmentWriter, StoredFrames, read_segment
+from services.composer.stored.attempt import Attempt
+from services.composer.stored.record import File, Record, Segment
+from services.composer.stored.segments import (
+    SegmentWriter,
+    StoredFrames,
+    compute_file_digest,
+    is_whole_segment,
+    read_segment,
+)
+from services.composer.stored.store import NotFound
 from services.composer.story.frame import FrameInfo
 from services.composer.story.plan import FileKind, StoryPlan
 from services.composer.story.summary import StorySummary
@@ -38,20 +46,21 @@ from services.composer.upload.song_file import SongFile
 __all__ = ["StoryJob"]
 
 LEAST_FRAMES = 8  # of every segment but the last: the encoder reorders frames differently in shorter ones
+logger = logging.getLogger(__name__)
 
 
 class StoryJob:
     """One composer's work on one story.
 
     Args:
-        lease: the lease of the story.
+        attempt: this composer's attempt at the story.
         folder: for temporary files; the caller deletes it.
     """
 
-    def __init__(self, settings: ComposerSettings, backends: Backends, lease: Lease, folder: Path) -> None:
-        self._settings, self._backends, self._lease, self._folder = settings, backends, lease, folder
-        self._store = lease.store
-        self._config = pb.StoryConfig.FromString(lease.record.config)
+    def __init__(self, settings: ComposerSettings, backends: Backends, attempt: Attempt, folder: Path) -> None:
+        self._settings, self._backends, self._attempt, self._folder = settings, backends, attempt, folder
+        self._store = attempt.store
+        self._config = pb.StoryConfig.FromString(attempt.record.config)
         self._plan = parse_config(self._config)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stored")  # only one: files are closed after writing
         self._videos: list[Path] = []
@@ -63,10 +72,10 @@ class StoryJob:
         """Makes the story and records that it succeeded.
 
         Raises:
-            LeaseLost: another composer has the story now, or it was cancelled.
+            AttemptLost: another composer has the story now, or it was cancelled.
             ServiceError: it cannot be made, or not now. Both may be wrapped in an ExceptionGroup.
         """
-        session_id.set(self._lease.record.story_id)
+        session_id.set(self._attempt.record.story_id)
         try:
             await self._run()
         finally:
@@ -75,13 +84,14 @@ class StoryJob:
             await asyncio.to_thread(self._thread.shutdown)
 
     async def _run(self) -> None:
-        record = self._lease.record
+        record = self._attempt.record
         song = self._folder / "song"
         await self._store.call(self._store.blocking.fetch, record.song, song)
         capabilities = await Capabilities.fetch(self._plan, self._backends)
         digest = story_digest(self._config, capabilities.digests, capabilities.paint_rate)
         if record.begun_with != digest:  # new, or begun with other models: start from frame 0
-            record = await self._lease.update(begun_with=digest, segments=(), frames_total=0)
+            record = await self._attempt.update(begun_with=digest, segments=(), frames_total=0)
+        record = await self._fetch_segments()
         task = StoryTask(self._plan, capabilities, record.story_id, record.frames_done, judge_all=True)
         files = StoryFiles(self._folder, _without_video(self._plan), task.size, self._settings.encoder_threads)
         try:
@@ -89,6 +99,24 @@ class StoryJob:
         finally:
             files.stop_sound()
             await self._run_in_thread(files.abandon)
+
+    async def _fetch_segments(self) -> Record:
+        """Fetches the stored segments into the folder. The first that is damaged or missing, and those after it, go."""
+        record = self._attempt.record
+        for place, segment in enumerate(record.segments):
+            path = self._segment_path(segment.first)
+            try:
+                await self._store.call(self._store.blocking.fetch, segment.name, path)
+                is_whole = await asyncio.to_thread(is_whole_segment, path, segment.digest)
+            except NotFound:
+                is_whole = False
+            if not is_whole:
+                logger.warning("%s is damaged or missing: its frames are painted again", segment.name)
+                return await self._attempt.update(segments=record.segments[:place])
+        return record
+
+    def _segment_path(self, first: int) -> Path:
+        return self._folder / f"{first:08}.zip"
 
     async def _make(self, task: StoryTask, files: StoryFiles, song: Path) -> None:
         song_file = await asyncio.to_thread(SongFile.whole, song)
@@ -114,7 +142,7 @@ class StoryJob:
     ) -> None:
         """Restores the stored frames, then makes and stores the rest."""
         async with aclosing(pipeline.run(group)) as events:
-            for segment in self._lease.record.segments:
+            for segment in self._attempt.record.segments:
                 await self._restore_segment(segment, pipeline, files)
             self._began = time.monotonic()
             with StoryMetrics() as metrics:
@@ -125,15 +153,14 @@ class StoryJob:
                         await self._add_batch(event, task, files)
                         metrics.count_made(event.infos[-1].seq + 1 if event.infos else 0)
                     elif isinstance(event, AnalysisUpdate) and event.last:
-                        await self._lease.update(frames_total=event.frames)
+                        await self._attempt.update(frames_total=event.frames)
                 await self._store_segment(files)
                 summary = pipeline.summarize()
                 judged_r = (summary.judged.arousal.r, summary.judged.valence.r) if summary.judged else None
                 metrics.count_end(summary.frame_count, judged_r)
 
     async def _restore_segment(self, segment: Segment, pipeline: StoryPipeline, files: StoryFiles) -> None:
-        path = self._folder / f"{segment.first:08}.zip"
-        await self._store.call(self._store.blocking.fetch, segment.name, path)
+        path = self._segment_path(segment.first)
         stored: StoredFrames = await asyncio.to_thread(read_segment, path)
         path.unlink()
         for frame in stored.frames:
@@ -156,7 +183,7 @@ class StoryJob:
         self, picture: NDArray[np.uint8], info: FrameInfo, excerpt: bytes, task: StoryTask, files: StoryFiles
     ) -> None:
         if self._segment is None:
-            path, threads = self._folder / f"{info.seq:08}.zip", self._settings.encoder_threads
+            path, threads = self._segment_path(info.seq), self._settings.encoder_threads
             width_px, height_px = task.size.width_px, task.size.height_px
             self._segment = SegmentWriter(path, width_px, height_px, self._plan.rate, threads)
         digest = hashlib.sha256(picture.data).digest()
@@ -169,29 +196,30 @@ class StoryJob:
         if segment is None:
             return
         assert files.contact_sheet is not None
-        first, record = segment.rows[0]["seq"], self._lease.record
+        first, record = segment.rows[0]["seq"], self._attempt.record
         tiles = [(tile, info) for tile, info in files.contact_sheet.tiles.kept if info.seq >= first]
         await self._run_in_thread(segment.close, tiles, self._flashes)
         name = f"{record.folder}{record.epoch}/{segment.path.name}"
         await self._store.call(self._store.blocking.put, name, segment.path)
         self._segment = None
         self._videos.append(segment.video.path)
+        digest = await asyncio.to_thread(compute_file_digest, segment.path)
         segment.path.unlink()
         speed = self._painted / max(1e-3, time.monotonic() - self._began)
-        stored = (*record.segments, Segment(name, first, len(segment.rows)))
-        await self._lease.update(segments=stored, frames_per_s=round(speed, 3))
+        stored = (*record.segments, Segment(name, first, len(segment.rows), digest))
+        await self._attempt.update(segments=stored, frames_per_s=round(speed, 3), losses=0)
 
     def _finish_files(
         self, files: StoryFiles, summary: StorySummary, pipeline: StoryPipeline
     ) -> list[tuple[File, Path]]:
         """Writes the files; blocks. Returns them in the order of the plan; their object names are still empty."""
-        paths = files.finish(summary, pipeline.judgements, self._lease.record.story_id)
+        paths = files.finish(summary, pipeline.judgements, self._attempt.record.story_id)
         paths[FileKind.VIDEO] = files.join_video(self._videos)
         return [(_describe_file(kind, paths[kind]), paths[kind]) for kind in self._plan.files]
 
     async def _store_files(self, made: list[tuple[File, Path]]) -> None:
         """Stores the finished files, then records them, then deletes the song and the segments."""
-        record = self._lease.record
+        record = self._attempt.record
         files = []
         for file, path in made:
             name = f"{record.folder}{record.epoch}/{path.name}"
@@ -199,8 +227,8 @@ class StoryJob:
             files.append(dataclasses.replace(file, name=name))
         now = time.time()
         expires_s = now + self._settings.story_ttl_s
-        await self._lease.update(state="SUCCEEDED", files=tuple(files), ended_s=now, expires_s=expires_s, holder="")
-        for name in (record.song, *(segment.name for segment in self._lease.record.segments)):
+        await self._attempt.update(state="SUCCEEDED", files=tuple(files), ended_s=now, expires_s=expires_s)
+        for name in (record.song, *(segment.name for segment in self._attempt.record.segments)):
             await self._store.call(self._store.blocking.delete, name)
 
     async def _run_in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -220,6 +248,4 @@ async def _write_sound(files: StoryFiles, song: Path) -> None:
 
 
 def _describe_file(kind: FileKind, path: Path) -> File:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return File("", build_file_kind(kind), path.stat().st_size, digest)
+    return File("", build_file_kind(kind), path.stat().st_size, compute_file_digest(path))

@@ -4,21 +4,29 @@ import base64
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError
+
+from deepsing.v1 import composer_pb2 as pb
 
 __all__ = ["File", "Record", "Segment", "owner_tag"]
 
+RETIRED = {"holder"}  # fields of earlier versions
+KINDS: dict[Any, Any] = {str: str, int: int, float: (int, float)}  # what JSON gives for a field of each type
 END_STATES = ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED")
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stored segment: name of its object, number of its first frame, number of frames."""
+    """A stored segment: name of its object, number of its first frame, number of frames, SHA-256 ("": not known)."""
 
     name: str
     first: int
     count: int
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,9 @@ class File:
     digest: str
 
 
+Part = TypeVar("Part", Segment, File)
+
+
 @dataclass(frozen=True)
 class Record:
     """The state of a story. Times are seconds since 1970.
@@ -40,14 +51,14 @@ class Record:
         state: a name of the contract's StoryState.
         config: its StoryConfig, serialised.
         song: name of the song's object.
-        expires_s: when it is deleted.
-        holder: random id of the composer that makes it; empty if none does.
+        expires_s: about when it is deleted, for callers; the store's own clock decides.
         epoch: grows by 1 whenever a composer takes the story; part of the names of the objects that it writes.
-        losses: how many composers went silent while they held it.
+        losses: how many composers went silent over it, one after another, since a segment was last stored.
         revision: grows by 1 with every write, so that no two versions have the same bytes.
         begun_with: digest of the config and models that `segments` were made with.
         frames_per_s: measured speed of the current holder, 0 if not known.
         error: (gRPC code, reason, message) of a failed story, else None.
+        unknown: fields that a later version of this program wrote; they are written again as they came.
     """
 
     story_id: str
@@ -58,7 +69,6 @@ class Record:
     created_s: float
     expires_s: float
     ended_s: float = 0.0
-    holder: str = ""
     epoch: int = 0
     losses: int = 0
     revision: int = 0
@@ -68,6 +78,7 @@ class Record:
     segments: tuple[Segment, ...] = ()
     files: tuple[File, ...] = ()
     error: tuple[int, str, str] | None = None
+    unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -96,17 +107,32 @@ class Record:
     def to_bytes(self) -> bytes:
         """Serialises it as JSON."""
         fields = dataclasses.asdict(self) | {"config": base64.b64encode(self.config).decode()}
-        return json.dumps(fields, indent=1).encode()
+        return json.dumps(fields.pop("unknown") | fields, indent=1).encode()
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Record":
-        """Parses what to_bytes() wrote."""
-        fields = json.loads(content)
-        fields["config"] = base64.b64decode(fields["config"])
-        fields["segments"] = tuple(Segment(**segment) for segment in fields["segments"])
-        fields["files"] = tuple(File(**file) for file in fields["files"])
-        fields["error"] = tuple(fields["error"]) if fields["error"] else None
-        return cls(**fields)
+        """Parses what to_bytes() of this, an earlier or a later version of the program wrote. Raises ValueError."""
+        try:
+            content_fields = {**json.loads(content)}
+            known = {one.name for one in dataclasses.fields(cls)} - {"unknown"}
+            fields = {name: value for name, value in content_fields.items() if name in known}
+            for one in dataclasses.fields(cls):
+                if one.type in KINDS and one.name in fields and not isinstance(fields[one.name], KINDS[one.type]):
+                    raise ValueError(f"{one.name} is {fields[one.name]!r:.40}")
+            fields["config"] = base64.b64decode(fields["config"], validate=True)
+            pb.StoryConfig.FromString(fields["config"])
+            fields["segments"] = tuple(_pick(Segment, one) for one in fields.get("segments", ()))
+            fields["files"] = tuple(_pick(File, one) for one in fields.get("files", ()))
+            fields["error"] = tuple(fields["error"]) if fields.get("error") else None
+            rest = {name: value for name, value in content_fields.items() if name not in known | RETIRED}
+            return cls(**fields, unknown=rest)
+        except (TypeError, KeyError, AttributeError, RecursionError, DecodeError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def _pick(kind: type[Part], fields: dict[str, Any]) -> Part:
+    """A segment or file, without fields that a later version of this program wrote."""
+    return kind(**{one.name: fields[one.name] for one in dataclasses.fields(kind) if one.name in fields})
 
 
 def owner_tag(caller: str) -> str:

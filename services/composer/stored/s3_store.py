@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from services.composer.stored.store import Entry, NotFound, StoreError, VersionC
 
 __all__ = ["S3Store"]
 
+READ_TIMEOUT_S, READ_ATTEMPTS = 3, 2  # of small objects: callers wait for them
 TIMEOUT_S, ATTEMPTS, CONNECTIONS = 10, 4, 16
 PRECONDITION_FAILED, CONFLICT = 412, 409  # 409: S3 saw two conditional writes at once and did not take this one
 
@@ -31,22 +33,27 @@ class S3Store:
 
     def __init__(self, bucket: str, prefix: str = "", endpoint: str = "") -> None:
         self._bucket, self._prefix = bucket, prefix
-        config = Config(
+        usual = Config(
             signature_version="s3v4",
-            connect_timeout=TIMEOUT_S,
+            connect_timeout=READ_TIMEOUT_S,
             read_timeout=TIMEOUT_S,
             retries={"mode": "standard", "max_attempts": ATTEMPTS},
             max_pool_connections=CONNECTIONS,
             s3={"addressing_style": "path" if endpoint else "auto"},
         )
+        quick = usual.merge(
+            Config(read_timeout=READ_TIMEOUT_S, retries={"mode": "standard", "max_attempts": READ_ATTEMPTS})
+        )
         with self._translate_errors():
-            self._client = boto3.Session().client("s3", endpoint_url=endpoint or None, config=config)
+            session = boto3.Session()
+            self._client = session.client("s3", endpoint_url=endpoint or None, config=usual)
+            self._reader = session.client("s3", endpoint_url=endpoint or None, config=quick)
             self._client.head_bucket(Bucket=bucket)
 
     def read(self, name: str) -> Entry:
         """See Store."""
         with self._translate_errors():
-            answer = self._client.get_object(**self._object_args(name))
+            answer = self._reader.get_object(**self._object_args(name))
             return Entry(answer["Body"].read(), answer["ETag"])
 
     def create(self, name: str, content: bytes) -> None:
@@ -80,15 +87,22 @@ class S3Store:
         with self._translate_errors():
             self._client.download_file(self._bucket, self._prefix + name, str(target))
 
-    def list(self, prefix: str, after: str = "") -> Iterator[tuple[str, str]]:
+    def age_s(self, name: str) -> float:
+        """See Store. The present is the Date of the server's answer."""
+        with self._translate_errors():
+            answer = self._reader.head_object(**self._object_args(name))
+            now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+            return float((now - answer["LastModified"]).total_seconds())
+
+    def list(self, prefix: str, after: str = "") -> Iterator[str]:
         """See Store."""
         asked = {"Bucket": self._bucket, "Prefix": self._prefix + prefix}
         if after:
             asked["StartAfter"] = self._prefix + after
         with self._translate_errors():
-            for page in self._client.get_paginator("list_objects_v2").paginate(**asked):
+            for page in self._reader.get_paginator("list_objects_v2").paginate(**asked):
                 for one in page.get("Contents", ()):
-                    yield one["Key"].removeprefix(self._prefix), one["ETag"]
+                    yield one["Key"].removeprefix(self._prefix)
 
     def delete(self, name: str) -> None:
         """See Store."""

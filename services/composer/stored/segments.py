@@ -5,8 +5,10 @@ that the contact sheet may still choose) and `excerpts/SEQ.jpg` (pictures for th
 """
 
 import dataclasses
+import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,7 +23,7 @@ from PIL import Image
 from services.composer.output.video import VideoWriter
 from services.composer.story.frame import FrameInfo
 
-__all__ = ["SegmentWriter", "StoredFrame", "StoredFrames", "read_segment"]
+__all__ = ["SegmentWriter", "StoredFrame", "StoredFrames", "compute_file_digest", "is_whole_segment", "read_segment"]
 
 U8 = NDArray[np.uint8]
 NO_TILE: U8 = np.zeros((2, 2, 3), np.uint8)  # in place of a frame that the contact sheet does not need
@@ -96,6 +98,28 @@ class SegmentWriter:
     def abandon(self) -> None:
         """Stops encoding and removes the video, also after close()."""
         self.video.abandon()
+
+
+def compute_file_digest(path: Path) -> str:
+    """SHA-256 of a file, lower-case hex; blocks."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_whole_segment(path: Path, digest: str) -> bool:
+    """Whether a segment's zip is as it was stored; blocks.
+
+    Args:
+        path: the zip.
+        digest: its compute_file_digest(); "" of a version that wrote none, then the zip's own checksums decide.
+    """
+    if digest:
+        return compute_file_digest(path) == digest
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, ValueError):
+        return False
 
 
 def read_segment(path: Path) -> StoredFrames:

@@ -1,5 +1,7 @@
 """A real S3 server as a store: the rules of all stores, credentials, and links that expire."""
 
+import os
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -66,6 +68,20 @@ def test_a_wrong_secret_is_a_store_error(server: SeaweedFs, monkeypatch: pytest.
 def test_a_missing_bucket_is_a_store_error(server: SeaweedFs, s3_store: S3Store) -> None:
     with pytest.raises(StoreError, match="no-such-bucket refuses"):
         S3Store("no-such-bucket", "", server.endpoint)
+
+
+def test_a_server_that_is_frozen_fails_reads_within_seconds_and_heals(s3_store: S3Store, server: SeaweedFs) -> None:
+    s3_store.create("one", b"first")
+    os.kill(server.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        for look in (s3_store.read, s3_store.age_s, lambda name: list(s3_store.list(name))):
+            with pytest.raises(StoreError, match="cannot be reached"):
+                look("one")
+        assert time.monotonic() - began < 3 * 10
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    assert s3_store.read("one").content == b"first"
 
 
 def test_a_link_needs_no_key_and_ends(s3_store: S3Store, tmp_path: Path) -> None:

@@ -35,11 +35,11 @@ def process(name: str, port: int, settings: dict[str, str]) -> Iterator[subproce
             running.kill()
 
 
-def composer_settings(ports: dict[str, int], server: SeaweedFs, prefix: str) -> dict[str, str]:
+def composer_settings(ports: dict[str, int], server: SeaweedFs, prefix: str, folder: Path) -> dict[str, str]:
     """Settings of a composer."""
     places = {f"DEEPSING_COMPOSER_{name.upper()}_TARGET": f"127.0.0.1:{port}" for name, port in ports.items()}
     kept = {"STORE": f"s3://{server.bucket}/{prefix}", "STORE_ENDPOINT": server.endpoint}
-    quick = {"LEASE_S": "2", "SEGMENT_S": "2"}
+    quick = {"LEASE_S": "2", "SEGMENT_S": "2", "QUEUE": f"{folder / prefix}.sqlite"}
     return (
         places | server.environment() | {f"DEEPSING_COMPOSER_{key}": value for key, value in {**kept, **quick}.items()}
     )
@@ -74,14 +74,14 @@ async def test_a_killed_composers_story_is_finished_by_another_to_the_same_bytes
         for name, port in behind.items():
             stack.enter_context(process(name, port, {}))
         running = {
-            name: stack.enter_context(process("composer", port, composer_settings(behind, server, prefix)))
+            name: stack.enter_context(process("composer", port, composer_settings(behind, server, prefix, tmp_path)))
             for (name, port), prefix in zip(composers.items(), ("one", "two", "two"), strict=True)
             if name != "successor"
         }
         for port in (*behind.values(), composers["undisturbed"], composers["killed"]):
             await wait_until_serving(f"127.0.0.1:{port}", 60)
         whole = await render_story(targets["undisturbed"], tmp_path / "whole", None, targets["undisturbed"])
-        successor = process("composer", composers["successor"], composer_settings(behind, server, "two"))
+        successor = process("composer", composers["successor"], composer_settings(behind, server, "two", tmp_path))
         stack.enter_context(successor)
         await wait_until_serving(targets["successor"], 60)
         finished = await render_story(targets["killed"], tmp_path / "finished", running["killed"], targets["successor"])

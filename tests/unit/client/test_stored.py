@@ -11,7 +11,7 @@ import pytest
 from deepsing.client import Client, StoryOptions
 from deepsing.client.errors import Failed, InvalidSong, Refused, Unavailable
 from deepsing.v1 import composer_pb2 as pb
-from services.composer.stored.store import FolderStore
+from services.composer.stored.folder import FolderStore
 from tests.encoding import encode, tone
 from tests.unit.composer.fakes import stage
 
@@ -54,7 +54,7 @@ async def test_a_file_that_is_not_what_the_composer_says_is_not_saved(tmp_path: 
         story_id = (await client.create_story(song, OPTIONS)).story_id
         _ = [story async for story in client.watch_story(story_id)]
         store = FolderStore(tmp_path / "store")
-        curve = next(name for name, _ in store.list("stories/") if name.endswith("curve.png"))
+        curve = next(name for name in store.list("stories/") if name.endswith("curve.png"))
         whole = store.read(curve)
         store.replace(curve, bytes(len(whole.content)), whole.version)
         with pytest.raises(Failed, match="arrived with digest"):

@@ -1,5 +1,6 @@
 """Rules that every store must follow; each takes an empty store and a folder for files."""
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -77,12 +78,23 @@ def files_come_back_as_they_went(store: Store, folder: Path) -> None:
 def names_are_listed_in_order_from_where_one_asks(store: Store, folder: Path) -> None:
     for name in ("b/2", "a/1", "a/3", "a/2", "ab"):
         store.create(name, name.encode())
-    assert [name for name, _ in store.list("a/")] == ["a/1", "a/2", "a/3"]
-    assert [name for name, _ in store.list("a/", "a/1")] == ["a/2", "a/3"]
-    versions = dict(store.list("a/"))
-    assert versions["a/2"] == store.read("a/2").version
+    assert list(store.list("a/")) == ["a/1", "a/2", "a/3"]
+    assert list(store.list("a/", "a/1")) == ["a/2", "a/3"]
+    assert list(store.list("a")) == ["a/1", "a/2", "a/3", "ab"]
     store.delete("a/2")
-    assert [name for name, _ in store.list("")] == ["a/1", "a/3", "ab", "b/2"]
+    assert list(store.list("")) == ["a/1", "a/3", "ab", "b/2"]
+    assert list(store.list("nothing/")) == []
+
+
+def age_goes_by_the_clock_of_the_store(store: Store, folder: Path) -> None:
+    store.create("one", b"first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time", lambda: 1e10)  # this machine's clock is centuries ahead
+        assert 0 <= store.age_s("one") < 60
+    time.sleep(1.1)  # S3 counts in seconds
+    assert 1 <= store.age_s("one") < 60
+    with pytest.raises(NotFound):
+        store.age_s("nothing")
 
 
 RULES = [
@@ -93,4 +105,5 @@ RULES = [
     an_older_version_or_none_is_not_replaced,
     files_come_back_as_they_went,
     names_are_listed_in_order_from_where_one_asks,
+    age_goes_by_the_clock_of_the_store,
 ]

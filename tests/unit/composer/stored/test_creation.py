@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from services.composer.stored.store import FolderStore, VersionConflict
+from services.composer.stored.folder import FolderStore
+from services.composer.stored.store import VersionConflict
 from tests.unit.composer.fakes import stage
 from tests.unit.composer.stored.calls import create
 

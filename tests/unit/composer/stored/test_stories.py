@@ -17,7 +17,9 @@ from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
 from deepsing.v1 import sentiment_pb2
 from services.composer.settings import ComposerSettings
-from services.composer.stored.store import FolderStore, StoreError
+from services.composer.stored.folder import FolderStore
+from services.composer.stored.queue import QueueError
+from services.composer.stored.store import StoreError
 from tests.encoding import encode, tone
 from tests.unit.composer.fakes import Stage, config, pcm, stage
 from tests.unit.composer.fakes import upload as compose_upload
@@ -56,7 +58,7 @@ async def test_a_story_is_made_to_its_end_and_its_files_are_those_of_its_frames(
         sound = video.streams.audio[0]
         assert float(sound.duration * sound.time_base) == pytest.approx(3.0, abs=0.1)
     assert times == list(range(72))
-    names = [name for name, _ in FolderStore(tmp_path).list("")]  # neither the song nor segments stay
+    names = list(FolderStore(tmp_path).list(""))  # neither the song nor segments stay
     kept = ("story.contact-sheet.png", "story.curve.png", "story.json", "story.mp4")
     folder = f"all/{story.story_id}"
     assert names == [f"records/{folder}", *(f"stories/{folder}/1/{name}" for name in kept)]
@@ -229,6 +231,22 @@ def all_calls(on: Stage) -> Iterator[Any]:
     yield on.stub.WatchStory(pb.WatchStoryRequest(story_id="0" * 32)).read()
 
 
+class UnreachableQueue:
+    """A queue that cannot be reached."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def fail(*_: Any) -> None:
+            if name != "close":
+                raise QueueError("away")
+
+        return fail
+
+
+def cut_off_queue(on: Stage) -> None:
+    stories = on.servicer.stories
+    stories.queue = stories.worker._queue = UnreachableQueue()  # type: ignore[assignment]
+
+
 class UnreachableStore:
     """A store that cannot be reached."""
 
@@ -238,4 +256,5 @@ class UnreachableStore:
 
 def cut_off_store(on: Stage) -> None:
     assert on.servicer.stories.store is not None
-    on.servicer.stories.store.blocking = UnreachableStore()  # type: ignore[assignment]
+    stories = on.servicer.stories
+    stories.store.blocking = stories._work_store.blocking = UnreachableStore()  # type: ignore[assignment]

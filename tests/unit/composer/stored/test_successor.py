@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 
+from deepsing.runtime.supervision import find_failing
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.stored import job
-from services.composer.stored.lease import Lease, LeaseLost
+from services.composer.stored.attempt import Attempt, AttemptLost
+from services.composer.stored.folder import FolderStore
 from services.composer.stored.record import Record, Segment
 from services.composer.stored.segments import StoredFrames, read_segment
-from services.composer.stored.store import AsyncStore, FolderStore, Store, VersionConflict
+from services.composer.stored.store import AsyncStore, Store, StoreError, VersionConflict
 from tests.unit.composer.fakes import pcm, stage
 from tests.unit.composer.stored.calls import content, create, watch
-from tests.unit.composer.stored.test_stories import UnreachableStore, cut_off_store
+from tests.unit.composer.stored.test_stories import UnreachableStore, cut_off_queue, cut_off_store
 
 LONG, FRAMES = pcm(12.0), 288
 QUICK: dict[str, Any] = {"segment_s": 1.0, "lease_s": 1.0}
@@ -36,6 +38,7 @@ async def test_the_story_of_a_lost_composer_has_the_same_bytes_as_an_undisturbed
         assert (await create(first, LONG, **asked)).story.story_id == story_id
         await first.generator.stuck.wait()
         cut_off_store(first)
+        cut_off_queue(first)
         second.servicer.stories.worker.settings = first.servicer.settings  # from now on it makes stories
         stories = await watch(second, story_id)
         painted = sum(call.frame_count for call in second.generator.calls)
@@ -54,6 +57,52 @@ async def test_a_composer_that_stops_leaves_its_story_to_others_at_once(tmp_path
     async with stage(store=shared, segment_s=1.0) as second:  # a lease would hold for 30 s
         story = (await asyncio.wait_for(watch(second, story_id), 20))[-1]
     assert (story.state, story.attempt) == (pb.STORY_STATE_SUCCEEDED, 2)
+
+
+async def test_a_story_that_an_earlier_version_left_is_finished(tmp_path: Path) -> None:
+    async with stage(store=str(tmp_path / "a"), segment_s=1.0) as undisturbed:
+        expected = (await watch(undisturbed, (await create(undisturbed, LONG)).story.story_id))[-1]
+    shared = tmp_path / "b"
+    async with stage(store=str(shared), segment_s=1.0) as first:
+        first.generator.most_calls = 28
+        story_id = (await create(first, LONG)).story.story_id
+        await first.generator.stuck.wait()
+    for path in shared.glob(".queue*"):  # it had none
+        path.unlink()
+    record = shared / "records" / "all" / story_id
+    fields = json.loads(record.read_bytes()) | {"state": "RUNNING", "holder": "its composer", "priority": 3}
+    fields["segments"] = [{key: one[key] for key in ("name", "first", "count")} for one in fields["segments"]]
+    assert len(fields["segments"]) > 2
+    record.write_text(json.dumps(fields))
+    async with stage(store=str(shared), segment_s=1.0) as second:
+        story = (await watch(second, story_id))[-1]
+        painted = sum(call.frame_count for call in second.generator.calls)
+    assert (story.state, story.attempt) == (pb.STORY_STATE_SUCCEEDED, 2)
+    assert painted < FRAMES
+    assert [file.digest for file in story.files] == [file.digest for file in expected.files]
+    assert json.loads(record.read_bytes())["priority"] == 3
+
+
+async def test_a_worker_that_fails_is_seen_and_works_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with stage(store=str(tmp_path)) as on:
+        queue, failures = on.servicer.stories.worker._queue, 2
+        take = queue.take
+
+        async def fail_twice(lease_s: float) -> Any:
+            nonlocal failures
+            failures -= 1
+            if failures >= 0:
+                raise ZeroDivisionError("a mistake of ours")
+            return await take(lease_s)
+
+        queue.take = fail_twice  # type: ignore[method-assign]
+        async with asyncio.timeout(5):
+            while find_failing() != ["stories"]:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0.01)
+        story = (await watch(on, (await create(on)).story.story_id))[-1]
+    assert story.state == pb.STORY_STATE_SUCCEEDED
+    assert caplog.text.count("the background task stories failed") == 2
+    assert find_failing() == []
 
 
 async def test_restoring_frames_does_not_count_in_the_speed_of_making_them(
@@ -117,49 +166,45 @@ def async_store(tmp_path: Path) -> AsyncStore:
     return AsyncStore(store)
 
 
+async def begin(async_store: AsyncStore, patience_s: float = 30.0) -> Attempt:
+    return await Attempt.begin(async_store, *await async_store.read_record("records/all/a"), patience_s)
+
+
 async def test_of_two_composers_one_gets_a_story(async_store: AsyncStore) -> None:
     record, version = await async_store.read_record("records/all/a")
-    takes = [Lease.acquire(async_store, record, version, holder, 30) for holder in ("one", "other")]
+    takes = [Attempt.begin(async_store, record, version, 30) for _ in range(2)]
     answers = await asyncio.gather(*takes, return_exceptions=True)
-    assert {type(answer) for answer in answers} == {VersionConflict, Lease}
-    lease = next(answer for answer in answers if isinstance(answer, Lease))
+    assert {type(answer) for answer in answers} == {VersionConflict, Attempt}
+    attempt = next(answer for answer in answers if isinstance(answer, Attempt))
     held, _ = await async_store.read_record("records/all/a")
-    assert (held.state, held.epoch, held.losses, held) == ("RUNNING", 1, 0, lease.record)
+    assert (held.state, held.epoch, held.losses, held) == ("RUNNING", 1, 0, attempt.record)
 
 
-async def test_a_holder_that_slept_through_its_lease_writes_nothing_any_more(async_store: AsyncStore) -> None:
-    sleeper = await Lease.acquire(async_store, *await async_store.read_record("records/all/a"), "sleeper", 30)
+async def test_a_composer_that_was_frozen_writes_nothing_any_more(async_store: AsyncStore) -> None:
+    sleeper = await begin(async_store)
     await sleeper.update(segments=(Segment("1/a", 0, 24),))
-    successor = await Lease.acquire(async_store, *await async_store.read_record("records/all/a"), "successor", 30)
+    successor = await begin(async_store)
     assert (successor.record.epoch, successor.record.losses) == (2, 1)
     before = async_store.blocking.read("records/all/a")
-    for changes in ({}, {"segments": ()}, {"state": "SUCCEEDED"}, {"state": "QUEUED", "holder": ""}):
-        with pytest.raises(LeaseLost):
+    for changes in ({}, {"segments": ()}, {"state": "SUCCEEDED"}, {"state": "QUEUED"}):
+        with pytest.raises(AttemptLost):
             await sleeper.update(**changes)
     assert async_store.blocking.read("records/all/a") == before
     assert (await successor.update(frames_total=48)).segments == (Segment("1/a", 0, 24),)
 
 
-async def wait_for_renewal(lease: Lease, revision: int) -> None:
-    """Waits until the record has been written so many times."""
-    while lease.record.revision < revision:  # noqa: ASYNC110 - there is no event for it
-        await asyncio.sleep(0.01)
+async def test_what_was_given_back_is_no_loss(async_store: AsyncStore) -> None:
+    for _ in range(3):
+        attempt = await begin(async_store)
+        await attempt.update(state="QUEUED")
+    assert (await begin(async_store)).record.losses == 0
 
 
-async def test_a_lease_is_renewed_while_it_is_kept(async_store: AsyncStore) -> None:
-    lease = await Lease.acquire(async_store, *await async_store.read_record("records/all/a"), "one", 0.1)
-    renewing = asyncio.create_task(lease.keep_alive())
-    await asyncio.wait_for(wait_for_renewal(lease, 4), 10)
-    await async_store.replace_record(*await async_store.read_record("records/all/a"), state="CANCELLED", holder="")
-    with pytest.raises(LeaseLost, match="CANCELLED"):
-        await renewing
-
-
-async def test_a_lease_is_lost_if_the_store_is_unavailable_for_longer(async_store: AsyncStore) -> None:
-    lease = await Lease.acquire(async_store, *await async_store.read_record("records/all/a"), "one", 0.1)
+async def test_a_write_waits_for_the_store_for_so_long(async_store: AsyncStore) -> None:
+    attempt = await begin(async_store, patience_s=0.1)
     async_store.blocking = UnreachableStore()  # type: ignore[assignment]
-    with pytest.raises(LeaseLost, match="the store was unavailable"):
-        await lease.keep_alive()
+    with pytest.raises(StoreError):
+        await attempt.update()
 
 
 async def test_a_story_over_which_too_many_composers_died_fails(tmp_path: Path) -> None:
@@ -173,3 +218,37 @@ async def test_a_story_over_which_too_many_composers_died_fails(tmp_path: Path) 
         story = (await watch(on, story_id))[-1]
     assert story.state == pb.STORY_STATE_FAILED
     assert story.error.message == f"internal error; quote story {story_id}"
+
+
+async def test_losses_count_only_while_the_story_does_not_advance(tmp_path: Path) -> None:
+    async with stage(store=str(tmp_path), segment_s=1.0, stories_running=0) as on:
+        story_id = (await create(on, LONG)).story.story_id
+        async_store = on.servicer.stories.store
+        assert async_store is not None
+        record, version = await async_store.read_record(f"records/all/{story_id}")
+        await async_store.replace_record(record, version, state="RUNNING", losses=3)
+    async with stage(store=str(tmp_path), segment_s=1.0) as on:
+        on.generator.most_calls = 28
+        await on.generator.stuck.wait()
+        assert on.servicer.stories.store is not None
+        record, _ = await on.servicer.stories.store.read_record(f"records/all/{story_id}")
+    assert record.frames_done > 0
+    assert record.losses == 0
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-99])])
+async def test_a_damaged_segment_is_painted_again(tmp_path: Path, damage: Any) -> None:
+    async with stage(store=str(tmp_path / "a"), segment_s=1.0) as undisturbed:
+        expected = (await watch(undisturbed, (await create(undisturbed, LONG)).story.story_id))[-1]
+    shared = tmp_path / "b"
+    async with stage(store=str(shared), segment_s=1.0) as first:
+        first.generator.most_calls = 28
+        story_id = (await create(first, LONG)).story.story_id
+        await first.generator.stuck.wait()
+    segments = sorted(shared.rglob("*.zip"))
+    assert len(segments) > 2
+    damage(segments[1])
+    async with stage(store=str(shared), segment_s=1.0) as second:
+        story = (await watch(second, story_id))[-1]
+    assert story.state == pb.STORY_STATE_SUCCEEDED
+    assert [file.digest for file in story.files] == [file.digest for file in expected.files]
