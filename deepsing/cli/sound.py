@@ -75,7 +75,7 @@ def _seconds(byte_count: int) -> float:
 
 
 def open_file_sound(path: str, seconds: float | None = None) -> Sound:
-    """Opens a song of any format that FFmpeg decodes, to be sent at the speed at which it plays.
+    """Opens a song of any format that `deepsing.audio` reads, to be sent at the speed at which it plays.
 
     Raises:
         CommandError: PyAV is not installed.
