@@ -12,8 +12,9 @@ from deepsing.audio.spans import Span
 
 __all__ = ["PromisedLength", "read_duration_s"]
 
-# Containers whose header holds the seconds; elsewhere FFmpeg guesses from bit rate and size of the file, or asks the last page.
-TIMED_HEADERS = frozenset("flac mov,mp4,m4a,3gp,3g2,mj2 aiff tta ape wv matroska,webm dsf mpc mpc8 tak osq qoa".split())
+# Containers whose header holds the seconds; elsewhere FFmpeg guesses from the size of the file, or asks the last page.
+TIMED_HEADERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flac", "aiff", "tta", "ape", "wv", "dsf"})
+TIMED_HEADERS |= {"mpc", "mpc8", "tak", "osq", "qoa"}
 MISSING_S, MISSING_SHARE = 0.5, 0.02  # a header may promise so much too much before we call the song cut
 LONGEST_S = 24 * 3600.0  # what a header says beyond is no length, but a placeholder or damage
 FIRST_FRAME_BYTES = 4096

@@ -33,6 +33,8 @@ def story_paths(out: Path) -> dict[int, Path]:
         Refused: the name does not end so.
         OSError: the folder does not exist, or one of the names is that of a folder.
     """
+    if out.name.lower() == ".mp4":
+        raise Refused(f"the story's file is named {out.name!r}, with nothing before the dot; choose such as story.mp4")
     if out.suffix.lower() != ".mp4":
         raise Refused(f"the story's file is named {out.name!r}; choose a name that ends in .mp4")
     if not out.parent.is_dir():

@@ -225,7 +225,7 @@ def find_free_ports(wanted: Mapping[str, int], option: str = "--port") -> dict[s
         option: what the error names as the way to choose other ports.
 
     Raises:
-        CommandError: a port wanted is taken.
+        CommandError: a port wanted is taken, or beyond the last one.
     """
     sockets: dict[str, socket.socket] = {}
     try:
@@ -234,6 +234,8 @@ def find_free_ports(wanted: Mapping[str, int], option: str = "--port") -> dict[s
             sockets[name].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 sockets[name].bind((HOST, port))
+            except OverflowError:
+                raise CommandError(f"port {port} for {name} is none; choose up to 65535 with {option}", USAGE) from None
             except OSError:
                 raise CommandError(
                     f"port {port} for {name} is taken; stop what listens there, or choose others with {option}", USAGE
