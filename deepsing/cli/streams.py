@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 __all__ = ["OutputError", "check_output", "prepare_streams"]
 
@@ -94,7 +95,7 @@ class _LossyFile(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: object) -> int:  # type: ignore[override]
+    def write(self, data: Any) -> int:  # a buffer
         piece = bytes(data)
         try:
             return os.write(self._number, piece)
