@@ -1,6 +1,5 @@
 """Opens an encoded song by its bytes, whatever its name says, and decodes what can be decoded of it."""
 
-import struct
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -8,9 +7,11 @@ import av
 
 from deepsing.audio.allocations import limit_allocations
 from deepsing.audio.errors import AudioError
+from deepsing.audio.lengths import PromisedLength, read_duration_s
 from deepsing.audio.ogg import OggChain, is_ogg
 from deepsing.audio.packets import PacketDecoder
 from deepsing.audio.samples import Chunk
+from deepsing.audio.spans import MIXED, find_span
 from deepsing.audio.view import FileView, Readable
 
 __all__ = ["ContainerSource"]
@@ -26,15 +27,6 @@ OPTIONS = {"format_whitelist": FORMATS.replace(" ", ","), "protocol_whitelist": 
 LIVE_OPTIONS = {"probesize": "4096", "max_probe_packets": "1", "analyzeduration": "100000"}
 FRAME_VALUES_MAX = 1 << 22  # of all channels; no honest frame has more, and a forged one would take memory and time
 FORMAT_HINT = "send mp3, m4a, flac, ogg or wav"
-# Containers whose header holds the length; elsewhere FFmpeg guesses from the bit rate or looks at the last page.
-TIMED_HEADERS = frozenset(
-    {"flac", "mov,mp4,m4a,3gp,3g2,mj2", "aiff", "caf", "tta", "ape", "wv", "matroska,webm", "asf"}
-)
-PLACEHOLDER_BYTES = 0x7FFFF000  # writers that cannot seek back leave this or more (or 0) as the size of a wav
-PCM_TAGS = frozenset({1, 3, 6, 7, 0xFFFE})  # integer, float, A-law, mu-law, extensible
-XING_BYTES = 144
-MPEG1_RATES_FROM_HZ = 32_000  # slower mp3 is MPEG-2, whose frames have half the samples
-
 
 limit_allocations()
 av.logging.set_level(None)  # what FFmpeg would log of damaged songs, we report as warnings of the song
@@ -45,7 +37,8 @@ class ContainerSource:
 
     Attributes:
         codec, container: FFmpeg's names, "" until opened.
-        declared_s: length by the header, None where it does not say.
+        promised_s: length by the header where the file has clearly less; None until decoded, and where it is whole.
+        other_stream_count: streams of sound that are not decoded.
         damaged_count: parts that could not be decoded, so far.
         cut_reason: why the song ends before its end, "" if it does not.
 
@@ -57,7 +50,8 @@ class ContainerSource:
     def __init__(self, file: Readable, pause: Callable[[], None] = lambda: None) -> None:
         self.codec = ""
         self.container = ""
-        self.declared_s: float | None = None
+        self.promised_s: float | None = None
+        self.other_stream_count = 0
         self.damaged_count = 0
         self.cut_reason = ""
         self._file, self._pause = file, pause
@@ -98,13 +92,24 @@ class ContainerSource:
             self._cleanup.callback(container.close)
             stream = self._select_stream(container)
             self.container, self.codec = container.format.name, stream.codec_context.codec.name
-            self.declared_s = read_duration_s(container, stream, view.head)
-            decoder = PacketDecoder(container, stream, view, self.declared_s)
+            self.other_stream_count = len(container.streams.audio) - 1
+            duration_s = read_duration_s(container, stream, view.head)
+            decoder = PacketDecoder(container, stream, view, duration_s)
             for chunk in decoder.chunks():
                 yield chunk
                 self.damaged_count += decoder.take_damage()
             self.damaged_count += decoder.take_damage()
             self.cut_reason = decoder.cut_reason
+            if file is view:  # the links of an ogg file say themselves where they end
+                self._compare_with_header(duration_s, decoder.decoded_s, view)
+
+    def _compare_with_header(self, duration_s: float | None, decoded_s: float, view: FileView) -> None:
+        promise = PromisedLength(duration_s, find_span(self.container, view))
+        if promise.find_promised_s(decoded_s, view.furthest) is not None:
+            # Maybe the decoder has not read all; how much there is is known at the end only.
+            self.promised_s = promise.find_promised_s(decoded_s, view.measure())
+        if self.promised_s is not None and duration_s is None and self.container in MIXED:
+            self.promised_s, self.cut_reason = None, self.cut_reason or "the file ends before its header says"
 
     def _open_container(self, file: Readable, view: FileView) -> av.container.InputContainer:
         options = OPTIONS if view.seekable() else OPTIONS | LIVE_OPTIONS
@@ -136,61 +141,3 @@ class ContainerSource:
         stream.codec_context.options = {"max_samples": str(FRAME_VALUES_MAX)}  # FFmpeg counts all channels, too
         stream.codec_context.thread_count = 1
         return stream
-
-
-def read_duration_s(container: av.container.InputContainer, stream: av.AudioStream, head: bytes) -> float | None:
-    """Reads the length from the header.
-
-    Args:
-        container: the open file.
-        stream: its audio.
-        head: the file's first bytes (as many as were kept) after its ID3 tag, if any.
-
-    Returns:
-        Seconds, or None where the header does not say.
-    """
-    name = container.format.name
-    if name == "wav":
-        return _riff_duration_s(head)
-    if name == "mp3":
-        return _mp3_duration_s(head, stream.codec_context.sample_rate)
-    if name not in TIMED_HEADERS:
-        return None
-    if stream.duration is not None and stream.time_base is not None:
-        return float(stream.duration * stream.time_base)
-    if container.duration is not None and len(container.streams) == 1:
-        return container.duration / av.time_base
-    return None
-
-
-def _riff_duration_s(head: bytes) -> float | None:
-    """Divides data size by byte rate of a RIFF/WAVE header; None for placeholders and foreign layouts."""
-    if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
-        return None
-    position, bytes_per_s = 12, 0
-    while position + 8 <= len(head):
-        name, size = struct.unpack_from("<4sI", head, position)
-        if name == b"fmt " and position + 24 <= len(head):
-            tag, _, rate_hz, byte_rate, block_bytes = struct.unpack_from("<HHIIH", head, position + 8)
-            bytes_per_s = rate_hz * block_bytes if tag in PCM_TAGS else byte_rate
-        if name == b"data":
-            known = 0 < size < PLACEHOLDER_BYTES and bytes_per_s > 0
-            return size / bytes_per_s if known else None
-        position += 8 + size + size % 2
-    return None
-
-
-def _mp3_duration_s(head: bytes, sample_rate_hz: int) -> float | None:
-    """Reads the frame count, and the encoder's delay and padding, of the Xing or Info tag in the first frame."""
-    first_frame = head[:4096]
-    at = max(first_frame.find(b"Xing"), first_frame.find(b"Info"))
-    if at < 0 or len(first_frame) < at + XING_BYTES or sample_rate_hz <= 0:
-        return None
-    flags, frame_count = struct.unpack_from(">II", first_frame, at + 4)
-    if not flags & 1:
-        return None
-    samples: int = frame_count * (1152 if sample_rate_hz >= MPEG1_RATES_FROM_HZ else 576)
-    if first_frame[at + 120 : at + 124] in (b"LAME", b"Lavf", b"Lavc"):
-        delay_and_padding = int.from_bytes(first_frame[at + 141 : at + XING_BYTES], "big")
-        samples -= (delay_and_padding >> 12) + (delay_and_padding & 0xFFF)
-    return max(samples, 0) / sample_rate_hz

@@ -23,7 +23,6 @@ MAX_DURATION_S = 4 * 3600.0
 MAX_VALUES = 6 * 48_000 * 4 * 3600  # of all channels: four hours of 5.1 at 48 kHz; more is work, not sound
 PIECE_S = 0.5  # short frames are gathered to this much, unless live; numpy is slow on small arrays
 PIECE_VALUES = 2**20  # of all channels, at most, in one piece: 4 MiB
-TRUNCATED_S, TRUNCATED_SHARE = 0.5, 0.02  # a header may promise so much too much before we call the song cut
 
 Source = str | os.PathLike[str] | GrowingFile | BinaryIO | PcmSource
 
@@ -112,7 +111,7 @@ class Decoding(Iterator[F32]):
     def facts(self) -> SongFacts:
         """What is known so far; final once the iterator has ended."""
         source = self._source
-        warnings = [*self._levels.warnings(), *self._source_warnings()]
+        warnings = [*self._levels.warnings(source.other_stream_count), *self._source_warnings()]
         warnings.sort(key=lambda warning: get_args(WarningKind).index(warning.kind))
         return SongFacts(
             sample_count=self._taken,
@@ -238,9 +237,8 @@ class Decoding(Iterator[F32]):
         found = []
         source = self._source
         length_s = self._position / max(self._unifier.sample_rate_hz, 1)
-        missing_s = (source.declared_s or 0.0) - length_s
-        if self._complete and missing_s >= max(TRUNCATED_S, TRUNCATED_SHARE * length_s):
-            message = f"The header says {source.declared_s:.1f} s, but the song ends after {length_s:.1f} s."
+        if self._complete and source.promised_s is not None:
+            message = f"The header says {source.promised_s:.1f} s, but the song ends after {length_s:.1f} s."
             found.append(SongWarning("TRUNCATED", message))
         elif self._complete and source.cut_reason:
             found.append(SongWarning("TRUNCATED", f"The song ends after {length_s:.1f} s: {source.cut_reason}."))
@@ -302,12 +300,20 @@ class LevelMeter:
         self._mono_power += float(np.vdot(mono, mono))
         return mono
 
-    def warnings(self) -> list[SongWarning]:
-        """Returns the warnings that these levels call for."""
+    def warnings(self, other_stream_count: int) -> list[SongWarning]:
+        """Returns the warnings that these levels call for.
+
+        Args:
+            other_stream_count: streams of sound in the file that were not decoded, and may be heard.
+        """
         found = []
         if self._value_count and self.peak <= SILENT_PEAK:
             level = f"{20 * math.log10(self.peak):.0f} dBFS" if self.peak else "digital silence"
-            found.append(SongWarning("SILENT", f"Nothing is louder than -60 dBFS (loudest: {level})."))
+            message = f"Nothing is louder than -60 dBFS (loudest: {level})."
+            if other_stream_count:
+                message += f" Only one of the file's {other_stream_count + 1} streams of sound is read; "
+                message += "send another one as a file of its own."
+            found.append(SongWarning("SILENT", message))
         if self.clipped_share > CLIPPED_SHARE:
             share = f"{100 * self.clipped_share:.2g} %"
             found.append(SongWarning("CLIPPED", f"{share} of the samples are at or over full scale."))

@@ -30,7 +30,8 @@ class PcmSource:
     """
 
     container = ""
-    declared_s: float | None = None  # raw samples have no header that could promise a length
+    promised_s: float | None = None  # raw samples have no header that could promise a length
+    other_stream_count = 0
     damaged_count = 0
     cut_reason = ""
 

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from deepsing.audio.errors import AudioError
+from deepsing.audio.tags import id3_bytes
 
 __all__ = ["FileView", "Readable"]
 
 HEAD_BYTES = 1 << 16  # enough for the headers that we read ourselves
-ID3_HEADER_BYTES = 10
 OPENING_BYTES = 64 * 2**20  # that may be read before the sound begins: tags, pictures, an index
 MAX_SEEK_BYTES = 1 << 40  # beyond every song; forged headers send us to places that no file system has
 
@@ -27,18 +27,21 @@ class FileView:
     """Reads a file from its start, never more at once than asked for, and remembers what went wrong.
 
     Attributes:
-        head: the first bytes, at most 64 KiB of those read so far, but for an ID3 tag (with pictures in it these
-            grow long).
+        head: the first bytes, at most 64 KiB of those read so far, but for ID3 tags and what fills up behind them
+            (with pictures in them these grow long).
+        head_start: where these begin in the file.
+        furthest: up to where it was read so far, bytes.
         error: what the file raised, which FFmpeg would report as a plain I/O error; None if nothing.
         pause: called before each piece that is read; what it raises counts as raised by the file.
     """
 
     def __init__(self, file: Readable, pause: Callable[[], None] = lambda: None) -> None:
         self.head, self.pause = b"", pause
+        self.head_start = 0
+        self.furthest = 0
         self.error: Exception | None = None
         self._file = file
         self._position = 0
-        self._head_start: int | None = None
         self._ahead = b""  # peeked at, not yet read
         self._opening_bytes: int | None = None  # that may still be read; None is any number
         seekable = getattr(file, "seekable", None)
@@ -57,12 +60,12 @@ class FileView:
 
     def read(self, size: int) -> bytes:
         """Returns up to `size` bytes; b"" at the end."""
-        if self._head_start is None:
-            self._head_start = _id3_bytes(self.peek(ID3_HEADER_BYTES))
         piece = self._ahead[:size] or self._fetch(size)
         self._ahead = self._ahead[size:]
         self._keep_head(piece)
         self._position += len(piece)
+        if piece:  # a place beyond the end is no part of the file
+            self.furthest = max(self.furthest, self._position)
         return piece
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
@@ -94,12 +97,42 @@ class FileView:
         """Whether `seek` may be used."""
         return self._seek is not None
 
+    def read_at(self, position: int, size: int) -> bytes:
+        """Returns `size` bytes from a position, fewer at the end of the file; moves there.
+
+        Where the file cannot seek, only what `head` keeps of it.
+        """
+        if self._seek is None:
+            begin = max(position - self.head_start, 0)
+            return self.head[begin : begin + size]
+        self.seek(position)
+        found = b""
+        while len(found) < size and (piece := self.read(size - len(found))):
+            found += piece
+        return found
+
+    def measure(self) -> int:
+        """Returns the length of the file, bytes; moves to its end, and waits for it where it still grows."""
+        if self._seek is not None:
+            return self.seek(0, io.SEEK_END)
+        while self.read(HEAD_BYTES):
+            pass
+        return self._position
+
     def _keep_head(self, piece: bytes) -> None:
         """Adds to the head what of a piece continues it."""
-        assert self._head_start is not None
-        begins = self._head_start + len(self.head) - self._position
-        if 0 <= begins < len(piece) and len(self.head) < HEAD_BYTES:
-            self.head += piece[begins : begins + HEAD_BYTES - len(self.head)]
+        begins = self.head_start + len(self.head) - self._position
+        if not 0 <= begins < len(piece) or len(self.head) >= HEAD_BYTES:
+            return
+        self.head += piece[begins : begins + HEAD_BYTES - len(self.head)]
+        while size := id3_bytes(self.head):
+            self._drop_head(size)
+        if self.head_start:
+            self._drop_head(len(self.head) - len(self.head.lstrip(b"\0")))
+
+    def _drop_head(self, size: int) -> None:
+        """Takes the first bytes from the head; more than it has where a tag is still being read."""
+        self.head, self.head_start = self.head[size:], self.head_start + size
 
     def _fetch(self, size: int) -> bytes:
         try:
@@ -118,12 +151,3 @@ class FileView:
         if self._opening_bytes < 0:
             rule = f"more than {OPENING_BYTES >> 20} MiB come before the sound; send the song without pictures"
             raise AudioError("unreadable", rule, field="byte_count", value=OPENING_BYTES)
-
-
-def _id3_bytes(start: bytes) -> int:
-    """Returns the size of the ID3v2 tag that a file starts with, 0 if it starts with none."""
-    if start[:3] != b"ID3" or len(start) < ID3_HEADER_BYTES:
-        return 0
-    return ID3_HEADER_BYTES + sum(
-        (byte & 0x7F) << shift for byte, shift in zip(start[6:10], (21, 14, 7, 0), strict=True)
-    )

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from deepsing.access.outgoing import open_channel
 from deepsing.cli.credentials import add_credentials, read_channel_credentials, read_client_credentials
 from deepsing.cli.progress import Report
+from deepsing.cli.values import parse_target, parse_timeout
 from deepsing.client import Client
 from deepsing.client.errors import Unavailable
 from deepsing.local.failures import USAGE, CommandError
@@ -30,11 +31,16 @@ PAUSE_S = 0.2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what every command takes that asks a composer."""
     parser.add_argument(
-        "--target", metavar="HOST:PORT", help="use the composer that runs there (default: start all services here)"
+        "--target",
+        type=parse_target,
+        metavar="HOST:PORT",
+        help="use the composer that runs there (default: start all services here)",
     )
     add_wait(parser)
     add_credentials(parser)
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after so long (default: never)")
+    parser.add_argument(
+        "--timeout", type=parse_timeout, metavar="SECONDS", help="give up after so long (default: never)"
+    )
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs of services started here")
     parser.add_argument("--json", action="store_true", help="print one JSON object and no progress")
 

@@ -3,8 +3,8 @@
 import os
 import sys
 from collections.abc import Callable
-from typing import TextIO
 
+from deepsing.cli.streams import check_output, prepare_streams
 from deepsing.client.errors import DeepsingError
 from deepsing.local.failures import INTERRUPTED, CommandError, exit_status
 from deepsing.runtime.settings import SettingsError
@@ -18,16 +18,13 @@ SIGPIPE = 13
 def run_command(work: Callable[[], int]) -> int:
     """Does the work of a program and returns its exit status; an expected failure is printed as one line."""
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # keeps gRPC's own lines off standard error when a service stops
-    for stream in (sys.stdout, sys.stderr):
-        _allow_any_name(stream)
+    prepare_streams()
     try:
-        status = work()
-        sys.stdout.flush()
-        return status
+        with check_output():
+            return work()
     except KeyboardInterrupt:
         return INTERRUPTED + SIGINT
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED + SIGPIPE
     except (CommandError, DeepsingError, SettingsError, OSError) as error:
         print(f"deepsing: {_format_error(error)}", file=sys.stderr)
@@ -39,10 +36,3 @@ def _format_error(error: Exception) -> str:
         name = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
         return f"{name}{error.strerror[0].lower()}{error.strerror[1:]}"
     return " ".join(str(error).split())
-
-
-def _allow_any_name(stream: TextIO) -> None:
-    """Lets a stream print file names that the terminal's encoding cannot spell."""
-    reconfigure = getattr(stream, "reconfigure", None)
-    if reconfigure:
-        reconfigure(errors="backslashreplace")

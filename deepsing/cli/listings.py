@@ -16,6 +16,7 @@ from deepsing.cli.credentials import add_credentials, read_channel_credentials
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.progress import show_progress
 from deepsing.cli.tables import print_rows
+from deepsing.cli.values import parse_target
 from deepsing.cli.verbs import add_command
 from deepsing.client.status import convert_error
 from deepsing.v1.composer_pb2 import PHASE_PAINTING, Heartbeat
@@ -74,7 +75,10 @@ def add_listing(commands: Any, name: str) -> None:
 
     parser.set_defaults(run=run, engine="", sheet=None)
     parser.add_argument(
-        "--target", metavar="HOST:PORT", help=f"ask the {service} that runs there (default: start one here)"
+        "--target",
+        type=parse_target,
+        metavar="HOST:PORT",
+        help=f"ask the {service} that runs there (default: start one here)",
     )
     add_credentials(parser)
     parser.add_argument("--json", action="store_true", help="print a JSON list")

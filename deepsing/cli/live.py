@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import math
 import sys
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from deepsing.cli.pictures import add_pictures, check_pictures, choose_engine
 from deepsing.cli.progress import Report, print_news
 from deepsing.cli.sound import Sound, open_file_sound, open_microphone
 from deepsing.cli.story_options import add_shared_options, build_options
+from deepsing.cli.values import parse_file_name
 from deepsing.cli.viewer import Viewer
 from deepsing.client import Client, StoryOptions
 from deepsing.local.failures import USAGE, CommandError
@@ -24,6 +24,7 @@ from deepsing.v1.composer_pb2 import Frame, FramesDropped, Heartbeat, SessionEnd
 
 __all__ = ["EXAMPLES", "LiveReport", "add_arguments", "live"]
 
+LONGEST_S = 30 * 86400.0  # of a live story that is to end by itself
 SPAN_S = 2.0  # over which frames a second are counted
 FPS = "12"  # frames a second, unless asked for others
 LINE_EVERY_S, TERMINAL_EVERY_S, JSON_EVERY_S = 5.0, 0.25, 1.0
@@ -49,13 +50,17 @@ exit status: 0 the sound has ended, 1 a service failed, 2 a mistake in the reque
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `live`."""
     parser.set_defaults(run=live)
-    parser.add_argument("file", metavar="FILE", nargs="?", help="play this in real time (default: the microphone)")
+    parser.add_argument(
+        "file", type=parse_file_name, metavar="FILE", nargs="?", help="play this in real time (default: the microphone)"
+    )
     parser.add_argument("--device", metavar="NAME", help="the microphone, as FFmpeg names it (default: default)")
     parser.add_argument("--seconds", type=float, metavar="S", help="stop after so long (default: when the sound ends)")
     parser.add_argument(
         "--view", type=int, metavar="PORT", help="show the pictures at http://127.0.0.1:PORT/; 0 takes a free one"
     )
-    parser.add_argument("--out", metavar="FILE", help="write the frames as MJPEG; - is standard output")
+    parser.add_argument(
+        "--out", type=parse_file_name, metavar="FILE", help="write the frames as MJPEG; - is standard output"
+    )
     add_shared_options(parser, FPS)
     parser.set_defaults(fps=FPS)
     parser.add_argument(
@@ -70,8 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def live(arguments: argparse.Namespace) -> int:
     """Makes a story while its sound plays."""
-    if arguments.seconds is not None and not (math.isfinite(arguments.seconds) and arguments.seconds >= 0.5):
-        raise CommandError(f"--seconds is {arguments.seconds:g}; choose 0.5 or more", USAGE)
+    if arguments.seconds is not None and not 0.5 <= arguments.seconds <= LONGEST_S:
+        raise CommandError(f"--seconds is {arguments.seconds:g}; choose 0.5 or more, at most {LONGEST_S:.0f}", USAGE)
     if arguments.view is not None and not 0 <= arguments.view <= 65_535:
         raise CommandError(f"--view is {arguments.view}; choose a port from 0 to 65535", USAGE)
     if arguments.json and arguments.out == "-":

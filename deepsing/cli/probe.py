@@ -12,6 +12,7 @@ from deepsing.cli.composer import ask
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.progress import show_progress
 from deepsing.cli.story_options import add_story_options, story_options
+from deepsing.cli.values import parse_file_name
 from deepsing.client import Client, StoryOptions
 from deepsing.client.song import SongSource
 from deepsing.client.story import warning_facts
@@ -25,7 +26,8 @@ EXAMPLES = """examples:
   deepsing probe song.mp3 --no-trial --json --target 127.0.0.1:50051
 
 The estimate is measured: a few frames of the story are painted with the same options and thrown away. With --no-trial
-it is what the composer knows from stories painted before, in whatever size and style, or "not known yet".
+it is what the composer knows from stories painted before, in whatever size and style, or "not known yet". So it is for
+a song that comes through a pipe, which can be read once only.
 
 exit status: 0 done, 1 a service failed, 2 a mistake in the request, 130 Ctrl-C
 """
@@ -37,7 +39,7 @@ SAME_BATCH = 0.05  # of the trial's time: frames this soon after the first came 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `probe`."""
     parser.set_defaults(run=probe)
-    parser.add_argument("song", metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …")
+    parser.add_argument("song", type=parse_file_name, metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …")
     add_story_options(parser)
     parser.add_argument("--no-trial", action="store_true", help="paint no frames to measure how fast it goes")
     add_composer_arguments(parser)
@@ -47,7 +49,8 @@ def probe(arguments: argparse.Namespace) -> int:
     """Prints the facts of a song and an estimate of its story's cost."""
     options = story_options(arguments)
     options.to_config()
-    SongSource(arguments.song)
+    if not SongSource(arguments.song).replayable:
+        arguments.no_trial = True  # a pipe can be read once only, and the trial needs the song as well
     return run_to_end(_probe(arguments, options))
 
 

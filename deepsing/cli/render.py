@@ -15,6 +15,7 @@ from deepsing.cli.pictures import add_pictures, check_pictures, choose_engine
 from deepsing.cli.progress import show_progress
 from deepsing.cli.story_options import add_story_options, story_options
 from deepsing.cli.storyboard_file import locate_faults
+from deepsing.cli.values import parse_file_name
 from deepsing.client import Client, Story, StoryOptions
 from deepsing.client.files import story_paths
 from deepsing.client.song import SongSource
@@ -110,8 +111,10 @@ def add_again_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("song", metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …")
-    parser.add_argument("out", metavar="OUT.mp4", help="the video; three more files are written beside it")
+    parser.add_argument("song", type=parse_file_name, metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …")
+    parser.add_argument(
+        "out", type=parse_file_name, metavar="OUT.mp4", help="the video; three more files are written beside it"
+    )
 
 
 def render(arguments: argparse.Namespace) -> int:
@@ -284,6 +287,8 @@ def _restore_key(key: Mapping[str, Any]) -> StoryboardKey:
 
 
 def _check_song(song: Path, manifest: Mapping[str, Any]) -> None:
+    if not SongSource(song).replayable:
+        raise CommandError(f"{song} is no regular file, and is needed twice; save what comes through it first", USAGE)
     with song.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != manifest["song_digest"]:

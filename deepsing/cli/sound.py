@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 import sys
 import time
 from collections.abc import AsyncIterator, Generator
@@ -75,13 +76,15 @@ def _seconds(byte_count: int) -> float:
 
 
 def open_file_sound(path: str, seconds: float | None = None) -> Sound:
-    """Opens a song of any format that FFmpeg decodes, to be sent at the speed at which it plays.
+    """Opens a song of any format that `deepsing.audio` reads, to be sent at the speed at which it plays.
 
     Raises:
-        CommandError: PyAV is not installed.
+        CommandError: PyAV is not installed, or it is a pipe or a device, whose silence could not be interrupted.
         OSError: the file cannot be read.
     """
     _require_av()
+    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
+        raise CommandError(f"{path} is no regular file; save what comes through it first, and play that", USAGE)
     with open(path, "rb"):  # reports a missing file before anything is started
         return Sound(_decode_file(path), paced=True, seconds=seconds)
 

@@ -16,6 +16,7 @@ from deepsing.cli.progress import Report, print_news, show_progress
 from deepsing.cli.story_options import add_story_options, story_options
 from deepsing.cli.storyboard_file import locate_faults
 from deepsing.cli.tables import print_rows
+from deepsing.cli.values import parse_file_name, parse_target, parse_timeout
 from deepsing.cli.verbs import add_verb
 from deepsing.client import Client
 from deepsing.client.client import DEFAULT_TARGET
@@ -62,7 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "stories create song.mp3 --watch",
         "stories create song.mp3 --theme paintings --mood brighter",
     )
-    creating.add_argument("song", metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …")
+    creating.add_argument(
+        "song", type=parse_file_name, metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …"
+    )
     add_story_options(creating)
     creating.add_argument("--key", default="", metavar="KEY", help="idempotency key: a request sent twice counts once")
     creating.add_argument("--watch", action="store_true", help="stay until the story has ended")
@@ -78,10 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs.choices["fetch"].add_argument("folder", metavar="DIR", type=Path, help="where to; created if missing")
     for added in verbs.choices.values():
         help_ = f"the composer (default: {DEFAULT_TARGET}, where deepsing up serves it)"
-        added.add_argument("--target", default=DEFAULT_TARGET, metavar="HOST:PORT", help=help_)
+        added.add_argument("--target", type=parse_target, default=DEFAULT_TARGET, metavar="HOST:PORT", help=help_)
         add_wait(added)
         add_credentials(added)
-        added.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after so long (default: never)")
+        added.add_argument(
+            "--timeout", type=parse_timeout, metavar="SECONDS", help="give up after so long (default: never)"
+        )
         added.add_argument("--json", action="store_true", help="print JSON and no progress")
 
 

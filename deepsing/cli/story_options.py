@@ -21,7 +21,13 @@ def add_story_options(parser: argparse.ArgumentParser) -> None:
         help="absolute: a sad song has a sad story (default); relative: every song uses the whole scale; "
         "adaptive: relative to the song so far",
     )
-    parser.add_argument("--start", type=float, default=0.0, metavar="SECONDS", help="begin at this time of the song")
+    parser.add_argument(
+        "--start",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="begin at this time of the song; what comes before is listened to, not painted: a part looks as in the whole",
+    )
     parser.add_argument(
         "--duration", type=float, metavar="SECONDS", help="use this much of the song (default: to its end)"
     )

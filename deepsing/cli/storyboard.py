@@ -15,6 +15,7 @@ from deepsing.cli.progress import show_progress
 from deepsing.cli.story_options import add_story_options, story_options
 from deepsing.cli.storyboard_file import OPTIONS, format_storyboard, locate_faults
 from deepsing.cli.storyboard_sheet import draw_sheet, format_time
+from deepsing.cli.values import parse_file_name
 from deepsing.client import Client
 from deepsing.client.song import SongSource
 from deepsing.client.storyboard import StoryboardKey
@@ -46,9 +47,12 @@ MOST_NAMED = 5  # keys that a note names one by one
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `storyboard`."""
     parser.set_defaults(run=storyboard)
-    parser.add_argument("song", metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …")
+    parser.add_argument("song", type=parse_file_name, metavar="SONG", help="an audio file: mp3, m4a, flac, ogg, wav, …")
     parser.add_argument(
-        "--out", metavar="NAME", help="write NAME.toml and NAME.png (default: the song's name, with .storyboard)"
+        "--out",
+        type=parse_file_name,
+        metavar="NAME",
+        help="write NAME.toml and NAME.png (default: the song's name, with .storyboard)",
     )
     parser.add_argument("--replace", action="store_true", help="write over a storyboard of this name")
     add_story_options(parser)

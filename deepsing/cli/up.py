@@ -9,6 +9,7 @@ from pathlib import Path
 from deepsing.cli.interrupts import run_to_end
 from deepsing.cli.progress import print_news, show_progress
 from deepsing.cli.top import FIRST_METRICS_PORT
+from deepsing.cli.values import parse_port
 from deepsing.local.failures import CommandError
 from deepsing.local.services import NAMES, LocalServices, find_free_ports
 
@@ -35,11 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `up`."""
     parser.set_defaults(run=up)
     parser.add_argument(
-        "--port", type=int, default=FIRST_PORT, metavar="N", help=f"first of four (default: {FIRST_PORT}; 0: any free)"
+        "--port",
+        type=parse_port,
+        default=FIRST_PORT,
+        metavar="N",
+        help=f"first of four (default: {FIRST_PORT}; 0: any free)",
     )
     parser.add_argument(
         "--metrics-port",
-        type=int,
+        type=parse_port,
         metavar="N",
         help=f"first of four for `deepsing top` (default: {FIRST_METRICS_PORT}, or free ones where those are taken)",
     )

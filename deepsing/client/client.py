@@ -17,6 +17,7 @@ from deepsing.client.connection import Connection, RetryPolicy
 from deepsing.client.errors import Failed, Refused, Unavailable
 from deepsing.client.files import StoryFiles, story_paths
 from deepsing.client.options import StoryOptions
+from deepsing.client.ranges import check_target, check_timeout
 from deepsing.client.resumable_story import ResumableStory
 from deepsing.client.session import Event
 from deepsing.client.song import SILENCE_LIMIT_S, Song, SongSource, await_answer, send_song
@@ -52,6 +53,9 @@ class Client:
         api_key: key or token, or a function that returns one for each call; sent only over TLS, or to this machine.
         tls: False is plaintext, True trusts the public CAs, `deepsing.access.outgoing.Tls` names files.
         plaintext_key: allows the key to be sent to another machine without TLS.
+
+    Raises:
+        Refused: the target names no port, or the time limit is none.
     """
 
     def __init__(
@@ -66,8 +70,8 @@ class Client:
         tls: Tls | bool = False,
         plaintext_key: bool = False,
     ) -> None:
-        self.target = target
-        self._connection = Connection(target, timeout_s, RetryPolicy(retries, on_retry))
+        self.target = check_target(target)
+        self._connection = Connection(target, check_timeout(timeout_s), RetryPolicy(retries, on_retry))
         self._credit_window = credit_window
         self._api_key = api_key
         self._tls = (Tls() if tls else None) if isinstance(tls, bool) else tls

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from deepsing.client.errors import Failed, Refused
+from deepsing.client.leftovers import claim, take_abandoned
 from deepsing.v1 import composer_pb2 as pb
 
 __all__ = ["StoryFiles", "story_paths"]
@@ -21,6 +22,7 @@ SUFFIXES: Mapping[int, str] = {
     pb.STORY_FILE_KIND_CONTACT_SHEET: ".contact-sheet.png",
     pb.STORY_FILE_KIND_CURVE: ".curve.png",
 }
+PART = ".part"
 
 
 def story_paths(out: Path) -> dict[int, Path]:
@@ -33,6 +35,8 @@ def story_paths(out: Path) -> dict[int, Path]:
         Refused: the name does not end so.
         OSError: the folder does not exist, or one of the names is that of a folder.
     """
+    if out.name.lower() == ".mp4":
+        raise Refused(f"the story's file is named {out.name!r}, with nothing before the dot; choose such as story.mp4")
     if out.suffix.lower() != ".mp4":
         raise Refused(f"the story's file is named {out.name!r}; choose a name that ends in .mp4")
     if not out.parent.is_dir():
@@ -48,6 +52,8 @@ def story_paths(out: Path) -> dict[int, Path]:
 class StoryFiles:
     """Writes files under temporary names until `commit`; leaving the context before that removes them.
 
+    Entering it also removes what processes that were killed left in the same folders.
+
     Args:
         paths: where each kind of file goes; an existing file stays until `commit` replaces it.
     """
@@ -56,6 +62,7 @@ class StoryFiles:
         self._paths = dict(paths)
         self._parts: dict[int, Path] = {}
         self._open_files: dict[int, BinaryIO] = {}
+        self._locks: list[int] = []
         self._digests = {kind: hashlib.sha256() for kind in paths}
         self._lock = threading.Lock()  # a thread may still write when its task is cancelled and the context is left
         self._is_discarded = False
@@ -63,9 +70,17 @@ class StoryFiles:
     def __enter__(self) -> Self:
         try:
             for kind, path in self._paths.items():
-                part = path.with_name(f".deepsing-{secrets.token_hex(8)}.part")
+                part = path.with_name(f".deepsing-{secrets.token_hex(8)}.new")
                 self._open_files[kind] = part.open("xb")
                 self._parts[kind] = part
+                claimed = part.with_suffix(PART)
+                if (lock := claim(part, claimed)) is not None:
+                    self._parts[kind] = claimed
+                    self._locks.append(lock)
+            for folder in {path.parent for path in self._paths.values()}:
+                for abandoned in take_abandoned(folder, f".deepsing-*{PART}"):
+                    with contextlib.suppress(OSError):  # somebody else's
+                        abandoned.unlink()
         except BaseException:
             self._discard()
             raise
@@ -133,6 +148,8 @@ class StoryFiles:
                     file.close()
             for part in self._parts.values():
                 part.unlink(missing_ok=True)
+            while self._locks:
+                os.close(self._locks.pop())
 
 
 def _sync_folder(folder: Path) -> None:

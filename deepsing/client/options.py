@@ -40,6 +40,7 @@ FILES: Mapping[str, pb.StoryFileKind.ValueType] = {
 Number = TypeVar("Number", bound=int)
 MAX_SEED = 2**64 - 1
 MAX_MICROSECONDS = 2**63 - 1
+LONGEST_S = 2**62 / 1e6  # safely within these
 SHORT_SIDE_PX = 512  # of a size given as a shape; the side of the built-in engine
 MAX_DENOMINATOR = 1001  # of the contract's FrameRate; NTSC's
 NTSC_TOLERANCE_HZ = 0.005  # so that 23.98, 29.97 and 59.94 are taken as n * 1000 / 1001
@@ -218,7 +219,7 @@ def _parse_choice(name: str, choices: Mapping[str, Number], field: str) -> Numbe
 
 
 def _to_microseconds(seconds: float, field: str, least: int = 0) -> int:
-    microseconds = round(seconds * 1e6) if math.isfinite(seconds) else -1
+    microseconds = round(seconds * 1e6) if 0 <= seconds <= LONGEST_S else -1  # checked before it is scaled
     if not least <= microseconds <= MAX_MICROSECONDS:
         message = f"{field} is {seconds} s; choose a part that lies within the song, at least 0.5 s long"
         raise Refused(message, reason="PART_OUT_OF_RANGE", metadata={"field": f"{field}_us", "value": str(seconds)})

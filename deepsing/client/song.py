@@ -1,6 +1,7 @@
 """Reads a song from a path, bytes or a stream, in pieces small enough for a message, and sends it."""
 
 import asyncio
+import errno
 import os
 import stat
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
@@ -11,6 +12,8 @@ from typing import Any, BinaryIO, TypeAlias
 import grpc
 
 from deepsing.client.errors import Failed
+from deepsing.client.pipes import read_pipe
+from deepsing.client.ranges import check_path
 from deepsing.rpc.workarounds import keep_status
 from deepsing.v1 import composer_pb2 as pb
 
@@ -37,13 +40,25 @@ class SongSource:
         self._song = song
         self.replayable = not isinstance(song, AsyncIterable)
         if isinstance(song, str | os.PathLike):
-            with _open_file(song) as file:  # fails now rather than after connecting
-                self.replayable = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            check_path(song, "the song")
+            # A pipe must not be opened to look at it: its writer would find its reader gone.
+            self.replayable = stat.S_ISREG(os.stat(song).st_mode)
+            if self.replayable:
+                _open_file(song).close()  # fails now rather than after connecting
+            elif not os.access(song, os.R_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(song))
+            elif stat.S_ISDIR(os.stat(song).st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(song))
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Yields the song from its start, never more than CHUNK_BYTES at a time."""
         song = self._song
         if isinstance(song, str | os.PathLike):
+            if not self.replayable:
+                async with aclosing(read_pipe(song, CHUNK_BYTES)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                return
             with _open_file(song) as file:
                 while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
                     yield chunk

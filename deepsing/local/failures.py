@@ -1,5 +1,7 @@
 """Errors of commands, and the exit status that each leads to."""
 
+import errno
+
 from deepsing.client.errors import Refused
 from deepsing.runtime.settings import SettingsError
 
@@ -17,6 +19,7 @@ USAGE_ERRORS = (
     PermissionError,
     FileExistsError,
 )
+USAGE_NUMBERS = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO, errno.EROFS)  # of an OSError: a bad name
 
 
 class CommandError(Exception):
@@ -50,4 +53,6 @@ def exit_status(error: Exception) -> int:
     """Returns the exit status for an error: USAGE where another request would help, else FAILURE."""
     if isinstance(error, CommandError):
         return error.status
+    if isinstance(error, OSError) and error.errno in USAGE_NUMBERS:
+        return USAGE
     return USAGE if isinstance(error, (Refused, *USAGE_ERRORS)) else FAILURE

@@ -1,6 +1,7 @@
 """Runs the four services as child processes on this machine."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ from typing import Any, NoReturn, Self, TypeVar
 
 from deepsing.access.outgoing import ChannelSettings
 from deepsing.client.errors import Unavailable
+from deepsing.client.leftovers import claim, take_abandoned
 from deepsing.local.failures import USAGE, CommandError
 from deepsing.local.models_folder import engine_settings
 from deepsing.local.process import ServiceProcess, wait_until_serving
@@ -26,6 +28,7 @@ NAMES = ("composer", "audio_sentiment", "translator", "generator")
 START_LIMIT_S = 120.0  # a cold disk and a busy machine
 STOP_LIMIT_S = 5.0  # after it they are killed
 ACCESS_PREFIXES = ("DEEPSING_ACCESS_", "DEEPSING_CHANNEL_", "DEEPSING_SERVER_TLS_", "DEEPSING_SERVER_HEALTH_")
+LOGS_PREFIX = "deepsing-logs-"
 STORE = "DEEPSING_COMPOSER_STORE"
 MAX_RESTARTS = 3  # of one service within RESTART_SPAN_S
 RESTART_SPAN_S = 60.0
@@ -67,6 +70,7 @@ class LocalServices:
         self._guarded = guarded
         self._running: dict[str, ServiceProcess] = {}
         self._folder = Path()
+        self._lock: int | None = None  # on the folder, where it is ours alone
 
     @property
     def targets(self) -> Mapping[str, str]:
@@ -86,7 +90,7 @@ class LocalServices:
     async def __aenter__(self) -> Self:
         if self._logs is not None:
             self._logs.mkdir(parents=True, exist_ok=True)
-        self._folder = self._logs or Path(tempfile.mkdtemp(prefix="deepsing-"))
+        self._folder = self._logs or self._make_folder()
         try:
             for name in self._ports:
                 (self._folder / f"{name}.log").write_bytes(b"")
@@ -199,6 +203,18 @@ class LocalServices:
         settings = ChannelSettings.from_environment() if self._guarded else None
         await wait_until_serving(self._targets[name], START_LIMIT_S, settings)
 
+    def _make_folder(self) -> Path:
+        """Makes a folder for logs that nobody keeps, and removes those that killed processes left behind."""
+        new = Path(tempfile.mkdtemp(prefix="deepsing-"))
+        claimed = new.with_name(f"{LOGS_PREFIX}{new.name}")
+        self._lock = claim(new, claimed)
+        for abandoned in take_abandoned(new.parent, f"{LOGS_PREFIX}*"):
+            with contextlib.suppress(OSError):  # it holds other things as well, or is somebody else's
+                for name in NAMES:
+                    (abandoned / f"{name}.log").unlink(missing_ok=True)
+                abandoned.rmdir()
+        return new if self._lock is None else claimed
+
     async def _stop(self) -> None:
         """Stops the composer before the services that its last calls need; kills all if this is cancelled."""
         services = list(self._running.values())
@@ -210,6 +226,9 @@ class LocalServices:
                 service.kill()
             if self._logs is None:
                 shutil.rmtree(self._folder, ignore_errors=True)
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
 
 def _stories_folder() -> Path:
@@ -225,7 +244,7 @@ def find_free_ports(wanted: Mapping[str, int], option: str = "--port") -> dict[s
         option: what the error names as the way to choose other ports.
 
     Raises:
-        CommandError: a port wanted is taken.
+        CommandError: a port wanted is taken, or beyond the last one.
     """
     sockets: dict[str, socket.socket] = {}
     try:
@@ -234,6 +253,8 @@ def find_free_ports(wanted: Mapping[str, int], option: str = "--port") -> dict[s
             sockets[name].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 sockets[name].bind((HOST, port))
+            except OverflowError:
+                raise CommandError(f"port {port} for {name} is none; choose up to 65535 with {option}", USAGE) from None
             except OSError:
                 raise CommandError(
                     f"port {port} for {name} is taken; stop what listens there, or choose others with {option}", USAGE

@@ -88,6 +88,30 @@ def _in_a_folder_with_a_song(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ),
         ("live song.mp3 --mood darker,brighter", "mood is 'brighter'; it is given beside another; choose one of"),
         ("stories create song.mp3 --mood calmer=x", "mood is 'calmer=x'; choose a number from 0 to 1"),
+        ("render song.mp3 .mp4", "the story's file is named '.mp4', with nothing before the dot; choose such as story"),
+        (f"render {'n' * 300}.mp3 out.mp4", f"{'n' * 300}.mp3: file name too long"),
+        (f"render song.mp3 {'n' * 245}.mp4", f"{'n' * 245}.contact-sheet.png: file name too long"),
+        ("render song.mp3 out.mp4 --duration 1e308", "duration is 1e+308 s; choose a part that lies within the song"),
+        ("probe song.mp3 --start 1e308", "start is 1e+308 s; choose a part that lies within the song"),
+        ("live song.mp3 --seconds 1e308", "--seconds is 1e+308; choose 0.5 or more, at most 2592000"),
+        (
+            "probe song.mp3 --timeout nan",
+            "argument --timeout: timeout is nan s; choose more than 0 and at most 3153600",
+        ),
+        ("probe song.mp3 --timeout 0", "argument --timeout: timeout is 0 s; choose more than 0"),
+        ("probe song.mp3 --timeout=-3", "argument --timeout: timeout is -3 s; choose more than 0"),
+        ("stories list --timeout 1e10", "argument --timeout: timeout is 1e+10 s; choose more than 0"),
+        ("probe song.mp3 --timeout soon", "argument --timeout: 'soon' is no number of seconds; choose one above 0"),
+        (
+            "probe song.mp3 --target 127.0.0.1:99999",
+            "argument --target: the target is '127.0.0.1:99999'; give HOST:PORT with a port from 1 to 65535",
+        ),
+        ("concepts --target localhost:http", "argument --target: the target is 'localhost:http'; give HOST:PORT"),
+        ("probe song.mp3 --target=", "argument --target: the target is ''; give HOST:PORT"),
+        ("up --port 99999", "argument --port: '99999' is no port; choose 0 to 65535"),
+        ("up --port=-1", "argument --port: '-1' is no port; choose 0 to 65535"),
+        ("up --port 65533", "port 65536 for generator is none; choose up to 65535 with --port"),
+        ("live song.mp3 --out=", "argument --out: the name is empty; give the name of a file"),
         ("again gone.json song.mp3 out.mp4", "gone.json: no such file or directory"),
         ("again song.mp3 song.mp3 out.mp4", "song.mp3 is not JSON"),
         ("again list.json song.mp3 out.mp4", "list.json is not the manifest of a story; give the story.json that"),
@@ -119,6 +143,12 @@ def test_a_mistake_is_one_line_and_status_2(
     assert err.startswith(f"deepsing: {line}")
     assert err.count("\n") == 1
     assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.parametrize("command", ["render", "probe", "storyboard", "live", "stories create"])
+def test_an_empty_name_of_a_song_is_called_so(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command.split(), "", *(["out.mp4"] if command == "render" else [])]) == 2
+    assert "the name is empty; give the name of a file" in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str]) -> None:
