@@ -22,6 +22,11 @@ async def _wait(answer: Awaitable[Any], _context: Any) -> Any:
     return await answer
 
 
+async def _convert_each(requests: AsyncIterator[Any], convert: Callable[[Any], Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield convert(request)
+
+
 def wrap_handler(
     handler: grpc.RpcMethodHandler,
     around: Around,
@@ -46,12 +51,8 @@ def wrap_handler(
     kind = f"{NAMES[handler.request_streaming]}_{NAMES[handler.response_streaming]}"
     method = getattr(handler, kind)
 
-    async def convert_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        async for request in requests:
-            yield on_request(request)
-
     def call_method(request: Any, context: Any) -> Any:
-        converted = convert_each(request) if handler.request_streaming else on_request(request)
+        converted = _convert_each(request, on_request) if handler.request_streaming else on_request(request)
         return method(request if on_request is _keep else converted, context)
 
     async def respond(request: Any, context: Any) -> Any:
