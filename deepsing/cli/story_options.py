@@ -26,7 +26,7 @@ def add_story_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="begin at this time; what comes before is listened to, not painted: a part looks as in the whole",
+        help="begin at this time of the song; it is listened to from its start, so that a part looks as in the whole",
     )
     parser.add_argument(
         "--duration", type=float, metavar="SECONDS", help="use this much of the song (default: to its end)"

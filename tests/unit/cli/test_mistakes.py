@@ -151,6 +151,15 @@ def test_an_empty_name_of_a_song_is_called_so(command: str, capsys: pytest.Captu
     assert "the name is empty; give the name of a file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["live pipe.mp3", "again whole.json pipe.mp3 out.mp4"])
+def test_a_pipe_where_it_cannot_be_read_is_refused_without_waiting_for_its_writer(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo("pipe.mp3")
+    assert main(command.split()) == 2
+    assert capsys.readouterr().err.startswith("deepsing: pipe.mp3 is no regular file")
+
+
 def test_a_port_that_is_taken_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     import socket
 
