@@ -35,25 +35,29 @@ class Film:
     def __init__(self, guard: FlashGuard, size: Size) -> None:
         self._guard, self._size = guard, size
         self._left: U8 | None = None
+        self._right: U8 | None = None
 
     @property
     def flashes_per_second(self) -> int:
         """Most general flashes in any second so far."""
         return self._guard.worst
 
-    def make_frames(self, picture: U8, shots: Sequence[Shot]) -> list[U8]:
-        """The frames after the last painted picture, up to the next one.
+    def show_next(self, picture: U8) -> None:
+        """Takes the next painted picture, (h, w, 3) uint8; all of one size."""
+        self._left = self._right
+        self._right = prepare_picture(picture, self._size.width_px, self._size.height_px)
+
+    def make_frames(self, shots: Sequence[Shot]) -> list[U8]:
+        """The next frames after the picture before the present one, up to the present one.
 
         Args:
-            picture: the next painted one, (h, w, 3) uint8; all of one size.
-            shots: of the frames; before the first picture, only of that picture itself.
+            shots: of the frames; before the second picture, only of the first itself.
 
         Returns:
             A frame for each shot, (H, W, 3) uint8.
         """
-        right = prepare_picture(picture, self._size.width_px, self._size.height_px)
+        assert self._right is not None
+        right = self._right
         left = right if self._left is None else self._left
         seen = (warp_picture(blend_pictures(left, right, shot.share), shot.pose) for shot in shots)
-        frames = [self._guard.filter_frame(frame) for frame in seen]
-        self._left = right
-        return frames
+        return [self._guard.filter_frame(frame) for frame in seen]

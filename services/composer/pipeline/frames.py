@@ -68,6 +68,7 @@ class FrameScheduler:
 
     def __init__(self, task: StoryTask, backends: Backends, room: FrameRoom) -> None:
         self._task, self._backends, self._in_flight, self._batch = task, backends, room.in_flight, room.batch
+        self._piece = room.piece
         self._films, self._delivers = asyncio.Semaphore(room.films), False  # whether the last film is still held
         self._plan, self._capabilities, self._size = task.plan, task.capabilities, task.painted_size
         self._timeline = Timeline(look_ahead=not task.plan.live, lag_s=task.capabilities.lag_s)
@@ -90,7 +91,8 @@ class FrameScheduler:
         self._last_picture = -1  # number of the last frame that was planned to be painted
         self._pending: list[PlannedPicture] = []
         self._waiting: deque[tuple[asyncio.Task[list[NDArray[np.uint8]]], list[FrameInfo]]] = deque()
-        self._latest: asyncio.Task[list[NDArray[np.uint8]]] | None = None  # the last request
+        self._latest: asyncio.Task[list[NDArray[np.uint8]]] | None = None  # that makes the last frames
+        self._requests: deque[asyncio.Task[list[NDArray[np.uint8]]]] = deque()  # that makes the last frames of each
 
     @property
     def flashes_per_second(self) -> int:
@@ -150,7 +152,7 @@ class FrameScheduler:
             self._plan_picture(end)
             if len(self._pending) == self._batch:
                 self._request_batch()
-                while len(self._waiting) >= self._in_flight:
+                while self._count_requests() >= self._in_flight:
                     yield await self._collect()
         if self._pending and finished:
             self._request_batch()
@@ -220,33 +222,51 @@ class FrameScheduler:
             image_format=sentiment_pb2.IMAGE_FORMAT_RAW_RGB,
             priority=generator_pb2.PRIORITY_LIVE if self._plan.live else generator_pb2.PRIORITY_OFFLINE,
         )
-        shots = [picture.shots for picture in self._pending]
-        self._latest = asyncio.create_task(self._make_frames(request, shots, self._latest))
-        self._waiting.append((self._latest, [info for picture in self._pending for info in picture.infos]))
+        painting = asyncio.create_task(self._generate(request))
+        for number, picture in enumerate(self._pending):
+            shots, infos = picture.shots, picture.infos
+            for first in range(0, max(1, len(shots)), self._piece):  # a picture may be painted for later frames alone
+                part, place = slice(first, first + self._piece), None if first else number
+                self._latest = asyncio.create_task(self._make_frames(painting, place, shots[part], self._latest))
+                self._waiting.append((self._latest, infos[part]))
+        assert self._latest is not None
+        self._requests.append(self._latest)
         self._pending = []
+
+    def _count_requests(self) -> int:
+        """Requests not all of whose frames are made."""
+        while self._requests and self._requests[0].done():
+            self._requests.popleft()
+        return len(self._requests)
 
     async def _make_frames(
         self,
-        request: generator_pb2.GenerateRequest,
-        shots: Sequence[Sequence[Shot]],
+        painting: asyncio.Task[list[bytes]],
+        number: int | None,
+        shots: Sequence[Shot],
         before: asyncio.Task[list[NDArray[np.uint8]]] | None,
     ) -> list[NDArray[np.uint8]]:
-        """Has a batch painted and makes its frames, once those of the batch before it are made."""
-        images = await self._generate(request)
+        """Makes some frames of a painted picture, once those before them are made.
+
+        Args:
+            painting: of a batch.
+            number: of the picture in it; None for further frames of the last one.
+            shots: of the frames.
+            before: makes the frames before them.
+        """
+        images = await painting
         if before is not None:
             await asyncio.wait({before})
             before.result()
         await self._films.acquire()
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._make_film, images, shots)
+        image = None if number is None else images[number]
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._make_film, image, shots)
 
-    def _make_film(self, images: Sequence[bytes], shots: Sequence[Sequence[Shot]]) -> list[NDArray[np.uint8]]:
-        """The frames of pictures; blocks."""
-        pictures = (np.frombuffer(image, np.uint8).reshape(self._size.shape) for image in images)
-        return [
-            frame
-            for picture, wanted in zip(pictures, shots, strict=True)
-            for frame in self._film.make_frames(picture, wanted)
-        ]
+    def _make_film(self, image: bytes | None, shots: Sequence[Shot]) -> list[NDArray[np.uint8]]:
+        """The next frames, of the next picture if there is one; blocks."""
+        if image is not None:
+            self._film.show_next(np.frombuffer(image, np.uint8).reshape(self._size.shape))
+        return self._film.make_frames(shots)
 
     async def _generate(self, request: generator_pb2.GenerateRequest) -> list[bytes]:
         answer = await paint_pictures(self._task, self._backends, request)

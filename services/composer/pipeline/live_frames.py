@@ -66,7 +66,7 @@ class LiveFrameScheduler(FrameScheduler):
             yield self._release_due(frames)
         while self._can_plan(frames):
             behind = self._planned < frames
-            if self._count_busy() >= (1 if behind else self._in_flight):
+            if self._count_requests() >= (1 if behind else self._in_flight):
                 if not behind:
                     break
                 yield await self._collect_due(frames)
@@ -92,10 +92,6 @@ class LiveFrameScheduler(FrameScheduler):
         while len(self._pending) < self._batch and self._can_plan(frames):
             self._plan_picture(frames if self._timeline.finished else None)
         self._request_batch()
-
-    def _count_busy(self) -> int:
-        """Requests that are not answered yet."""
-        return sum(not task.done() for task, _ in self._waiting)
 
     def _count_late(self, frames: int) -> int:
         """How many of the next frames whose audio has arrived to skip."""

@@ -30,7 +30,7 @@ from services.composer.upload.song_file import SongFile
 
 __all__ = ["Session"]
 
-ROOM_SHARE = 16  # of the memory that is free, the part that a new story may take beyond what it needs at least
+ROOM_SHARE = 8  # of the memory that is free, the part that a new story may take beyond what it needs at least
 ROOM_WAIT_S, UNREAD_S, WATCH_S = 20.0, 10.0, 1.0  # see _reserve and _watch_reader
 WAITING_BYTES = 32 * 2**20  # of raw live frames that may wait for a caller who reads slowly
 CLOSING: set[asyncio.Task[None]] = set()  # clean-up tasks; the event loop keeps only weak references to tasks
