@@ -33,7 +33,7 @@ class ComposerSettings:
     credit_stall_s: Annotated[float, Between(0.1)] = 300.0  # time without credit that ends the session
     heartbeat_s: Annotated[float, Between(0.01, 15)] = 10.0  # longest silence towards the caller
     live_late_s: Annotated[float, Between(0)] = 0.25  # older live frames are dropped; as much may wait for credit
-    encoder_threads: Annotated[int, Between(1, 64)] = 1  # threads of one story's H.264 encoder
+    encoder_threads: Annotated[int, Between(1, 64)] = 2  # threads of one story's H.264 encoder
     judge_every_s: Annotated[float, Between(0, 3600)] = 1.0  # seconds of song between judged frames; 0 judges none
     store: str = ""  # where stored stories are kept: a folder, or s3://bucket/prefix; empty keeps none
     store_endpoint: str = ""  # address of an S3 server that is not Amazon's, e.g. http://127.0.0.1:8333
