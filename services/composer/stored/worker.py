@@ -11,9 +11,10 @@ from pathlib import Path
 import grpc
 
 from deepsing.access.accounts import Account, caller_account
-from deepsing.rpc.errors import DeadlineExceeded, ResourceExhausted, ServiceError, Unavailable
+from deepsing.rpc.errors import DeadlineExceeded, ResourceExhausted, ServiceError, Unauthenticated, Unavailable
 from deepsing.rpc.machine import convert_machine_error
 from deepsing.runtime.supervision import supervise
+from deepsing.v1 import error_reason_pb2 as reasons
 from services.composer.backends.client import Backends
 from services.composer.metrics import STORIES_SET_ASIDE, STORIES_UNENDED
 from services.composer.settings import ComposerSettings
@@ -170,6 +171,10 @@ class Worker:
     async def _run_job(self, attempt: Attempt) -> None:
         if attempt.record.losses >= MOST_LOSSES:
             raise RuntimeError(f"{MOST_LOSSES} composers went silent while they made this story")
+        account = caller_account.get()
+        if account is not None and not account.is_valid():
+            text = "the API key that this story was created with is no longer valid; create it with another"
+            raise Unauthenticated(text, reason=reasons.ERROR_REASON_KEY_INVALID)
         folder = Path(await asyncio.to_thread(tempfile.mkdtemp, dir=self._scratch))
         try:
             await StoryJob(self.settings, self._backends, attempt, folder).run()

@@ -50,3 +50,29 @@ async def test_a_caller_sees_its_own_stories_only(tmp_path: Path) -> None:
         assert sorted(account.label for account in accounts if account) == ["key ann", "key bob"]
         mine = next(account for account in accounts if account and account.label == "key ann")
         assert mine._work_s >= 0.009  # 72 frames in nine batches of a millisecond each
+
+
+async def test_a_story_that_waits_is_not_told_once_its_key_is_revoked(tmp_path: Path) -> None:
+    ann, bob = add_keys(tmp_path / "keys.json", "ann", "bob")
+    environ = {"DEEPSING_ACCESS_KEYS_FILE": str(tmp_path / "keys.json")}
+
+    def protect(name: str) -> Any:
+        return security_from_environment(name, environ)
+
+    async with stage(protect=protect, store=str(tmp_path / "store"), stories_running=1) as on:
+        on.generator.release = asyncio.Event()
+        told = await on.stub.CreateStory(upload(SONG, "k"), metadata=bob)
+        await on.stub.CreateStory(upload(SONG, "k"), metadata=ann)
+        worker = on.servicer.stories.worker
+        (waiting,) = (name for name, account in worker.accounts.items() if account and account.label == "key ann")
+        with edit_keys(tmp_path / "keys.json") as keys:
+            del keys["ann"]
+        async with asyncio.timeout(30):
+            while worker.accounts[waiting].is_valid():
+                await asyncio.sleep(0.05)
+            on.generator.release.set()
+            while not (record := (await worker._store.read_record(waiting))[0]).ended:
+                await asyncio.sleep(0.05)
+        assert (record.state, record.error[1]) == ("FAILED", "KEY_INVALID")
+        call = on.stub.WatchStory(pb.WatchStoryRequest(story_id=told.story.story_id), metadata=bob)
+        assert [answer.story.state async for answer in call][-1] == pb.STORY_STATE_SUCCEEDED
