@@ -94,7 +94,8 @@ class Fleet:
         ports = find_free_ports({f"{name} {place}": 0 for name in NAMES for place in range(count)})
         behind = {name: "ipv4:" + ",".join(f"127.0.0.1:{ports[f'{name} {n}']}" for n in range(count)) for name in NAMES}
         behind |= targets or {}
-        common = {f"DEEPSING_COMPOSER_{name.upper()}_TARGET": target for name, target in behind.items()}
+        called = [name for name in NAMES if name != "composer"]
+        common = {f"DEEPSING_COMPOSER_{name.upper()}_TARGET": behind[name] for name in called}
         common |= {"TMPDIR": str(folder), **(settings or {})}
         self.replicas = [
             Replica(name, ports[f"{name} {place}"], common, folder / f"{name}-{place}.log")
