@@ -98,11 +98,13 @@ async def await_answer(stub: Any, kind: str, first: Any, song: SongSource, timeo
         OSError: the song cannot be read.
     """
     unreadable: list[OSError] = []
-    known = asyncio.Event()
+    known, ended = asyncio.Event(), asyncio.Event()
 
     async def build_requests() -> AsyncIterator[pb.AwaitRequest]:
         yield pb.AwaitRequest(**{kind: first})
         await known.wait()
+        if ended.is_set():  # gRPC does not cancel the task that takes these requests where the call has ended before
+            return
         async for chunk in _read_chunks(song, unreadable):
             yield pb.AwaitRequest(**{kind: type(first)(audio_chunk=chunk)})
 
@@ -122,6 +124,8 @@ async def await_answer(stub: Any, kind: str, first: Any, song: SongSource, timeo
             raise unreadable[0] from None
         raise
     finally:
+        ended.set()
+        known.set()
         call.cancel()
 
 
