@@ -23,7 +23,8 @@ OPTIONS = StoryOptions(fps=60, size=(64, 64), images="raw", seed=5)
 @contextmanager
 def process(name: str, ports: dict[str, int]) -> Iterator[subprocess.Popen[bytes]]:
     """A service on its port of loopback, killed at the end."""
-    places = {f"DEEPSING_COMPOSER_{peer.upper()}_TARGET": f"127.0.0.1:{port}" for peer, port in ports.items()}
+    called = {peer: port for peer, port in ports.items() if peer != "composer"}
+    places = {f"DEEPSING_COMPOSER_{peer.upper()}_TARGET": f"127.0.0.1:{port}" for peer, port in called.items()}
     settings = {**os.environ, **places, "DEEPSING_SERVER_PORT": str(ports[name])}
     words = [sys.executable, "-m", f"services.{name}"]
     with subprocess.Popen(words, env=settings, stderr=subprocess.DEVNULL) as running:
