@@ -97,13 +97,12 @@ async def await_answer(stub: Any, kind: str, first: Any, song: SongSource, timeo
         Failed: the composer gave no answer.
         OSError: the song cannot be read.
     """
-    unreadable: list[OSError] = []
-    known, ended = asyncio.Event(), asyncio.Event()
+    unreadable, known, ended = list[OSError](), asyncio.Event(), False
 
     async def build_requests() -> AsyncIterator[pb.AwaitRequest]:
         yield pb.AwaitRequest(**{kind: first})
         await known.wait()
-        if ended.is_set():  # gRPC does not cancel the task that takes these requests where the call has ended before
+        if ended:  # gRPC does not cancel the task that takes these requests where the call has ended before
             return
         async for chunk in _read_chunks(song, unreadable):
             yield pb.AwaitRequest(**{kind: type(first)(audio_chunk=chunk)})
@@ -124,7 +123,7 @@ async def await_answer(stub: Any, kind: str, first: Any, song: SongSource, timeo
             raise unreadable[0] from None
         raise
     finally:
-        ended.set()
+        ended = True
         known.set()
         call.cancel()
 

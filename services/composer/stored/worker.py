@@ -32,6 +32,7 @@ RENEWALS = 4  # of a lease, per lease_s; as often the store is kept up
 LONGEST_UPKEEP_PAUSE_S = 10.0
 MOST_LOSSES = 5  # composers that may die over one story, one after another without progress, before it fails
 RETRY_PAUSE_S = 30.0  # before a story is tried again after a temporary error
+REST_S = 10.0  # in which a composer that cannot reach the store leaves stories to others
 NOT_NOW = (Unavailable, ResourceExhausted, DeadlineExceeded)  # temporary errors
 AWAY = (QueueError, StoreError)
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Worker:
         self._scratch = scratch
         self.accounts: dict[str, Account | None] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._rests_until_s = 0.0
         self._news = asyncio.Event()
         work = (("stories", self._take_stories), ("upkeep of stories", self._keep_up))
         self._tasks = [asyncio.create_task(supervise(name, each, AWAY)) for name, each in work]
@@ -77,7 +79,7 @@ class Worker:
     async def _take_stories(self) -> None:
         while True:
             self._news.clear()
-            while len(self._running) < self.settings.stories_running:
+            while len(self._running) < self.settings.stories_running and time.monotonic() >= self._rests_until_s:
                 ticket = await self._queue.take(self.settings.lease_s)
                 if ticket is None:
                     break
@@ -148,8 +150,9 @@ class Worker:
             await queue.end(ticket.name, ttl_s)
         except VersionConflict:
             await queue.release(ticket, 0)
-        except StoreError:
-            await queue.release(ticket, RETRY_PAUSE_S)
+        except StoreError:  # others may still reach the store: they get the story, and this composer waits
+            self._rests_until_s = time.monotonic() + REST_S
+            await queue.release(ticket, 0)
             raise
         return None
 
