@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-__all__ = ["wrap_handler", "take_stream", "build_refusing_handler", "Around"]
+__all__ = ["wrap_handler", "build_refusing_handler", "Around"]
 
 END = object()  # in the place of a response after the last
 Around = Callable[[Any], AbstractAsyncContextManager[Any]]
@@ -52,8 +52,9 @@ def wrap_handler(
     method = getattr(handler, kind)
 
     def call_method(request: Any, context: Any) -> Any:
-        converted = _convert_each(request, on_request) if handler.request_streaming else on_request(request)
-        return method(request if on_request is _keep else converted, context)
+        if on_request is _keep:
+            return method(request, context)
+        return method(_convert_each(request, on_request) if handler.request_streaming else on_request(request), context)
 
     async def respond(request: Any, context: Any) -> Any:
         async with around(context):
@@ -70,34 +71,6 @@ def wrap_handler(
     make: Callable[..., grpc.RpcMethodHandler] = getattr(grpc, f"{kind}_rpc_method_handler")
     codec = () if serialized else (handler.request_deserializer, handler.response_serializer)
     return make(respond_with_stream if handler.response_streaming else respond, *codec)
-
-
-def take_stream(
-    handler: grpc.RpcMethodHandler, receive: Callable[[AsyncIterator[Any]], Awaitable[Any]]
-) -> grpc.RpcMethodHandler:
-    """Returns a handler that takes a stream of requests, for a method that takes one: the same on the wire.
-
-    gRPC would wait for the request before anything else, and for ever. Now that is in our hands.
-
-    Args:
-        handler: of one method; one that takes a stream is returned as it is.
-        receive: takes the requests, returns the first.
-    """
-    if handler.request_streaming:
-        return handler
-    codec = (handler.request_deserializer, handler.response_serializer)
-
-    async def respond(requests: AsyncIterator[Any], context: Any) -> Any:
-        return await handler.unary_unary(await receive(requests), context)
-
-    async def respond_with_stream(requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
-        async with aclosing(handler.unary_stream(await receive(requests), context)) as responses:
-            async for response in responses:
-                yield response
-
-    if handler.response_streaming:
-        return grpc.stream_stream_rpc_method_handler(respond_with_stream, *codec)
-    return grpc.stream_unary_rpc_method_handler(respond, *codec)
 
 
 async def _iterate(

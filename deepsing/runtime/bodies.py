@@ -1,17 +1,17 @@
 """Lets in the message of a call with one request only when there is memory for it, before any of it is read."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
 
 from deepsing.rpc.errors import DeadlineExceeded, InvalidArgument
-from deepsing.telemetry.logs import call_facts
+from deepsing.runtime.admission import find_caller
 from deepsing.v1 import error_reason_pb2 as reasons
 
-__all__ = ["BodyGate", "read_late"]
+__all__ = ["BodyGate", "limit_wait", "read_late"]
 
 LEAST_BYTES = 64 * 2**20  # of all messages, unless three of the largest need more
 
@@ -103,29 +103,30 @@ class Body:
         self._gate.let_in()
 
 
-def read_late(handler: grpc.RpcMethodHandler, gate: BodyGate, limit_s: float) -> grpc.RpcMethodHandler:
+def read_late(handler: grpc.RpcMethodHandler, gate: BodyGate | None, limit_s: float) -> grpc.RpcMethodHandler:
     """Returns a handler that reads its one message itself, once the gate lets it in.
 
-    To gRPC it is one of a stream of requests: for others it reads the whole message before it calls anything.
+    To gRPC it is one of a stream of requests: for others it reads the whole message before it calls anything, and
+    waits for it without end.
 
     Args:
         handler: of a method with one request.
-        gate: of the server.
+        gate: of the server; None lets all in, for methods whose messages are small.
         limit_s: for the message to arrive.
     """
     method = handler.unary_stream if handler.response_streaming else handler.unary_unary
     codec = (handler.request_deserializer, handler.response_serializer)
 
     async def respond(requests: Any, context: Any) -> Any:
-        async with gate.admit(_name_owner(context)) as body:
-            return await method(await _receive(requests, body, limit_s), context)
+        async with _admit(gate, context) as shrink:
+            return await method(await _receive(requests, shrink, limit_s), context)
 
     async def respond_with_stream(requests: Any, context: Any) -> AsyncIterator[Any]:
-        async with gate.admit(_name_owner(context)) as body:
-            answers = method(await _receive(requests, body, limit_s), context)
+        async with _admit(gate, context) as shrink:
+            answers = method(await _receive(requests, shrink, limit_s), context)
             async with aclosing(answers) as responses:
                 async for response in responses:
-                    body.shrink(0)  # what it needs of a large message lies elsewhere by now
+                    shrink(0)  # what it needs of a large message lies elsewhere by now
                     yield response
 
     if handler.response_streaming:
@@ -133,24 +134,37 @@ def read_late(handler: grpc.RpcMethodHandler, gate: BodyGate, limit_s: float) ->
     return grpc.stream_unary_rpc_method_handler(respond, *codec)
 
 
-def _name_owner(context: Any) -> str:
-    """The caller, or without access control the connection."""
-    return str(call_facts.get({}).get("caller") or context.peer())
+@asynccontextmanager
+async def _admit(gate: BodyGate | None, context: Any) -> AsyncIterator[Callable[[int], None]]:
+    """Waits for the gate; yields what gives back all but so many bytes of the message."""
+    if gate is None:
+        yield lambda size: None
+        return
+    caller, connection = find_caller(context)
+    async with gate.admit(connection or caller) as body:
+        yield body.shrink
 
 
-async def _receive(requests: AsyncIterator[Any], body: Body, limit_s: float) -> Any:
-    """The message, once it is there; the body then holds no more than it."""
+@asynccontextmanager
+async def limit_wait(limit_s: float) -> AsyncIterator[None]:
+    """Limits how long a request is waited for. Raises DeadlineExceeded UPLOAD_STALLED."""
     try:
         async with asyncio.timeout(limit_s):
-            request = await anext(requests, None)
-            if await anext(requests, None) is not None:  # read to its end, the stream keeps no copy of the message
-                text = "the call has a second request; send one message of this method"
-                raise InvalidArgument(text, reason=reasons.ERROR_REASON_MESSAGE_UNREADABLE)
+            yield
     except TimeoutError:
         text = f"no request came within {limit_s:g} s; send it with the call"
         raise DeadlineExceeded(text, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
+
+
+async def _receive(requests: AsyncIterator[Any], shrink: Callable[[int], None], limit_s: float) -> Any:
+    """The one message, once it is there; no more bytes than it has are held then."""
+    async with limit_wait(limit_s):
+        request = await anext(requests, None)
+        if await anext(requests, None) is not None:  # read to its end, the stream keeps no copy of the message
+            text = "the call has a second request; send one message of this method"
+            raise InvalidArgument(text, reason=reasons.ERROR_REASON_MESSAGE_UNREADABLE)
     if request is None:
         text = "the call ended without a request; send one message of this method"
         raise InvalidArgument(text, reason=reasons.ERROR_REASON_MESSAGE_UNREADABLE)
-    body.shrink(len(request) if isinstance(request, bytes) else request.ByteSize())
+    shrink(len(request) if isinstance(request, bytes) else request.ByteSize())
     return request

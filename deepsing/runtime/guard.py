@@ -21,11 +21,11 @@ from deepsing.rpc.errors import (
     Unavailable,
     Unimplemented,
 )
-from deepsing.rpc.handlers import build_refusing_handler, take_stream, wrap_handler
+from deepsing.rpc.handlers import build_refusing_handler, wrap_handler
 from deepsing.rpc.machine import convert_machine_error
 from deepsing.rpc.workarounds import drain_requests, is_stray_cancellation
 from deepsing.runtime.admission import Shares, find_caller
-from deepsing.runtime.bodies import BodyGate, read_late
+from deepsing.runtime.bodies import BodyGate, limit_wait, read_late
 from deepsing.runtime.settings import ServerSettings
 from deepsing.telemetry.ids import REQUEST_ID_KEY, request_id, take_ids
 from deepsing.telemetry.logs import call_facts
@@ -117,29 +117,20 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
                 await _abort(context, error)
 
         if not handler.request_streaming:
-            return wrap_handler(take_stream(handler, self._build_receiver(method)), convert_refusal)
+            return wrap_handler(read_late(handler, None, self._find_limit_s(method)), convert_refusal)
 
         async def receive_each(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-            while (request := await _receive_next(requests, self._settings.first_message_s)) is not None:
+            while True:
+                async with limit_wait(self._settings.first_message_s):
+                    request = await anext(requests, None)
+                if request is None:
+                    return
                 yield request
 
         serve = handler.stream_stream  # reflection
         codec = (handler.request_deserializer, handler.response_serializer)
         limited = grpc.stream_stream_rpc_method_handler(lambda requests, c: serve(receive_each(requests), c), *codec)
         return wrap_handler(limited, convert_refusal)
-
-    def _build_receiver(self, method: str) -> Callable[[AsyncIterator[Any]], Awaitable[Any]]:
-        """What receives the one message of a call; it raises DeadlineExceeded or InvalidArgument if none comes."""
-        limit_s = self._find_limit_s(method)
-
-        async def receive(requests: AsyncIterator[Any]) -> Any:
-            request = await _receive_next(requests, limit_s)
-            if request is None:
-                text = "the call ended without a request; send one message"
-                raise InvalidArgument(text, reason=reasons.ERROR_REASON_MESSAGE_UNREADABLE)
-            return request
-
-        return receive
 
     def _find_limit_s(self, method: str) -> float:
         return self._slow.get(method, self._settings.first_message_s)
@@ -156,15 +147,6 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no ty
             wait=lambda answer, context: _await_in_time(answer, context, cap_s),
             serialized=True,  # an error of gRPC's own parser would show what is inside
         )
-
-
-async def _receive_next(requests: AsyncIterator[Any], limit_s: float) -> Any:
-    try:
-        async with asyncio.timeout(limit_s):
-            return await anext(requests, None)
-    except TimeoutError:
-        text = f"no request came within {limit_s:g} s; send it with the call"
-        raise DeadlineExceeded(text, reason=reasons.ERROR_REASON_UPLOAD_STALLED) from None
 
 
 @asynccontextmanager
