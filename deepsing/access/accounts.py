@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from deepsing.rpc.errors import ResourceExhausted
 from deepsing.v1 import error_reason_pb2 as reasons
 
-__all__ = ["Account", "Accounts", "Quotas", "caller_account", "charge", "charge_unfinished"]
+__all__ = ["Account", "Accounts", "Quotas", "caller_account", "caller_name", "charge", "charge_unfinished"]
 
 DAY_S = 86_400
 CLOSE_ONE_S = 10.0  # retry delay sent to a caller with too many streams
@@ -24,6 +24,12 @@ class Quotas:
     streams: int = 0  # open at once
     requests_per_minute: int = 0
     work_s_per_day: float = 0.0  # per UTC day
+
+
+def caller_name() -> str:
+    """The name of the caller that is being served; "" without access control."""
+    account = caller_account.get()
+    return account.name if account else ""
 
 
 def charge(work_s: float) -> None:

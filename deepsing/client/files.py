@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from deepsing.client.errors import Failed, Refused
-from deepsing.client.leftovers import claim, take_abandoned
+from deepsing.runtime.leftovers import claim, take_abandoned
 from deepsing.v1 import composer_pb2 as pb
 
 __all__ = ["StoryFiles", "story_paths"]

@@ -14,10 +14,10 @@ from typing import Any, NoReturn, Self, TypeVar
 
 from deepsing.access.outgoing import ChannelSettings
 from deepsing.client.errors import Unavailable
-from deepsing.client.leftovers import claim, take_abandoned
 from deepsing.local.failures import USAGE, CommandError
 from deepsing.local.models_folder import engine_settings
 from deepsing.local.process import ServiceProcess, wait_until_serving
+from deepsing.runtime.leftovers import claim, take_abandoned
 
 __all__ = ["LocalServices", "find_free_ports", "NAMES"]
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Self
 
-from deepsing.rpc.errors import ServiceError
+from deepsing.rpc.errors import ResourceExhausted, ServiceError
+from deepsing.v1 import error_reason_pb2 as reasons
 
-__all__ = ["ByteBudget", "ByteShare"]
+__all__ = ["ByteBudget", "ByteShare", "build_refusal"]
 
 
 class ByteBudget:
@@ -13,8 +14,8 @@ class ByteBudget:
 
     Args:
         limit: of all; a named owner may have half of them.
-        refuse: builds the error for who asks for more; takes a sentence such as "8192 MiB are in use, the most there
-            may be".
+        refuse: builds the error for who asks for more, of a sentence such as "8192 MiB of 8192 MiB are in use"; see
+            build_refusal.
         make_room: called with a number of missing bytes before anybody is refused; frees some if it can.
     """
 
@@ -57,6 +58,25 @@ class ByteBudget:
         self._by_owner[owner] = own
         if not own:
             del self._by_owner[owner]
+
+
+def build_refusal(
+    what: str, way_out: str, reason: reasons.ErrorReason.ValueType, retry_after_s: float
+) -> Callable[[str], ServiceError]:
+    """What refuses bytes of a budget.
+
+    Args:
+        what: the bytes are for.
+        way_out: but for trying again.
+        reason: of the error.
+        retry_after_s: after how long to try again, seconds.
+    """
+
+    def refuse(fault: str) -> ServiceError:
+        message = f"{fault} for {what}; try again in {retry_after_s:g} s, {way_out}"
+        return ResourceExhausted(message, reason=reason, retry_after_s=retry_after_s)
+
+    return refuse
 
 
 class ByteShare:

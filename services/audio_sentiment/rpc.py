@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
-from deepsing.access.accounts import caller_account
+from deepsing.access.accounts import caller_name
 from deepsing.access.server_security import security_from_environment
 from deepsing.audio import AudioError, SongFacts
 from deepsing.rpc.errors import (
@@ -16,7 +16,7 @@ from deepsing.rpc.errors import (
     ServiceError,
 )
 from deepsing.rpc.uploads import UploadClock
-from deepsing.runtime.byte_budget import ByteBudget, ByteShare
+from deepsing.runtime.byte_budget import ByteBudget, ByteShare, build_refusal
 from deepsing.runtime.onnx import DeviceThread
 from deepsing.runtime.server import Service
 from deepsing.runtime.settings import SettingsError, parse_folders, settings_from_environment
@@ -38,7 +38,10 @@ __all__ = ["SERVICE", "AudioSentimentServicer"]
 MAX_CHUNK_BYTES = 64 * 1024
 MAX_SONG_BYTES = 512 * 2**20
 MAX_SMOOTHING_US, MAX_CONTEXT_US = 60_000_000, 600_000_000
-RETRY_S, DISK_RETRY_S = 10.0, 30.0
+RETRY_S = 10.0
+REFUSE_DISK = build_refusal(
+    "songs on their way", f"or ask the operator to raise {PREFIX}SPOOL_BYTES", reasons.ERROR_REASON_DISK_FULL, 30
+)
 RAW_FORMATS: dict[int, Literal["s16le", "f32le"]] = {
     sentiment_pb2.SAMPLE_FORMAT_S16LE: "s16le",
     sentiment_pb2.SAMPLE_FORMAT_F32LE: "f32le",
@@ -53,7 +56,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
         self._models = models
         self._settings = settings
         self._device = DeviceThread("network")
-        self._disk = ByteBudget(settings.spool_bytes, _refuse_disk)
+        self._disk = ByteBudget(settings.spool_bytes, REFUSE_DISK)
         self._session_count = 0
 
     async def close(self) -> None:
@@ -64,9 +67,7 @@ class AudioSentimentServicer(stubs.AudioSentimentServiceServicer):
         self, request_iterator: Requests, context: Any
     ) -> AsyncIterator[audio_sentiment_pb2.AnalyzeResponse]:
         """Sends a point for every half second as soon as the audio that it needs has arrived, then the summary."""
-        account = caller_account.get()
-        disk = self._disk.open_share(account.name if account else "")
-        with self._admit(), _translate_audio_errors(), disk:
+        with self._admit(), _translate_audio_errors(), self._disk.open_share(caller_name()) as disk:
             config = await self._receive_config(request_iterator)
             analyser = self._models.new_analyser(self._parse_pacing(config), whole=_parse_hearing(config.hearing))
             decoder = SongDecoder(
@@ -301,12 +302,6 @@ def _encode_song_facts(facts: SongFacts) -> sentiment_pb2.SongFacts:
         container=facts.container,
         warnings=warnings,
     )
-
-
-def _refuse_disk(fault: str) -> ResourceExhausted:
-    message = f"{fault} for songs on their way; try again in {DISK_RETRY_S:g} s, or ask the operator to raise "
-    message += f"{PREFIX}SPOOL_BYTES"
-    return ResourceExhausted(message, reason=reasons.ERROR_REASON_DISK_FULL, retry_after_s=DISK_RETRY_S)
 
 
 async def _open() -> AudioSentimentServicer:

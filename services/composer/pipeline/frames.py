@@ -235,9 +235,7 @@ class FrameScheduler:
 
     def _count_requests(self) -> int:
         """Requests not all of whose frames are made."""
-        while self._requests and self._requests[0].done():
-            self._requests.popleft()
-        return len(self._requests)
+        return sum(not task.done() for task in self._requests)
 
     async def _make_frames(
         self,
@@ -281,6 +279,8 @@ class FrameScheduler:
         self._delivers = False
         frames, self._delivers = await task, True
         self._waiting.popleft()
+        if self._requests[0] is task:  # it would keep its frames
+            self._requests.popleft()
         first = self._task.first_seq
         wanted = [place for place, one in enumerate(infos) if one.seq >= first]
         return FrameBatch([frames[place] for place in wanted], [infos[place] for place in wanted])

@@ -123,6 +123,7 @@ class LiveFrameScheduler(FrameScheduler):
         for task, _ in self._waiting:
             task.cancel()
         self._waiting.clear()
+        self._requests.clear()
         self._ahead.clear()
 
 

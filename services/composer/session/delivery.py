@@ -34,7 +34,6 @@ from services.composer.upload.song_file import SongFile
 __all__ = ["Delivery", "FileRoom"]
 
 HEARTBEAT_INTERVAL_S = 0.5  # at least, between heartbeats while frames are made
-PIECE_BYTES = 8 * 2**20  # of frames that are encoded at once, if there is more than one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,17 +131,14 @@ class Delivery:
         if batch.skipped:
             self._credit_gate.skip(batch.skipped.start, len(batch.skipped))
             await self._outbox.release()
-        piece = max(1, PIECE_BYTES // self._task.size.byte_count)
-        for first in range(0, len(batch.infos), piece):
-            infos = batch.infos[first : first + piece]
-            images = await self._run_in_thread(self._files.add, batch.pictures[first : first + piece], infos)
-            for info, image in zip(infos, images, strict=True):
-                self._heartbeat.frames_done = info.seq + 1
-                if self._plan.shows_frames:
-                    self._credit_gate.offer(
-                        build_frame(info, image) if isinstance(image, bytes) else _RawFrame(info, image)
-                    )
-            await self._outbox.release()
+        images = await self._run_in_thread(self._files.add, batch.pictures, batch.infos)
+        for info, image in zip(batch.infos, images, strict=True):
+            self._heartbeat.frames_done = info.seq + 1
+            if self._plan.shows_frames:
+                self._credit_gate.offer(
+                    build_frame(info, image) if isinstance(image, bytes) else _RawFrame(info, image)
+                )
+        await self._outbox.release()
         if self._plan.files:
             await self._count_files()
         if monotonic() - self._heartbeat_at > HEARTBEAT_INTERVAL_S:

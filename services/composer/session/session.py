@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from time import monotonic
 
+from deepsing.access.accounts import caller_name
 from deepsing.rpc.errors import DeadlineExceeded, FailedPrecondition, ResourceExhausted, ServiceError
 from deepsing.v1 import composer_pb2 as pb
 from deepsing.v1 import error_reason_pb2 as reasons
@@ -25,7 +26,7 @@ from services.composer.session.receive import receive_config, receive_upload
 from services.composer.settings import ComposerSettings
 from services.composer.story.plan import ImageFormat, StoryPlan
 from services.composer.upload.arrivals import ArrivalLog
-from services.composer.upload.resources import Resources, caller_name
+from services.composer.upload.resources import Resources
 from services.composer.upload.song_file import SongFile
 
 __all__ = ["Session"]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from deepsing.access.accounts import caller_account
+from deepsing.access.accounts import caller_account, caller_name
 from deepsing.v1 import composer_pb2 as pb
 from services.composer.backends.client import Backends
 from services.composer.metrics import count_demand
@@ -216,8 +216,7 @@ class StoriesServicer:
 
 
 def _caller_tag() -> str:
-    account = caller_account.get()
-    return owner_tag(account.name if account else "")
+    return owner_tag(caller_name())
 
 
 def _open_store(settings: ComposerSettings) -> Store:

@@ -7,9 +7,9 @@ from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
-from deepsing.access.accounts import caller_account, charge
+from deepsing.access.accounts import caller_name, charge
 from deepsing.rpc.errors import ResourceExhausted
-from deepsing.runtime.byte_budget import ByteBudget
+from deepsing.runtime.byte_budget import ByteBudget, build_refusal
 from deepsing.runtime.cores import available_cores
 from deepsing.runtime.fair_queue import QueueFull
 from deepsing.runtime.fair_threads import FairThreads, Pause
@@ -19,12 +19,24 @@ from services.composer.upload.scratch import ScratchDir
 from services.composer.upload.song_cache import SongCache
 from services.composer.upload.song_file import SongFile
 
-__all__ = ["Resources", "caller_name"]
+__all__ = ["Resources"]
 
 Result = TypeVar("Result")
 WANT_S = 3.0  # for which a want of memory counts
 MOST_DECODING = 64  # songs that are decoded here at a time, and that wait for it; each holds a few MB at most
-RETRY_AFTER_S, MEMORY_RETRY_AFTER_S, DISK_RETRY_AFTER_S = 5.0, 10.0, 30.0
+RETRY_AFTER_S = 5.0
+REFUSE_DISK = build_refusal(
+    "songs and files on their way",
+    f"or ask the operator to raise {PREFIX}SPOOL_BYTES",
+    reasons.ERROR_REASON_DISK_FULL,
+    30,
+)
+REFUSE_MEMORY = build_refusal(
+    "frames of open sessions",
+    f"ask for smaller frames, or ask the operator to raise {PREFIX}FRAMES_BYTES",
+    reasons.ERROR_REASON_SESSIONS_EXHAUSTED,
+    10,
+)
 
 
 class Resources:
@@ -40,8 +52,8 @@ class Resources:
     def __init__(self, settings: ComposerSettings) -> None:
         self._wanted_until_s = 0.0
         self.scratch, self._max_song_bytes = ScratchDir(), settings.max_song_bytes
-        self.disk = ByteBudget(settings.spool_bytes, _refuse_disk)
-        self.memory = ByteBudget(settings.frames_bytes, _refuse_memory)
+        self.disk = ByteBudget(settings.spool_bytes, REFUSE_DISK)
+        self.memory = ByteBudget(settings.frames_bytes, REFUSE_MEMORY)
         held = self.disk.open_share(makes_room=False)
         limits = (settings.held_songs_bytes, settings.held_songs_count, settings.held_song_s)
         self.song_cache = SongCache(self.scratch.path, *limits, on_resize=held.resize)
@@ -91,26 +103,3 @@ class Resources:
         """Ends what is being decoded, and deletes all temporary files."""
         self._threads.close()
         self.scratch.close()
-
-
-def caller_name() -> str:
-    """The name of the caller that is being served; "" without access control."""
-    account = caller_account.get()
-    return account.name if account else ""
-
-
-def _refuse_memory(fault: str) -> ResourceExhausted:
-    message = (
-        f"{fault} for frames of open sessions; try again in {MEMORY_RETRY_AFTER_S:g} s, ask for smaller frames, or "
-    )
-    message += f"ask the operator to raise {PREFIX}FRAMES_BYTES"
-    reason = reasons.ERROR_REASON_SESSIONS_EXHAUSTED
-    return ResourceExhausted(message, reason=reason, retry_after_s=MEMORY_RETRY_AFTER_S)
-
-
-def _refuse_disk(fault: str) -> ResourceExhausted:
-    message = (
-        f"{fault} for songs and files on their way; try again in {DISK_RETRY_AFTER_S:g} s, or ask the operator to "
-    )
-    message += f"raise {PREFIX}SPOOL_BYTES"
-    return ResourceExhausted(message, reason=reasons.ERROR_REASON_DISK_FULL, retry_after_s=DISK_RETRY_AFTER_S)

@@ -1,10 +1,11 @@
 """The folder for one process's temporary files. Folders that killed processes left behind are deleted."""
 
-import fcntl
 import os
 import shutil
 import tempfile
 from pathlib import Path
+
+from deepsing.runtime.leftovers import claim, try_lock
 
 __all__ = ["ScratchDir"]
 
@@ -21,10 +22,11 @@ class ScratchDir:
     def __init__(self, parent: Path | None = None) -> None:
         parent = parent or Path(tempfile.gettempdir())
         unlocked = Path(tempfile.mkdtemp(prefix="deepsing-", dir=parent))
-        self._lock = _try_lock(unlocked)
-        self.path = unlocked.rename(parent / f"{PREFIX}{unlocked.name}")  # others look for this name, so lock first
+        claimed = parent / f"{PREFIX}{unlocked.name}"
+        self._lock = claim(unlocked, claimed)
+        self.path = unlocked if self._lock is None else claimed
         for other in parent.glob(f"{PREFIX}*"):
-            if (lock := _try_lock(other)) is not None:
+            if (lock := try_lock(other)) is not None:
                 shutil.rmtree(other, ignore_errors=True)
                 os.close(lock)
 
@@ -34,17 +36,3 @@ class ScratchDir:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def _try_lock(folder: Path) -> int | None:
-    """A descriptor that holds the folder's lock; None if another process has it, or the folder cannot be opened."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor

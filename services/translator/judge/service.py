@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deepsing.access.accounts import caller_account
+from deepsing.access.accounts import caller_name
 from deepsing.rpc.errors import InvalidArgument, ResourceExhausted
 from deepsing.runtime.artifacts import load_artifact
 from deepsing.runtime.fair_queue import QueueFull
@@ -99,10 +99,9 @@ class JudgeService:
         self._threads.close()
 
     async def _run_in_turn(self, request: translator_pb2.ReadPicturesRequest, themes: Sequence[Sequence[str]]) -> F64:
-        account = caller_account.get()
         try:
             return await self._threads.run(
-                lambda pause: _read_images(self._reader, request, themes, pause), caller=account.name if account else ""
+                lambda pause: _read_images(self._reader, request, themes, pause), caller=caller_name()
             )
         except QueueFull as full:
             message = f"{full}; try again in {RETRY_AFTER_S:g} s"

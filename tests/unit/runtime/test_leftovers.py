@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deepsing.client.files import StoryFiles, story_paths
-from deepsing.client.leftovers import claim, take_abandoned
+from deepsing.runtime.leftovers import claim, take_abandoned
 
 WRITER = """
 import sys, time

@@ -5,7 +5,7 @@ import fcntl
 import os
 from pathlib import Path
 
-__all__ = ["claim", "take_abandoned"]
+__all__ = ["claim", "take_abandoned", "try_lock"]
 
 
 def claim(path: Path, claimed: Path) -> int | None:
@@ -21,7 +21,7 @@ def claim(path: Path, claimed: Path) -> int | None:
         A descriptor, to be closed at the end: the lock lasts as long. None where there are no locks; then the file
         keeps its name, and stays if this process is killed.
     """
-    lock = _try_lock(path)
+    lock = try_lock(path)
     if lock is not None:
         path.rename(claimed)
     return lock
@@ -37,13 +37,13 @@ def take_abandoned(folder: Path, pattern: str) -> list[Path]:
     abandoned = []
     with contextlib.suppress(OSError):  # a folder that cannot be listed
         for path in folder.glob(pattern):
-            if (lock := _try_lock(path)) is not None:
+            if (lock := try_lock(path)) is not None:
                 abandoned.append(path)
                 os.close(lock)
     return abandoned
 
 
-def _try_lock(path: Path) -> int | None:
+def try_lock(path: Path) -> int | None:
     """A descriptor that holds the lock; None if another process has it, or there are no locks here."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
