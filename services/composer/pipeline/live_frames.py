@@ -67,7 +67,7 @@ class LiveFrameScheduler(FrameScheduler):
         while self._can_plan(frames):
             behind = self._planned < frames
             if self._count_requests() >= (1 if behind else self._in_flight):
-                if not behind:
+                if not (behind or self._is_due(frames)):
                     break
                 yield await self._collect_due(frames)
             elif behind and (late := self._count_late(frames)):
@@ -77,11 +77,15 @@ class LiveFrameScheduler(FrameScheduler):
                 yield FrameBatch([], [], range(self._planned - late, self._planned))
             else:
                 self._plan_batch(frames)
-        while self._waiting and all(info.seq < frames for info in self._waiting[0][1][:1]):
+        while self._is_due(frames):
             yield await self._collect_due(frames)
         if self._timeline.finished:  # frames painted beyond the end of the song are not needed
             self._cancel_waiting()
         self._forget()
+
+    def _is_due(self, frames: int) -> bool:
+        """Whether the audio of the oldest frame that is being made has arrived, or it is painted for later ones."""
+        return bool(self._waiting) and all(info.seq < frames for info in self._waiting[0][1][:1])
 
     def _can_plan(self, frames: int) -> bool:
         """Whether the next frame is final and not too far ahead."""
