@@ -13,7 +13,7 @@ from deepsing.v1 import composer_pb2 as pb
 from tests.redis_server import RedisServer, start_redis
 from tests.unit.composer.fakes import stage
 from tests.unit.composer.stored.calls import SONG, create, upload, watch
-from tests.unit.composer.stored.queue_rules import RULES, Open, Rule, take_all, take_within
+from tests.unit.composer.stored.queue_rules import RULES, Open, Rule, opening, take_all, take_within
 from tests.unit.composer.stored.test_stories import expect_refusal
 
 pytest.importorskip("redis", reason="needs the extra queue")
@@ -31,15 +31,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def open_redis(server: RedisServer) -> AsyncIterator[Open]:
-    opened, store = [], f"store {next(numbers)}"
-
-    def open_again() -> RedisQueue:
-        opened.append(RedisQueue(server.url, store))
-        return opened[-1]
-
-    yield open_again
-    for queue in opened:
-        await queue.close()
+    store = f"store {next(numbers)}"
+    async with opening(lambda: RedisQueue(server.url, store)) as open_again:
+        yield open_again
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

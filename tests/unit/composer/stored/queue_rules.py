@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -11,6 +12,20 @@ from services.composer.stored.queue import Queue, QueueFull, Ticket
 Open = Callable[[], Queue]
 Rule = Callable[[Open], Awaitable[None]]
 LEASE_S, MANY = 0.3, 10**6
+
+
+@asynccontextmanager
+async def opening(make: Callable[[], Queue]) -> AsyncIterator[Open]:
+    """Yields what opens a queue as often as wanted; closes all at the end."""
+    opened: list[Queue] = []
+
+    def open_again() -> Queue:
+        opened.append(make())
+        return opened[-1]
+
+    yield open_again
+    for queue in opened:
+        await queue.close()
 
 
 async def take_all(queue: Queue) -> list[str]:

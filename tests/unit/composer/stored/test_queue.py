@@ -12,20 +12,13 @@ from deepsing.runtime.settings import SettingsError
 from services.composer.settings import ComposerSettings
 from services.composer.stored.local_queue import LocalQueue
 from services.composer.stored.queue import QueueError, open_queue
-from tests.unit.composer.stored.queue_rules import RULES, Open, Rule, take_all
+from tests.unit.composer.stored.queue_rules import RULES, Open, Rule, opening, take_all
 
 
 @pytest.fixture
 async def open_local(tmp_path: Path) -> AsyncIterator[Open]:
-    opened = []
-
-    def open_again() -> LocalQueue:
-        opened.append(LocalQueue(tmp_path / "queue.sqlite"))
-        return opened[-1]
-
-    yield open_again
-    for queue in opened:
-        await queue.close()
+    async with opening(lambda: LocalQueue(tmp_path / "queue.sqlite")) as open_again:
+        yield open_again
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

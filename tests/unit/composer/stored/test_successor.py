@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,17 @@ from tests.unit.composer.stored.test_stories import UnreachableStore, cut_off_qu
 
 LONG, FRAMES = pcm(12.0), 288
 QUICK: dict[str, Any] = {"segment_s": 1.0, "lease_s": 1.0}
+
+
+async def leave_story(whole: Path, shared: Path) -> pb.Story:
+    """Makes a story in one folder to its end, and the same one in another folder only in part; returns the first."""
+    async with stage(store=str(whole), segment_s=1.0) as undisturbed:
+        told = (await watch(undisturbed, (await create(undisturbed, LONG)).story.story_id))[-1]
+    async with stage(store=str(shared), segment_s=1.0) as first:
+        first.generator.most_calls = 28
+        assert (await create(first, LONG)).story.story_id == told.story_id
+        await first.generator.stuck.wait()
+    return told
 
 
 @pytest.mark.parametrize("asked", [{}, {"without": ["c1"], "mood": pb.Mood(arousal=-0.3, valence=0.2)}])
@@ -59,14 +71,29 @@ async def test_a_composer_that_stops_leaves_its_story_to_others_at_once(tmp_path
     assert (story.state, story.attempt) == (pb.STORY_STATE_SUCCEEDED, 2)
 
 
+async def test_a_composer_that_cannot_reach_the_store_leaves_its_stories_to_others_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage(store=str(tmp_path), lease_s=60.0, stories_running=0) as on:
+        name = f"records/all/{(await create(on, LONG)).story.story_id}"
+        cut_off_store(on)
+        worker = on.servicer.stories.worker
+        worker.settings = replace(worker.settings, stories_running=1)
+        for _ in range(200):
+            if f"{name}: away" in caplog.text:
+                break
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(1.0)  # time for it to take the story again
+        ticket = await on.servicer.stories.queue.take(60.0)
+    assert ticket is not None
+    assert ticket.name == name
+    assert caplog.text.count(f"{name}: away") == 1
+
+
 async def test_a_story_that_an_earlier_version_left_is_finished(tmp_path: Path) -> None:
-    async with stage(store=str(tmp_path / "a"), segment_s=1.0) as undisturbed:
-        expected = (await watch(undisturbed, (await create(undisturbed, LONG)).story.story_id))[-1]
     shared = tmp_path / "b"
-    async with stage(store=str(shared), segment_s=1.0) as first:
-        first.generator.most_calls = 28
-        story_id = (await create(first, LONG)).story.story_id
-        await first.generator.stuck.wait()
+    expected = await leave_story(tmp_path / "a", shared)
+    story_id = expected.story_id
     for path in shared.glob(".queue*"):  # it had none
         path.unlink()
     record = shared / "records" / "all" / story_id
@@ -238,13 +265,9 @@ async def test_losses_count_only_while_the_story_does_not_advance(tmp_path: Path
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-99])])
 async def test_a_damaged_segment_is_painted_again(tmp_path: Path, damage: Any) -> None:
-    async with stage(store=str(tmp_path / "a"), segment_s=1.0) as undisturbed:
-        expected = (await watch(undisturbed, (await create(undisturbed, LONG)).story.story_id))[-1]
     shared = tmp_path / "b"
-    async with stage(store=str(shared), segment_s=1.0) as first:
-        first.generator.most_calls = 28
-        story_id = (await create(first, LONG)).story.story_id
-        await first.generator.stuck.wait()
+    expected = await leave_story(tmp_path / "a", shared)
+    story_id = expected.story_id
     segments = sorted(shared.rglob("*.zip"))
     assert len(segments) > 2
     damage(segments[1])
